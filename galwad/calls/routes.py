@@ -29,9 +29,9 @@ from galwad.calls.bodies import (
     SearchOutcome,
 )
 from galwad.calls.live_calls import DeskCall
-from galwad.desk import Desk
+from galwad.calls.subject import Desk, TheDesk, live_call, no_live_call, own_call
 from galwad.host.errors import ApiError
-from galwad.people.access import Person, TheDesk, live_call, no_live_call, own_call
+from galwad.people.access import Person
 from galwad.people.sessions import Session
 
 router = APIRouter(tags=["calls"])
@@ -41,7 +41,7 @@ router = APIRouter(tags=["calls"])
 async def calls(desk: TheDesk, session: Person) -> list[Pop]:
     """Return all live calls that the signed-in user may see."""
     user = session.user
-    return [call.view(user) for call in desk.calls.all() if call.visible(user)]
+    return [call.view(user) for call in desk.calls.live.all() if call.visible(user)]
 
 
 @router.get("/calls/{call_id}")
@@ -66,7 +66,7 @@ async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> 
             has the call. 409, the call is not answered yet.
         ChoiceError: The chosen person is not a candidate, or the caller is confirmed.
     """
-    chosen = desk.calls.choose(own_call(desk, session, call_id), body.person_id)
+    chosen = desk.calls.live.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
 
 
@@ -83,19 +83,19 @@ async def search(call_id: str, body: PersonSearch, desk: TheDesk, session: Perso
     """
     before = own_call(desk, session, call_id)
     before.pop.with_searched(())  # raises an error if the caller is confirmed
-    if not desk.lookup.searchable:
+    if not desk.directories.lookup.searchable:
         raise ApiError(404, "no directory can be searched by a text", "ask for the details")
-    wait = ceil(desk.searches.take(session.user.name))
+    wait = ceil(desk.calls.searches.take(session.user.name))
     if wait:
         raise ApiError(429, "too many searches", f"try again in {wait} s", retry_after=wait)
-    await desk.audit.append(
+    await desk.host.audit.append(
         "caller.searched", {"call_id": call_id}, {"actor": session.actor, "text": body.text}
     )
-    result = await desk.lookup.search(body.text)
+    result = await desk.directories.lookup.search(body.text)
     current = own_call(desk, session, call_id)
     if current.state.callers != before.state.callers:
         raise ChoiceError("the caller has changed: ask who is calling")
-    desk.calls.searched(current, result.people)
+    desk.calls.live.searched(current, result.people)
     return SearchOutcome(found=len(result.people), failed=list(result.failed))
 
 
@@ -116,7 +116,7 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     """
     confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
-    if confirmation.shows_details and not desk.calls.is_talked_in(before, session.user):
+    if confirmation.shows_details and not desk.calls.live.is_talked_in(before, session.user):
         raise ApiError(
             409,
             "you do not talk in this call",
@@ -125,21 +125,21 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
         )
     person = before.pop.confirm(confirmation, body.person_id).confirmed_person
     person_id = person.person_id if person is not None else ""
-    await desk.audit.append(
+    await desk.host.audit.append(
         "caller.confirmed",
         {"call_id": call_id, "outcome": body.outcome},
         {"actor": session.actor, "person_id": person_id},
     )
-    await desk.contacts.save_confirmation(call_id, person, body.outcome, time.time())
+    await desk.notes.contacts.save_confirmation(call_id, person, body.outcome, time.time())
     # Check again whether this advisor has the call, because the call may have been transferred
     # while the audit entry was written.
-    current = desk.claim(own_call(desk, session, call_id), session.user)
+    current = desk.calls.claim(own_call(desk, session, call_id), session.user)
     if current.state.callers != before.state.callers:
-        await desk.contacts.forget_confirmation(call_id)
+        await desk.notes.contacts.forget_confirmation(call_id)
         raise ChoiceError("the caller has changed: ask who is calling")
-    confirmed = desk.calls.confirm(current, confirmation, body.person_id)
+    confirmed = desk.calls.live.confirm(current, confirmation, body.person_id)
     if confirmed.pop.confirmed_person != person:  # a directory has answered meanwhile
-        await desk.save_entries(confirmed)
+        await desk.notes.save_entries(confirmed)
     return confirmed.view(session.user)
 
 
@@ -156,9 +156,9 @@ async def earlier(call_id: str, desk: TheDesk, session: Person) -> EarlierContac
         ChoiceError: The caller has changed.
     """
     person = _confirmed_person(own_call(desk, session, call_id))
-    found = await desk.earlier.find(person, call_id)
+    found = await desk.notes.earlier.find(person, call_id)
     ours = sum(not each.directory for each in found.contacts)
-    await desk.audit.append(
+    await desk.host.audit.append(
         "contacts.read",
         {"call_id": call_id, "notes": ours, "records": len(found.contacts) - ours},
         {"actor": session.actor, "person_id": person.person_id},
@@ -188,7 +188,7 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
         ContactError: The note is not complete, or its purpose is not one of the list.
     """
     _claim_note(desk, session, call_id)
-    if not desk.texts.accepts_purpose(body.purpose):
+    if not desk.texts.lists.accepts_purpose(body.purpose):
         raise ContactError("the purpose is not one of the list: choose one")
     return await _save(desk, call_id, Note(**body.model_dump()))
 
@@ -227,13 +227,13 @@ async def draft(call_id: str, body: ContactDraft, desk: TheDesk, session: Person
     if not session.user.supervises:
         own_call(desk, session, call_id)
     live_call(desk, session, call_id)
-    wait = ceil(desk.notes.limit.take(session.user.name))
+    wait = ceil(desk.notes.open.limit.take(session.user.name))
     if wait:
         raise ApiError(429, "too many drafts", f"try again in {wait} s", retry_after=wait)
     note = Note.of(body.model_dump())
     typed = NoteDraft(call_id, session.user.name, body.window, body.edit, note, body.version)
     try:
-        saved = await desk.notes.save_draft(typed)
+        saved = await desk.notes.open.save_draft(typed)
     except DraftConflictError as error:
         hint = "read the call again"
         raise ApiError(409, str(error), hint, reason="draft_conflict") from None
@@ -251,11 +251,11 @@ def _claim_note(desk: Desk, session: Session, call_id: str) -> DeskCall:
         ApiError: 404, there is no such call, or it is another advisor's.
     """
     if not session.user.supervises:
-        desk.claim(own_call(desk, session, call_id), session.user)
+        desk.calls.claim(own_call(desk, session, call_id), session.user)
     return live_call(desk, session, call_id)
 
 
 async def _save(desk: Desk, call_id: str, note: Note) -> ContactSaved:
-    version = await desk.notes.save(call_id, note)
-    desk.delivery.wake()
+    version = await desk.notes.open.save(call_id, note)
+    desk.notes.delivery.wake()
     return ContactSaved(call_id=call_id, version=version)

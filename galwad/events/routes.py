@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from galwad.desk import Desk
 from galwad.events.bodies import UndeliveredEventView
+from galwad.events.subject import Desk, TheDesk
 from galwad.host.errors import ApiError
 from galwad.notes.bodies import DiscardReason
-from galwad.people.access import Administrator, TheDesk
+from galwad.people.access import Administrator
 
 router = APIRouter(tags=["webhooks"])
 _MOST = 1000
@@ -31,7 +31,7 @@ async def undelivered_events(desk: TheDesk, _: Administrator) -> list[Undelivere
             due=each.due,
             reason=each.reason,
         )
-        for each in await desk.webhooks.outbox.undelivered(_MOST)
+        for each in await desk.events.webhooks.outbox.undelivered(_MOST)
     ]
 
 
@@ -43,8 +43,8 @@ async def retry_event(event_id: str, desk: TheDesk, session: Administrator) -> N
         ApiError: 404, no event with this id waits.
     """
     facts = await _facts(desk, event_id)
-    await desk.webhooks.retry(event_id)
-    await desk.audit.append("webhook.retried", facts, {"actor": session.actor})
+    await desk.events.webhooks.retry(event_id)
+    await desk.host.audit.append("webhook.retried", facts, {"actor": session.actor})
 
 
 @router.post("/webhooks/{event_id}/discard", status_code=204)
@@ -60,13 +60,13 @@ async def discard_event(
     """
     facts = await _facts(desk, event_id)
     personal = {"actor": session.actor, "reason": body.reason}
-    await desk.audit.append("webhook.discarded", facts, personal)
-    await desk.webhooks.discard(event_id)
+    await desk.host.audit.append("webhook.discarded", facts, personal)
+    await desk.events.webhooks.discard(event_id)
 
 
 async def _facts(desk: Desk, event_id: str) -> dict[str, str]:
     """Return the facts about a waiting event for the audit."""
-    call_id = await desk.webhooks.outbox.waiting_call(event_id)
+    call_id = await desk.events.webhooks.outbox.waiting_call(event_id)
     if call_id is None:
         raise ApiError(
             404, "no event with this id waits", "it may be delivered: list the events again"

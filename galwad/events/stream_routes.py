@@ -16,10 +16,10 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.bodies import StreamReplaced
-from galwad.desk import Desk
 from galwad.events.stream_store import BEFORE_ALL, OLDEST, StoredEvent, StreamStore
+from galwad.events.subject import Desk
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.page.events import MAX_STREAMS_PER_SESSION, Follower
+from galwad.host.streams import MAX_STREAMS_PER_SESSION, Follower
 from galwad.people.sessions import Session
 from galwad.people.user import Right
 
@@ -44,7 +44,7 @@ async def begin(desk: Desk, session: Session, last_event_id: str) -> AsyncGenera
     """
     if Right.EVENTS not in session.user.rights:
         raise NotPermittedError("this needs the right `events`", "use a token with that right")
-    store = desk.call_stream.store
+    store = desk.events.stream.store
     if store is None:
         raise ApiError(
             404, "call events cannot be read here", "ask for [event_stream] in the settings"
@@ -76,17 +76,17 @@ async def _stream(
     name = session.user.name
     # All tokens of a machine share the number of streams that the machine can have.
     owner = f"machine:{name}"
-    follower = desk.hub.follow(owner, name)
+    follower = desk.host.streams.follow(owner, name)
     try:
         with (
-            desk.metrics.streams.track_inprogress(),
-            desk.call_stream.reader(follower.wake),
+            desk.host.metrics.streams.track_inprogress(),
+            desk.events.stream.reader(follower.wake),
         ):
             yield f"retry: {_RETRY_MS}\nevent: ready\nid: {start}\ndata: {{}}\n\n".encode()
             async for chunk in _news(desk, session, store, position, follower):
                 yield chunk
     finally:
-        desk.hub.unfollow(owner, follower)
+        desk.host.streams.unfollow(owner, follower)
 
 
 async def _news(
@@ -94,8 +94,8 @@ async def _news(
 ) -> AsyncIterator[bytes]:
     seen, spoken = -1, time.monotonic()
     while not follower.replaced:
-        turn, written = desk.hub.wake_count, desk.call_stream.written
-        present = None if desk.hub.closed else await desk.sessions.current(session)
+        turn, written = desk.host.streams.wake_count, desk.events.stream.written
+        present = None if desk.host.streams.closed else await desk.people.sessions.current(session)
         if present is None or Right.EVENTS not in present.user.rights:
             return
         chunk = b""
@@ -117,8 +117,8 @@ async def _news(
             yield chunk
             spoken = time.monotonic()
         follower.stale.clear()
-        if desk.call_stream.written == seen:
-            await desk.hub.wait(follower, turn, patience(present, time.time()))
+        if desk.events.stream.written == seen:
+            await desk.host.streams.wait(follower, turn, patience(present, time.time()))
     # The event has no id, so that the client's `Last-Event-ID` stays what it is.
     replaced = StreamReplaced(most=MAX_STREAMS_PER_SESSION).model_dump_json()
     yield f"event: replaced\ndata: {replaced}\n\n".encode()

@@ -23,6 +23,9 @@ from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from galwad import supervise
+from galwad.api import system
+from galwad.api.document import PREFIX, describe
+from galwad.api.tags import operation_id
 from galwad.archive import custody, gaps, headers, proof_routes, reindex
 from galwad.archive import routes as recordings
 from galwad.calls import payment_pages, payments, phones
@@ -33,14 +36,11 @@ from galwad.calls.presence import routes as presence
 from galwad.desk import PROXIES, Desk
 from galwad.directories import routes as directories
 from galwad.events import routes as webhooks
-from galwad.host import embedding, error_answers, refusals, system
+from galwad.host import embedding, errors
 from galwad.host.compression import PublicFileCompression
 from galwad.host.connections.acceptor import Acceptor
 from galwad.host.connections.protocol import LimitedProtocol, PhaseLimits
-from galwad.host.connections.session_layer import SessionLayer
 from galwad.host.database import SchemaError
-from galwad.host.description.document import PREFIX, describe
-from galwad.host.description.tags import operation_id
 from galwad.host.request_guard import MAX_BODY, RequestGuard
 from galwad.notes import routes as contacts
 from galwad.page import stream
@@ -49,6 +49,7 @@ from galwad.people import routes as people
 from galwad.people import second_factor_routes as second_factor
 from galwad.people.oidc import routes as sign_in
 from galwad.people.oidc.provider_sign_in import CALLBACK
+from galwad.people.session_layer import SessionLayer
 from galwad.people.sign_in import command_lines, panels
 from galwad.people.sign_in import routes as accounts
 from galwad.settings import Settings
@@ -136,7 +137,7 @@ def create_api() -> FastAPI:
         max_body_size=MAX_BODY,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    error_answers.install(app)
+    errors.install(app)
     refusals.install(app)
     for module in ENDPOINT_MODULES:
         app.include_router(module.router, prefix=PREFIX)

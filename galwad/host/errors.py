@@ -26,7 +26,7 @@ class ApiError(Exception):
 class NotPermittedError(ApiError):
     """The user's role or rights do not permit the request, which has the status 403.
 
-    The refusal is audited with `facts`, which must not be personal (`galwad.host.refusals`).
+    The refusal is audited with `facts`, which must not be personal (`galwad.host.errors`).
     """
 
     def __init__(

@@ -17,10 +17,8 @@ from fastapi.routing import APIRoute
 
 from galwad.call_id import is_call_id
 from galwad.desk import Desk
-from galwad.host.connections.session_layer import SESSION
-from galwad.host.error_answers import answer
-from galwad.host.errors import NotPermittedError
-from galwad.host.late_audit import audit_done
+from galwad.host.background import audit_done
+from galwad.host.errors import SESSION, NotPermittedError, answer
 from galwad.people.sessions import Session
 
 _SAME_S: Final = 600.0

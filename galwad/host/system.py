@@ -16,10 +16,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from galwad.api.system import NodeHealth
 from galwad.desk import Desk
 from galwad.host.bodies import Language
 from galwad.host.errors import ApiError
-from galwad.host.system_bodies import NodeHealth
 from galwad.people.access import TheDesk, session_of
 from galwad.people.sessions import Session
 

@@ -14,7 +14,8 @@ from galwad.notes.bodies import (
     Purposes,
     UndeliveredNote,
 )
-from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor, TheDesk
+from galwad.notes.subject import TheDesk
+from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor
 from galwad.texts.views import purposes_of
 
 router = APIRouter(tags=["contacts"])
@@ -25,7 +26,7 @@ _CLOSED_DAYS = 7
 @router.get("/contacts/purposes")
 async def purposes(desk: TheDesk, _: Person) -> Purposes:
     """Return the purposes that the advisors can choose for a contact note."""
-    return Purposes(purposes=purposes_of(desk.texts), free_text=desk.texts.free_text)
+    return Purposes(purposes=purposes_of(desk.texts.lists), free_text=desk.texts.lists.free_text)
 
 
 @router.get("/contacts/undelivered")
@@ -45,7 +46,7 @@ async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
             attempts=each.attempts,
             reason=each.reason,
         )
-        for each in await desk.delivery.outbox.undelivered(_MOST)
+        for each in await desk.notes.delivery.outbox.undelivered(_MOST)
     ]
 
 
@@ -60,7 +61,7 @@ async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotesView]:
         ClosedNotesView(
             advisor=each.advisor, not_written=each.not_written, unfinished=each.unfinished
         )
-        for each in await desk.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
+        for each in await desk.notes.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
     ]
 
 
@@ -71,10 +72,10 @@ async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
     Raises:
         ApiError: 404, the call has no undelivered contact note.
     """
-    _check(await desk.delivery.outbox.retry(call_id))
-    await desk.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
-    desk.alarms.ended(Ending.DECISION, call_id)
-    desk.delivery.wake()
+    _check(await desk.notes.delivery.outbox.retry(call_id))
+    await desk.host.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
+    desk.calls.alarms.ended(Ending.DECISION, call_id)
+    desk.notes.delivery.wake()
 
 
 @router.post("/contacts/{call_id}/discard", status_code=204)
@@ -89,9 +90,9 @@ async def discard(
         ApiError: 404, the call has no undelivered contact note.
     """
     personal = {"actor": session.actor, "reason": body.reason}
-    await desk.audit.append("contact.discarded", {"call_id": call_id}, personal)
-    _check(await desk.delivery.outbox.discard(call_id))
-    desk.alarms.ended(Ending.DECISION, call_id)
+    await desk.host.audit.append("contact.discarded", {"call_id": call_id}, personal)
+    _check(await desk.notes.delivery.outbox.discard(call_id))
+    desk.calls.alarms.ended(Ending.DECISION, call_id)
 
 
 def _check(changed: int) -> None:

@@ -33,11 +33,10 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from galwad.calls.live_calls import DeskCall
-from galwad.desk import Desk
 from galwad.host.connections.protocol import ARRIVAL, Arrival
-from galwad.host.connections.session_layer import SESSION
-from galwad.host.errors import ApiError, NotPermittedError
+from galwad.host.errors import SESSION, ApiError, NotPermittedError
 from galwad.people.sessions import Session
+from galwad.people.subject import Desk
 
 
 async def desk_of(request: Request) -> Desk:
@@ -206,7 +205,7 @@ def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
     Raises:
         ApiError: 404, there is no such call, or the user may not see it.
     """
-    call = desk.calls.get(call_id)
+    call = desk.calls.live.get(call_id)
     if call is None or not call.visible(session.user):
         raise no_live_call()
     return call
@@ -241,10 +240,10 @@ def require_step_up(desk: Desk, session: Session, facts: Mapping[str, str] | Non
         ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
             provider, and has not proven it within the lifetime: `reason` is "step_up_needed".
     """
-    section = desk.settings.sign_in
+    section = desk.host.settings.sign_in
     if section is None or section.step_up is None or not session.provider:
         return
-    if not desk.sessions.is_stepped_up(session, section.step_up_lifetime):
+    if not desk.people.sessions.is_stepped_up(session, section.step_up_lifetime):
         raise NotPermittedError(
             "this needs a stronger sign-in with your work account",
             "do it on the page, which leads to the provider, then try again",

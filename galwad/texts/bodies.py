@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.host.bodies import RequestBody, RequiredText, ShortText
-from galwad.notes.bodies import PurposeView
+from galwad.texts.bodies import PurposeView
 from galwad.texts.rules import MOST_ENTRIES, ListName
 
 ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]

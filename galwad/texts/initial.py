@@ -8,12 +8,11 @@ from functools import cache
 from importlib.resources import files
 from typing import get_args
 
-from galwad.calls.bodies import NoNoteReason
 from galwad.settings.calls import PresenceSection
 from galwad.settings.notes import ContactNotesSection
 from galwad.settings.switch import Route
 from galwad.texts.lists import Entries, TextEntry
-from galwad.texts.rules import ListName
+from galwad.texts.rules import ListName, NoNoteReason
 
 
 def initial_lists(

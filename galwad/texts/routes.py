@@ -12,10 +12,11 @@ from typing import Final
 from fastapi import APIRouter
 
 from galwad.host.errors import ApiError
-from galwad.people.access import Administrator, TheDesk
+from galwad.people.access import Administrator
 from galwad.texts.bodies import ListVersionBody, NewTextList, TextListView
 from galwad.texts.lists import LIST_NAMES, TextEntry
 from galwad.texts.rules import MOST_ENTRIES, ListName, TextFaultKind
+from galwad.texts.subject import TheDesk
 from galwad.texts.text_lists import ListChangedError, ListFaultError
 from galwad.texts.views import view_of_list
 
@@ -40,13 +41,13 @@ _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {
 @router.get("/texts")
 async def texts(desk: TheDesk, _: Administrator) -> list[TextListView]:
     """Return the lists of texts that people choose from or read, as they count now."""
-    return [view_of_list(desk.texts.get(name)) for name in LIST_NAMES]
+    return [view_of_list(desk.texts.lists.get(name)) for name in LIST_NAMES]
 
 
 @router.get("/texts/{name}")
 async def text_list(name: ListName, desk: TheDesk, _: Administrator) -> TextListView:
     """Return one list of texts as it counts now."""
-    return view_of_list(desk.texts.get(name))
+    return view_of_list(desk.texts.lists.get(name))
 
 
 @router.put("/texts/{name}")
@@ -63,7 +64,7 @@ async def change_list(
     """
     entries = tuple(map(TextEntry.of, body.entries))
     with _refusals():
-        changed = await desk.texts.change(
+        changed = await desk.texts.lists.change(
             name,
             entries,
             based_on=body.version,
@@ -85,7 +86,7 @@ async def reset_list(
         ApiError: 409, the list was changed meanwhile (the reason is `changed`).
     """
     with _refusals():
-        initial = await desk.texts.reset(
+        initial = await desk.texts.lists.reset(
             name, based_on=body.version, actor=session.actor, user=session.user.name
         )
     return view_of_list(initial)

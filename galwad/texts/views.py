@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from galwad.notes.bodies import PurposeView
-from galwad.texts.bodies import LineName, PageTexts, TextEntryView, TextListView
+from galwad.texts.bodies import LineName, PageTexts, PurposeView, TextEntryView, TextListView
 from galwad.texts.lists import FIXED, RULES, TextEntry, TextList
 from galwad.texts.rules import ListName
 from galwad.texts.text_lists import TextLists

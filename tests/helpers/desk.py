@@ -289,7 +289,7 @@ class Running:
         machine = role == "machine"
         user = User(name, role, extension=extension, rights=frozenset(more.get("rights", ())))
         sip = "sip secret" if extension else None
-        await self.desk.users.add(user, None if machine else PASSWORD, sip)
+        await self.desk.people.users.add(user, None if machine else PASSWORD, sip)
 
     def client(self, **more) -> httpx2.AsyncClient:
         client = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
@@ -316,7 +316,7 @@ class Running:
 
     async def machine(self, name: str, *rights: str) -> httpx2.AsyncClient:
         await self.add(name, "machine", rights=rights)
-        token = await self.desk.sessions.open(name, "machine")
+        token = await self.desk.people.sessions.open(name, "machine")
         return self.client(headers={"Authorization": f"Bearer {token}"})
 
     async def seal(self, *sealed: Sealed) -> Indexed:

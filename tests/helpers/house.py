@@ -94,8 +94,8 @@ class House:
         """A new user's token, as `galwad login` gets it."""
         user = User(name, role, rights=frozenset(rights))
         machine = role == "machine"
-        self.do(self.desk.users.add(user, None if machine else "correct horse battery"))
-        return self.do(self.desk.sessions.open(name, "machine" if machine else "cli"))
+        self.do(self.desk.people.users.add(user, None if machine else "correct horse battery"))
+        return self.do(self.desk.people.sessions.open(name, "machine" if machine else "cli"))
 
     def record(self, *call_ids: str, later_caller: str = "") -> None:
         """Calls of two seconds, until each is in archive and index and its spool is gone."""
@@ -110,5 +110,5 @@ class House:
 
     def audit(self) -> list[tuple[str, dict]]:
         """Kinds and facts, in order."""
-        entries = self.do(self.desk.audit.entries())
+        entries = self.do(self.desk.host.audit.entries())
         return [(entry.kind, {**entry.facts, **entry.personal}) for entry in entries]

@@ -16,11 +16,11 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from galwad.host import embedding
-from galwad.host.connections.pacer import Pacer
 from galwad.host.connections.places import Place, Places
 from galwad.host.connections.protocol import PLACE
-from galwad.host.error_answers import answer
+from galwad.host.errors import answer
 from galwad.host.networks import network_of
+from galwad.people.session_layer import Pacer
 from galwad.people.sessions import Session, Sessions
 
 SESSION: Final = "galwad.session"

@@ -7,12 +7,12 @@ from typing import Final
 
 from fastapi import Request
 
-from galwad.desk import Desk
 from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approval_bodies import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.people.sign_in.approvals import LIFETIME_S, Approvals, WaitingClient
+from galwad.people.subject import Desk
 
 _INTERVAL_S: Final = 2.0
 
@@ -26,7 +26,7 @@ def begin_waiting(
     return WaitingSignIn(
         secret=secret,
         code=client.code,
-        page=f"{desk.settings.desk.origin}/{fragment}",
+        page=f"{desk.host.settings.desk.origin}/{fragment}",
         interval_s=_INTERVAL_S,
         lifetime_s=LIFETIME_S,
     )
@@ -40,7 +40,7 @@ def find_waiting(
     Raises:
         ApiError: 404, no client waits with this code. 429, the person has entered too many codes.
     """
-    wait = ceil(desk.codes.take(session.user.name))
+    wait = ceil(desk.people.codes.take(session.user.name))
     if wait:
         raise ApiError(429, "too many codes", f"wait {wait} s, then try again", wait)
     found = waiting.find(body.code.get_secret_value())
@@ -62,7 +62,7 @@ async def approve_waiting(
         "address": found.address,
         "approved_at": address_of(request),
     }
-    await desk.audit.append("sign-in.approved", _facts(found), personal)
+    await desk.host.audit.append("sign-in.approved", _facts(found), personal)
     if waiting.approve(found.code, session) is None:
         raise _none()
 
@@ -81,10 +81,10 @@ async def redeem(desk: Desk, request: Request, waiting: Approvals, body: Waiting
         raise ApiError(
             409, "the code is not approved yet", "enter it on the page", reason="waiting"
         )
-    if not await desk.sessions.alive(found.approver):
+    if not await desk.people.sessions.alive(found.approver):
         raise ApiError(401, "the session that approved it has ended", "begin again")
     personal = {"user": found.approver.user.name, "address": address_of(request)}
-    await desk.audit.append("sign-in.accepted", {**_facts(found), "method": "page"}, personal)
+    await desk.host.audit.append("sign-in.accepted", {**_facts(found), "method": "page"}, personal)
     return found.approver
 
 
@@ -94,10 +94,10 @@ async def opened(desk: Desk, token: str) -> Session:
     Raises:
         ApiError: 401, the account was disabled just now.
     """
-    session = await desk.sessions.find(token)
+    session = await desk.people.sessions.find(token)
     if session is None:
         raise ApiError(401, "the account was disabled just now", "ask your administrator")
-    desk.metrics.sign_ins.labels("accepted").inc()
+    desk.people.metrics.sign_ins.labels("accepted").inc()
     return session
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import structlog
 
-from galwad.host import late_audit
+from galwad.host import background
 from galwad.host.background import BackgroundTasks
 from recording.errors import AuditError
 
@@ -33,7 +33,7 @@ async def test_an_entry_that_the_database_refuses_is_tried_again_and_logged_once
         written.set()
 
     with structlog.testing.capture_logs() as logs:
-        await late_audit.audit_done(background, write, **EVENTS, action="hold")
+        await background.audit_done(background, write, **EVENTS, action="hold")
         assert not written.is_set()
         await written.wait()
     assert logs == [{"event": "payment.not_audited", "log_level": "warning", "action": "hold"}]
@@ -48,7 +48,7 @@ async def test_a_database_that_hangs_is_waited_for_only_for_a_short_time(backgro
         written.append("entry")
 
     with structlog.testing.capture_logs() as logs:
-        await late_audit.audit_done(background, write, **EVENTS, act="hold")
+        await background.audit_done(background, write, **EVENTS, act="hold")
     assert logs == [{"event": "payment.audit_late", "log_level": "warning", "act": "hold"}]
     release.set()
     await background.finish(5)

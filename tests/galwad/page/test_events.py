@@ -18,8 +18,9 @@ from callerid.note import Note
 from callerid.note_drafts import NoteDraft
 from galwad.calls.live_calls import LiveCalls
 from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
+from galwad.host.streams import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, Follower
 from galwad.messages import CallerFacts, CallStatus, Party
-from galwad.page.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
+from galwad.page.events import EventHub
 from galwad.people.user import User
 
 SIAN = User("sian", "advisor", extension="201")

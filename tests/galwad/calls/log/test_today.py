@@ -43,7 +43,7 @@ async def log(running):
 
     async def log(*calls):
         rows = {each.call_id: each for each in calls}
-        await running.desk.call_log.store.change(rows, lambda known: known.update(rows))
+        await running.desk.calls.log.store.change(rows, lambda known: known.update(rows))
 
     return log
 

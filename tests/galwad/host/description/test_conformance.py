@@ -2,7 +2,7 @@
 
 Schemathesis is a program that reads such a description and looks for answers that contradict it.
 
-The description is made by `galwad/host/description/document.py`.
+The description is made by `galwad/api/document.py`.
 """
 
 from __future__ import annotations
