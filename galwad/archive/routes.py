@@ -8,7 +8,6 @@ interests), only an administrator may fetch recordings.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
@@ -18,13 +17,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from galwad import periods as when
 from galwad.archive.files import SealedResponse, checked_id
 from galwad.archive.rules import ADMIN_PURPOSES, Purpose
 from galwad.archive.subject import Desk, TheDesk
 from galwad.calls.live_calls import indexed_number
 from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
 from galwad.host.errors import ApiError, NotPermittedError
+from galwad.host.host import span_of
 from galwad.people.access import SteppedUpSupervisor, Supervisor
 from galwad.people.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
@@ -397,23 +396,6 @@ def _start_of(moment: float | str | None, desk: Desk, field: str) -> float | Non
         return moment
     span = span_of(moment, desk, field)
     return None if span is None else span.since
-
-
-def span_of(words: str | None, desk: Desk, field: str = "when") -> when.Period | None:
-    """Return the period that words such as "last week" mean; None if `words` is None or empty.
-
-    The words are read in the time zone of the desk's settings. `field` is the name of the
-    request's field with the words.
-
-    Raises:
-        ApiError: 422, the words cannot be read as a period.
-    """
-    if not words:
-        return None
-    try:
-        return when.period(words, time.time(), desk.host.settings.desk.time_zone)
-    except ValueError:
-        raise ApiError(422, f"cannot read the time in `{field}`", when.HINT) from None
 
 
 def _cursor(text: str | None) -> Cursor | None:

@@ -17,6 +17,7 @@ from galwad.host.bodies import (
 )
 from galwad.people.sign_in.bodies import Me
 from galwad.texts.bodies import PageTexts, TextEntryView
+from galwad.texts.rules import NoNoteReason
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
 RecordingShown: TypeAlias = Literal[
@@ -27,7 +28,6 @@ LookupStatus: TypeAlias = Literal[
 ]
 DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
 ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them", "new_person"]
-NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 NoteText: TypeAlias = Annotated[str, StringConstraints(max_length=4000), NO_CARD_NUMBER]
 CallerType: TypeAlias = Literal[
     "self", "representative", "family", "councillor", "officer", "organisation"

@@ -92,11 +92,16 @@ class DialRequest:
     answers_itself: bool = False
 
 
+async def _no_phones() -> tuple[PhoneCredentials, ...]:
+    return ()
+
+
 class SwitchClient:
     """Maintains the desk's link to the switch.
 
     `on_message` receives the switch's messages in their sequence; `on_connection` receives True
-    when the link opens and False when it is lost. Then `phones` and `away` say what to send.
+    when the link opens and False when it is lost. The attributes `phones` and `away` return what is
+    sent when it opens: the accounts of all phones, and the names of the users who are away.
     """
 
     def __init__(
@@ -104,14 +109,14 @@ class SwitchClient:
         path: Path,
         on_message: Callable[[FromSwitch], None],
         on_connection: Callable[[bool], None],
-        phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]],
-        away: Callable[[], tuple[str, ...]],
+        phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]] = _no_phones,
+        away: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._connector = Connector(path, self._connected, self._received, self._lost)
         self._on_message = on_message
         self._on_connection = on_connection
-        self._phones = phones
-        self._away = away
+        self.phones = phones
+        self.away = away
         self._knows_away = False
         self._knows_dialling = False
         """True if the connected switch knows the messages `PhoneAct` and `DialNumber`."""
@@ -134,12 +139,12 @@ class SwitchClient:
 
     async def set_phones(self) -> None:
         """Send the switch the accounts of all phones; this also happens when the link opens."""
-        self._connector.send(SetPhones(await self._phones()))
+        self._connector.send(SetPhones(await self.phones()))
 
     def set_away(self) -> None:
         """Send the names of users who are away; a switch of an earlier release gets nothing."""
         if self._knows_away:
-            self._connector.send(SetAway(self._away()))
+            self._connector.send(SetAway(self.away()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
         """Report who has a call that a PBX has answered, because the switch cannot know it."""

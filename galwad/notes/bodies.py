@@ -6,13 +6,7 @@ from pydantic import BaseModel
 
 from callerid.contact_tables import NoteState
 from galwad.host.bodies import RequestBody, RequiredText
-
-
-class PurposeView(BaseModel):
-    """A purpose of calls, in English and in Welsh."""
-
-    en: str
-    cy: str
+from galwad.texts.bodies import PurposeView
 
 
 class Purposes(BaseModel):

@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.host.bodies import RequestBody, RequiredText, ShortText
-from galwad.texts.bodies import PurposeView
 from galwad.texts.rules import MOST_ENTRIES, ListName
 
 ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
@@ -22,6 +21,13 @@ class TextEntryView(BaseModel):
     """
 
     code: str
+    en: str
+    cy: str
+
+
+class PurposeView(BaseModel):
+    """A purpose of calls, in English and in Welsh."""
+
     en: str
     cy: str
 

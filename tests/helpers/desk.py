@@ -13,7 +13,7 @@ import msgspec
 from argon2 import PasswordHasher
 
 from config.values import HostPort
-from galwad.desk import Desk
+from galwad.desk import Desk, server_of
 from galwad.host.app import DeskServer
 from galwad.host.connections.protocol import PhaseLimits
 from galwad.link import Link, serve
@@ -254,7 +254,7 @@ class Running:
         self.archive = folder / "archive"
         self.settings = settings_in(folder)
         self.switch = FakeSwitch(self.settings.switch_socket)
-        self.server: DeskServer | None = None
+        self.server: DeskServer[Desk] | None = None
         self.limits: PhaseLimits | None = None
         self._clients: list[httpx2.AsyncClient] = []
         self._pages: list[Page] = []
@@ -272,7 +272,7 @@ class Running:
     async def start(self, sources=()) -> None:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         create_database(self.settings.database)
-        self.server = DeskServer(Desk(self.settings, sources, hasher), self.limits)
+        self.server = server_of(Desk(self.settings, sources, hasher), self.limits)
         await self.server.start()
 
     async def stop(self) -> None:

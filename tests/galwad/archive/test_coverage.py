@@ -311,7 +311,7 @@ async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_sto
     running, mair, monkeypatch
 ):
     """The desk was down during the call, and nothing of it was recorded."""
-    monkeypatch.setattr("galwad.archive.indexer._LEDGER_RETRY_S", 0.05)
+    monkeypatch.setattr("galwad.calls.ledger_writer._RETRY_S", 0.05)
     async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     for_ledger = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, for_ledger=True)

@@ -150,6 +150,11 @@ async def test_metrics_show_the_depth_of_the_outbox_while_the_receiver_is_down(r
     await until(lambda: accepted.kinds() == ["ringing", "answered"], PATIENCE_S)
 
 
+def waiting(running):
+    """Return the number of events that wait to be sent, as the metrics show it."""
+    return running.desk.host.metrics.registry.get_sample_value("galwad_desk_webhook_waiting")
+
+
 async def test_without_a_receiver_the_outbox_is_emptied(running, accepted):
     accepted.up = False
     running.switch.ring(CALL)

@@ -13,6 +13,7 @@ from callerid.contacts import Contacts, OpenContact
 from callerid.note import NOT_WRITTEN, Note
 from callerid.note_drafts import NoteDraft, NoteDrafts
 from galwad.calls.live_calls import LiveCalls
+from galwad.host.streams import Streams
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.open_notes import OpenNotes
 from galwad.page.events import EventHub
@@ -34,7 +35,7 @@ class World:
 
     def __init__(self, engine, clock, close_after=CLOSE_AFTER):
         self.clock, self.engine = clock, engine
-        self.hub = EventHub()
+        self.hub = EventHub(Streams())
         self.calls = LiveCalls(self.hub.call, wrapup_limit=120, clock=clock)
         self.contact = OpenContact(
             CALL, clock.now - 60, "Waste", "sian", "201", "+441632960001", ended=clock.now
@@ -46,7 +47,7 @@ class World:
             Contacts(engine),
             NoteDrafts(engine),
             self.calls,
-            self.hub,
+            self.hub.streams,
             close_after=close_after,
             may_close=lambda: self.known,
             on_closed=self.closed.append,

@@ -20,8 +20,8 @@ from structlog.testing import capture_logs
 
 from config.values import HostPort
 from galwad.api.system import _is_from_here
-from galwad.desk import Desk
-from galwad.host.app import DeskServer, UnsafeListenerError
+from galwad.desk import Desk, server_of
+from galwad.host.app import UnsafeListenerError
 from galwad.people.sign_in import order as sign_in_order
 from galwad.people.sign_in import throttle
 from galwad.people.sign_in.order import RETRY_S
@@ -336,8 +336,8 @@ async def test_without_tls_only_a_loopback_address_is_allowed(running):
     node = {"state": running.folder / "other"}
     desk = Desk(changed(running.settings, node=node, desk={"listen": HostPort("0.0.0.0", 0)}))
     with pytest.raises(UnsafeListenerError):
-        await DeskServer(desk).start()
-    await desk.stop()
+        await server_of(desk).start()
+    await desk.host.stop()
 
 
 async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
@@ -348,7 +348,7 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
         node={"state": other, "runtime": other},
         desk={"tls_certificate": nothing, "tls_key": nothing},
     )
-    server = DeskServer(Desk(settings))
+    server = server_of(Desk(settings))
     with pytest.raises(FileNotFoundError):
         await server.start()
     await server.stop()

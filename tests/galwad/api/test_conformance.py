@@ -20,7 +20,7 @@ from helpers.desk import PASSWORD
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-DESCRIPTION = Path(__file__).parents[4] / "docs" / "openapi.json"
+DESCRIPTION = Path(__file__).parents[3] / "docs" / "openapi.json"
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 CHECKS = (
     "status_code_conformance",

@@ -27,7 +27,7 @@ from galwad.host.errors import ApiError, Refusal
 from helpers.endpoint_errors import errors_of
 from helpers.endpoints import endpoints
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 ROUTES = endpoints()
 """Each endpoint of the API, by its name."""
 NEVER = {("recordings_newest", 422): "its search has no filters"}
