@@ -20,7 +20,7 @@ CSRF_HEADER: Final = "X-Galwad-CSRF"
 
 
 class PageSession(Protocol):
-    """What is asked of the session of a page."""
+    """The session of a page, of which only the kind and the key are needed."""
 
     @property
     def kind(self) -> str:
