@@ -23,6 +23,7 @@ from galwad.events import routes as webhooks
 from galwad.host import embedding, errors
 from galwad.host.compression import PublicFileCompression
 from galwad.host.request_guard import MAX_BODY, RequestGuard
+from galwad.notes import call_routes as call_notes
 from galwad.notes import routes as contacts
 from galwad.page import stream
 from galwad.page.files import PageFiles
@@ -48,6 +49,7 @@ ENDPOINT_MODULES: Final = (
     panels,
     stream,
     calls,
+    call_notes,
     alarms,
     contacts,
     webhooks,

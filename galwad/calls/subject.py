@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import structlog
 from fastapi import Depends
@@ -45,9 +45,6 @@ from galwad.people.sessions import Session
 from galwad.people.subject import People, PeopleChanged
 from galwad.people.user import User
 from galwad.texts.subject import Texts
-
-if TYPE_CHECKING:
-    from galwad.notes.subject import Notes
 
 _DAY_S: Final = 86_400.0
 log = structlog.get_logger()
@@ -387,7 +384,6 @@ class Desk(Protocol):
     texts: Texts
     directories: Directories
     calls: Calls
-    notes: Notes
 
 
 TheDesk = Annotated[Desk, Depends(desk_of)]
