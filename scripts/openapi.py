@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from galwad.host.app import create_api
+from galwad.api.app import create_api
 
 FILE: Final = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from galwad.api.app import create_api
 from galwad.cli.main import CommandGroups, app
-from galwad.host.app import create_api
 from galwad.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent

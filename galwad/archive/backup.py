@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError
+from galwad.administration import Administration, give_to_service, service_owner
 from galwad.archive.backup_proof import (
     DATABASE,
     DIRECTORY,
@@ -41,9 +42,7 @@ from galwad.archive.backup_proof import (
     checked,
     sign,
 )
-from galwad.host.administration import Administration
 from galwad.host.database import open_engine, upgrade
-from galwad.host.file_owner import give_to_service, service_owner
 from galwad.people.store import sessions
 from galwad.settings import Settings
 from galwad.single_instance import FolderLockedError, lock_folder

@@ -16,11 +16,11 @@ from pydantic import BaseModel, Field, model_validator
 from galwad.archive.files import checked_id
 from galwad.archive.routes import recording_of
 from galwad.archive.rules import DisposalReason
-from galwad.desk import Desk
+from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError, NotPermittedError
 from galwad.messages import Dispose
-from galwad.people.access import SteppedUpAdministrator, TheDesk
+from galwad.people.access import SteppedUpAdministrator
 from galwad.people.sessions import Session
 from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
@@ -91,13 +91,13 @@ async def retain(
         ApiError: 404, no recording has this id. 409, the recording was disposed of.
     """
     recording = await recording_of(desk, call_id)
-    async with desk.custodian.deciding:
-        certified = desk.archive.content(recording, "disposal") is not None
-        if certified or (await desk.custodian.one(call_id)).disposed is not None:
+    async with desk.archive.custodian.deciding:
+        certified = desk.archive.files.content(recording, "disposal") is not None
+        if certified or (await desk.archive.custodian.one(call_id)).disposed is not None:
             raise ApiError(409, "the recording was disposed of", "check the call id")
         personal = {"actor": session.actor, "reason": body.reason}
-        await desk.audit.append("recording.held", {"call_id": call_id}, personal)
-        await desk.custodian.retain(call_id, body.reason, time.time())
+        await desk.host.audit.append("recording.held", {"call_id": call_id}, personal)
+        await desk.archive.custodian.retain(call_id, body.reason, time.time())
 
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
@@ -112,21 +112,21 @@ async def release(
         ApiError: 404, no recording has this id. 409, the recording is not retained.
     """
     await recording_of(desk, call_id)
-    async with desk.custodian.deciding:
-        if (await desk.custodian.one(call_id)).retained_for is None:
+    async with desk.archive.custodian.deciding:
+        if (await desk.archive.custodian.one(call_id)).retained_for is None:
             raise ApiError(409, "the recording is not retained", "check the call id")
         others = await _other_holders(desk, call_id, session.actor)
         facts: Facts = {"call_id": call_id, "of_another": others is not None}
         personal = {"actor": session.actor, "reason": body.reason}
         if others:
             personal["held_by"] = others
-        await desk.audit.append("recording.released", facts, personal)
+        await desk.host.audit.append("recording.released", facts, personal)
         if others is not None:
-            desk.hold_ended_by_another(call_id)
-        await desk.custodian.release(call_id)
+            desk.archive.hold_ended_by_another(call_id)
+        await desk.archive.custodian.release(call_id)
 
 
-async def _other_holders(desk: Desk, call_id: str, actor: str) -> str | None:
+async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | None:
     """Return the other administrators who retain a recording; None if only `actor` does.
 
     The audit says who retains it: each entry `recording.held` since the last release counts, so
@@ -137,8 +137,8 @@ async def _other_holders(desk: Desk, call_id: str, actor: str) -> str | None:
         AuditFilter("recording.released", call_id),
         AuditFilter("recording.held", call_id),
     )
-    last = max((entry.seq for entry in await desk.audit.search(released, limit=1)), default=0)
-    entries = [entry for entry in await desk.audit.search(held) if entry.seq > last]
+    last = max((entry.seq for entry in await desk.host.audit.search(released, limit=1)), default=0)
+    entries = [entry for entry in await desk.host.audit.search(held) if entry.seq > last]
     holders = {entry.values.get("actor", (b"", ""))[1] for entry in entries}
     others = holders - {actor}
     return None if holders and not others else ", ".join(sorted(filter(None, others)))
@@ -158,7 +158,7 @@ async def recover(
     """
     facts: Facts = {"call_id": checked_id(call_id), "life": body.life}
     personal = {"actor": session.actor, "reference": body.reference}
-    await desk.audit.append("spool.key-taken", facts, personal)
+    await desk.host.audit.append("spool.key-taken", facts, personal)
 
 
 @router.post("/recordings/{call_id}/purge")
@@ -180,8 +180,8 @@ async def purge(
             "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
         )
     recording = await recording_of(desk, call_id)
-    async with desk.custodian.deciding:
-        custody = await desk.custodian.one(call_id)
+    async with desk.archive.custodian.deciding:
+        custody = await desk.archive.custodian.one(call_id)
         if custody.retained_for is not None:
             raise ApiError(
                 409,
@@ -190,7 +190,7 @@ async def purge(
             )
         if body.missing_trigger is None or body.changed is None:
             return await _dispose(desk, session, recording, body)
-        if not await desk.captured_cards.of([call_id]):
+        if not await desk.archive.captured_cards.of([call_id]):
             raise ApiError(
                 409, "no card number was keyed in this recording", "choose another reason"
             )
@@ -199,14 +199,16 @@ async def purge(
             "missing_trigger": body.missing_trigger,
             "changed": body.changed,
         }
-        await desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
+        await desk.host.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
         purged = await _dispose(desk, session, recording, body)
-        await desk.captured_cards.close(call_id, body.missing_trigger, body.changed, time.time())
+        await desk.archive.captured_cards.close(
+            call_id, body.missing_trigger, body.changed, time.time()
+        )
         return purged
 
 
 async def _dispose(
-    desk: Desk, session: Session, recording: RecordingSummary, body: Purge
+    desk: ArchiveDesk, session: Session, recording: RecordingSummary, body: Purge
 ) -> Purged:
     facts = {
         "call_id": recording.call_id,
@@ -214,20 +216,22 @@ async def _dispose(
         "reason": body.reason,
     }
     personal = {"actor": session.actor, "reference": body.reference}
-    ordered = await desk.audit.append("recording.purge-ordered", facts, personal)
+    ordered = await desk.host.audit.append("recording.purge-ordered", facts, personal)
     try:
-        content = await desk.finaliser.request(
-            lambda ref: _order(ref, facts, session.actor, desk.settings.node.name, ordered)
+        content = await desk.archive.finaliser.request(
+            lambda ref: _order(ref, facts, session.actor, desk.host.settings.node.name, ordered)
         )
     except ApiError as error:
         # If there is a certificate, the finaliser has disposed of the recording, and only its reply
         # was lost. So no failure is entered in the audit chain.
-        if desk.archive.content(recording, "disposal") is None:
-            await desk.audit.append("recording.not-purged", {**facts, "why": error.error}, personal)
+        if desk.archive.files.content(recording, "disposal") is None:
+            await desk.host.audit.append(
+                "recording.not-purged", {**facts, "why": error.error}, personal
+            )
         raise
-    await desk.custodian.disposed(recording.call_id, body.reason, time.time())
-    await desk.call_log.store.forget_number_of(recording.call_id)
-    await desk.audit.append("recording.purged", facts, personal)
+    await desk.archive.custodian.disposed(recording.call_id, body.reason, time.time())
+    await desk.calls.log.store.forget_number_of(recording.call_id)
+    await desk.host.audit.append("recording.purged", facts, personal)
     return Purged(certificate=content.decode())
 
 

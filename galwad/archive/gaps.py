@@ -13,9 +13,9 @@ import msgspec
 from fastapi import APIRouter
 
 from galwad.archive.routes import recording_of
-from galwad.desk import Desk
+from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import ResponseBody, fields_of
-from galwad.people.access import Supervisor, TheDesk
+from galwad.people.access import Supervisor
 from recording.archive.manifest import Gap, Manifest, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import ChainEntry
@@ -79,8 +79,10 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
         ApiError: 404, no recording has this id.
     """
     recording = await recording_of(desk, call_id)
-    await desk.audit.append("recording.explained", {"call_id": call_id}, {"actor": session.actor})
-    manifest = _indexed_manifest(recording, desk.archive.content(recording, "manifest"))
+    await desk.host.audit.append(
+        "recording.explained", {"call_id": call_id}, {"actor": session.actor}
+    )
+    manifest = _indexed_manifest(recording, desk.archive.files.content(recording, "manifest"))
     started_us = round(recording.started * _US) if manifest is None else manifest.started_us
     talk_us = recording.talk_us if manifest is None else manifest.talk_us
     gaps = recording.gaps if manifest is None else manifest.gaps
@@ -110,7 +112,9 @@ def _indexed_manifest(recording: RecordingSummary, data: bytes | None) -> Manife
         return None
 
 
-async def _entries(desk: Desk, call_id: str, wall: WallClock, talk_us: int) -> list[ChainEntry]:
+async def _entries(
+    desk: ArchiveDesk, call_id: str, wall: WallClock, talk_us: int
+) -> list[ChainEntry]:
     """Return the entries that can belong to gaps of this call.
 
     A pause or resume that was requested for all calls of an advisor names no call.
@@ -127,11 +131,11 @@ async def _entries(desk: Desk, call_id: str, wall: WallClock, talk_us: int) -> l
     return [entry for entry in found if entry.facts.get("call_id") in {call_id, ""}]
 
 
-async def _all(desk: Desk, sought: AuditFilter) -> list[ChainEntry]:
+async def _all(desk: ArchiveDesk, sought: AuditFilter) -> list[ChainEntry]:
     found: list[ChainEntry] = []
     while True:
         before = found[-1].seq if found else None
-        page = await desk.audit.search(sought, before, _PAGE)
+        page = await desk.host.audit.search(sought, before, _PAGE)
         found += page
         if len(page) < _PAGE:
             return found

@@ -16,10 +16,11 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.archive.files import ArchiveFolder
 from galwad.archive.routes import recording_of, refuse_if_disposed
+from galwad.archive.subject import TheDesk
 from galwad.host.bodies import NO_CARD_NUMBER, RequestBody, RequiredText
 from galwad.host.errors import ApiError
 from galwad.messages import CommitHeader, StageHeader
-from galwad.people.access import Administrator, TheDesk
+from galwad.people.access import Administrator
 from recording.archive.manifest import read_manifest
 from recording.archive.rewrap import REWRAP
 from recording.archive.summary import RecordingSummary
@@ -133,7 +134,7 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
     Raises:
         ApiError: 409, the server has no signed set of recipients, or cannot use it.
     """
-    file = desk.recipients
+    file = desk.archive.recipients
     if not file.path.exists():
         raise ApiError(409, "the server has no signed recipient set", "copy it there first")
     try:
@@ -150,15 +151,15 @@ async def search(body: HeaderQuery, desk: TheDesk, session: Administrator) -> He
     The recipients are read from the record of the header's most recent rewrap. If there was no
     rewrap, they are read from the recording's manifest.
     """
-    await desk.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
-    page = await desk.catalogue.in_order(body.after, body.limit)
-    known = await desk.custodian.of([row.call_id for row in page.rows])
+    await desk.host.audit.append("headers.listed", {"after": body.after}, {"actor": session.actor})
+    page = await desk.archive.catalogue.in_order(body.after, body.limit)
+    known = await desk.archive.custodian.of([row.call_id for row in page.rows])
     gone = {call_id for call_id, custody in known.items() if custody.disposed is not None}
     rows = await asyncio.to_thread(
         lambda: [
             HeaderState(call_id=row.call_id, recipients=[], current=False, disposed=True)
             if row.call_id in gone
-            else _state(desk.archive, row)
+            else _state(desk.archive.files, row)
             for row in page.rows
         ]
     )
@@ -177,16 +178,16 @@ async def fetch(
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
-    header = desk.archive.text(recording, "header")
-    manifest = desk.archive.text(recording, "manifest")
+    header = desk.archive.files.text(recording, "header")
+    manifest = desk.archive.files.text(recording, "manifest")
     if header is None or manifest is None:
         raise ApiError(409, "the header or manifest is missing", "restore it from a backup")
-    await desk.audit.append(
+    await desk.host.audit.append(
         "header.fetched",
         {"call_id": call_id, "payload_sha256": recording.payload_sha256},
         {"actor": session.actor, "reference": body.reference},
     )
-    rewrap = desk.archive.text(recording, "rewrap")
+    rewrap = desk.archive.files.text(recording, "rewrap")
     return SealedHeader(header=header, manifest=manifest, rewrap=rewrap)
 
 
@@ -205,7 +206,7 @@ async def stage(
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
     header, record = body.header.encode(), body.rewrap.encode()
-    found = await desk.finaliser.request(
+    found = await desk.archive.finaliser.request(
         lambda ref: StageHeader(ref, call_id, recording.payload_sha256, header, record)
     )
     return StagedHeader(header=found.decode())
@@ -226,7 +227,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
     refuse_if_disposed(desk, recording)
 
     def in_force() -> str:
-        return hashlib.sha256(desk.archive.content(recording, "header") or b"").hexdigest()
+        return hashlib.sha256(desk.archive.files.content(recording, "header") or b"").hexdigest()
 
     facts = {
         "call_id": call_id,
@@ -235,16 +236,18 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
         "new_sha256": body.sha256,
     }
     personal = {"actor": session.actor, "reference": body.reference}
-    await desk.audit.append("header.replaced", facts, personal)
+    await desk.host.audit.append("header.replaced", facts, personal)
     try:
-        await desk.finaliser.request(
+        await desk.archive.finaliser.request(
             lambda ref: CommitHeader(ref, call_id, recording.payload_sha256, body.sha256)
         )
     except ApiError as error:
         # The finaliser may have replaced the header although the request failed. Then the audit
         # entry above is correct, and no entry about a failure is added.
         if in_force() != body.sha256:
-            await desk.audit.append("header.not-replaced", {**facts, "why": error.error}, personal)
+            await desk.host.audit.append(
+                "header.not-replaced", {**facts, "why": error.error}, personal
+            )
         raise
 
 

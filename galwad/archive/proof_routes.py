@@ -17,11 +17,12 @@ from pydantic import BaseModel, Field
 from galwad.archive.coverage import MAX_FINDINGS, CoverageResult, ids_between, ids_of
 from galwad.archive.files import checked_id
 from galwad.archive.promises import PromiseFinding, PromiseResult, PromiseVerdict
-from galwad.archive.routes import span_of
 from galwad.archive.rules import fix_of
+from galwad.archive.subject import TheDesk
 from galwad.host.bodies import RequestBody, ResponseBody, ShortText, fields_of
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.people.access import SignedIn, Supervisor, TheDesk, person, require_step_up
+from galwad.host.host import span_of
+from galwad.people.access import SignedIn, Supervisor, person, require_step_up
 from galwad.people.sessions import Session
 from galwad.periods import Period
 from recording.archive.accounting import SilentTrack
@@ -210,8 +211,8 @@ async def coverage(
     """
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}
-    await desk.audit.append("coverage.asked", facts, {"actor": session.actor})
-    result = await desk.coverage.check(span.since, span.until, desk.calls_in_progress())
+    await desk.host.audit.append("coverage.asked", facts, {"actor": session.actor})
+    result = await desk.archive.coverage.check(span.since, span.until, desk.calls.in_progress())
     sums = {each.name: getattr(result, each.name) for each in fields(result)}
     orphans = [
         {**asdict(orphan), "fix": fix_of(orphan.kind, orphan.why)}
@@ -252,11 +253,11 @@ async def index(
     """
     wanted = checked_id(call_id) if call_id else ""
     facts: Facts = {"call_id": wanted} if wanted else {"since": int(since)}
-    await desk.audit.append("index.checked", facts, {"actor": session.actor})
+    await desk.host.audit.append("index.checked", facts, {"actor": session.actor})
     ids = ids_of(wanted) if wanted else ids_between(since, _LATEST_S)
-    result = await desk.index_checker.check(ids)
+    result = await desk.archive.index_checker.check(ids)
     findings = [each for each in result.findings if not wanted or each.call_id == wanted]
-    findings += [] if wanted else await desk.alarms.compared(desk.settings.node.name)
+    findings += [] if wanted else await desk.calls.alarms.compared(desk.host.settings.node.name)
     return IndexCheck(
         recordings=result.recordings,
         not_committed=result.not_committed,
@@ -281,9 +282,9 @@ async def promises(
     """
     span = span_of(when, desk) or Period(0.0, 0.0)
     facts = {"since": int(span.since), "until": int(span.until)}
-    await desk.audit.append("promises.checked", facts, {"actor": session.actor})
-    results = await desk.promises.check(span.since, span.until, desk.calls_in_progress())
-    zone = desk.settings.desk.time_zone
+    await desk.host.audit.append("promises.checked", facts, {"actor": session.actor})
+    results = await desk.archive.promises.check(span.since, span.until, desk.calls.in_progress())
+    zone = desk.host.settings.desk.time_zone
     days = [
         datetime.fromtimestamp(at, zone).date().isoformat()
         for at in (span.since, max(span.since, span.until - 1))
@@ -353,9 +354,9 @@ async def entries(
     The entries include personal values, such as names and phone numbers. This request itself is
     also entered in the audit chain.
     """
-    links = await desk.audit.chain_entries(after, limit)
+    links = await desk.host.audit.chain_entries(after, limit)
     facts = {"after": after, "entries": len(links)}
-    await desk.audit.append("audit.read", facts, {"actor": session.actor})
+    await desk.host.audit.append("audit.read", facts, {"actor": session.actor})
     return AuditPage(
         lines=[str(link) for link in links],
         last=links[-1].seq if links else after,
@@ -384,13 +385,13 @@ async def search(
         since=None if span is None else span.since,
         until=None if span is None else span.until,
     )
-    links = await desk.audit.search(sought, body.before, body.limit)
+    links = await desk.host.audit.search(sought, body.before, body.limit)
     given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
     # The call id in the query is stored as `of`, not as `call_id`. Otherwise a later search for
     # this call would also find this entry, although the entry does not concern the call's
     # recording.
     facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}
-    await desk.audit.append("audit.searched", facts, {"actor": session.actor})
+    await desk.host.audit.append("audit.searched", facts, {"actor": session.actor})
     return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else 0)
 
 
@@ -408,9 +409,9 @@ async def head(
     Raises:
         ApiError: 404, the audit has no entry yet.
     """
-    anchor = await desk.anchors.head()
+    anchor = await desk.archive.anchors.head()
     if anchor is None:
         raise ApiError(404, "the audit has no entry yet", "sign in with a password first")
-    earlier = await desk.audit.chain_entries(seq - 1, 1) if seq else []
+    earlier = await desk.host.audit.chain_entries(seq - 1, 1) if seq else []
     found = earlier[0].hash if earlier and earlier[0].seq == seq else None
     return AuditHead(anchor=str(anchor), earlier=found)

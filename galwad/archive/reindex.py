@@ -22,11 +22,11 @@ from pydantic import BaseModel, Field, StringConstraints
 from galwad.archive.files import checked_id
 from galwad.archive.indexer import index_row
 from galwad.archive.routes import RecordingRow, recording_of, row_of
-from galwad.desk import Desk
+from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError
 from galwad.messages import VerifiedRecording, VerifyRecording
-from galwad.people.access import Administrator, TheDesk
+from galwad.people.access import Administrator
 from galwad.people.sessions import Session
 from recording.archive.commitments import compare_file, match
 from recording.archive.manifest import day_folder
@@ -125,8 +125,8 @@ async def lost(desk: TheDesk, _session: Administrator) -> Unindexed:
 
     The list may include a new recording whose row is just being written.
     """
-    known = await desk.catalogue.folders()
-    found = await asyncio.to_thread(unindexed, desk.archive.folder, known)
+    known = await desk.archive.catalogue.folders()
+    found = await asyncio.to_thread(unindexed, desk.archive.files.folder, known)
     return Unindexed(call_ids=found)
 
 
@@ -142,16 +142,18 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
         ApiError: 404, this cannot be the id of a recording. 409, the manifest is not the one that
             the audit has, or the new row was removed meanwhile.
     """
-    row = await desk.catalogue.get(checked_id(call_id))
+    row = await desk.archive.catalogue.get(checked_id(call_id))
     corrected = None
     if row is not None:
-        custody = await desk.custodian.one(call_id)
+        custody = await desk.archive.custodian.one(call_id)
         corrected = await _corrected_facts(desk, row)
-        certified = custody.disposed is None and desk.archive.content(row, "disposal") is not None
+        certified = (
+            custody.disposed is None and desk.archive.files.content(row, "disposal") is not None
+        )
         if corrected is None and not certified:
             return Reindexed(state="known", row=row_of(row, custody))
     order = body.node_keys, body.officer_keys
-    content = await desk.finaliser.request(
+    content = await desk.archive.finaliser.request(
         lambda ref: VerifyRecording(ref, call_id, *(tuple(keys) for keys in order))
     )
     proven = msgspec.msgpack.decode(content, type=VerifiedRecording)
@@ -174,24 +176,26 @@ async def restore_facts(
     """
     row = await recording_of(desk, call_id)
     if row.has_personal_facts or row.salt:
-        return Reindexed(state="known", row=row_of(row, await desk.custodian.one(call_id)))
+        return Reindexed(state="known", row=row_of(row, await desk.archive.custodian.one(call_id)))
     erased = AuditFilter(kind=FACTS_ERASED, call_id=call_id)
-    if await desk.audit.search(erased, limit=1):
+    if await desk.host.audit.search(erased, limit=1):
         raise ApiError(409, "the facts about people were erased", "they stay erased")
     facts = msgspec.convert(body.model_dump(exclude={"reference"}), PersonalFacts)
-    compared, manifest = compare_file(row, desk.archive.content(row, "manifest"))
+    compared, manifest = compare_file(row, desk.archive.files.content(row, "manifest"))
     if manifest is None or compared.problems:
         raise ApiError(409, compared.problems[0], "run `galwad recordings verify`")
     if not match(facts, manifest):
         raise ApiError(409, "these are not the facts that were sealed", "decrypt them again")
     personal = {"actor": session.actor, "reference": body.reference}
-    await desk.audit.append("recording.facts-restored", {"call_id": call_id}, personal)
+    await desk.host.audit.append("recording.facts-restored", {"call_id": call_id}, personal)
     restored = msgspec.structs.replace(row, **msgspec.structs.asdict(facts))
-    await desk.catalogue.add(restored)
-    return Reindexed(state="indexed", row=row_of(restored, await desk.custodian.one(call_id)))
+    await desk.archive.catalogue.add(restored)
+    return Reindexed(
+        state="indexed", row=row_of(restored, await desk.archive.custodian.one(call_id))
+    )
 
 
-async def _corrected_facts(desk: Desk, row: RecordingSummary) -> PersonalFacts | None:
+async def _corrected_facts(desk: ArchiveDesk, row: RecordingSummary) -> PersonalFacts | None:
     """Return the facts about people for a row that must be written again.
 
     Facts that do not match the manifest's commitments are left out; `restore_facts` can restore
@@ -202,11 +206,11 @@ async def _corrected_facts(desk: Desk, row: RecordingSummary) -> PersonalFacts |
             the manifest itself is in doubt.
     """
     place = msgspec.structs.replace(row, folder=day_folder(row.call_id))
-    data = desk.archive.content(place, "manifest")
+    data = desk.archive.files.content(place, "manifest")
     compared, manifest = compare_file(row, data)
     if manifest is None or data is None or not compared.problems:
         return None
-    newest = await desk.audit.search(AuditFilter(kind=INDEXED, call_id=row.call_id), limit=1)
+    newest = await desk.host.audit.search(AuditFilter(kind=INDEXED, call_id=row.call_id), limit=1)
     digest = hashlib.sha256(data).hexdigest()
     if [entry.facts.get("manifest_sha256") for entry in newest] != [digest]:
         raise ApiError(
@@ -217,7 +221,7 @@ async def _corrected_facts(desk: Desk, row: RecordingSummary) -> PersonalFacts |
 
 
 async def _write(
-    desk: Desk,
+    desk: ArchiveDesk,
     session: Session,
     body: Reindex,
     proven: VerifiedRecording,
@@ -231,11 +235,11 @@ async def _write(
         "disposed": bool(proven.disposed),
     }
     personal = {"actor": session.actor, "reference": body.reference}
-    await desk.audit.append("recording.reindexed", facts, personal)
-    new = await desk.indexer.reindex(sealed, corrected)
+    await desk.host.audit.append("recording.reindexed", facts, personal)
+    new = await desk.archive.indexer.reindex(sealed, corrected)
     if proven.disposed:
-        await desk.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
-    row = await desk.catalogue.get(sealed.call_id)
+        await desk.archive.custodian.disposed(sealed.call_id, proven.disposal, proven.disposed)
+    row = await desk.archive.catalogue.get(sealed.call_id)
     if row is None:
         raise ApiError(409, "the new row was removed meanwhile", "try again")
     return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))

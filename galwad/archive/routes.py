@@ -8,7 +8,6 @@ interests), only an administrator may fetch recordings.
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
@@ -18,14 +17,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from galwad import periods as when
 from galwad.archive.files import SealedResponse, checked_id
-from galwad.archive.indexer import indexed_number
 from galwad.archive.rules import ADMIN_PURPOSES, Purpose
-from galwad.desk import Desk
+from galwad.archive.subject import ArchiveDesk, TheDesk
+from galwad.calls.live_calls import indexed_number
 from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.people.access import SteppedUpSupervisor, Supervisor, TheDesk
+from galwad.host.host import span_of
+from galwad.people.access import SteppedUpSupervisor, Supervisor
 from galwad.people.sessions import Session
 from recording.archive.manifest import ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
@@ -182,15 +181,15 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
         ApiError: 404, no recording has this id.
     """
     recording = await recording_of(desk, call_id)
-    await desk.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
-    custody = await desk.custodian.one(call_id)
-    incidents = (await desk.captured_cards.of([call_id])).get(call_id, [])
+    await desk.host.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
+    custody = await desk.archive.custodian.one(call_id)
+    incidents = (await desk.archive.captured_cards.of([call_id])).get(call_id, [])
     return RecordingDetail(
         recording=row_of(recording, custody, incidents),
-        manifest=desk.archive.text(recording, "manifest"),
-        rewrap=desk.archive.text(recording, "rewrap"),
+        manifest=desk.archive.files.text(recording, "manifest"),
+        rewrap=desk.archive.files.text(recording, "rewrap"),
         hold=custody.retained_for,
-        disposal=desk.archive.text(recording, "disposal"),
+        disposal=desk.archive.files.text(recording, "disposal"),
         folder=recording.folder,
         salt=recording.salt,
         captured_cards=list(map(CapturedCardIncident.model_validate, incidents)),
@@ -204,8 +203,8 @@ async def captured_cards(
     only_open: bool = False,  # noqa: FBT001, FBT002 - FastAPI reads it from the query
 ) -> CapturedCardList:
     """Return the incidents in which a card number was keyed outside a pause, without any digit."""
-    await desk.audit.append("captured-cards.listed", {}, {"actor": session.actor})
-    found = await desk.captured_cards.all(only_open=only_open)
+    await desk.host.audit.append("captured-cards.listed", {}, {"actor": session.actor})
+    found = await desk.archive.captured_cards.all(only_open=only_open)
     return CapturedCardList(rows=list(map(CapturedCardIncident.model_validate, found)))
 
 
@@ -233,10 +232,10 @@ async def fetch(
             "ask them to do it",
             facts={"purpose": body.purpose},
         )
-    recording = _found(await desk.catalogue.without_parts(checked_id(call_id)))
+    recording = _found(await desk.archive.catalogue.without_parts(checked_id(call_id)))
     refuse_if_disposed(desk, recording)
     kind, facts = _requested_object(desk, recording, raw=body.raw)
-    files = desk.archive.open(recording, kind, facts.size)
+    files = desk.archive.files.open(recording, kind, facts.size)
     entry = NewEntry(
         "recording.fetched",
         {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
@@ -248,11 +247,11 @@ async def fetch(
         return [entry]
 
     try:
-        await desk.audit.append_after(note)
+        await desk.host.audit.append_after(note)
     except BaseException:
         files.close()
         raise
-    desk.metrics.fetched.inc()
+    desk.archive.metrics.fetched.inc()
     return SealedResponse(
         files,
         {
@@ -264,7 +263,7 @@ async def fetch(
 
 
 def _requested_object(
-    desk: Desk, recording: RecordingSummary, *, raw: bool
+    desk: ArchiveDesk, recording: RecordingSummary, *, raw: bool
 ) -> tuple[str, ObjectFacts]:
     """Return the kind of the requested file of a recording, with the file's size and digest.
 
@@ -279,7 +278,7 @@ def _requested_object(
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
     if not recording.raw_size:
         raise ApiError(404, "all packets could be decoded", "fetch the audio: without `raw`")
-    data = desk.archive.content(recording, "manifest") or b""
+    data = desk.archive.files.content(recording, "manifest") or b""
     try:
         facts = read_manifest(data).raw
     except ManifestError:
@@ -291,13 +290,13 @@ def _requested_object(
     return "raw", facts
 
 
-async def recording_of(desk: Desk, call_id: str) -> RecordingSummary:
+async def recording_of(desk: ArchiveDesk, call_id: str) -> RecordingSummary:
     """Return the index row of the recording with this id.
 
     Raises:
         ApiError: 404, there is no such recording.
     """
-    return _found(await desk.catalogue.get(checked_id(call_id)))
+    return _found(await desk.archive.catalogue.get(checked_id(call_id)))
 
 
 def _found(recording: RecordingSummary | None) -> RecordingSummary:
@@ -308,27 +307,30 @@ def _found(recording: RecordingSummary | None) -> RecordingSummary:
     return recording
 
 
-def refuse_if_disposed(desk: Desk, recording: RecordingSummary) -> None:
+def refuse_if_disposed(desk: ArchiveDesk, recording: RecordingSummary) -> None:
     """Raise an error if the recording was disposed of.
 
     Raises:
         ApiError: 410, the archive has a certificate of this recording's disposal.
     """
-    if desk.archive.content(recording, "disposal") is not None:
+    if desk.archive.files.content(recording, "disposal") is not None:
         raise ApiError(
             410, "the recording was disposed of", "read its certificate: it says when and why"
         )
 
 
-async def _search(desk: Desk, session: Session, query: RecordingQuery) -> RecordingPage:
+async def _search(desk: ArchiveDesk, session: Session, query: RecordingQuery) -> RecordingPage:
     filters, after = await _with_known_line(desk, _filters(query, desk)), _cursor(query.after)
     given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
-    await desk.audit.append(
+    await desk.host.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
     )
-    page = await desk.catalogue.search(filters, query.limit, after)
+    page = await desk.archive.catalogue.search(filters, query.limit, after)
     call_ids = [row.call_id for row in page.rows]
-    known, cards = await desk.custodian.of(call_ids), await desk.captured_cards.of(call_ids)
+    known, cards = (
+        await desk.archive.custodian.of(call_ids),
+        await desk.archive.captured_cards.of(call_ids),
+    )
     return RecordingPage(
         rows=[
             row_of(row, known.get(row.call_id, NOT_RETAINED), cards.get(row.call_id, ()))
@@ -338,7 +340,7 @@ async def _search(desk: Desk, session: Session, query: RecordingQuery) -> Record
     )
 
 
-def _filters(query: RecordingQuery, desk: Desk) -> Filters:
+def _filters(query: RecordingQuery, desk: ArchiveDesk) -> Filters:
     span = span_of(query.when, desk)
     begins = [_start_of(query.since, desk, "since"), None if span is None else span.since]
     ends = [_start_of(query.until, desk, "until"), None if span is None else span.until]
@@ -377,7 +379,7 @@ def _reject_contradicting_filters(filters: Filters) -> None:
         raise ApiError(422, "`min_length_s` is above `max_length_s`", "exchange the two lengths")
 
 
-async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
+async def _with_known_line(desk: ArchiveDesk, filters: Filters) -> Filters:
     """Return the filters, with the text of `line` written exactly as in the index.
 
     `line` is the label of a route in the settings. The user may have typed the label differently,
@@ -385,31 +387,14 @@ async def _with_known_line(desk: Desk, filters: Filters) -> Filters:
     """
     if filters.line is None:
         return filters
-    return replace(filters, line=await desk.catalogue.line_named(filters.line))
+    return replace(filters, line=await desk.archive.catalogue.line_named(filters.line))
 
 
-def _start_of(moment: float | str | None, desk: Desk, field: str) -> float | None:
+def _start_of(moment: float | str | None, desk: ArchiveDesk, field: str) -> float | None:
     if not isinstance(moment, str):
         return moment
     span = span_of(moment, desk, field)
     return None if span is None else span.since
-
-
-def span_of(words: str | None, desk: Desk, field: str = "when") -> when.Period | None:
-    """Return the period that words such as "last week" mean; None if `words` is None or empty.
-
-    The words are read in the time zone of the desk's settings. `field` is the name of the
-    request's field with the words.
-
-    Raises:
-        ApiError: 422, the words cannot be read as a period.
-    """
-    if not words:
-        return None
-    try:
-        return when.period(words, time.time(), desk.settings.desk.time_zone)
-    except ValueError:
-        raise ApiError(422, f"cannot read the time in `{field}`", when.HINT) from None
 
 
 def _cursor(text: str | None) -> Cursor | None:

@@ -274,6 +274,16 @@ def shown_number(number: str) -> str:
         return number
 
 
+def indexed_number(text: str | None) -> str | None:
+    """Return a number as the index stores it: in E.164 form, else unchanged; None if empty."""
+    if not text:
+        return None
+    try:
+        return PhoneNumber.parse(text).bare
+    except NumberError:
+        return text
+
+
 def _has_new_caller(before: CallStatus, after: CallStatus) -> bool:
     return before.callers != after.callers or before.caller != after.caller
 

@@ -26,11 +26,11 @@ from galwad.calls.payments import (
     carry_out,
     has_right,
 )
-from galwad.desk import Desk
-from galwad.host.connections.session_layer import vouch_for
+from galwad.calls.subject import CallsDesk, TheDesk
 from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
 from galwad.host.switch_client import PauseOrder, PauseTarget
-from galwad.people.access import ArrivedAt, SignedIn, TheDesk
+from galwad.people.access import ArrivedAt, SignedIn
+from galwad.people.session_layer import vouch_for
 
 PATH = "/payment-page"
 """The path of the only endpoints that pages of other origins may use."""
@@ -53,8 +53,8 @@ async def make_token(
             "this needs a machine's token with the right `payments`", "let the CRM do it"
         )
     call = _one_call(desk, body)
-    secret, token = await desk.payment_tokens.make(session.user.name, call.call_id)
-    await desk.audit.append(
+    secret, token = await desk.calls.payment_tokens.make(session.user.name, call.call_id)
+    await desk.host.audit.append(
         "payment.token-made",
         {"call_id": call.call_id},
         {"actor": session.actor, "holder": token.holder},
@@ -73,7 +73,9 @@ async def token_of(request: Request, desk: TheDesk) -> PaymentToken:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     try:
         found = (
-            await desk.payment_tokens.find(secret.strip()) if scheme.lower() == "bearer" else None
+            await desk.calls.payment_tokens.find(secret.strip())
+            if scheme.lower() == "bearer"
+            else None
         )
     except SQLAlchemyError:
         raise ApiError(
@@ -81,7 +83,7 @@ async def token_of(request: Request, desk: TheDesk) -> PaymentToken:
         ) from None
     if found is None:
         raise ApiError(401, "the token is not known", "request a new one for this call")
-    vouch_for(desk.places, request.scope, secret)
+    vouch_for(desk.host.places, request.scope, secret)
     return found
 
 
@@ -99,7 +101,7 @@ async def pause(
             is used up or expired.
         SwitchDownError: The switch or the database does not answer.
     """
-    if not desk.payment_tokens.may_pause(token):
+    if not desk.calls.payment_tokens.may_pause(token):
         raise ApiError(
             410, "the token is used up or expired", "request a new one; take no card details yet"
         )
@@ -108,7 +110,7 @@ async def pause(
         return await _renew(desk, token, heartbeat)
     outcome = await carry_out(desk, "hold", _order(token, arrived), heartbeat=heartbeat)
     try:
-        in_force = await desk.payment_tokens.paused(token)
+        in_force = await desk.calls.payment_tokens.paused(token)
     except SQLAlchemyError:
         # The token then expires as if it were unused, but it still cannot pause after a resume.
         log.warning("payment.token_not_marked", call_id=token.call_id)
@@ -129,7 +131,7 @@ async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcom
             paused.
     """
     try:
-        await desk.payment_tokens.released(token)
+        await desk.calls.payment_tokens.released(token)
     except SQLAlchemyError:
         raise ApiError(
             503, "the database does not answer", "the recording stays paused; try again"
@@ -142,7 +144,7 @@ def _order(token: PaymentToken, arrived_mono: float) -> PauseOrder:
     return PauseOrder(target, token.holder, token.actor, "api", arrived_mono)
 
 
-async def _renew(desk: Desk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:
+async def _renew(desk: CallsDesk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:
     """Renew the pause of a page that has paused before.
 
     If the switch still has this pause, it only needs to be watched further: it is not audited
@@ -152,9 +154,9 @@ async def _renew(desk: Desk, token: PaymentToken, heartbeat: float | None) -> Pa
         SwitchDownError: The switch is not connected, so the state of the gate is not known.
         ApiError: 404, the call has ended. 409, another user has released the pause.
     """
-    if not desk.switch.connected:
+    if not desk.host.switch.connected:
         raise SwitchDownError
-    call = desk.calls.get(token.call_id)
+    call = desk.calls.live.get(token.call_id)
     if call is None or call.wrapup:
         raise ApiError(404, "there is no such call", "check the call: it may have ended")
     if token.holder not in call.state.holders:
@@ -162,12 +164,12 @@ async def _renew(desk: Desk, token: PaymentToken, heartbeat: float | None) -> Pa
             409, "the pause was released by another user", "take no card details; ask a supervisor"
         )
     if heartbeat is not None:
-        desk.heartbeats.beat(token.call_id, token.holder, heartbeat)
+        desk.calls.heartbeats.beat(token.call_id, token.holder, heartbeat)
     state = call.state
     return PauseOutcome(state=state.recording, durable=state.durable, calls=[token.call_id])
 
 
-def _one_call(desk: Desk, body: PaymentTokenRequest) -> DeskCall:
+def _one_call(desk: CallsDesk, body: PaymentTokenRequest) -> DeskCall:
     """Return the answered call that the request means.
 
     Raises:
@@ -181,7 +183,7 @@ def _one_call(desk: Desk, body: PaymentTokenRequest) -> DeskCall:
             "`call_id`, `advisor` or `extension` is required",
             "send exactly one of the three",
         )
-    found = [call for call in desk.calls.all() if _is_talking(call) and _fits(call, body)]
+    found = [call for call in desk.calls.live.all() if _is_talking(call) and _fits(call, body)]
     if not found:
         raise ApiError(404, "there is no such answered call", "check the call: it may have ended")
     if len(found) > 1:

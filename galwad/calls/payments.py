@@ -34,13 +34,13 @@ from pydantic import BaseModel, Field
 
 from galwad.calls.bodies import RecordingShown
 from galwad.calls.live_calls import DeskCall
-from galwad.desk import Desk
-from galwad.host import late_audit
+from galwad.calls.subject import CallsDesk, TheDesk, live_call
+from galwad.host import background
 from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
 from galwad.host.switch_client import PauseOrder, PauseTarget, PauseTrigger
 from galwad.messages import PauseReply
-from galwad.people.access import ArrivedAt, Pausing, SignedIn, TheDesk, live_call
+from galwad.people.access import ArrivedAt, Pausing, SignedIn
 from galwad.people.sessions import Session
 
 log = structlog.get_logger()
@@ -229,7 +229,7 @@ async def resume_all(
 
 
 async def _for_call(
-    desk: Desk, asker: Asker, call_id: str, action: Action, body: PauseRequest | None
+    desk: CallsDesk, asker: Asker, call_id: str, action: Action, body: PauseRequest | None
 ) -> PauseOutcome:
     session, talking = asker.session, False
     holders: tuple[str, ...] = ()
@@ -253,7 +253,7 @@ async def _for_call(
 
 
 async def _for_all(
-    desk: Desk, asker: Asker, body: PaymentTarget | None, action: Action
+    desk: CallsDesk, asker: Asker, body: PaymentTarget | None, action: Action
 ) -> PauseOutcome:
     session, body = asker.session, body or PaymentTarget()
     if session.only_pauses:
@@ -269,7 +269,9 @@ async def _for_all(
     return await carry_out(desk, action, order, heartbeat=body.heartbeat)
 
 
-async def _for_own(desk: Desk, asker: Asker, body: PaymentTarget, action: Action) -> PauseOutcome:
+async def _for_own(
+    desk: CallsDesk, asker: Asker, body: PaymentTarget, action: Action
+) -> PauseOutcome:
     """Pause or resume the calls in which the user of a personal token talks.
 
     A call that only rings is left out, because a colleague may answer it.
@@ -283,7 +285,7 @@ async def _for_own(desk: Desk, asker: Asker, body: PaymentTarget, action: Action
         raise ApiError(
             403, "a personal token can only pause and resume its user's calls", "leave out the body"
         )
-    own = [call for call in desk.calls.all() if call.is_talking(user)]
+    own = [call for call in desk.calls.live.all() if call.is_talking(user)]
     if not own:
         raise ApiError(404, "you have no answered call", "answer the call first, or use the page")
 
@@ -366,7 +368,7 @@ def _holder_to_release(
 
 
 async def carry_out(
-    desk: Desk, action: Action, order: PauseOrder, *, heartbeat: float | None = None
+    desk: CallsDesk, action: Action, order: PauseOrder, *, heartbeat: float | None = None
 ) -> PauseOutcome:
     """Pause the calls of an order for its pause holder, or end the holder's pause; audit it.
 
@@ -380,14 +382,14 @@ async def carry_out(
     if action == "release":
         await _audit_resumption(desk, order)
     holder = order.holder
-    held = {call.call_id for call in desk.calls.all() if holder in call.state.holders}
-    send = desk.switch.pause if action == "hold" else desk.switch.resume
+    held = {call.call_id for call in desk.calls.live.all() if holder in call.state.holders}
+    send = desk.host.switch.pause if action == "hold" else desk.host.switch.resume
     try:
         reply = await send(order)
     except SwitchDownError:
-        desk.metrics.pauses.labels(action, "no_switch").inc()
+        desk.calls.metrics.pauses.labels(action, "no_switch").inc()
         raise
-    desk.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
+    desk.calls.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
     _watch(desk, reply, holder, heartbeat if action == "hold" else None)
     # A renewal, which may come every few seconds, changes nothing and is not audited again.
     renewed = heartbeat is not None and bool(reply.calls) and held.issuperset(reply.calls)
@@ -400,27 +402,27 @@ async def carry_out(
     return PauseOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
 
 
-def _watch(desk: Desk, reply: PauseReply, holder: str, heartbeat: float | None) -> None:
+def _watch(desk: CallsDesk, reply: PauseReply, holder: str, heartbeat: float | None) -> None:
     for call_id in reply.calls:
         if heartbeat is None:
-            desk.heartbeats.stop(call_id, holder)
+            desk.calls.heartbeats.stop(call_id, holder)
         else:
-            desk.heartbeats.beat(call_id, holder, heartbeat)
+            desk.calls.heartbeats.beat(call_id, holder, heartbeat)
 
 
-async def _audit_resumption(desk: Desk, order: PauseOrder) -> None:
+async def _audit_resumption(desk: CallsDesk, order: PauseOrder) -> None:
     written = _audit(desk, "release", order)
-    if not await desk.background.finishes_within(written, late_audit.AUDIT_S):
-        desk.metrics.pauses.labels("release", "no_audit").inc()
+    if not await desk.host.background.finishes_within(written, background.AUDIT_S):
+        desk.calls.metrics.pauses.labels("release", "no_audit").inc()
         log.warning("payment.audit_late", action="release")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
-async def _audit_pause(desk: Desk, order: PauseOrder, reply: PauseReply) -> None:
+async def _audit_pause(desk: CallsDesk, order: PauseOrder, reply: PauseReply) -> None:
     """Write the audit entry of a pause that is already in force, with the time of the pause."""
     write = partial(_audit, desk, "hold", order, at=time.time())
-    await late_audit.audit_done(
-        desk.background,
+    await background.audit_done(
+        desk.host.background,
         write,
         refused="payment.not_audited",
         late="payment.audit_late",
@@ -429,10 +431,12 @@ async def _audit_pause(desk: Desk, order: PauseOrder, reply: PauseReply) -> None
     )
 
 
-async def _audit(desk: Desk, action: Action, order: PauseOrder, *, at: float | None = None) -> None:
+async def _audit(
+    desk: CallsDesk, action: Action, order: PauseOrder, *, at: float | None = None
+) -> None:
     target = order.target
     personal = {"actor": order.actor, "holder": order.holder, "user": target.user}
-    await desk.audit.append(
+    await desk.host.audit.append(
         f"payment.{action}",
         {"call_id": target.call_id, "extension": target.extension},
         {name: value for name, value in personal.items() if value},

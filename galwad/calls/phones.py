@@ -15,12 +15,12 @@ from typing import Annotated, Literal, TypeAlias
 from fastapi import APIRouter
 from pydantic import StringConstraints
 
-from galwad.desk import Desk
+from galwad.calls.subject import CallsDesk, TheDesk, live_call, own_call
+from galwad.host.background import audit_done
 from galwad.host.bodies import NO_CARD_NUMBER, RequestBody
 from galwad.host.errors import ApiError
-from galwad.host.late_audit import audit_done
 from galwad.messages import DialNumber, PhoneAct
-from galwad.people.access import Person, TheDesk, live_call, own_call
+from galwad.people.access import Person
 from galwad.people.sessions import Session
 
 ActName: TypeAlias = Literal["answer", "hold", "resume", "hangup", "transfer", "welsh"]
@@ -79,7 +79,7 @@ async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) ->
         session.actor,
         number if name == "transfer" else "",
     )
-    _check_done(await desk.switch.ask(order))
+    _check_done(await desk.host.switch.ask(order))
     await _audit(desk, session, call_id, body.act, order.number)
 
 
@@ -96,18 +96,18 @@ async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
     extension = session.user.extension
     if not extension:
         raise _refused("no_phone")
-    wait = ceil(desk.dials.take(session.user.name))
+    wait = ceil(desk.calls.dials.take(session.user.name))
     if wait:
         raise ApiError(429, "too many calls", f"try again in {wait} s", retry_after=wait)
-    answers_itself = desk.settings.desk.dial_answers_itself
+    answers_itself = desk.host.settings.desk.dial_answers_itself
     request = DialNumber(
         0, session.user.name, extension, body.number, answers_itself=answers_itself
     )
-    _check_done(await desk.switch.ask(request))
+    _check_done(await desk.host.switch.ask(request))
     await _audit(desk, session, "", "dial", body.number)
 
 
-def _check_own(desk: Desk, session: Session, call_id: str, *, answers: bool) -> None:
+def _check_own(desk: CallsDesk, session: Session, call_id: str, *, answers: bool) -> None:
     """Check that the user may do this with the call.
 
     Raises:
@@ -117,25 +117,25 @@ def _check_own(desk: Desk, session: Session, call_id: str, *, answers: bool) -> 
         call = own_call(desk, session, call_id)
         if not call.is_talking(session.user):
             raise _refused("not_now")
-        desk.claim(call, session.user)
+        desk.calls.claim(call, session.user)
         return
     call = live_call(desk, session, call_id)
     if not call.concerns(session.user):
         raise ApiError(403, "the call does not ring at your phone", "look at your own calls")
 
 
-def _number_of(desk: Desk, body: PhoneOrder) -> str:
+def _number_of(desk: CallsDesk, body: PhoneOrder) -> str:
     if body.act == "welsh":
-        if not desk.settings.desk.welsh_destination:
+        if not desk.host.settings.desk.welsh_destination:
             raise _refused("no_welsh")
-        return desk.settings.desk.welsh_destination
+        return desk.host.settings.desk.welsh_destination
     if body.act == "transfer" and body.number is None:
         raise ApiError(422, "a transfer needs a number", "send `number`")
     return body.number or ""
 
 
-def _limit(desk: Desk, session: Session) -> None:
-    wait = ceil(desk.acts.take(session.user.name))
+def _limit(desk: CallsDesk, session: Session) -> None:
+    wait = ceil(desk.calls.acts.take(session.user.name))
     if wait:
         raise ApiError(429, "too many acts", f"try again in {wait} s", retry_after=wait)
 
@@ -151,13 +151,13 @@ def _refused(reason: str) -> ApiError:
     return ApiError(409, error, hint, reason=reason)
 
 
-async def _audit(desk: Desk, session: Session, call_id: str, name: str, number: str) -> None:
+async def _audit(desk: CallsDesk, session: Session, call_id: str, name: str, number: str) -> None:
     """Write the audit entry of an act that the switch has carried out, with the act's time."""
     facts = {"call_id": call_id, "act": name}
     personal = {"actor": session.actor, **({"number": number} if number else {})}
-    write = partial(desk.audit.append, "phone.act", facts, personal, at=time.time())
+    write = partial(desk.host.audit.append, "phone.act", facts, personal, at=time.time())
     await audit_done(
-        desk.background, write, refused="phone.not_audited", late="phone.audit_late", act=name
+        desk.host.background, write, refused="phone.not_audited", late="phone.audit_late", act=name
     )
 
 

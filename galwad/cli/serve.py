@@ -39,7 +39,7 @@ class Process(StrEnum):
 # The modules are loaded by name, so that each process loads only its own code.
 _MODULES: Final = {
     Process.SWITCH: "galwad.switch.life.daemon",
-    Process.DESK: "galwad.host.app",
+    Process.DESK: "galwad.desk",
     Process.FINALISER: "galwad.finaliser.process",
 }
 

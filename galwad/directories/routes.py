@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from galwad.directories.subject import TheDesk
 from galwad.host.errors import NotPermittedError
-from galwad.people.access import SignedIn, TheDesk
+from galwad.people.access import SignedIn
 from galwad.people.user import Right
 
 router = APIRouter(tags=["directories"])
@@ -26,5 +27,5 @@ async def forget_answers(desk: TheDesk, session: SignedIn) -> None:
             "this needs a machine's token with the right `directories`",
             "let the CRM do it, or the recording administrator",
         )
-    desk.lookup.forget_answers()
-    await desk.audit.append("directory.answers-forgotten", {}, {"actor": session.actor})
+    desk.directories.lookup.forget_answers()
+    await desk.host.audit.append("directory.answers-forgotten", {}, {"actor": session.actor})

@@ -13,8 +13,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec.structs import replace
 
-from galwad.archive.indexer import indexed_number
-from galwad.calls.live_calls import presented_by
+from galwad.calls.live_calls import indexed_number, presented_by
 from galwad.messages import CallerFacts, CallStatus, Party, Sealed
 from galwad.settings.events import EventName
 

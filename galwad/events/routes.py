@@ -18,13 +18,13 @@ from fastapi import APIRouter
 from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.bodies import StreamReplaced
-from galwad.desk import Desk
 from galwad.events.outbox import UndeliveredEvent
 from galwad.events.stream import BEFORE_ALL, OLDEST, StoredEvent, StreamStore
+from galwad.events.subject import EventsDesk, TheDesk
 from galwad.host.errors import ApiError, NotPermittedError
+from galwad.host.streams import MAX_STREAMS_PER_SESSION, Follower
 from galwad.notes.bodies import DiscardReason
-from galwad.page.events import MAX_STREAMS_PER_SESSION, Follower
-from galwad.people.access import Administrator, TheDesk
+from galwad.people.access import Administrator
 from galwad.people.sessions import Session
 from galwad.people.user import Right
 
@@ -47,7 +47,7 @@ async def undelivered_events(desk: TheDesk, _: Administrator) -> list[Undelivere
 
     Those that wait come first, then the refused ones. At most 1,000 are returned.
     """
-    return await desk.webhooks.outbox.undelivered(_MOST)
+    return await desk.events.webhooks.outbox.undelivered(_MOST)
 
 
 @router.post("/webhooks/{event_id}/retry", status_code=204)
@@ -58,8 +58,8 @@ async def retry_event(event_id: str, desk: TheDesk, session: Administrator) -> N
         ApiError: 404, no event with this id waits.
     """
     facts = await _facts(desk, event_id)
-    await desk.webhooks.retry(event_id)
-    await desk.audit.append("webhook.retried", facts, {"actor": session.actor})
+    await desk.events.webhooks.retry(event_id)
+    await desk.host.audit.append("webhook.retried", facts, {"actor": session.actor})
 
 
 @router.post("/webhooks/{event_id}/discard", status_code=204)
@@ -75,13 +75,13 @@ async def discard_event(
     """
     facts = await _facts(desk, event_id)
     personal = {"actor": session.actor, "reason": body.reason}
-    await desk.audit.append("webhook.discarded", facts, personal)
-    await desk.webhooks.discard(event_id)
+    await desk.host.audit.append("webhook.discarded", facts, personal)
+    await desk.events.webhooks.discard(event_id)
 
 
-async def _facts(desk: Desk, event_id: str) -> dict[str, str]:
+async def _facts(desk: EventsDesk, event_id: str) -> dict[str, str]:
     """Return the facts about a waiting event for the audit."""
-    call_id = await desk.webhooks.outbox.waiting_call(event_id)
+    call_id = await desk.events.webhooks.outbox.waiting_call(event_id)
     if call_id is None:
         raise ApiError(
             404, "no event with this id waits", "it may be delivered: list the events again"
@@ -89,7 +89,9 @@ async def _facts(desk: Desk, event_id: str) -> dict[str, str]:
     return {"call_id": call_id, "event_id": event_id}
 
 
-async def begin_stream(desk: Desk, session: Session, last_event_id: str) -> AsyncGenerator[bytes]:
+async def begin_stream(
+    desk: EventsDesk, session: Session, last_event_id: str
+) -> AsyncGenerator[bytes]:
     """Return a stream that continues after the event with this id; "" for new events only.
 
     Raises:
@@ -99,7 +101,7 @@ async def begin_stream(desk: Desk, session: Session, last_event_id: str) -> Asyn
     """
     if Right.EVENTS not in session.user.rights:
         raise NotPermittedError("this needs the right `events`", "use a token with that right")
-    store = desk.call_stream.store
+    store = desk.events.stream.store
     if store is None:
         raise ApiError(
             404, "call events cannot be read here", "ask for [event_stream] in the settings"
@@ -126,31 +128,31 @@ async def begin_stream(desk: Desk, session: Session, last_event_id: str) -> Asyn
 
 
 async def _stream(
-    desk: Desk, session: Session, store: StreamStore, start: str, position: int
+    desk: EventsDesk, session: Session, store: StreamStore, start: str, position: int
 ) -> AsyncGenerator[bytes]:
     name = session.user.name
     # All tokens of a machine share the number of streams that the machine can have.
     owner = f"machine:{name}"
-    follower = desk.hub.follow(owner, name)
+    follower = desk.host.streams.follow(owner, name)
     try:
         with (
-            desk.metrics.streams.track_inprogress(),
-            desk.call_stream.reader(follower.wake),
+            desk.host.metrics.streams.track_inprogress(),
+            desk.events.stream.reader(follower.wake),
         ):
             yield f"retry: {_RETRY_MS}\nevent: ready\nid: {start}\ndata: {{}}\n\n".encode()
             async for chunk in _news(desk, session, store, position, follower):
                 yield chunk
     finally:
-        desk.hub.unfollow(owner, follower)
+        desk.host.streams.unfollow(owner, follower)
 
 
 async def _news(
-    desk: Desk, session: Session, store: StreamStore, position: int, follower: Follower
+    desk: EventsDesk, session: Session, store: StreamStore, position: int, follower: Follower
 ) -> AsyncIterator[bytes]:
     seen, spoken = -1, time.monotonic()
     while not follower.replaced:
-        turn, written = desk.hub.wake_count, desk.call_stream.written
-        present = None if desk.hub.closed else await desk.sessions.current(session)
+        turn, written = desk.host.streams.wake_count, desk.events.stream.written
+        present = None if desk.host.streams.closed else await desk.people.sessions.current(session)
         if present is None or Right.EVENTS not in present.user.rights:
             return
         chunk = b""
@@ -172,8 +174,8 @@ async def _news(
             yield chunk
             spoken = time.monotonic()
         follower.stale.clear()
-        if desk.call_stream.written == seen:
-            await desk.hub.wait(follower, turn, patience(present, time.time()))
+        if desk.events.stream.written == seen:
+            await desk.host.streams.wait(follower, turn, patience(present, time.time()))
     # The event has no id, so that the client's `Last-Event-ID` stays what it is.
     replaced = StreamReplaced(most=MAX_STREAMS_PER_SESSION).model_dump_json()
     yield f"event: replaced\ndata: {replaced}\n\n".encode()

@@ -1,4 +1,4 @@
-"""The desk process: the ASGI application, its HTTP server, and the function `run`.
+"""The HTTP server of the desk process, and the function `run`.
 
 Signals are handled here and not by uvicorn: at SIGTERM the desk must first end the event streams,
 because the shutdown of uvicorn waits for open streams.
@@ -13,159 +13,39 @@ import socket
 from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Generic, TypeVar
 
 import structlog
 import uvicorn
 import uvloop
-from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 from starlette.types import ASGIApp
 
 from galwad import supervise
-from galwad.archive import custody, gaps, headers, proof_routes, reindex
-from galwad.archive import routes as recordings
-from galwad.calls import payment_pages, payments, phones
-from galwad.calls import routes as calls
-from galwad.calls.alarms import routes as alarms
-from galwad.calls.log import figures, today
-from galwad.calls.presence import routes as presence
-from galwad.desk import PROXIES, Desk
-from galwad.directories import routes as directories
-from galwad.events import routes as webhooks
-from galwad.host import embedding, error_answers, refusals, system
-from galwad.host.compression import PublicFileCompression
 from galwad.host.connections.acceptor import Acceptor
+from galwad.host.connections.places import Places
 from galwad.host.connections.protocol import LimitedProtocol, PhaseLimits
-from galwad.host.connections.session_layer import SessionLayer
 from galwad.host.database import SchemaError
-from galwad.host.description.document import PREFIX, describe
-from galwad.host.description.tags import operation_id
-from galwad.host.request_guard import MAX_BODY, RequestGuard
-from galwad.notes import routes as contacts
-from galwad.page import stream
-from galwad.page.files import PageFiles
-from galwad.people import routes as people
-from galwad.people import second_factor_routes as second_factor
-from galwad.people.oidc import routes as sign_in
-from galwad.people.oidc.provider_sign_in import CALLBACK
-from galwad.people.sign_in import command_lines, panels
-from galwad.people.sign_in import routes as accounts
-from galwad.settings import Settings
+from galwad.host.host import PROXIES, HasHost
 from galwad.start_failure import log_cannot_start
-from galwad.texts import routes as texts
-from galwad.time_zones import name_of
 from telephony.aio.tls import CIPHERS
 
 _MAX_HEAD = 16 * 1024
 """The longest head of a request in bytes: the request line and all header fields."""
 log = structlog.get_logger()
-
-API_VERSION = "1"
-"""The version of the API, as in its paths. It is public, but the version of Galwad is not."""
-
-
-ENDPOINT_MODULES: Final = (
-    accounts,
-    people,
-    second_factor,
-    sign_in,
-    command_lines,
-    panels,
-    stream,
-    calls,
-    alarms,
-    contacts,
-    webhooks,
-    texts,
-    directories,
-    presence,
-    payments,
-    payment_pages,
-    phones,
-    recordings,
-    gaps,
-    headers,
-    custody,
-    reindex,
-    proof_routes,
-    today,
-    figures,
-    system,
-)
-OFTEN_USED: Final = (payments, recordings)
-"""The modules whose endpoints are found first, because pauses and fetches must not cost much."""
+D = TypeVar("D", bound=HasHost)
 
 
 class UnsafeListenerError(Exception):
     """Other machines can reach the address on which the server listens, and TLS is not set up."""
 
 
-def create_app(desk: Desk) -> ASGIApp:
-    """Return the desk's ASGI application, wrapped in the layers that each request passes first."""
-    app = create_api()
-    # FastAPI tries one module's endpoints after the other until one matches.
-    often = [module.router for module in OFTEN_USED]
-    app.router.routes.sort(key=lambda route: getattr(route, "original_router", None) not in often)
-    app.state.desk = desk
-    section = desk.settings.desk
-    _install_page(app, embedded=bool(section.embed_origins))
-    return RequestGuard(
-        SessionLayer(PublicFileCompression(app), desk.sessions, desk.places, cookie=section.cookie),
-        cookie=section.cookie,
-        origin=section.public_origin,
-        secure=section.secure,
-        opaque_path=CALLBACK,
-        open_path=f"{PREFIX}{payment_pages.PATH}",
-        open_origins=frozenset(section.payment_page_origins),
-        embed_origins=section.embed_origins,
-        time_zone=name_of(section.time_zone),
-    )
-
-
-def create_api() -> FastAPI:
-    """Return the endpoints of the API with their description, but without a desk behind them."""
-    app = FastAPI(
-        title="Galwad",
-        version=API_VERSION,
-        # FastAPI's documentation page is not offered, because it loads scripts from other hosts.
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=f"{PREFIX}/openapi.json",
-        generate_unique_id_function=operation_id,
-        max_body_size=MAX_BODY,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-    )
-    error_answers.install(app)
-    refusals.install(app)
-    for module in ENDPOINT_MODULES:
-        app.include_router(module.router, prefix=PREFIX)
-    describe(app, [module.router for module in ENDPOINT_MODULES])
-    return app
-
-
-def _install_page(app: FastAPI, *, embedded: bool) -> None:
-    page_files = PageFiles()
-    app.mount("/static", page_files)
-
-    async def index() -> HTMLResponse:
-        return page_files.page("index.html")
-
-    async def reference() -> HTMLResponse:
-        return page_files.page("api_reference.html")
-
-    for path in ("/", embedding.PATH) if embedded else ("/",):
-        app.get(path, include_in_schema=False)(index)
-    app.get("/api-reference", include_in_schema=False)(reference)
-
-
 class _Server(uvicorn.Server):
     """A uvicorn server with our own `Acceptor`; `ready` is set when it accepts requests."""
 
-    def __init__(self, config: uvicorn.Config, desk: Desk, limits: PhaseLimits) -> None:
+    def __init__(self, config: uvicorn.Config, places: Places, limits: PhaseLimits) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
-        self._places = desk.places
+        self._places = places
         self._limits = limits
         self.acceptor: Acceptor | None = None
 
@@ -191,11 +71,13 @@ class _Server(uvicorn.Server):
         yield
 
 
-class DeskServer:
-    """A desk together with its HTTP server."""
+class DeskServer(Generic[D]):
+    """A desk together with the HTTP server of `app`, which is the desk's application."""
 
-    def __init__(self, desk: Desk, limits: PhaseLimits | None = None) -> None:
+    def __init__(self, desk: D, app: ASGIApp, limits: PhaseLimits | None = None) -> None:
         self.desk = desk
+        self._host = desk.host
+        self._app = app
         self._limits = limits or PhaseLimits()
         self._listener: socket.socket | None = None
         self._server: _Server | None = None
@@ -211,7 +93,7 @@ class DeskServer:
                 once.
             ssl.SSLError: The TLS certificate and its key do not fit together, or are damaged.
         """
-        section = self.desk.settings.desk
+        section = self._host.settings.desk
         if section.tls_certificate is None and not _loopback(section.listen.host):
             raise UnsafeListenerError(
                 f"the address {section.listen.host} is not loopback and needs TLS: "
@@ -222,11 +104,11 @@ class DeskServer:
         self._listener = listener = _listen(section.listen.host, section.listen.port)
         self.port = listener.getsockname()[1]
         try:
-            await self.desk.start()
+            await self._host.start()
         except BaseException:
             listener.close()
             raise
-        self._server = _Server(config, self.desk, self._limits)
+        self._server = _Server(config, self._host.places, self._limits)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
         ready = asyncio.create_task(self._server.ready.wait())
         await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
@@ -237,9 +119,9 @@ class DeskServer:
             raise OSError("the HTTP server ended at once")
 
     def _config(self) -> uvicorn.Config:
-        section = self.desk.settings.desk
+        section = self._host.settings.desk
         return uvicorn.Config(
-            create_app(self.desk),
+            self._app,
             log_config=None,
             log_level="error",  # a stranger's invalid request is no reason for a line in the log
             access_log=False,
@@ -262,7 +144,7 @@ class DeskServer:
 
     async def stop(self) -> None:
         """End the event streams, finish the requests in progress, and stop server and desk."""
-        self.desk.hub.close()
+        self._host.streams.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
             await self._task
@@ -271,7 +153,7 @@ class DeskServer:
             self._server.acceptor.close()
         if self._listener is not None:
             self._listener.close()
-        await self.desk.stop()
+        await self._host.stop()
 
 
 def _loopback(host: str) -> bool:
@@ -296,22 +178,22 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run(settings: Settings) -> int:
-    """Run the desk until SIGTERM or SIGINT; return the process's exit status.
+def run(make: Callable[[], DeskServer[Any]]) -> int:
+    """Make a desk and run it until SIGTERM or SIGINT; return the process's exit status.
 
     Set up `galwad.logs` first, or the texts of exceptions may appear in the log.
     """
-    return uvloop.run(_main(settings))
+    return uvloop.run(_main(make))
 
 
-async def _main(settings: Settings) -> int:
+async def _main(make: Callable[[], DeskServer[Any]]) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     on_signal: Callable[[], None] = stopping.set
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        server = DeskServer(await asyncio.to_thread(Desk, settings))
+        server = await asyncio.to_thread(make)
     except SchemaError as error:
         log_cannot_start("desk", error, error.hint)
         return 1
@@ -319,9 +201,9 @@ async def _main(settings: Settings) -> int:
         await server.start()
     except (UnsafeListenerError, OSError) as error:
         log_cannot_start("desk", error)
-        await server.desk.stop()
+        await server.desk.host.stop()
         return 1
-    log.info("desk.ready", host=settings.desk.listen.host, port=server.port)
+    log.info("desk.ready", host=server.desk.host.settings.desk.listen.host, port=server.port)
     supervise.ready()
     alive = asyncio.create_task(supervise.watchdog())
     await stopping.wait()

@@ -12,23 +12,33 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Final
-
-from galwad.people.sessions import Session
+from typing import Final, Protocol
 
 PATH: Final = "/embedded"
 COOKIE: Final = "__Host-galwad-embedded"
 CSRF_HEADER: Final = "X-Galwad-CSRF"
 
 
-def csrf_token(session: Session) -> str | None:
+class PageSession(Protocol):
+    """The session of a page, of which only the kind and the key are needed."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of client that has signed in, such as "embedded"."""
+
+    @property
+    def key(self) -> str:
+        """The SHA-256 digest of the session's token."""
+
+
+def csrf_token(session: PageSession) -> str | None:
     """Return the token that requests of this session need; None if they need none."""
     if session.kind != "embedded":
         return None
     return hashlib.sha256(f"csrf:{session.key}".encode()).hexdigest()
 
 
-def has_csrf_token(session: Session, sent: str) -> bool:
+def has_csrf_token(session: PageSession, sent: str) -> bool:
     """Return whether a request of this session that sent the token `sent` may change something."""
     expected = csrf_token(session)
     return expected is None or hmac.compare_digest(sent.encode(), expected.encode())

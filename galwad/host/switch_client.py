@@ -71,11 +71,16 @@ class PauseOrder:
     """When the request arrived at the desk, in monotonic seconds. A pause counts from this time."""
 
 
+async def _no_phones() -> tuple[PhoneCredentials, ...]:
+    return ()
+
+
 class SwitchClient:
     """Maintains the desk's link to the switch.
 
     `on_message` receives the switch's messages in their sequence; `on_connection` receives True
-    when the link opens and False when it is lost. Then `phones` and `away` say what to send.
+    when the link opens and False when it is lost. The attributes `phones` and `away` return what is
+    sent when it opens: the accounts of all phones, and the names of the users who are away.
     """
 
     def __init__(
@@ -83,14 +88,14 @@ class SwitchClient:
         path: Path,
         on_message: Callable[[FromSwitch], None],
         on_connection: Callable[[bool], None],
-        phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]],
-        away: Callable[[], tuple[str, ...]],
+        phones: Callable[[], Awaitable[tuple[PhoneCredentials, ...]]] = _no_phones,
+        away: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._connector = Connector(path, self._connected, self._received, self._lost)
         self._on_message = on_message
         self._on_connection = on_connection
-        self._phones = phones
-        self._away = away
+        self.phones = phones
+        self.away = away
         self._version = own_version()
         self._same_version = False
         """True if the connected switch has the version of this desk.
@@ -116,12 +121,12 @@ class SwitchClient:
 
     async def set_phones(self) -> None:
         """Send the switch the accounts of all phones; this also happens when the link opens."""
-        self._connector.send(SetPhones(await self._phones()))
+        self._connector.send(SetPhones(await self.phones()))
 
     def set_away(self) -> None:
         """Send the names of users who are away; a switch of another version gets nothing."""
         if self._same_version:
-            self._connector.send(SetAway(self._away()))
+            self._connector.send(SetAway(self.away()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
         """Report who has a call that a PBX has answered, because the switch cannot know it."""

@@ -17,9 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from callerid.note import Note
 from galwad.calls.live_calls import DeskCall, LiveCalls
 from galwad.host.limits import Rate, Window
+from galwad.host.streams import Streams
 from galwad.notes.rules import NoteDraft, OpenNote
 from galwad.notes.store import NoteDrafts, NoteStore
-from galwad.page.events import EventHub
 
 log = structlog.get_logger()
 DRAFTS: Final = Rate(120, 60.0)
@@ -36,7 +36,7 @@ class OpenNotes:
         store: The contact notes in the database.
         drafts: Their drafts in the database.
         calls: The live calls.
-        hub: The event hub, whose streams show a draft to its author.
+        streams: The event streams, which show a draft to its author.
         close_after: After how many seconds of wrap-up a note is closed; 0 for never.
         may_close: A function that returns whether the desk knows which calls are in progress.
         on_closed: A function that receives each note that was closed.
@@ -49,7 +49,7 @@ class OpenNotes:
         store: NoteStore,
         drafts: NoteDrafts,
         calls: LiveCalls,
-        hub: EventHub,
+        streams: Streams,
         *,
         close_after: float,
         may_close: Callable[[], bool],
@@ -61,7 +61,7 @@ class OpenNotes:
         self.limit = Window[str](DRAFTS)
         self._drafts = drafts
         self._calls = calls
-        self._hub = hub
+        self._streams = streams
         self._close_after = close_after
         self._may_close = may_close
         self._on_closed = on_closed
@@ -123,7 +123,7 @@ class OpenNotes:
             if self._calls.draft_saved(saved) is None:
                 await self._drafts.discard(saved)
                 return None
-        self._hub.refresh(saved.author, saved.call_id)
+        self._streams.refresh(saved.author, saved.call_id)
         return saved
 
     async def save(self, call_id: str, note: Note) -> int:

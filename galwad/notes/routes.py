@@ -12,7 +12,8 @@ from galwad.host.errors import ApiError
 from galwad.notes.bodies import DiscardReason
 from galwad.notes.delivery import UndeliveredNote
 from galwad.notes.store import ClosedNotes
-from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor, TheDesk
+from galwad.notes.subject import TheDesk
+from galwad.people.access import Administrator, Person, SteppedUpAdministrator, Supervisor
 from galwad.texts.text_lists import TwoTexts, purposes_of
 
 router = APIRouter(tags=["contacts"])
@@ -30,7 +31,7 @@ class Purposes(BaseModel):
 @router.get("/contacts/purposes")
 async def purposes(desk: TheDesk, _: Person) -> Purposes:
     """Return the purposes that the advisors can choose for a contact note."""
-    return Purposes(purposes=purposes_of(desk.texts), free_text=desk.texts.free_text)
+    return Purposes(purposes=purposes_of(desk.texts.lists), free_text=desk.texts.lists.free_text)
 
 
 @router.get("/contacts/undelivered")
@@ -39,7 +40,7 @@ async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
 
     The refused ones come first, then the oldest. At most 1,000 are returned.
     """
-    return await desk.delivery.outbox.undelivered(_MOST)
+    return await desk.notes.delivery.outbox.undelivered(_MOST)
 
 
 @router.get("/contacts/closed")
@@ -49,7 +50,7 @@ async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotes]:
     The desk closes a note that was not saved in time.
     """
     first = datetime.now(UTC) - timedelta(days=_CLOSED_DAYS)
-    return await desk.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
+    return await desk.notes.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")
 
 
 @router.post("/contacts/{call_id}/retry", status_code=204)
@@ -59,10 +60,10 @@ async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
     Raises:
         ApiError: 404, the call has no undelivered contact note.
     """
-    _check(await desk.delivery.outbox.retry(call_id))
-    await desk.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
-    desk.alarms.ended(Ending.DECISION, call_id)
-    desk.delivery.wake()
+    _check(await desk.notes.delivery.outbox.retry(call_id))
+    await desk.host.audit.append("contact.retried", {"call_id": call_id}, {"actor": session.actor})
+    desk.calls.alarms.ended(Ending.DECISION, call_id)
+    desk.notes.delivery.wake()
 
 
 @router.post("/contacts/{call_id}/discard", status_code=204)
@@ -77,9 +78,9 @@ async def discard(
         ApiError: 404, the call has no undelivered contact note.
     """
     personal = {"actor": session.actor, "reason": body.reason}
-    await desk.audit.append("contact.discarded", {"call_id": call_id}, personal)
-    _check(await desk.delivery.outbox.discard(call_id))
-    desk.alarms.ended(Ending.DECISION, call_id)
+    await desk.host.audit.append("contact.discarded", {"call_id": call_id}, personal)
+    _check(await desk.notes.delivery.outbox.discard(call_id))
+    desk.calls.alarms.ended(Ending.DECISION, call_id)
 
 
 def _check(changed: int) -> None:

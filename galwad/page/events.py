@@ -1,18 +1,15 @@
 """The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
-The streams are woken in groups. After each group, the event loop does other work for twice the
-group's time, so a request to pause does not wait until a thousand streams have sent an event. A
-page that was disconnected receives the events that it missed, if they are in the newest `MEMORY`.
+A page that was disconnected receives the events that it missed, if they are in the newest `MEMORY`.
 An event about a call has the call before and after the change, as immutable values: all users share
 it, and an event that is sent late shows only what the user was allowed to see at the time.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -24,17 +21,11 @@ from galwad.calls.alarms.store import StoredAlarm
 from galwad.calls.bodies import Closed, DayChanged
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.presence.presence import PresenceNews
+from galwad.host.streams import Streams
 from galwad.people.user import User
 from galwad.texts.text_lists import PageTexts
 
 MEMORY = 2000
-WAKEN_AT_ONCE = 32
-_REST = 2.0
-"""The rest after a group of streams, as a multiple of the time that the group took."""
-_LONGEST_REST_S = 0.05
-"""The longest time in seconds between two groups, if the machine stood still during a group."""
-MAX_STREAMS_PER_SESSION = 8
-"""A browser opens at most six connections to one host, for all its tabs together."""
 
 
 class AlarmEvent(BaseModel):
@@ -168,39 +159,13 @@ def encoded(kind: str, number: int, body: SentBody) -> bytes:
     return b"event: %b\nid: %d\ndata: %b\n\n" % (kind.encode(), number, data)
 
 
-class Follower:
-    """One open stream, as the hub knows it."""
-
-    __slots__ = ("replaced", "stale", "user", "woken")
-
-    def __init__(self, user: str) -> None:
-        self.user = user
-        self.stale: set[str] = set()
-        """The ids of the calls whose present state the stream must send (`EventHub.refresh`)."""
-        self.replaced = False
-        """True if the stream must end, because its session has opened too many newer ones."""
-        self.woken: asyncio.Future[None] | None = None
-
-    def wake(self) -> None:
-        """Let the stream continue if it waits."""
-        if self.woken is not None and not self.woken.done():
-            self.woken.set_result(None)
-
-
 class EventHub:
     """Stores the newest `memory` events, which each stream reads at its own speed."""
 
-    def __init__(self, memory: int = MEMORY) -> None:
+    def __init__(self, streams: Streams, memory: int = MEMORY) -> None:
+        self.streams = streams
         self._ring: deque[Event] = deque(maxlen=memory)
         self._last = int(time.time() * 1000)
-        self._followers: dict[str, OrderedDict[Follower, None]] = {}
-        """The open streams by their session, the oldest first."""
-        self._by_user: dict[str, set[Follower]] = {}
-        self._waiting: OrderedDict[Follower, int] = OrderedDict()
-        """The streams that wait, with the value of `wake_count` that each has seen."""
-        self._sweeping = False
-        self.closed = False
-        self.wake_count = 0
 
     @property
     def last(self) -> int:
@@ -249,81 +214,7 @@ class EventHub:
         size = len(self._ring)
         return [self._ring[index] for index in range(size - missing, size)]
 
-    def follow(self, session: str, user: str) -> Follower:
-        """Register a stream; above `MAX_STREAMS_PER_SESSION`, the session's oldest must end."""
-        followers = self._followers.setdefault(session, OrderedDict())
-        if len(followers) >= MAX_STREAMS_PER_SESSION:
-            oldest, _ = followers.popitem(last=False)
-            oldest.replaced = True
-            oldest.wake()
-        follower = Follower(user)
-        followers[follower] = None
-        self._by_user.setdefault(user, set()).add(follower)
-        return follower
-
-    def unfollow(self, session: str, follower: Follower) -> None:
-        """Forget a stream that has ended."""
-        followers = self._followers.get(session, OrderedDict())
-        followers.pop(follower, None)
-        if not followers:
-            self._followers.pop(session, None)
-        streams = self._by_user.get(follower.user, set())
-        streams.discard(follower)
-        if not streams:
-            self._by_user.pop(follower.user, None)
-
-    def refresh(self, user: str, call_id: str) -> None:
-        """Let one user's streams send a call, after a change that only this user sees."""
-        for follower in self._by_user.get(user, ()):
-            follower.stale.add(call_id)
-            follower.wake()
-
-    async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
-        """Wait until `wake` or `refresh` is called or the stream must end, but at most `seconds`.
-
-        To miss no event, read the hub's `wake_count`, then look for events, then pass it here. If
-        `wake` was called meanwhile, this returns at once.
-        """
-        if wake_count != self.wake_count or follower.replaced or follower.stale:
-            return
-        loop = asyncio.get_running_loop()
-        follower.woken = loop.create_future()
-        self._waiting[follower] = wake_count
-        timer = loop.call_later(seconds, follower.wake)
-        try:
-            await follower.woken
-        finally:
-            timer.cancel()
-            self._waiting.pop(follower, None)
-
-    def wake(self) -> None:
-        """Wake every stream. Each stream then looks for events and checks its session again."""
-        self.wake_count += 1
-        if self._waiting and not self._sweeping:
-            self._sweep()
-
-    def _sweep(self) -> None:
-        for _ in range(WAKEN_AT_ONCE):
-            follower = next(iter(self._waiting), None)
-            if follower is None or self._waiting[follower] == self.wake_count:
-                self._sweeping = False
-                return
-            del self._waiting[follower]
-            follower.wake()
-        self._sweeping = True
-        asyncio.get_running_loop().call_soon(self._rest, time.monotonic())
-
-    def _rest(self, began: float) -> None:
-        """Wake the next group after a rest; the loop calls this after the group of `began`."""
-        rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_S)
-        asyncio.get_running_loop().call_later(rest, self._sweep)
-
-    def close(self) -> None:
-        """Mark the hub as closed and wake all streams, which then end."""
-        self.closed = True
-        self.wake()
-
     def _publish(self, event: Event) -> None:
         self._last = event.id
         self._ring.append(event)
-        self.wake()
+        self.streams.wake()

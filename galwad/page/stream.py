@@ -21,10 +21,11 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
 from galwad.calls.bodies import PageSnapshot, StreamReplaced
-from galwad.desk import Desk
 from galwad.events.routes import begin_stream
-from galwad.page.events import MAX_STREAMS_PER_SESSION, Follower, encoded
-from galwad.people.access import SignedIn, TheDesk
+from galwad.host.streams import MAX_STREAMS_PER_SESSION, Follower
+from galwad.page.events import encoded
+from galwad.page.subject import PageDesk, TheDesk
+from galwad.people.access import SignedIn
 from galwad.people.sessions import Session
 from galwad.people.sign_in.routes import me_of
 from galwad.texts.text_lists import page_texts
@@ -103,57 +104,57 @@ async def events(
     return _EventStream(_events(desk, session, position))
 
 
-async def _events(desk: Desk, session: Session, position: int) -> AsyncGenerator[bytes]:
-    follower = desk.hub.follow(session.key, session.user.name)
+async def _events(desk: PageDesk, session: Session, position: int) -> AsyncGenerator[bytes]:
+    follower = desk.host.streams.follow(session.key, session.user.name)
     try:
-        page = desk.presence.page(session.user)
-        with desk.metrics.streams.track_inprogress(), page:
+        page = desk.calls.presence.page(session.user)
+        with desk.host.metrics.streams.track_inprogress(), page:
             async for chunk in _news(desk, session, position, follower):
                 yield chunk
     finally:
-        desk.hub.unfollow(session.key, follower)
+        desk.host.streams.unfollow(session.key, follower)
 
 
 async def _news(
-    desk: Desk, session: Session, position: int, follower: Follower
+    desk: PageDesk, session: Session, position: int, follower: Follower
 ) -> AsyncIterator[bytes]:
     looked = time.monotonic() - CHECK_S
     spoken = looked
     # A page that continues an earlier stream may have missed changes of its drafts.
     user = session.user
-    follower.stale.update(call.call_id for call in desk.calls.all() if call.draft_of(user))
+    follower.stale.update(call.call_id for call in desk.calls.live.all() if call.draft_of(user))
     while not follower.replaced:
-        turn = desk.hub.wake_count
+        turn = desk.host.streams.wake_count
         busy = False
         # While the user talks on a call, the user's session counts as used. The search for such
         # a call reads all live calls, so it is made at most once in `CHECK_S` seconds.
         checking = time.monotonic() - looked >= CHECK_S
         if checking:
             looked = time.monotonic()
-            busy = any(call.is_talking(session.user) for call in desk.calls.all())
-        if desk.hub.closed or not await desk.sessions.alive(session, busy=busy):
+            busy = any(call.is_talking(session.user) for call in desk.calls.live.all())
+        if desk.host.streams.closed or not await desk.people.sessions.alive(session, busy=busy):
             return
-        news = desk.hub.since(position)
+        news = desk.page.hub.since(position)
         stale = sorted(follower.stale)
         follower.stale.clear()
         if news is None:
-            position, spoken = desk.hub.last, time.monotonic()
+            position, spoken = desk.page.hub.last, time.monotonic()
             yield _snapshot(desk, session, position)
             continue
-        position = desk.hub.last
+        position = desk.page.hub.last
         sent = b"".join(filter(None, (event.encoded_for(session.user) for event in news)))
         sent += _present(desk, session, position, stale)
         if sent or time.monotonic() - spoken >= BEAT_S:
             spoken = time.monotonic()
             yield sent or _COMMENT
         silent = time.monotonic() - spoken
-        await desk.hub.wait(follower, turn, max(BEAT_S - silent, 0.0))
-    yield encoded("replaced", desk.hub.last, StreamReplaced(most=MAX_STREAMS_PER_SESSION))
+        await desk.host.streams.wait(follower, turn, max(BEAT_S - silent, 0.0))
+    yield encoded("replaced", desk.page.hub.last, StreamReplaced(most=MAX_STREAMS_PER_SESSION))
 
 
-def _present(desk: Desk, session: Session, position: int, call_ids: list[str]) -> bytes:
+def _present(desk: PageDesk, session: Session, position: int, call_ids: list[str]) -> bytes:
     """Return events with the present states of these calls, as far as the user may see them."""
-    calls = [call for call_id in call_ids if (call := desk.calls.get(call_id)) is not None]
+    calls = [call for call_id in call_ids if (call := desk.calls.live.get(call_id)) is not None]
     return b"".join(
         encoded("call", position, call.view(session.user))
         for call in calls
@@ -161,32 +162,32 @@ def _present(desk: Desk, session: Session, position: int, call_ids: list[str]) -
     )
 
 
-def _snapshot(desk: Desk, session: Session, position: int) -> bytes:
+def _snapshot(desk: PageDesk, session: Session, position: int) -> bytes:
     user = session.user
-    texts = page_texts(desk.texts)
+    texts = page_texts(desk.texts.lists)
     snapshot = PageSnapshot(
-        calls=[call.view(user) for call in desk.calls.all() if call.visible(user)],
+        calls=[call.view(user) for call in desk.calls.live.all() if call.visible(user)],
         alarms=[
             alarm.shown_to(supervises=user.supervises)
-            for alarm in desk.alarms_of(user)
+            for alarm in desk.calls.alarms_of(user)
             if not alarm.closed
         ],
         me=me_of(desk, session),
         now=time.time(),
-        switch=desk.switch.connected,
-        pause_reminder=desk.settings.desk.pause_reminder,
-        pause_alarm=desk.settings.desk.pause_alarm,
-        waiting_warning=desk.settings.desk.waiting_warning,
-        searchable=desk.lookup.searchable,
-        embed_origins=list(desk.settings.desk.embed_origins),
-        presence=desk.presence.seen_by(user),
-        break_reminder=desk.settings.presence.break_reminder,
-        utc_offset=_utc_offset(desk.settings.desk.time_zone),
-        notification_names=desk.settings.desk.notification_names,
+        switch=desk.host.switch.connected,
+        pause_reminder=desk.host.settings.desk.pause_reminder,
+        pause_alarm=desk.host.settings.desk.pause_alarm,
+        waiting_warning=desk.host.settings.desk.waiting_warning,
+        searchable=desk.directories.lookup.searchable,
+        embed_origins=list(desk.host.settings.desk.embed_origins),
+        presence=desk.calls.presence.seen_by(user),
+        break_reminder=desk.host.settings.presence.break_reminder,
+        utc_offset=_utc_offset(desk.host.settings.desk.time_zone),
+        notification_names=desk.host.settings.desk.notification_names,
         texts=texts,
         break_reasons=texts.break_reasons,
-        dials=bool(user.extension) and desk.switch.dials,
-        welsh=bool(desk.settings.desk.welsh_destination),
+        dials=bool(user.extension) and desk.host.switch.dials,
+        welsh=bool(desk.host.settings.desk.welsh_destination),
     )
     return encoded("snapshot", position, snapshot)
 

@@ -1,9 +1,7 @@
-"""The FastAPI dependencies of the endpoints: they return the desk, or a permitted user's session.
+"""The FastAPI dependencies of the endpoints that return a permitted user's session.
 
 These functions do not wait. They are coroutines all the same, because FastAPI would call them in
 threads otherwise, and a request would have to wait for a free thread.
-
-Two functions check whether a user may see or change a live call: `live_call` and `own_call`.
 
 The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
 (step-up). An endpoint is one of them if its session has a type at the end of this module:
@@ -32,21 +30,10 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from galwad.calls.live_calls import DeskCall
-from galwad.desk import Desk
 from galwad.host.connections.protocol import ARRIVAL, Arrival
-from galwad.host.connections.session_layer import SESSION
-from galwad.host.errors import ApiError, NotPermittedError
+from galwad.host.errors import SESSION, ApiError, NotPermittedError
 from galwad.people.sessions import Session
-
-
-async def desk_of(request: Request) -> Desk:
-    """Return the `Desk` object of the web application that received the request."""
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-TheDesk = Annotated[Desk, Depends(desk_of)]
+from galwad.people.subject import PeopleDesk, TheDesk
 
 
 async def session_of(request: Request) -> Session | None:
@@ -200,39 +187,9 @@ async def arrival_of(request: Request) -> float:
 ArrivedAt = Annotated[float, Depends(arrival_of)]
 
 
-def live_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
-    """Return the live call with this id, if the session's user may see it.
-
-    Raises:
-        ApiError: 404, there is no such call, or the user may not see it.
-    """
-    call = desk.calls.get(call_id)
-    if call is None or not call.visible(session.user):
-        raise no_live_call()
-    return call
-
-
-def no_live_call() -> ApiError:
-    """Return the error for a call that has ended, or that the user may not see."""
-    return ApiError(404, "no live call has this id", "check the id: the call may have ended")
-
-
-def own_call(desk: Desk, session: Session, call_id: str) -> DeskCall:
-    """Return the live call with this id, if the session's user is responsible for it.
-
-    Raises:
-        ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
-            the call. 409, the call rings at this user's phone but the user has not answered it.
-    """
-    call = live_call(desk, session, call_id)
-    if not call.concerns(session.user):
-        raise ApiError(403, "another advisor has this call", "ask them to do it")
-    if not call.is_handled_by(session.user):
-        raise ApiError(409, "the call is not answered yet", "answer it first")
-    return call
-
-
-def require_step_up(desk: Desk, session: Session, facts: Mapping[str, str] | None = None) -> None:
+def require_step_up(
+    desk: PeopleDesk, session: Session, facts: Mapping[str, str] | None = None
+) -> None:
     """Raise an error if the session must prove a stronger sign-in first.
 
     The audit entry of the refusal has `facts`, which must not be personal.
@@ -241,10 +198,10 @@ def require_step_up(desk: Desk, session: Session, facts: Mapping[str, str] | Non
         ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
             provider, and has not proven it within the lifetime: `reason` is "step_up_needed".
     """
-    section = desk.settings.sign_in
+    section = desk.host.settings.sign_in
     if section is None or section.step_up is None or not session.provider:
         return
-    if not desk.sessions.is_stepped_up(session, section.step_up_lifetime):
+    if not desk.people.sessions.is_stepped_up(session, section.step_up_lifetime):
         raise NotPermittedError(
             "this needs a stronger sign-in with your work account",
             "do it on the page, which leads to the provider, then try again",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from fastapi import Request
 from pydantic import SecretStr
 
-from galwad.desk import Desk
 from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
 from galwad.people.second_factor import CodeVerdict, canonical
 from galwad.people.sessions import Session
 from galwad.people.sign_in.order import RETRY_S, SignInAttempt, digest_of
 from galwad.people.sign_in.queue import TurnedAwayError
+from galwad.people.subject import PeopleDesk
 from galwad.people.user import User
 
 _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"
@@ -32,10 +32,10 @@ class Visitor:
     device: str
 
     @classmethod
-    def of(cls, request: Request, desk: Desk, name: str) -> Visitor:
+    def of(cls, request: Request, desk: PeopleDesk, name: str) -> Visitor:
         """Return the client that sends the request."""
-        tokens = request.cookies.get(desk.settings.desk.device_cookie, "")
-        device = desk.sign_in_limits.devices.device_of(name, tokens)
+        tokens = request.cookies.get(desk.host.settings.desk.device_cookie, "")
+        device = desk.people.sign_in_limits.devices.device_of(name, tokens)
         return cls(name, request.client.host if request.client else "", device)
 
     @classmethod
@@ -55,18 +55,18 @@ class Visitor:
         return self.name, self.address, self.device
 
 
-def takes_password(desk: Desk, name: str) -> bool:
+def takes_password(desk: PeopleDesk, name: str) -> bool:
     """Return whether the user `name`, if there is one, may sign in with a password."""
-    return desk.provider is None or desk.provider.takes_password_of(name)
+    return desk.people.provider is None or desk.people.provider.takes_password_of(name)
 
 
-def has_password(desk: Desk, session: Session) -> bool:
+def has_password(desk: PeopleDesk, session: Session) -> bool:
     """Return whether the user of the session has signed in with a password."""
     person = session.kind != "machine" and not session.provider
     return person and takes_password(desk, session.user.name)
 
 
-async def check_password(desk: Desk, visitor: Visitor, password: SecretStr) -> User | None:
+async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr) -> User | None:
     """Return the user if the password is right; None if not. It counts as failed in either case.
 
     Call `succeeded` or `uncounted` of the throttle if the sign-in has not failed.
@@ -75,43 +75,43 @@ async def check_password(desk: Desk, visitor: Visitor, password: SecretStr) -> U
         ApiError: 429, the client was turned away before the password was checked.
     """
     secret = password.get_secret_value()
-    limits = desk.sign_in_limits
+    limits = desk.people.sign_in_limits
     attempt = SignInAttempt(
         *visitor.keys, limits.throttle.knows(visitor.address), digest_of(visitor.name, secret)
     )
     try:
         async with limits.queue.turn(attempt) as turn:
-            user = await desk.users.check(visitor.name, secret)
+            user = await desk.people.users.check(visitor.name, secret)
             turn.right = user is not None and takes_password(desk, visitor.name)
     except TurnedAwayError:
-        desk.metrics.sign_ins.labels("throttled").inc()
+        desk.people.metrics.sign_ins.labels("throttled").inc()
         raise ApiError(
             429, "too many sign-ins at once", f"wait {RETRY_S} s, then try again", RETRY_S
         ) from None
     return user
 
 
-async def check_code(desk: Desk, visitor: Visitor, code: SecretStr) -> CodeVerdict:
+async def check_code(desk: PeopleDesk, visitor: Visitor, code: SecretStr) -> CodeVerdict:
     """Check the code of a visitor whose password was right, and count a wrong one.
 
     Raises:
         ApiError: 429, strangers or this client have sent too many wrong codes for this account.
     """
     text = code.get_secret_value()
-    limits = desk.sign_in_limits
+    limits = desk.people.sign_in_limits
     source = limits.throttle.source(*visitor.keys)
     wait = 0 if canonical(text) else limits.codes.wait(visitor.name, source)
     if wait:
         limits.throttle.uncounted(*visitor.keys)
-        desk.metrics.sign_ins.labels("throttled").inc()
+        desk.people.metrics.sign_ins.labels("throttled").inc()
         hint = f"use a recovery code, or wait {wait} s"
         raise ApiError(429, "too many wrong codes were sent", hint, wait, "codes_barred")
     limits.codes.wrong(visitor.name, source)
-    verdict = await desk.second_factors.check(visitor.name, text)
+    verdict = await desk.people.second_factors.check(visitor.name, text)
     if verdict is not CodeVerdict.WRONG:
         limits.codes.right(visitor.name, source)
     elif limits.codes.alarm_due(visitor.name):
-        desk.codes_guessed()
+        desk.people.codes_guessed()
     return verdict
 
 
@@ -132,7 +132,7 @@ def code_refusal(verdict: CodeVerdict, status: int) -> ApiError:
 
 
 async def prove(
-    desk: Desk,
+    desk: PeopleDesk,
     visitor: Visitor,
     password: SecretStr,
     refused: str,
@@ -147,18 +147,18 @@ async def prove(
         ApiError: 403, the password or the code is wrong. 429, after too many wrong codes, or while
             too many sign-ins wait.
     """
-    throttle = desk.sign_in_limits.throttle
+    throttle = desk.people.sign_in_limits.throttle
     user = await check_password(desk, visitor, password)
     personal = {"user": visitor.name, "address": visitor.address}
     if user is None:
-        desk.wrong_password(visitor.name, visitor.network)
-        await desk.audit.append(refused, {}, personal)
+        desk.people.wrong_password(visitor.name, visitor.network)
+        await desk.host.audit.append(refused, {}, personal)
         raise ApiError(403, "the present password is wrong", "check the capital letters")
     verdict = None if code is None else await check_code(desk, visitor, code)
     if verdict is not None and not verdict.right:
-        await desk.audit.append(refused, {"reason": "code"}, personal)
+        await desk.host.audit.append(refused, {"reason": "code"}, personal)
         raise code_refusal(verdict, 403)
     throttle.succeeded(*visitor.keys)
     if verdict is CodeVerdict.RECOVERY:
-        await desk.audit.append("user.recovery-code-used", {}, personal)
+        await desk.host.audit.append("user.recovery-code-used", {}, personal)
     return verdict

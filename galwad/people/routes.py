@@ -16,18 +16,12 @@ from typing import Annotated, Final, Literal, TypeAlias
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from galwad.desk import Desk
 from galwad.host.bodies import Language, RequestBody, RequiredText, ShortText
 from galwad.host.errors import ApiError
-from galwad.people.access import (
-    Administrator,
-    Person,
-    SteppedUpAdministrator,
-    TheDesk,
-    require_step_up,
-)
+from galwad.people.access import Administrator, Person, SteppedUpAdministrator, require_step_up
 from galwad.people.rules import PageRules, UserAdministration
 from galwad.people.sessions import Session
+from galwad.people.subject import PeopleDesk, TheDesk
 from galwad.people.tokens import MAX_DAYS, TokenFacts
 from galwad.people.user import (
     DEFAULT_DAYS,
@@ -182,7 +176,7 @@ async def changing(request: Request, desk: TheDesk, session: Administrator) -> S
 @router.get("/users")
 async def users(desk: TheDesk, _: Administrator) -> UserList:
     """Return all users, without secrets."""
-    section = desk.settings.sign_in
+    section = desk.host.settings.sign_in
     return UserList(
         users=await _facts(desk),
         rights=rights_of(),
@@ -257,13 +251,13 @@ async def remove_user(
     """
     with _refusals():
         await _administration(desk, session, body.version).remove(name)
-    await desk.users_changed()
+    await desk.people.changed()
 
 
 @router.get("/tokens", tags=_TOKENS)
 async def tokens(desk: TheDesk, _: Administrator) -> list[TokenFacts]:
     """Return the tokens of all users, without their secrets."""
-    return await desk.sessions.tokens.all()
+    return await desk.people.sessions.tokens.all()
 
 
 @router.post("/tokens", status_code=201, tags=_TOKENS)
@@ -275,7 +269,7 @@ async def make_machine_token(
     Raises:
         ApiError: 404, no machine has this name. 409, the token cannot be made: the error says why.
     """
-    user = await desk.users.get(body.user)
+    user = await desk.people.users.get(body.user)
     if user is None or user.role != "machine":
         raise ApiError(404, "there is no machine with this name", "see `galwad users list`")
     scopes = None if body.rights is None else frozenset(body.rights)
@@ -291,14 +285,14 @@ async def revoke(token_id: str, desk: TheDesk, session: SteppedUpAdministrator) 
     Raises:
         ApiError: 404, there is no such token.
     """
-    await _revoke(desk, session, token_id, await desk.sessions.tokens.all())
+    await _revoke(desk, session, token_id, await desk.people.sessions.tokens.all())
 
 
 @router.get("/me/tokens", tags=_TOKENS)
 async def own_tokens(desk: TheDesk, session: Person) -> OwnTokens:
     """Return the personal tokens of the signed-in person, without their secrets."""
-    found = await desk.sessions.tokens.all(session.user.name)
-    return OwnTokens(allowed=desk.settings.desk.personal_tokens, tokens=found)
+    found = await desk.people.sessions.tokens.all(session.user.name)
+    return OwnTokens(allowed=desk.host.settings.desk.personal_tokens, tokens=found)
 
 
 @router.post("/me/tokens", status_code=201, tags=_TOKENS)
@@ -309,7 +303,7 @@ async def make_own_token(body: NewOwnToken, desk: TheDesk, session: Person) -> M
         ApiError: 403, personal tokens are switched off. 409, the token cannot be made: the error
             says why.
     """
-    if not desk.settings.desk.personal_tokens:
+    if not desk.host.settings.desk.personal_tokens:
         raise ApiError(
             403, "personal tokens are switched off", "ask the administrator: [desk] personal_tokens"
         )
@@ -326,14 +320,14 @@ async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
     Raises:
         ApiError: 404, the user has no such token.
     """
-    await _revoke(desk, session, token_id, await desk.sessions.tokens.all(session.user.name))
+    await _revoke(desk, session, token_id, await desk.people.sessions.tokens.all(session.user.name))
 
 
-def _administration(desk: Desk, session: Session, version: str = "") -> UserAdministration:
+def _administration(desk: PeopleDesk, session: Session, version: str = "") -> UserAdministration:
     """Return what the session's user may do, based on a version of the user who is changed."""
     return UserAdministration(
-        *(desk.engine, desk.audit, session.actor, desk.settings.sip.realm),
-        users=desk.users,
+        *(desk.host.engine, desk.host.audit, session.actor, desk.host.settings.sip.realm),
+        users=desk.people.users,
         rules=PageRules(session.user, version),
     )
 
@@ -347,8 +341,8 @@ def _refusals() -> Iterator[None]:
         raise ApiError(status, str(error), error.hint, reason=error.reason) from None
 
 
-def _issuer(desk: Desk) -> str:
-    section = desk.settings.sign_in
+def _issuer(desk: PeopleDesk) -> str:
+    section = desk.host.settings.sign_in
     if section is None:
         raise ApiError(
             409, "the settings name no provider", "add [sign_in] to the settings", reason="provider"
@@ -357,7 +351,7 @@ def _issuer(desk: Desk) -> str:
 
 
 async def _changed(
-    desk: Desk,
+    desk: PeopleDesk,
     name: str,
     *,
     password: str | None = None,
@@ -365,40 +359,44 @@ async def _changed(
     sip: str | None = None,
 ) -> ChangedUser:
     """Let the change of a user take effect, and return the user with the new secrets."""
-    await desk.users_changed()
+    await desk.people.changed()
     found = [each for each in await _facts(desk) if each.name == name]
     if not found:
         raise ApiError(404, "the user was removed meanwhile", "list the users again")
     account = None
     if sip is not None and found[0].extension is not None:
         account = SipAccount(
-            server=desk.settings.phone_server,
+            server=desk.host.settings.phone_server,
             extension=found[0].extension,
             password=sip,
-            realm=desk.settings.sip.realm,
+            realm=desk.host.settings.sip.realm,
         )
     return ChangedUser(user=found[0], password=password, token=token, sip=account)
 
 
-async def _facts(desk: Desk) -> list[UserFacts]:
+async def _facts(desk: PeopleDesk) -> list[UserFacts]:
     """Return all users with the lines that they serve."""
     now = time.time()
-    found = await desk.users.facts(now - desk.sessions.absolute, now - desk.sessions.idle)
+    found = await desk.people.users.facts(
+        now - desk.people.sessions.absolute, now - desk.people.sessions.idle
+    )
     return [replace(each, lines=_lines(desk, each)) for each in found]
 
 
-def _lines(desk: Desk, user: User) -> list[str]:
+def _lines(desk: PeopleDesk, user: User) -> list[str]:
     return [
         route.line
-        for route in desk.settings.routes
+        for route in desk.host.settings.routes
         if route.line and (user.extension in (route.ring or ()) or user.name in route.advisors)
     ]
 
 
-async def _revoke(desk: Desk, session: Session, token_id: str, among: list[TokenFacts]) -> None:
+async def _revoke(
+    desk: PeopleDesk, session: Session, token_id: str, among: list[TokenFacts]
+) -> None:
     for token in among:
         if token.id == token_id:
-            await _administration(desk, session).revoke_token(token, desk.sessions.end)
-            desk.hub.wake()
+            await _administration(desk, session).revoke_token(token, desk.people.sessions.end)
+            desk.host.streams.wake()
             return
     raise ApiError(404, "there is no such token", "it may be revoked already")

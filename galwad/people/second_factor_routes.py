@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, SecretStr
 
-from galwad.desk import Desk
 from galwad.host.bodies import RequestBody
 from galwad.host.errors import ApiError
 from galwad.people import totp
-from galwad.people.access import EnteringPerson, Person, TheDesk
+from galwad.people.access import EnteringPerson, Person
 from galwad.people.proofs import Visitor, has_password, prove
 from galwad.people.second_factor import FactorStatus, SecretBoxError, SetupError
 from galwad.people.sessions import Session
+from galwad.people.subject import PeopleDesk, TheDesk
 
 router = APIRouter(prefix="/me/second-factor", tags=["second_factor"])
 _REFUSED = "user.second-factor-change-refused"
@@ -78,7 +78,7 @@ class RecoveryCodes(BaseModel):
 async def facts(desk: TheDesk, session: EnteringPerson) -> SecondFactorFacts:
     """Return whether the signed-in person has a second factor, and how many recovery codes."""
     required = _required(desk, session)
-    status = await desk.second_factors.status(session.user.name)
+    status = await desk.people.second_factors.status(session.user.name)
     if status is None:
         return SecondFactorFacts(since=None, required=required)
     return SecondFactorFacts(
@@ -103,11 +103,11 @@ async def begin(
             429, too many attempts have failed.
     """
     _refuse_without_password(desk, session)
-    status = await desk.second_factors.status(session.user.name)
+    status = await desk.people.second_factors.status(session.user.name)
     if not session.needs_second_factor or status is not None:
         await _prove(desk, request, session, body, status)
-    secret = desk.second_factors.begin(session)
-    host = urlsplit(desk.settings.desk.origin).hostname or desk.settings.node.name
+    secret = desk.people.second_factors.begin(session)
+    host = urlsplit(desk.host.settings.desk.origin).hostname or desk.host.settings.node.name
     address = totp.setup_address(secret, session.user.name, host)
     size, path = totp.drawn(address)
     return SecondFactorSetup(
@@ -128,15 +128,15 @@ async def confirm(body: ConfirmSetup, desk: TheDesk, session: EnteringPerson) ->
             another time. 503, the second factor cannot be stored.
     """
     try:
-        codes = await desk.second_factors.confirm(session, body.code.get_secret_value())
+        codes = await desk.people.second_factors.confirm(session, body.code.get_secret_value())
     except SetupError as error:
         raise _refusal(error) from None
     except SecretBoxError:
         raise ApiError(
             503, "the second factor cannot be stored", "see the desk's journal: nothing was changed"
         ) from None
-    desk.sessions.recheck()
-    desk.hub.wake()
+    desk.people.sessions.recheck()
+    desk.host.streams.wake()
     await _audit(desk, session, "user.second-factor-set")
     return RecoveryCodes(recovery_codes=codes)
 
@@ -152,7 +152,7 @@ async def renew(
             many attempts have failed.
     """
     await _prove(desk, request, session, body, await _present(desk, session))
-    codes = await desk.second_factors.renew_codes(session.user.name)
+    codes = await desk.people.second_factors.renew_codes(session.user.name)
     await _audit(desk, session, "user.recovery-codes-made")
     return RecoveryCodes(recovery_codes=codes)
 
@@ -174,23 +174,24 @@ async def remove(body: FactorProof, request: Request, desk: TheDesk, session: Pe
             reason="second_factor_needed",
         )
     await _prove(desk, request, session, body, status)
-    await desk.second_factors.switch_off(session.user.name)
+    await desk.people.second_factors.switch_off(session.user.name)
     await _audit(desk, session, "user.second-factor-removed")
 
 
 @router.post("/seen", status_code=204)
 async def seen(desk: TheDesk, session: Person) -> None:
     """Store that the person has seen the notice of a used recovery code."""
-    await desk.second_factors.seen(session.user.name)
+    await desk.people.second_factors.seen(session.user.name)
 
 
-def _required(desk: Desk, session: Session) -> bool:
+def _required(desk: PeopleDesk, session: Session) -> bool:
     return (
-        has_password(desk, session) and session.user.role in desk.settings.desk.second_factor_roles
+        has_password(desk, session)
+        and session.user.role in desk.host.settings.desk.second_factor_roles
     )
 
 
-def _refuse_without_password(desk: Desk, session: Session) -> None:
+def _refuse_without_password(desk: PeopleDesk, session: Session) -> None:
     if not has_password(desk, session):
         raise ApiError(
             409,
@@ -200,9 +201,9 @@ def _refuse_without_password(desk: Desk, session: Session) -> None:
         )
 
 
-async def _present(desk: Desk, session: Session) -> FactorStatus:
+async def _present(desk: PeopleDesk, session: Session) -> FactorStatus:
     _refuse_without_password(desk, session)
-    status = await desk.second_factors.status(session.user.name)
+    status = await desk.people.second_factors.status(session.user.name)
     if status is None:
         raise ApiError(
             409, "you have no second factor", "set one up first", reason="no_second_factor"
@@ -211,7 +212,11 @@ async def _present(desk: Desk, session: Session) -> FactorStatus:
 
 
 async def _prove(
-    desk: Desk, request: Request, session: Session, body: FactorProof, status: FactorStatus | None
+    desk: PeopleDesk,
+    request: Request,
+    session: Session,
+    body: FactorProof,
+    status: FactorStatus | None,
 ) -> None:
     """Check the password, and the code if a second factor is in force."""
     visitor = Visitor.signed_in(request, session)
@@ -219,8 +224,8 @@ async def _prove(
     await prove(desk, visitor, body.password, _REFUSED, code)
 
 
-async def _audit(desk: Desk, session: Session, kind: str) -> None:
-    await desk.audit.append(kind, {}, {"user": session.user.name, "actor": session.actor})
+async def _audit(desk: PeopleDesk, session: Session, kind: str) -> None:
+    await desk.host.audit.append(kind, {}, {"user": session.user.name, "actor": session.actor})
 
 
 def _refusal(error: SetupError) -> ApiError:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.host.bodies import RequestBody, RequiredText, ShortText
 from galwad.host.errors import ApiError
-from galwad.people.access import Administrator, TheDesk
+from galwad.people.access import Administrator
 from galwad.texts.rules import (
     FIXED,
     LIST_NAMES,
@@ -25,6 +25,7 @@ from galwad.texts.rules import (
     TextFaultKind,
     TextList,
 )
+from galwad.texts.subject import TheDesk
 from galwad.texts.text_lists import ListChangedError, ListFaultError
 
 router = APIRouter(tags=["texts"])
@@ -101,13 +102,13 @@ class ListVersionBody(RequestBody):
 @router.get("/texts")
 async def texts(desk: TheDesk, _: Administrator) -> list[TextListView]:
     """Return the lists of texts that people choose from or read, as they count now."""
-    return [_view_of(desk.texts.get(name)) for name in LIST_NAMES]
+    return [_view_of(desk.texts.lists.get(name)) for name in LIST_NAMES]
 
 
 @router.get("/texts/{name}")
 async def text_list(name: ListName, desk: TheDesk, _: Administrator) -> TextListView:
     """Return one list of texts as it counts now."""
-    return _view_of(desk.texts.get(name))
+    return _view_of(desk.texts.lists.get(name))
 
 
 @router.put("/texts/{name}")
@@ -124,7 +125,7 @@ async def change_list(
     """
     entries = tuple(map(TextEntry.of, body.entries))
     with _refusals():
-        changed = await desk.texts.change(
+        changed = await desk.texts.lists.change(
             name,
             entries,
             based_on=body.version,
@@ -146,7 +147,7 @@ async def reset_list(
         ApiError: 409, the list was changed meanwhile (the reason is `changed`).
     """
     with _refusals():
-        initial = await desk.texts.reset(
+        initial = await desk.texts.lists.reset(
             name, based_on=body.version, actor=session.actor, user=session.user.name
         )
     return _view_of(initial)

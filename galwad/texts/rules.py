@@ -20,6 +20,7 @@ CODE: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MOST_ENTRIES: Final = 200
 """The most entries that a list may have."""
 ListName: TypeAlias = Literal["lines", "purposes", "breaks", "no_note_reasons", "teams"]
+NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 TextField: TypeAlias = Literal["code", "en", "cy"]
 TextFaultKind: TypeAlias = Literal[
     "code",

@@ -1,182 +1,158 @@
-"""The caller's lookup on the page while several directories answer, fail or are late.
+"""The sequence in which the subjects of the desk handle what happens.
 
-Covers `galwad/desk.py` and `galwad/host/metrics.py`.
+Covers `galwad/desk.py` and the classes in the `subject.py` of each subject.
 """
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-import structlog
+from sqlalchemy.exc import OperationalError
 
-from callerid.breaker import BreakerLimits
-from callerid.directories.http import HttpDirectorySection
-from callerid.errors import SourceBusyError, SourceError
-from callerid.limited_source import SourceLimits
-from callerid.person import Person
-from helpers.desk import changed
-from helpers.directory import import_people
-from helpers.fake_directory import Directory
-from helpers.http_server import HttpServer, answer
+from galwad.archive.coverage import CoverageChecker
+from galwad.calls.alarms.alarm_list import AlarmList
+from galwad.calls.ledger_writer import LedgerWriter
+from galwad.calls.live_calls import LiveCalls
+from galwad.calls.log.call_log import CallLog
+from galwad.calls.presence.board import PresenceBoard
+from galwad.desk import Desk
+from galwad.events.webhooks import Webhooks
+from galwad.host.call_follower import CallFollower
+from galwad.messages import CallChanged, CallEnded, CallsSnapshot, Sealed
+from galwad.notes.store import NoteStore
+from galwad.page.events import EventHub
+from helpers.database import create_database
+from helpers.desk import FakeSwitch, settings_in
 
 CALL = "20261125-101500-aaaaaaaa"
-URL = f"/api/v1/calls/{CALL}"
-NUMBERS = ("01632 960001",)
-ELIN = Person("ours:1", "Elin", numbers=NUMBERS, details=(("notes", "hard of hearing"),))
-HUW = Person("crm:9", "Huw", numbers=NUMBERS)
-LIMITS = SourceLimits(breaker=BreakerLimits(failures=1))
-
-
-@pytest.fixture
-async def ring(running):
-    """Return a function that rings at Sian's phone, with these directories in the desk."""
-
-    async def ring(*directories, budget=1.0):
-        await running.stop()
-        running.settings = changed(running.settings, directory={"budget": budget})
-        await running.start([(directory, LIMITS) for directory in directories])
-        sian = await running.page("sian")
-        await sian.open()
-        running.switch.ring(CALL)
-        return sian
-
-    return ring
-
-
-def names(pop):
-    return [one["name"] for one in pop["caller"]["candidates"]]
-
-
-def answers(pop):
-    return {each["name"]: each["answer"] for each in pop["caller"]["directories"]}
-
-
-async def test_a_slow_directory_does_not_delay_the_name_that_another_one_finds(ring):
-    crm = Directory("crm", [HUW], waits=True)
-    sian = await ring(Directory("ours", [ELIN]), crm, budget=20.0)
-    first = await sian.filled(CALL)
-    assert (first["state"], first["caller"]["status"], names(first)) == (
-        "ringing",
-        "found",
-        ["Elin"],
-    )
-    assert answers(first) == {"ours": "found", "crm": "asking"}
-    crm.go.set()
-    second = await sian.event("call", lambda pop: answers(pop).get("crm") == "found")
-    assert (second["caller"]["status"], names(second)) == ("several", ["Elin", "Huw"])
-    assert second["caller"]["chosen"] is None
-
-
-async def test_a_late_answer_changes_nothing_after_the_advisor_has_confirmed_the_caller(
-    running, ring
-):
-    crm = Directory("crm", [HUW], waits=True)
-    sian = await ring(Directory("ours", [ELIN]), crm, budget=0.05)
-    await sian.filled(CALL)
-    running.switch.answer(CALL, "201", "sian")
-    await sian.event("call", lambda pop: pop["state"] == "answered")
-    confirmed = await sian.http.post(f"{URL}/confirm", json={"outcome": "confirmed"})
-    assert confirmed.json()["caller"]["details"] == {"notes": "hard of hearing"}
-    crm.go.set()
-    after = await sian.event("call", lambda pop: answers(pop).get("crm") == "found")
-    assert (names(after), after["caller"]["chosen"]) == (["Elin"], "ours:1")
-    assert after["caller"]["details"] == {"notes": "hard of hearing"}
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [(SourceError("is down"), "unavailable"), (SourceBusyError(17), "busy"), (None, "not_found")],
+SEALED = Sealed(
+    call_id=CALL,
+    folder="2026/11/25",
+    started=1_800_000_000.0,
+    talk_us=60_000_000,
+    interrupted=False,
+    number="01632960001",
+    line="Council Tax",
+    advisor="sian",
+    extension="201",
+    gaps=(),
+    payload_size=256_000,
+    payload_sha256="a" * 64,
+    manifest_sha256="b" * 64,
+    unexplained_us=1,
 )
-async def test_each_failure_of_a_directory_is_another_status_and_is_counted(
-    running, ring, error, status
-):
-    with structlog.testing.capture_logs() as logs:
-        sian = await ring(Directory("crm", error=error))
-        pop = await sian.filled(CALL)
-    assert (pop["caller"]["status"], answers(pop)) == (status, {"crm": status})
-    text = (await running.client().get("/api/v1/metrics")).text
-    outcome = f'directory="crm",from_memory="no",outcome="{status}"'
-    assert f"galwad_desk_directory_searches_total{{{outcome}}} 1.0" in text
-    resting = 0.0 if error is None else 1.0
-    assert f'galwad_desk_directory_resting{{directory="crm"}} {resting}' in text
-    failures = [log for log in logs if log["event"] == "lookup.source_failed"]
-    assert [log["reason"] for log in failures] == ([] if error is None else [str(error)])
 
 
 @pytest.fixture
-async def crm(running):
-    """A CRM that knows Huw, and whose records have a page; return a function that rings for it."""
-    server = HttpServer()
-    await server.start()
-    record = {"id": "h/9", "name": "Huw", "phone": "01632 960001", "reference": "C-9"}
-    server.answers = [answer({"items": [record]})] * 2
+def seen(monkeypatch):
+    """The watched methods that were called, in their sequence."""
+    seen = []
 
-    async def crm(**more):
-        fields = {"id": "id", "name": "name", "numbers": "phone"}
-        section = HttpDirectorySection.model_validate(
-            {
-                "name": "crm",
-                "kind": "http",
-                "url": f"{server.url}/people",
-                "people": "items",
-                "page": "https://crm.example/contact/{id}",
-                **more,
-                "fields": {**fields, "details": {"reference": "reference"}},
-            }
-        )
-        await running.stop()
-        running.settings = changed(running.settings, directories=[section])
-        import_people(
-            running.settings.directory_file, "reference,name,numbers\nC-9,Huw,01632 960001\n"
-        )
-        await running.start()
-        sian, mair = await running.page("sian"), await running.page("mair")
-        await sian.open()
-        await mair.open()
-        running.switch.ring(CALL)
-        found = {"directory": "found", "crm": "found"}
-        await sian.event("call", lambda pop: answers(pop) == found)
-        running.switch.answer(CALL, "201", "sian")
-        pop = await sian.event("call", lambda pop: pop["state"] == "answered")
-        return sian, mair, pop
+    def watch(kind, name):
+        real = getattr(kind, name)
 
-    yield crm
-    await running.stop()
-    await server.stop()
+        def watched(self, *arguments, **more):
+            seen.append(f"{kind.__name__}.{name}")
+            return real(self, *arguments, **more)
+
+        monkeypatch.setattr(kind, name, watched)
+
+    for kind, names in (
+        (LedgerWriter, ("snapshot", "ended", "call")),
+        (LiveCalls, ("snapshot", "changed", "ended", "set_recording_link")),
+        (EventHub, ("call",)),
+        (AlarmList, ("calls_known", "call_changed", "ended", "start", "stop")),
+        (CallLog, ("received", "call_changed", "sealed")),
+        (Webhooks, ("received", "sealed", "start", "stop")),
+        (NoteStore, ("open_notes", "open_note")),
+        (PresenceBoard, ("start",)),
+        (CallFollower, ("stop",)),
+        (CoverageChecker, ("unexplained_reported",)),
+    ):
+        for name in names:
+            watch(kind, name)
+    return seen
 
 
-PAGES = [{"directory": "crm", "url": "https://crm.example/contact/h%2F9", "record_id": "h/9"}]
+@pytest.fixture
+def desk(tmp_path, seen):
+    settings = settings_in(tmp_path)
+    create_database(settings.database)
+    return Desk(settings)
 
 
-async def test_the_page_of_the_record_waits_for_the_confirmation_and_only_its_advisor_gets_it(crm):
-    sian, mair, answered = await crm()
-    assert answered["caller"]["chosen"] == "directory:1"
-    assert answered["caller"]["pages"] == []
-    confirmed = await sian.http.post(f"{URL}/confirm", json={"outcome": "confirmed"})
-    assert confirmed.json()["caller"]["pages"] == PAGES
-    pop = await mair.event("call", lambda pop: pop["caller"]["confirmed"])
-    assert pop["caller"]["pages"] == []
-    refused = await sian.http.post(f"{URL}/confirm", json={"outcome": "not_them"})
-    assert refused.json()["caller"]["pages"] == []
+@pytest.fixture
+def call(tmp_path):
+    switch = FakeSwitch(tmp_path / "switch.sock")
+    switch.ring(CALL)
+    switch.answer(CALL, "201", "sian")
+    return switch.calls[CALL]
 
 
-async def test_the_page_of_the_record_is_shown_before_the_confirmation_if_the_settings_say_so(crm):
-    sian, mair, answered = await crm(page_before_confirmation=True)
-    assert answered["caller"]["pages"] == PAGES
-    assert not any(
-        pop["caller"]["pages"] for _, _, pop in sian.seen if pop.get("state") == "ringing"
+async def test_the_ledger_hears_of_a_call_first_then_live_calls_and_pages_then_the_logs(
+    desk, seen, call
+):
+    received = ["CallLog.received", "Webhooks.received"]
+    desk.host._from_switch(CallsSnapshot(()))
+    assert seen == [
+        *("LedgerWriter.snapshot", "LiveCalls.snapshot", "AlarmList.calls_known"),
+        *received,
+    ]
+    seen.clear()
+    desk.host._from_switch(CallChanged(call))
+    changed = ["EventHub.call", "LedgerWriter.call", "CallLog.call_changed"]
+    assert seen == ["LiveCalls.changed", *changed, *received]
+    seen.clear()
+    desk.host._from_switch(CallEnded(CALL, 1_800_000_065.0, answered=True))
+    assert seen == [
+        *("LedgerWriter.ended", "LiveCalls.ended"),
+        *("EventHub.call", "AlarmList.call_changed", "LedgerWriter.call", "CallLog.call_changed"),
+        *received,
+    ]
+    await desk.host.stop()
+
+
+async def test_an_indexed_recording_is_logged_and_its_events_stored_before_all_else(desk, seen):
+    await desk.archive._indexed([SEALED])
+    changes = (
+        *("EventHub.call", "AlarmList.call_changed"),
+        *("LedgerWriter.call", "CallLog.call_changed"),
     )
-    pop = await mair.event("call", lambda pop: pop["state"] == "answered")
-    assert pop["caller"]["pages"] == []
+    watched = [each for each in seen if each not in changes]
+    assert watched == [
+        *("CallLog.sealed", "Webhooks.sealed", "AlarmList.ended"),
+        "CoverageChecker.unexplained_reported",
+        *("NoteStore.open_note", "LiveCalls.set_recording_link"),
+    ]
+    await desk.host.stop()
 
 
-async def test_a_lookup_ends_when_its_call_has_ended(running, ring):
-    crm = Directory("crm", waits=True)
-    sian = await ring(Directory("ours", [ELIN]), crm, budget=20.0)
-    await sian.filled(CALL)
-    running.switch.hang_up(CALL)
-    await sian.event("closed")
-    crm.go.set()
-    await asyncio.gather(*running.desk.background._tasks)
-    assert running.desk.calls.all() == []
+async def test_a_recording_whose_events_are_not_stored_is_not_counted(desk, seen, monkeypatch):
+    async def fail(reports):
+        raise OperationalError("INSERT", None, Exception("full"))
+
+    monkeypatch.setattr(desk.events.webhooks, "sealed", fail)
+    with pytest.raises(OperationalError):
+        await desk.archive._indexed([SEALED])
+    assert b"galwad_desk_recordings_indexed_total 0.0" in desk.host.metrics.text()
+    assert "AlarmList.ended" not in seen
+    await desk.host.stop()
+
+
+async def test_calls_are_restored_first_at_the_start_and_reports_are_written_before_the_end(
+    desk, seen
+):
+    socket = desk.host.settings.desk_socket
+
+    async def last():
+        assert "Webhooks.start" in seen
+        assert not socket.exists()
+
+    desk.host.on_start(last)
+    await desk.host.start()
+    assert socket.exists()
+    started = ["NoteStore.open_notes", "AlarmList.start", "PresenceBoard.start", "Webhooks.start"]
+    assert [each for each in seen if each in started] == started
+    seen.clear()
+    await desk.host.stop()
+    ends = ["Webhooks.stop", "CallFollower.stop", "AlarmList.stop"]
+    assert [each for each in seen if each in ends] == ends

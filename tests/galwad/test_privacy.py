@@ -51,7 +51,7 @@ async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(
     await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": PLANTED})
     await running.seal(msgspec.structs.replace(sealed, number=PLANTED, unexplained_us=9))
     await mair.http.post("/api/v1/recordings/search", json={"number": PLANTED})
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE recordings RENAME TO elsewhere")
         await connection.exec_driver_sql("ALTER TABLE contacts RENAME TO gone")
     broken = await mair.http.post("/api/v1/recordings/search", json={"number": PLANTED})
@@ -59,7 +59,7 @@ async def test_a_callers_number_and_name_reach_no_log_even_when_requests_fail(
     failed = await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": PLANTED + "1"})
     assert failed.status_code == 500
     await mair.http.get(f"/api/v1/nowhere?number={PLANTED}")
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE gone RENAME TO contacts")
     await running.stop()
     await running.start([(Directory("crm", error=RuntimeError(PLANTED)), SourceLimits())])

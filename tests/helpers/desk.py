@@ -13,7 +13,7 @@ import msgspec
 from argon2 import PasswordHasher
 
 from config.values import HostPort
-from galwad.desk import Desk
+from galwad.desk import Desk, server_of
 from galwad.host.app import DeskServer
 from galwad.host.connections.protocol import PhaseLimits
 from galwad.link import Link, serve
@@ -252,7 +252,7 @@ class Running:
         self.archive = folder / "archive"
         self.settings = settings_in(folder)
         self.switch = FakeSwitch(self.settings.switch_socket)
-        self.server: DeskServer | None = None
+        self.server: DeskServer[Desk] | None = None
         self.limits: PhaseLimits | None = None
         self._clients: list[httpx2.AsyncClient] = []
         self._pages: list[Page] = []
@@ -270,7 +270,7 @@ class Running:
     async def start(self, sources=()) -> None:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         create_database(self.settings.database)
-        self.server = DeskServer(Desk(self.settings, sources, hasher), self.limits)
+        self.server = server_of(Desk(self.settings, sources, hasher), self.limits)
         await self.server.start()
 
     async def stop(self) -> None:
@@ -287,7 +287,7 @@ class Running:
         machine = role == "machine"
         user = User(name, role, extension=extension, rights=frozenset(more.get("rights", ())))
         sip = "sip secret" if extension else None
-        await self.desk.users.add(user, None if machine else PASSWORD, sip)
+        await self.desk.people.users.add(user, None if machine else PASSWORD, sip)
 
     def client(self, **more) -> httpx2.AsyncClient:
         client = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
@@ -314,7 +314,7 @@ class Running:
 
     async def machine(self, name: str, *rights: str) -> httpx2.AsyncClient:
         await self.add(name, "machine", rights=rights)
-        token = await self.desk.sessions.open(name, "machine")
+        token = await self.desk.people.sessions.open(name, "machine")
         return self.client(headers={"Authorization": f"Bearer {token}"})
 
     async def seal(self, *sealed: Sealed) -> Indexed:

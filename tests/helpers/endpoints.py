@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi.routing import APIRoute
 
-from galwad.host.app import ENDPOINT_MODULES
-from galwad.host.description.tags import operation_id
+from galwad.api.app import ENDPOINT_MODULES
+from galwad.api.tags import operation_id
 
 
 def endpoints() -> dict[str, APIRoute]:

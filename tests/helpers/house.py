@@ -7,7 +7,7 @@ import threading
 from argon2 import PasswordHasher
 
 from config.values import HostPort
-from galwad.desk import Desk
+from galwad.desk import Desk, server_of
 from galwad.finaliser.process import Finaliser, sealer_of
 from galwad.finaliser.worker import Worker
 from galwad.host.app import DeskServer
@@ -29,7 +29,7 @@ class House:
         self.site = site
 
     def __enter__(self):
-        self._ready: concurrent.futures.Future[DeskServer] = concurrent.futures.Future()
+        self._ready: concurrent.futures.Future[DeskServer[Desk]] = concurrent.futures.Future()
         self._ending = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve)
@@ -55,7 +55,7 @@ class House:
         hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         settings = changed(settings, desk={"listen": HostPort("127.0.0.1", 0)})
         create_database(settings.database)
-        server = DeskServer(Desk(settings, hasher=hasher))
+        server = server_of(Desk(settings, hasher=hasher))
         try:
             await server.start()
         except BaseException as error:
@@ -94,8 +94,8 @@ class House:
         """A new user's token, as `galwad login` gets it."""
         user = User(name, role, rights=frozenset(rights))
         machine = role == "machine"
-        self.do(self.desk.users.add(user, None if machine else "correct horse battery"))
-        return self.do(self.desk.sessions.open(name, "machine" if machine else "cli"))
+        self.do(self.desk.people.users.add(user, None if machine else "correct horse battery"))
+        return self.do(self.desk.people.sessions.open(name, "machine" if machine else "cli"))
 
     def record(self, *call_ids: str, later_caller: str = "") -> None:
         """Calls of two seconds, until each is in archive and index and its spool is gone."""
@@ -110,5 +110,5 @@ class House:
 
     def audit(self) -> list[tuple[str, dict]]:
         """Kinds and facts, in order."""
-        entries = self.do(self.desk.audit.entries())
+        entries = self.do(self.desk.host.audit.entries())
         return [(entry.kind, {**entry.facts, **entry.personal}) for entry in entries]

@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from galwad.api.app import create_api
 from galwad.calls.alarms.kinds import kind_of
-from galwad.host.app import create_api
 from galwad.page.stream import BEAT_S
 from galwad.people.totp import QUIET, drawn
 from helpers.page_texts import FakeTexts

@@ -11,10 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from galwad.calls.alarms.alarm_list import AlarmError
 from galwad.calls.alarms.store import StoredAlarm
-from galwad.desk import Desk
+from galwad.calls.subject import CallsDesk, TheDesk
 from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError
-from galwad.people.access import Person, Supervisor, TheDesk
+from galwad.people.access import Person, Supervisor
 
 router = APIRouter(tags=["alarms"])
 
@@ -34,7 +34,7 @@ async def listed(desk: TheDesk, session: Person) -> list[StoredAlarm]:
     midnight = _midnight(desk)
     return [
         alarm.shown_to(supervises=session.user.supervises)
-        for alarm in desk.alarms_of(session.user)
+        for alarm in desk.calls.alarms_of(session.user)
         if not alarm.closed or alarm.closed >= midnight
     ]
 
@@ -48,7 +48,7 @@ async def take(alarm_id: str, desk: TheDesk, session: Supervisor) -> StoredAlarm
             503, the decision cannot be stored.
     """
     _find(desk, session, alarm_id)
-    return await _decided(desk.alarms.take(alarm_id, session.user.name, session.actor))
+    return await _decided(desk.calls.alarms.take(alarm_id, session.user.name, session.actor))
 
 
 @router.post("/alarms/{alarm_id}/release")
@@ -64,7 +64,9 @@ async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> StoredAl
     _find(desk, session, alarm_id)
     user = session.user
     return await _decided(
-        desk.alarms.release(alarm_id, user.name, session.actor, for_others=user.role == "admin")
+        desk.calls.alarms.release(
+            alarm_id, user.name, session.actor, for_others=user.role == "admin"
+        )
     )
 
 
@@ -80,17 +82,19 @@ async def close(
     """
     _find(desk, session, alarm_id)
     remark = body.remark if body is not None else ""
-    return await _decided(desk.alarms.close(alarm_id, session.user.name, session.actor, remark))
+    return await _decided(
+        desk.calls.alarms.close(alarm_id, session.user.name, session.actor, remark)
+    )
 
 
-def _find(desk: Desk, session: Supervisor, alarm_id: str) -> None:
+def _find(desk: CallsDesk, session: Supervisor, alarm_id: str) -> None:
     """Check that this alarm exists, and that the user may see it.
 
     Raises:
         ApiError: 404, there is no such alarm, or the user may not see it.
     """
-    alarm = desk.alarms.find(alarm_id)
-    if alarm is None or not desk.may_see_alarm(session.user, alarm):
+    alarm = desk.calls.alarms.find(alarm_id)
+    if alarm is None or not desk.calls.may_see_alarm(session.user, alarm):
         raise ApiError(404, "no alarm has this id", "list the alarms again")
 
 
@@ -112,9 +116,9 @@ async def _decided(decision: Awaitable[StoredAlarm]) -> StoredAlarm:
         ) from None
 
 
-def _midnight(desk: Desk) -> float:
+def _midnight(desk: CallsDesk) -> float:
     """Return the Unix time at which today began in the desk's time zone."""
-    now = datetime.fromtimestamp(time.time(), desk.settings.desk.time_zone).astimezone(
-        desk.settings.desk.time_zone
+    now = datetime.fromtimestamp(time.time(), desk.host.settings.desk.time_zone).astimezone(
+        desk.host.settings.desk.time_zone
     )
     return now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

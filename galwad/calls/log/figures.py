@@ -19,12 +19,12 @@ from pydantic import Field, computed_field
 from sqlalchemy import Integer, Row, and_, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from galwad.archive.routes import span_of
 from galwad.calls.log.logged_call import MISSED
 from galwad.calls.log.store import logged_calls
-from galwad.desk import Desk
+from galwad.calls.subject import CallsDesk, TheDesk
+from galwad.host.host import span_of
 from galwad.notes.store import notes
-from galwad.people.access import Supervisor, TheDesk
+from galwad.people.access import Supervisor
 from galwad.periods import Period
 from galwad.time_zones import name_of
 
@@ -202,16 +202,16 @@ async def export(desk: TheDesk, session: Supervisor, when: When = "today") -> Re
     """
     found = await _figures(desk, when)
     facts = {"since": int(found.since), "until": int(found.until)}
-    await desk.audit.append("figures.exported", facts, {"actor": session.actor})
+    await desk.host.audit.append("figures.exported", facts, {"actor": session.actor})
     name = {"Content-Disposition": 'attachment; filename="galwad-figures.csv"'}
-    text = _csv(found, name_of(desk.settings.desk.time_zone))
+    text = _csv(found, name_of(desk.host.settings.desk.time_zone))
     # Excel reads a file as UTF-8 only if it begins with a byte order mark.
     return Response(text.encode("utf-8-sig"), media_type="text/csv", headers=name)
 
 
-async def _figures(desk: Desk, when: str) -> CallsFigures:
+async def _figures(desk: CallsDesk, when: str) -> CallsFigures:
     span = span_of(when, desk) or Period(0.0, 0.0)
-    return await figures_of(desk.engine, span, desk.settings.desk.time_zone)
+    return await figures_of(desk.host.engine, span, desk.host.settings.desk.time_zone)
 
 
 def _csv(found: CallsFigures, zone: str) -> str:

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 
 from callerid.errors import NumberError
 from callerid.number import PhoneNumber
-from galwad.archive.indexer import indexed_number
-from galwad.calls.live_calls import presented_by
+from galwad.calls.live_calls import indexed_number, presented_by
 from galwad.messages import CallEnded, CallStatus, Party, Sealed, Unanswered
 from recording.policy import GapReason
 

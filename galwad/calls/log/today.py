@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from galwad.calls.live_calls import shown_number
 from galwad.calls.log.logged_call import MISSED, PartRole
 from galwad.calls.log.store import logged_calls, logged_parts
+from galwad.calls.subject import TheDesk
 from galwad.notes.store import notes
-from galwad.people.access import Person, TheDesk
+from galwad.people.access import Person
 from galwad.people.user import User
 from galwad.periods import Period, period
 
@@ -204,8 +205,8 @@ async def today(desk: TheDesk, session: Person) -> Today:
 
     The day is a day of the desk's time zone. No other user's day can be requested.
     """
-    span = period("today", time.time(), desk.settings.desk.time_zone)
-    day = await day_of(desk.engine, session.user, span)
+    span = period("today", time.time(), desk.host.settings.desk.time_zone)
+    day = await day_of(desk.host.engine, session.user, span)
     return Today(
         since=span.since,
         calls=[

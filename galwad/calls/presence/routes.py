@@ -11,10 +11,10 @@ from fastapi import APIRouter
 
 from galwad.calls.presence.board import takes_calls
 from galwad.calls.presence.presence import Presence
-from galwad.desk import Desk
+from galwad.calls.subject import CallsDesk, TheDesk
 from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError
-from galwad.people.access import Person, Supervisor, TheDesk
+from galwad.people.access import Person, Supervisor
 from galwad.people.user import User
 
 router = APIRouter(tags=["presence"])
@@ -30,9 +30,9 @@ class PresenceChoice(RequestBody):
 @router.get("/presence")
 async def presences(desk: TheDesk, _: Supervisor) -> list[Presence]:
     """Return the presence of all users who can take calls, sorted by name."""
-    await desk.presence.read_users()
-    desk.presence.refresh()
-    return desk.presence.all()
+    await desk.calls.presence.read_users()
+    desk.calls.presence.refresh()
+    return desk.calls.presence.all()
 
 
 @router.put("/presence")
@@ -61,10 +61,10 @@ async def set_other(
             missing or unknown.
     """
     _check_reason(desk, body)
-    found = await desk.users.get(user)
+    found = await desk.people.users.get(user)
     if found is None or not takes_calls(found):
         raise ApiError(404, "no user who takes calls has this name", "check the name")
-    await desk.audit.append(
+    await desk.host.audit.append(
         "presence.set",
         {"state": body.state},
         {"actor": session.actor, "user": found.name, "reason": body.reason},
@@ -72,14 +72,14 @@ async def set_other(
     return await _set(desk, found, body, session.user.name)
 
 
-async def _set(desk: Desk, user: User, body: PresenceChoice, set_by: str = "") -> Presence:
+async def _set(desk: CallsDesk, user: User, body: PresenceChoice, set_by: str = "") -> Presence:
     if body.state == "break":
-        return await desk.presence.begin_break(user, body.reason, set_by)
-    return await desk.presence.make_available(user)
+        return await desk.calls.presence.begin_break(user, body.reason, set_by)
+    return await desk.calls.presence.make_available(user)
 
 
-def _check_reason(desk: Desk, body: PresenceChoice) -> None:
-    codes = [each.code for each in desk.texts.get("breaks").entries]
+def _check_reason(desk: CallsDesk, body: PresenceChoice) -> None:
+    codes = [each.code for each in desk.texts.lists.get("breaks").entries]
     if body.state == "break" and (body.reason or codes) and body.reason not in codes:
         known = f"choose one of {', '.join(codes)}" if codes else "leave it out"
         wrong = "an unknown" if body.reason else "no"

@@ -19,7 +19,7 @@ from galwad.cli.support.console import CliError
 from recording.errors import AuditError, RecordingError, reason_of
 
 if TYPE_CHECKING:
-    from galwad.host.administration import Administration
+    from galwad.administration import Administration
     from galwad.settings import Settings
 
 
@@ -28,7 +28,7 @@ def administration(settings: Settings) -> Administration:
 
     The state folder is created if it is missing and this process is root.
     """
-    from galwad.host.administration import Administration  # noqa: PLC0415 - see above
+    from galwad.administration import Administration  # noqa: PLC0415 - see above
 
     _create_state_folder(settings.node.state)
     return Administration(settings.database, settings.node.name, settings.sip.realm)
@@ -36,7 +36,7 @@ def administration(settings: Settings) -> Administration:
 
 def notify_desk(settings: Settings) -> bool:
     """Let a running desk read the users again. Return whether there is one."""
-    from galwad.host.administration import poke  # noqa: PLC0415 - see above
+    from galwad.administration import poke  # noqa: PLC0415 - see above
 
     return asyncio.run(poke(settings.desk_socket))
 

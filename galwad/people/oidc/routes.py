@@ -24,11 +24,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel
 
-from galwad.desk import Desk
 from galwad.host.bodies import Language, RequestBody
 from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
-from galwad.people.access import TheDesk, session_of
+from galwad.people.access import session_of
 from galwad.people.identities import IdentifiedUser
 from galwad.people.oidc.errors import OidcError, ProviderError, TokenError
 from galwad.people.oidc.pending import LIFETIME_S, PendingSignIn
@@ -37,6 +36,7 @@ from galwad.people.oidc.provider_sign_in import CALLBACK
 from galwad.people.sessions import Session
 from galwad.people.sign_in.bodies import ProviderAddress
 from galwad.people.sign_in.routes import set_session_cookie
+from galwad.people.subject import PeopleDesk, TheDesk
 from recording.errors import AuditError
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ _PATH: Final = CALLBACK.removeprefix("/api/v1")
 @router.get("/sign-in")
 async def options(desk: TheDesk) -> SignInOptions:
     """Return the ways to sign in."""
-    section = desk.settings.sign_in
+    section = desk.host.settings.sign_in
     few = section is not None and section.password_users is not None
     return SignInOptions(provider=section is not None, passwords="few" if few else "everyone")
 
@@ -92,7 +92,7 @@ async def begin(
     """
     provider = _provider(desk)
     key = _stepping(desk, session) if body.step_up else ""
-    cookie = request.cookies.get(desk.settings.desk.sign_in_cookie, "")
+    cookie = request.cookies.get(desk.host.settings.desk.sign_in_cookie, "")
     try:
         url, cookie = await provider.flow.begin(
             cookie, body.language, session=key, place=body.place if key else ""
@@ -103,11 +103,11 @@ async def begin(
             503, "the provider of the sign-in cannot be reached", "try again in a minute"
         ) from None
     response.set_cookie(
-        desk.settings.desk.sign_in_cookie,
+        desk.host.settings.desk.sign_in_cookie,
         cookie,
         max_age=int(LIFETIME_S),
         path="/",
-        secure=desk.settings.desk.secure,
+        secure=desk.host.settings.desk.secure,
         httponly=True,
         samesite="lax",
     )
@@ -126,7 +126,7 @@ async def callback(request: Request, desk: TheDesk) -> Response:
     """
     provider = _provider(desk)
     visitor = _visitor(request)
-    cookie = request.cookies.get(desk.settings.desk.sign_in_cookie, "")
+    cookie = request.cookies.get(desk.host.settings.desk.sign_in_cookie, "")
     reason, opened, pending = "", None, None
     try:
         pending = provider.flow.take(cookie, visitor.response)
@@ -142,10 +142,10 @@ async def callback(request: Request, desk: TheDesk) -> Response:
         log.exception("storage.failed")
         reason = "server"
     if pending is not None and pending.session:
-        desk.metrics.sign_ins.labels("step_up_refused" if reason else "stepped_up").inc()
+        desk.people.metrics.sign_ins.labels("step_up_refused" if reason else "stepped_up").inc()
         place = f",{pending.place}" if pending.place else ""
         return RedirectResponse(f"/#step-up={reason or 'done'}{place}", 303)
-    desk.metrics.sign_ins.labels("refused" if reason else "accepted").inc()
+    desk.people.metrics.sign_ins.labels("refused" if reason else "accepted").inc()
     response = RedirectResponse(f"/#sign-in={reason}" if reason else "/", 303)
     if opened is not None:
         set_session_cookie(response, desk, *opened)
@@ -169,7 +169,7 @@ def _visitor(request: Request) -> _Visitor:
     return _Visitor(address, network_of(address), _language(request), response)
 
 
-def _stepping(desk: Desk, session: Session | None) -> str:
+def _stepping(desk: PeopleDesk, session: Session | None) -> str:
     """Return the key of the session that is stepped up.
 
     Raises:
@@ -178,7 +178,7 @@ def _stepping(desk: Desk, session: Session | None) -> str:
     """
     if session is None:
         raise ApiError(401, "you are not signed in", "sign in again")
-    section = desk.settings.sign_in
+    section = desk.host.settings.sign_in
     if section is None or section.step_up is None:
         raise ApiError(409, "no stronger sign-in is needed", "go on without it")
     if session.kind != "page" or not session.provider:
@@ -189,7 +189,7 @@ def _stepping(desk: Desk, session: Session | None) -> str:
 
 
 async def _enter(
-    provider: ProviderAccounts, desk: Desk, pending: PendingSignIn, visitor: _Visitor
+    provider: ProviderAccounts, desk: PeopleDesk, pending: PendingSignIn, visitor: _Visitor
 ) -> str:
     """Return the name of the user whom the provider has signed in; audit the sign-in.
 
@@ -206,24 +206,28 @@ async def _enter(
         log.warning("sign_in.provider_failed", detail=str(error))
         if isinstance(error, TokenError):
             personal = {"user": "", "address": visitor.address}
-            await desk.audit.append("sign-in.refused", {**facts, "reason": error.reason}, personal)
+            await desk.host.audit.append(
+                "sign-in.refused", {**facts, "reason": error.reason}, personal
+            )
         raise
     except RefusedError as refusal:
-        desk.sessions.recheck()
-        desk.hub.wake()
+        desk.people.sessions.recheck()
+        desk.host.streams.wake()
         personal = {"user": refusal.user, "address": visitor.address}
-        await desk.audit.append("sign-in.refused", {**facts, "reason": refusal.reason}, personal)
+        await desk.host.audit.append(
+            "sign-in.refused", {**facts, "reason": refusal.reason}, personal
+        )
         raise
     name = found.user.name
     await _audit_changes(desk, found)
     personal = {"user": name, "address": visitor.address}
-    await desk.audit.append("sign-in.accepted", facts, personal)
-    desk.places.know(visitor.network, time.monotonic())
+    await desk.host.audit.append("sign-in.accepted", facts, personal)
+    desk.host.places.know(visitor.network, time.monotonic())
     return name
 
 
 async def _step_up(
-    provider: ProviderAccounts, desk: Desk, pending: PendingSignIn, visitor: _Visitor
+    provider: ProviderAccounts, desk: PeopleDesk, pending: PendingSignIn, visitor: _Visitor
 ) -> None:
     """Store that the session's person has proven a stronger sign-in; audit it, or the refusal.
 
@@ -232,7 +236,7 @@ async def _step_up(
         RefusedError: The session has ended, or another person has signed in.
         AuditError: The audit cannot be written.
     """
-    found = await desk.sessions.with_key(pending.session)
+    found = await desk.people.sessions.with_key(pending.session)
     user = "" if found is None else found.user.name
     facts, personal = {"method": "provider"}, {"user": user, "address": visitor.address}
     refused = "sign-in.step-up-refused"
@@ -240,17 +244,17 @@ async def _step_up(
         session = _in_force(found)
         token = await provider.flow.complete(pending, visitor.response, visitor.network)
         await _audit_changes(desk, await provider.enter_again(token, user, visitor.language))
-        await desk.audit.append("sign-in.stepped-up", facts, personal)
-        _in_force(await desk.sessions.step_up(session))
+        await desk.host.audit.append("sign-in.stepped-up", facts, personal)
+        _in_force(await desk.people.sessions.step_up(session))
     except (TokenError, ProviderError) as error:
         log.warning("sign_in.provider_failed", detail=str(error))
         if isinstance(error, TokenError):
-            await desk.audit.append(refused, {**facts, "reason": error.reason}, personal)
+            await desk.host.audit.append(refused, {**facts, "reason": error.reason}, personal)
         raise
     except RefusedError as refusal:
-        desk.sessions.recheck()
-        desk.hub.wake()
-        await desk.audit.append(refused, {**facts, "reason": refusal.reason}, personal)
+        desk.people.sessions.recheck()
+        desk.host.streams.wake()
+        await desk.host.audit.append(refused, {**facts, "reason": refusal.reason}, personal)
         raise
 
 
@@ -265,35 +269,37 @@ def _in_force(session: Session | None) -> Session:
     return session
 
 
-async def _open(desk: Desk, user: str) -> tuple[Session, str]:
+async def _open(desk: PeopleDesk, user: str) -> tuple[Session, str]:
     """Open a session; return it with its token.
 
     Raises:
         RefusedError: The user was disabled just now.
     """
-    token = await desk.sessions.open(user, "page", provider=True)
-    session = await desk.sessions.find(token)
+    token = await desk.people.sessions.open(user, "page", provider=True)
+    session = await desk.people.sessions.find(token)
     if session is None:
         raise RefusedError("disabled", user)
     return session, token
 
 
-async def _audit_changes(desk: Desk, found: IdentifiedUser) -> None:
+async def _audit_changes(desk: PeopleDesk, found: IdentifiedUser) -> None:
     """Audit a user that the sign-in has added, or whose role it has changed."""
     personal = {"user": found.user.name, "actor": "provider"}
     if found.created:
-        await desk.audit.append("user.added", {"role": found.user.role, "rights": ""}, personal)
+        await desk.host.audit.append(
+            "user.added", {"role": found.user.role, "rights": ""}, personal
+        )
     elif found.role_before:
         facts = {"role": found.user.role, "before": found.role_before}
-        await desk.audit.append("user.role-set", facts, personal)
-        desk.sessions.recheck()
-        desk.hub.wake()
+        await desk.host.audit.append("user.role-set", facts, personal)
+        desk.people.sessions.recheck()
+        desk.host.streams.wake()
 
 
-def _provider(desk: Desk) -> ProviderAccounts:
-    if desk.provider is None:
+def _provider(desk: PeopleDesk) -> ProviderAccounts:
+    if desk.people.provider is None:
         raise ApiError(404, "there is no provider to sign in with", "sign in with a password")
-    return desk.provider
+    return desk.people.provider
 
 
 def _language(request: Request) -> str:

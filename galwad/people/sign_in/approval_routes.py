@@ -7,18 +7,18 @@ from typing import Final
 
 from fastapi import Request
 
-from galwad.desk import Desk
 from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approval_bodies import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.people.sign_in.approvals import LIFETIME_S, Approvals, WaitingClient
+from galwad.people.subject import PeopleDesk
 
 _INTERVAL_S: Final = 2.0
 
 
 def begin_waiting(
-    desk: Desk, request: Request, waiting: Approvals, fragment: str, site: str = ""
+    desk: PeopleDesk, request: Request, waiting: Approvals, fragment: str, site: str = ""
 ) -> WaitingSignIn:
     """Let a client wait for an approval at the page's address with this fragment."""
     address = address_of(request)
@@ -26,21 +26,21 @@ def begin_waiting(
     return WaitingSignIn(
         secret=secret,
         code=client.code,
-        page=f"{desk.settings.desk.origin}/{fragment}",
+        page=f"{desk.host.settings.desk.origin}/{fragment}",
         interval_s=_INTERVAL_S,
         lifetime_s=LIFETIME_S,
     )
 
 
 def find_waiting(
-    desk: Desk, session: Session, waiting: Approvals, body: WaitingCode
+    desk: PeopleDesk, session: Session, waiting: Approvals, body: WaitingCode
 ) -> WaitingClient:
     """Return the client that waits with the code that a person has entered.
 
     Raises:
         ApiError: 404, no client waits with this code. 429, the person has entered too many codes.
     """
-    wait = ceil(desk.codes.take(session.user.name))
+    wait = ceil(desk.people.codes.take(session.user.name))
     if wait:
         raise ApiError(429, "too many codes", f"wait {wait} s, then try again", wait)
     found = waiting.find(body.code.get_secret_value())
@@ -50,7 +50,7 @@ def find_waiting(
 
 
 async def approve_waiting(
-    desk: Desk, request: Request, session: Session, waiting: Approvals, found: WaitingClient
+    desk: PeopleDesk, request: Request, session: Session, waiting: Approvals, found: WaitingClient
 ) -> None:
     """Let a client sign in as the signed-in person. The audit has the approval before.
 
@@ -62,12 +62,14 @@ async def approve_waiting(
         "address": found.address,
         "approved_at": address_of(request),
     }
-    await desk.audit.append("sign-in.approved", _facts(found), personal)
+    await desk.host.audit.append("sign-in.approved", _facts(found), personal)
     if waiting.approve(found.code, session) is None:
         raise _none()
 
 
-async def redeem(desk: Desk, request: Request, waiting: Approvals, body: WaitingSecret) -> Session:
+async def redeem(
+    desk: PeopleDesk, request: Request, waiting: Approvals, body: WaitingSecret
+) -> Session:
     """Return the session in which the client with a secret was approved, once. Audit the sign-in.
 
     Raises:
@@ -81,23 +83,23 @@ async def redeem(desk: Desk, request: Request, waiting: Approvals, body: Waiting
         raise ApiError(
             409, "the code is not approved yet", "enter it on the page", reason="waiting"
         )
-    if not await desk.sessions.alive(found.approver):
+    if not await desk.people.sessions.alive(found.approver):
         raise ApiError(401, "the session that approved it has ended", "begin again")
     personal = {"user": found.approver.user.name, "address": address_of(request)}
-    await desk.audit.append("sign-in.accepted", {**_facts(found), "method": "page"}, personal)
+    await desk.host.audit.append("sign-in.accepted", {**_facts(found), "method": "page"}, personal)
     return found.approver
 
 
-async def opened(desk: Desk, token: str) -> Session:
+async def opened(desk: PeopleDesk, token: str) -> Session:
     """Return the session with this token, which was opened just now; count the sign-in.
 
     Raises:
         ApiError: 401, the account was disabled just now.
     """
-    session = await desk.sessions.find(token)
+    session = await desk.people.sessions.find(token)
     if session is None:
         raise ApiError(401, "the account was disabled just now", "ask your administrator")
-    desk.metrics.sign_ins.labels("accepted").inc()
+    desk.people.metrics.sign_ins.labels("accepted").inc()
     return session
 
 

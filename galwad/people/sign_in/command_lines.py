@@ -10,7 +10,7 @@ from typing import Final
 
 from fastapi import APIRouter, Request
 
-from galwad.people.access import Person, SteppedUpPerson, TheDesk
+from galwad.people.access import Person, SteppedUpPerson
 from galwad.people.sign_in.approval_bodies import (
     CommandLineFacts,
     WaitingCode,
@@ -26,6 +26,7 @@ from galwad.people.sign_in.approval_routes import (
 )
 from galwad.people.sign_in.bodies import Me
 from galwad.people.sign_in.routes import me_of
+from galwad.people.subject import TheDesk
 
 router = APIRouter()
 _FRAGMENT: Final = "#command-line"
@@ -34,7 +35,7 @@ _FRAGMENT: Final = "#command-line"
 @router.post("/command-lines", status_code=201)
 async def begin(request: Request, desk: TheDesk) -> WaitingSignIn:
     """Begin the sign-in of a command line. It must ask for its token every few seconds."""
-    return begin_waiting(desk, request, desk.command_lines, _FRAGMENT)
+    return begin_waiting(desk, request, desk.people.command_lines, _FRAGMENT)
 
 
 @router.post("/command-lines/show")
@@ -44,7 +45,7 @@ async def show(body: WaitingCode, desk: TheDesk, session: Person) -> CommandLine
     Raises:
         ApiError: 404, no command line waits with this code. 429, too many codes.
     """
-    found = find_waiting(desk, session, desk.command_lines, body)
+    found = find_waiting(desk, session, desk.people.command_lines, body)
     return CommandLineFacts(address=found.address)
 
 
@@ -60,8 +61,8 @@ async def approve(
     Raises:
         ApiError: 404, no command line waits with this code. 429, too many codes.
     """
-    found = find_waiting(desk, session, desk.command_lines, body)
-    await approve_waiting(desk, request, session, desk.command_lines, found)
+    found = find_waiting(desk, session, desk.people.command_lines, body)
+    await approve_waiting(desk, request, session, desk.people.command_lines, found)
 
 
 @router.post("/command-lines/token")
@@ -72,8 +73,8 @@ async def token(body: WaitingSecret, request: Request, desk: TheDesk) -> Me:
         ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in
             time, or has not asked for 150 s. 401, the session that approved it has ended.
     """
-    approver = await redeem(desk, request, desk.command_lines, body)
-    made = await desk.sessions.open(
+    approver = await redeem(desk, request, desk.people.command_lines, body)
+    made = await desk.people.sessions.open(
         approver.user.name, "cli", provider=approver.provider, stepped_up=approver.stepped_up
     )
     session = await opened(desk, made)

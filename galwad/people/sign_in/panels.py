@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from galwad.host.errors import ApiError
 from galwad.host.networks import network_of
-from galwad.people.access import Person, TheDesk
+from galwad.people.access import Person
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approval_bodies import (
     BeginPanel,
@@ -33,6 +33,7 @@ from galwad.people.sign_in.approval_routes import (
 )
 from galwad.people.sign_in.bodies import Me
 from galwad.people.sign_in.routes import me_of, set_session_cookie
+from galwad.people.subject import TheDesk
 
 router = APIRouter()
 _FRAGMENT: Final = "#panel"
@@ -61,9 +62,9 @@ async def begin(body: BeginPanel, request: Request, desk: TheDesk) -> WaitingSig
     Raises:
         ApiError: 403, the site may not show the page.
     """
-    if body.site not in desk.settings.desk.embed_origins:
+    if body.site not in desk.host.settings.desk.embed_origins:
         raise ApiError(403, "this site may not show the page", "add it to `[desk] embed_origins`")
-    return begin_waiting(desk, request, desk.panels, _FRAGMENT, body.site)
+    return begin_waiting(desk, request, desk.people.panels, _FRAGMENT, body.site)
 
 
 @router.post("/panels/show")
@@ -75,7 +76,7 @@ async def show(
     Raises:
         ApiError: 404, no panel waits with this code. 429, too many codes.
     """
-    found = find_waiting(desk, session, desk.panels, body)
+    found = find_waiting(desk, session, desk.people.panels, body)
     same = network_of(address_of(request)) == found.network
     return PanelFacts(site=found.site, address=found.address, same_network=same)
 
@@ -89,8 +90,8 @@ async def approve(body: WaitingCode, request: Request, desk: TheDesk, session: O
     Raises:
         ApiError: 404, no panel waits with this code. 429, too many codes.
     """
-    found = find_waiting(desk, session, desk.panels, body)
-    await approve_waiting(desk, request, session, desk.panels, found)
+    found = find_waiting(desk, session, desk.people.panels, body)
+    await approve_waiting(desk, request, session, desk.people.panels, found)
 
 
 @router.post("/panels/session")
@@ -103,8 +104,8 @@ async def collect(body: WaitingSecret, request: Request, response: Response, des
         ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in
             time, or has not asked for 150 s. 401, the session that approved it has ended.
     """
-    approver = await redeem(desk, request, desk.panels, body)
-    token = await desk.sessions.open(
+    approver = await redeem(desk, request, desk.people.panels, body)
+    token = await desk.people.sessions.open(
         approver.user.name, "embedded", provider=approver.provider, until=approver.until
     )
     session = await opened(desk, token)

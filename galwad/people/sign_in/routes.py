@@ -9,10 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from galwad.desk import Desk
 from galwad.host import embedding
 from galwad.host.errors import ApiError
-from galwad.people.access import Entering, Person, TheDesk, leaving
+from galwad.people.access import Entering, Person, leaving
 from galwad.people.proofs import (
     Visitor,
     check_code,
@@ -24,6 +23,7 @@ from galwad.people.proofs import (
 )
 from galwad.people.sessions import Session
 from galwad.people.sign_in.bodies import ChangePassword, Login, Me, ProviderAddress
+from galwad.people.subject import PeopleDesk, TheDesk
 from galwad.people.user import LEAST_LENGTH, User, UserError
 
 router = APIRouter(tags=["accounts"])
@@ -45,14 +45,14 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
             must set up a second factor on the page first. 429, too many sign-ins wait, or too many
             codes were wrong.
     """
-    if body.client == "embedded" and not desk.settings.desk.embed_origins:
+    if body.client == "embedded" and not desk.host.settings.desk.embed_origins:
         raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
     visitor = Visitor.of(request, desk, body.user.lower())
     user = await _check_password(desk, visitor, body)
     second_factor = await _check_second_factor(desk, visitor, body)
-    needs_one = not second_factor and user.role in desk.settings.desk.second_factor_roles
+    needs_one = not second_factor and user.role in desk.host.settings.desk.second_factor_roles
     if needs_one and body.client == "cli":
-        desk.sign_in_limits.throttle.uncounted(*visitor.keys)
+        desk.people.sign_in_limits.throttle.uncounted(*visitor.keys)
         await _audit(desk, visitor, "sign-in.refused", client="cli", reason="no_second_factor")
         raise ApiError(
             403,
@@ -60,27 +60,27 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
             "sign in on the page and set it up there",
             reason="second_factor_needed",
         )
-    desk.metrics.sign_ins.labels("accepted").inc()
+    desk.people.metrics.sign_ins.labels("accepted").inc()
     await _audit(desk, visitor, "sign-in.accepted", client=body.client, **second_factor)
-    if desk.provider is not None and desk.provider.is_break_glass(user.name):
-        desk.break_glass_used()
-    desk.sign_in_limits.throttle.succeeded(*visitor.keys)
-    desk.places.know(visitor.network, time.monotonic())
-    token = await desk.sessions.open(user.name, body.client, needs_second_factor=needs_one)
-    session = await desk.sessions.find(token)
+    if desk.people.provider is not None and desk.people.provider.is_break_glass(user.name):
+        desk.people.break_glass_used()
+    desk.people.sign_in_limits.throttle.succeeded(*visitor.keys)
+    desk.host.places.know(visitor.network, time.monotonic())
+    token = await desk.people.sessions.open(user.name, body.client, needs_second_factor=needs_one)
+    session = await desk.people.sessions.find(token)
     if session is None:
         raise ApiError(401, "the account was disabled just now", "ask your administrator")
     if body.client == "cli":
         return me_of(desk, session).model_copy(update={"token": token})
     set_session_cookie(response, desk, session, token)
-    tokens = request.cookies.get(desk.settings.desk.device_cookie, "")
-    devices = desk.sign_in_limits.devices.cookie_for(user.name, tokens)
-    remembered = _Cookie(desk.settings.desk.device_cookie, request.url.path, _DEVICE_S)
+    tokens = request.cookies.get(desk.host.settings.desk.device_cookie, "")
+    devices = desk.people.sign_in_limits.devices.cookie_for(user.name, tokens)
+    remembered = _Cookie(desk.host.settings.desk.device_cookie, request.url.path, _DEVICE_S)
     _set_cookie(response, desk, session, remembered, devices)
     return me_of(desk, session)
 
 
-async def _check_password(desk: Desk, visitor: Visitor, body: Login) -> User:
+async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> User:
     """Return the user whose password the request has. Until the sign-in is complete, it counts.
 
     Raises:
@@ -90,14 +90,14 @@ async def _check_password(desk: Desk, visitor: Visitor, body: Login) -> User:
     if not takes_password(desk, visitor.name):
         user = None  # as late as this, so that the time does not show whose password counts
     if user is None:
-        desk.metrics.sign_ins.labels("refused").inc()
-        desk.wrong_password(visitor.name, visitor.network)
+        desk.people.metrics.sign_ins.labels("refused").inc()
+        desk.people.wrong_password(visitor.name, visitor.network)
         await _audit(desk, visitor, "sign-in.refused", client=body.client)
         raise ApiError(401, "the name or the password is wrong", "check the capital letters")
     return user
 
 
-async def _check_second_factor(desk: Desk, visitor: Visitor, body: Login) -> dict[str, str]:
+async def _check_second_factor(desk: PeopleDesk, visitor: Visitor, body: Login) -> dict[str, str]:
     """Check the code of a user who has a second factor and whose password was right.
 
     Return the fact for the audit; {} if the user has no second factor.
@@ -105,11 +105,11 @@ async def _check_second_factor(desk: Desk, visitor: Visitor, body: Login) -> dic
     Raises:
         ApiError: 401, there is no code, or it is wrong. 429, after too many wrong codes.
     """
-    if await desk.second_factors.status(visitor.name) is None:
+    if await desk.people.second_factors.status(visitor.name) is None:
         return {}
     if not body.code.get_secret_value().strip():
-        desk.sign_in_limits.throttle.uncounted(*visitor.keys)
-        desk.metrics.sign_ins.labels("code_asked").inc()
+        desk.people.sign_in_limits.throttle.uncounted(*visitor.keys)
+        desk.people.metrics.sign_ins.labels("code_asked").inc()
         await _audit(desk, visitor, "sign-in.code-asked", client=body.client)
         raise ApiError(
             401,
@@ -119,21 +119,21 @@ async def _check_second_factor(desk: Desk, visitor: Visitor, body: Login) -> dic
         )
     verdict = await check_code(desk, visitor, body.code)
     if not verdict.right:
-        desk.metrics.sign_ins.labels("refused").inc()
+        desk.people.metrics.sign_ins.labels("refused").inc()
         await _audit(desk, visitor, "sign-in.refused", client=body.client, reason="code")
         raise code_refusal(verdict, 401)
     return {"second_factor": verdict.value}
 
 
-async def _audit(desk: Desk, visitor: Visitor, kind: str, **facts: str) -> None:
+async def _audit(desk: PeopleDesk, visitor: Visitor, kind: str, **facts: str) -> None:
     """Audit a sign-in.
 
     An unknown name is not entered in the audit chain, because it may be a password typed into the
     wrong field.
     """
-    named = await desk.users.get(visitor.name)
+    named = await desk.people.users.get(visitor.name)
     personal = {"user": named.name if named else "", "address": visitor.address}
-    await desk.audit.append(kind, facts, personal)
+    await desk.host.audit.append(kind, facts, personal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +146,15 @@ class _Cookie:
 
 
 def set_session_cookie(
-    response: Response, desk: Desk, session: Session, token: str, max_age: int | None = None
+    response: Response, desk: PeopleDesk, session: Session, token: str, max_age: int | None = None
 ) -> None:
     """Let the browser keep a session's token for `max_age` seconds, or until it is closed."""
-    name = embedding.COOKIE if session.kind == "embedded" else desk.settings.desk.cookie
+    name = embedding.COOKIE if session.kind == "embedded" else desk.host.settings.desk.cookie
     _set_cookie(response, desk, session, _Cookie(name, max_age=max_age), token)
 
 
 def _set_cookie(
-    response: Response, desk: Desk, session: Session, cookie: _Cookie, value: str
+    response: Response, desk: PeopleDesk, session: Session, cookie: _Cookie, value: str
 ) -> None:
     """Set a cookie that the browser sends only with requests of the page itself.
 
@@ -169,7 +169,7 @@ def _set_cookie(
         value,
         max_age=cookie.max_age,
         path=cookie.path,
-        secure=desk.settings.desk.secure,
+        secure=desk.host.settings.desk.secure,
         httponly=True,
         samesite="strict",
     )
@@ -185,12 +185,12 @@ async def logout(desk: TheDesk, session: Annotated[Session | None, Depends(leavi
     response = Response(status_code=204)
     if session is not None:
         leads_away = session.provider and session.kind != "embedded"
-        if leads_away and desk.provider is not None:
-            url = desk.provider.flow.sign_out_address()
+        if leads_away and desk.people.provider is not None:
+            url = desk.people.provider.flow.sign_out_address()
             response = JSONResponse({"url": url}) if url else response
-        await desk.sessions.close(session)
-        await desk.audit.append("sign-out", {}, {"user": session.user.name})
-        desk.hub.wake()
+        await desk.people.sessions.close(session)
+        await desk.host.audit.append("sign-out", {}, {"user": session.user.name})
+        desk.host.streams.wake()
         set_session_cookie(response, desk, session, "", max_age=0)
     return response
 
@@ -215,16 +215,16 @@ async def change_password(
     visitor = Visitor.signed_in(request, session)
     await prove(desk, visitor, body.current, "user.password-change-refused")
     try:
-        await desk.users.change_own_password(name, body.new.get_secret_value(), session.key)
+        await desk.people.users.change_own_password(name, body.new.get_secret_value(), session.key)
     except UserError as error:
         raise ApiError(
             422,
             str(error),
             f"`new` needs at least {LEAST_LENGTH} characters, not your name, and not common words",
         ) from None
-    desk.sessions.recheck()
-    desk.hub.wake()
-    await desk.audit.append("user.password-set", {}, {"user": name, "actor": session.actor})
+    desk.people.sessions.recheck()
+    desk.host.streams.wake()
+    await desk.host.audit.append("user.password-set", {}, {"user": name, "actor": session.actor})
 
 
 @router.get("/me")
@@ -233,7 +233,7 @@ async def me(desk: TheDesk, session: Entering) -> Me:
     return me_of(desk, session)
 
 
-def me_of(desk: Desk, session: Session) -> Me:
+def me_of(desk: PeopleDesk, session: Session) -> Me:
     """Return the response body with the session's user and the session's limits."""
     user = session.user
     return Me(
@@ -241,7 +241,7 @@ def me_of(desk: Desk, session: Session) -> Me:
         role=user.role,
         language=user.language,
         extension=user.extension,
-        idle=None if session.kind == "machine" else desk.sessions.idle,
+        idle=None if session.kind == "machine" else desk.people.sessions.idle,
         until=session.until,
         csrf=embedding.csrf_token(session),
         changes_password=has_password(desk, session),

@@ -44,7 +44,7 @@ EVER = "/api/v1/coverage?when=2027-01"
 @pytest.fixture
 async def mair(running):
     """The supervisor's page; the coverage check's clock is one hour after the answer."""
-    running.desk.coverage._clock = lambda: ANSWERED + 3600
+    running.desk.archive.coverage._clock = lambda: ANSWERED + 3600
     page = await running.page("mair")
     await page.open()
     return page
@@ -60,7 +60,7 @@ async def until(ask):
 
 async def has_entered(running, *call_ids):
     async def known():
-        return await running.desk.coverage._ledger.knows(call_ids) == set(call_ids)
+        return await running.desk.archive.coverage._ledger.knows(call_ids) == set(call_ids)
 
     await until(known)
 
@@ -73,7 +73,7 @@ async def talk(running, call_id, talk_us):
     running.switch.hang_up(call_id, talk_us)
 
     async def over():
-        return (await running.desk.coverage._ledger.between(0, 1e12))[-1].ended is not None
+        return (await running.desk.archive.coverage._ledger.between(0, 1e12))[-1].ended is not None
 
     await until(over)
 
@@ -155,7 +155,7 @@ async def test_packets_that_do_not_add_up_are_a_problem_and_alarm_once(running, 
         "caller, segment 0.0 s to 60.0 s: 501 packets received, but 500 stored or dropped: "
     )
     assert (found["unexplained_us"], found["silent"]) == (0, [])
-    checker = running.desk.coverage
+    checker = running.desk.archive.coverage
     result = await checker.check(0, 1e12, None)
     assert await checker.new_findings(result) == [("recording.miscounted", FIRST)]
     assert await checker.new_findings(result) == []
@@ -168,7 +168,7 @@ async def test_packets_that_were_stored_in_a_pause_are_a_problem_and_alarm_once(
     await running.seal(record(running, FIRST, 60 * US, 60 * US, [leak]))
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert "payment gap 0.0 s to 60.0 s: 500 packets were stored: " in call["problems"][0]
-    checker = running.desk.coverage
+    checker = running.desk.archive.coverage
     result = await checker.check(0, 1e12, None)
     assert await checker.new_findings(result) == [("recording.stored_in_gap", FIRST)]
     assert await checker.new_findings(result) == []
@@ -180,7 +180,7 @@ async def test_a_trigger_without_effect_is_a_problem_and_alarms_once(running, ma
     await running.seal(record(running, FIRST, 60 * US, 60 * US, triggers=[trigger]))
     (call,) = (await mair.http.get(EVER)).json()["amiss"]
     assert call["problems"][0].startswith("a trigger (dtmf, phone:201) at 20.0 s had no effect: ")
-    checker = running.desk.coverage
+    checker = running.desk.archive.coverage
     result = await checker.check(0, 1e12, None)
     assert await checker.new_findings(result) == [("recording.trigger_ignored", FIRST)]
 
@@ -194,7 +194,7 @@ async def test_the_findings_in_the_spool_of_a_live_call_are_problems(running, ma
     async def prove():
         return (SpoolProof(FIRST, ANSWERED, (stored,)), SpoolProof(SECOND, 1.0, (stored,)))
 
-    checker = running.desk.coverage
+    checker = running.desk.archive.coverage
     checker._prove_spools = prove
     result = await checker.check(100.0, 1e12, [FIRST])
     (call,) = result.faulty_calls
@@ -243,10 +243,12 @@ async def test_a_live_or_just_ended_call_is_not_reported(running, mair):
     running.switch.answer(FIRST, "201", "sian")
     await has_entered(running, FIRST)
     await talk(running, SECOND, 40 * US)
-    running.desk.coverage._clock = lambda: 1_800_000_065.0 + 30
+    running.desk.archive.coverage._clock = lambda: 1_800_000_065.0 + 30
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
-    running.desk.coverage._clock = lambda: 1_800_000_065.0 - 86_400  # a day before the call's end
+    running.desk.archive.coverage._clock = lambda: (
+        1_800_000_065.0 - 86_400
+    )  # a day before the call's end
     assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
 
 
@@ -261,7 +263,7 @@ async def test_a_call_that_is_not_meant_to_be_recorded_is_not_reported(running, 
     running.switch.calls.clear()
     await running.switch.stop()
     await running.switch.start()  # a new switch, which has neither call
-    running.desk.coverage._clock = itertools.count(ANSWERED + 3600, 700).__next__
+    running.desk.archive.coverage._clock = itertools.count(ANSWERED + 3600, 700).__next__
 
     async def missed():
         return (await mair.http.get(EVER)).json()["amiss"]
@@ -277,8 +279,8 @@ async def test_talk_time_after_the_end_of_the_recording_is_unexplained(running, 
 
 
 async def test_a_ledger_entry_that_the_database_refused_is_entered_later(running):
-    ledger = running.desk.ledger
-    async with running.desk.engine.begin() as connection:
+    ledger = running.desk.calls.ledger
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     running.switch.ring(FIRST)
     running.switch.answer(FIRST, "201", "sian")
@@ -288,8 +290,8 @@ async def test_a_ledger_entry_that_the_database_refused_is_entered_later(running
 
     await until(refused)
     with pytest.raises(AuditError):
-        await running.desk.follower.flush()
-    async with running.desk.engine.begin() as connection:
+        await running.desk.host.follower.flush()
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
     await running.stop()
     await running.start()
@@ -297,11 +299,11 @@ async def test_a_ledger_entry_that_the_database_refused_is_entered_later(running
 
 
 async def test_two_writes_of_the_ledger_at_the_same_time_write_each_entry_once(running):
-    ledger = running.desk.ledger
+    ledger = running.desk.calls.ledger
     for number in range(3):
         ledger.ended(CallEnded(f"{FIRST}{number}", ANSWERED, True, 5 * US, for_ledger=True))
     await asyncio.gather(ledger.entries.flush(), ledger.entries.flush())
-    async with running.desk.engine.connect() as connection:
+    async with running.desk.host.engine.connect() as connection:
         audited = "SELECT count(*) FROM audit_entries WHERE kind = 'call.ended'"
         entered = "SELECT count(*) FROM answered_calls"
         assert (await connection.exec_driver_sql(entered)).scalar() == 3
@@ -313,19 +315,19 @@ async def test_the_switch_gets_a_confirmation_only_after_the_ledger_entry_is_sto
 ):
     """The desk was down during the call, and nothing of it was recorded."""
     monkeypatch.setattr("galwad.host.call_follower.RETRY_S", 0.05)
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE answered_calls RENAME TO away")
     for_ledger = CallEnded(FIRST, ANSWERED + 60, False, 55 * US, for_ledger=True)
     running.switch.link.send(for_ledger)
 
     async def waits():
-        return bool(running.desk.ledger.entries)
+        return bool(running.desk.calls.ledger.entries)
 
     await until(waits)
     with pytest.raises(AuditError):
-        await running.desk.follower.flush()
+        await running.desk.host.follower.flush()
     assert running.switch.of(LedgerHas) == []
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE away RENAME TO answered_calls")
     assert await running.switch.until(LedgerHas) == [LedgerHas((FIRST,))]
     running.switch.link.send(for_ledger)  # a repeated report changes nothing
@@ -356,7 +358,7 @@ async def spools_left(running, *spools):
     link.send(WaitingSpools(spools))
 
     async def told():
-        checker = running.desk.coverage
+        checker = running.desk.archive.coverage
         return checker._knows_spools and len(checker._spools) == len(spools)
 
     await until(told)
@@ -380,20 +382,20 @@ async def test_each_new_nightly_finding_alarms_once_and_each_check_is_audited(ru
     await talk(running, FIRST, 40 * US)
     await running.seal(record(running, SECOND, 60 * US, 60 * US))
     (running.archive / "2026" / "11" / "25" / f"{SECOND}.payload").unlink()
-    nightly = running.desk.nightly
+    nightly = running.desk.archive.nightly
     nightly._clock = lambda: ANSWERED + 3600
     assert len((await nightly.check()).faulty_calls) == 1
     seen = {(alarm := await mair.event("alarm"))["kind"]: alarm["call_id"] for _ in range(2)}
     assert seen == {"recording.missing": FIRST, "archive.orphan": SECOND}
-    alarms = running.desk.hub.last
+    alarms = running.desk.page.hub.last
     result = await nightly.check()
     assert (len(result.faulty_calls), len(result.orphans)) == (1, 1)
-    assert running.desk.hub.last == alarms
-    entry = await running.desk.audit.last("coverage.checked")
+    assert running.desk.page.hub.last == alarms
+    entry = await running.desk.host.audit.last("coverage.checked")
     assert (entry.facts["calls"], entry.facts["amiss"], entry.facts["orphans"]) == (2, 1, 1)
-    assert (await verify(running.desk.engine, "galwad")).is_clean
+    assert (await verify(running.desk.host.engine, "galwad")).is_clean
     for _ in range(2):
-        figures = running.desk.metrics.text().decode()
+        figures = running.desk.host.metrics.text().decode()
         assert "galwad_desk_calls_amiss 1.0" in figures
         assert "galwad_desk_orphans 1.0" in figures
         await running.stop()  # a restarted desk reads the figures from the audit
@@ -403,7 +405,7 @@ async def test_each_new_nightly_finding_alarms_once_and_each_check_is_audited(ru
 async def test_at_most_1000_orphans_are_listed_and_the_rest_are_counted(running, mair):
     """A disk with half of the archive may not be mounted."""
     await running.seal(record(running, FIRST, 60 * US, 60 * US))
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) "
             "INSERT INTO recordings SELECT '20261124-101500-' || char(97 + i / 676, "
@@ -413,10 +415,10 @@ async def test_at_most_1000_orphans_are_listed_and_the_rest_are_counted(running,
         )
     found = (await mair.http.get("/api/v1/coverage?when=2026-11")).json()
     assert (len(found["orphans"]), found["more_orphans"]) == (1000, 500)
-    await running.desk.nightly.check()
-    entry = await running.desk.audit.last("coverage.checked")
+    await running.desk.archive.nightly.check()
+    entry = await running.desk.host.audit.last("coverage.checked")
     assert entry.facts["orphans"] == 1500
-    kind = running.desk.metrics.alarms.labels("archive.orphan")
+    kind = running.desk.host.metrics.alarms.labels("archive.orphan")
     assert kind._value.get() == 1000
 
 
@@ -425,14 +427,14 @@ async def test_unexplained_time_alarmed_at_sealing_does_not_alarm_again_at_night
     sealed = record(running, FIRST, 60 * US, 59 * US)
     await running.seal(msgspec.structs.replace(sealed, unexplained_us=US))
     assert (await mair.event("alarm"))["kind"] == "recording.unexplained"
-    running.desk.nightly._clock = lambda: ANSWERED + 3600
-    before = running.desk.hub.last
-    assert len((await running.desk.nightly.check()).faulty_calls) == 1
-    assert running.desk.hub.last == before
+    running.desk.archive.nightly._clock = lambda: ANSWERED + 3600
+    before = running.desk.page.hub.last
+    assert len((await running.desk.archive.nightly.check()).faulty_calls) == 1
+    assert running.desk.page.hub.last == before
 
 
 async def test_the_nightly_check_is_due_after_its_time_of_day(running):
-    nightly = running.desk.nightly
+    nightly = running.desk.archive.nightly
     nightly._begun = at(10, 12)
     nightly._clock = lambda: at(11, 2)
     assert not await nightly.is_due()
@@ -441,12 +443,12 @@ async def test_the_nightly_check_is_due_after_its_time_of_day(running):
 
 
 async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, monkeypatch):
-    nightly = running.desk.nightly
+    nightly = running.desk.archive.nightly
     turn(running, at(11, 4))
     nightly._begun = at(10, 12)
 
     async def rename(before, after):
-        async with running.desk.engine.begin() as connection:
+        async with running.desk.host.engine.begin() as connection:
             await connection.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
 
     async def sleep(_):
@@ -461,18 +463,18 @@ async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, m
     )
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
-    assert await running.desk.audit.last("coverage.checked") is not None
+    assert await running.desk.host.audit.last("coverage.checked") is not None
 
 
 async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(running, monkeypatch):
     """At once after a start, calls whose spools are not reported yet would seem to be lost."""
-    nightly = running.desk.nightly
+    nightly = running.desk.archive.nightly
     turn(running, at(11, 4))
     nightly._begun = at(10, 12)
     waited = []
 
     async def sleep(seconds):
-        waited.append((seconds, await running.desk.audit.last("coverage.checked")))
+        waited.append((seconds, await running.desk.host.audit.last("coverage.checked")))
         if len(waited) == 2:
             raise asyncio.CancelledError
 
@@ -489,47 +491,49 @@ async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(run
 
 async def test_a_desk_that_was_off_for_several_nights_checks_them_all(running):
     turn(running, at(10, 4))
-    await running.desk.nightly.check()
+    await running.desk.archive.nightly.check()
     await running.stop()
     await running.start()
     turn(running, at(17, 9))
-    assert await running.desk.nightly.is_due()
-    await running.desk.nightly.check()
-    entry = await running.desk.audit.last("coverage.checked")
+    assert await running.desk.archive.nightly.is_due()
+    await running.desk.archive.nightly.check()
+    entry = await running.desk.host.audit.last("coverage.checked")
     assert (entry.facts["since"], entry.facts["until"]) == (at(9, 4), at(17, 9))
-    assert not await running.desk.nightly.is_due()
+    assert not await running.desk.archive.nightly.is_due()
 
 
 async def test_a_check_dated_years_ahead_does_not_block_later_checks(running):
     turn(running, at(10, 4))
-    await running.desk.nightly.check()
+    await running.desk.archive.nightly.check()
     turn(running, at(10, 12) + 4 * 365 * 86_400)
-    assert await running.desk.nightly.is_due()
-    await running.desk.nightly.check()
+    assert await running.desk.archive.nightly.is_due()
+    await running.desk.archive.nightly.check()
     turn(running, at(10, 13))
-    assert not await running.desk.nightly.is_due()
+    assert not await running.desk.archive.nightly.is_due()
     turn(running, at(11, 4))
-    assert await running.desk.nightly.is_due()
-    await running.desk.nightly.check()
-    entry = await running.desk.audit.last("coverage.checked")
+    assert await running.desk.archive.nightly.is_due()
+    await running.desk.archive.nightly.check()
+    entry = await running.desk.host.audit.last("coverage.checked")
     assert entry.facts["since"] == at(9, 4)
-    assert not await running.desk.nightly.is_due()
+    assert not await running.desk.archive.nightly.is_due()
     turn(running, at(12, 4))
-    assert await running.desk.nightly.is_due()
+    assert await running.desk.archive.nightly.is_due()
 
 
 async def test_a_desk_started_with_its_clock_ahead_checks_the_next_night(running):
-    running.desk.nightly._begun = at(10, 12) + 4 * 365 * 86_400
+    running.desk.archive.nightly._begun = at(10, 12) + 4 * 365 * 86_400
     turn(running, at(10, 12))
-    assert not await running.desk.nightly.is_due()
+    assert not await running.desk.archive.nightly.is_due()
     turn(running, at(11, 4))
-    assert await running.desk.nightly.is_due()
+    assert await running.desk.archive.nightly.is_due()
 
 
 def turn(running, now):
     """Set every clock of the desk to this time."""
     desk = running.desk
-    desk.nightly._clock = desk.coverage._clock = desk.audit._clock = lambda: now
+    desk.archive.nightly._clock = desk.archive.coverage._clock = desk.host.audit._clock = lambda: (
+        now
+    )
 
 
 def at(day, hour):

@@ -23,7 +23,7 @@ async def put(page, reason="claim 17"):
 async def release(running, page):
     reply = await page.http.request("DELETE", HOLD, json={"reason": "settled"})
     assert reply.status_code == 204
-    return [each.call_id for each in running.desk.alarms.open() if _is_hold(each)]
+    return [each.call_id for each in running.desk.calls.alarms.open() if _is_hold(each)]
 
 
 def _is_hold(alarm):
@@ -31,7 +31,7 @@ def _is_hold(alarm):
 
 
 async def last(running):
-    entries = await running.desk.audit.entries()
+    entries = await running.desk.host.audit.entries()
     return [each for each in entries if each.kind == "recording.released"][-1]
 
 
@@ -74,5 +74,5 @@ async def test_a_hold_that_was_released_before_does_not_count(running, administr
 
 async def test_a_hold_whose_holder_is_not_known_raises_an_alarm(running, administrators):
     gwen, _ = administrators
-    await running.desk.custodian.retain(CALL, "from a backup", 1_800_000_000.0)
+    await running.desk.archive.custodian.retain(CALL, "from a backup", 1_800_000_000.0)
     assert await release(running, gwen) == [CALL]

@@ -18,7 +18,7 @@ US = 1_000_000
 
 
 async def entries(running, kind):
-    return [each for each in await running.desk.audit.entries() if each.kind == kind]
+    return [each for each in await running.desk.host.audit.entries() if each.kind == kind]
 
 
 async def index(running, sealed, started_us, gaps, talk_us=600 * US):

@@ -144,16 +144,16 @@ class Day:
     async def end(self, entry, answered):
         """Enter a call into the ledger, as the switch reports it."""
         running = self.running
-        running.desk.ledger.ended(entry)
-        await running.desk.follower.flush()
-        async with running.desk.engine.begin() as connection:
+        running.desk.calls.ledger.ended(entry)
+        await running.desk.host.follower.flush()
+        async with running.desk.host.engine.begin() as connection:
             await connection.exec_driver_sql(
                 "UPDATE answered_calls SET answered = ? WHERE call_id = ?",
                 (answered, entry.call_id),
             )
 
     async def sql(self, statement, *values):
-        async with self.running.desk.engine.begin() as connection:
+        async with self.running.desk.host.engine.begin() as connection:
             await connection.exec_driver_sql(statement, values)
 
     def path(self, call_id, suffix):
@@ -213,7 +213,7 @@ async def test_a_clean_day_keeps_every_promise_with_status_0(day):
     intact = promises["intact"]["evidence"]
     assert (intact["verified"], intact["not_committed"], intact["audit_problems"]) == (2, 0, 0)
     assert intact["audit_entries"] > 0
-    last = await day.running.desk.audit.last("promises.checked")
+    last = await day.running.desk.host.audit.last("promises.checked")
     assert last is not None
 
 
@@ -313,10 +313,10 @@ async def test_a_card_number_outside_a_pause_breaks_the_promise_of_payments_only
     assert (status, broken) == (1, ["payments"])
     evidence = promises["payments"]["evidence"]
     assert (evidence["captured_cards"], evidence["captured_cards_open"]) == (1, 1)
-    await day.running.desk.captured_cards.close(call_id, "none", "a key", time.time())
+    await day.running.desk.archive.captured_cards.close(call_id, "none", "a key", time.time())
     assert (await day.check())[:2] == (1, ["payments", "intact"])  # the audit knows no prevention
     personal = {"actor": "user:ann", "missing_trigger": "none", "changed": "a key"}
-    await day.running.desk.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
+    await day.running.desk.host.audit.append(CARD_PREVENTION, {"call_id": call_id}, personal)
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["payments"])
     assert promises["payments"]["evidence"]["captured_cards_open"] == 0
@@ -324,8 +324,8 @@ async def test_a_card_number_outside_a_pause_breaks_the_promise_of_payments_only
 
 async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments_only(day):
     call_id = await day.call(PAUSE)
-    audit = day.running.desk.audit
-    started = (await day.running.desk.catalogue.get(call_id)).started
+    audit = day.running.desk.host.audit
+    started = (await day.running.desk.archive.catalogue.get(call_id)).started
     facts, personal = {"call_id": call_id, "extension": ""}, {"actor": "user:sian"}
     await audit.append("payment.hold", facts, personal, at=started + 81)
     assert (await day.check())[:2] == (0, [])
@@ -340,9 +340,9 @@ async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments
 async def test_digits_silenced_near_a_pause_break_no_promise_and_are_not_its_gap(day):
     call_id = await day.call(Gap(300 * US, 304 * US, "erased", "tones", "system"))
     assert (await day.check())[:2] == (0, [])
-    started = (await day.running.desk.catalogue.get(call_id)).started
+    started = (await day.running.desk.archive.catalogue.get(call_id)).started
     facts, personal = {"call_id": call_id, "extension": ""}, {"actor": "user:sian"}
-    await day.running.desk.audit.append("payment.hold", facts, personal, at=started + 305)
+    await day.running.desk.host.audit.append("payment.hold", facts, personal, at=started + 305)
     assert (await day.check())[:2] == (1, ["payments"])
 
 
@@ -450,7 +450,7 @@ async def test_a_deleted_row_breaks_the_first_promise_and_that_of_the_record(day
     await day.call()
     await day.sql("DELETE FROM recordings")
     # A younger file or audit entry may be of a recording that is not indexed yet.
-    day.running.desk.coverage._clock = lambda: time.time() + 3600
+    day.running.desk.archive.coverage._clock = lambda: time.time() + 3600
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["recorded", "intact"])
     assert {each["kind"] for each in promises["intact"]["findings"]} == {"changed_row", "orphan"}

@@ -39,7 +39,7 @@ async def test_a_supervisor_may_fetch_anchors_but_not_read_the_audit(running):
     head = (await mair.http.get("/api/v1/audit/head")).json()
     (anchor,) = parse_anchors([head["anchor"]])
     assert anchor.node == "galwad"
-    assert anchor.head == await running.desk.audit.head()
+    assert anchor.head == await running.desk.host.audit.head()
     assert head["earlier"] is None
     again = await mair.http.get(f"/api/v1/audit/head?seq={anchor.head.seq}")
     assert again.json()["earlier"] == anchor.head.hash
@@ -59,15 +59,15 @@ async def test_each_nightly_check_adds_an_anchor_or_raises_an_alarm(running):
     mair = await running.page("mair")
     await mair.open()
     path = running.settings.anchor_file
-    await running.desk.nightly.check()
-    await running.desk.nightly.check()
+    await running.desk.archive.nightly.check()
+    await running.desk.archive.nightly.check()
     anchors = parse_anchors(path.read_text().splitlines())
     assert len(anchors) == 2
     heads = [anchor.head for anchor in anchors]
-    assert (await verify(running.desk.engine, "galwad", heads)).is_clean
+    assert (await verify(running.desk.host.engine, "galwad", heads)).is_clean
     path.unlink()
     path.mkdir()
-    await running.desk.nightly.check()
+    await running.desk.archive.nightly.check()
     assert (await mair.event("alarm"))["kind"] == "audit.not_anchored"
 
 
@@ -75,17 +75,17 @@ async def test_a_nightly_check_alarms_once_when_the_last_anchored_entry_is_gone(
     """Entries and values are deleted, and new entries reuse the numbers: the chain verifies."""
     mair = await running.page("mair")
     await mair.open()
-    await running.desk.nightly.check()
-    noted = await running.desk.audit.head()
-    await running.desk.nightly.check()
-    alarms = running.desk.metrics.alarms.labels("audit.cut")
+    await running.desk.archive.nightly.check()
+    noted = await running.desk.host.audit.head()
+    await running.desk.archive.nightly.check()
+    alarms = running.desk.host.metrics.alarms.labels("audit.cut")
     assert alarms._value.get() == 0
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         for table in ("audit_entries", "audit_values"):
             await connection.exec_driver_sql(f"DELETE FROM {table} WHERE seq >= {noted.seq}")
     for _ in range(3):
-        await running.desk.nightly.check()
-    assert (await verify(running.desk.engine, "galwad")).is_clean
+        await running.desk.archive.nightly.check()
+    assert (await verify(running.desk.host.engine, "galwad")).is_clean
     assert (await mair.event("alarm"))["kind"] == "audit.cut"
     assert alarms._value.get() == 1
 
@@ -93,9 +93,9 @@ async def test_a_nightly_check_alarms_once_when_the_last_anchored_entry_is_gone(
 async def test_the_chain_has_the_manifest_digest_of_each_recording_once(running, sealed):
     await running.seal(sealed)
     await running.seal(sealed)
-    entries = [e for e in await running.desk.audit.entries() if e.kind == "recording.indexed"]
+    entries = [e for e in await running.desk.host.audit.entries() if e.kind == "recording.indexed"]
     facts = {"call_id": sealed.call_id, "manifest_sha256": sealed.manifest_sha256}
     assert [entry.facts for entry in entries] == [facts]
-    async with running.desk.engine.connect() as connection:
+    async with running.desk.host.engine.connect() as connection:
         bodies = await connection.exec_driver_sql("SELECT body FROM audit_entries")
         assert sum(json.loads(body)["kind"] == "recording.indexed" for (body,) in bodies) == 1

@@ -92,14 +92,14 @@ async def test_a_recording_with_locked_names_is_indexed_but_not_acknowledged(run
 
 async def test_a_stopping_desk_finishes_the_index_entry_that_it_began(running, sealed):
     begun, let = asyncio.Event(), asyncio.Event()
-    before = running.desk.audit.append_after
+    before = running.desk.host.audit.append_after
 
     async def slowly(work):
         begun.set()
         await let.wait()
         await before(work)
 
-    running.desk.audit.append_after = slowly
+    running.desk.host.audit.append_after = slowly
     link = Link(*await asyncio.open_unix_connection(running.settings.desk_socket))
     for message in (Hello("finaliser", "0"), sealed, sealed):
         link.send(message)
@@ -123,13 +123,13 @@ async def test_fetch_streams_header_and_payload_after_the_audit_entry(running, s
     length = int(reply.headers["x-galwad-header-length"])
     assert reply.content[:length].startswith(b"age-encryption.org/v1\n")
     assert reply.content[length:] == bytes(range(256)) * 1000
-    entry = (await running.desk.audit.entries())[-1]
+    entry = (await running.desk.host.audit.entries())[-1]
     assert entry.kind == "recording.fetched"
     assert entry.facts["purpose"] == "complaint"
     assert entry.personal == {"actor": "user:gwen", "reference": "CMP-12"}
     by_reference = await gwen.http.post(SEARCH, json={"reference": "CMP-12"})
     assert len(by_reference.json()["rows"]) == 1
-    assert (await verify(running.desk.engine, "galwad")).is_clean
+    assert (await verify(running.desk.host.engine, "galwad")).is_clean
 
 
 async def test_a_header_that_is_replaced_during_a_fetch_arrives_whole(running, sealed, monkeypatch):
@@ -137,7 +137,7 @@ async def test_a_header_that_is_replaced_during_a_fetch_arrives_whole(running, s
     await running.seal(sealed)
     gwen = await running.page("gwen")
     path = running.archive / sealed.folder / f"{sealed.call_id}.header"
-    append = running.desk.audit.append
+    append = running.desk.host.audit.append
 
     async def rewrapped_meanwhile(kind, *more):
         if kind == "recording.fetched":
@@ -148,7 +148,7 @@ async def test_a_header_that_is_replaced_during_a_fetch_arrives_whole(running, s
                 zero_fill(old)
         return await append(kind, *more)
 
-    monkeypatch.setattr(running.desk.audit, "append", rewrapped_meanwhile)
+    monkeypatch.setattr(running.desk.host.audit, "append", rewrapped_meanwhile)
     reply = await gwen.http.post(f"/api/v1/recordings/{sealed.call_id}/fetch", json=WHY)
     assert reply.content.startswith(b"age-encryption.org/v1\n--- mac\n\x00\x01\x02")
 
@@ -170,7 +170,7 @@ async def test_undecoded_packets_are_listed_and_fetched_with_their_own_digest(ru
     assert reply.content[int(reply.headers["x-galwad-header-length"]) :] == raw
     assert reply.headers["x-galwad-payload-sha256"] == facts["sha256"]
     assert f"{sealed.call_id}.pcapng.age" in reply.headers["content-disposition"]
-    entry = (await running.desk.audit.entries())[-1]
+    entry = (await running.desk.host.audit.entries())[-1]
     assert entry.facts["raw_sha256"] == facts["sha256"]
     (folder / f"{sealed.call_id}.manifest").write_bytes(manifest + b" ")
     assert (await gwen.http.post(url, json={**WHY, "raw": True})).status_code == 409
@@ -186,7 +186,7 @@ async def test_fetching_raw_packets_of_a_fully_decoded_recording_gives_404(runni
 async def test_nothing_is_fetched_if_the_audit_cannot_be_written(running, sealed):
     await running.seal(sealed)
     gwen = await running.page("gwen")
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("DROP TABLE audit_values")
     reply = await gwen.http.post(f"/api/v1/recordings/{sealed.call_id}/fetch", json=WHY)
     assert reply.status_code == 503
@@ -202,7 +202,7 @@ async def test_a_reference_with_control_characters_is_refused_and_not_echoed(run
     assert reply.status_code == 422
     assert "reference" in reply.json()["hint"]
     assert "forged" not in reply.text
-    assert not [e for e in await running.desk.audit.entries() if e.kind == "recording.fetched"]
+    assert not [e for e in await running.desk.host.audit.entries() if e.kind == "recording.fetched"]
 
 
 async def test_fetch_needs_a_known_purpose_a_reference_and_a_role(running, sealed):
@@ -234,7 +234,7 @@ async def test_fetching_a_missing_or_truncated_payload_gives_409(running, sealed
     assert (await gwen.http.post(url, json=WHY)).status_code == 409
     payload.unlink()
     assert (await gwen.http.post(url, json=WHY)).status_code == 409
-    assert not [e for e in await running.desk.audit.entries() if e.kind == "recording.fetched"]
+    assert not [e for e in await running.desk.host.audit.entries() if e.kind == "recording.fetched"]
 
 
 async def test_showing_a_recording_returns_its_row_and_manifest(running, sealed):
@@ -257,7 +257,7 @@ async def test_undecoded_packets_are_counted_in_the_metrics(running, sealed):
     undecoded = msgspec.structs.replace(sealed, raw_size=400, undecoded=3)
     await running.seal(undecoded)
     await running.seal(msgspec.structs.replace(undecoded, call_id="20260301-100000-abcdefgh"))
-    assert "galwad_desk_undecoded_packets_total 6.0" in running.desk.metrics.text().decode()
+    assert "galwad_desk_undecoded_packets_total 6.0" in running.desk.host.metrics.text().decode()
 
 
 async def test_a_call_that_the_desk_missed_still_gets_an_open_note(running, sealed):
@@ -320,11 +320,11 @@ async def test_each_search_filter_selects_the_right_recording(running, sealed):
     )
     for each in (msgspec.structs.replace(sealed, call_id=sealed.call_id[:-1] + "a"), other):
         await running.seal(each)
-    running.desk.settings = changed(
-        running.desk.settings, desk={"time_zone": ZoneInfo("Europe/London")}
+    running.desk.host.settings = changed(
+        running.desk.host.settings, desk={"time_zone": ZoneInfo("Europe/London")}
     )
     mair = await running.page("mair")
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await add_fetch_reference(connection, call_id, "CMP-12")
     assert await found(mair) == ["b", "a"]
     for query, expected in (
@@ -345,7 +345,7 @@ async def test_each_search_filter_selects_the_right_recording(running, sealed):
         ({"reference": "CMP-12"}, "b"),
     ):
         assert await found(mair, **query) == [expected], query
-    entry = (await running.desk.audit.entries())[-1]
+    entry = (await running.desk.host.audit.entries())[-1]
     assert (entry.kind, entry.facts) == ("recordings.searched", {"by": "reference"})
 
 
@@ -381,7 +381,9 @@ async def test_days_in_a_search_are_in_the_centres_time_zone(running, sealed):
         ("Pacific/Kiritimati", "2027-01-15"),
         ("Pacific/Pago_Pago", "2027-01-14"),
     ):
-        running.desk.settings = changed(running.desk.settings, desk={"time_zone": ZoneInfo(zone)})
+        running.desk.host.settings = changed(
+            running.desk.host.settings, desk={"time_zone": ZoneInfo(zone)}
+        )
         days = ("2027-01-14", "2027-01-15", "2027-01-16")
         assert [d for d in days if await found(mair, when=d)] == [day], zone
 

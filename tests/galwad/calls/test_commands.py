@@ -219,7 +219,7 @@ async def desk(tmp_path):
         ended(3, "missed", line="Housing"),
         ended(4, "abandoned", line="\x1b[31mred"),
     ]
-    await log_calls(running.desk.engine, *rows)
+    await log_calls(running.desk.host.engine, *rows)
     yield running
     await running.stop()
     await running.switch.stop()
@@ -231,7 +231,7 @@ async def galwad(desk, run, monkeypatch):
     monkeypatch.setenv("GALWAD_SERVER", desk.url)
 
     async def galwad(*words, user="mair"):
-        monkeypatch.setenv("GALWAD_TOKEN", await desk.desk.sessions.open(user, "cli"))
+        monkeypatch.setenv("GALWAD_TOKEN", await desk.desk.people.sessions.open(user, "cli"))
         return await asyncio.to_thread(run, "calls", "figures", *words)
 
     return galwad
@@ -275,7 +275,7 @@ async def test_the_csv_file_is_that_of_the_desk_and_its_export_is_audited(galwad
     first, total, *_ = path.read_text("utf-8-sig").splitlines()
     assert first.startswith("group,name,calls,answered")
     assert total.startswith("total,,4,2,1,1,0")
-    (entry,) = await desk.desk.audit.search(AuditFilter(kind="figures.exported"), limit=5)
+    (entry,) = await desk.desk.host.audit.search(AuditFilter(kind="figures.exported"), limit=5)
     assert entry.values["actor"][1] == "user:mair"
     again = await galwad("--date", "2026-11-15", "-o", path)
     assert again.status == 1

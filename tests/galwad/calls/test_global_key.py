@@ -87,7 +87,7 @@ async def hang_up(running, press):
 
 async def stop_switch(running, press):
     await running.switch.stop()
-    await until(lambda: not running.desk.switch.connected)
+    await until(lambda: not running.desk.host.switch.connected)
 
 
 async def stop_desk(running, press):

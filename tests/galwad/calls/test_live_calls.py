@@ -63,7 +63,7 @@ async def test_the_api_withholds_details_until_the_advisor_has_confirmed(running
         json={"outcome": "confirmed", "person_id": before["caller"]["chosen"]},
     )
     assert reply.json()["caller"]["details"]["address"] == "1 Example Street"
-    entries = await running.desk.audit.entries()
+    entries = await running.desk.host.audit.entries()
     assert [entry.facts["call_id"] for entry in entries if entry.kind == "caller.confirmed"] == [
         CALL
     ]
@@ -179,10 +179,10 @@ async def test_a_reconnecting_page_receives_only_the_events_that_it_missed(runni
     last = sian.seen[-1][1]
     await sian.close()
     running.switch.answer(CALL, "201")
-    hub = running.desk.hub
+    streams = running.desk.host.streams
     async with asyncio.timeout(5):
-        while running.desk.calls.get(CALL).state.state != "answered":
-            await hub.wait(hub.follow("test", "sian"), hub.wake_count, 1)
+        while running.desk.calls.live.get(CALL).state.state != "answered":
+            await streams.wait(streams.follow("test", "sian"), streams.wake_count, 1)
     await sian.open(last)
     kind, number, pop = await sian.next()
     assert kind == "call"
@@ -215,19 +215,19 @@ async def test_an_event_stream_extends_a_session_only_during_a_call(running, tal
     await sian.first(lambda pop: (pop["state"] == "answered") is talking)
     await sian.close()
     seen = select(sessions.c.seen)
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.execute(update(sessions).values(seen=sessions.c.seen - 300))
         before = await connection.scalar(seen)
-    running.desk.sessions.recheck()
-    user = await running.desk.users.get("sian")
-    async with running.desk.engine.connect() as connection:
+    running.desk.people.sessions.recheck()
+    user = await running.desk.people.users.get("sian")
+    async with running.desk.host.engine.connect() as connection:
         key = await connection.scalar(select(sessions.c.token_sha256))
     stream = (await events(running.desk, Session(key, user, "page"))).body_iterator
     assert isinstance(stream, AsyncGenerator)
     await anext(stream)
     await stream.aclose()
-    await running.desk.sessions.stop()  # a background task stores the use
-    async with running.desk.engine.connect() as connection:
+    await running.desk.people.sessions.stop()  # a background task stores the use
+    async with running.desk.host.engine.connect() as connection:
         assert (await connection.scalar(seen) > before) is talking
 
 
@@ -425,13 +425,13 @@ async def test_a_new_caller_is_looked_up_and_what_was_confirmed_before_disappear
     assert (await sian.http.get(url)).json()["caller"]["details"] == {}
     late = await sian.http.post(f"{url}/confirm", json=answer)
     assert late.status_code == 409
-    await asyncio.gather(*running.desk.background._tasks)
+    await asyncio.gather(*running.desk.host.background._tasks)
     assert await confirmation_of(running) == ""
 
 
 async def confirmation_of(running):
     """Return the confirmed person of the call in the database; "" if there is none."""
-    async with running.desk.engine.connect() as connection:
+    async with running.desk.host.engine.connect() as connection:
         return await connection.scalar(select(notes.c.person_id).where(notes.c.call_id == CALL))
 
 
@@ -440,10 +440,10 @@ async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):
     running.switch.ring(CALL)
     sian = await running.page("sian")
     await sian.first(lambda pop: pop["caller"]["status"] == "found")
-    earlier = running.desk.calls.get(CALL)
+    earlier = running.desk.calls.live.get(CALL)
     running.switch.change(CALL, caller=CallerFacts("anonymous", "anonymous.invalid"), callers=2)
     await sian.event("call", lambda pop: pop["caller"]["status"] == "withheld")
-    running.desk.calls.lookup_result(earlier, earlier.pop.result)
+    running.desk.calls.live.lookup_result(earlier, earlier.pop.result)
     caller = (await sian.http.get(f"/api/v1/calls/{CALL}")).json()["caller"]
     assert (caller["status"], caller["candidates"]) == ("withheld", [])
 
@@ -456,7 +456,7 @@ async def test_a_confirmation_during_which_the_caller_changes_is_refused(running
     first = await sian.filled(CALL)
     running.switch.answer(CALL, "201")
     await sian.event("call", lambda pop: pop["state"] == "answered")
-    save = running.desk.contacts.save_confirmation
+    save = running.desk.notes.contacts.save_confirmation
 
     async def slow(*args):
         # The new caller has the same number, so the same person is found again.
@@ -466,7 +466,7 @@ async def test_a_confirmation_during_which_the_caller_changes_is_refused(running
             await sian.filled(CALL)
         await save(*args)
 
-    monkeypatch.setattr(running.desk.contacts, "save_confirmation", slow)
+    monkeypatch.setattr(running.desk.notes.contacts, "save_confirmation", slow)
     answer = {"outcome": "confirmed", "person_id": first["caller"]["chosen"]}
     reply = await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json=answer)
     assert reply.status_code == 409

@@ -48,7 +48,7 @@ def page(running, issued):
 
 
 async def kinds(running):
-    return [e.kind for e in await running.desk.audit.entries() if e.kind.startswith("payment")]
+    return [e.kind for e in await running.desk.host.audit.entries() if e.kind.startswith("payment")]
 
 
 async def test_a_page_pauses_renews_and_resumes_its_call_once(running, page, issued):
@@ -183,7 +183,7 @@ async def test_a_page_of_a_call_that_has_ended_or_a_switch_that_is_away_gets_an_
 async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_locked(
     running, page, monkeypatch
 ):
-    monkeypatch.setattr("galwad.host.late_audit.AUDIT_S", 0.2)
+    monkeypatch.setattr("galwad.host.background.AUDIT_S", 0.2)
     database = sqlite3.connect(running.settings.database, check_same_thread=False)
     with closing(database):
         # In a thread: the desk may have to end a transaction of its own on this loop first.
@@ -193,11 +193,11 @@ async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_lo
         assert running.switch.calls[CALL].recording == "paused"
         database.rollback()
     assert (await task).json()["state"] == "paused"
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE payment_tokens RENAME TO gone")
     assert (await page.delete(PAGE)).status_code == 503
     assert running.switch.of(Resume) == []
-    async with running.desk.engine.begin() as connection:
+    async with running.desk.host.engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE gone RENAME TO payment_tokens")
     assert (await page.delete(PAGE)).json()["state"] == "recording"
 
@@ -205,14 +205,14 @@ async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_lo
 async def test_a_resume_that_overtakes_the_pause_of_a_page_ends_this_pause(
     running, page, issued, monkeypatch
 ):
-    pause = running.desk.switch.pause
+    pause = running.desk.host.switch.pause
 
     async def slow(*arguments):
         overtaking = await page.delete(PAGE)
         assert overtaking.json()["state"] == "recording"
         return await pause(*arguments)
 
-    monkeypatch.setattr(running.desk.switch, "pause", slow)
+    monkeypatch.setattr(running.desk.host.switch, "pause", slow)
     assert (await page.put(PAGE, json={"heartbeat": 5})).json()["state"] == "recording"
     assert running.switch.calls[CALL].holders == ()
     assert [type(each) for each in running.switch.received[-3:]] == [Resume, Pause, Resume]
@@ -226,11 +226,11 @@ async def test_a_page_that_stops_renewing_warns_advisor_and_supervisor_and_stays
     await huw.open()
     await page.put(PAGE, json={"heartbeat": 5})
     clock = time.monotonic()
-    monkeypatch.setattr(running.desk.heartbeats, "_clock", lambda: clock + 6)
+    monkeypatch.setattr(running.desk.calls.heartbeats, "_clock", lambda: clock + 6)
     for viewer in (sian, mair):
         alarm = await viewer.event("alarm", lambda alarm: alarm["kind"] == "payment.page_lost")
         assert alarm["call_id"] == CALL
-    running.desk.hub.alarm("marker", audience="everybody")
+    running.desk.page.hub.alarm("marker", audience="everybody")
     await huw.event("alarm", lambda alarm: alarm["kind"] == "marker")
     assert [kind for kind, _, data in huw.seen if data.get("kind") == "payment.page_lost"] == []
     text = (await running.client().get("/api/v1/metrics")).text

@@ -11,8 +11,8 @@ import time
 import pytest
 import structlog
 
-from galwad.host.connections.pacer import Pacer
 from galwad.messages import Party, Pause, Resume
+from galwad.people.session_layer import Pacer
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}/payment"
@@ -197,7 +197,7 @@ async def test_the_present_advisor_can_release_the_pause_of_the_transferring_pho
     theirs = {"holder": "phone:202"}
     released = await sian.http.request("DELETE", URL, json=theirs)
     assert released.json()["state"] == "recording"
-    entries = [e for e in await running.desk.audit.entries() if e.kind == "payment.release"]
+    entries = [e for e in await running.desk.host.audit.entries() if e.kind == "payment.release"]
     assert entries[-1].personal == {"actor": "user:sian", "holder": "phone:202"}
 
 
@@ -274,7 +274,7 @@ async def test_a_pause_that_the_switch_does_not_answer_gives_503(running, sian, 
 async def test_pauses_and_resumes_are_audited(running, sian):
     await sian.http.put(URL)
     await sian.http.delete(URL)
-    entries = [e for e in await running.desk.audit.entries() if e.kind.startswith("payment")]
+    entries = [e for e in await running.desk.host.audit.entries() if e.kind.startswith("payment")]
     assert [entry.kind for entry in entries] == ["payment.hold", "payment.release"]
     assert {entry.personal["actor"] for entry in entries} == {"user:sian"}
     assert {entry.facts["call_id"] for entry in entries} == {CALL}

@@ -46,7 +46,7 @@ async def test_another_person_is_found_chosen_and_confirmed(running, crm):
     confirmed = await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json=body)
     assert confirmed.json()["caller"]["details"] == {"address": "2"}
     assert (await search(sian)).status_code == 409
-    (entry,) = await running.desk.audit.search(AuditFilter(kind="caller.searched"), limit=10)
+    (entry,) = await running.desk.host.audit.search(AuditFilter(kind="caller.searched"), limit=10)
     assert entry.facts == {"call_id": CALL}
     assert entry.values["text"][1] == "fictitious"
 
@@ -57,7 +57,7 @@ async def test_the_note_is_filed_under_the_person_who_was_searched_for(running, 
     body = {"outcome": "volunteered", "person_id": "crm:2"}
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json=body)
     await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": "Bins"})
-    version = await running.desk.delivery.outbox.next_version(2e9)
+    version = await running.desk.notes.delivery.outbox.next_version(2e9)
     assert version.entries == ["crm:2"]
 
 
@@ -69,7 +69,7 @@ async def test_a_new_person_is_filed_under_nobody(running, crm):
         None,
     )
     await sian.http.put(f"/api/v1/calls/{CALL}/contact", json={"purpose": "Bins"})
-    version = await running.desk.delivery.outbox.next_version(2e9)
+    version = await running.desk.notes.delivery.outbox.next_version(2e9)
     assert (version.entries, version.fields["confirmation"]) == ([], "new_person")
 
 

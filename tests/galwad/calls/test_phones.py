@@ -19,7 +19,7 @@ ACTS = (ActState("hangup"), ActState("hold"), ActState("transfer", "transferring
 
 
 async def audited(desk):
-    entries = await desk.audit.search(AuditFilter(kind="phone.act"), limit=9)
+    entries = await desk.host.audit.search(AuditFilter(kind="phone.act"), limit=9)
     values = [{name: value for name, (_, value) in each.values.items()} for each in entries]
     return [(each.facts, personal) for each, personal in zip(entries, values, strict=True)]
 
@@ -119,9 +119,9 @@ async def test_a_refusal_of_the_switch_has_its_reason_and_no_audit_entry(running
 
 
 async def test_an_act_is_done_and_audited_later_if_the_database_refuses(running, monkeypatch):
-    monkeypatch.setattr("galwad.host.late_audit._RETRY_S", 0.01)
+    monkeypatch.setattr("galwad.host.background._RETRY_S", 0.01)
     sian = await running.answered(CALL)
-    append, failures = running.desk.audit.append, [AuditError("full")]
+    append, failures = running.desk.host.audit.append, [AuditError("full")]
     written = asyncio.Event()
 
     async def refuse_once(*arguments, **named):
@@ -130,7 +130,7 @@ async def test_an_act_is_done_and_audited_later_if_the_database_refuses(running,
         await append(*arguments, **named)
         written.set()
 
-    monkeypatch.setattr(running.desk.audit, "append", refuse_once)
+    monkeypatch.setattr(running.desk.host.audit, "append", refuse_once)
     assert (await sian.http.post(URL, json={"act": "hangup"})).status_code == 204
     await until(written.is_set)
     assert len(await audited(running.desk)) == 1
@@ -139,7 +139,7 @@ async def test_an_act_is_done_and_audited_later_if_the_database_refuses(running,
 async def test_a_switch_that_is_lost_is_reported(running):
     sian = await running.answered(CALL)
     await running.switch.stop()
-    await until(lambda: not running.desk.switch.connected)
+    await until(lambda: not running.desk.host.switch.connected)
     assert (await sian.http.post(URL, json={"act": "hangup"})).status_code == 503
     assert (await sian.http.post(DIAL, json={"number": "301"})).status_code == 503
 
@@ -191,7 +191,7 @@ async def test_the_key_for_welsh_transfers_to_the_destination_of_the_settings(ru
     await set_up(running, welsh_destination="600")
     sian = await running.page("sian")
     assert (await sian.open())["welsh"] is True
-    await until(lambda: running.desk.switch.connected and len(running.desk.calls) == 1)
+    await until(lambda: running.desk.host.switch.connected and len(running.desk.calls.live) == 1)
     assert (await sian.http.post(URL, json={"act": "welsh"})).status_code == 204
     (sent,) = running.switch.of(PhoneAct)
     assert (sent.act, sent.number) == ("transfer", "600")
@@ -213,7 +213,7 @@ async def test_a_number_is_dialled_for_the_users_own_phone(running):
 async def test_the_settings_decide_whether_the_phone_answers_itself(running):
     await set_up(running, dial_answers_itself=True)
     sian = await running.page("sian")
-    await until(lambda: running.desk.switch.connected)
+    await until(lambda: running.desk.host.switch.connected)
     await sian.http.post(DIAL, json={"number": "301"})
     assert (await running.switch.until(DialNumber))[0].answers_itself
 
@@ -239,7 +239,7 @@ async def test_a_switch_of_another_version_never_gets_an_act(running):
 async def test_a_switch_of_another_version_is_never_asked_to_dial(running):
     running.switch.version = ""
     await set_up(running)
-    await until(lambda: not running.desk.switch.dials)
+    await until(lambda: not running.desk.host.switch.dials)
     sian = await running.page("sian")
     assert (await sian.open())["dials"] is False
     reply = await sian.http.post(DIAL, json={"number": "301"})
@@ -250,7 +250,7 @@ async def test_a_switch_of_another_version_is_never_asked_to_dial(running):
 
 async def test_a_user_dials_at_most_thirty_times_a_minute(running):
     sian, huw = await running.page("sian"), await running.page("huw")
-    await until(lambda: running.desk.switch.connected)
+    await until(lambda: running.desk.host.switch.connected)
     for _ in range(30):
         assert (await sian.http.post(DIAL, json={"number": "301"})).status_code == 204
     reply = await sian.http.post(DIAL, json={"number": "301"})

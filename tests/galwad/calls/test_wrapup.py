@@ -30,7 +30,7 @@ async def test_a_call_stays_in_wrapup_until_its_contact_is_saved(running):
     saved = await sian.http.put(url, json={"purpose": "Council Tax", "language": "cy"})
     assert saved.json() == {"call_id": CALL, "version": 1}
     assert await sian.event("closed") == {"call_id": CALL}
-    assert len(await running.desk.delivery.outbox.undelivered(10)) == 1
+    assert len(await running.desk.notes.delivery.outbox.undelivered(10)) == 1
 
 
 async def test_a_call_in_wrapup_is_not_counted_as_live(running):
@@ -119,7 +119,7 @@ async def test_a_wrapup_ends_with_a_reason_and_stays_ended_after_a_restart(runni
     await running.start()
     sian = await running.page("sian")
     assert (await sian.open())["calls"] == []
-    assert len(await running.desk.delivery.outbox.undelivered(10)) == 1
+    assert len(await running.desk.notes.delivery.outbox.undelivered(10)) == 1
 
 
 async def test_an_advisor_who_transferred_the_call_can_end_the_wrapup_with_a_reason(running):
@@ -155,7 +155,7 @@ async def test_after_a_desk_restart_the_note_stays_with_the_advisor_who_transfer
     await running.start()
     mair = await running.page("mair")
     await mair.first(lambda pop: pop["state"] == "answered")
-    (open_contact,) = await running.desk.contacts.open_notes()
+    (open_contact,) = await running.desk.notes.contacts.open_notes()
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
@@ -177,7 +177,7 @@ async def test_an_unanswered_call_leaves_no_open_note(running):
     await sian.filled(CALL)
     running.switch.hang_up(CALL)
     assert await sian.event("closed") == {"call_id": CALL}
-    assert await running.desk.contacts.open_notes() == []
+    assert await running.desk.notes.contacts.open_notes() == []
 
 
 async def test_an_advisor_who_transferred_to_a_department_still_has_the_note(running):
@@ -190,7 +190,7 @@ async def test_an_advisor_who_transferred_to_a_department_still_has_the_note(run
     assert pop["state"] == "wrapup"
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    (open_contact,) = await running.desk.contacts.open_notes()
+    (open_contact,) = await running.desk.notes.contacts.open_notes()
     assert (open_contact.advisor, open_contact.extension) == ("sian", "201")
 
 
@@ -254,9 +254,11 @@ async def test_a_call_that_ended_while_the_desk_was_down_gets_the_time_of_its_en
 
 async def close_open_notes(running):
     """Let the desk close the notes that are open, as if their time were over."""
-    notes = running.desk.notes
+    notes = running.desk.notes.open
     notes._clock = lambda: 1_800_000_065.0 + running.settings.contact_notes.close_after
-    await until(lambda: running.desk.switch.connected and not running.desk.background._tasks)
+    await until(
+        lambda: running.desk.host.switch.connected and not running.desk.host.background._tasks
+    )
     return await notes.close_due()
 
 
@@ -268,10 +270,10 @@ async def test_a_closed_note_stays_closed_after_a_late_seal_and_a_restart(runnin
     assert await close_open_notes(running) == 1
     assert await sian.event("closed") == {"call_id": CALL}
     await mair.event("alarm", lambda alarm: alarm["kind"] == "notes.not_written")
-    metrics = running.desk.metrics.text()
+    metrics = running.desk.host.metrics.text()
     assert b'galwad_desk_notes_closed_total{outcome="not_written"} 1.0' in metrics
     await running.seal(replace(sealed, call_id=CALL, advisor="sian", extension="201"))
-    assert running.desk.calls.get(CALL) is None
+    assert running.desk.calls.live.get(CALL) is None
     await running.stop()
     await running.start()
     sian = await running.page("sian")

@@ -1,6 +1,6 @@
 """`galwad directory import` and `import-folder`: people from CSV files, all or none.
 
-Covers `galwad/host/administration.py`.
+Covers `galwad/administration.py`.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ async def test_after_a_change_in_the_crm_the_next_call_shows_the_new_record(runn
     reply = await machine.post(FORGET)
     assert (reply.status_code, reply.content) == (204, b"")
     assert await names_at_a_ring(running, sian, CALLS[2]) == []
-    entry = (await running.desk.audit.entries())[-1]
+    entry = (await running.desk.host.audit.entries())[-1]
     assert (entry.kind, entry.facts) == ("directory.answers-forgotten", {})
     assert entry.personal["actor"] == "token:crm"
 
@@ -53,7 +53,7 @@ async def test_only_machines_with_the_right_and_administrators_may_forget_answer
     assert [each.status_code for each in allowed] == [204, 204]
     assert [each.status_code for each in refused] == [403, 403, 403]
     assert stranger.status_code == 401
-    kinds = [entry.kind for entry in await running.desk.audit.entries()]
+    kinds = [entry.kind for entry in await running.desk.host.audit.entries()]
     assert kinds.count("directory.answers-forgotten") == 2
 
 

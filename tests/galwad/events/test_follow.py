@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from galwad.host.administration import Administration
+from galwad.administration import Administration
 from galwad.messages import SetPhones
 from galwad.people.user import User
 from galwad.settings import load

@@ -11,12 +11,12 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
+from galwad.administration import poke
 from galwad.events import routes as call_events
 from galwad.events.call_events import EventCall, WebhookEvent
-from galwad.host.administration import poke
 from galwad.host.connections.protocol import PhaseLimits
+from galwad.host.streams import MAX_STREAMS_PER_SESSION
 from galwad.messages import SetPhones
-from galwad.page.events import MAX_STREAMS_PER_SESSION
 from galwad.people.sessions import Session
 from galwad.people.user import User
 from galwad.settings.events import EventStreamSection
@@ -169,7 +169,7 @@ async def test_an_id_that_is_not_stored_any_more_gets_410_with_a_reason(desk, bo
     stream = await follow(board)
     make_call(desk.switch)
     ids = [event_id for _, event_id, _ in await stream.take(3)]
-    await desk.desk.call_stream.store.expire(time.time() + 2 * 3600)
+    await desk.desk.events.stream.store.expire(time.time() + 2 * 3600)
     for too_old in (UNKNOWN, stream.position, ids[0]):
         reply = await board.get(URL, headers={"Last-Event-ID": too_old})
         assert (reply.status_code, reply.json()["reason"]) == (410, "missed")
@@ -221,20 +221,20 @@ async def test_the_stream_of_a_revoked_token_ends_at_once(desk, board, follow):
 
 async def test_the_stream_of_a_machine_that_loses_the_right_ends(desk, board, follow):
     stream = await follow(board)
-    await change(desk.desk.users, "board", rights=frozenset({"payments"}))
-    assert await poke(desk.settings.desk_socket)
+    await change(desk.desk.people.users, "board", rights=frozenset({"payments"}))
+    assert await poke(desk.desk.host.settings.desk_socket)
     assert await stream.next() is None
 
 
 async def test_the_stream_of_an_expired_token_ends(desk, board, follow, monkeypatch):
     await desk.add("wall", "machine", rights=["events"])
-    user = await desk.desk.users.get("wall")
-    secret, _ = await desk.desk.sessions.tokens.make(user, "user:gwen", days=1)
+    user = await desk.desk.people.users.get("wall")
+    secret, _ = await desk.desk.people.sessions.tokens.make(user, "user:gwen", days=1)
     stream = await follow(desk.client(headers={"Authorization": f"Bearer {secret}"}))
     other = await follow(board)
     expired = time.time() + 86_410.0
-    monkeypatch.setattr(desk.desk.sessions, "_clock", lambda: expired)
-    desk.desk.call_stream.wake()
+    monkeypatch.setattr(desk.desk.people.sessions, "_clock", lambda: expired)
+    desk.desk.events.stream.wake()
     assert await stream.next() is None
     desk.switch.ring(CALL)
     assert (await other.next())[0] == "call.ringing"
@@ -253,7 +253,7 @@ async def test_one_stream_too_many_ends_the_machines_oldest_also_with_another_to
     oldest = await follow(board)
     for _ in range(MAX_STREAMS_PER_SESSION - 1):
         await follow(board)
-    token = await desk.desk.sessions.open("board", "machine")
+    token = await desk.desk.people.sessions.open("board", "machine")
     await follow(desk.client(headers={"Authorization": f"Bearer {token}"}))
     assert await oldest.next() == ("replaced", "", {"most": MAX_STREAMS_PER_SESSION})
     assert await oldest.next() is None
@@ -270,8 +270,8 @@ async def test_a_silent_stream_sends_comments(desk, board, monkeypatch):
 
 async def test_a_stream_that_has_fallen_too_far_behind_ends_with_missed(desk, board, follow):
     stream = await follow(board)
-    store = desk.desk.call_stream.store
-    wake, desk.desk.call_stream.wake = desk.desk.call_stream.wake, lambda: None
+    store = desk.desk.events.stream.store
+    wake, desk.desk.events.stream.wake = desk.desk.events.stream.wake, lambda: None
     make_call(desk.switch)
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -290,13 +290,13 @@ async def test_a_client_that_does_not_read_is_disconnected_and_costs_no_memory(r
     await restart(running, EventStreamSection())
     board = await running.machine("board", "events")
     desk, batches = running.desk, []
-    after = desk.call_stream.store.after
+    after = desk.events.stream.store.after
 
     async def counted(*arguments):
         batches.append(arguments)
         return await after(*arguments)
 
-    desk.call_stream.store.after = counted
+    desk.events.stream.store.after = counted
     events = [event_of(f"{number:08}") for number in range(40_000)]
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -304,11 +304,11 @@ async def test_a_client_that_does_not_read_is_disconnected_and_costs_no_memory(r
         token = board.headers["authorization"]
         client.sendall(f"GET {URL} HTTP/1.1\r\nHost: a\r\nAuthorization: {token}\r\n\r\n".encode())
         await until(lambda: streams(desk) == 1)
-        async with desk.engine.execution_options(immediate=True).begin() as connection:
+        async with desk.host.engine.execution_options(immediate=True).begin() as connection:
             for first in range(0, len(events), 500):
                 part = events[first : first + 500]
-                await desk.call_stream.store.add(connection, part, time.time())
-        desk.call_stream.wake()
+                await desk.events.stream.store.add(connection, part, time.time())
+        desk.events.stream.wake()
         await until(lambda: streams(desk) == 0, 60.0)
     assert len(batches) < len(events) / 200
 
@@ -321,4 +321,4 @@ def event_of(name):
 
 def streams(desk):
     """Return the number of open streams."""
-    return desk.metrics.registry.get_sample_value("galwad_desk_streams")
+    return desk.host.metrics.registry.get_sample_value("galwad_desk_streams")

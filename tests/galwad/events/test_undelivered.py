@@ -19,7 +19,7 @@ async def failed(running, section, server):
     await running.stop()
     running.settings = changed(running.settings, webhook=section())
     await running.start()
-    await until(lambda: running.desk.switch.connected)
+    await until(lambda: running.desk.host.switch.connected)
     running.switch.ring(CALL)
     gwen = (await running.page("gwen")).http
     await until(lambda: server.received != [])
@@ -31,7 +31,7 @@ async def failed(running, section, server):
 
 
 async def audited(running):
-    entries = await running.desk.audit.entries()
+    entries = await running.desk.host.audit.entries()
     return [(e.kind, e.facts, e.personal) for e in entries if e.kind.startswith("webhook.")]
 
 

@@ -142,7 +142,7 @@ async def test_metrics_show_the_depth_of_the_outbox_while_the_receiver_is_down(r
     running.switch.answer(CALL, "201", "sian")
 
     def value(name):
-        return running.desk.metrics.registry.get_sample_value(f"galwad_desk_webhook_{name}")
+        return running.desk.host.metrics.registry.get_sample_value(f"galwad_desk_webhook_{name}")
 
     await until(lambda: value("waiting") == 2)
     assert value("oldest_seconds") > 0
@@ -150,10 +150,15 @@ async def test_metrics_show_the_depth_of_the_outbox_while_the_receiver_is_down(r
     await until(lambda: accepted.kinds() == ["ringing", "answered"], PATIENCE_S)
 
 
+def waiting(running):
+    """Return the number of events that wait to be sent, as the metrics show it."""
+    return running.desk.host.metrics.registry.get_sample_value("galwad_desk_webhook_waiting")
+
+
 async def test_without_a_receiver_the_outbox_is_emptied(running, accepted):
     accepted.up = False
     running.switch.ring(CALL)
-    await until(lambda: running.desk.metrics._webhooks.waiting == 1)
+    await until(lambda: waiting(running) == 1)
     running.settings = changed(running.settings, webhook=None)
     await restart(running)
     count = "SELECT (SELECT count(*) FROM webhook_calls) + (SELECT count(*) FROM webhook_events)"
@@ -168,10 +173,10 @@ async def test_an_error_in_the_events_changes_no_call_on_the_page(running, accep
 
     monkeypatch.setattr(webhooks, "follow", fails)
     running.switch.ring(CALL)
-    await until(lambda: running.desk.calls.get(CALL) is not None)
+    await until(lambda: running.desk.calls.live.get(CALL) is not None)
     running.switch.hang_up(CALL)
-    await until(lambda: running.desk.calls.get(CALL) is None)
-    assert running.desk.switch.connected
+    await until(lambda: running.desk.calls.live.get(CALL) is None)
+    assert running.desk.host.switch.connected
 
 
 async def test_an_old_recording_that_is_indexed_again_has_no_event(running, accepted, sealed):

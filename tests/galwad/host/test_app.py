@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from galwad.host.administration import Administration
-from galwad.host.app import ENDPOINT_MODULES, OFTEN_USED
+from galwad.administration import Administration
+from galwad.api.app import ENDPOINT_MODULES, OFTEN_USED
 from galwad.people.user import User
 from helpers.desk import changed
 from helpers.loopback import free_port

@@ -113,7 +113,7 @@ async def test_a_pause_from_a_panel_is_recorded_as_one_from_the_page(embeddable)
     client, csrf = await signed_in(embeddable)
     embeddable.switch.ring(CALL)
     embeddable.switch.answer(CALL, "201", "sian")
-    await until(lambda: embeddable.desk.calls.get(CALL) is not None)
+    await until(lambda: embeddable.desk.calls.live.get(CALL) is not None)
     url = f"/api/v1/calls/{CALL}/payment"
     reply = await client.put(url, headers={CSRF_HEADER: csrf})
     assert reply.json()["state"] == "paused"

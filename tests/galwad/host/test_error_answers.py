@@ -10,7 +10,7 @@ import pytest
 from fastapi import Cookie, FastAPI, Header, Query
 from pydantic import BaseModel, Field
 
-from galwad.host import error_answers
+from galwad.host import errors
 from galwad.host.bodies import RequestBody, field_names
 from helpers.endpoints import endpoints
 
@@ -117,7 +117,7 @@ class Whole(RequestBody):
 async def strict():
     """A client of an application whose one endpoint has a parameter of each kind."""
     app = FastAPI()
-    error_answers.install(app)
+    errors.install(app)
 
     @app.post("/things/{number}")
     async def endpoint(

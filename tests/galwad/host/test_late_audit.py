@@ -7,8 +7,8 @@ import asyncio
 import pytest
 import structlog
 
-from galwad.host import late_audit
-from galwad.host.background import BackgroundTasks
+from galwad.host import background as background_tasks
+from galwad.host.background import BackgroundTasks, audit_done
 from recording.errors import AuditError
 
 EVENTS = {"refused": "payment.not_audited", "late": "payment.audit_late"}
@@ -24,7 +24,7 @@ async def background():
 async def test_an_entry_that_the_database_refuses_is_tried_again_and_logged_once(
     background, monkeypatch
 ):
-    monkeypatch.setattr(late_audit, "_RETRY_S", 0.001)
+    monkeypatch.setattr(background_tasks, "_RETRY_S", 0.001)
     failures, written = [AuditError("full"), AuditError("full")], asyncio.Event()
 
     async def write():
@@ -33,14 +33,14 @@ async def test_an_entry_that_the_database_refuses_is_tried_again_and_logged_once
         written.set()
 
     with structlog.testing.capture_logs() as logs:
-        await late_audit.audit_done(background, write, **EVENTS, action="hold")
+        await audit_done(background, write, **EVENTS, action="hold")
         assert not written.is_set()
         await written.wait()
     assert logs == [{"event": "payment.not_audited", "log_level": "warning", "action": "hold"}]
 
 
 async def test_a_database_that_hangs_is_waited_for_only_for_a_short_time(background, monkeypatch):
-    monkeypatch.setattr(late_audit, "AUDIT_S", 0.01)
+    monkeypatch.setattr(background_tasks, "AUDIT_S", 0.01)
     release, written = asyncio.Event(), []
 
     async def write():
@@ -48,7 +48,7 @@ async def test_a_database_that_hangs_is_waited_for_only_for_a_short_time(backgro
         written.append("entry")
 
     with structlog.testing.capture_logs() as logs:
-        await late_audit.audit_done(background, write, **EVENTS, act="hold")
+        await audit_done(background, write, **EVENTS, act="hold")
     assert logs == [{"event": "payment.audit_late", "log_level": "warning", "act": "hold"}]
     release.set()
     await background.finish(5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.host.refusals import Refusals
+from galwad.host.errors import Refusals
 from helpers.desk import Clock
 from recording.errors import AuditError
 
@@ -16,7 +16,7 @@ PURGE = {"reason": "retention", "reference": "R-1"}
 
 
 async def refusals(running):
-    entries = await running.desk.audit.entries()
+    entries = await running.desk.host.audit.entries()
     return [
         ({**each.facts}, each.personal["actor"])
         for each in entries
@@ -105,7 +105,7 @@ async def test_a_refusal_is_answered_even_if_the_audit_cannot_be_written(running
     async def full(*_arguments, **_named):
         raise AuditError("the disk is full")
 
-    monkeypatch.setattr(running.desk.audit, "append", full)
+    monkeypatch.setattr(running.desk.host.audit, "append", full)
     assert (await sian.http.get(f"{PREFIX}/recordings")).status_code == 403
 
 

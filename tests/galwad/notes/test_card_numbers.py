@@ -1,6 +1,6 @@
 """A card number in any text of a request is refused, and is not repeated, stored or logged.
 
-Covers `galwad/host/error_answers.py`, `galwad/host/bodies.py` and
+Covers `galwad/host/errors.py`, `galwad/host/bodies.py` and
 `galwad/host/request_guard.py`.
 """
 
@@ -16,7 +16,7 @@ import pytest
 import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from galwad.host.app import create_app
+from galwad.api.app import create_app
 from galwad.host.bodies import request_bodies
 from galwad.logs import configure
 from helpers.card_numbers import CARDS, HIDDEN_CARDS, NOT_CARDS
@@ -172,7 +172,7 @@ async def test_a_note_is_refused_or_saved_as_its_number_is_a_card_or_not(running
     for text in NOT_CARDS:
         saved = await sian.http.put(path, json={"purpose": "Waste", "notes": text})
         assert saved.status_code == 200, text
-    note = await running.desk.contacts.note(CALL)
+    note = await running.desk.notes.contacts.note(CALL)
     assert note is not None
     assert note.notes == NOT_CARDS[-1]
 

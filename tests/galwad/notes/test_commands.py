@@ -20,7 +20,7 @@ async def desk(tmp_path):
     await running.switch.start()
     await running.start()
     await running.add("gwen", "admin")
-    contacts, outbox = running.desk.contacts, running.desk.delivery.outbox
+    contacts, outbox = running.desk.notes.contacts, running.desk.notes.delivery.outbox
     for call_id in (ONE, TWO):
         await contacts.open_note(OpenNote(call_id, 1000.0, "Waste", "sian", "201"))
         await contacts.save(call_id, written("Missed collection", "cy"), 1_800_000_000.0)
@@ -35,7 +35,7 @@ async def desk(tmp_path):
 @pytest.fixture
 async def galwad(desk, run, monkeypatch):
     """Return a function that runs a command as the administrator gwen."""
-    token = await desk.desk.sessions.open("gwen", "cli")
+    token = await desk.desk.people.sessions.open("gwen", "cli")
     monkeypatch.setenv("GALWAD_SERVER", desk.url)
     monkeypatch.setenv("GALWAD_TOKEN", token)
 
@@ -69,7 +69,7 @@ async def test_the_list_says_what_it_can_list(galwad):
 
 async def test_a_refused_note_waits_again_after_retry(galwad, desk):
     assert (await galwad("retry", ONE)).out == f"{ONE}\n"
-    assert (await desk.desk.delivery.outbox.backlog()).refused == 0
+    assert (await desk.desk.notes.delivery.outbox.backlog()).refused == 0
 
 
 async def test_the_calls_before_a_refused_one_are_named(galwad):
@@ -96,4 +96,4 @@ async def test_wrong_use_is_one_error_and_changes_nothing(galwad, desk, words, s
     done = await galwad(*words)
     assert (done.status, done.out) == (status, "")
     assert error in done.err
-    assert (await desk.desk.delivery.outbox.backlog()).refused == 1
+    assert (await desk.desk.notes.delivery.outbox.backlog()).refused == 1

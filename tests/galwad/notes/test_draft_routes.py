@@ -113,7 +113,7 @@ async def test_a_draft_disappears_with_the_end_of_the_wrapup(running, ending):
 
 
 async def database_text(running):
-    async with running.desk.engine.connect() as connection:
+    async with running.desk.host.engine.connect() as connection:
         rows = await connection.exec_driver_sql("SELECT fields FROM contact_drafts")
         return "".join(str(row) for row in rows)
 
@@ -123,10 +123,10 @@ async def test_a_draft_reaches_the_other_window_of_its_author_and_no_stream_of_o
     other, mair = await running.page("sian"), await running.page("mair")
     await other.open()
     await mair.open()
-    before = running.desk.hub.last
+    before = running.desk.page.hub.last
     await typed(sian, notes="Bin ddu")
     # The presence of the users whose pages have just opened may become an event meanwhile.
-    news = running.desk.hub.since(before)
+    news = running.desk.page.hub.since(before)
     assert news is not None
     assert [each for each in news if each.presence is None] == []
     pop = await other.event("call", lambda pop: pop["draft"] is not None)
@@ -172,7 +172,7 @@ async def test_a_card_number_is_refused_and_nothing_of_the_draft_is_stored(runni
 async def test_too_many_drafts_are_refused_with_a_time_to_wait(running):
     sian = await running.answered(CALL)
     for _ in range(DRAFTS.most):
-        running.desk.notes.limit.take("sian")
+        running.desk.notes.open.limit.take("sian")
     refused = await put(sian, notes="x")
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= DRAFTS.window_s
@@ -180,9 +180,9 @@ async def test_too_many_drafts_are_refused_with_a_time_to_wait(running):
 
 async def test_a_draft_has_no_audit_entry(running):
     sian = await running.answered(CALL)
-    before = (await running.desk.audit.head()).seq
+    before = (await running.desk.host.audit.head()).seq
     await typed(sian, notes="Bin ddu")
-    assert (await running.desk.audit.head()).seq == before
+    assert (await running.desk.host.audit.head()).seq == before
 
 
 async def test_a_colleague_who_takes_the_call_sees_no_draft_of_the_first_advisor(running):
@@ -246,7 +246,7 @@ async def test_a_draft_of_a_note_that_was_saved_meanwhile_is_not_kept(running, m
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
-    store = running.desk.contacts.save
+    store = running.desk.notes.contacts.save
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(*of):
@@ -254,21 +254,21 @@ async def test_a_draft_of_a_note_that_was_saved_meanwhile_is_not_kept(running, m
         await go_on.wait()
         return await store(*of)
 
-    monkeypatch.setattr(running.desk.contacts, "save", slow)
+    monkeypatch.setattr(running.desk.notes.contacts, "save", slow)
     body = {"purpose": "Waste"}
     saving = asyncio.create_task(sian.http.put(f"/api/v1/calls/{CALL}/contact", json=body))
     await begun.wait()
     drafting = asyncio.create_task(put(sian, notes="late"))
-    await until(lambda: "sian" in running.desk.notes.limit._times)
+    await until(lambda: "sian" in running.desk.notes.open.limit._times)
     go_on.set()
     assert (await saving).status_code == 200
     assert (await drafting).status_code == 404
-    assert await running.desk.contacts.open_notes() == []
+    assert await running.desk.notes.contacts.open_notes() == []
 
 
 async def test_a_confirmed_name_is_shown_after_a_restart_although_no_directory_has_it(running):
     sian = await running.answered(CALL)
-    await running.desk.contacts.save_confirmation(CALL, ELIN, "confirmed", 1_800_000_010.0)
+    await running.desk.notes.contacts.save_confirmation(CALL, ELIN, "confirmed", 1_800_000_010.0)
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
     await running.stop()

@@ -67,7 +67,7 @@ async def test_the_advisor_gets_the_confirmed_callers_earlier_notes_and_it_is_au
     (found,) = await contacts(sian)
     assert (found["call_id"], found["purpose"]) == (EARLIER, "Bins")
     assert (found["notes"], found["line"]) == ("text of Bins", "Council Tax")
-    (entry,) = await running.desk.audit.search(AuditFilter(kind="contacts.read"), limit=9)
+    (entry,) = await running.desk.host.audit.search(AuditFilter(kind="contacts.read"), limit=9)
     assert entry.facts == {"call_id": CALL, "notes": 1, "records": 0}
     personal = {name: value for name, (_, value) in entry.values.items()}
     assert personal == {"actor": "user:sian", "person_id": "directory:1"}
@@ -95,7 +95,7 @@ async def test_nothing_is_sent_before_the_caller_is_confirmed(running, sian, out
     if outcome:
         await confirm(sian, outcome)
     assert (await sian.http.get(URL)).status_code == 409
-    assert await running.desk.audit.search(AuditFilter(kind="contacts.read"), limit=9) == []
+    assert await running.desk.host.audit.search(AuditFilter(kind="contacts.read"), limit=9) == []
 
 
 async def test_only_the_advisor_of_the_call_gets_its_callers_notes(running, sian):
@@ -138,7 +138,7 @@ async def test_contacts_of_a_directory_are_listed_beside_our_notes_and_audited(r
     found = [(each["directory"], each["purpose"], each["outcome"]) for each in reply["contacts"]]
     assert found == [("", "Bins", ""), ("crm", "Street light", "solved")]
     assert reply["failed"] == []
-    (entry,) = await running.desk.audit.search(AuditFilter(kind="contacts.read"), limit=9)
+    (entry,) = await running.desk.host.audit.search(AuditFilter(kind="contacts.read"), limit=9)
     assert entry.facts == {"call_id": CALL, "notes": 1, "records": 1}
     assert "Street light" not in str(entry)
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from callerid.note import NOT_WRITTEN, Note
 from galwad.calls.live_calls import LiveCalls
+from galwad.host.streams import Streams
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.open_notes import OpenNotes
 from galwad.notes.rules import NoteDraft, OpenNote
@@ -35,7 +36,7 @@ class World:
 
     def __init__(self, engine, clock, close_after=CLOSE_AFTER):
         self.clock, self.engine = clock, engine
-        self.hub = EventHub()
+        self.hub = EventHub(Streams())
         self.calls = LiveCalls(self.hub.call, wrapup_limit=120, clock=clock)
         self.contact = OpenNote(
             CALL, clock.now - 60, "Waste", "sian", "201", "+441632960001", ended=clock.now
@@ -47,7 +48,7 @@ class World:
             NoteStore(engine),
             NoteDrafts(engine),
             self.calls,
-            self.hub,
+            self.hub.streams,
             close_after=close_after,
             may_close=lambda: self.known,
             on_closed=self.closed.append,

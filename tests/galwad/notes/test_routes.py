@@ -152,7 +152,9 @@ async def test_a_note_is_discarded_with_a_reason_in_the_audit(connected, crm):
     assert (await gwen.http.post(url, json={"reason": " "})).status_code == 422
     assert (await gwen.http.post(url, json={"reason": "a test call"})).status_code == 204
     assert (await gwen.http.get("/api/v1/contacts/undelivered")).json() == []
-    (entry,) = await connected.desk.audit.search(AuditFilter(kind="contact.discarded"), limit=10)
+    (entry,) = await connected.desk.host.audit.search(
+        AuditFilter(kind="contact.discarded"), limit=10
+    )
     assert entry.facts["call_id"] == CALL
     assert entry.values["reason"][1] == "a test call"
 
@@ -204,7 +206,7 @@ async def test_the_metrics_count_attempts_and_what_waits(connected, crm):
     crm.notes_answer = answer({}, "422 Unprocessable Content")
     sian = await connected.answered(CALL)
     await save(sian)
-    metrics = connected.desk.metrics
+    metrics = connected.desk.host.metrics
     await until(lambda: b'notes_undelivered{state="refused"} 1.0' in metrics.text())
     assert b'galwad_desk_note_attempts_total{outcome="refused"} 1.0' in metrics.text()
     assert b"galwad_desk_oldest_note_seconds 0.0" in metrics.text()

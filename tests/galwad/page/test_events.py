@@ -16,9 +16,10 @@ import pytest
 
 from galwad.calls.live_calls import LiveCalls
 from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
+from galwad.host.streams import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, Follower, Streams
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.rules import NoteDraft
-from galwad.page.events import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, EventHub, Follower
+from galwad.page.events import EventHub
 from galwad.people.user import User
 from helpers.notes import written
 
@@ -42,7 +43,7 @@ CALL = CallStatus(
 
 @pytest.fixture
 def hub():
-    return EventHub(memory=4)
+    return EventHub(Streams(), memory=4)
 
 
 @pytest.fixture
@@ -68,29 +69,33 @@ def test_a_reader_whose_position_is_not_in_memory_needs_a_snapshot(hub):
 
 
 async def test_waiting_ends_with_an_event_a_timeout_or_the_hubs_close(hub):
-    for wake in (lambda: hub.alarm("x"), hub.close):
-        waiting = asyncio.create_task(hub.wait(hub.follow("s", "sian"), hub.wake_count, 60))
+    for wake in (lambda: hub.alarm("x"), hub.streams.close):
+        waiting = asyncio.create_task(
+            hub.streams.wait(hub.streams.follow("s", "sian"), hub.streams.wake_count, 60)
+        )
         await asyncio.sleep(0)
         wake()
         async with asyncio.timeout(5):
             await waiting
     async with asyncio.timeout(5):
-        await hub.wait(hub.follow("s", "sian"), hub.wake_count, 0)
+        await hub.streams.wait(hub.streams.follow("s", "sian"), hub.streams.wake_count, 0)
 
 
 async def test_a_wake_up_between_reading_and_waiting_is_not_missed(hub):
-    turn = hub.wake_count
-    hub.close()
+    turn = hub.streams.wake_count
+    hub.streams.close()
     async with asyncio.timeout(5):
-        await hub.wait(hub.follow("s", "sian"), turn, 60)
+        await hub.streams.wait(hub.streams.follow("s", "sian"), turn, 60)
 
 
 async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
-    followers = [hub.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)]
+    followers = [
+        hub.streams.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)
+    ]
     order = []
 
     async def stream(follower):
-        await hub.wait(follower, hub.wake_count, 60)
+        await hub.streams.wait(follower, hub.streams.wake_count, 60)
         order.append("stream")
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
@@ -106,11 +111,13 @@ async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
 
 
 async def test_other_work_goes_on_for_a_while_between_two_groups_of_streams(hub):
-    followers = [hub.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)]
+    followers = [
+        hub.streams.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)
+    ]
     order = []
 
     async def stream(follower):
-        await hub.wait(follower, hub.wake_count, 60)
+        await hub.streams.wait(follower, hub.streams.wake_count, 60)
         time.sleep(0.002)  # noqa: ASYNC251 - as an event that takes long to send
         order.append("stream")
 
@@ -129,13 +136,15 @@ async def test_other_work_goes_on_for_a_while_between_two_groups_of_streams(hub)
 
 
 async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub):
-    followers = [hub.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)]
+    followers = [
+        hub.streams.follow(f"session {number}", "sian") for number in range(3 * WAKEN_AT_ONCE)
+    ]
     woken: Counter[Follower] = Counter()
     all_woken = asyncio.Event()
 
     async def stream(follower):
         while True:
-            await hub.wait(follower, hub.wake_count, 60)
+            await hub.streams.wait(follower, hub.streams.wake_count, 60)
             woken[follower] += 1
             if len(woken) == len(followers):
                 all_woken.set()
@@ -153,18 +162,18 @@ async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub
 
 
 async def test_a_stream_beyond_the_most_of_its_session_ends_the_oldest(hub):
-    first, *others = [hub.follow("sian", "sian") for _ in range(MAX_STREAMS_PER_SESSION)]
-    hub.follow("huw", "sian")
-    waiting = asyncio.create_task(hub.wait(first, hub.wake_count, 60))
+    first, *others = [hub.streams.follow("sian", "sian") for _ in range(MAX_STREAMS_PER_SESSION)]
+    hub.streams.follow("huw", "sian")
+    waiting = asyncio.create_task(hub.streams.wait(first, hub.streams.wake_count, 60))
     await asyncio.sleep(0)
-    hub.follow("sian", "sian")
+    hub.streams.follow("sian", "sian")
     async with asyncio.timeout(5):
         await waiting
     assert first.replaced
     assert not any(follower.replaced for follower in others)
-    hub.unfollow("sian", first)
-    hub.unfollow("sian", others[0])
-    hub.follow("sian", "sian")
+    hub.streams.unfollow("sian", first)
+    hub.streams.unfollow("sian", others[0])
+    hub.streams.follow("sian", "sian")
     assert not others[1].replaced
 
 
@@ -302,18 +311,21 @@ def test_a_draft_is_sent_only_to_its_author_although_others_see_the_call(hub, ca
 
 
 async def test_a_refresh_wakes_only_the_streams_of_one_user(hub):
-    sian, huw = hub.follow("one", "sian"), hub.follow("two", "huw")
-    waiting = [asyncio.create_task(hub.wait(each, hub.wake_count, 60)) for each in (sian, huw)]
+    sian, huw = hub.streams.follow("one", "sian"), hub.streams.follow("two", "huw")
+    waiting = [
+        asyncio.create_task(hub.streams.wait(each, hub.streams.wake_count, 60))
+        for each in (sian, huw)
+    ]
     await asyncio.sleep(0)
-    hub.refresh("sian", CALL.call_id)
+    hub.streams.refresh("sian", CALL.call_id)
     async with asyncio.timeout(5):
         await waiting[0]
     assert (sian.stale, huw.stale) == ({CALL.call_id}, set())
     assert not waiting[1].done()
-    hub.close()
+    hub.streams.close()
     await waiting[1]
     async with asyncio.timeout(5):
-        await hub.wait(sian, hub.wake_count, 60)
-    hub.unfollow("one", sian)
-    hub.refresh("sian", "20261125-101500-bbbbbbbb")
+        await hub.streams.wait(sian, hub.streams.wake_count, 60)
+    hub.streams.unfollow("one", sian)
+    hub.streams.refresh("sian", "20261125-101500-bbbbbbbb")
     assert sian.stale == {CALL.call_id}

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event
 
-from galwad.host.administration import poke
-from galwad.page.events import MAX_STREAMS_PER_SESSION
+from galwad.administration import poke
+from galwad.host.streams import MAX_STREAMS_PER_SESSION
 from galwad.settings.switch import Route
 from helpers.desk import PATIENCE_S, Page, changed
 from helpers.people import change
@@ -58,7 +58,7 @@ async def test_streams_make_no_query_for_an_event(running, streams):
     sian = await running.answered(CALL)
     pages = await streams(sian, MAX_STREAMS_PER_SESSION - 1)
     statements = []
-    listen = running.desk.engine.sync_engine, "before_cursor_execute"
+    listen = running.desk.host.engine.sync_engine, "before_cursor_execute"
     event.listen(*listen, lambda *call: statements.append(call[2]))
     for holders in (("phone:201",), ()):
         recording = "paused" if holders else "recording"
@@ -72,7 +72,7 @@ async def test_the_streams_of_a_disabled_user_end_at_once(running, streams):
     sian, huw = await running.page("sian"), await running.page("huw")
     await huw.open()
     pages = await streams(sian, 3)
-    await change(running.desk.users, "sian", disabled=True)
+    await change(running.desk.people.users, "sian", disabled=True)
     assert await poke(running.settings.desk_socket)
     for page in pages:
         assert await ended(page) == "snapshot"
@@ -84,7 +84,7 @@ async def test_the_stream_of_an_expired_session_ends_at_its_next_beat(running, m
     monkeypatch.setattr("galwad.page.stream.BEAT_S", 0.1)
     sian = await running.page("sian")
     await sian.open()
-    running.desk.sessions.idle = 0.3
+    running.desk.people.sessions.idle = 0.3
     assert await ended(sian) == "snapshot"
 
 
@@ -102,7 +102,7 @@ async def test_a_snapshot_has_the_desks_time_zone_and_whether_notifications_may_
     first = await (await running.page("sian")).open()
     assert first["notification_names"] is False
     assert abs(first["utc_offset"]) <= 14 * 3600
-    running.desk.settings = changed(
+    running.desk.host.settings = changed(
         running.settings, desk={"time_zone": ZoneInfo("Asia/Kolkata"), "notification_names": True}
     )
     second = await (await running.page("huw")).open()

@@ -100,7 +100,7 @@ async def entries(running):
     """Return what the audit has about users: kind, facts and personal values."""
     return [
         (each.kind, each.facts, each.personal)
-        for each in await running.desk.audit.entries()
+        for each in await running.desk.host.audit.entries()
         if each.kind.startswith("user.")
     ]
 
@@ -146,7 +146,7 @@ async def test_a_machine_gets_a_token_with_its_rights(running, gwen):
     body = {"name": "pay", "role": "machine", "rights": ["payments"]}
     made = (await gwen.http.post(USERS, json=body)).json()
     assert (made["password"], made["user"]["tokens"]) == (None, 1)
-    session = await running.desk.sessions.find(made["token"])
+    session = await running.desk.people.sessions.find(made["token"])
     assert session.user.rights == {"payments"}
     again = await gwen.http.post(USERS, json=body)
     assert (again.status_code, again.json()["reason"]) == (409, "taken")
@@ -227,7 +227,7 @@ async def test_a_request_with_one_change_that_is_refused_changes_nothing(
     assert (reply.status_code, reply.json()["reason"]) == (409, reason)
     assert await gwen.user("sian") == before
     assert (await sian.http.get("/api/v1/me")).status_code == 200
-    assert await running.desk.users.check("sian", PASSWORD) is not None
+    assert await running.desk.people.users.check("sian", PASSWORD) is not None
     assert await entries(running) == []
 
 
@@ -247,16 +247,16 @@ async def test_a_request_with_a_value_of_its_own_for_a_secret_is_not_valid(runni
 
 async def test_a_new_password_replaces_the_old_one(running, gwen):
     reply = await gwen.change("sian", password="new")
-    assert await running.desk.users.check("sian", PASSWORD) is None
-    assert await running.desk.users.check("sian", reply.json()["password"]) is not None
+    assert await running.desk.people.users.check("sian", PASSWORD) is None
+    assert await running.desk.people.users.check("sian", reply.json()["password"]) is not None
 
 
 async def test_a_new_sip_password_and_an_extension_are_shown_once(provided, running):
     gwen = Admin(await running.page("gwen"))
-    (before,) = [e for e in await running.desk.users.accounts() if e.user == "sian"]
+    (before,) = [e for e in await running.desk.people.users.accounts() if e.user == "sian"]
     sip = (await gwen.change("sian", sip_password="new")).json()["sip"]
     assert (sip["server"], sip["extension"], sip["realm"]) == ("192.0.2.10:5060", "201", "galwad")
-    (after,) = [e for e in await running.desk.users.accounts() if e.user == "sian"]
+    (after,) = [e for e in await running.desk.people.users.accounts() if e.user == "sian"]
     assert after.ha1_sha256 != before.ha1_sha256
     moved = (await gwen.change("sian", extension="209")).json()
     assert (moved["user"]["extension"], moved["sip"]["extension"]) == ("209", "209")
@@ -357,7 +357,7 @@ async def test_an_unknown_user_gets_404(gwen):
 
 async def test_the_page_and_the_commands_write_the_same_audit_entries(provided, running):
     """Each act is done by the page for nia, and by the command for non."""
-    await change(running.desk.users, "gwen", rights=frozenset({"purge"}))
+    await change(running.desk.people.users, "gwen", rights=frozenset({"purge"}))
     gwen = Admin(await running.page("gwen"))
     new = {"role": "advisor", "extension": "301"}
     assert (await gwen.http.post(USERS, json={"name": "nia", **new})).status_code == 201

@@ -39,7 +39,7 @@ async def desk(running, clock):
 
 def stop_at(running, clock):
     box = SecretBox(running.settings.second_factor_key)
-    running.desk.second_factors = SecondFactors(running.desk.engine, box, clock)
+    running.desk.people.second_factors = SecondFactors(running.desk.host.engine, box, clock)
 
 
 class App:
@@ -90,7 +90,7 @@ async def sign_in(desk, code="", **more):
 
 
 async def audited(desk, kind):
-    found = await desk.desk.audit.search(AuditFilter(kind=kind), limit=99)
+    found = await desk.desk.host.audit.search(AuditFilter(kind=kind), limit=99)
     return [
         (entry.facts, {key: value for key, (_, value) in entry.values.items()}) for entry in found
     ]
@@ -216,10 +216,10 @@ async def test_wrong_codes_slow_down_their_own_place(desk, app, monkeypatch):
 async def test_the_alarm_is_raised_once_at_the_fifth_wrong_code(desk, app):
     for _ in range(CODES_ALARM.most - 1):
         await sign_in(desk, app.wrong())
-    assert [each.kind for each in desk.desk.alarms.open()] == []
+    assert [each.kind for each in desk.desk.calls.alarms.open()] == []
     for _ in range(3):
         await sign_in(desk, app.wrong())
-    assert [each.kind for each in desk.desk.alarms.open()] == ["sign_in.codes_guessed"]
+    assert [each.kind for each in desk.desk.calls.alarms.open()] == ["sign_in.codes_guessed"]
     refused = await audited(desk, "sign-in.refused")
     assert [facts["reason"] for facts, _ in refused] == ["code"] * (CODES_ALARM.most + 2)
 
@@ -227,7 +227,7 @@ async def test_the_alarm_is_raised_once_at_the_fifth_wrong_code(desk, app):
 async def test_requests_without_a_code_do_not_make_a_stranger_known(proxied, app, desk):
     for _ in range(30):
         assert (await proxied("", "203.0.113.1")).json()["reason"] == "code_needed"
-    throttle = desk.desk.sign_in_limits.throttle
+    throttle = desk.desk.people.sign_in_limits.throttle
     assert throttle.source("sian", "203.0.113.1") == ""
     assert not throttle.knows("203.0.113.1")
 
@@ -330,7 +330,7 @@ async def test_neither_secret_nor_code_is_in_the_log_or_the_audit(desk, sian, cl
         app = await set_up(sian, clock)
         for code in (app.wrong(), app.codes[0], app.code()):
             await sign_in(desk, code)
-    entries = await desk.desk.audit.search(AuditFilter(), limit=99)
+    entries = await desk.desk.host.audit.search(AuditFilter(), limit=99)
     out, err = capfd.readouterr()
     everything = f"{logs}{entries}{out}{err}"
     for text in (totp.text_of(app.secret), app.code(), app.codes[0], app.codes[0].replace("-", "")):
@@ -343,7 +343,7 @@ async def test_a_database_without_its_key_says_so_and_takes_recovery_codes(desk,
     for _ in range(CODES_ALARM.most + 1):
         reply = await sign_in(desk, app.code())
         assert (reply.status_code, reply.json()["reason"]) == (401, "code_unreadable")
-    assert desk.desk.alarms.open() == []
+    assert desk.desk.calls.alarms.open() == []
     assert (await sign_in(desk, app.codes[0])).status_code == 200
 
 

@@ -26,7 +26,7 @@ async def full_disk(running):
     """Make every session idle for five minutes, then fill the disk for sessions and audit."""
 
     async def fill():
-        async with running.desk.engine.begin() as connection:
+        async with running.desk.host.engine.begin() as connection:
             await connection.execute(update(sessions).values(seen=sessions.c.seen - 300))
             await connection.execute(text(FULL.format("f1", "UPDATE ON sessions")))
             await connection.execute(text(FULL.format("f2", "INSERT ON audit_entries")))
@@ -47,7 +47,7 @@ async def test_a_pause_works_on_a_full_disk(running, full_disk):
 async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(
     running, full_disk, monkeypatch
 ):
-    monkeypatch.setattr("galwad.host.late_audit._RETRY_S", 0.05)
+    monkeypatch.setattr("galwad.host.background._RETRY_S", 0.05)
     payments = await running.machine("pay", "payments")
     running.switch.ring(CALL)
     running.switch.answer(CALL, "201")
@@ -56,7 +56,7 @@ async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(
         assert (await payments.put(f"/api/v1/calls/{CALL}/payment")).status_code == 200
         paused = time.time()
         await asyncio.sleep(0.2)  # it is tried again, and logged once
-        async with running.desk.engine.begin() as connection:
+        async with running.desk.host.engine.begin() as connection:
             await connection.execute(text("DROP TRIGGER f2"))
         (entry,) = await audit_of(running, 1, "payment.")
     assert [log["event"] for log in logs].count("payment.not_audited") == 1
@@ -80,7 +80,7 @@ async def test_a_resume_that_a_full_disk_cannot_audit_is_refused(running, full_d
 async def stuck_disk(running):
     """A database in which each write waits without an error, as on a disk that hangs."""
 
-    @event.listens_for(running.desk.engine.sync_engine, "checkout")
+    @event.listens_for(running.desk.host.engine.sync_engine, "checkout")
     def patient(connection, _record, _proxy):
         with closing(connection.cursor()) as cursor:
             cursor.execute("PRAGMA busy_timeout = 60000")
@@ -106,7 +106,7 @@ async def stuck_disk(running):
 async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(
     running, stuck_disk, monkeypatch
 ):
-    monkeypatch.setattr("galwad.host.late_audit.AUDIT_S", 0.2)
+    monkeypatch.setattr("galwad.host.background.AUDIT_S", 0.2)
     sian, payments = await running.answered(CALL), await running.machine("pay", "payments")
     url = f"/api/v1/calls/{CALL}/payment"
     async with stuck_disk():
@@ -127,7 +127,9 @@ async def audit_of(running, count, kind):
     async with asyncio.timeout(10):
         while True:
             entries = [
-                entry for entry in await running.desk.audit.entries() if entry.kind.startswith(kind)
+                entry
+                for entry in await running.desk.host.audit.entries()
+                if entry.kind.startswith(kind)
             ]
             if len(entries) >= count:
                 return entries

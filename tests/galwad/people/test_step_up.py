@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from galwad.host.description.sign_in import dependencies_of
+from galwad.api.sign_in import dependencies_of
 from galwad.people import access as step_up
 from helpers.desk import changed
 from helpers.endpoints import endpoints
@@ -101,7 +101,7 @@ async def prove(client, provider, code="second", place="", **claims):
 
 async def refused(running):
     kind = AuditFilter(kind="sign-in.step-up-refused")
-    found = await running.desk.audit.search(kind, limit=9)
+    found = await running.desk.host.audit.search(kind, limit=9)
     return [(each.facts["reason"], each.values["user"][1]) for each in found]
 
 
@@ -149,10 +149,10 @@ async def test_a_person_does_a_sensitive_act_after_a_step_up(desk, admin, provid
     assert (reply.status_code, reply.headers["location"]) == (303, "/#step-up=done,admin")
     assert "set-cookie" not in reply.headers
     assert (await admin.post(f"{API}/users", json=NEW)).status_code == 201
-    (entry,) = await desk.desk.audit.search(AuditFilter(kind="sign-in.stepped-up"), limit=9)
+    (entry,) = await desk.desk.host.audit.search(AuditFilter(kind="sign-in.stepped-up"), limit=9)
     values = {name: value for name, (_, value) in entry.values.items()}
     assert values == {"user": "sian.parry", "address": "127.0.0.1"}
-    metrics = desk.desk.metrics.sign_ins
+    metrics = desk.desk.people.metrics.sign_ins
     assert metrics.labels("stepped_up")._value.get() == 1
 
 
@@ -163,7 +163,7 @@ async def test_only_a_change_of_the_team_alone_needs_no_stronger_sign_in(desk, a
     url = f"{API}/users/sian"
     reply = await admin.patch(url, json={"version": sian["version"], **change})
     assert (reply.status_code, reply.json()["reason"]) == (403, "step_up_needed")
-    (entry,) = await desk.desk.audit.search(AuditFilter(kind="access.refused"), limit=9)
+    (entry,) = await desk.desk.host.audit.search(AuditFilter(kind="access.refused"), limit=9)
     assert json.loads(entry.body)["facts"] == {
         "act": "PATCH /users/{name}",
         "reason": "step_up_needed",
@@ -180,7 +180,7 @@ async def test_a_step_up_expires_and_survives_a_restart_of_the_desk(desk, admin,
     await desk.start()
     again = desk.client(headers={"Origin": desk.url}, cookies=cookies)
     assert not await is_refused(again)
-    desk.desk.sessions._clock = lambda: time.time() + 601
+    desk.desk.people.sessions._clock = lambda: time.time() + 601
     assert await is_refused(again)
 
 
@@ -236,7 +236,7 @@ async def test_a_step_up_that_is_not_proven_is_refused_and_audited(
     assert await refused(desk) == [(reason, "sian.parry")]
     reply = await admin.post(f"{API}/users", json=NEW)
     assert reply.status_code == (401 if reason == "no_role" else 403)
-    assert desk.desk.metrics.sign_ins.labels("step_up_refused")._value.get() == 1
+    assert desk.desk.people.metrics.sign_ins.labels("step_up_refused")._value.get() == 1
 
 
 async def test_a_step_up_by_another_person_adds_no_user_and_changes_no_role(desk, admin, provider):
@@ -265,7 +265,7 @@ async def test_a_response_is_taken_once_and_only_in_its_browser(desk, admin, pro
     assert stranger.headers["location"] == "/#sign-in=stale"
     assert await is_refused(admin)
     assert (await come_back(admin, response)).headers["location"] == "/#step-up=done"
-    desk.desk.sessions._clock = lambda: time.time() + 601
+    desk.desk.people.sessions._clock = lambda: time.time() + 601
     assert (await come_back(admin, response)).headers["location"] == "/#sign-in=stale"
     assert await is_refused(admin)
 
@@ -285,7 +285,7 @@ async def test_a_session_that_has_ended_meanwhile_is_not_opened_again(desk, admi
 async def test_a_session_that_ends_during_the_exchange_is_not_opened_again(
     desk, admin, provider, monkeypatch
 ):
-    sessions = desk.desk.sessions
+    sessions = desk.desk.people.sessions
     true = sessions.step_up
 
     async def late(session):
@@ -318,7 +318,7 @@ async def test_a_command_line_gets_the_time_of_the_step_up_that_approved_it(desk
     token = (await desk.client().post(f"{API}/command-lines/token", json=body)).json()["token"]
     bearer = desk.client(headers={"Authorization": f"Bearer {token}"})
     assert not await is_refused(bearer)
-    desk.desk.sessions._clock = lambda: time.time() + 601
+    desk.desk.people.sessions._clock = lambda: time.time() + 601
     assert await is_refused(bearer)
     assert (await begin(bearer)).status_code == 409
 

@@ -1,6 +1,6 @@
 """Users, passwords, tokens and the ends of sessions, and changes made on the server itself.
 
-Covers `galwad/host/administration.py`.
+Covers `galwad/administration.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import pytest
 from argon2 import PasswordHasher
 
-from galwad.host.administration import Administration, poke
+from galwad.administration import Administration, poke
 from galwad.messages import SetPhones
 from galwad.people.store import Users
 from galwad.people.user import User, UserChange, UserError
@@ -139,9 +139,9 @@ async def test_a_user_added_on_the_server_reaches_the_switch_at_once(running):
     assert [account.extension for account in phones.accounts] == ["201", "202", "203"]
     client = running.client(headers={"Authorization": f"Bearer {token}"})
     assert (await client.get("/api/v1/me")).json()["role"] == "machine"
-    entries = [e for e in await running.desk.audit.entries() if e.kind == "user.added"]
+    entries = [e for e in await running.desk.host.audit.entries() if e.kind == "user.added"]
     assert [entry.personal["user"] for entry in entries] == ["nia", "pay"]
-    assert (await verify(running.desk.engine, settings.node.name)).is_clean
+    assert (await verify(running.desk.host.engine, settings.node.name)).is_clean
 
 
 async def test_notifying_a_desk_that_does_not_run_returns_false(tmp_path):
@@ -269,7 +269,9 @@ async def test_each_change_reaches_the_switch_and_the_audit(running):
     assert await poke(settings.desk_socket)
     phones = (await running.switch.until(SetPhones, 3))[-1]
     assert [account.extension for account in phones.accounts] == ["201", "202"]
-    entries = [e for e in await running.desk.audit.entries() if e.personal.get("user") == "nia"]
+    entries = [
+        e for e in await running.desk.host.audit.entries() if e.personal.get("user") == "nia"
+    ]
     assert [entry.kind for entry in entries] == [
         "user.added",
         "user.moved",
@@ -289,5 +291,5 @@ async def test_a_machine_that_is_enabled_again_gets_a_new_token(running):
         old = await users.add(User("pay", "machine", rights=frozenset({"payments"})), None)
         await users.change("pay", UserChange(disabled=True))
         token = (await users.change("pay", UserChange(disabled=False))).token
-    assert await running.desk.sessions.find(old) is None
-    assert (await running.desk.sessions.find(token)).user.rights == {"payments"}
+    assert await running.desk.people.sessions.find(old) is None
+    assert (await running.desk.people.sessions.find(token)).user.rights == {"payments"}

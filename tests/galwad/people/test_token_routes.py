@@ -71,7 +71,7 @@ async def test_without_an_answered_call_the_key_gets_404(running, key):
 
 async def test_without_the_switch_the_key_gets_503(running, key):
     await running.switch.stop()
-    await until(lambda: not running.desk.switch.connected)
+    await until(lambda: not running.desk.host.switch.connected)
     assert (await key.put(PAYMENTS)).status_code == 503
 
 
@@ -120,7 +120,7 @@ async def test_a_personal_token_ends_when_revoked_and_nobody_else_can_revoke_it(
     assert (await key.sian.http.delete(place)).status_code == 404
     entries = [
         (entry.kind, entry.facts["scopes"], entry.personal["user"], entry.personal["actor"])
-        for entry in await running.desk.audit.entries()
+        for entry in await running.desk.host.audit.entries()
         if entry.kind.startswith("token.")
     ]
     assert entries == [
@@ -132,7 +132,7 @@ async def test_a_personal_token_ends_when_revoked_and_nobody_else_can_revoke_it(
 async def test_the_page_shows_the_last_use_but_never_the_secret(running, key):
     await key.put(PAYMENTS)
 
-    await running.desk.sessions.stop()  # the time of the use is stored in the background
+    await running.desk.people.sessions.stop()  # the time of the use is stored in the background
     (token,) = (await key.sian.http.get(OWN)).json()["tokens"]
     assert token["last_used"] >= token["created"]
     assert (token["name"], token["address"]) == ("desktop", "127.0.0.1")

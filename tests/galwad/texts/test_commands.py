@@ -26,7 +26,7 @@ async def desk(tmp_path):
 @pytest.fixture
 async def galwad(desk, run, monkeypatch):
     """Return a function that runs a command as the administrator gwen."""
-    token = await desk.desk.sessions.open("gwen", "cli")
+    token = await desk.desk.people.sessions.open("gwen", "cli")
     monkeypatch.setenv("GALWAD_SERVER", desk.url)
     monkeypatch.setenv("GALWAD_TOKEN", token)
 
@@ -50,7 +50,7 @@ def file(tmp_path):
 
 async def test_a_list_is_replaced_shown_and_reset(desk, galwad, file):
     assert (await galwad("set", "breaks", file([TEA]))).out == "breaks: 1 entries\n"
-    assert [each.code for each in desk.desk.texts.get("breaks").entries] == ["tea"]
+    assert [each.code for each in desk.desk.texts.lists.get("breaks").entries] == ["tea"]
     shown = await galwad("list", "breaks")
     assert shown.out.splitlines()[1].split()[:4] == ["breaks", "tea", "Tea", "Te"]
     assert "gwen" in shown.out
@@ -70,14 +70,14 @@ async def test_what_list_prints_can_be_changed_and_set_but_only_once(desk, galwa
     again = await galwad("set", "breaks", path)
     assert again.status == 1
     assert "the list was changed meanwhile" in again.err
-    assert len(desk.desk.texts.get("breaks").entries) == 6
+    assert len(desk.desk.texts.lists.get("breaks").entries) == 6
 
 
 async def test_a_list_with_a_fault_is_refused_with_the_entry(desk, galwad, file):
     done = await galwad("set", "breaks", file([TEA, TEA]))
     assert done.status == 2
     assert "entry 2: another entry has the same `code`" in done.err
-    assert len(desk.desk.texts.get("breaks").entries) == 5
+    assert len(desk.desk.texts.lists.get("breaks").entries) == 5
 
 
 @pytest.mark.parametrize(

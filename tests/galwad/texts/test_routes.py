@@ -92,7 +92,7 @@ async def test_a_change_is_shown_on_open_pages_audited_and_survives_a_restart(li
     assert "lunch" in {each["code"] for each in news["former_reasons"]}
     assert (await sian.http.put("/api/v1/presence", json=a_break("tea"))).status_code == 200
     assert (await sian.http.put("/api/v1/presence", json=a_break("lunch"))).status_code == 422
-    (entry,) = await listed.desk.audit.search(AuditFilter(kind="texts.changed"), limit=9)
+    (entry,) = await listed.desk.host.audit.search(AuditFilter(kind="texts.changed"), limit=9)
     values = {name: value for name, (_, value) in entry.values.items()}
     assert values == {"actor": "user:gwen"}
     assert {"list": "breaks", "entries": 1}.items() <= json.loads(entry.body)["facts"].items()
@@ -164,7 +164,7 @@ async def test_the_list_of_the_settings_counts_again_after_a_reset(listed):
     reply = await remove(gwen.http, f"{URL}/breaks", version=version)
     assert reply.status_code == 200
     assert (reply.json()["from_settings"], reply.json()["entries"][0]["code"]) == (True, "break")
-    (entry,) = await listed.desk.audit.search(AuditFilter(kind="texts.reset"), limit=9)
+    (entry,) = await listed.desk.host.audit.search(AuditFilter(kind="texts.reset"), limit=9)
     assert json.loads(entry.body)["facts"]["list"] == "breaks"
 
 
@@ -186,7 +186,7 @@ async def test_a_list_that_is_not_valid_is_refused_with_the_reason(listed, name,
     refused = await change(gwen, name, entries)
     assert (refused.status_code, refused.json()["reason"]) == (422, reason)
     assert (await gwen.http.get(f"{URL}/{name}")).json() == before
-    assert await listed.desk.audit.search(AuditFilter(kind="texts.changed"), limit=9) == []
+    assert await listed.desk.host.audit.search(AuditFilter(kind="texts.changed"), limit=9) == []
 
 
 @pytest.mark.parametrize("text", ["Te\na", "", "T" * 201])
@@ -222,5 +222,5 @@ async def test_a_user_of_a_team_is_seen_with_it_and_the_audit_has_the_change(lis
         )
 
     await mair.event("presence", belongs)
-    (entry,) = await listed.desk.audit.search(AuditFilter(kind="user.team-set"), limit=9)
+    (entry,) = await listed.desk.host.audit.search(AuditFilter(kind="user.team-set"), limit=9)
     assert json.loads(entry.body)["facts"]["team"] == "housing"

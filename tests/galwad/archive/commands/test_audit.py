@@ -96,7 +96,9 @@ def empty_house(tmp_path, run, monkeypatch):
 
 def test_a_deleted_actor_is_reported_until_an_erasure_gives_the_reason(run, empty_house):
     facts, personal = {"call_id": "x"}, {"actor": "user:sian", "reference": "C-1"}
-    seq = empty_house.do(empty_house.desk.audit.append("recording.fetched", facts, personal)).seq
+    seq = empty_house.do(
+        empty_house.desk.host.audit.append("recording.fetched", facts, personal)
+    ).seq
     assert run("audit", "verify").status == 0
     with contextlib.closing(sqlite3.connect(empty_house.site.settings.database)) as connection:
         connection.execute("DELETE FROM audit_values WHERE seq = ? AND name = 'actor'", (seq,))

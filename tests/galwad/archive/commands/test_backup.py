@@ -1,7 +1,7 @@
 """`galwad backup`: a lost server is restored, with the changes since the last backup.
 
 Covers `galwad/archive/backup.py`, `galwad/archive/backup_proof.py` and
-`galwad/host/file_owner.py`.
+`galwad/administration.py`.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(
         kinds = [kind for kind, _ in house.audit()]
         assert kinds[-4:].count("disposal.replayed") == 1
         assert "backup.restored" in kinds
-        assert house.do(house.desk.sessions.find(machine)) is not None
+        assert house.do(house.desk.people.sessions.find(machine)) is not None
 
 
 PEOPLE = "reference,name,numbers\nP1,Mair Evans,01970 000001\n"
@@ -287,11 +287,11 @@ def test_users_must_sign_in_again_after_a_restore(run, site, signed_in, tmp_path
 
 async def set_up_second_factor(desk):
     """Set up the second factor of sian; return its secret and the recovery codes."""
-    await desk.users.add(User("sian", "advisor"), "correct horse battery")
-    session = await desk.sessions.find(await desk.sessions.open("sian", "page"))
-    secret = desk.second_factors.begin(session)
+    await desk.people.users.add(User("sian", "advisor"), "correct horse battery")
+    session = await desk.people.sessions.find(await desk.people.sessions.open("sian", "page"))
+    secret = desk.people.second_factors.begin(session)
     code = totp.code_of(secret, totp.step_at(time.time()))
-    return secret, await desk.second_factors.confirm(session, code)
+    return secret, await desk.people.second_factors.confirm(session, code)
 
 
 def test_a_backup_has_neither_the_secret_of_a_second_factor_nor_its_key(run, site, tmp_path):
@@ -311,7 +311,7 @@ def test_a_backup_has_neither_the_secret_of_a_second_factor_nor_its_key(run, sit
     assert not key_file.exists()
     with House(site) as house:
         code = totp.code_of(secret, totp.step_at(time.time()) + 1)
-        factors = house.desk.second_factors
+        factors = house.desk.people.second_factors
         assert house.do(factors.check("sian", code)) is CodeVerdict.UNREADABLE
         assert house.do(factors.check("sian", codes[0])) is CodeVerdict.RECOVERY
 
@@ -322,7 +322,7 @@ def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, si
         signed_in(house)
         house.record(CALLS[0])
         run("backup", "make", backup, "--config", site.config)
-        head = house.do(house.desk.audit.last("backup.made"))
+        head = house.do(house.desk.host.audit.last("backup.made"))
     described = json.loads((backup / "backup.json").read_text())["backup"]
     assert described["settings"] == [
         "node.runtime",

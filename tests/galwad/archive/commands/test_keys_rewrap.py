@@ -142,7 +142,7 @@ def test_a_new_recipient_set_is_audited_when_it_comes_into_force(house, deputy):
     async def noted(serial):
         last = None
         while last is None or last.facts["serial"] != serial:
-            last = await house.desk.audit.last("recipients.changed")
+            last = await house.desk.host.audit.last("recipients.changed")
             await asyncio.sleep(0.01)
 
     house.restart()
@@ -190,7 +190,7 @@ def test_an_interrupted_rewrap_says_so_and_continues_when_run_again(
 
 
 def test_rewrap_without_the_finaliser_stops_and_changes_no_header(run, house, keys, deputy):
-    house.do(house.desk.socket.stop())
+    house.do(house.desk.archive.socket.stop())
     before = [header(house, call_id) for call_id in CALLS]
     done = run("keys", "rewrap", keys, *WHY)
     assert done.status == 1
@@ -203,7 +203,7 @@ def test_a_lost_reply_to_a_commit_is_not_audited_as_a_failure(
     run, house, keys, deputy, monkeypatch
 ):
     """The finaliser stops at that moment: the chain must show that the header was replaced."""
-    before, finaliser = header(house, CALLS[0]), house.desk.finaliser
+    before, finaliser = header(house, CALLS[0]), house.desk.archive.finaliser
     heard = finaliser.replied
     with monkeypatch.context() as patch:  # only the reply to a commit is empty
         patch.setattr(

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from galwad.calls.log.logged_call import LoggedCall
 from helpers.file_sizes import run_with_small_files
+from helpers.followed_calls import log_calls
 from helpers.house import House
 from helpers.site import Site
 from recording.archive.disposal import CERTIFICATE
@@ -122,8 +123,8 @@ def test_a_purged_recording_loses_its_header_and_verifies_as_disposed(run, house
 def test_a_disposal_removes_the_number_of_the_call_from_the_log_of_calls(run, house):
     number = "+441632960001"
     rows = [LoggedCall(each, time.time(), ended=time.time(), number=number) for each in CALLS]
-    store = house.desk.call_log.store
-    house.do(store.change(CALLS, lambda known: known.update({row.call_id: row for row in rows})))
+    store = house.desk.calls.log.store
+    house.do(log_calls(house.desk.host.engine, *rows))
     assert run("recordings", "purge", FIRST, *WHY).status == 0
     assert [house.do(store.call(each)).number for each in CALLS] == ["", number]
 
@@ -160,7 +161,7 @@ def test_a_full_disk_for_the_certificate_is_reported_after_the_disposal(run, hou
 def test_a_disposal_certificate_names_the_audit_entry_that_ordered_it(run, house):
     run("recordings", "purge", FIRST, *WHY)
     certificate = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
-    entries = house.do(house.desk.audit.entries())
+    entries = house.do(house.desk.host.audit.entries())
     ordered = entries[certificate.audit.seq - 1]
     assert ordered.kind == "recording.purge-ordered"
     assert ordered.facts["payload_sha256"] == certificate.payload.sha256
@@ -245,7 +246,7 @@ def test_a_second_purge_destroys_a_header_that_a_backup_brought_back(run, house)
 def test_a_lost_reply_from_the_finaliser_is_not_reported_as_a_failed_disposal(
     run, house, monkeypatch
 ):
-    finaliser = house.desk.finaliser
+    finaliser = house.desk.archive.finaliser
     with monkeypatch.context() as patch:
         patch.setattr(finaliser, "replied", lambda _: finaliser.fail_waiting())
         done = run("recordings", "purge", FIRST, *WHY)
@@ -335,7 +336,7 @@ def test_purge_without_confirmation_or_a_known_reason_is_refused(run, house):
 
 
 def test_purge_without_the_finaliser_fails_and_works_after_its_restart(run, house):
-    house.do(house.desk.socket.stop())
+    house.do(house.desk.archive.socket.stop())
     done = run("recordings", "purge", FIRST, *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert [kind for kind, _ in house.audit()][-1] == "recording.not-purged"
@@ -365,6 +366,6 @@ def test_an_invalid_disposal_certificate_neither_removes_nor_seals_the_spool(run
 
 async def alarmed(house):
     """Wait until the finaliser has notified the desk."""
-    metric = house.desk.metrics.alarms.labels("recording.not_sealed")
+    metric = house.desk.host.metrics.alarms.labels("recording.not_sealed")
     while not metric._value.get():  # noqa: ASYNC110 - a counter sends no event when it changes
         await asyncio.sleep(0.01)

@@ -75,7 +75,7 @@ def test_a_captured_card_is_listed_shown_and_audited_and_raises_an_alarm(run, ho
     entries = [facts for kind, facts in house.audit() if kind == "recording.captured-card"]
     assert {entry["call_id"] for entry in entries} == {FIRST, SECOND}
     assert len(entries) == 2
-    assert house.desk.metrics.alarms.labels("recording.captured_card")._value.get() >= 2
+    assert house.desk.host.metrics.alarms.labels("recording.captured_card")._value.get() >= 2
     assert run("calls", "coverage", "--json").json()["orphans"] == []
     assert index_agrees(run("recordings", "verify", FIRST))
 
@@ -197,7 +197,7 @@ def test_a_recording_that_was_disposed_of_before_still_needs_its_prevention_reco
 
 
 def test_an_incident_stays_open_when_the_finaliser_cannot_dispose_of_the_recording(run, house):
-    house.do(house.desk.socket.stop())
+    house.do(house.desk.archive.socket.stop())
     done = run("recordings", "purge", FIRST, *WHY, *PREVENTION)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert listed(run)[FIRST]["captured_card"] == "open"
@@ -232,7 +232,7 @@ def test_a_reindexed_recording_gets_its_incident_again(run, house, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
     done = run("recordings", "reindex", FIRST, "--reference", "R-1", "--server", house.url)
     assert done.status == 0, done.err
-    incidents = house.do(house.desk.captured_cards.all())
+    incidents = house.do(house.desk.archive.captured_cards.all())
     assert [(each.call_id, each.state) for each in incidents] == [(FIRST, "open")]
 
 

@@ -76,7 +76,7 @@ def test_recovering_a_spool_key_and_its_use_are_audited(run, house, spool, ident
     assert noted(house, "spool.key-taken") == [("spool.key-taken", facts)]
     bring(house, tmp_path / f"{CALL}.1.recovered", spool)
     assert noted(house, "spool.recovered") == [("spool.recovered", {"call_id": CALL, "lives": "1"})]
-    assert house.do(house.desk.catalogue.get(CALL)).number == NUMBER
+    assert house.do(house.desk.archive.catalogue.get(CALL)).number == NUMBER
 
 
 def bring(house, key, spool):

@@ -109,10 +109,12 @@ def test_a_second_reindex_changes_nothing(run, house):
 def test_reindex_never_overwrites_an_existing_row(run, house):
     """A row with the caller's number must not be replaced by one without it."""
     run("recordings", "reindex", CALLS[0], *WHY)
-    row = house.do(house.desk.catalogue.get(CALLS[0]))
+    row = house.do(house.desk.archive.catalogue.get(CALLS[0]))
     fields = {name: getattr(row, name) for name in Sealed.__struct_fields__ if hasattr(row, name)}
-    assert house.do(house.desk.indexer.reindex(Sealed(**{**fields, "line": "Other"}))) is False
-    assert house.do(house.desk.catalogue.get(CALLS[0])) == row
+    assert (
+        house.do(house.desk.archive.indexer.reindex(Sealed(**{**fields, "line": "Other"}))) is False
+    )
+    assert house.do(house.desk.archive.catalogue.get(CALLS[0])) == row
 
 
 def test_a_dry_run_of_reindex_checks_recordings_and_writes_nothing(run, house):
@@ -186,7 +188,7 @@ def test_a_disposed_recording_is_reindexed_as_disposed(run, house):
     assert done.status == 0, done.out
     assert ", disposed of" in done.out
     assert listed(run)[CALLS[0]]["custody"] == "disposed"
-    custody = house.do(house.desk.custodian.one(CALLS[0]))
+    custody = house.do(house.desk.archive.custodian.one(CALLS[0]))
     assert custody.reason == "retention"
 
 
@@ -208,7 +210,7 @@ def test_only_an_administrator_may_reindex(run, house, monkeypatch):
 
 
 def test_reindex_without_the_finaliser_changes_nothing(run, house):
-    house.do(house.desk.socket.stop())
+    house.do(house.desk.archive.socket.stop())
     done = run("recordings", "reindex", *WHY)
     assert done.err.startswith("error: the finaliser cannot be reached\n")
     assert listed(run) == {}
@@ -244,13 +246,13 @@ def test_later_callers_come_back_with_the_other_facts(run, house, identity):
     """The desk refuses later callers that are not those that were sealed."""
     call_id, other = "20260301-091500-abcdefgh", "+441970000912"
     house.record(call_id, later_caller=other)
-    right = house.do(house.desk.catalogue.get(call_id))
+    right = house.do(house.desk.archive.catalogue.get(call_id))
     assert right.later_callers == (LaterCaller(LATER_US, other),)
     rewrite(house, "number = '+441970000000'", call_id, "later_callers")
     assert "do not agree on its later callers" in run("recordings", "verify", call_id).out
     forget(house, call_id)
     run("recordings", "reindex", call_id, *WHY)
-    row = house.do(house.desk.catalogue.get(call_id))
+    row = house.do(house.desk.archive.catalogue.get(call_id))
     assert (row.has_personal_facts, row.later_callers) == (False, ())
     manifest = read_manifest(house.path(call_id, "manifest").read_bytes())
     header = house.path(call_id, "header").read_bytes()
@@ -262,7 +264,7 @@ def test_later_callers_come_back_with_the_other_facts(run, house, identity):
         body = {"reference": "R", **msgspec.to_builtins(facts), "later_callers": callers}
         assert httpx2.put(url, json=body, headers=headers).status_code == 409
     assert run("recordings", "reindex", call_id, *WHY, "--identity", identity).status == 0
-    assert house.do(house.desk.catalogue.get(call_id)) == right
+    assert house.do(house.desk.archive.catalogue.get(call_id)) == right
     assert index_agrees(run("recordings", "verify", call_id))
 
 
@@ -313,7 +315,7 @@ def test_facts_other_than_those_that_were_sealed_are_refused(run, house, identit
 
 def test_facts_that_were_erased_are_not_restored(run, house, identity):
     run("recordings", "reindex", CALLS[0], *WHY)
-    house.do(house.desk.audit.append(FACTS_ERASED, {"call_id": CALLS[0]}))
+    house.do(house.desk.host.audit.append(FACTS_ERASED, {"call_id": CALLS[0]}))
     done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity)
     assert done.status == 1
     assert f"{CALLS[0]}  NOT RESTORED: the facts about people were erased" in done.out
@@ -357,14 +359,14 @@ def rewrite(house, change, call_id=CALLS[0], table="recordings"):
 )
 def test_reindex_corrects_a_row_that_contradicts_its_manifest(run, house, identity, change):
     run("recordings", "reindex", *WHY, "--identity", identity)
-    right = house.do(house.desk.catalogue.get(CALLS[0]))
+    right = house.do(house.desk.archive.catalogue.get(CALLS[0]))
     rewrite(house, change)
-    assert house.do(house.desk.catalogue.get(CALLS[0])) != right
+    assert house.do(house.desk.archive.catalogue.get(CALLS[0])) != right
     assert not index_agrees(run("recordings", "verify", CALLS[0]))
     done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity)
     assert (done.status, done.err) == (0, "")
     assert "indexed: " in done.out
-    assert house.do(house.desk.catalogue.get(CALLS[0])) == right
+    assert house.do(house.desk.archive.catalogue.get(CALLS[0])) == right
     assert index_agrees(run("recordings", "verify", CALLS[0]))
     assert "recording.reindexed" in [kind for kind, _ in house.audit()[-8:]]
 
@@ -385,12 +387,12 @@ def test_a_row_is_corrected_without_an_identity_but_a_wrong_fact_becomes_unknown
 def test_a_row_is_not_corrected_from_a_manifest_that_the_audit_does_not_have(run, house, identity):
     run("recordings", "reindex", *WHY, "--identity", identity)
     facts = {"call_id": CALLS[0], "manifest_sha256": "0" * 64}
-    house.do(house.desk.audit.append("recording.indexed", facts))
+    house.do(house.desk.host.audit.append("recording.indexed", facts))
     rewrite(house, "talk_us = 5")
     done = run("recordings", "reindex", CALLS[0], *WHY)
     assert done.status == 1
     assert "NOT INDEXED: the manifest is not the one that the audit has" in done.out
-    assert house.do(house.desk.catalogue.get(CALLS[0])).talk_us == 5
+    assert house.do(house.desk.archive.catalogue.get(CALLS[0])).talk_us == 5
 
 
 def test_the_row_of_a_locked_recording_is_named_until_its_facts_are_restored(run, house, identity):
@@ -398,11 +400,11 @@ def test_the_row_of_a_locked_recording_is_named_until_its_facts_are_restored(run
     manifest = read_manifest(house.path(CALLS[0], "manifest").read_bytes())
     data = house.path(CALLS[0], "manifest").read_bytes()
     locked = sealed_message(sealed_recording(manifest, data, None))
-    assert not house.do(house.desk.indexer.index(locked))
+    assert not house.do(house.desk.archive.indexer.index(locked))
     done = run("recordings", "verify", CALLS[0])
     assert done.status == 1
     assert "was removed from the index, and no audit entry says why" in done.out
     assert run("recordings", "reindex", CALLS[0], *WHY, "--identity", identity).status == 0
     assert index_agrees(run("recordings", "verify", CALLS[0]))
-    assert house.do(house.desk.indexer.index(locked))  # the finaliser may remove the spool
+    assert house.do(house.desk.archive.indexer.index(locked))  # the finaliser may remove the spool
     assert listed(run)[CALLS[0]]["number"] == NUMBER

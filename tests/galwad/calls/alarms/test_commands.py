@@ -18,7 +18,7 @@ async def desk(tmp_path):
     await running.start()
     await running.add("mair", "supervisor")
     await running.add("gwen", "admin")
-    running.desk.alarms.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
+    running.desk.calls.alarms.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
     yield running
     await running.stop()
     await running.switch.stop()
@@ -28,7 +28,7 @@ async def desk(tmp_path):
 async def galwad(desk, run, monkeypatch):
     """Return a function that runs a command as the supervisor mair."""
     monkeypatch.setenv("GALWAD_SERVER", desk.url)
-    monkeypatch.setenv("GALWAD_TOKEN", await desk.desk.sessions.open("mair", "cli"))
+    monkeypatch.setenv("GALWAD_TOKEN", await desk.desk.people.sessions.open("mair", "cli"))
 
     async def galwad(*words):
         return await asyncio.to_thread(run, "alarms", *words)
@@ -65,13 +65,13 @@ async def test_a_closed_alarm_is_only_in_the_whole_list(galwad):
 
 
 async def test_an_alarm_that_ended_by_itself_is_listed_as_such(galwad, desk):
-    desk.desk.alarms.event("peer.up", "north 192.0.2.1:5060")
+    desk.desk.calls.alarms.event("peer.up", "north 192.0.2.1:5060")
     assert "ended by itself" in (await galwad("list", "--all")).out
 
 
 async def test_what_another_user_has_taken_is_refused_with_their_name(galwad, desk):
     alarm = await the_alarm(galwad)
-    await desk.desk.alarms.take(alarm["id"], "gwen", "user:gwen")
+    await desk.desk.calls.alarms.take(alarm["id"], "gwen", "user:gwen")
     done = await galwad("take", alarm["id"])
     assert (done.status, done.out) == (1, "")
     assert "gwen has taken this alarm" in done.err

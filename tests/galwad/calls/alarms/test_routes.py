@@ -115,7 +115,7 @@ async def test_each_decision_is_idempotent_and_audited_once(alarms):
             assert (reply.status_code, reply.json()["state"]) == (200, state)
     assert (reply.json()["closed_by"], reply.json()["remark"]) == ("mair", REMARK)
     for kind in ("alarm.taken", "alarm.released", "alarm.closed"):
-        (entry,) = await alarms.desk.audit.search(AuditFilter(kind=kind), limit=9)
+        (entry,) = await alarms.desk.host.audit.search(AuditFilter(kind=kind), limit=9)
         assert (entry.facts["kind"], entry.facts["call_id"]) == ("recording.fault", CALL)
         assert entry.values["actor"][1] == "user:mair"
     assert entry.values["remark"][1] == REMARK
@@ -150,7 +150,7 @@ async def test_pages_receive_each_change_of_an_alarm(alarms):
     for page in (gwen, sian):
         closed = await page.event("alarm_changed", lambda alarm: alarm["state"] == "closed")
         assert (closed["kind"], closed["closed_by"]) == ("recording.fault", "")
-    alarms.desk.hub.alarm("marker", audience="everybody")
+    alarms.desk.page.hub.alarm("marker", audience="everybody")
     await huw.event("alarm", lambda alarm: alarm["kind"] == "marker")
     assert "alarm_changed" not in {kind for kind, _, _ in huw.seen}
 

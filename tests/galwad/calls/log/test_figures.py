@@ -37,7 +37,7 @@ def ended(name, outcome="answered", started=NOON, waited=10.0, talk=60.0, **more
 
 
 async def put(desk, *calls):
-    await log_calls(desk.engine, *calls)
+    await log_calls(desk.host.engine, *calls)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_an_empty_period_has_zeros(mair):
 
 
 async def test_the_export_is_utf_8_for_excel_without_formulas_and_is_audited(running, mair):
-    running.desk.settings = changed(running.desk.settings, desk={"time_zone": ZONE})
+    running.desk.host.settings = changed(running.desk.host.settings, desk={"time_zone": ZONE})
     reply = await mair.get("/api/v1/figures/export", params=WHEN)
     assert reply.headers["content-type"].startswith("text/csv")
     assert reply.content.startswith(b"\xef\xbb\xbfgroup,name,calls,")
@@ -93,7 +93,7 @@ async def test_the_export_is_utf_8_for_excel_without_formulas_and_is_audited(run
     assert rows[1][:4] == ["total", "", "5", "2"]
     assert ["line", "'=cmd|'/C calc'!A1"] in [row[:2] for row in rows]
     assert ["hour (Europe/London)", "12:00"] in [row[:2] for row in rows]
-    (entry,) = await running.desk.audit.search(AuditFilter(kind="figures.exported"), limit=9)
+    (entry,) = await running.desk.host.audit.search(AuditFilter(kind="figures.exported"), limit=9)
     assert entry.facts["until"] - entry.facts["since"] == 86_400
 
 
@@ -122,7 +122,7 @@ async def test_the_hours_are_local_also_on_the_days_on_which_the_clock_changes(
     begin = datetime.fromisoformat(day).replace(tzinfo=ZONE).timestamp()
     calls = [ended(n, started=begin + n * 3600 + 1800) for n in range(-1, length + 1)]
     await put(running.desk, *calls)
-    found = await figures_of(running.desk.engine, period(day, begin, ZONE), ZONE)
+    found = await figures_of(running.desk.host.engine, period(day, begin, ZONE), ZONE)
     assert found.total.calls == length
     by_hour = {each.hour: each.calls for each in found.by_hour}
     assert list(by_hour) == hours

@@ -43,7 +43,7 @@ async def log(running):
     """Write these calls into the log."""
 
     async def log(*calls):
-        await log_calls(running.desk.engine, *calls)
+        await log_calls(running.desk.host.engine, *calls)
 
     return log
 

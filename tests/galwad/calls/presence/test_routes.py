@@ -20,7 +20,7 @@ AVAILABLE = {"state": "available"}
 @pytest.fixture
 async def listed(running):
     """The desk, after it has read the users that the fixture `running` has added."""
-    await running.desk.presence.read_users()
+    await running.desk.calls.presence.read_users()
     return running
 
 
@@ -54,7 +54,7 @@ async def test_a_break_reaches_the_users_pages_and_the_supervisors_and_no_collea
 async def test_a_snapshot_has_the_own_presence_and_for_a_supervisor_that_of_all(listed):
     sian, mair, gwen = [await listed.page(name) for name in ("sian", "mair", "gwen")]
     await sian.http.put(URL, json=LUNCH)
-    await until(lambda: listed.desk.presence.away == ("sian",))
+    await until(lambda: listed.desk.calls.presence.away == ("sian",))
     own = await sian.open()
     assert [(each["user"], each["state"]) for each in own["presence"]] == [("sian", "break")]
     assert [each["code"] for each in own["texts"]["break_reasons"]][:2] == ["break", "lunch"]
@@ -73,7 +73,7 @@ async def test_only_supervisors_read_and_set_the_presence_of_others(listed):
         assert (await client.put(f"{URL}/huw", json=LUNCH)).status_code == status
     assert (await machine.put(URL, json=LUNCH)).status_code == 403
     assert (await nobody.put(URL, json=LUNCH)).status_code == 401
-    assert listed.desk.presence.away == ()
+    assert listed.desk.calls.presence.away == ()
 
 
 async def test_a_supervisor_sets_an_advisors_presence_and_the_audit_says_who_did(listed):
@@ -95,7 +95,7 @@ async def test_a_users_own_choice_is_not_audited(listed):
 
 async def audited(desk):
     """Return the public and the personal facts of each audited change, the newest first."""
-    entries = await desk.audit.search(AuditFilter(kind="presence.set"), limit=9)
+    entries = await desk.host.audit.search(AuditFilter(kind="presence.set"), limit=9)
     values = [{name: value for name, (_, value) in each.values.items()} for each in entries]
     return [(each.facts, personal) for each, personal in zip(entries, values, strict=True)]
 
@@ -138,7 +138,7 @@ async def test_the_list_shows_phones_pages_and_the_line_of_a_call(listed):
     await listed.answered("20261125-101500-aaaaaaaa")
     phones = (RegisteredPhone(Party("201", "sian"), 2),)
     listed.switch.link.send(PhonesRegistered(phones, complete=True))
-    await until(lambda: any(each.devices == 2 for each in listed.desk.presence.all()))
+    await until(lambda: any(each.devices == 2 for each in listed.desk.calls.presence.all()))
     huw, sian = await listing(mair)
     assert (huw["state"], huw["devices"], huw["page"]) == ("offline", 0, False)
     assert (sian["state"], sian["line"]) == ("on_call", "Council Tax")
@@ -165,10 +165,10 @@ async def test_a_switch_of_an_earlier_release_receives_no_message_that_it_does_n
     await listed.switch.stop()
     await listed.switch.start()
     sian = await listed.page("sian")
-    await until(lambda: len(listed.switch.received) > links and listed.desk.switch.connected)
+    await until(lambda: len(listed.switch.received) > links and listed.desk.host.switch.connected)
     before = len(listed.switch.of(SetAway))
     await sian.http.put(URL, json=LUNCH)
-    await until(lambda: listed.desk.presence.away == ("sian",))
+    await until(lambda: listed.desk.calls.presence.away == ("sian",))
     assert len(listed.switch.of(SetAway)) == before
 
 
@@ -178,7 +178,7 @@ async def test_a_break_is_still_there_after_a_restart_of_the_desk_and_a_sign_out
     assert (await sian.http.post("/api/v1/logout", json={})).status_code == 204
     await listed.stop()
     await listed.start()
-    assert listed.desk.presence.away == ("sian",)
+    assert listed.desk.calls.presence.away == ("sian",)
     mair = await listed.page("mair")
     assert [each["state"] for each in await listing(mair)] == ["offline", "break"]
 
@@ -194,7 +194,7 @@ async def test_a_thousand_changes_in_a_burst_are_all_acknowledged_and_the_last_o
             assert reply.status_code == 200
 
     await asyncio.gather(change(sian, 501), change(huw, 500))
-    await until(lambda: listed.desk.presence.away == ("sian",), 60)
+    await until(lambda: listed.desk.calls.presence.away == ("sian",), 60)
     huws, sians = await listing(mair)
     assert (sians["state"], huws["on_break"]) == ("break", False)
 
@@ -202,7 +202,7 @@ async def test_a_thousand_changes_in_a_burst_are_all_acknowledged_and_the_last_o
 async def test_the_metrics_count_users_by_their_state(listed):
     sian = await listed.page("sian")
     await sian.http.put(URL, json=LUNCH)
-    await until(lambda: listed.desk.presence.away == ("sian",))
+    await until(lambda: listed.desk.calls.presence.away == ("sian",))
     text = (await sian.http.get("/api/v1/metrics")).text
     assert 'galwad_desk_users{state="break"} 1.0' in text
     assert 'galwad_desk_users{state="offline"} 1.0' in text

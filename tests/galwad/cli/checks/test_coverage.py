@@ -41,9 +41,9 @@ def checked(run, house):
 
 def of_the_night(house, now=None):
     if now is not None:
-        house.desk.nightly._clock = house.desk.coverage._clock = lambda: now
-        house.desk.audit._clock = lambda: now
-    house.do(house.desk.nightly.check())
+        house.desk.archive.nightly._clock = house.desk.archive.coverage._clock = lambda: now
+        house.desk.host.audit._clock = lambda: now
+    house.do(house.desk.archive.nightly.check())
 
 
 def test_a_new_node_shows_when_its_first_nightly_check_is(run, house):

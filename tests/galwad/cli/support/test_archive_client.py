@@ -37,11 +37,11 @@ class Desk:
         for number, call_id in enumerate(CALLS):
             began = BEGAN + number
             ended = CallEnded(call_id, began + 2, True, 2_000_000, began, for_ledger=True)
-            house._loop.call_soon_threadsafe(house.desk.ledger.ended, ended)
+            house._loop.call_soon_threadsafe(house.desk.calls.ledger.ended, ended)
         while len(self.sql("SELECT * FROM answered_calls")) < len(CALLS):
             time.sleep(0.01)
         # Rows younger than ten minutes may still be on their way, so the checks run an hour later.
-        for checker in (house.desk.coverage, house.desk.index_checker):
+        for checker in (house.desk.archive.coverage, house.desk.archive.index_checker):
             checker._clock = lambda: time.time() + 3600
         self.saved = {table: self.sql(f"SELECT * FROM {table}") for table in TABLES}
 
@@ -336,7 +336,7 @@ def test_rows_that_were_reindexed_or_erased_on_record_raise_no_alarm(desk, run):
     assert run("recordings", "reindex", FIRST, "--reference", "RESTORE-1").status == 0
     empty = "salt = '', number = NULL, line = '', advisor = '', extension = ''"
     desk.sql(f"UPDATE recordings SET {empty} {where(SECOND)}")
-    desk.house.do(desk.house.desk.audit.append(FACTS_ERASED, {"call_id": SECOND}))
+    desk.house.do(desk.house.desk.host.audit.append(FACTS_ERASED, {"call_id": SECOND}))
     for command in commands():
         assert passed(run(*command)), command
     desk.sql(f"UPDATE recordings SET {empty} {where(WITHHELD)}")

@@ -12,7 +12,7 @@ import sys
 import httpx2
 import pytest
 
-from galwad.host.administration import Administration
+from galwad.administration import Administration
 from galwad.host.connections.acceptor import Acceptor
 from galwad.host.connections.places import PlaceLimits, Places
 from galwad.people.user import User

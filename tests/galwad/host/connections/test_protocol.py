@@ -76,7 +76,7 @@ async def test_a_request_that_is_not_complete_in_time_is_closed_however_it_drips
     assert await is_closed(reader)
     dripping.cancel()
     writer.close()
-    await until(lambda: sum(running.desk.places.counts().values()) == 0)
+    await until(lambda: sum(running.desk.host.places.counts().values()) == 0)
 
 
 async def test_an_idle_connection_of_a_stranger_is_closed_and_a_signed_in_persons_is_kept(limited):
@@ -106,8 +106,8 @@ async def test_a_client_that_does_not_read_the_answer_is_disconnected(limited, l
         await loop.sock_connect(deaf, ("127.0.0.1", running.server.port))
         requests = head.format("") * 400 + head.format(last)
         sending = asyncio.create_task(loop.sock_sendall(deaf, requests.encode()))
-        await until(lambda: running.desk.places.counts()["stranger"] == 1)
-        await until(lambda: running.desk.places.counts()["stranger"] == 0)
+        await until(lambda: running.desk.host.places.counts()["stranger"] == 1)
+        await until(lambda: running.desk.host.places.counts()["stranger"] == 0)
         sending.cancel()
 
 
@@ -123,7 +123,7 @@ async def test_an_unfinished_tls_handshake_is_closed_in_time(running, tmp_path, 
     writer.write(b"\x16\x03\x01\x02\x00\x01")
     assert await is_closed(reader)
     writer.close()
-    await until(lambda: sum(running.desk.places.counts().values()) == 0)
+    await until(lambda: sum(running.desk.host.places.counts().values()) == 0)
 
 
 def test_only_an_answer_that_the_client_reads_has_no_time_limit():

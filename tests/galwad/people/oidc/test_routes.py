@@ -54,7 +54,7 @@ async def sign_in(client, provider, code="a-code", **more):
 
 
 async def entries(running, kind):
-    found = await running.desk.audit.search(AuditFilter(kind=kind), limit=20)
+    found = await running.desk.host.audit.search(AuditFilter(kind=kind), limit=20)
     return [
         {**each.facts, **{name: value for name, (_, value) in each.values.items()}}
         for each in reversed(found)
@@ -160,13 +160,13 @@ async def test_responses_without_a_code_fill_nothing_and_a_flood_of_codes_raises
     for _ in range(10):
         reply = await sign_in(desk.client(), provider, code="", error="access_denied")
         assert reply.headers["location"] == "/#sign-in=denied"
-    assert desk.desk.alarms.open() == []
+    assert desk.desk.calls.alarms.open() == []
     with capture_logs() as logs:
         for number in range(5):
             await sign_in(desk.client(), provider, f"code-{number}")
     floods = [each for each in logs if each["event"] == "sign_in.flooded"]
     assert [each["network"] for each in floods] == ["127.0.0.1"]
-    (alarm,) = desk.desk.alarms.open()
+    (alarm,) = desk.desk.calls.alarms.open()
     assert (alarm.kind, alarm.detail, alarm.count) == ("sign_in.flooded", "127.0.0.1", 1)
     reply = await sign_in(desk.client(), provider)
     assert reply.headers["location"] == "/"
@@ -226,7 +226,7 @@ async def test_a_person_who_has_lost_the_role_is_refused_and_all_their_sessions_
 async def test_a_disabled_user_is_refused(desk, provider):
     client = desk.client()
     await sign_in(client, provider)
-    await change(desk.desk.users, "sian.parry", disabled=True)
+    await change(desk.desk.people.users, "sian.parry", disabled=True)
     assert (await client.get(f"{API}/me")).status_code == 401
     reply = await sign_in(desk.client(), provider, "second")
     assert reply.headers["location"] == "/#sign-in=disabled"
@@ -265,7 +265,7 @@ async def test_while_the_provider_is_down_a_listed_user_signs_in_with_an_alarm(
     await provider.server.stop()
     for _ in range(2):
         reply = await client.post(f"{API}/sign-in/begin", json={})
-        running.desk.provider.flow._provider._read_at = float("-inf")
+        running.desk.people.provider.flow._provider._read_at = float("-inf")
     assert (reply.status_code, reply.json()["error"]) == (
         503,
         "the provider of the sign-in cannot be reached",

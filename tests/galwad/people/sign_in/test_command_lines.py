@@ -52,10 +52,14 @@ async def test_the_approval_and_the_sign_in_are_audited_with_both_addresses(runn
     sian = (await running.page("sian")).http
     await sian.post(f"{URL}/approve", json={"code": waiting["code"]})
     await fetch(running, waiting)
-    (approved,) = await running.desk.audit.search(AuditFilter(kind="sign-in.approved"), limit=9)
+    (approved,) = await running.desk.host.audit.search(
+        AuditFilter(kind="sign-in.approved"), limit=9
+    )
     values = {name: value for name, (_, value) in approved.values.items()}
     assert values == {"user": "sian", "address": "127.0.0.1", "approved_at": "127.0.0.1"}
-    newest = (await running.desk.audit.search(AuditFilter(kind="sign-in.accepted"), limit=1))[0]
+    newest = (await running.desk.host.audit.search(AuditFilter(kind="sign-in.accepted"), limit=1))[
+        0
+    ]
     assert newest.facts == {"client": "cli", "method": "page"}
     assert waiting["code"] not in str([approved, newest])
 
@@ -104,7 +108,7 @@ async def test_a_user_who_was_disabled_after_the_approval_gets_no_token(running)
     waiting = await begun(running)
     sian = (await running.page("sian")).http
     await sian.post(f"{URL}/approve", json={"code": waiting["code"]})
-    await change(running.desk.users, "sian", disabled=True)
+    await change(running.desk.people.users, "sian", disabled=True)
     assert (await fetch(running, waiting)).status_code == 401
 
 

@@ -95,7 +95,7 @@ async def test_the_session_of_a_panel_ends_at_the_latest_with_the_sign_in_that_a
     await approve(sian, waiting)
     me = (await collect(panel, waiting)).json()
     assert me["until"] == pytest.approx(until)
-    assert until < time.time() + embeddable.desk.sessions.absolute
+    assert until < time.time() + embeddable.desk.people.sessions.absolute
 
 
 async def test_the_approval_and_the_sign_in_are_audited_with_the_site_and_both_addresses(
@@ -104,7 +104,7 @@ async def test_the_approval_and_the_sign_in_are_audited_with_the_site_and_both_a
     waiting = await begun(panel)
     await approve(sian, waiting)
     await collect(panel, waiting)
-    audit = embeddable.desk.audit
+    audit = embeddable.desk.host.audit
     (approved,) = await audit.search(AuditFilter(kind="sign-in.approved"), limit=9)
     assert approved.facts == {"client": "panel", "site": CRM}
     values = {name: value for name, (_, value) in approved.values.items()}
@@ -117,14 +117,14 @@ async def test_the_approval_and_the_sign_in_are_audited_with_the_site_and_both_a
 async def test_a_panel_of_a_person_of_the_provider_has_that_property_and_leads_nowhere_at_sign_out(
     embeddable, panel
 ):
-    token = await embeddable.desk.sessions.open("sian", "page", provider=True)
+    token = await embeddable.desk.people.sessions.open("sian", "page", provider=True)
     page = embeddable.client(headers={"Origin": ORIGIN, "Cookie": f"__Host-galwad={token}"})
     waiting = await begun(panel)
     assert (await approve(page, waiting)).status_code == 204
     reply = await collect(panel, waiting)
     assert reply.json()["changes_password"] is False
     cookie = reply.headers.get_list("set-cookie")[0].partition(";")[0]
-    session = await embeddable.desk.sessions.find(cookie.partition("=")[2])
+    session = await embeddable.desk.people.sessions.find(cookie.partition("=")[2])
     assert (session.kind, session.provider) == ("embedded", True)
     headers = {"Cookie": cookie, CSRF_HEADER: reply.json()["csrf"]}
     assert (await panel.post("/api/v1/logout", headers=headers)).status_code == 204

@@ -1,8 +1,8 @@
 """Signing in and out, the checks of every request, and the desk's HTTP server.
 
-Covers `galwad/host/system.py`, `galwad/people/sign_in/limits.py`, `galwad/host/request_guard.py`,
-`galwad/host/errors.py`, `galwad/host/error_answers.py`, `galwad/host/metrics.py`,
-`galwad/host/app.py`, `galwad/people/sign_in/routes.py`, `galwad/host/system_bodies.py` and
+Covers `galwad/api/system.py`, `galwad/people/sign_in/limits.py`, `galwad/host/request_guard.py`,
+`galwad/host/errors.py`, `galwad/host/errors.py`, `galwad/host/metrics.py`,
+`galwad/host/app.py`, `galwad/people/sign_in/routes.py`, `galwad/api/system.py` and
 `galwad/people/sign_in/commands.py`.
 """
 
@@ -19,9 +19,9 @@ from starlette.requests import Request
 from structlog.testing import capture_logs
 
 from config.values import HostPort
-from galwad.desk import Desk
-from galwad.host.app import DeskServer, UnsafeListenerError
-from galwad.host.system import _is_from_here
+from galwad.api.system import _is_from_here
+from galwad.desk import Desk, server_of
+from galwad.host.app import UnsafeListenerError
 from galwad.people.sign_in import order as sign_in_order
 from galwad.people.sign_in import throttle
 from galwad.people.sign_in.order import RETRY_S
@@ -82,7 +82,7 @@ async def test_signing_out_ends_the_session_and_its_stream(running):
 async def test_a_page_gets_the_end_of_its_session_and_a_machines_has_none(running):
     sian = await running.page("sian")
     me = (await sian.http.get("/api/v1/me")).json()
-    assert me["idle"] == running.desk.sessions.idle
+    assert me["idle"] == running.desk.people.sessions.idle
     assert (await sian.open())["me"] == me
     again = (await sian.http.get("/api/v1/me")).json()
     assert again["until"] == me["until"]
@@ -93,7 +93,7 @@ async def test_a_page_gets_the_end_of_its_session_and_a_machines_has_none(runnin
 
 async def test_disabling_a_user_ends_all_their_sessions(running):
     sian = await running.page("sian")
-    await people.change(running.desk.users, "sian", disabled=True)
+    await people.change(running.desk.people.users, "sian", disabled=True)
     assert (await sian.http.get("/api/v1/me")).status_code == 401
     assert (await running.client().post(LOGIN, json=GOOD)).status_code == 401
 
@@ -197,7 +197,7 @@ async def test_a_guesser_behind_the_same_address_does_not_lock_the_user_out(prox
 async def test_sixty_networks_that_flood_the_sign_in_do_not_keep_a_new_place_out(
     proxied, address, running, monkeypatch
 ):
-    users, ended = running.desk.users, asyncio.Event()
+    users, ended = running.desk.people.users, asyncio.Event()
     verify = users._verify
 
     def slowly(hashed, password):
@@ -256,7 +256,7 @@ async def test_twelve_wrong_passwords_leave_log_lines_and_one_alarm(proxied, imp
     lines = [each for each in logs if each["event"] == "sign_in.wrong_password"]
     assert [each["network"] for each in lines] == [AWAY] * 10
     assert "sian" not in str(logs)
-    alarms = [(each.kind, each.count) for each in running.desk.alarms.open()]
+    alarms = [(each.kind, each.count) for each in running.desk.calls.alarms.open()]
     assert alarms == [("sign_in.passwords_guessed", 1)]
 
 
@@ -271,7 +271,7 @@ async def test_sign_ins_are_audited_without_unknown_user_names(running):
     client = running.client()
     await client.post(LOGIN, json=GOOD)
     await running.client().post(LOGIN, json={**BAD, "user": "my secret password"})
-    entries = [e for e in await running.desk.audit.entries() if e.kind.startswith("sign-in")]
+    entries = [e for e in await running.desk.host.audit.entries() if e.kind.startswith("sign-in")]
     assert [(e.kind, e.personal["user"]) for e in entries] == [
         ("sign-in.accepted", "sian"),
         ("sign-in.refused", ""),
@@ -336,8 +336,8 @@ async def test_without_tls_only_a_loopback_address_is_allowed(running):
     node = {"state": running.folder / "other"}
     desk = Desk(changed(running.settings, node=node, desk={"listen": HostPort("0.0.0.0", 0)}))
     with pytest.raises(UnsafeListenerError):
-        await DeskServer(desk).start()
-    await desk.stop()
+        await server_of(desk).start()
+    await desk.host.stop()
 
 
 async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
@@ -348,7 +348,7 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
         node={"state": other, "runtime": other},
         desk={"tls_certificate": nothing, "tls_key": nothing},
     )
-    server = DeskServer(Desk(settings))
+    server = server_of(Desk(settings))
     with pytest.raises(FileNotFoundError):
         await server.start()
     await server.stop()
@@ -357,7 +357,7 @@ async def test_a_tls_key_that_cannot_be_read_stops_the_start(running):
 async def test_behind_a_local_proxy_the_forwarded_address_is_throttled(proxied, paces, running):
     for _ in range(throttle.FAILURES.most):
         await proxied(BAD, AWAY)
-    limits = running.desk.sign_in_limits.throttle
+    limits = running.desk.people.sign_in_limits.throttle
     assert limits.ready_at("sian", AWAY) > 0
     assert limits.ready_at("sian", "127.0.0.1") == limits.ready_at("sian", "192.0.2.8") == 0.0
 
@@ -394,7 +394,7 @@ async def test_a_browser_that_signed_in_before_is_not_held_back_by_others(
 ):
     reply = await proxied(GOOD, AWAY)
     cookie = {"Cookie": f"__Secure-galwad-devices={reply.cookies['__Secure-galwad-devices']}"}
-    limits = running.desk.sign_in_limits.throttle
+    limits = running.desk.people.sign_in_limits.throttle
     for user in ("sian", "huw"):
         for _ in range(throttle.FAILURES.most):
             limits.failed(user, AWAY)
@@ -435,11 +435,11 @@ async def test_a_restart_during_an_attack_does_not_make_known_addresses_stranger
     await running.stop()
     await running.start()
     for number in range(40):
-        running.desk.sign_in_limits.throttle.failed("sian", f"203.0.113.{number}")
-    assert running.desk.sign_in_limits.throttle.ready_at("sian", "127.0.0.1") == 0
-    assert running.desk.sign_in_limits.throttle.knows("127.0.0.1")
+        running.desk.people.sign_in_limits.throttle.failed("sian", f"203.0.113.{number}")
+    assert running.desk.people.sign_in_limits.throttle.ready_at("sian", "127.0.0.1") == 0
+    assert running.desk.people.sign_in_limits.throttle.knows("127.0.0.1")
     await running.client().get("/api/v1/me")
-    assert running.desk.places.counts()["known"] == 1
+    assert running.desk.host.places.counts()["known"] == 1
 
 
 PASSWORD_PATH = "/api/v1/me/password"
@@ -462,7 +462,7 @@ async def test_a_person_changes_the_password_and_only_the_other_sessions_end(run
     client = running.client()
     assert (await client.post(LOGIN, json=GOOD)).status_code == 401
     assert (await client.post(LOGIN, json={**GOOD, "password": NEW_PASSWORD})).status_code == 200
-    (entry,) = await running.desk.audit.search(AuditFilter(kind="user.password-set"), limit=9)
+    (entry,) = await running.desk.host.audit.search(AuditFilter(kind="user.password-set"), limit=9)
     assert entry.values["user"][1] == "sian"
     assert NEW_PASSWORD not in str(entry)
 
@@ -474,14 +474,14 @@ async def test_a_wrong_present_password_changes_nothing_and_is_slowed_down(runni
     began = time.monotonic()
     assert (await sian.http.put(PASSWORD_PATH, json=change(current="x"))).status_code == 403
     assert time.monotonic() - began >= throttle.KNOWN_PACE_S * 0.5
-    assert await running.desk.users.check("sian", GOOD["password"]) is not None
+    assert await running.desk.people.users.check("sian", GOOD["password"]) is not None
     assert (await sian.http.get("/api/v1/me")).status_code == 200
 
 
 async def test_failed_sign_ins_of_others_do_not_delay_the_change_of_a_password(running, impatient):
     sian = await running.page("sian")
     for _ in range(throttle.FAILURES.most):
-        running.desk.sign_in_limits.throttle.failed("sian", "127.0.0.1")
+        running.desk.people.sign_in_limits.throttle.failed("sian", "127.0.0.1")
     assert (await running.client().post(LOGIN, json=GOOD)).status_code == 429
     assert (await sian.http.put(PASSWORD_PATH, json=change())).status_code == 204
 
@@ -492,7 +492,7 @@ async def test_a_new_password_that_is_easy_to_guess_is_refused_without_repeating
     reply = await sian.http.put(PASSWORD_PATH, json=change(new=new))
     assert reply.status_code == 422
     assert new not in reply.text
-    assert await running.desk.users.check("sian", GOOD["password"]) is not None
+    assert await running.desk.people.users.check("sian", GOOD["password"]) is not None
 
 
 async def test_a_machine_and_a_stranger_change_no_password(running):
@@ -506,7 +506,7 @@ async def test_another_site_changes_no_password(running):
     headers = {"Origin": "https://evil.example"}
     reply = await sian.http.put(PASSWORD_PATH, json=change(), headers=headers)
     assert reply.status_code == 403
-    assert await running.desk.users.check("sian", GOOD["password"]) is not None
+    assert await running.desk.people.users.check("sian", GOOD["password"]) is not None
 
 
 @pytest.fixture

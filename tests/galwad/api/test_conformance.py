@@ -2,7 +2,7 @@
 
 Schemathesis is a program that reads such a description and looks for answers that contradict it.
 
-The description is made by `galwad/host/description/document.py`.
+The description is made by `galwad/api/document.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from helpers.desk import PASSWORD
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-DESCRIPTION = Path(__file__).parents[4] / "docs" / "openapi.json"
+DESCRIPTION = Path(__file__).parents[3] / "docs" / "openapi.json"
 PROGRAM = Path(sys.executable).with_name("schemathesis")
 CHECKS = (
     "status_code_conformance",

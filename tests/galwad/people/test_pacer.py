@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from itertools import chain
 
-from galwad.host.connections.pacer import AT_ONCE, Pacer
+from galwad.people.session_layer import AT_ONCE, Pacer
 
 
 async def begin(pacer, clients, rounds=30):

@@ -10,11 +10,11 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from galwad.host.description.docstrings import description_of, refusals_of, summary_of
-from galwad.host.description.examples import EXAMPLES, PARAMETERS
-from galwad.host.description.sign_in import SCHEMES, dependencies_of, security_of, who
-from galwad.host.description.tags import methods_of, operation_id, tag_of, used_tags
-from galwad.host.refusal_bodies import Refusal
+from galwad.api.docstrings import description_of, refusals_of, summary_of
+from galwad.api.examples import EXAMPLES, PARAMETERS
+from galwad.api.sign_in import SCHEMES, dependencies_of, security_of, who
+from galwad.api.tags import methods_of, operation_id, tag_of, used_tags
+from galwad.host.errors import Refusal
 
 Document: TypeAlias = dict[str, Any]
 """A JSON object of the OpenAPI Specification 3.1 (https://spec.openapis.org/oas/v3.1.1.html)."""

@@ -1,4 +1,4 @@
-"""The changes that commands on the server make directly in the desk's database.
+"""The changes that commands on the server make directly in the database and files of a node.
 
 Each method opens the database, upgrades the schema, makes the change, adds an audit entry, and
 closes the database. The command then calls `poke` to notify a running desk. Commands run as root,
@@ -25,6 +25,7 @@ from galwad.host.database import open_engine, upgrade
 from galwad.link import Link
 from galwad.messages import Hello, UsersChanged
 from galwad.people.rules import UserAdministration
+from galwad.settings import Settings
 from recording.audit.chain import Head
 from recording.audit.log import AuditLog, Facts
 from recording.files.foreign import Owner, acting_as, give_to
@@ -155,3 +156,30 @@ def _actor() -> str:
         return f"os:{getpass.getuser()}"
     except (KeyError, OSError):
         return f"os:{os.getuid()}"
+
+
+def service_owner(settings: Settings) -> Owner | None:
+    """Return the user that runs the services; None if all folders of the node belong to root.
+
+    The owners of the node's folders are examined one after another. The first of them that is not
+    root is returned. The archive folder is examined last: rsync may have copied the archive from
+    another host, together with the owner on that host.
+    """
+    state = settings.node.state
+    ours = (state / "finaliser", settings.database.parent)
+    places = (*ours, *settings.spool_folders, state / "switch", settings.archive)
+    owners = [Owner.of(place) for place in places if place.exists()]
+    return next((each for each in owners if each.uid != 0), None)
+
+
+def give_to_service(settings: Settings, owner: Owner | None) -> None:
+    """Make `owner` the owner of the folders that a restore writes; None changes nothing."""
+    if owner is None:
+        return
+    for folder in (
+        settings.node.state / "finaliser",
+        settings.database.parent,
+        settings.archive,
+    ):
+        if folder.exists():
+            give_to(owner, folder)

@@ -13,7 +13,7 @@ LOGIN = "/api/v1/login"
 
 async def test_a_session_protects_its_connection_until_a_request_without_it(running):
     sian = await running.page("sian")
-    places = running.desk.places
+    places = running.desk.host.places
     assert (await sian.http.get("/api/v1/me")).status_code == 200
     assert places.counts() == {"signed-in": 1, "known": 0, "stranger": 0}
     assert (await sian.http.get("/static/app.js")).status_code == 200
@@ -32,7 +32,7 @@ async def test_a_payment_pages_token_protects_its_connection(running):
     await crm.aclose()
     page = running.client(headers={"Authorization": f"Bearer {made.json()['token']}"})
     assert (await page.put("/api/v1/payment-page")).json()["state"] == "paused"
-    assert running.desk.places.counts() == {"signed-in": 1, "known": 0, "stranger": 0}
+    assert running.desk.host.places.counts() == {"signed-in": 1, "known": 0, "stranger": 0}
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -50,7 +50,7 @@ async def test_behind_a_proxy_each_clients_network_has_its_own_places(running):
     await running.stop()
     running.settings = changed(running.settings, desk={"public_origin": "https://galwad.example"})
     await running.start()
-    places = running.desk.places
+    places = running.desk.host.places
     client = running.client()
     assert (await client.get("/api/v1/me")).status_code == 401
     assert places.counts() == {"signed-in": 0, "known": 1, "stranger": 0}

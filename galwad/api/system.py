@@ -7,25 +7,57 @@ import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.desk import Desk
+from galwad.archive.subject import ArchiveSubject
+from galwad.calls.subject import CallsSubject
 from galwad.host.bodies import Language
 from galwad.host.errors import ApiError
-from galwad.host.system_bodies import NodeHealth
-from galwad.people.access import TheDesk, session_of
+from galwad.host.host import Host, desk_of
+from galwad.people.access import session_of
 from galwad.people.sessions import Session
 
 router = APIRouter()
 _OF_COMMANDS: Final = ("explain.", "promise.")
 """The beginnings of the keys of texts that only the command line shows."""
+
+
+class SystemDesk(Protocol):
+    """The parts of the desk that these endpoints use."""
+
+    host: Host
+    calls: CallsSubject
+    archive: ArchiveSubject
+
+
+TheDesk = Annotated[SystemDesk, Depends(desk_of)]
+
+
+class NodeHealth(BaseModel):
+    """The health of the node's parts.
+
+    `status` is "ok" if the database, the switch and the finaliser can be reached and `peers_down`
+    is 0. Otherwise it is "degraded". `database`, `switch` and `finaliser` are true if the desk can
+    reach that part. `live_calls` is the number of calls that have not ended. `peers_down` is the
+    number of monitored peers, such as trunks, that do not respond or that refuse our registration.
+    `version` is the version of the software, or null if the request is not from a signed-in user.
+    """
+
+    status: Literal["ok", "degraded"]
+    version: str | None
+    database: bool
+    switch: bool
+    finaliser: bool
+    live_calls: int
+    peers_down: int
 
 
 @router.get("/health", responses={503: {"model": NodeHealth}})
@@ -38,16 +70,21 @@ async def health(
     version of the software, because it shows an attacker which faults it may have.
     """
     database = await _database(desk)
-    fine = database and desk.switch.connected and desk.finaliser.connected and not desk.peers_down
+    fine = (
+        database
+        and desk.host.switch.connected
+        and desk.archive.finaliser.connected
+        and not desk.host.peers_down
+    )
     response.status_code = 200 if database else 503
     return NodeHealth(
         status="ok" if fine else "degraded",
         version=version("galwad") if session is not None else None,
         database=database,
-        switch=desk.switch.connected,
-        finaliser=desk.finaliser.connected,
-        live_calls=sum(not call.wrapup for call in desk.calls.all()),
-        peers_down=desk.peers_down,
+        switch=desk.host.switch.connected,
+        finaliser=desk.archive.finaliser.connected,
+        live_calls=sum(not call.wrapup for call in desk.calls.live.all()),
+        peers_down=desk.host.peers_down,
     )
 
 
@@ -72,7 +109,7 @@ async def metrics(
             "metrics need the right `metrics`",
             "use a token with that right, or ask on the server itself",
         )
-    return Response(desk.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(desk.host.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get(
@@ -111,9 +148,9 @@ def _page_texts(language: str) -> bytes | None:
     return msgspec.json.encode(page)
 
 
-async def _database(desk: Desk) -> bool:
+async def _database(desk: SystemDesk) -> bool:
     try:
-        async with desk.engine.connect() as connection:
+        async with desk.host.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))
     except SQLAlchemyError:
         return False

@@ -1,7 +1,7 @@
 """The description of the API is valid, complete and committed: each endpoint is in it.
 
-Covers also the examples of galwad/host/description/examples.py, the body of
-galwad/host/refusal_bodies.py and the program scripts/openapi.py.
+Covers also the examples of galwad/api/examples.py, the body of
+galwad/host/errors.py and the program scripts/openapi.py.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from fastapi import FastAPI
 from openapi_spec_validator import validate
 from pydantic import TypeAdapter
 
+from galwad.api.app import create_api
+from galwad.api.document import PREFIX, describe
+from galwad.api.examples import EXAMPLES
+from galwad.api.sign_in import dependencies_of
+from galwad.api.tags import TAGS, module_of, operation_id
 from galwad.calls import payments
-from galwad.host.app import create_api
-from galwad.host.description.document import PREFIX, describe
-from galwad.host.description.examples import EXAMPLES
-from galwad.host.description.sign_in import dependencies_of
-from galwad.host.description.tags import TAGS, module_of, operation_id
-from galwad.host.errors import ApiError
-from galwad.host.refusal_bodies import Refusal
+from galwad.host.errors import ApiError, Refusal
 from helpers.endpoint_errors import errors_of
 from helpers.endpoints import endpoints
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 ROUTES = endpoints()
 """Each endpoint of the API, by its name."""
 NEVER = {("recordings_newest", 422): "its search has no filters"}
@@ -80,7 +79,7 @@ def test_each_endpoint_has_a_tag(name, operations):
     module = module_of(ROUTES[name])
     assert operations[name]["tags"], (
         f"the endpoints of {module} have no tag: add "
-        f'"{module}" to the modules of a Tag in galwad/host/description/tags.py'
+        f'"{module}" to the modules of a Tag in galwad/api/tags.py'
     )
 
 

@@ -2,13 +2,16 @@
 
 A valid session gives the connection a place for signed-in people. Without one, only a small body is
 read, so that strangers cannot fill the memory. The requests of each user, and those of strangers,
-begin one after another.
+begin in turn, so that one user's requests do not delay those of other users for long: a request to
+pause could come after those that a thousand connections have ready at the same moment.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
+from collections import OrderedDict, deque
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -16,19 +19,49 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from galwad.host import embedding
-from galwad.host.connections.pacer import Pacer
 from galwad.host.connections.places import Place, Places
 from galwad.host.connections.protocol import PLACE
-from galwad.host.error_answers import answer
+from galwad.host.errors import SESSION, answer
 from galwad.host.networks import network_of
 from galwad.people.sessions import Session, Sessions
 
-SESSION: Final = "galwad.session"
-"""The key of a request's scope under which its `Session` is stored; the value may be None."""
+AT_ONCE: Final = 4
+"""The most requests that begin in one round of the event loop."""
 _API: Final = "/api/"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_STRANGERS_BODY: Final = 16 * 1024
 """The longest body in bytes of a request without a session, such as a sign-in."""
+
+
+class Pacer:
+    """Lets each client (a user, or all strangers) begin a request in turn, `AT_ONCE` a round."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        """The requests that wait, by client. The first client has the next turn."""
+
+    async def turn(self, client: str) -> None:
+        """Wait until the next request of this client may begin."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._round)
+        self._waiting.setdefault(client, deque()).append(turn)
+        await turn
+
+    def _round(self) -> None:
+        for client in list(self._waiting)[:AT_ONCE]:
+            requests = self._waiting[client]
+            while requests and requests[0].done():  # the client has left
+                requests.popleft()
+            if requests:
+                requests.popleft().set_result(None)
+            if requests:
+                self._waiting.move_to_end(client)
+            else:
+                del self._waiting[client]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._round)
 
 
 class SessionLayer:

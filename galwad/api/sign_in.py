@@ -8,9 +8,9 @@ from typing import Any, Final
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
+from galwad.api.tags import methods_of
 from galwad.calls import payment_pages
 from galwad.host import embedding
-from galwad.host.description.tags import methods_of
 from galwad.people import access
 
 SCHEMES: Final[dict[str, dict[str, str]]] = {

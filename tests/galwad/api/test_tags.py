@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from galwad.host.description.tags import TAGS, operation_id, used_tags
+from galwad.api.tags import TAGS, operation_id, used_tags
 from helpers.endpoints import endpoints
 
 

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.host.description.docstrings import (
-    DocstringError,
-    description_of,
-    refusals_of,
-    summary_of,
-)
+from galwad.api.docstrings import DocstringError, description_of, refusals_of, summary_of
 
 
 def documented(text):

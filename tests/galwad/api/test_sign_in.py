@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from galwad.api.sign_in import SCHEMES, security_of, who
+from galwad.api.tags import methods_of
 from galwad.host import embedding
-from galwad.host.description.sign_in import SCHEMES, security_of, who
-from galwad.host.description.tags import methods_of
 from helpers.endpoints import endpoints
 
 ROUTES = endpoints()

@@ -1,0 +1,108 @@
+"""`DirectoriesSubject`: the lookup of callers in the directories of people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Protocol
+
+import structlog
+from fastapi import Depends
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from callerid.breaker import BreakerState
+from callerid.directories.embedded import LIMITS, EmbeddedDirectory
+from callerid.limited_source import LimitedSource, Observation, SourceLimits
+from callerid.lookup import Lookup
+from callerid.source import DirectorySource
+from galwad.directories.opened import open_directories
+from galwad.host.host import Host, desk_of
+from galwad.people.subject import PeopleSubject
+from galwad.settings import Settings
+
+log = structlog.get_logger()
+Sources = Sequence[tuple[DirectorySource, SourceLimits]]
+
+
+class DirectoryMetrics:
+    """The metrics of searches in directories."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._searches = Counter(
+            "galwad_desk_directory_searches",
+            "Searches in directories by their outcome",
+            ["directory", "outcome", "from_memory"],
+            registry=registry,
+        )
+        self._search_seconds = Histogram(
+            "galwad_desk_directory_request_seconds",
+            "Time of the requests to directories",
+            ["directory"],
+            buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
+            registry=registry,
+        )
+        self._resting = Gauge(
+            "galwad_desk_directory_resting",
+            "1 while a directory gets no requests, because it failed or asked for that",
+            ["directory"],
+            registry=registry,
+        )
+
+    def watch(self, directory: LimitedSource) -> None:
+        """Show whether this directory gets no requests now."""
+        self._resting.labels(directory.name).set_function(partial(_is_resting, directory))
+
+    def searched(self, search: Observation) -> None:
+        """Count a search in a directory."""
+        from_memory = "yes" if search.cached else "no"
+        self._searches.labels(search.source, search.state.value, from_memory).inc()
+        if search.seconds:
+            self._search_seconds.labels(search.source).observe(search.seconds)
+
+
+class DirectoriesSubject:
+    """The lookup in `sources`, or else in the embedded directory and those of the settings."""
+
+    def __init__(self, host: Host, sources: Sources = ()) -> None:
+        section = host.settings.directory
+        self._metrics = DirectoryMetrics(host.metrics.registry)
+        limited = [
+            LimitedSource(source, limits, area_code=section.area_code, observe=self._searched)
+            for source, limits in sources or _of_settings(host.settings)
+        ]
+        for each in limited:
+            self._metrics.watch(each)
+        self.lookup = Lookup(limited, section.budget, section.merge_by)
+        host.after_stop(self.lookup.close)
+
+    def _searched(self, search: Observation) -> None:
+        """Count a search in a directory, and log why the directory could not be searched."""
+        self._metrics.searched(search)
+        if search.reason:
+            log.warning(
+                "lookup.source_failed",
+                source=search.source,
+                state=search.state.value,
+                reason=search.reason,
+                ms=round(search.seconds * 1000),
+            )
+
+
+def _of_settings(settings: Settings) -> Sources:
+    embedded = EmbeddedDirectory(settings.directory_file)
+    return [(embedded, LIMITS), *open_directories(settings.directories)]
+
+
+def _is_resting(directory: LimitedSource) -> float:
+    return float(directory.breaker_state in {BreakerState.OPEN, BreakerState.BUSY})
+
+
+class DirectoriesDesk(Protocol):
+    """The parts of the desk that endpoints about directories use."""
+
+    host: Host
+    people: PeopleSubject
+    directories: DirectoriesSubject
+
+
+TheDesk = Annotated[DirectoriesDesk, Depends(desk_of)]

@@ -1,0 +1,147 @@
+"""`PeopleSubject`: the users, their sessions and tokens, and the ways to sign in."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Final, Protocol
+
+import structlog
+from argon2 import PasswordHasher
+from fastapi import Depends
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from galwad.host.host import Host, desk_of
+from galwad.host.limits import Window
+from galwad.host.networks import network_of
+from galwad.messages import Alarm
+from galwad.people.oidc.provider_accounts import ProviderAccounts
+from galwad.people.second_factor import SecondFactors, SecretBox
+from galwad.people.sessions import Sessions
+from galwad.people.sign_in.approvals import CODES, Approvals
+from galwad.people.sign_in.limits import SignInLimits
+from galwad.people.store import Users
+from galwad.people.tokens import TokenWatch
+from recording.audit.log import AuditFilter
+
+_KNOWN_SIGN_INS: Final = 2000
+"""The most sign-ins that the desk reads from the audit at its start."""
+_KNOWN_SIGN_INS_S: Final = 30 * 86_400.0
+_FLOOD_ALARM_S: Final = 3600.0
+"""The least seconds between two alarms about a flood of sign-ins at the provider."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleChanged:
+    """Users, their phones or their sessions have changed."""
+
+
+class PeopleMetrics:
+    """The metrics of sign-ins and tokens."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sign_ins = Counter(
+            "galwad_desk_sign_ins", "Sign-ins by outcome", ["outcome"], registry=registry
+        )
+        self.token_expiry = Gauge(
+            "galwad_desk_next_token_expiry_timestamp_seconds",
+            "When the next token of a machine expires, in Unix seconds; 0 if none does",
+            registry=registry,
+        )
+
+
+class PeopleSubject:
+    """The users of one desk. `hasher` hashes their passwords."""
+
+    _flood_alarmed = float("-inf")
+    """The monotonic time of the newest alarm about a flood of sign-ins at the provider."""
+
+    def __init__(self, host: Host, hasher: PasswordHasher | None = None) -> None:
+        settings, engine = host.settings, host.engine
+        self._host = host
+        self.metrics = PeopleMetrics(host.metrics.registry)
+        self.users = Users(engine, hasher)
+        self.sessions = Sessions(
+            engine,
+            settings.desk.session_idle,
+            settings.desk.session_absolute,
+            personal=settings.desk.personal_tokens,
+        )
+        self.provider = ProviderAccounts.opened(
+            settings.sign_in, settings.desk.origin, engine, self._sign_ins_flooded
+        )
+        self.sign_in_limits = SignInLimits.with_key_in(settings.device_key)
+        self.codes = Window[str](CODES)
+        self.command_lines = Approvals()
+        self.panels = Approvals()
+        host.switch.phones = self.users.accounts
+        host.on_start(self._remember_sign_ins)
+        host.loop(TokenWatch(self.sessions.tokens, self.metrics.token_expiry.set).run)
+        host.after_stop(self._close)
+
+    @cached_property
+    def second_factors(self) -> SecondFactors:
+        """The second factors of the users who sign in with a password."""
+        return SecondFactors(self._host.engine, SecretBox(self._host.settings.second_factor_key))
+
+    async def _remember_sign_ins(self) -> None:
+        """Learn from the audit which accounts have signed in from which networks.
+
+        So a restart during an attack takes nothing from the people who have signed in before.
+        """
+        now = time.time()
+        sought = AuditFilter(kind="sign-in.accepted", since=now - _KNOWN_SIGN_INS_S)
+        for entry in reversed(await self._host.audit.search(sought, limit=_KNOWN_SIGN_INS)):
+            values = {name: value for name, (_, value) in entry.values.items()}
+            address = values.get("address", "")
+            if address and values.get("user"):
+                self.sign_in_limits.throttle.know(values["user"], address)
+                age = max(now - entry.at_us / 1e6, 0.0)
+                self._host.places.know(network_of(address), time.monotonic() - age)
+
+    async def _close(self) -> None:
+        if self.provider is not None:
+            await self.provider.flow.close()
+        await self.sessions.stop()
+
+    async def changed(self) -> None:
+        """Let a change of users take effect: end streams, and inform the switch of the phones."""
+        self.sessions.recheck()
+        self._host.streams.wake()
+        await self._host.switch.set_phones()
+        await self._host.publish_and_wait(PeopleChanged())
+
+    def wrong_password(self, account: str, network: str) -> None:
+        """Log a wrong password, and raise an alarm if there are many."""
+        log.warning("sign_in.wrong_password", network=network)
+        for count in self.sign_in_limits.passwords.wrong(account, network):
+            detail = {"account": "for one account", "network": f"from {network}"}.get(count, "")
+            self._host.alarm(Alarm("sign_in.passwords_guessed", None, detail))
+
+    def codes_guessed(self) -> None:
+        """Raise an alarm: a client sends wrong codes of a user whose password it knows."""
+        self._host.alarm(Alarm("sign_in.codes_guessed", None))
+
+    def break_glass_used(self) -> None:
+        """Raise an alarm: a user who may sign in without the provider has signed in."""
+        self._host.alarm(Alarm("sign_in.break_glass", None))
+
+    def _sign_ins_flooded(self, network: str) -> None:
+        """Raise an alarm, at most once in `_FLOOD_ALARM_S`: a network floods the sign-in."""
+        now = time.monotonic()
+        if now - self._flood_alarmed >= _FLOOD_ALARM_S:
+            self._flood_alarmed = now
+            log.warning("sign_in.flooded", network=network)
+            self._host.alarm(Alarm("sign_in.flooded", None, network))
+
+
+class PeopleDesk(Protocol):
+    """The parts of the desk that endpoints about people use."""
+
+    host: Host
+    people: PeopleSubject
+
+
+TheDesk = Annotated[PeopleDesk, Depends(desk_of)]
