@@ -2,8 +2,8 @@
 
 For each directory, only a few requests are made at a time, and only one for each number. A request
 has a time limit. Recent answers are kept in memory. After repeated failures, or if the directory
-asks for it, no request is made for a while (`callerid.breaker`). Of each answer, only the people
-with exactly the searched number are kept (`callerid.matching`).
+asks for it, no request is made for a while (`callerid.limits`). Of each answer, only the people
+with exactly the searched number are kept (`callerid.written_numbers`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from callerid.answer_cache import AnswerCache, CacheLimits
-from callerid.breaker import BreakerLimits, BreakerState, CircuitBreaker
 from callerid.errors import CallerIdError, SourceBusyError, SourceError
-from callerid.matching import matching
+from callerid.limits import AnswerCache, BreakerLimits, BreakerState, CacheLimits, CircuitBreaker
 from callerid.number import REGION, PhoneNumber
 from callerid.person import Person
 from callerid.source import (
@@ -29,6 +27,7 @@ from callerid.source import (
     SearchableSource,
     SourceAnswer,
 )
+from callerid.written_numbers import matching
 
 T = TypeVar("T")
 

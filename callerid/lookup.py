@@ -16,10 +16,10 @@ from typing import Final
 
 from callerid.earlier_contacts import DirectoryContact
 from callerid.limited_source import LimitedSource
-from callerid.matching import merged
 from callerid.number import CallerId
 from callerid.person import Person, record_id_in
 from callerid.source import AnswerState, SourceAnswer
+from callerid.written_numbers import merged
 
 BUDGET_S: Final = 1.0
 LATEST_S: Final = 10.0

@@ -1,16 +1,19 @@
 """Converts words such as `yesterday`, `last week` or `2026-11-24` to a period in Unix seconds.
 
 A day runs from midnight to midnight in the time zone that is passed to `period`. A week begins on
-Monday.
+Monday. The name of the centre's time zone is that of the IANA database, such as "Europe/London".
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
-from typing import TypeAlias
+from pathlib import Path
+from typing import Final, TypeAlias
+from zoneinfo import ZoneInfo
 
 HINT = 'write it as yesterday, monday, "last week", 2026-11-24, 2026-11 or 2026-11-24T09:30'
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -109,3 +112,30 @@ _NAMED: dict[str, Callable[[date], _Days]] = {
 
 def _midnight(day: date, zone: tzinfo | None) -> float:
     return datetime.combine(day, time(), zone).timestamp()
+
+
+HEADER: Final = "X-Galwad-Time-Zone"
+"""The field of the desk's responses that has the name of the centre's time zone."""
+_LOCALTIME: Final = Path("/etc/localtime")
+
+
+def zone_named(name: str) -> ZoneInfo | None:
+    """Return the time zone with this name; None if this machine does not know it."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ValueError, KeyError, OSError):
+        return None
+
+
+def machine_zone() -> ZoneInfo | None:
+    """Return this machine's time zone, from $TZ or /etc/localtime; None if its name is unknown."""
+    if (chosen := os.environ.get("TZ")) is not None:
+        return zone_named(chosen.removeprefix(":") or "UTC")
+    _, found, name = str(_LOCALTIME.resolve()).partition("/zoneinfo/")
+    return zone_named(name) if found else None
+
+
+def name_of(zone: tzinfo | None) -> str:
+    """Return the name of a time zone, or of this machine's if `zone` is None; "" if unknown."""
+    found = machine_zone() if zone is None else zone
+    return (found.key if isinstance(found, ZoneInfo) else None) or ""

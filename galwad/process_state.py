@@ -1,6 +1,6 @@
 """Finds out, without disturbing them, which of the node's processes are running and answer.
 
-Each process holds a lock on its own state folder (`galwad.single_instance`). The kernel lists all
+Each process holds a lock on its own state folder (`galwad.process_start`). The kernel lists all
 locks in /proc/locks, so this module need not try to take the lock itself.
 """
 

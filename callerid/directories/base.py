@@ -8,13 +8,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from callerid.answer_cache import CacheLimits
 from callerid.limited_source import SourceLimits
+from callerid.limits import CacheLimits
 from callerid.note import NoteDestination
 from callerid.source import DirectorySource
 from config.fields import Flag, Number, Whole
 from config.section import Section
-from config.urls import PAGE, PageTemplate
+from config.values import PAGE, PageTemplate
 
 
 class ExternalDirectorySection(Section):

@@ -41,7 +41,7 @@ from callerid.templates import Json
 from callerid.written_numbers import spellings
 from config.fields import FilePath
 from config.section import Section, TlsSection
-from config.urls import Url
+from config.values import Url
 
 Column: TypeAlias = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,127}$")]
 Guid: TypeAlias = Annotated[

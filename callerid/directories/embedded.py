@@ -12,11 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from callerid.answer_cache import CacheLimits
 from callerid.directory import open_directory
 from callerid.errors import DirectoryError, SourceError
 from callerid.import_file import DETAILS, LONGEST_DETAIL, MOST_PEOPLE_OF_A_NUMBER
 from callerid.limited_source import SourceLimits
+from callerid.limits import CacheLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind
 

@@ -37,7 +37,7 @@ from callerid.person import Person
 from callerid.templates import Json, NumberTemplate, RecordTemplate, RequestForm, TextTemplate
 from config.fields import FilePath, Whole
 from config.section import Section, TlsSection
-from config.urls import URL, Url
+from config.values import URL, Url
 
 _SECRETS: Final = {"basic": "user", "bearer": "", "oauth2": "client_id"}
 """The setting that each kind of authentication needs besides `secret_file`."""

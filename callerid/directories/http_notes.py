@@ -25,7 +25,7 @@ from callerid.people_mapping import PATH, Expression, apply, optional_path, path
 from callerid.templates import PLACEHOLDER, Json, RequestForm, check_placeholders, naming
 from config.fields import Flag
 from config.section import Section
-from config.urls import URL, Url
+from config.values import URL, Url
 
 _OWN_ADDRESS: Final = ("{note_id}", "{call_id}", "{record_id}")
 """The placeholders with which each note has an address of its own."""

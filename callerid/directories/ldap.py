@@ -18,7 +18,7 @@ from callerid.json_client import tls_context
 from callerid.source import DirectorySource
 from config.fields import FilePath, Flag
 from config.section import Section, TlsSection
-from config.urls import is_loopback
+from config.values import is_loopback
 
 _LDAP_URL = 'the address of an LDAP server, such as "ldaps://dc1.council.example"'
 _ADDRESS = re.compile(r"ldaps?://[\w.:\[\]-]+", re.ASCII)

@@ -36,7 +36,7 @@ from callerid.templates import Json
 from callerid.written_numbers import national, spellings
 from config.fields import FilePath
 from config.section import Section, TlsSection
-from config.urls import Url
+from config.values import Url
 
 _MY_DOMAIN: Final = 'the address of My Domain, such as "https://council.my.salesforce.com"'
 _FIELD: Final = 'the API name of a field, such as "Name"'

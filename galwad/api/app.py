@@ -21,12 +21,11 @@ from galwad.calls.presence import routes as presence
 from galwad.directories import routes as directories
 from galwad.events import routes as webhooks
 from galwad.host import embedding, errors
-from galwad.host.compression import PublicFileCompression
 from galwad.host.request_guard import MAX_BODY, RequestGuard
 from galwad.notes import call_routes as call_notes
 from galwad.notes import routes as contacts
 from galwad.page import stream
-from galwad.page.files import PageFiles
+from galwad.page.files import PageFiles, PublicFileCompression
 from galwad.page.subject import PageDesk
 from galwad.people import routes as people
 from galwad.people import second_factor_routes as second_factor
@@ -35,8 +34,8 @@ from galwad.people.oidc.provider_sign_in import CALLBACK
 from galwad.people.session_layer import SessionLayer
 from galwad.people.sign_in import command_lines, panels
 from galwad.people.sign_in import routes as accounts
+from galwad.periods import name_of
 from galwad.texts import routes as texts
-from galwad.time_zones import name_of
 
 API_VERSION: Final = "1"
 """The version of the API, as in its paths. It is public, but the version of Galwad is not."""

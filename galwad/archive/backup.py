@@ -44,8 +44,8 @@ from galwad.archive.backup_proof import (
 )
 from galwad.host.database import open_engine, upgrade
 from galwad.people.store import sessions
+from galwad.process_start import FolderLockedError, lock_folder
 from galwad.settings import Settings
-from galwad.single_instance import FolderLockedError, lock_folder
 from galwad.supervise import START_ORDER
 from recording.archive import backup as archive_backup
 from recording.archive.disposal import Certificate

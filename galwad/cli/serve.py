@@ -17,8 +17,7 @@ from galwad.cli.support.console import CliError
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
 from galwad.logs import configure
-from galwad.memory import forbid_core_dumps
-from galwad.single_instance import FolderLockedError, lock_folder
+from galwad.process_start import FolderLockedError, forbid_core_dumps, lock_folder
 from recording.errors import KeyFileError
 
 if TYPE_CHECKING:

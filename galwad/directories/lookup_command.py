@@ -140,7 +140,7 @@ async def _test(
 async def _search(
     source: DirectorySource, number: PhoneNumber, area_code: str, request: str
 ) -> DirectoryTest:
-    from callerid.matching import matching  # noqa: PLC0415 - loads the parser of numbers
+    from callerid.written_numbers import matching  # noqa: PLC0415 - loads the parser of numbers
 
     began, error = time.monotonic(), ""
     people: Sequence[Person] = ()

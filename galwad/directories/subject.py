@@ -10,9 +10,9 @@ import structlog
 from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from callerid.breaker import BreakerState
 from callerid.directories.embedded import LIMITS, EmbeddedDirectory
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
+from callerid.limits import BreakerState
 from callerid.lookup import Lookup
 from callerid.source import DirectorySource
 from galwad.directories.opened import open_directories

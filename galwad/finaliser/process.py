@@ -46,8 +46,8 @@ from galwad.messages import (
     VerifyRecording,
     WaitingSpools,
 )
+from galwad.process_start import log_cannot_start
 from galwad.settings import Settings
-from galwad.start_failure import log_cannot_start
 from recording.errors import RecordingError
 
 LOOK_ROUND_S: Final = 30.0

@@ -35,9 +35,8 @@ import structlog
 from galwad.finaliser.sealer import ArchiveIdentity, Folders, Sealer
 from galwad.finaliser.spools import Share
 from galwad.logs import configure
-from galwad.memory import forbid_core_dumps
 from galwad.messages import Alarm, Sealed
-from galwad.single_instance import FolderLockedError, lock_folder
+from galwad.process_start import FolderLockedError, forbid_core_dumps, lock_folder
 
 SEALING_TASKS: Final = 2
 """While one call waits for the disk, the processor can work on another one."""

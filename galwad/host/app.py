@@ -26,7 +26,7 @@ from galwad.host.connections.places import Places
 from galwad.host.connections.protocol import LimitedProtocol, PhaseLimits
 from galwad.host.database import SchemaError
 from galwad.host.host import PROXIES, HasHost
-from galwad.start_failure import log_cannot_start
+from galwad.process_start import log_cannot_start
 from telephony.aio.tls import CIPHERS
 
 _MAX_HEAD = 16 * 1024

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from callerid.card_number import has_card_number
 from galwad.host import embedding
 from galwad.host.errors import answer, card_number_answer
-from galwad.time_zones import HEADER
+from galwad.periods import HEADER
 
 log = structlog.get_logger()
 

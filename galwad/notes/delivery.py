@@ -5,7 +5,7 @@ stores that the attempt begins. So after a crash it is known that the version ma
 version that is delivered or discarded keeps no text.
 
 After repeated failures, or if the system asks for it, no attempt is made for a while
-(`callerid.breaker`). A note that the system does not accept needs an
+(`callerid.limits`). A note that the system does not accept needs an
 administrator, who corrects the settings and lets it be delivered again, or discards it.
 """
 
@@ -26,8 +26,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.breaker import BreakerLimits, BreakerState, CircuitBreaker
 from callerid.errors import CallerIdError, NoteRefusedError, SourceBusyError
+from callerid.limits import BreakerLimits, BreakerState, CircuitBreaker
 from callerid.note import NOTE_FIELDS, EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.person import record_id_in
 from galwad.host.outbox import Backlog, BackOff, Outbox

@@ -3,6 +3,10 @@
 The page's HTML names a file as `/static/VERSION/name`, with a digest of all files, so a browser may
 keep it for as long as it likes. A page from before an upgrade asks for an old version; it gets the
 present file, which the browser must not keep. `/static/name` is valid too.
+
+Only these public files are compressed. A response with a caller's details or a token must never be:
+its length shows whether it repeats something that an attacker has put into the request (the attack
+BREACH).
 """
 
 from __future__ import annotations
@@ -12,9 +16,10 @@ import re
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 _KEPT = "public, max-age=31536000, immutable"
 _VERSIONED = re.compile(r"([0-9a-f]{16})/(.+)")
@@ -57,3 +62,22 @@ def _digest(folder: Path) -> str:
         content = path.read_bytes()
         found.update(f"{path.name} {len(content)}\n".encode() + content)
     return found.hexdigest()[:16]
+
+
+PUBLIC = ("/static/", "/api/v1/strings/", "/api/v1/openapi.json")
+"""The beginnings of the paths whose responses have no personal data and depend on no session."""
+_SMALLEST = 1000
+"""Shorter responses are sent as they are, because they fit into one packet in any case."""
+
+
+class PublicFileCompression:
+    """ASGI middleware that compresses the responses for the paths in `PUBLIC` with gzip."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._compressed = GZipMiddleware(app, minimum_size=_SMALLEST, compresslevel=6)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and compress the response if its path is public."""
+        public = scope["type"] == "http" and scope["path"].startswith(PUBLIC)
+        await (self._compressed if public else self._app)(scope, receive, send)

@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from galwad.host.errors import ApiError
-from galwad.host.networks import network_of
+from galwad.host.limits import network_of
 from galwad.people.second_factor import CodeVerdict, canonical
 from galwad.people.sessions import Session
 from galwad.people.sign_in.order import RETRY_S, SignInAttempt, digest_of

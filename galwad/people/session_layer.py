@@ -22,7 +22,7 @@ from galwad.host import embedding
 from galwad.host.connections.places import Place, Places
 from galwad.host.connections.protocol import PLACE
 from galwad.host.errors import SESSION, answer
-from galwad.host.networks import network_of
+from galwad.host.limits import network_of
 from galwad.people.sessions import Session, Sessions
 
 AT_ONCE: Final = 4

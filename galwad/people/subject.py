@@ -13,8 +13,7 @@ from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from galwad.host.host import Host, desk_of
-from galwad.host.limits import Window
-from galwad.host.networks import network_of
+from galwad.host.limits import Window, network_of
 from galwad.messages import Alarm
 from galwad.people.oidc.provider_accounts import ProviderAccounts
 from galwad.people.second_factor import SecondFactors, SecretBox

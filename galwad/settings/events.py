@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from config.fields import FilePath, Number, Whole
 from config.section import Section, TlsSection
-from config.urls import URL, Url
+from config.values import URL, Url
 
 WebhookFormat: TypeAlias = Literal["generic", "zammad", "sipgate"]
 EventName: TypeAlias = Literal[

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from config.fields import FilePath, Number
 from config.section import Section, TlsSection
-from config.urls import Url
+from config.values import Url
 
 ISSUER = 'an address that begins with "https://", as the provider writes it in its tokens'
 PersonRole: TypeAlias = Literal["advisor", "supervisor", "admin"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callerid import answer_cache
-from callerid.answer_cache import AnswerCache, CacheLimits
+from callerid import limits as answer_cache
+from callerid.limits import AnswerCache, CacheLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState, SourceAnswer

@@ -24,9 +24,9 @@ from callerid.directories.embedded import EmbeddedDirectory
 from callerid.directory import TABLES, ImportResult, new_directory, open_directory
 from callerid.errors import DirectoryError, ImportFileError, SourceError
 from callerid.import_file import ImportFile
-from callerid.matching import matching
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
+from callerid.written_numbers import matching
 from helpers.directory import import_people
 from helpers.root import as_root
 from helpers.units import memory_max_mb

@@ -12,14 +12,13 @@ from dataclasses import replace
 import pytest
 
 from callerid import limited_source
-from callerid.answer_cache import CacheLimits
-from callerid.breaker import BreakerLimits, BreakerState
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
-from callerid.matching import matching
+from callerid.limits import BreakerLimits, BreakerState, CacheLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
+from callerid.written_numbers import matching
 from helpers.desk import until
 from helpers.fake_directory import Directory, SearchableDirectory
 

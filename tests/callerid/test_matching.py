@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.matching import matching, merged
 from callerid.number import PhoneNumber
 from callerid.person import Person
+from callerid.written_numbers import matching, merged
 
 NUMBER = PhoneNumber("+441632960001")
 

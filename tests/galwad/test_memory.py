@@ -14,7 +14,7 @@ import pytest
 PR_GET_DUMPABLE = 3
 ASKED = f"""
 import ctypes, resource
-from galwad.memory import forbid_core_dumps
+from galwad.process_start import forbid_core_dumps
 print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))
 forbid_core_dumps()
 print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}), resource.getrlimit(resource.RLIMIT_CORE))

@@ -12,8 +12,8 @@ import sys
 import pytest
 
 from galwad import link
+from galwad.process_start import lock_folder
 from galwad.process_state import ProcessState, State, states
-from galwad.single_instance import lock_folder
 from helpers.site import Site
 
 
@@ -64,7 +64,7 @@ def test_a_process_whose_socket_only_the_kernel_accepts_does_not_answer(site):
 def test_a_process_that_a_signal_has_stopped_does_not_answer(site):
     program = (
         "import sys, time; from pathlib import Path\n"
-        "from galwad.single_instance import lock_folder\n"
+        "from galwad.process_start import lock_folder\n"
         "with lock_folder(Path(sys.argv[1])): print(flush=True); time.sleep(600)"
     )
     command = [sys.executable, "-c", program, str(site.root / "state" / "finaliser")]

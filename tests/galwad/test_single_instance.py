@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from galwad.single_instance import FolderLockedError, lock_folder
+from galwad.process_start import FolderLockedError, lock_folder
 from helpers.loopback import free_port
 from recording.keys.keyring import OfficerKeys
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from galwad.time_zones import HEADER
+from galwad.periods import HEADER
 from recording.archive.commitments import commit
 from recording.archive.manifest import Manifest, sign_manifest
 from recording.archive.summary import PersonalFacts

@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from callerid.breaker import BreakerLimits
 from callerid.directories.sql import SqlDirectorySection
 from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlDirectory, select_people
 from callerid.errors import SourceError, SqlError
 from callerid.json_client import tls_context
 from callerid.limited_source import LimitedSource, SourceLimits
+from callerid.limits import BreakerLimits
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
 from config.section import TlsSection

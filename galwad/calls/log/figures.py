@@ -25,8 +25,7 @@ from galwad.calls.subject import CallsDesk, TheDesk
 from galwad.host.host import span_of
 from galwad.notes.store import notes
 from galwad.people.access import Supervisor
-from galwad.periods import Period
-from galwad.time_zones import name_of
+from galwad.periods import Period, name_of
 
 _QUARTER_S: Final = 900
 

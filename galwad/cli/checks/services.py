@@ -11,8 +11,8 @@ from typing import Final
 
 from callerid.directories import ExternalDirectory
 from callerid.errors import CallerIdError, SourceBusyError, SourceError
-from callerid.matching import matching
 from callerid.number import PhoneNumber
+from callerid.written_numbers import matching
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import SectionT, files_of, unreadable, with_stored_files
 from galwad.settings import Settings

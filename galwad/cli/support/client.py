@@ -29,7 +29,7 @@ from pydantic_settings import (
 
 from config.explain import faults_of, syntax_fault
 from galwad.cli.support.console import CliError, use_zone_of_response
-from galwad.time_zones import HEADER
+from galwad.periods import HEADER
 
 API = "/api/v1"
 _TOKEN = re.compile(r"[!-~]+")

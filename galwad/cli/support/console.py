@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
-from galwad.time_zones import machine_zone, zone_named
+from galwad.periods import machine_zone, zone_named
 
 if TYPE_CHECKING:
     from rich.console import Console

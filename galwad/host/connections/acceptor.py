@@ -21,7 +21,7 @@ from collections.abc import Callable
 import structlog
 
 from galwad.host.connections.places import Place, Places
-from galwad.host.networks import network_of
+from galwad.host.limits import network_of
 from telephony.aio.packet_filter import (
     MOST_KNOWN,
     Networks,

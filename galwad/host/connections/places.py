@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final
 
-from galwad.host.networks import areas_of
+from galwad.host.limits import areas_of
 
 KNOWN_S: Final = 86_400.0
 """The seconds for which a network is known after a session was used from it."""

@@ -28,7 +28,7 @@ from callerid.json_client import (
     read_limited,
     tls_context,
 )
-from config.urls import is_loopback
+from config.values import is_loopback
 from galwad.people.oidc.errors import ProviderError, ResponseError, UnknownKeyError
 from galwad.people.oidc.pending import PendingSignIn
 from galwad.people.oidc.signing_keys import SigningKey, parse_keys, verified_claims

@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from galwad.host.bodies import Language, RequestBody
 from galwad.host.errors import ApiError
-from galwad.host.networks import network_of
+from galwad.host.limits import network_of
 from galwad.people.access import session_of
 from galwad.people.identities import IdentifiedUser
 from galwad.people.oidc.errors import OidcError, ProviderError, TokenError

@@ -8,10 +8,10 @@ from typing import Final
 from fastapi import Request
 
 from galwad.host.errors import ApiError
-from galwad.host.networks import network_of
+from galwad.host.limits import network_of
 from galwad.people.sessions import Session
-from galwad.people.sign_in.approval_bodies import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.people.sign_in.approvals import LIFETIME_S, Approvals, WaitingClient
+from galwad.people.sign_in.bodies import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.people.subject import PeopleDesk
 
 _INTERVAL_S: Final = 2.0

@@ -11,12 +11,6 @@ from typing import Final
 from fastapi import APIRouter, Request
 
 from galwad.people.access import Person, SteppedUpPerson
-from galwad.people.sign_in.approval_bodies import (
-    CommandLineFacts,
-    WaitingCode,
-    WaitingSecret,
-    WaitingSignIn,
-)
 from galwad.people.sign_in.approval_routes import (
     approve_waiting,
     begin_waiting,
@@ -24,7 +18,13 @@ from galwad.people.sign_in.approval_routes import (
     opened,
     redeem,
 )
-from galwad.people.sign_in.bodies import Me
+from galwad.people.sign_in.bodies import (
+    CommandLineFacts,
+    Me,
+    WaitingCode,
+    WaitingSecret,
+    WaitingSignIn,
+)
 from galwad.people.sign_in.routes import me_of
 from galwad.people.subject import TheDesk
 

@@ -31,7 +31,7 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from galwad.host.networks import areas_of
+from galwad.host.limits import areas_of
 from galwad.people.sign_in.throttle import Throttle
 
 WINDOW_S: Final = 900.0

@@ -13,16 +13,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request, Response
 
 from galwad.host.errors import ApiError
-from galwad.host.networks import network_of
+from galwad.host.limits import network_of
 from galwad.people.access import Person
 from galwad.people.sessions import Session
-from galwad.people.sign_in.approval_bodies import (
-    BeginPanel,
-    PanelFacts,
-    WaitingCode,
-    WaitingSecret,
-    WaitingSignIn,
-)
 from galwad.people.sign_in.approval_routes import (
     address_of,
     approve_waiting,
@@ -31,7 +24,14 @@ from galwad.people.sign_in.approval_routes import (
     opened,
     redeem,
 )
-from galwad.people.sign_in.bodies import Me
+from galwad.people.sign_in.bodies import (
+    BeginPanel,
+    Me,
+    PanelFacts,
+    WaitingCode,
+    WaitingSecret,
+    WaitingSignIn,
+)
 from galwad.people.sign_in.routes import me_of, set_session_cookie
 from galwad.people.subject import TheDesk
 

@@ -24,8 +24,8 @@ import uvloop
 from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
+from galwad.process_start import log_cannot_start
 from galwad.settings import Settings
-from galwad.start_failure import log_cannot_start
 from galwad.switch.call.appended_files import LastingDialogs
 from galwad.switch.call.checkpoints import CheckpointStore
 from galwad.switch.call.clocks import read_clocks

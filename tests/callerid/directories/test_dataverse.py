@@ -16,9 +16,9 @@ from callerid.authentication import ClientCredentials
 from callerid.directories.dataverse import DataverseDirectory, DataverseSection, _refusal
 from callerid.errors import CallerIdError, SourceBusyError, SourceError
 from callerid.json_client import HttpAnswer, JsonClient, tls_context
-from callerid.matching import matching
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
+from callerid.written_numbers import matching
 from config.section import TlsSection
 from helpers.dataverse import CLIENT, FORMATTED, SECRET, TENANT, dataverse
 

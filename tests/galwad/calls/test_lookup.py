@@ -10,10 +10,10 @@ import asyncio
 import pytest
 import structlog
 
-from callerid.breaker import BreakerLimits
 from callerid.directories.http import HttpDirectorySection
 from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import SourceLimits
+from callerid.limits import BreakerLimits
 from callerid.person import Person
 from helpers.desk import changed
 from helpers.directory import import_people

@@ -18,8 +18,8 @@ import pytest
 
 from galwad.archive.periodic import RecipientsWatch
 from galwad.host.database import open_engine
+from galwad.process_start import lock_folder
 from galwad.settings import load
-from galwad.single_instance import lock_folder
 from recording.audit.log import AuditLog
 from recording.keys.keyring import OfficerKeys, RecipientSet, RecipientsFile, fingerprint
 

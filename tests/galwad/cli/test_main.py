@@ -288,7 +288,7 @@ def loaded(*commands):
 def test_the_help_of_a_group_loads_no_command():
     packages = ["galwad", "galwad.cli", "galwad.cli.main", "galwad.cli.groups"]
     packages += ["galwad.cli.support", "galwad.cli.support.console", "galwad.cli.support.lazy"]
-    packages.append("galwad.time_zones")
+    packages.append("galwad.periods")
     for group, found in loaded((), ("recordings",), ("users",), ("users", "tokens")).items():
         ours = sorted(m for m in found if m.split(".")[0] == "galwad")
         assert ours == sorted(packages), group

@@ -18,7 +18,7 @@ from galwad.finaliser.process import Finaliser, sealer_of, workers_of
 from galwad.finaliser.spools import number_of
 from galwad.finaliser.workers import WorkerHungError, WorkerProcess, how_many
 from galwad.messages import Alarm, Hello, Sealed, SpoolClosed
-from galwad.single_instance import lock_folder
+from galwad.process_start import lock_folder
 from recording.spool import SpoolWriter
 
 CALLS = [f"20260301-09{number:02}00-abcdefgh" for number in range(8)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.host.networks import areas_of, network_of
+from galwad.host.limits import areas_of, network_of
 
 
 @pytest.mark.parametrize(

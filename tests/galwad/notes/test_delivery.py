@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from callerid.breaker import BreakerLimits
 from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
+from callerid.limits import BreakerLimits
 from callerid.note import Note
 from galwad.notes.delivery import (
     PAUSES,

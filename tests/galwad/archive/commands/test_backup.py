@@ -25,7 +25,7 @@ from galwad.archive.backup_proof import INDEX, UNSIGNED, Description, sign
 from galwad.people import totp
 from galwad.people.second_factor import CodeVerdict
 from galwad.people.user import User
-from galwad.single_instance import lock_folder
+from galwad.process_start import lock_folder
 from helpers.cli import index_agrees
 from helpers.file_sizes import run_with_small_files
 from helpers.house import House

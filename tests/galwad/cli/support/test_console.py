@@ -1,6 +1,6 @@
 """The output of commands: tables and JSON with unsafe characters, and times of the centre.
 
-Covers `galwad/time_zones.py` too.
+Covers `galwad/periods.py` too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 
 import pytest
 
-from galwad import time_zones
+from galwad import periods as time_zones
 from galwad.cli.support.console import CliError, date_and_time, print_error, print_table
-from galwad.time_zones import machine_zone, name_of, zone_named
+from galwad.periods import machine_zone, name_of, zone_named
 from helpers.house import House
 from helpers.site import Site
 

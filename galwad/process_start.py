@@ -1,0 +1,119 @@
+"""The start of each process: it protects its memory, and locks its state folder.
+
+No core dumps and no debuggers: in the switch, the memory contains the audio of calls, and a caller
+may say a card number. In the other processes, it contains keys and callers' phone numbers.
+
+Only one process uses a state folder, whether systemd, `galwad serve` or a person has started it.
+Without the lock, two finalisers would overwrite each other's recordings, and two switches would
+continue the same calls.
+
+The log entry about a process that cannot start is here too: what failed, and the remedy.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+log = structlog.get_logger()
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def forbid_core_dumps() -> None:
+    """Forbid core dumps of this process, and forbid other processes to read its memory.
+
+    Even processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). Some
+    machines have a core dump handler: a program to which the kernel sends core dumps through a
+    pipe. For this process, the kernel does not start that program.
+
+    Raises:
+        OSError: The kernel did not accept the setting.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+class FolderLockedError(Exception):
+    """Another process has locked the folder."""
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder until the `with` block or the process ends (flock(2)).
+
+    `folder` is the state folder of this process. If the folder is missing or cannot be opened, no
+    lock is set and no error is raised here, because the process must answer calls even then. The
+    parts of the process that need the folder report the error.
+
+    Raises:
+        FolderLockedError: Another process has locked the folder.
+    """
+    descriptor = _opened(folder)
+    if descriptor is None:
+        yield
+        return
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path) -> int | None:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FolderLockedError(f"another process is at work in {folder}") from None
+
+
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "another program uses this address: `ss -lunptp` shows which; stop it, or "
+    "change the address in the settings",
+    errno.EADDRNOTAVAIL: "this machine does not have this address: correct it in the settings",
+    errno.EACCES: "the services' user may not use it: correct its owner or mode, or a port below "
+    "1024 in the settings",
+    errno.ENOENT: "it does not exist: create it, or correct the path in the settings",
+    errno.ENOSPC: "its disk is full: free some space there",
+    errno.EROFS: "its file system is read-only: mount it again with write access",
+    errno.ENOTDIR: "a part of the path is not a folder: move that away",
+}
+_OTHERWISE: Final = "`galwad check` examines the installation"
+
+
+def log_cannot_start(process: str, error: Exception, hint: str = "") -> None:
+    """Log the event `PROCESS.cannot_start` with its reason, path and remedy.
+
+    The text of `error` may be logged only if it contains no personal data. `hint` is the remedy; if
+    it is empty, it is chosen by the kind of the error.
+    """
+    reason, path = str(error), ""
+    remedy = hint or str(getattr(error, "hint", ""))
+    if isinstance(error, ssl.SSLError):
+        remedy = remedy or "correct the certificate and its key: `galwad check` names the file"
+    elif isinstance(error, OSError):
+        reason = (error.strerror or str(error)).lower()
+        path = "" if error.filename is None else str(error.filename)
+        remedy = remedy or _REMEDIES.get(error.errno or 0, "")
+    event = f"{process}.cannot_start"
+    log.critical(event, reason=reason, path=path, hint=remedy or _OTHERWISE)
