@@ -108,7 +108,7 @@ async def pause(
     heartbeat = body.heartbeat if body else None
     if token.used:
         return await _renew(desk, token, heartbeat)
-    outcome = await carry_out(desk, "hold", _order(token, arrived), heartbeat=heartbeat)
+    outcome = await carry_out(desk, "pause", _order(token, arrived), heartbeat=heartbeat)
     try:
         in_force = await desk.calls.payment_tokens.paused(token)
     except SQLAlchemyError:
@@ -136,7 +136,7 @@ async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcom
         raise ApiError(
             503, "the database does not answer", "the recording stays paused; try again"
         ) from None
-    return await carry_out(desk, "release", _order(token, arrived))
+    return await carry_out(desk, "resume", _order(token, arrived))
 
 
 def _order(token: PaymentToken, arrived_mono: float) -> PauseOrder:

@@ -121,8 +121,8 @@ class PauseOutcome(BaseModel):
 router = APIRouter()
 
 
-Action = Literal["hold", "release"]
-"""The name of an action in the audit chain and the metrics: "hold" pauses, "release" resumes."""
+Action = Literal["pause", "resume"]
+"""The name of an action in the audit chain and the metrics."""
 _PAGE = "page:"
 _PHONE = "phone:"
 _ANY_PAGE = "page"
@@ -174,7 +174,7 @@ async def pause(
             live call has this id, or the user may not see it.
         SwitchDownError: The switch does not answer.
     """
-    return await _for_call(desk, asker, call_id, "hold", body)
+    return await _for_call(desk, asker, call_id, "pause", body)
 
 
 @router.delete("/calls/{call_id}/payment")
@@ -191,7 +191,7 @@ async def resume(
             holder. 404, no live call has this id, or the user may not see it.
         SwitchDownError: The switch or the audit does not answer. The recording stays paused.
     """
-    return await _for_call(desk, asker, call_id, "release", body)
+    return await _for_call(desk, asker, call_id, "resume", body)
 
 
 @router.put("/payments")
@@ -208,7 +208,7 @@ async def pause_all(
             exactly one of `advisor` and `extension` is set.
         SwitchDownError: The switch does not answer.
     """
-    return await _for_all(desk, asker, body, "hold")
+    return await _for_all(desk, asker, body, "pause")
 
 
 @router.delete("/payments")
@@ -225,7 +225,7 @@ async def resume_all(
             one of `advisor` and `extension` is set.
         SwitchDownError: The switch or the audit does not answer. The recording stays paused.
     """
-    return await _for_all(desk, asker, body, "release")
+    return await _for_all(desk, asker, body, "resume")
 
 
 async def _for_call(
@@ -243,7 +243,7 @@ async def _for_call(
         )
         if session.user.role == "machine" or not (own or session.user.supervises):
             raise NotPermittedError("another advisor has this call", "ask them or a supervisor")
-    if action == "hold":
+    if action == "pause":
         holder = _pausing_holder(session, body)
     else:
         holder = _holder_to_release(session, body, holders, talking=talking)
@@ -291,7 +291,7 @@ async def _for_own(
 
     async def carry_out_for(call: DeskCall) -> PauseOutcome:
         holders = call.state.holders
-        release = action == "release"
+        release = action == "resume"
         holder = (
             _holder_to_release(asker.session, None, holders, talking=True)
             if release
@@ -321,7 +321,7 @@ def _together(
     states = [
         outcome.state for call, outcome in zip(calls, outcomes, strict=True) if call.state.recorded
     ] or [outcome.state for outcome in outcomes]
-    notable = [state for state in states if (state == "paused") == (action == "release")]
+    notable = [state for state in states if (state == "paused") == (action == "resume")]
     return PauseOutcome(
         state=(notable or states)[0],
         durable=all(outcome.durable for outcome in outcomes),
@@ -379,25 +379,25 @@ async def carry_out(
         SwitchDownError: The switch did not reply.
         ApiError: 404, there is no such call. 503, a resume could not be audited.
     """
-    if action == "release":
+    if action == "resume":
         await _audit_resumption(desk, order)
     holder = order.holder
     held = {call.call_id for call in desk.calls.live.all() if holder in call.state.holders}
-    send = desk.host.switch.pause if action == "hold" else desk.host.switch.resume
+    send = desk.host.switch.pause if action == "pause" else desk.host.switch.resume
     try:
         reply = await send(order)
     except SwitchDownError:
         desk.calls.metrics.pauses.labels(action, "no_switch").inc()
         raise
     desk.calls.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
-    _watch(desk, reply, holder, heartbeat if action == "hold" else None)
+    _watch(desk, reply, holder, heartbeat if action == "pause" else None)
     # A renewal, which may come every few seconds, changes nothing and is not audited again.
     renewed = heartbeat is not None and bool(reply.calls) and held.issuperset(reply.calls)
-    if action == "hold" and not renewed:
+    if action == "pause" and not renewed:
         await _audit_pause(desk, order, reply)
     if not reply.calls:
         raise ApiError(404, "there is no such call", "check the call: it may have ended")
-    event = "payment.held" if action == "hold" else "payment.released"
+    event = "payment.paused" if action == "pause" else "payment.resumed"
     log.info(event, calls=list(reply.calls), state=reply.state, durable=reply.durable)
     return PauseOutcome(state=reply.state, durable=reply.durable, calls=list(reply.calls))
 
@@ -411,22 +411,22 @@ def _watch(desk: CallsDesk, reply: PauseReply, holder: str, heartbeat: float | N
 
 
 async def _audit_resumption(desk: CallsDesk, order: PauseOrder) -> None:
-    written = _audit(desk, "release", order)
+    written = _audit(desk, "resume", order)
     if not await desk.host.background.finishes_within(written, background.AUDIT_S):
-        desk.calls.metrics.pauses.labels("release", "no_audit").inc()
-        log.warning("payment.audit_late", action="release")
+        desk.calls.metrics.pauses.labels("resume", "no_audit").inc()
+        log.warning("payment.audit_late", action="resume")
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
 async def _audit_pause(desk: CallsDesk, order: PauseOrder, reply: PauseReply) -> None:
     """Write the audit entry of a pause that is already in force, with the time of the pause."""
-    write = partial(_audit, desk, "hold", order, at=time.time())
+    write = partial(_audit, desk, "pause", order, at=time.time())
     await background.audit_done(
         desk.host.background,
         write,
         refused="payment.not_audited",
         late="payment.audit_late",
-        action="hold",
+        action="pause",
         calls=list(reply.calls),
     )
 

@@ -113,8 +113,8 @@ class CallMetrics:
             registry=registry,
         )
         self.pauses = Counter(
-            "galwad_desk_holds",
-            "Payment holds and releases",
+            "galwad_desk_pauses",
+            "Payment pauses and resumes",
             ["action", "outcome"],
             registry=registry,
         )

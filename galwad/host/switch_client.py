@@ -143,7 +143,7 @@ class SwitchClient:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
         message = Pause(*self._fields(order), order.arrived_mono)
-        return await self._request("hold", message)
+        return await self._request("pause", message)
 
     async def resume(self, order: PauseOrder) -> PauseReply:
         """Ask the switch to end the holder's pause; return the reply, with the gate's real state.
@@ -153,7 +153,7 @@ class SwitchClient:
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
-        return await self._request("release", Resume(*self._fields(order)))
+        return await self._request("resume", Resume(*self._fields(order)))
 
     @property
     def dials(self) -> bool:

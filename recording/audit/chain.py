@@ -28,11 +28,18 @@ The day key signs this entry, so that a person who can write only to the databas
 """
 RESTORED: Final = "backup.restored"
 """A restore from a backup. Only an entry with a new day key may stand between it and the backup."""
+_RENAMED: Final = (("payment.pause", "payment.hold"), ("payment.resume", "payment.release"))
+"""The kinds of entries that had another name before the first release."""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 """In µs since 1970. `datetime` ends here, but a number in JSON may be of any size."""
 DAY_US: Final = 86_400_000_000
 """In microseconds, by UTC. A day's first entry must add its signing key, the day key."""
+
+
+def same_kinds(kind: str) -> tuple[str, ...]:
+    """Return the names of a kind of entries: its own, and another one in older or newer audits."""
+    return next((names for names in _RENAMED if kind in names), (kind,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from enum import StrEnum
 from typing import Final
 
 from recording.archive.manifest import ClockCheck, Gap
-from recording.audit.chain import ChainEntry
+from recording.audit.chain import ChainEntry, same_kinds
 from recording.policy import GapReason, Trigger
 
-PAUSED: Final = "payment.hold"
-RESUMED: Final = "payment.release"
+PAUSED: Final = "payment.pause"
+RESUMED: Final = "payment.resume"
 CARD_CAPTURED: Final = "recording.captured-card"
 INDEXED: Final = "recording.indexed"
 SPACING_US: Final = 10_000_000
@@ -132,7 +132,7 @@ def _own_entry(
     near = [
         entry
         for entry in entries
-        if entry.kind == PAUSED
+        if entry.kind in same_kinds(PAUSED)
         and block_us - SPACING_US <= entry.at_us <= paused_us + SPACING_US
         and _actor(entry) in {gap.actor, None}
     ]
@@ -144,7 +144,7 @@ def _resume(ended_us: int, entries: Iterable[ChainEntry]) -> int | None:
     near = [
         entry
         for entry in entries
-        if entry.kind == RESUMED and abs(entry.at_us - ended_us) <= SPACING_US
+        if entry.kind in same_kinds(RESUMED) and abs(entry.at_us - ended_us) <= SPACING_US
     ]
     nearest = min(near, key=lambda entry: abs(entry.at_us - ended_us), default=None)
     return None if nearest is None else nearest.seq

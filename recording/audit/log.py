@@ -64,6 +64,7 @@ from recording.audit.chain import (
     commitment,
     day_key_text,
     erasure_text,
+    same_kinds,
 )
 from recording.audit.day_key import DayKeys, public_hex
 from recording.errors import AuditError, reason_of
@@ -456,7 +457,7 @@ def _not_written(error: Exception) -> AuditError:
 def _fits(sought: AuditFilter) -> Iterator[ColumnElement[bool]]:
     table, value = audit_entries.c, audit_values.c
     if sought.kind:
-        yield table.kind == sought.kind
+        yield table.kind.in_(same_kinds(sought.kind))
     if sought.since is not None:
         yield table.at_us >= int(sought.since * _US)
     if sought.until is not None:

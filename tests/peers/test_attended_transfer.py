@@ -163,7 +163,7 @@ async def test_a_code_that_the_advisor_dials_in_the_consultation_pauses_the_held
         await colleague.answer()
         await second.wait_for(CallState.ANSWERED)
         await second.send_dtmf("*71")
-        await asyncio.to_thread(service.log.wait, "payment.hold")
+        await asyncio.to_thread(service.log.wait, "payment.pause")
         await shows(service, ("held", "paused"), ("answered", "paused"))
         assert await first.attended_transfer(second) == 200
         await first.wait_for(CallState.ENDED)

@@ -87,7 +87,7 @@ def test_a_hung_database_disk_delays_no_pause_and_makes_a_resume_fail_with_503(
     call.hang_up()
     kept, lost = [(0, before), (0, after)], [(0, secret), (0, still)]
     judge(service, call.call_id, kept, lost, ["payment"])
-    wanted = ["payment.hold", "payment.release", "payment.release"]
+    wanted = ["payment.pause", "payment.resume", "payment.resume"]
     with service.sign_in("ceri") as admin:
         wait_until(lambda: payments_audited(admin, call) == wanted, what="the pause in the audit")
 

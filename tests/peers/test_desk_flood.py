@@ -103,7 +103,7 @@ def test_the_phone_pauses_by_code_and_key_while_the_desk_has_no_file_left(
         with pytest.raises((httpx2.HTTPError, AssertionError)), service.sign_in(seconds=10):
             pass
     pull(call)
-    service.log.wait("payment.hold", call_id=call.call_id, trigger=trigger)
+    service.log.wait("payment.pause", call_id=call.call_id, trigger=trigger)
     subprocess.run(["prlimit", f"--pid={pid}", "--nofile=16384:"], check=True)
     secret = speech(1, 82)
     call.caller.say(secret, call.from_caller)

@@ -79,7 +79,7 @@ def test_a_forgotten_pause_warns_the_advisor_then_the_supervisor_and_nothing_res
         assert "galwad_desk_forgotten_pauses 1.0" in admin.get("/api/v1/metrics").text
     sian.wait_for_timeout(3 * ALARM_S * 1_000)
     expect(word).to_have_text("PAUSED")
-    assert service.log.events("payment.release") == []
+    assert service.log.events("payment.resume") == []
     call.hang_up()
     recording = Recording(service, call.call_id)
     (gap,) = recording.gaps()

@@ -257,7 +257,7 @@ class Pauses:
         recordings = self._recordings()
         for recording in recordings:
             recording.shut(pause, arrived_mono, begun_mono)
-        self._log.info("payment.hold", trigger=pause.trigger)
+        self._log.info("payment.pause", trigger=pause.trigger)
         return self._confirm(recordings, _PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
@@ -333,7 +333,7 @@ class Pauses:
         return await self._resume(actor, actor, request)
 
     async def _resume(self, holder: str, actor: str, request: _PauseRequest) -> bool:
-        self._log.info("payment.release")
+        self._log.info("payment.resume")
         request.enter(RequestState.CONFIRMING)
         resumed = (each.resume(holder, actor) for each in self._recordings())
         return self._confirmed(request, durable=all(await asyncio.gather(*resumed)))

@@ -56,8 +56,8 @@ async def test_a_pause_and_a_resume_on_the_page_are_named_by_their_audit_entries
     assert (await sian.http.put(pause)).status_code == 200
     assert (await sian.http.delete(pause)).status_code == 200
     (hold,), (release,) = (
-        await entries(running, "payment.hold"),
-        await entries(running, "payment.release"),
+        await entries(running, "payment.pause"),
+        await entries(running, "payment.resume"),
     )
     started = hold.at_us - 80 * US
     gaps = [
@@ -90,7 +90,7 @@ async def test_a_payment_system_that_pauses_all_calls_of_an_advisor_is_found(run
     await running.answered(CALL)
     pay = await running.machine("pay", "payments")
     assert (await pay.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 200
-    (hold,) = await entries(running, "payment.hold")
+    (hold,) = await entries(running, "payment.pause")
     assert hold.facts["call_id"] == ""
     gaps = [Gap(80 * US, 125 * US, "payment", "api", "token:pay")]
     await index(running, sealed, hold.at_us - 80 * US, gaps)

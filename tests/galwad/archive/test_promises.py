@@ -327,9 +327,9 @@ async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments
     audit = day.running.desk.host.audit
     started = (await day.running.desk.archive.catalogue.get(call_id)).started
     facts, personal = {"call_id": call_id, "extension": ""}, {"actor": "user:sian"}
-    await audit.append("payment.hold", facts, personal, at=started + 81)
+    await audit.append("payment.pause", facts, personal, at=started + 81)
     assert (await day.check())[:2] == (0, [])
-    await audit.append("payment.hold", facts, personal, at=started + 300)
+    await audit.append("payment.pause", facts, personal, at=started + 300)
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["payments"])
     (finding,) = promises["payments"]["findings"]
@@ -342,7 +342,7 @@ async def test_digits_silenced_near_a_pause_break_no_promise_and_are_not_its_gap
     assert (await day.check())[:2] == (0, [])
     started = (await day.running.desk.archive.catalogue.get(call_id)).started
     facts, personal = {"call_id": call_id, "extension": ""}, {"actor": "user:sian"}
-    await day.running.desk.host.audit.append("payment.hold", facts, personal, at=started + 305)
+    await day.running.desk.host.audit.append("payment.pause", facts, personal, at=started + 305)
     assert (await day.check())[:2] == (1, ["payments"])
 
 

@@ -66,7 +66,7 @@ async def test_a_page_pauses_renews_and_resumes_its_call_once(running, page, iss
         *("api", CALL),
     )
     assert release.holder == hold.holder
-    assert await kinds(running) == ["payment.token-made", "payment.hold", "payment.release"]
+    assert await kinds(running) == ["payment.token-made", "payment.pause", "payment.resume"]
     again = await page.put(PAGE)
     assert again.status_code == 410
     assert again.json()["hint"] == "request a new one; take no card details yet"
@@ -244,11 +244,11 @@ async def test_a_payment_system_renews_its_pause_without_further_audit_entries(r
     for _ in range(3):
         await crm.put("/api/v1/payments", json={"advisor": "sian", "heartbeat": 5})
         await sian.event("call", lambda pop: pop["holders"] == ["token:crm"])
-    assert await kinds(running) == ["payment.hold"]
+    assert await kinds(running) == ["payment.pause"]
     refused = await crm.put("/api/v1/payments", json={"advisor": "sian", "heartbeat": 4})
     assert refused.status_code == 422
     await crm.put("/api/v1/payments", json={"advisor": "sian"})
-    assert await kinds(running) == ["payment.hold"] * 2
+    assert await kinds(running) == ["payment.pause"] * 2
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ async def test_the_present_advisor_can_release_the_pause_of_the_transferring_pho
     theirs = {"holder": "phone:202"}
     released = await sian.http.request("DELETE", URL, json=theirs)
     assert released.json()["state"] == "recording"
-    entries = [e for e in await running.desk.host.audit.entries() if e.kind == "payment.release"]
+    entries = [e for e in await running.desk.host.audit.entries() if e.kind == "payment.resume"]
     assert entries[-1].personal == {"actor": "user:sian", "holder": "phone:202"}
 
 
@@ -275,7 +275,7 @@ async def test_pauses_and_resumes_are_audited(running, sian):
     await sian.http.put(URL)
     await sian.http.delete(URL)
     entries = [e for e in await running.desk.host.audit.entries() if e.kind.startswith("payment")]
-    assert [entry.kind for entry in entries] == ["payment.hold", "payment.release"]
+    assert [entry.kind for entry in entries] == ["payment.pause", "payment.resume"]
     assert {entry.personal["actor"] for entry in entries} == {"user:sian"}
     assert {entry.facts["call_id"] for entry in entries} == {CALL}
 

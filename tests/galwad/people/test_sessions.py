@@ -60,7 +60,7 @@ async def test_a_pause_on_a_full_disk_is_audited_once_there_is_space(
             await connection.execute(text("DROP TRIGGER f2"))
         (entry,) = await audit_of(running, 1, "payment.")
     assert [log["event"] for log in logs].count("payment.not_audited") == 1
-    assert (entry.kind, entry.facts["call_id"]) == ("payment.hold", CALL)
+    assert (entry.kind, entry.facts["call_id"]) == ("payment.pause", CALL)
     assert entry.at_us <= paused * 1e6
 
 
@@ -117,7 +117,7 @@ async def test_a_pause_works_while_the_disk_hangs_but_a_resume_is_refused(
         reply = await sian.http.delete(url)
         assert (reply.status_code, reply.json()["error"]) == (503, "the audit does not answer")
     audited = sorted(entry.kind for entry in await audit_of(running, 3, "payment."))
-    assert audited == ["payment.hold", "payment.hold", "payment.release"]
+    assert audited == ["payment.pause", "payment.pause", "payment.resume"]
     assert running.switch.of(Resume) == []
     assert len(running.switch.of(Pause)) == 2
 

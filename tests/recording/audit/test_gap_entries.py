@@ -34,8 +34,8 @@ def found(gaps, *entries, checks=()):
 
 
 def test_a_pause_on_the_page_has_the_entries_of_its_start_and_its_resume():
-    holds = [entry(seq, "payment.hold", at) for seq, at in ((10, 80.2), (20, 200.1))]
-    releases = [entry(seq, "payment.release", at) for seq, at in ((11, 124.8), (21, 249.9))]
+    holds = [entry(seq, "payment.pause", at) for seq, at in ((10, 80.2), (20, 200.1))]
+    releases = [entry(seq, "payment.resume", at) for seq, at in ((11, 124.8), (21, 249.9))]
     first, second = found([gap(80, 125), gap(200, 250)], *holds, *releases)
     assert (first.proof, first.stopped_by, first.resumed_by) == (Proof.ENTRY, 10, 11)
     assert (second.proof, second.stopped_by, second.resumed_by) == (Proof.ENTRY, 20, 21)
@@ -46,13 +46,20 @@ def test_a_pause_on_the_page_has_the_entries_of_its_start_and_its_resume():
     )
 
 
+def test_entries_with_the_names_from_before_the_first_release_are_found():
+    (only,) = found(
+        [gap(80, 125)], entry(10, "payment.hold", 80.2), entry(11, "payment.release", 124.8)
+    )
+    assert (only.proof, only.stopped_by, only.resumed_by) == (Proof.ENTRY, 10, 11)
+
+
 @pytest.mark.parametrize(
     "other",
     [
-        entry(10, "payment.hold", 80, "user:huw"),
-        entry(10, "payment.hold", 95),
-        entry(10, "payment.hold", 40),
-        entry(10, "payment.release", 80),
+        entry(10, "payment.pause", 80, "user:huw"),
+        entry(10, "payment.pause", 95),
+        entry(10, "payment.pause", 40),
+        entry(10, "payment.resume", 80),
     ],
     ids=["of another person", "too late", "too early", "of a resume"],
 )
@@ -62,7 +69,7 @@ def test_a_pause_on_the_page_without_its_own_entry_is_reported_as_missing(other)
 
 
 def test_an_entry_whose_actor_was_erased_still_belongs_to_the_pause():
-    (only,) = found([gap(80, 125)], entry(10, "payment.hold", 80, None))
+    (only,) = found([gap(80, 125)], entry(10, "payment.pause", 80, None))
     assert (only.proof, only.stopped_by) == (Proof.ENTRY, 10)
 
 
@@ -90,13 +97,13 @@ def test_without_an_entry_with_the_digest_of_the_manifest_the_proof_is_missing()
 
 def test_a_pause_that_began_during_another_gap_has_the_entry_of_its_own_start():
     gaps = [gap(80, 125, "payment", "phone", "phone:201"), gap(125, 160)]
-    first, second = found(gaps, entry(10, "payment.hold", 90))
+    first, second = found(gaps, entry(10, "payment.pause", 90))
     assert (first.then, first.proof) == ("gap", Proof.MANIFEST)
     assert (second.then, second.stopped_by) == ("recorded", 10)
 
 
 def test_an_erased_stretch_has_the_entry_of_the_pause_that_erased_it():
-    erased, pause = found([gap(60, 80, "erased"), gap(80, 125)], entry(10, "payment.hold", 80))
+    erased, pause = found([gap(60, 80, "erased"), gap(80, 125)], entry(10, "payment.pause", 80))
     assert (erased.proof, erased.stopped_by, pause.stopped_by) == (Proof.ENTRY, 10, 10)
 
 
@@ -110,12 +117,12 @@ def test_a_captured_card_has_the_entry_of_its_incident():
 
 def test_a_gap_until_the_end_of_the_call_has_no_resume():
     (only,) = found(
-        [gap(280, 300)], entry(10, "payment.hold", 280), entry(11, "payment.release", 299)
+        [gap(280, 300)], entry(10, "payment.pause", 280), entry(11, "payment.resume", 299)
     )
     assert (only.then, only.resumed_by) == ("end", None)
 
 
 def test_entries_are_found_after_the_wall_clock_was_set_during_the_call():
     checks = [ClockCheck(0, 0), ClockCheck(60 * US, 3600 * US)]
-    (only,) = found([gap(80, 125)], entry(10, "payment.hold", 3680), checks=checks)
+    (only,) = found([gap(80, 125)], entry(10, "payment.pause", 3680), checks=checks)
     assert (only.stopped_by, only.began_us) == (10, START + 3680 * US)

@@ -132,6 +132,14 @@ async def test_a_reason_does_not_excuse_the_values_of_another_entry(audit, engin
     assert await findings(engine) == [(3, DELETED)]
 
 
+@pytest.mark.parametrize("kind", ["payment.pause", "payment.hold"])
+async def test_a_search_finds_a_kind_under_its_old_and_its_new_name(audit, kind):
+    for each in ("payment.hold", "payment.pause", "payment.resume"):
+        await audit.append(each, {}, {})
+    found = await audit.search(AuditFilter(kind=kind), None, 9)
+    assert [link.kind for link in found] == ["payment.pause", "payment.hold"]
+
+
 async def test_a_search_filters_entries_and_returns_the_newest_first(audit, clock, engine):
     await three(audit)
     clock.now += 60
