@@ -154,11 +154,11 @@ class ArchiveSubject:
     async def _indexed(self, reports: Sequence[Sealed]) -> None:
         """Handle recordings that are now in the index.
 
-        Add them to the log of calls, and put their events into the outbox of call events: each in
-        one transaction. Then handle each recording by itself.
+        Add them to the log of calls, and put their events into the outbox of call events. Then
+        handle each recording by itself.
 
         Raises:
-            SQLAlchemyError: The database cannot be written.
+            AuditError: The database cannot be written.
         """
         await self._calls.log.sealed(reports)
         await self._host.publish_and_wait(RecordingsIndexed(reports))

@@ -99,8 +99,7 @@ class CallFollower:
 
         `write` stores a batch in the transaction of a connection, and returns its audit entries. It
         is called again with the same reports if the transaction fails. `on_written` receives each
-        batch that is committed. `name` is the part's name in the
-        log.
+        batch that is committed. `name` is the part's name in the log.
         """
         queue = ReportQueue(self, name, write, on_written)
         self._queues.append(queue)
