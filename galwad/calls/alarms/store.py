@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field, computed_field
@@ -73,6 +73,7 @@ _CHANGED: Final = text(f"""
     ORDER BY e.alarm
 """)  # noqa: S608 - the parts are constants of this module
 
+_COLUMNS: Final = tuple(column.name for column in alarms.columns)
 AlarmState: TypeAlias = Literal["open", "taken", "closed"]
 MAX_CLOSED: Final = 10_000
 """The most closed alarms that are kept. If there are more, the oldest are removed."""
@@ -102,6 +103,8 @@ class StoredAlarm:
     closed: float = 0.0
     closed_by: str = ""
     remark: str = ""
+    taken_by_another: Annotated[bool, Field(exclude=True)] = False
+    """True if somebody has taken the alarm, and the viewer may not see who. It is not stored."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -115,7 +118,7 @@ class StoredAlarm:
         """The state of the alarm's handling."""
         if self.closed:
             return "closed"
-        return "taken" if self.taken_by else "open"
+        return "taken" if self.taken_by or self.taken_by_another else "open"
 
     @property
     def traits(self) -> AlarmKind:
@@ -126,7 +129,15 @@ class StoredAlarm:
         """Return the alarm with only the facts that a user may see."""
         if supervises:
             return self
-        return replace(self, detail="", taken_by="", taken=0.0, closed_by="", remark="")
+        return replace(
+            self,
+            detail="",
+            taken_by="",
+            taken=0.0,
+            closed_by="",
+            remark="",
+            taken_by_another=bool(self.taken_by),
+        )
 
 
 class AlarmStore:
@@ -206,4 +217,4 @@ class AlarmStore:
 
 
 def _rows(changed: Iterable[StoredAlarm]) -> list[dict[str, object]]:
-    return [asdict(alarm) for alarm in changed]
+    return [{name: getattr(alarm, name) for name in _COLUMNS} for alarm in changed]

@@ -187,7 +187,7 @@ def test_payloads_are_compared_with_their_manifests_only_on_request(run, archive
     whole = run(*command, "--payloads")
     assert whole.status == 0, whole.err
     assert "no payload was read" not in whole.out
-    payload.write_bytes(archive.payload[:-1] + b"x")
+    payload.write_bytes(archive.payload[:-1] + bytes([archive.payload[-1] ^ 1]))
     changed = run(*command, "--payloads")
     assert (changed.status, changed.out.splitlines()[0]) == (1, f"{CALL}: its payload was changed")
     assert run(*command).status == 0

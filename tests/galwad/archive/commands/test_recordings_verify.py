@@ -361,7 +361,8 @@ def test_each_damage_to_the_files_on_a_server_is_named_when_they_are_fetched(run
 
 def test_a_failed_fetch_recommends_a_command_that_names_the_changed_file(run, house, tmp_path):
     payload = house.path(SEALED, "payload")
-    payload.write_bytes(payload.read_bytes()[:-1] + b"x")
+    sealed = payload.read_bytes()
+    payload.write_bytes(sealed[:-1] + bytes([sealed[-1] ^ 1]))
     failed = run("recordings", "fetch", SEALED, *WHY, "--sealed", "-o", tmp_path / "x")
     assert failed.status == 1
     command = failed.err.split("`galwad ")[1].split("`")[0]
