@@ -284,7 +284,7 @@ class CallsSubject:
             self.log.call_changed(before, after)
 
     def in_progress(self) -> set[str] | None:
-        """Return the ids of the calls that have not ended. CallsSubject in wrap-up have ended.
+        """Return the ids of the calls that have not ended. Calls in wrap-up have ended.
 
         Return None while the switch is not connected, because the desk then does not know the
         calls.

@@ -5,8 +5,8 @@ stores that the attempt begins. So after a crash it is known that the version ma
 version that is delivered or discarded keeps no text.
 
 After repeated failures, or if the system asks for it, no attempt is made for a while
-(`callerid.limits`). A note that the system does not accept needs an
-administrator, who corrects the settings and lets it be delivered again, or discards it.
+(`callerid.limits`). A note that the system does not accept needs an administrator, who corrects the
+settings and lets it be delivered again, or discards it.
 """
 
 from __future__ import annotations
