@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 from fastapi import FastAPI, Request
@@ -22,12 +22,12 @@ from starlette.exceptions import HTTPException
 from callerid.card_number import ADVICE
 from callerid.errors import ChoiceError, ContactError
 from galwad.call_id import is_call_id
-from galwad.host.background import audit_done
+from galwad.host.background import BackgroundTasks, audit_done
 from galwad.host.bodies import CARD_NUMBER, field_names
 from recording.errors import AuditError, CatalogueError
 
 if TYPE_CHECKING:
-    from galwad.host.host import Host
+    from recording.audit.log import AuditLog
 
 SESSION: Final = "galwad.session"
 """The key of a request's scope under which its session is stored; the value may be None."""
@@ -262,7 +262,14 @@ def _facts(request: Request, error: NotPermittedError) -> dict[str, str]:
     return facts
 
 
-async def _enter(host: Host, actor: str, facts: Mapping[str, str]) -> None:
+class _Audited(Protocol):
+    """The part of the host with which a refused request is entered in the audit."""
+
+    background: BackgroundTasks
+    audit: AuditLog
+
+
+async def _enter(host: _Audited, actor: str, facts: Mapping[str, str]) -> None:
     at = time.time()
     await audit_done(
         host.background,
