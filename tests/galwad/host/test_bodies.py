@@ -31,14 +31,14 @@ class Counts:
 
 @fields_of(Whole, without={"secret"})
 class Shown(ResponseBody):
-    """What is shown."""
+    """A body that lacks one field of the struct and has one of its own."""
 
     state: str
 
 
 @fields_of(Counts, only={"calls"})
 class Counted(ResponseBody):
-    """What was counted."""
+    """A body with one field of the dataclass."""
 
 
 def test_a_body_with_the_fields_of_a_struct_lists_them_before_its_own():
@@ -55,7 +55,10 @@ def test_a_body_with_the_fields_of_a_struct_lists_them_before_its_own():
 
 def test_the_schema_of_such_a_body_requires_each_field_and_describes_structs_by_their_docstrings():
     schema = Shown.model_json_schema(mode="serialization")
-    assert (schema["title"], schema["description"]) == ("Shown", "What is shown.")
+    assert (schema["title"], schema["description"]) == (
+        "Shown",
+        "A body that lacks one field of the struct and has one of its own.",
+    )
     assert schema["required"] == ["name", "parts", "last", "state"]
     assert schema["$defs"]["Part"]["description"] == "A part."
 

@@ -1,4 +1,4 @@
-"""What subjects register with the host: steps of the start and stop, loops and handlers."""
+"""Subjects register steps of the start and stop, loops and handlers with the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long SIP messages keep the event loop busy: turns of datagrams and connections, and rest."""
+"""SIP messages keep the event loop busy only in turns, with rest between them."""
 
 from __future__ import annotations
 
