@@ -15,11 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 DATAGRAM_BYTES: Final = 8_192
-"""The size of the largest datagram that is read, in bytes.
-
-20 ms of stereo L16 at 48 kHz have 3852 bytes. 120 ms of Opus are six frames of at most 1275 bytes
-(RFC 6716, section 3.4), so fewer than 7700 bytes.
-"""
+"""The size of the largest datagram that is read, in bytes. 120 ms of Opus have fewer than 7700."""
 
 # The constants of Linux (asm-generic/socket.h, linux/sockios.h, linux/tcp.h).
 _SO_TIMESTAMPNS: Final = 35

@@ -241,7 +241,6 @@ class MediaLeg:
         return kept or []
 
     def _take_source(self) -> None:
-        """Read from and send to the sender that was accepted now."""
         self.rebuild_readers(self)
         self.rebuild_readers(self.peer)
 

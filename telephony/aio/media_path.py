@@ -125,10 +125,7 @@ def _settings_of(leg: MediaLeg, sock: socket.socket) -> _Settings | None:
 
 @dataclass(slots=True, eq=False)
 class _FirstReader:
-    """The reader of a leg until its first valid packet, whose time it stores in `Counters.first`.
-
-    Then the relay makes new readers, which replace this one.
-    """
+    """Reads for a leg until its first valid packet, whose time it stores in `Counters.first`."""
 
     leg: MediaLeg
     reader: Reader

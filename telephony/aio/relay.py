@@ -326,10 +326,7 @@ class Relay:
         self._poller.set_reader(sock, reader_made_later(make, use))
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect `leg.connected` to the peer's address.
-
-        Without a known address, there is no such socket, and `pair.rtp` receives and sends all RTP.
-        """
+        """Connect `leg.connected` to the peer's address."""
         address = leg.address
         if address == leg.connected_to:
             return

@@ -203,7 +203,7 @@ class Attempt:
         self._ring(legs, now)
 
     def _bind(self, targets: Sequence[Target], now: float) -> list[Leg]:
-        """Create a leg with ports for each target, or end all of them and raise NoPortsError."""
+        """Create a leg with ports for each target, or create none and raise NoPortsError."""
         legs: list[Leg] = []
         try:
             for target in targets:
@@ -341,10 +341,7 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response, leg), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Send the INVITE to the target's next address after a 503 or no response.
-
-        Return False after any other response, or if no further address can be used.
-        """
+        """Try the target's next address after a 503 or no response; return False without one."""
         absent = event.response is None and event.status in {408, 503}
         return (absent or event.status == 503) and self._invite_elsewhere(leg, now)
 

@@ -308,12 +308,7 @@ def _to_json(saved: SavedSession | SavedInvite) -> object:
 
 
 def _from_json(_kind: type, text: object) -> SavedSession:
-    """Return the session description of `_to_json`.
-
-    Raises:
-        SdpParseError: The text is not a session description.
-        ValueError: The value is not a text, or has characters outside Latin-1.
-    """
+    """Return the session description of `_to_json`; raise SdpParseError or ValueError."""
     if not isinstance(text, str):
         raise ValueError("not a session description")  # noqa: TRY004 - msgspec reports it
     return SavedSession(SessionDescription.parse(text.encode(_TEXT)))
@@ -414,10 +409,7 @@ def restore(
 
 
 def _hang_up_leavers(core: CallCore, now: float) -> None:
-    """Send a BYE to each callee leg that is not joined with the caller after the restart.
-
-    It had sent the REFER of a completed transfer, and the earlier process ended before its BYE.
-    """
+    """Send a BYE to each callee leg that is not joined with the caller after the restart."""
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:
             core.end_leg(leg, EndCause.TRANSFERRED, now)

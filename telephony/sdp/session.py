@@ -62,10 +62,7 @@ def _is_connection(data: str) -> bool:
 
 
 def _address(data: str | None) -> str | None:
-    """Return the Internet address in the value of a c= line; None if it is of another kind.
-
-    It may be of ATM (RFC 3108) or of the telephone network (RFC 7195).
-    """
+    """Return the Internet address in the value of a c= line; None if it is of another kind."""
     words = (data or "").split()
     return words[2] if len(words) == 3 and _is_internet(words) else None
 
