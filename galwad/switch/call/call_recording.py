@@ -231,10 +231,7 @@ class CallRecording:
             self._on_change()
 
     def rang_before(self) -> None:
-        """Note that the call was already ringing before a restart.
-
-        The earlier process may have created a spool just before it died.
-        """
+        """Note that the call rang before a restart: the earlier process may have made a spool."""
         self._spools.follow()
 
     def one_write(self) -> _OneWrite:
@@ -261,10 +258,7 @@ class CallRecording:
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """From now on, record the audio of `advisor_leg` on the advisor's track.
-
-        `party` is the advisor at this leg, and is written to the spool.
-        """
+        """Record the audio of `advisor_leg` from now on; name `party` in the spool."""
         self._legs.follow(advisor_leg)
         self.advisor(party)
 
@@ -282,12 +276,10 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Shut the gate for a pause, without waiting for the disk.
+        """Shut the gate for a pause without waiting for the disk; a repeat changes nothing.
 
-        If the holder has a pause already, nothing changes. `arrived_mono` is the time at which the
-        request arrived, in monotonic seconds; None means now. `begun_mono` is the time at which the
-        person began to make the request, such as the arrival of a dialled code's first digit; None
-        means that this took no time.
+        The request arrived at `arrived_mono` (None: now). `begun_mono` is when the person began to
+        make it, such as the first digit of a code (None: then). Both are in monotonic seconds.
         """
         if self._keeper is not None:
             self._keeper.shut(pause, arrived_mono, begun_mono)
@@ -305,11 +297,10 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Write to the spool that a trigger arrived after which nothing may be stored.
+        """Write to the spool that a trigger arrived; only call it after the gate is shut.
 
-        This is written whatever the effect of the trigger was. So a check of the recording notices
-        a trigger without a gap. Call this method after the gate is shut, because it may wait for
-        the disk. The parameters are those of `shut`.
+        It may wait for the disk. It is written whatever the trigger's effect was, so that a check
+        notices a trigger without a gap. The parameters are those of `shut`.
         """
         took_s = 0.0
         if arrived_mono is not None and begun_mono is not None:
@@ -323,10 +314,7 @@ class CallRecording:
         self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Wait at most 250 ms for the disk to store all audio and events recorded until now.
-
-        Return whether the disk has confirmed the storage in this time.
-        """
+        """Return whether the disk has confirmed all recorded audio and events within 250 ms."""
         if self._keeper is not None:
             return await self._keeper.make_durable()
         return self._note(durable=self.recorder is None or await self.recorder.make_durable())
@@ -352,13 +340,10 @@ class CallRecording:
         *,
         trigger: Trigger = Trigger.REFER,
     ) -> None:
-        """Shut the gate if the advisor transfers the call to a party outside the centre.
+        """Shut the gate from `now.arrived` if the advisor transfers to a party outside the centre.
 
-        The gate is shut from `now.arrived`, which is when the request for the transfer arrived.
-
-        If the party is within the centre, the gate is not shut, and a new segment begins. `label`
-        is the pattern in the settings that matches the transfer's target, or the extension of one
-        of our phones. For any other target, it is "".
+        For a party within the centre, a new segment begins. `label` is the settings' pattern for
+        the target, the extension of one of our phones, or "".
         """
         if self.recorder is None:
             return
@@ -384,13 +369,11 @@ class CallRecording:
         *,
         trigger: Trigger = Trigger.IDENTITY,
     ) -> None:
-        """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
+        """Shut the gate if a PBX names a new party (RFC 3325) outside the centre.
 
-        The new party is at the advisor's end. `destination` is the destination class of this party,
-        and `trigger` is what says so.
-        If the party is within the centre, a new segment begins without a gap, and a payment pause
-        continues without a break. All this counts from `now.arrived`, which is when the new name
-        arrived.
+        The party is at the advisor's end; `trigger` is what names it. For a party within the
+        centre, a new segment begins without a gap, and a pause continues. All this counts from
+        `now.arrived`, when the name arrived.
         """
         if self.recorder is None:
             return

@@ -30,10 +30,6 @@ class Now(Clock):
 
 
 def read_clocks(arrived: float | None = None) -> Now:
-    """Return the present time on the wall clock and on the monotonic clock, both in seconds.
-
-    `arrived` is the arrival of the event that is handled now, in monotonic seconds. If it is None,
-    the event arrives now.
-    """
+    """Return wall clock and monotonic time in seconds; `arrived` None means an event now."""
     mono = time.monotonic()
     return Now(time.time(), mono, mono if arrived is None else min(arrived, mono))

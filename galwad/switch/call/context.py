@@ -107,11 +107,7 @@ class LiveCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make the party at `target` the new party at the advisor's end.
-
-        From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
-        shows the new party.
-        """
+        """Make the party at `target` the new one: its leg is recorded, and the page shows it."""
 
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
         """Do the same for a party in the centre, after a party that was outside the centre."""

@@ -60,11 +60,7 @@ class RecordedLegs:
         self._recorder.attached(TRACKS[Side.CALLEE], counters.last if counters else None)
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs that `event` reports: one leg and its peer have agreed on these codecs.
-
-        If the leg is recorded, the codecs are also written to the spool. They must be in the spool
-        before the leg's first packet, because the decoder needs the codecs to decode the packet.
-        """
+        """Store the codecs of a leg; a recorded leg's go into the spool before its first packet."""
         self._negotiated[event.leg_id] = event
         if self._recorder is not None and event.leg_id in self._tracks:
             self._record_media(event.leg_id, self._recorder)
