@@ -66,10 +66,7 @@ def _read_to_its_end(
 
 
 def _samples(manifest: Manifest) -> int:
-    """Return the samples that each channel should have.
-
-    If the process died before the first one, it is 0, and the payload contains no FLAC file.
-    """
+    """Return the samples that each channel should have; 0 if the process died before the first."""
     return manifest.talk_us * manifest.rate // _US
 
 

@@ -134,7 +134,6 @@ class _Digits:
         )
 
     def forget(self) -> None:
-        """Overwrite the digits."""
         self._values[:] = bytes(len(self._values))
 
 
@@ -175,12 +174,10 @@ class _Run:
 
     @property
     def start(self) -> int:
-        """The first sample that must be held back for this run."""
         return self.groups[0].start
 
     @property
     def end(self) -> int:
-        """The sample after the latest key press."""
         return self.groups[-1].end
 
     def reaches(self, position: int) -> bool:

@@ -285,7 +285,6 @@ class RtpStream:
         return range(self._next, packet.sequence) if fits else range(0)
 
     def _lose(self, numbers: Collection[int]) -> None:
-        """Count packets as lost, by their numbers, lowest first."""
         self._track.counted.lost += len(numbers)
         self._bursts.add(numbers, self._track.counted.network)
 

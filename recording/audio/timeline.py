@@ -150,10 +150,7 @@ class Timeline:
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Let `undecoded` return the packets that arrived before the sample `end`, or all.
-
-        Packets in a gap are dropped.
-        """
+        """Let `undecoded` return the packets before sample `end`, or all, except those in gaps."""
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
                 length = self._sample(each.length_us)

@@ -403,10 +403,7 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Return a descriptor of the regular file at `path`; do not wait if it is a pipe.
-
-    Raises `SpoolHeaderError` if the file is not regular.
-    """
+    """Return a descriptor of a regular file; for any other, raise `SpoolHeaderError` at once."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
