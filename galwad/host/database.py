@@ -69,10 +69,7 @@ class SchemaError(Exception):
 
 
 def open_engine(path: Path) -> AsyncEngine:
-    """Return an engine for the database file at `path`.
-
-    The file must exist. The function `upgrade` creates it.
-    """
+    """Return an engine for the database file at `path`, which `upgrade` has created."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "connect", _prepare)
@@ -123,11 +120,7 @@ class _WriterQueue:
 def _connect(
     dialect: Dialect, _record: object, arguments: Sequence[Any], settings: Mapping[str, Any]
 ) -> DBAPIConnection:
-    """Open a connection; if the task is cancelled meanwhile, close the connection.
-
-    aiosqlite opens a connection in a thread. If the task that waits for it is cancelled, aiosqlite
-    does not close the connection, and its file stays open until the next garbage collection.
-    """
+    """Open a connection; if the task is cancelled meanwhile, close it, as aiosqlite does not."""
     opening = greenlet_spawn(
         dialect.loaded_dbapi.connect, *arguments, async_creator_fn=SqliteConnection, **settings
     )
@@ -146,9 +139,8 @@ async def _opened(opening: Coroutine[Any, Any, DBAPIConnection]) -> DBAPIConnect
 def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
     """End the transaction of a connection that is closed because its task was cancelled.
 
-    SQLite holds the locks of a closed connection until all its statements are finalized. Python
-    finalizes the statement of a cancelled task only at the next garbage collection. Without the
-    rollback, no other connection could write until then.
+    Otherwise SQLite keeps its locks until Python's next garbage collection finalizes the statement,
+    and no other connection can write.
     """
     with suppress(sqlite3.Error):  # the connection is closed in any case
         connection.rollback()
@@ -217,13 +209,7 @@ def upgrade(path: Path) -> None:
 
 
 def _is_newest(engine: Engine, path: Path) -> bool:
-    """Return whether the database already has the newest schema.
-
-    This function only reads, so other processes can write at the same time.
-
-    Raises:
-        SchemaError: The database is from a later version.
-    """
+    """Return whether the schema is the newest, without writing; raise SchemaError if later."""
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     known = revisions()
@@ -235,11 +221,7 @@ def _is_newest(engine: Engine, path: Path) -> bool:
 
 
 def _run_revisions(engine: Engine) -> None:
-    """Run the missing schema revisions in one transaction.
-
-    If two processes do this at the same time, the second process waits at its first BEGIN until the
-    first process has finished. The second process then finds that no revision is missing.
-    """
+    """Run the missing schema revisions in one transaction; a second process waits at its BEGIN."""
     with engine.execution_options(immediate=True).connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -253,9 +235,5 @@ def _config() -> Config:
 
 
 def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
-    """Prevent Python's SQLite driver from beginning and committing transactions by itself.
-
-    Otherwise the driver would commit before each change of the schema, and the upgrade would not be
-    one transaction.
-    """
+    """Keep Python's SQLite driver from committing before each change of the schema."""
     connection.isolation_level = None

@@ -94,10 +94,7 @@ class RequestGuard:
         self._headers = _HEADERS | ({HEADER: time_zone} if time_zone else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request, call the application, and add security headers to the response.
-
-        If the check refuses the request, the application is not called.
-        """
+        """Check the request, call the application if it passes, and add security headers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -159,11 +156,9 @@ class RequestGuard:
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
-        A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request that has
-        no `Origin` header and no session cookie is also harmless, because it does not use any
-        user's session, and so is a request of a payment page, which needs a token. A request comes
-        from our own page if its `Origin` header says so. If it has no `Origin` header, its
-        `Sec-Fetch-Site` header must be "same-origin".
+        Harmless are GET, HEAD and OPTIONS, which change nothing, a request without `Origin` and
+        session cookie, and one of a payment page, which needs a token. Any other must have our
+        `Origin` or, if it has none, the `Sec-Fetch-Site` "same-origin".
         """
         if scope["method"] in _SAFE:
             return True

@@ -133,10 +133,7 @@ class DeskSection(Section):
 
     @property
     def origin(self) -> str:
-        """The origin of the page, such as `https://galwad.example`.
-
-        A request of a browser must have this origin.
-        """
+        """The page's origin, such as `https://galwad.example`; browsers' requests must have it."""
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
     @property

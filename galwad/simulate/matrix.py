@@ -109,11 +109,7 @@ class MatrixOptions:
 
 
 def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
-    """Run the rows and print their verdicts.
-
-    Raises:
-        CliError: An option is wrong, a phone cannot be used, or a row has failed.
-    """
+    """Run the rows and print their verdicts; raise CliError for a wrong option or a failed row."""
     chosen = choose(rows, options.only)
     _check_phones(options)
     settings, line = options.settings, None

@@ -144,12 +144,9 @@ def open_client(
 ) -> httpx2.Client:
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
-    If `server` is empty, the address in the settings is used. If `token` is empty, the token in the
-    settings is used. `authority` is a PEM file with a certificate authority. If `authority` is
-    given, the client trusts this authority and not the authority in the settings.
-
-    The client uses the proxy that the environment names, such as `$HTTPS_PROXY`. A request to this
-    machine never passes through a proxy, which could read the token.
+    Address, token and PEM file `authority` are by default those of the settings. The proxy of the
+    environment, such as `$HTTPS_PROXY`, is used, but never for this machine: it could read the
+    token.
 
     Raises:
         CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
@@ -189,10 +186,7 @@ def _take_time_zone(response: httpx2.Response) -> None:
 
 
 def _authorities(certificate: Path | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificate authority in the file `certificate`.
-
-    If `certificate` is None, the context trusts the same authorities as the operating system.
-    """
+    """Return a TLS context that trusts this authority; None means those of the system."""
     try:
         return ssl.create_default_context(cafile=certificate)
     except (OSError, ssl.SSLError):
@@ -277,11 +271,7 @@ def _reason(response: httpx2.Response) -> str:
 
 
 def answer_of(response: httpx2.Response) -> Any:
-    """Return the JSON document in the response; None if the response has no content.
-
-    Raises:
-        CliError: The server refused the request, or the response is not JSON.
-    """
+    """Return the response's JSON document, or None without content; raise CliError for an error."""
     check_response(response)
     if response.status_code == httpx2.codes.NO_CONTENT:
         return None
