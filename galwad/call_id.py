@@ -9,8 +9,5 @@ _FORM: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}")
 
 
 def is_call_id(text: str) -> bool:
-    """Return whether the text has the form of a call id.
-
-    A text of this form is safe as a part of a file name or a path.
-    """
+    """Return whether the text is a call id, which is safe as a part of a file name or path."""
     return _FORM.fullmatch(text) is not None

@@ -181,11 +181,7 @@ def _unfinished(folder: Path) -> BackupError:
 
 
 def administrators(database: Path) -> list[str]:
-    """Return the names of the administrators in a backup's database who are not disabled.
-
-    Raises:
-        BackupError: The database is damaged.
-    """
+    """Return the enabled administrators in a backup's database; raise BackupError if damaged."""
     query = "SELECT name FROM users WHERE role = 'admin' AND NOT disabled ORDER BY name"
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as there:

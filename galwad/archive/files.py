@@ -120,11 +120,7 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """Read the header until two readings agree, because the finaliser overwrites it in place.
-
-    Raises:
-        OSError: The header cannot be read.
-    """
+    """Read the header until two readings agree: the finaliser overwrites it. Raises `OSError`."""
     while True:
         header = path.read_bytes()
         if path.read_bytes() == header:

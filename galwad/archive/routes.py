@@ -380,11 +380,7 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: ArchiveDesk, filters: Filters) -> Filters:
-    """Return the filters, with the text of `line` written exactly as in the index.
-
-    `line` is the label of a route in the settings. The user may have typed the label differently,
-    for example in lower case.
-    """
+    """Return the filters with `line` in the spelling of the route's label, as the index has it."""
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.archive.catalogue.line_named(filters.line))

@@ -101,10 +101,7 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def _lines(csv: BinaryIO) -> int | None:
-    """Return the number of lines after the first, and go back to the start of the file.
-
-    Return None if the file is a pipe, which can be read only once.
-    """
+    """Return the number of lines after the first, and go back to the start; None for a pipe."""
     if not csv.seekable():
         return None
     lines = 0

@@ -33,11 +33,7 @@ def known_kinds(form: WebhookFormat) -> frozenset[EventName]:
 
 
 def request_body(event: WebhookEvent, form: WebhookFormat) -> WebhookBody:
-    """Return the body for an event whose kind the format knows.
-
-    Raises:
-        KeyError: The format does not know events of this kind.
-    """
+    """Return the body for an event; raise KeyError if the format does not know its kind."""
     if form == "generic":
         return WebhookBody("application/json", _json(_generic(event)))
     if form == "zammad":

@@ -213,11 +213,7 @@ class Webhooks:
                 log.exception("webhook.not_followed")
 
     async def sealed(self, reports: Collection[Sealed]) -> None:
-        """Handle sealed recordings; return when their events are in the outbox.
-
-        Raises:
-            AuditError: The database cannot be written.
-        """
+        """Put the events of sealed recordings into the outbox. Raises `AuditError`."""
         if self._log is not None:
             await self._log.sealed(reports)
 

@@ -152,11 +152,7 @@ class NotesSubject:
             spawn(self.open.save_end(after.call_id, after.wrapup_began))
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Store in the database that the advisor of `call` must write a contact note.
-
-        This is done as soon as the call is answered, so that the note is not forgotten. If the
-        advisor has already saved a note, copy it from the database to the live call.
-        """
+        """Store at the answer that a note is due, or copy the saved one to the live call."""
         call = self._calls.live.get(call.call_id) or call
         if call.advisor is None:
             return

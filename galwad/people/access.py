@@ -37,11 +37,10 @@ from galwad.people.subject import PeopleDesk, TheDesk
 
 
 async def session_of(request: Request) -> Session | None:
-    """Return the session to which the request's bearer token or cookie belongs.
+    """Return the session of the request's bearer token or cookie, as `SessionLayer` found it.
 
-    Return None if the request has no token and no cookie, or if the session is not in force. The
-    layer `SessionLayer` has found the session. A personal token counts as none here, because it
-    gives no access to anything but the pause. So does a session that needs a second factor.
+    None without a session in force, and also for a personal token, which can only pause, and for a
+    session that needs a second factor.
     """
     session = await leaving(request)
     return None if session is not None and session.needs_second_factor else session

@@ -240,15 +240,9 @@ def _rewrap_one(
 def _replace(
     client: httpx2.Client, options: RewrapOptions, recipients: RecipientSet, call_id: str
 ) -> None:
-    """Replace the header of one recording.
+    """Replace the header of one recording; only the last request to the server changes it.
 
-    Several requests are sent to the server. Only the final request replaces the old header by the
-    new one.
-
-    Raises:
-        _RefusedError: The recording cannot be rewrapped.
-        _GoneError: The recording was disposed of.
-        CliError: The server refuses a request for a reason that concerns all recordings.
+    Raises `_RefusedError` or `_GoneError` for this recording, and `CliError` for all.
     """
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
@@ -271,10 +265,7 @@ def _replace(
 def _answer(response: httpx2.Response) -> Any:
     """Return the JSON document in the response.
 
-    Raises:
-        _GoneError: The recording was disposed of.
-        _RefusedError: The server refuses the request for this recording only.
-        CliError: The server refuses the request for a reason that concerns all recordings.
+    Raises `_GoneError` or `_RefusedError` for this recording, and `CliError` for all.
     """
     if response.status_code == httpx2.codes.GONE:
         raise _GoneError
@@ -284,11 +275,7 @@ def _answer(response: httpx2.Response) -> Any:
 
 
 def _lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the results as lines of text: the server's recipient set, counts, and errors.
-
-    With `only_count`, the number of recordings to rewrap is shown instead of the number of
-    rewrapped recordings.
-    """
+    """Yield the result as lines of text; `only_count` shows how many recordings are to rewrap."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in _named(found):

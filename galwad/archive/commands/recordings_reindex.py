@@ -137,10 +137,7 @@ def reindex(
 
 
 def _unindexed(server: str) -> list[str]:
-    """Return the call ids of the recordings in the archive that have no row in the index.
-
-    To find these recordings, the server lists its whole archive, which can take minutes.
-    """
+    """Return the call ids without a row in the index; the server lists its archive for minutes."""
     found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found
 
@@ -191,15 +188,10 @@ def _restore_each(
 def _restored(
     client: httpx2.Client, call_id: str, reference: str, identities: Sequence[Identity]
 ) -> dict[str, Any] | None:
-    """Decrypt the facts about people in a recording's manifest, and send them to the server.
+    """Send the server the facts about people from a recording's manifest; return its response.
 
-    Returns:
-        The server's response; None if the facts cannot be known any more, because the recording was
-        disposed of, or because an older release sealed it.
-
-    Raises:
-        ArchiveError: The identities do not open the recording, or the server refused the request.
-        ManifestError: The manifest is not valid.
+    None if the facts are lost: the recording was disposed of, or an older release sealed it. Raises
+    `ArchiveError` or `ManifestError`.
     """
     with http_errors():
         found = client.post(f"/recordings/{call_id}/header", json={"reference": reference})

@@ -96,11 +96,7 @@ class CallLog:
             await asyncio.sleep(_CLEAN_S)
 
     async def clean(self) -> None:
-        """Remove the numbers and rows that are older than the settings allow.
-
-        Raises:
-            SQLAlchemyError: The database cannot be written.
-        """
+        """Remove numbers and rows that the settings make too old. Raises `SQLAlchemyError`."""
         now = self._clock()
         numbers = await self.store.forget_numbers(now - self._section.numbers_hours * _HOUR_S)
         rows = await self.store.remove(now - self._section.calls_days * _DAY_S)

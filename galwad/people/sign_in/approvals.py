@@ -88,7 +88,6 @@ class _Line:
         self._of_network.setdefault(network, OrderedDict())[key] = None
 
     def remove(self, key: str) -> None:
-        """Remove a client, if it is here."""
         if key not in self._heard:
             return
         network, _ = self._heard.pop(key)
@@ -142,10 +141,7 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code in a session; return it, or None if there is none.
-
-        It must fetch its session within `FETCH_S` seconds.
-        """
+        """Approve the client with this code, for `FETCH_S` seconds; return it, or None."""
         found = self.find(code)
         if found is None:
             return None
