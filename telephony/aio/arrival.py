@@ -104,11 +104,7 @@ class ArrivalClock:
 
 
 def stamp_arrivals(sock: socket.socket) -> None:
-    """Make the kernel note the arrival of each datagram at `sock`, and count those it drops.
-
-    Raises:
-        OSError: This kernel cannot do that.
-    """
+    """Make the kernel note arrivals at `sock` and count drops; raise OSError if it cannot."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
 

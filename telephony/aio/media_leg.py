@@ -286,10 +286,7 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet.
-
-        For the first one after five seconds without, call `on_refused`.
-        """
+        """Count a refused packet; the first after five seconds without calls `on_refused`."""
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S
         self.refused_at = now

@@ -66,11 +66,7 @@ class MediaPoller:
         """True while the poller polls. No wake-up is needed then, and none is possible."""
 
     def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
-        """Give the socket's packets to `reader` from now on; with `hold`, after `release`.
-
-        Raises:
-            OSError: The system cannot watch one more socket, or cannot note arrivals.
-        """
+        """Give the socket's packets to `reader`, with `hold` after `release`. Raises `OSError`."""
         stamp_arrivals(sock)
         if self._poll is None:
             self._poll = select.epoll()

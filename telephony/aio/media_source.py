@@ -131,10 +131,7 @@ class PeerSource:
         return self.accepted if self.accepted != self.sdp else None
 
     def set_rule(self, rule: SourceRule, signalling_host: str) -> bool:
-        """Use `rule`; return whether this changes anything.
-
-        A change forgets the accepted sender.
-        """
+        """Use `rule`; return whether it differs, which makes this forget the accepted sender."""
         if (rule, signalling_host) == (self.rule, self.signalling_host):
             return False
         if rule is not self.rule:

@@ -50,17 +50,14 @@ class Relay:
     ) -> None:
         """Prepare the relay. No port is bound before a leg is opened.
 
-        Args:
-            pools: One for IPv4, one for IPv6, or both.
-            source: The rule of all legs for which `set_source_rule` sets no other.
-            silence_s: The seconds after which a leg without packets is silent; never during a hold.
-            on_silence: `sweep` calls it with the leg id and the seconds of silence, once for each
-                time that a leg becomes silent.
-            on_refused: Called with the leg id and the sender's host and port when a packet from a
-                wrong sender, or not authentic, is refused; not within five seconds after another.
-            on_contested: Called as `on_refused`, when a sender competes with the accepted one: it
-                fits as well, or has taken its place.
-            clock: Returns monotonic seconds.
+        One pool is for IPv4, one for IPv6. `source` is the rule of legs for which `set_source_rule`
+        sets none. `clock` returns monotonic seconds.
+
+        `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
+        silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
+        host and port when a packet of a wrong sender, or not authentic, is refused, at most every
+        five seconds. `on_contested` gets the same when a sender competes with the accepted one: it
+        fits as well, or has taken its place.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -76,24 +73,16 @@ class Relay:
     # The methods that the interface MediaPlane requires
 
     def open(self, leg_id: str, *, ipv6: bool = False, urgent: bool = False) -> LocalMedia:
-        """Bind a port for RTP and one for RTCP for a new leg.
+        """Bind a port for RTP and one for RTCP for a new leg, or raise NoPortsError.
 
         If no pool has the requested address family, another is used. `urgent` allows reserved
         ports.
-
-        Raises:
-            NoPortsError: No pair of ports is free, or no pair can be bound.
         """
         pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
         return self._open(leg_id, pool, pool.take(urgent=urgent))
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Bind the ports `local` that the leg had before the process restarted.
-
-        Raises:
-            NoPortsError: The ports are in use or outside the pool, or no pool has their address
-                family.
-        """
+        """Bind the ports `local` that the leg had before a restart, or raise NoPortsError."""
         pool = self._pools.get(":" in local.host)
         if pool is None:
             raise NoPortsError("there are no media ports of that address family")
@@ -259,10 +248,7 @@ class Relay:
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
     def keep_up(self) -> None:
-        """Relay waiting packets if that was not done for `LATE_S` (10 ms).
-
-        Call it between messages.
-        """
+        """Relay waiting packets after `LATE_S` (10 ms) without; call it between messages."""
         self._poller.keep_up()
 
     @property

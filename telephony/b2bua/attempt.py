@@ -187,10 +187,8 @@ class Attempt:
     ) -> None:
         """Ring all targets, and those of `later` if none of the first targets answers.
 
-        `later` rings at the latest after half the time until the deadline.
-
-        Raises:
-            NoPortsError: There was no port for one or more of the targets, so no target was rung.
+        `later` rings at the latest after half the time until the deadline. Raises `NoPortsError`,
+        and rings no target, without a port for each.
         """
         if later is not None and later.targets and self.deadline is not None:
             self._later = later.targets

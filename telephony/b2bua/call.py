@@ -268,10 +268,8 @@ class BackToBackCall:
     ) -> None:
         """Ring one target, or several at once, and those in `later` if none answers in time.
 
-        With too few free ports, the caller gets a 503 response and the call ends.
-
-        Raises:
-            ProtocolError: The call was dialled before, or `targets` is empty.
+        With too few free ports, the caller gets a 503 and the call ends. Raises `ProtocolError` for
+        a second time, or without targets.
         """
         if self.ended:
             return

@@ -150,9 +150,7 @@ class CallCore:
     def new_leg(self, side: Side, target: Target | None, *, ipv6: bool) -> Leg:
         """Create a leg with its own ports; `ipv6` is for media over IPv6.
 
-        Raises:
-            NoPortsError: No port is free, or the call already has `max_legs` legs, including legs
-                that have ended.
+        Raises `NoPortsError` without a free port, or after `max_legs` legs, ended ones included.
         """
         if len(self.legs) >= self.settings.max_legs:
             raise NoPortsError("too many legs in one call")
@@ -230,10 +228,7 @@ class CallCore:
     def join(self, leg: Leg) -> None:
         """Join a callee leg with the caller's leg, and relay the media that is agreed on both.
 
-        A hold by the call's owner ends.
-
-        Raises:
-            ProtocolError: The leg is the caller's leg.
+        A hold by the call's owner ends. Raises `ProtocolError` for the caller's leg.
         """
         if leg.side is Side.CALLER:
             raise ProtocolError("only a callee can be joined with the caller")

@@ -354,11 +354,7 @@ class Leg:
         return self._state
 
     def move_to(self, state: LegState) -> None:
-        """Change the state of the leg and log the change. Only `CallCore` calls this method.
-
-        Raises:
-            ProtocolError: A leg cannot change from its present state to `state`.
-        """
+        """Change and log the leg's state; only `CallCore` calls this. Raises `ProtocolError`."""
         if state not in _FOLLOWING[self._state]:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
         self._state = state

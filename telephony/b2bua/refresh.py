@@ -47,10 +47,7 @@ class Refresh:
         leg.timer = timer
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Refresh the session now with these fields, and again if refused temporarily.
-
-        This is after 422, 491, 500 or 503.
-        """
+        """Refresh the session with these fields, again after 422, 491, 500 or 503 refused it."""
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 

@@ -117,9 +117,7 @@ class PhoneAccount:
     def uri(self, number: str) -> Uri:
         """Return the SIP URI of a phone number at our server; a SIP or tel URI stays as it is.
 
-        Raises:
-            SipParseError: `number` begins like a URI but is not valid.
-            ProtocolError: The phone number has characters that a URI must escape.
+        Raises `SipParseError` for an invalid URI, `ProtocolError` for a number that needs escapes.
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)

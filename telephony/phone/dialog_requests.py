@@ -41,12 +41,8 @@ class DialogRequests:
     ) -> tuple[Request, Response]:
         """Send a request in `dialog`, again with credentials after a 401 or 407, and wait.
 
-        Returns:
-            The request, as sent last, and its final response.
-
-        Raises:
-            InvalidStateError: The dialog has ended, or another INVITE in it has no final response.
-            CallFailedError: No response came, or the dialog ended before the response.
+        Return the request, as sent last, and its final response. Raises `InvalidStateError` if the
+        dialog has ended or an INVITE in it is open, and `CallFailedError` without a response.
         """
         try:
             return await self._send(dialog, method, tuple(headers), body)
@@ -120,9 +116,7 @@ class ReferSent:
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
         """Send a REFER to `uri`, referred by `by`, and return the final status or the refusal's.
 
-        Raises:
-            InvalidStateError: The dialog has ended.
-            CallFailedError: The call with the peer ended before the final status was reported.
+        Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a final status.
         """
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
         _, response = await self._requests.send(dialog, "REFER", headers)

@@ -157,10 +157,8 @@ class VoIPPhone:
     async def start(self) -> None:
         """Open the socket and register at the server.
 
-        Raises:
-            OSError: The server's name has no address, or our own address cannot be bound.
-            RegistrationError: The server refused the registration or did not answer. The socket has
-                been closed again.
+        Raises `OSError` without an address of the server or of our own, and `RegistrationError`
+        after a refusal or no answer; the socket is then closed again.
         """
         *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -254,9 +252,7 @@ class VoIPPhone:
     async def ping(self) -> int:
         """Send OPTIONS to the server, and return the final status; any shows that the server works.
 
-        Raises:
-            InvalidStateError: The phone is not started.
-            CallFailedError: The server does not answer.
+        Raises `InvalidStateError` before `start`, `CallFailedError` without an answer.
         """
         return await ping(self._started())
 

@@ -66,11 +66,7 @@ class PhoneRequest:
 
 
 async def ping(account: PhoneAccount) -> int:
-    """Send OPTIONS to the account's server, and return the final status.
-
-    Raises:
-        CallFailedError: The server does not answer.
-    """
+    """Send OPTIONS to the account's server; return the final status. Raises `CallFailedError`."""
     event = await PhoneRequest(account, "OPTIONS", NameAddr("", account.domain)).result
     if event.response is None:
         raise CallFailedError("no response to OPTIONS", event.status, unreachable=True)
@@ -93,11 +89,7 @@ class RegistrationClient:
         self._lost = asyncio.Event()
 
     async def start(self) -> None:
-        """Register the phone, and refresh the registration in the background until `stop`.
-
-        Raises:
-            RegistrationError: The server refused the registration or did not answer.
-        """
+        """Register the phone, again in the background until `stop`. Raises `RegistrationError`."""
         granted = await self._register(EXPIRES)
         self._refresh = asyncio.create_task(self._keep(granted))
 

@@ -42,11 +42,9 @@ class SessionRefresher:
     ) -> None:
         """Prepare a session timer that is not running yet.
 
-        Args:
-            settings: The interval that we request, and the shortest interval that we accept.
-            refresh: Sends one refresh. After CallFailedError or InvalidStateError, it is called
-                again after two seconds.
-            on_expired: Ends the call, if no refresh came before the session expired.
+        `settings` has the interval that we request and the shortest that we accept. `refresh` sends
+        one refresh, again two seconds after CallFailedError or InvalidStateError. `on_expired` ends
+        the call, if no refresh came before the session expired.
         """
         self._settings = settings
         self._send_refresh = refresh
@@ -76,19 +74,14 @@ class SessionRefresher:
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
-        """Check the session interval in a request, without starting a timer.
-
-        Raises:
-            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s).
-        """
+        """Raise IntervalTooSmallError if a request's interval is below our Min-SE (90 s)."""
         agree_to_request(request, self._settings, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
         """Start the timer that a request asks for; return the header fields for our 2xx.
 
-        Raises:
-            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s). The
-                response must then be a 422 with `rejection_headers`.
+        Raises `IntervalTooSmallError` below our Min-SE (90 s): the response must be a 422 with
+        `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._settings, now)

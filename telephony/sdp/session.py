@@ -237,11 +237,7 @@ class SessionDescription:
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
-        """Read a session description.
-
-        Raises:
-            SdpParseError: The data is not a session description. Bad data raises no other error.
-        """
+        """Read a session description; bad data raises only SdpParseError."""
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
             raise SdpParseError("a session description does not begin with v=0")
@@ -260,12 +256,9 @@ class SessionDescription:
         return session
 
     def check(self) -> None:
-        """Check the lines that other methods read, so that these methods raise no error later.
+        """Raise an SdpParseError now that other methods would raise later for an o= or c= line.
 
         Only audio sections are checked, because we decline all others.
-
-        Raises:
-            SdpParseError: The o= line or the c= line of an audio section cannot be read.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:

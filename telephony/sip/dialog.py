@@ -257,11 +257,7 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Send the ACK to the 2xx of our INVITE `client`; the core repeats it for each 2xx.
-
-        Raises:
-            ProtocolError: This dialog has received no 2xx to that INVITE.
-        """
+        """Send the ACK to the 2xx of our INVITE, again for each copy. Raises `ProtocolError`."""
         del now  # `now` is not used, because no timer retransmits an ACK.
         number = client.request.cseq.number
         if number not in self._acks:

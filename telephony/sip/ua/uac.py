@@ -150,10 +150,8 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Answer, by `body`, the offer in a reliable provisional response (RFC 3262 section 5).
 
-        Every other reliable response gets its PRACK from the core before it is reported.
-
-        Raises:
-            ProtocolError: `response` is not a reliable provisional response.
+        Every other reliable response gets its PRACK from the core before it is reported. Raises
+        `ProtocolError` if `response` is not one.
         """
         rseq = rseq_of(response)
         if rseq is None:
