@@ -80,9 +80,8 @@ class Replacement:
     def verify(self, found: bytes) -> None:
         """Check the header that the server read back from its disk.
 
-        Raises:
-            RewrapError: It is another header, or contains another file key.
-            AgeError: It is not a header, or an identity in `_openers` does not open it.
+        Raises `RewrapError` if it or its file key is another, `AgeError` if `_openers` do not open
+        it.
         """
         if found != self.header:
             raise RewrapError("the server has stored another header than it received")
@@ -140,9 +139,7 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
     """Return the record (`ID.rewrap`) of a recording's latest rewrap, signed by such an officer.
 
-    Raises:
-        ManifestError: The record is malformed, is signed by another key, or belongs to another
-            recording.
+    Raises `ManifestError` if it is malformed, or of another key or recording.
     """
     read = REWRAP.read(record, officer_keys)
     if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):

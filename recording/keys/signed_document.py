@@ -81,11 +81,8 @@ class DocumentType(Generic[T]):
         """Verify the signature of the document in a file's content, and return the document.
 
         `public_keys` are trusted keys in base64. If None, any key is accepted; the signature then
-        shows only that the document and the key in the file belong together.
-
-        Raises:
-            ManifestError: The document is malformed, is signed by another key, or any byte was
-                changed, even if the meaning stays the same.
+        shows only that document and key belong together. Raises `ManifestError` if it is malformed,
+        is signed by another key, or any byte was changed, even without a change of meaning.
         """
         try:
             line = msgspec.json.decode(data)

@@ -52,11 +52,8 @@ class RecoveredKey:
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
     """Decrypt the key of a spool with one of the identities.
 
-    Only the file header is read, so a file with the spool's first 130 KB is enough.
-
-    Raises:
-        SpoolHeaderError: The file is not a spool.
-        SpoolKeyError: There is no key for recipients, or these identities cannot decrypt it.
+    The file header, in the first 130 KB, is enough. Raises `SpoolHeaderError` if there is none, and
+    `SpoolKeyError` without a key for recipients or an identity that decrypts it.
     """
     header = read_header(spool)
     if not header.recipients_wrapped:
