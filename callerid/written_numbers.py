@@ -8,8 +8,8 @@ A directory that compares texts finds a number only in the spelling in which it 
 source asks for the usual spellings in one request.
 
 A directory may also compare only the last digits, ignore a part of the search that it does not
-understand, or return everybody. So the numbers of each person in an answer are read again here, and
-only people with exactly the caller's number are kept.
+understand, or return all people. So the numbers of each person in an answer are read again here,
+and only people with exactly the caller's number are kept.
 
 `callerid.number` reads the numbers of the signalling, which have none of this.
 """

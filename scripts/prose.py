@@ -29,7 +29,7 @@ _OPENING = re.compile(
     r"(What|Who|Whom|Whose|Whoever|Whatever|Whether|How|Where|So (long|many|much)|It is|They are)\b"
 )
 _AVOIDED = re.compile(
-    r"\b(told(?!:)|whoever|anew|nobody|likewise|heed|of ours|lies (in|at|there|beside))\b",
+    r"\b(told(?!:)|whoever|anew|nobody|somebody|likewise|heed|of ours|lies (in|at|there|beside))\b",
     re.IGNORECASE,
 )
 _FILLER = re.compile(

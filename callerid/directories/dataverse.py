@@ -390,7 +390,7 @@ class DataverseNotes:
         """Send a request on the condition that the record exists or does not.
 
         Raises:
-            NoteRefusedError: The status is none of `expected`, and would be the same again.
+            NoteRefusedError: The status is not in `expected`, and would be the same again.
             SourceError: Another attempt may be accepted, for example with more privileges.
         """
         headers = {**_ODATA, condition: "*"} if condition else _ODATA

@@ -168,7 +168,7 @@ def import_folder(
                 else:
                     watched.accept(file, f"{report}\n")
                     if settings.directory.watch_remove_absent:
-                        watched.remove_refused()  # this file has everybody, so those count no more
+                        watched.remove_refused()  # this file has all people, and replaces those
                 reports.append(report)
                 if not json:
                     print(report, flush=True)

@@ -26,7 +26,7 @@ DRAFTS: Final = Rate(120, 60.0)
 """The saves of drafts by one user. The page saves a draft at most once a second."""
 _CHECK_S: Final = 60.0
 _TYPING_S: Final = 600.0
-"""A note is not closed while somebody types it: its draft is younger than this."""
+"""A note is not closed while a user types it: its draft is younger than this."""
 
 
 class OpenNotes:

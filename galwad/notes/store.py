@@ -60,7 +60,7 @@ class NoteState(StrEnum):
     """The version is not delivered yet."""
     DELIVERED = "delivered"
     REFUSED = "refused"
-    """The destination does not accept the version. Somebody must decide what to do with it."""
+    """The destination does not accept the version. A person must decide what to do with it."""
     DISCARDED = "discarded"
     """The version is not to be delivered, or a later version was delivered."""
 

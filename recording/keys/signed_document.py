@@ -7,7 +7,7 @@ of the document. It is verified before the fields are interpreted, so it also co
 this program does not know.
 
 The smallest one is the trust file: the public keys of the nodes whose manifests an officer trusts.
-The officer's signing key signs it, so a key that somebody adds later is not trusted.
+The officer's signing key signs it, so a key that is added later is not trusted.
 """
 
 from __future__ import annotations

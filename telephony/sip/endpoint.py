@@ -103,7 +103,7 @@ class Endpoint:
     def check_sources(self, check: CheckSource) -> None:
         """Set the function that decides about requests within a dialog from unknown hosts.
 
-        Without it, everybody who knows the identifiers of a dialog can send requests in it.
+        Without it, any host that knows the identifiers of a dialog can send requests in it.
         """
         self._agent.check_source = check
 

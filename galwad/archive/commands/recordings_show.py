@@ -329,7 +329,7 @@ def sentence(gap: dict[str, Any], texts: Texts) -> str:
 def _cause(gap: dict[str, Any], texts: Texts) -> str:
     actor = _actor(gap["actor"], texts)
     reason, trigger = gap["reason"], gap["trigger"]
-    # What was erased belongs to the pause that follows, and has its trigger.
+    # The erased stretch belongs to the pause that follows, and has its trigger.
     key = f"explain.cause.{'payment' if reason == 'erased' else reason}.{trigger}"
     if key in texts:
         return texts.text(key, actor=actor)

@@ -87,7 +87,7 @@ class CodeGuesses:
 
 
 class PasswordGuesses:
-    """Counts wrong passwords, so that somebody learns of guesses before one is right.
+    """Counts wrong passwords, so that guesses raise an alarm before one is right.
 
     It limits nothing: `galwad.people.sign_in.throttle` does. `clock` returns the monotonic time in
     seconds.
