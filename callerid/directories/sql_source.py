@@ -263,7 +263,7 @@ class SqlDirectory:
         self._database = database
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number, at most 500. Raises `SourceError`."""
+        """Return the people with this number; raise SourceError if there are more than 500."""
         try:
             async with self._database.transaction() as connection:
                 result = await connection.execute(select_people(self._section, number))

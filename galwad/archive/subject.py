@@ -152,7 +152,7 @@ class ArchiveSubject:
         self.metrics.orphans.set(len(result.orphans))
 
     async def _indexed(self, reports: Sequence[Sealed]) -> None:
-        """Log newly indexed recordings and queue their events, then handle each one by itself.
+        """Write indexed recordings into the log of calls and the outbox, then handle each one.
 
         Raises `AuditError`.
         """

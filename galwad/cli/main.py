@@ -196,5 +196,5 @@ def _flushed(status: int) -> int:
 
 
 def _drop_output() -> None:
-    """Redirect standard output to /dev/null, because the interpreter writes to it at its exit."""
+    """Redirect standard output to /dev/null: at its exit, the interpreter would write again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -100,7 +100,7 @@ class Tokens:
 
         A person gets a personal token. `by` is the maker, such as `user:gwen`; `name` "" means one
         from the digest. `scopes` limit the rights of a machine's token, and `days` its life; None
-        does not.
+        sets no limit.
 
         Raises:
             UserError: A value is not valid, the user is disabled or has too many tokens, or one of

@@ -114,8 +114,8 @@ class Settings(Section):
     def boot_keys(self) -> tuple[Path, ...]:
         """The files of the keys with which this machine can open spools without an officer.
 
-        New spools use the first: `boot.key`, which is in memory and lost at a reboot, or with
-        `unattended_recovery` `host.key`, on the disk. The other of these two opens spools from
+        New spools use the first: `boot.key`, which is in memory and lost at a reboot, or, with
+        `unattended_recovery`, `host.key` on the disk. The other of these two opens spools from
         before a change of this setting, or while `host.key` could not be read.
 
         The third, `host.key` in the spare folder, opens spools that were begun while the spare

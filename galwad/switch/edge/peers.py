@@ -168,8 +168,8 @@ class TrunkAccounts:
         """Prepare our accounts at the trunks that have a password; send nothing yet.
 
         If a password's file cannot be read, the first `tick` raises an alarm, and the trunk is used
-        without: it may still send us calls. `locate` returns the addresses of a registrar's URI.
-        `alarm` is for failed registrations.
+        without one: it may still send us calls. `locate` returns the addresses of a registrar's
+        URI. `alarm` is for failed registrations.
         """
         self._settings = settings
         self._locate = locate

@@ -140,7 +140,7 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Return the targets of a route; () if no phone is registered and no address known."""
+        """Return the targets of a route; () if none of its phones or addresses is known now."""
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self.phone_targets(e, now, route.srtp))
         return self._at(route.target, called, route.srtp)

@@ -124,8 +124,8 @@ def _is_heard(context: CallContext, call: SwitchCall) -> bool:
 def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: Now) -> int:
     """Send a BYE to the parties of each call whose checkpoint is lost, usually by a reboot.
 
-    Return their number. A call that was answered too long ago gets no BYE, but the desk hears of
-    its end.
+    Return their number. A call that was answered too long ago gets no BYE. Each end is reported to
+    the desk.
     """
     lasting = context.checkpoints.lasting
     lost = lasting.lost(calls) if lasting is not None else ()
