@@ -89,7 +89,7 @@ class Note(WrittenNote):
 
     @classmethod
     def not_needed(cls, reason: str) -> Self:
-        """Return the note of a call that needs no note for this reason."""
+        """Return a note that only says why the call needs no note."""
         return cls("", "", "", "self", no_note_reason=reason)
 
     @classmethod

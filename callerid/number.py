@@ -87,7 +87,7 @@ class PhoneNumber:
     def display(self) -> str:
         """The number as people write it, such as `01970 625000 x12`.
 
-        One of the country `REGION` is in national form, every other in international form.
+        A number of the country `REGION` is in national form, any other in international form.
         """
         if not self.e164:
             return self.extension

@@ -63,11 +63,11 @@ _MOST_WORDS: Final = 6
 
 
 class EmbeddedDirectory:
-    """Finds people by telephone number in the embedded directory, the file at `path`.
+    """Finds people by telephone number or text in the embedded directory, the file at `path`.
 
-    A search finds the people who have the searched number, with any extension. If the file does not
-    exist, no people were ever imported, and no person is found. A search that is cancelled, as at
-    its time limit, stops reading the file.
+    A search by number finds this number with any extension. If the file does not exist, no people
+    were ever imported, and no person is found. A search that is cancelled, for example at its time
+    limit, stops reading the file.
     """
 
     name = "directory"

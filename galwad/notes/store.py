@@ -98,8 +98,7 @@ notes = Table(
     Column("name", String(200), nullable=False, server_default=""),
     # True if the desk stored the advisor's draft, because the advisor had not saved the note.
     Column("unfinished", Boolean, nullable=False, server_default=false()),
-    # `open_notes` uses this index when the desk starts. The index makes the query fast with any
-    # number of notes.
+    # For `open_notes`, at the desk's start and at intervals: fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
     Index("contacts_by_person", "person_id", "started"),
 )

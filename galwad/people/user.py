@@ -244,7 +244,9 @@ class UserChange:
             subject = self.link.subject
             if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
                 raise UserError(
-                    "this is no subject of a provider", "copy it from the provider", "subject"
+                    "the subject is empty, too long or not printable",
+                    "copy it from the provider",
+                    "subject",
                 )
 
 

@@ -24,7 +24,7 @@ class RecordingSection(Section):
     erase_back: Number = Field(
         default=0.5, ge=0, le=60, description='a number of seconds, not more than "lookback"'
     )
-    """A recorder with a shorter `lookback` erases only as far back as that."""
+    """The seconds before a payment pause that are erased too, but at most the `lookback`."""
     quarantine: Number = Field(
         default=3, ge=0, le=10, description="a number of seconds from 0 to 10"
     )

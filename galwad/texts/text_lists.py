@@ -110,7 +110,7 @@ class TextLists:
                 self._lists[name] = self._counting(name, stored[name])
 
     def get(self, name: ListName) -> TextList:
-        """Return the list with this name as it counts now."""
+        """Return the list with this name that is in force now."""
         return self._lists[name]
 
     async def change(

@@ -202,7 +202,10 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """The plaintext's bytes, by its authenticated last chunk. Raises as `readinto`."""
+        """The length of the plaintext in bytes; the last chunk is authenticated first.
+
+        Raises the same errors as `readinto`.
+        """
         if self._size is None:
             last = self._load(self._chunks - 1)
             self._check((self._chunks - 1) * CHUNK + len(last))

@@ -285,7 +285,7 @@ class HeaderStore:
         for wrong in _wrong(signed, manifest, recipients):
             raise RewrapError(wrong)
         if payload_sha256 != manifest.payload.sha256:
-            raise RewrapError("the index has another payload than the manifest")
+            raise RewrapError("the payload's digest in the index is not the one in the manifest")
         if signed.header != facts_of(header):
             raise RewrapError("the record is that of another header")
         if signed.replaces != facts_of(place.header()).sha256:

@@ -75,7 +75,7 @@ class Setup:
         """Check the caller's INVITE; return the status that refuses it, or 0 if it is acceptable.
 
         An INVITE that has passed through us is a loop, even with another Request-URI: we would
-        route it again by that, and the call would be recorded twice.
+        route it again, and record the call twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):

@@ -88,7 +88,7 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """True from the time of our 2xx until the ACK to this 2xx arrives."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Respond to the INVITE with 487, because the CANCEL or BYE `request` has arrived."""
+        """Respond to a CANCEL or early BYE with 487, unless a final response is sent."""
 
     def end_with_dialog(self, now: float) -> None:
         """Respond with 487 at the dialog's end, unless we have sent a final response."""

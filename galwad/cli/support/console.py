@@ -141,7 +141,7 @@ def use_zone_of_response(name: str) -> None:
 
 
 def use_zone_of_settings(zone: tzinfo | None) -> None:
-    """Print times in this time zone of the settings file; None means that of this machine."""
+    """Print times in the settings file's time zone; None means this machine's, or else UTC."""
     _set_zone(zone or machine_zone() or UTC)
 
 

@@ -50,7 +50,7 @@ At most half of them have never asked for their session. Clients that a person h
 count.
 """
 CODES: Final = Rate(10, 600.0)
-"""The codes of command lines and panels that a user may enter."""
+"""The most codes, of command lines and panels together, that one user may enter."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """The letters of a code: no vowels, so that no code is a word, and no digits."""
 _LENGTH: Final = 8

@@ -261,7 +261,7 @@ class SignInOrder:
         return last
 
     def remove(self, attempt: SignInAttempt) -> None:
-        """Remove an attempt whose client has left."""
+        """Remove an attempt if it still waits."""
         for waiting in self._waiting.values():
             waiting.pop(attempt, None)
 

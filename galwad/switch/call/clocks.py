@@ -14,10 +14,10 @@ from recording.spool import Clock
 
 @dataclass(frozen=True, slots=True)
 class Now(Clock):
-    """The present time, and the time at which the event arrived that is handled now.
+    """The present time, and the arrival time of the event that is being handled.
 
-    A message can be read long after it arrived, for example if the machine stood still. Timers
-    count from the present time. What a message does to a recording counts from its arrival.
+    A message can be read long after it arrived, for example if the machine was suspended. Timers
+    start at the present time. A message takes effect on a recording from its arrival.
     """
 
     arrived: float

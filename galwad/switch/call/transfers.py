@@ -101,9 +101,9 @@ class CallTransfers:
     def _send_after(
         self, event: sip.TransferRequested, consultation: LiveCall | None, now: Now
     ) -> None:
-        """Ring the party of the advisor's unanswered consultation for the caller; end the latter.
+        """End the advisor's unanswered consultation, and ring its party for the caller.
 
-        If `consultation` is None, the REFER is refused.
+        The REFER is refused if there is no unanswered consultation, or if it has no targets.
         """
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now.mono) if consultation is not None and rings else ()

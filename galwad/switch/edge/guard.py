@@ -98,9 +98,9 @@ Trunks count as known.
 """
 _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
-"""A flow may send five messages at once, and then one every two seconds, whatever its source does.
+"""A flow may send five messages at once, then one every two seconds, even if its source may not.
 
-A phone needs two for a registration.
+A phone needs two messages to register. The next two rates limit these messages further.
 """
 _NEW_FLOWS_RATE: Final = 10.0
 """The number of such messages a second from all flows of one source together."""
@@ -312,7 +312,7 @@ class FloodGuard:
         return self.kind_of(source, now) is not SourceKind.STRANGER
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count a failure of `source`, because its data was not a complete SIP message.
+        """Count an unreadable message of `source`, or a TLS handshake that took too long.
 
         Too many failures lead to a ban. A datagram is not counted, because anyone can forge it.
         """

@@ -1,8 +1,8 @@
 """Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
-A new call is refused in three cases: there are already as many calls as the settings allow, no
-media ports are free, or the switch is late with its work while other calls are in progress. A full
-disk is not a reason to refuse a call, because a call can continue without being recorded.
+A new call is refused in three cases: there are already as many calls as the settings allow, fewer
+media ports are free than a call needs, or the switch is late while other calls are in progress. A
+full disk is not a reason to refuse a call, because a call can continue without being recorded.
 
 The *lateness* is the longer of two times: the delay of the event loop, and the time for which the
 oldest media packet has waited. The loop itself can be punctual while packets wait, because it

@@ -191,7 +191,7 @@ def _try(
 def _tell_its_end(
     context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Now
 ) -> None:
-    """Report to the desk that an answered call has ended; a recorded one still has its spool.
+    """Report to the desk that an answered call has ended.
 
     If the call was recorded, its spool is on the disk, and a recording will follow.
     """
