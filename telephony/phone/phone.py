@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -184,9 +185,12 @@ class VoIPPhone:
         self.address = await transport.listen(wanted, tls=tls)
         pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
+        endpoint.authenticate(
+            lambda request, response, _: digest.answer(request, response, secrets.token_hex(8))
+        )
         domain = Uri(host=self._server.host, port=self._server.port or None)
         self._account = PhoneAccount(
-            *(server, domain, self._username, transport, pool, digest),
+            *(server, domain, self._username, transport, pool),
             srtp=self._srtp,
             sessions=self._sessions,
         )
