@@ -99,7 +99,7 @@ class Relay:
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
-        self._poller.watch(leg.pair.rtp, reader_of(leg), hold=True)
+        self._watch(leg.pair.rtp, partial(reader_of, leg), hold=True)
         self._poller.watch(leg.pair.rtcp, control_reader_of(leg))
         return LocalMedia(pool.advertise, pair.port)
 
@@ -301,15 +301,14 @@ class Relay:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
                 self._connect(leg)
-                self._make_later(leg.pair.rtp, partial(reader_of, leg))
-                if leg.connected is not None:
-                    self._make_later(
-                        leg.connected, partial(connected_reader_of, leg, leg.connected)
-                    )
+                for sock in _rtp_sockets(leg):
+                    self._poller.reset_reader(sock)
 
-    def _make_later(self, sock: socket.socket, make: Callable[[], Reader]) -> None:
+    def _watch(
+        self, sock: socket.socket, make: Callable[[], Reader], *, hold: bool = False
+    ) -> None:
         use = partial(self._poller.set_reader, sock)
-        self._poller.set_reader(sock, reader_made_later(make, use))
+        self._poller.watch(sock, reader_made_later(make, use), hold=hold)
 
     def _connect(self, leg: MediaLeg) -> None:
         """Connect `leg.connected` to the peer's address."""
@@ -324,7 +323,7 @@ class Relay:
                 leg.connected.connect(address)
             else:
                 leg.connected = connected_socket(leg.pair.rtp, address)
-                self._poller.watch(leg.connected, connected_reader_of(leg, leg.connected))
+                self._watch(leg.connected, partial(connected_reader_of, leg, leg.connected))
             leg.connected_to = address
         except OSError:  # no route now, or too many open files; use the first RTP socket
             self._close_connected(leg)
