@@ -16,7 +16,15 @@ from collections.abc import Callable
 from functools import partial
 
 from telephony.aio.media_backlog import Reader
-from telephony.aio.media_leg import Counters, LossListener, MediaLeg, ReportListener, Tap, Watcher
+from telephony.aio.media_leg import (
+    Counters,
+    LossListener,
+    MediaLeg,
+    MediaListener,
+    ReportListener,
+    Tap,
+    Watcher,
+)
 from telephony.aio.media_path import (
     connected_reader_of,
     control_reader_of,
@@ -142,7 +150,7 @@ class Relay:
             if leg.peer is not partner:
                 self._leave(leg)
                 leg.waiting_since = now
-                if leg.tap is None and leg.counters.first is not None:
+                if leg.listener.tap is None and leg.counters.first is not None:
                     self._poller.discard(*_rtp_sockets(leg))
             leg.peer, leg.payload_map = partner, dict(payload_map)
         self._rebuild_readers(one, other)
@@ -188,8 +196,7 @@ class Relay:
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
-            leg.tap, leg.track = tap, track
-            leg.on_lost, leg.on_report = on_lost, on_report
+            leg.listener = MediaListener(track, tap, on_lost, on_report)
             self._rebuild_readers(leg)
         return None if leg is None else leg.counters
 
