@@ -17,7 +17,7 @@ from typing import Protocol
 
 from telephony.aio.ports import PortPool
 from telephony.aio.transport import SipTransport
-from telephony.b2bua.settings import CallSettings
+from telephony.b2bua.settings import SessionInterval
 from telephony.sdp import Srtp
 from telephony.sip.events import Address
 from telephony.sip.message.header_values import NameAddr
@@ -96,8 +96,8 @@ class PhoneAccount:
     transport: SipTransport
     pool: PortPool
     srtp: Srtp = Srtp.OFF
-    sessions: CallSettings = field(default_factory=CallSettings)
-    """They limit how long a call may last without a refresh (RFC 4028)."""
+    session: SessionInterval = field(default_factory=SessionInterval)
+    """It limits how long a call may last without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:
