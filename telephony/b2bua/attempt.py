@@ -40,7 +40,6 @@ class Redirections:
     """The redirections in one attempt to reach a callee."""
 
     def __init__(self, find_targets: FindTargets) -> None:
-        """Start with a count of 0 redirections."""
         self._find_targets = find_targets
         self._count = 0
 

@@ -33,7 +33,6 @@ class Offers:
     """Sends our offers. At most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """Create the object without any offer in progress."""
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
         """Our INVITEs within a dialog that have no final response yet, by leg id."""
@@ -204,7 +203,6 @@ class Alignment:
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Create the object without any offer in progress."""
         self._core = core
         self._offers = offers
         self._allowed = core.settings.codecs

@@ -28,7 +28,6 @@ class Refresh:
     """Refreshes the session of every leg, and ends the call if a session has expired."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Create the object without any running timer."""
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, tuple[SessionTimer, float]] = {}

@@ -19,7 +19,6 @@ class RecordedLegs:
     """
 
     def __init__(self, relay: Relay) -> None:
-        """Start without legs and without a recorder."""
         self._relay = relay
         self._recorder: Recorder | None = None
         self._negotiated: dict[str, MediaNegotiated] = {}
