@@ -42,9 +42,8 @@ class SessionRefresher:
     ) -> None:
         """Prepare a session timer that is not running yet.
 
-        `interval` is what we request, and the shortest that we accept. `refresh` sends
-        one refresh, again two seconds after CallFailedError or InvalidStateError. `on_expired` ends
-        the call, if no refresh came before the session expired.
+        `refresh` sends one refresh, again two seconds after CallFailedError or InvalidStateError.
+        `on_expired` ends the call, if no refresh came before the session expired.
         """
         self._interval = interval
         self._send_refresh = refresh
