@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -142,19 +143,13 @@ def call(
     each second. --calls cannot be combined with --dtmf, --pause, --transfer, --attended or
     --identity. The exit status is 1 if a step failed, else 0.
     """
-    accounts = [name for name in (as_, *(answer or ())) if name]
-    secrets = passwords_of(
-        [f"SIP password of {account}" for account in accounts],
-        "first --as, then each --answer",
-        from_stdin=password_stdin,
-    )
-    known = [SipLogin(*pair) for pair in zip(accounts, secrets, strict=True)]
+    acts_as, answering = _logins(as_, answer or (), from_stdin=password_stdin)
     plan = Plan(
         number=number,
         addresses=locate(sip, transport, bind, tls_ca),
         caller=caller,
-        acts_as=known[0] if as_ else None,
-        answering=tuple(known[1:] if as_ else known),
+        acts_as=acts_as,
+        answering=answering,
         media=srtp,
         talk=talk,
         dtmf=dtmf,
@@ -171,6 +166,20 @@ def call(
     check_names(plan)
     _coherent(plan)
     _tell(_run(plan), json=json)
+
+
+def _logins(
+    as_: str, answer: Sequence[str], *, from_stdin: bool
+) -> tuple[SipLogin | None, tuple[SipLogin, ...]]:
+    """Return the login of --as, None without it, and those of each --answer; get the passwords."""
+    accounts = [name for name in (as_, *answer) if name]
+    secrets = passwords_of(
+        [f"SIP password of {account}" for account in accounts],
+        "first --as, then each --answer",
+        from_stdin=from_stdin,
+    )
+    known = tuple(SipLogin(*pair) for pair in zip(accounts, secrets, strict=True))
+    return (known[0], known[1:]) if as_ else (None, known)
 
 
 def _coherent(plan: Plan) -> None:

@@ -95,7 +95,6 @@ class PeerSource:
     """Decides which sender is the peer of one leg, under one of the `SourceRule`s."""
 
     def __init__(self, rule: SourceRule) -> None:
-        """Start without the peer's SDP."""
         self.rule = rule
         self.signalling_host = ""
         """The host from which the peer's signalling came; "" if it is not known."""

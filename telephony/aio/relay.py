@@ -16,7 +16,15 @@ from collections.abc import Callable
 from functools import partial
 
 from telephony.aio.media_backlog import Reader
-from telephony.aio.media_leg import Counters, LossListener, MediaLeg, ReportListener, Tap, Watcher
+from telephony.aio.media_leg import (
+    Counters,
+    LossListener,
+    MediaLeg,
+    MediaListener,
+    ReportListener,
+    Tap,
+    Watcher,
+)
 from telephony.aio.media_path import (
     connected_reader_of,
     control_reader_of,
@@ -99,7 +107,7 @@ class Relay:
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
-        self._poller.watch(leg.pair.rtp, reader_of(leg), hold=True)
+        self._watch(leg.pair.rtp, partial(reader_of, leg), hold=True)
         self._poller.watch(leg.pair.rtcp, control_reader_of(leg))
         return LocalMedia(pool.advertise, pair.port)
 
@@ -142,7 +150,7 @@ class Relay:
             if leg.peer is not partner:
                 self._leave(leg)
                 leg.waiting_since = now
-                if leg.tap is None and leg.counters.first is not None:
+                if leg.listener.tap is None and leg.counters.first is not None:
                     self._poller.discard(*_rtp_sockets(leg))
             leg.peer, leg.payload_map = partner, dict(payload_map)
         self._rebuild_readers(one, other)
@@ -188,8 +196,7 @@ class Relay:
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
-            leg.tap, leg.track = tap, track
-            leg.on_lost, leg.on_report = on_lost, on_report
+            leg.listener = MediaListener(track, tap, on_lost, on_report)
             self._rebuild_readers(leg)
         return None if leg is None else leg.counters
 
@@ -301,15 +308,14 @@ class Relay:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
                 self._connect(leg)
-                self._make_later(leg.pair.rtp, partial(reader_of, leg))
-                if leg.connected is not None:
-                    self._make_later(
-                        leg.connected, partial(connected_reader_of, leg, leg.connected)
-                    )
+                for sock in _rtp_sockets(leg):
+                    self._poller.reset_reader(sock)
 
-    def _make_later(self, sock: socket.socket, make: Callable[[], Reader]) -> None:
+    def _watch(
+        self, sock: socket.socket, make: Callable[[], Reader], *, hold: bool = False
+    ) -> None:
         use = partial(self._poller.set_reader, sock)
-        self._poller.set_reader(sock, reader_made_later(make, use))
+        self._poller.watch(sock, reader_made_later(make, use), hold=hold)
 
     def _connect(self, leg: MediaLeg) -> None:
         """Connect `leg.connected` to the peer's address."""
@@ -324,7 +330,7 @@ class Relay:
                 leg.connected.connect(address)
             else:
                 leg.connected = connected_socket(leg.pair.rtp, address)
-                self._poller.watch(leg.connected, connected_reader_of(leg, leg.connected))
+                self._watch(leg.connected, partial(connected_reader_of, leg, leg.connected))
             leg.connected_to = address
         except OSError:  # no route now, or too many open files; use the first RTP socket
             self._close_connected(leg)

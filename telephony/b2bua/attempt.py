@@ -20,7 +20,7 @@ from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, decline
 from telephony.b2bua.events import AddressSilent, CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.session_timer import min_se, request_fields
+from telephony.b2bua.session_timer import min_se
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Direction, SessionDescription
@@ -40,7 +40,6 @@ class Redirections:
     """The redirections in one attempt to reach a callee."""
 
     def __init__(self, find_targets: FindTargets) -> None:
-        """Start with a count of 0 redirections."""
         self._find_targets = find_targets
         self._count = 0
 
@@ -236,7 +235,7 @@ class Attempt:
             destination=target.destination,
             headers=(
                 *passed_fields(plan.request.headers, trust),
-                *request_fields(None, core.settings, leg.min_se),
+                *core.timer_fields(leg),
                 *(SDP_TYPE if plan.offer else ()),
             ),
             body=self._offer(leg),
@@ -332,7 +331,7 @@ class Attempt:
             wanted = min_se(event.response)
             if wanted > leg.min_se:
                 leg.min_se = wanted
-                fields = request_fields(None, self._core.settings, wanted)
+                fields = self._core.timer_fields(leg)
                 leg.client_invite = leg.client_invite.retry(headers=fields, now=now)
                 return
         if not self._try_next_address(leg, event, now) and not self._redirect(leg, event, now):

@@ -30,6 +30,7 @@ from telephony.b2bua.events import (
 from telephony.b2bua.headers import HeaderFields, Trust, identity_key, identity_of
 from telephony.b2bua.leg import CallLegs, Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia, MediaPlane, RingbackPlane, check_media_address
+from telephony.b2bua.session_timer import agree_to_response, request_fields
 from telephony.b2bua.settings import CallSettings, PeerKind, Target
 from telephony.errors import NoPortsError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Origin, RemoteMedia, payload_map
@@ -209,6 +210,14 @@ class CallCore:
         self.emit(Joined(leg.id, target))
         self.emit_media(self.caller)
         self.emit_media(leg)
+
+    def timer_fields(self, leg: Leg) -> HeaderFields:
+        """Return the header fields about the leg's session timer in our INVITE or UPDATE."""
+        return request_fields(leg.timer, self.settings.session, leg.min_se)
+
+    def start_timer(self, leg: Leg, response: Response, now: float) -> None:
+        """Start the leg's session timer after a 2xx to our INVITE or UPDATE."""
+        leg.timer = agree_to_response(response, self.settings.session, leg.min_se, now)
 
     def set_owner_hold(self, *, held: bool) -> None:
         """Begin or end a hold by the call's owner: no party gets media of the other party."""

@@ -88,7 +88,6 @@ class RequestQueue:
     """The requests that we send within the dialog of one leg."""
 
     def __init__(self, leg: Sender) -> None:
-        """Create a queue without requests."""
         self._leg = leg
         self._waiting: deque[QueuedRequest] = deque()
         self._callbacks: dict[ClientRequest, OnResponse] = {}
@@ -180,7 +179,6 @@ class EarlyNames:
     __slots__ = ("_diverted", "_names")
 
     def __init__(self) -> None:
-        """Start without a name."""
         self._names: dict[str, StatedName] = {}
         """By the tag of the peer; a Contact does not replace an asserted name."""
         self._diverted: set[str] = set()

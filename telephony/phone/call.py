@@ -112,7 +112,7 @@ class VoIPCall:
         self.changes = changes
         self.requests = DialogRequests(account)
         self.refer_sent: ReferSent | None = None
-        self.session = SessionRefresher(account.sessions, self._refresh_session, self._expire)
+        self.session = SessionRefresher(account.session, self._refresh_session, self._expire)
         self._renegotiation = Renegotiation(self.media, self.session, self.requests, changes)
         self._account = account
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -18,7 +19,7 @@ from telephony.aio.transport import SipTransport
 from telephony.aio.udp import host_towards
 from telephony.b2bua.referral import refer_to
 from telephony.b2bua.session_timer import IntervalTooSmallError
-from telephony.b2bua.settings import CallSettings
+from telephony.b2bua.settings import SessionInterval
 from telephony.errors import NoPortsError, ParseError
 from telephony.phone.account import DnsClient, PhoneAccount, find_servers
 from telephony.phone.call import VoIPCall
@@ -135,7 +136,7 @@ class VoIPPhone:
         self._resolver = resolver or Resolver()
         self._rtp_ports = rtp_ports
         self._srtp = Srtp(srtp)
-        self._sessions = CallSettings(session_expires=session_expires)
+        self._session = SessionInterval(session_expires)
         self._register = register
         self._callback = call_callback
         self._transfer_callback = transfer_callback
@@ -184,11 +185,14 @@ class VoIPPhone:
         self.address = await transport.listen(wanted, tls=tls)
         pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
+        endpoint.authenticate(
+            lambda request, response, _: digest.answer(request, response, secrets.token_hex(8))
+        )
         domain = Uri(host=self._server.host, port=self._server.port or None)
         self._account = PhoneAccount(
-            *(server, domain, self._username, transport, pool, digest),
+            *(server, domain, self._username, transport, pool),
             srtp=self._srtp,
-            sessions=self._sessions,
+            session=self._session,
         )
         if not self._register:
             return

@@ -20,7 +20,7 @@ import structlog
 from galwad.messages import ActState, CallEnded, CallStatus, Party, Unanswered
 from galwad.settings.switch import Route
 from galwad.switch.call.advisor_side import AdvisorSide
-from galwad.switch.call.call_recording import CallRecording
+from galwad.switch.call.call_recording import TRACKS, CallRecording
 from galwad.switch.call.checkpoints import (
     AnsweredState,
     CallPause,
@@ -32,7 +32,6 @@ from galwad.switch.call.clocks import Now, read_clocks
 from galwad.switch.call.context import CallContext, JoinState, TransferState, call_settings
 from galwad.switch.call.pauses import Pauses, PaymentCodes
 from galwad.switch.call.pbx import PbxJoins, held_recordings, is_lost_fork
-from galwad.switch.call.recorded_legs import TRACKS
 from galwad.switch.call.spools import new_call_id
 from galwad.switch.call.transfers import CallTransfers
 from galwad.switch.edge.admission import Admission

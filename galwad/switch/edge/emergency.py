@@ -50,7 +50,6 @@ class EmergencyRoutes:
     """Finds the way out of the centre for emergency calls."""
 
     def __init__(self, settings: Settings, locations: Locations) -> None:
-        """Store the settings and the known addresses of their targets."""
         self._settings = settings
         self._locations = locations
 

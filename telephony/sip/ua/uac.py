@@ -181,7 +181,6 @@ class InviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will arrive."""
         self._finish()
         if self.dialog is None:
             self._drop_early_dialogs()
