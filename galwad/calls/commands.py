@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-import httpx2
 import typer
 
 from galwad.cli.support import timeline
@@ -293,9 +292,12 @@ def _rows(found: dict[str, Any], by: Group) -> Iterator[tuple[str, dict[str, Any
 
 
 def _export(query: str, output: Path, server: str, *, replace: bool) -> None:
-    timeout = httpx2.Timeout(_FIGURES_TIMEOUT_S)
-    with atomic_file(output, replace=replace) as file, http_errors(), open_client(server) as client:
-        reply = client.get(f"/figures/export?{query}", timeout=timeout)
+    with (
+        atomic_file(output, replace=replace) as file,
+        http_errors(),
+        open_client(server, timeout_s=_FIGURES_TIMEOUT_S) as client,
+    ):
+        reply = client.get(f"/figures/export?{query}")
         check_response(reply)
         if not reply.headers.get("content-type", "").startswith("text/csv"):
             raise CliError("the answer is not from a Galwad server", "check the address")

@@ -11,7 +11,8 @@ from typing import Annotated, TypeAlias
 import typer
 import uvloop
 
-from galwad.cli.support.client import base_url, client_settings
+from galwad.cli.support.client import base_url
+from galwad.cli.support.client_settings import client_settings
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.identities import read_identity
 from galwad.cli.support.lazy import new_command

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 from rich.text import Text
 
-from galwad.cli.support.client import base_url, client_settings
+from galwad.cli.support.client import base_url
+from galwad.cli.support.client_settings import client_settings
 from galwad.cli.support.console import CliError, console, one_line, print_json
 from galwad.cli.support.identities import read_identity
 from galwad.simulate.api import MatrixApi, PageLogin

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx2
 import typer
 
 from galwad.archive.commands.keys import Folder, key_errors, key_file
@@ -29,6 +29,9 @@ from recording.archive.manifest import MANIFEST
 from recording.archive.rewrap import HeaderStatus, classify_header, facts_of, rewrap
 from recording.errors import KeySetError, RecordingError
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
+
+if TYPE_CHECKING:
+    import httpx2
 
 app = new_command()
 _PER_RECORDING_STATUSES = frozenset({404, 409, 422})
@@ -267,7 +270,7 @@ def _answer(response: httpx2.Response) -> Any:
 
     Raises `_GoneError` or `_RefusedError` for this recording, and `CliError` for all.
     """
-    if response.status_code == httpx2.codes.GONE:
+    if response.status_code == HTTPStatus.GONE:
         raise _GoneError
     if response.status_code in _PER_RECORDING_STATUSES:
         raise _RefusedError(refusal(response)[0])

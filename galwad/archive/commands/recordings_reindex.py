@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import httpx2
 import msgspec
 import typer
 
@@ -39,6 +39,9 @@ from recording.age.file import Identity
 from recording.archive.commitments import open_facts
 from recording.archive.manifest import read_manifest
 from recording.errors import ArchiveError, ManifestError
+
+if TYPE_CHECKING:
+    import httpx2
 
 app = new_command()
 _PER_RECORDING_STATUSES: Final = frozenset({404, 409})
@@ -195,7 +198,7 @@ def _restored(
     """
     with http_errors():
         found = client.post(f"/recordings/{call_id}/header", json={"reference": reference})
-    if found.status_code == httpx2.codes.GONE:
+    if found.status_code == HTTPStatus.GONE:
         return None
     parts = _checked(found)
     manifest = read_manifest(parts["manifest"].encode())

@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import urlencode
-
-import httpx2
 
 from galwad.cli.support.client import ask, check_response
 from galwad.cli.support.console import CliError
+
+if TYPE_CHECKING:
+    import httpx2
 
 _PAGE: Final = 500
 _TIMEOUT_S: Final = 900.0

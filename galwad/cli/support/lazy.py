@@ -63,6 +63,16 @@ class LazyGroup(TyperGroup):
             rich_markup_mode=None,
         )
 
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option `--help` with the default False.
+
+        Typer's default is None, and Typer loads pydantic to convert it, for each command.
+        """
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of the commands to the help, without loading their modules."""
         del ctx

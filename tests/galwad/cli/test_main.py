@@ -156,9 +156,16 @@ def test_the_version_option_prints_the_version(run):
     assert done.out.startswith("galwad ")
 
 
-def test_the_switch_imports_no_http_audio_or_sql_library(settings_file):
-    heavy = ("httpx2", "ldap", "numpy", "soundfile", "sqlalchemy", "fastapi")
-    modules = "sys, galwad.cli.serve, galwad.switch.life.daemon"
+@pytest.mark.parametrize(
+    ("process", "others"),
+    [
+        ("galwad.switch.life.daemon", ("numpy", "soundfile", "galwad.finaliser")),
+        ("galwad.finaliser.process", ("telephony", "dns", "galwad.switch")),
+    ],
+)
+def test_a_process_imports_no_http_or_sql_library_and_nothing_of_another(process, others):
+    heavy = ("httpx2", "ldap", "sqlalchemy", "fastapi", "uvicorn", "argon2", "galwad.host", *others)
+    modules = f"sys, galwad.cli.serve, {process}"
     script = f"import {modules}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
@@ -289,10 +296,12 @@ def test_the_help_of_a_group_loads_no_command():
     packages = ["galwad", "galwad.cli", "galwad.cli.main", "galwad.cli.groups"]
     packages += ["galwad.cli.support", "galwad.cli.support.console", "galwad.cli.support.lazy"]
     packages.append("galwad.periods")
-    for group, found in loaded((), ("recordings",), ("users",), ("users", "tokens")).items():
+    heavy = {"config", "recording", "telephony", "rich", "asyncio", "pydantic", "msgspec", "numpy"}
+    heavy |= {"fastapi", "sqlalchemy", "httpx2", "cryptography", "structlog"}
+    for group, found in loaded(*COMMANDS_AND_GROUPS.keys() - COMMANDS.keys()).items():
         ours = sorted(m for m in found if m.split(".")[0] == "galwad")
         assert ours == sorted(packages), group
-        assert not {"config", "recording", "telephony", "rich", "asyncio"} & found, group
+        assert not heavy & found, group
         assert len(found) < 300, group
 
 
@@ -310,7 +319,7 @@ def test_each_command_loads_only_the_libraries_that_it_needs():
         heavy = {"sqlalchemy", "alembic", "phonenumbers", "fastapi", "av", "argon2"}
         heavy |= {"galwad.host.app", "galwad.switch.life.daemon"}
         if words[0] != "simulate":
-            heavy |= {"telephony", "numpy", "soundfile"}
+            heavy |= {"telephony", "numpy", "soundfile", "httpx2", "pydantic_settings"}
             assert len(found) < 600, words
         assert not heavy & found, words
         if words[0] in {"users", "directory", "backup"}:
