@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from galwad.events.call_events import ANONYMOUS, WebhookEvent
-from galwad.settings.events import ALL_EVENTS, EventName, WebhookFormat
+from galwad.settings.desk import ALL_EVENTS, EventName, WebhookFormat
 
 _NAMES: Final = {"ringing": "newCall", "answered": "answer", "ended": "hangup"}
 

@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from galwad.events.call_events import CallProgress, WebhookEvent
 from galwad.events.stream import StreamStore
 from galwad.host.outbox import Outbox
-from galwad.settings.events import ALL_EVENTS, EventName
+from galwad.settings.desk import ALL_EVENTS, EventName
 
 metadata = MetaData()
 

@@ -26,7 +26,7 @@ from callerid.errors import SourceError
 from callerid.json_client import failure, http_client, requested_rest, tls_context
 from galwad.events.call_events import WebhookEvent
 from galwad.events.formats import known_kinds, request_body
-from galwad.settings.events import WebhookSection
+from galwad.settings.desk import WebhookSection
 
 CONNECTIONS: Final = 4
 """The most requests at a time."""

@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import WebhookEvent
 from galwad.events.formats import request_body
-from galwad.settings.events import EventName, EventStreamSection
+from galwad.settings.desk import EventName, EventStreamSection
 
 metadata = MetaData()
 

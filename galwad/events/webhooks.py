@@ -23,7 +23,7 @@ from galwad.events.stream import CallStream
 from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
-from galwad.settings.events import EventName, WebhookSection
+from galwad.settings.desk import EventName, WebhookSection
 
 _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from callerid.card_number import has_card_number
 from galwad.people.store import NO_PASSWORD, identities, sessions, user_of, users
 from galwad.people.user import ProviderIdentity, User, UserError
-from galwad.settings.sign_in import PersonRole
+from galwad.settings.desk import PersonRole
 
 _FOREIGN: Final = re.compile(r"[^a-z0-9._-]+")
 _LONGEST_NAME: Final = 56

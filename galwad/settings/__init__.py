@@ -12,12 +12,17 @@ from callerid.directories import ExternalDirectory
 from config.loader import load_model
 from config.section import Section
 from config.values import HostPort, host_of_family
-from galwad.settings.calls import CallLogSection, DirectorySection, PresenceSection
-from galwad.settings.events import EventStreamSection, WebhookSection
-from galwad.settings.host import DeskSection, NodeSection
-from galwad.settings.notes import ContactNotesSection
-from galwad.settings.recording import RecordingSection
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import (
+    CallLogSection,
+    ContactNotesSection,
+    DeskSection,
+    DirectorySection,
+    EventStreamSection,
+    PresenceSection,
+    SignInSection,
+    WebhookSection,
+)
+from galwad.settings.node import NodeSection, RecordingSection
 from galwad.settings.switch import (
     Destination,
     MediaSection,

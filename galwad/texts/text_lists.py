@@ -14,8 +14,7 @@ from typing import TypeAlias, get_args
 from pydantic import BaseModel
 
 from callerid.note import NoNoteReason
-from galwad.settings.calls import PresenceSection
-from galwad.settings.notes import ContactNotesSection
+from galwad.settings.desk import ContactNotesSection, PresenceSection
 from galwad.settings.switch import Route
 from galwad.texts.rules import (
     FIXED,

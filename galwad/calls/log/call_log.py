@@ -26,7 +26,7 @@ from galwad.calls.log.store import CallStore, Rows
 from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
-from galwad.settings.calls import CallLogSection
+from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
 """Within these seconds after a snapshot, a call that it lacks may still end or ring again."""

@@ -32,7 +32,7 @@ from config.values import is_loopback
 from galwad.people.oidc.errors import ProviderError, ResponseError, UnknownKeyError
 from galwad.people.oidc.pending import PendingSignIn
 from galwad.people.oidc.signing_keys import SigningKey, parse_keys, verified_claims
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection
 
 _LONGEST = 2048
 

@@ -24,7 +24,7 @@ from galwad.people.oidc.errors import (
 from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.people.oidc.provider import Provider, named_error
-from galwad.settings.sign_in import PersonRole, SignInSection
+from galwad.settings.desk import PersonRole, SignInSection
 
 CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""

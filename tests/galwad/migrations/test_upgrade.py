@@ -36,7 +36,7 @@ from galwad.people.sessions import Sessions
 from galwad.people.store import Users
 from galwad.people.user import ProviderIdentity
 from galwad.settings import load
-from galwad.settings.events import ALL_EVENTS
+from galwad.settings.desk import ALL_EVENTS
 from galwad.texts.rules import TextEntry
 from galwad.texts.store import TextStore
 from helpers.loopback import free_port

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone, SetAway
-from galwad.settings.calls import PresenceSection
+from galwad.settings.desk import PresenceSection
 from helpers.desk import changed, until
 from recording.audit.log import AuditFilter
 
