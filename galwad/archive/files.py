@@ -14,9 +14,9 @@ from typing import BinaryIO, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from galwad.call_id import is_call_id
 from galwad.host.errors import ApiError
 from recording.archive.summary import RecordingSummary
+from recording.call_id import is_call_id
 
 _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
 _BLOCK = 256 * 1024

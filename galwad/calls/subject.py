@@ -27,8 +27,7 @@ from galwad.calls.presence.board import (
 )
 from galwad.calls.presence.presence import PresenceState
 from galwad.calls.presence.store import Breaks
-from galwad.directories.opened import record_pages
-from galwad.directories.subject import DirectoriesSubject
+from galwad.directories.subject import DirectoriesSubject, record_pages
 from galwad.host.errors import ApiError
 from galwad.host.host import Host, SwitchLinkChanged, desk_of
 from galwad.host.limits import Window

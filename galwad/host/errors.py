@@ -21,9 +21,9 @@ from starlette.exceptions import HTTPException
 
 from callerid.card_number import ADVICE
 from callerid.errors import ChoiceError, ContactError
-from galwad.call_id import is_call_id
 from galwad.host.background import BackgroundTasks, audit_done
 from galwad.host.bodies import CARD_NUMBER, field_names
+from recording.call_id import is_call_id
 from recording.errors import AuditError, CatalogueError
 
 if TYPE_CHECKING:

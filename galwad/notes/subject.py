@@ -12,8 +12,7 @@ from callerid.note import Note, NoteDestination
 from galwad.archive.subject import RecordingIndexed
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.subject import CallChange, CallerLookedUp, CallsSubject
-from galwad.directories.opened import open_note_destination
-from galwad.directories.subject import DirectoriesSubject
+from galwad.directories.subject import DirectoriesSubject, open_note_destination
 from galwad.host.host import Host, desk_of
 from galwad.host.outbox import Backlog
 from galwad.messages import Alarm

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from recording.age.file import Identity, decrypt_small
+from recording.call_id import CALL_ID
 from recording.errors import AgeError, SpoolError, SpoolHeaderError, SpoolKeyError
 from recording.spool import (
     SpoolHeader,
@@ -26,7 +27,7 @@ from recording.spool import (
 from recording.spool.follower import SpoolFollower
 from recording.spool.keys import key_check, shred_keys, unwrap_spool_key
 
-_NAME: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\.(\d+)\.recovered")
+_NAME: Final = re.compile(rf"{CALL_ID}\.(\d+)\.recovered")
 _BYTES: Final = 32
 _MOST_TEXT: Final = 100
 

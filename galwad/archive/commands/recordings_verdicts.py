@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import msgspec
 
-from galwad.call_id import is_call_id
 from galwad.cli.support.archive_client import (
     fetch_index_check,
     indexed_rows,
@@ -44,6 +43,7 @@ from recording.archive.verify import (
     verify_indexed,
     verify_recording,
 )
+from recording.call_id import is_call_id
 
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from config.errors import SettingsError
-from galwad.call_id import is_call_id
 from galwad.cli.support.console import CliError, centre_zone, use_zone_of_settings
 from galwad.cli.support.page_texts import LANGUAGES, Texts, preferred_language
 from galwad.periods import HINT, Period, period
+from recording.call_id import is_call_id
 
 if TYPE_CHECKING:
     from galwad.settings import Settings

@@ -6,11 +6,8 @@ Once a second, the `SpoolFactory` calls `syncfs`, which writes all spools togeth
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
-import secrets
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,12 +25,6 @@ from recording.spool import Clock, SpoolSync, SpoolWriter
 from recording.spool.sync import tick_for
 
 log = structlog.get_logger()
-
-
-def new_call_id(wall: float) -> str:
-    """Return a call id `YYYYMMDD-HHMMSS-xxxxxxxx`: unique, sorted by UTC, without personal data."""
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(wall))
-    return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
 
 
 class SpoolFactory:

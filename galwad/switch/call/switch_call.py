@@ -32,10 +32,10 @@ from galwad.switch.call.clocks import Now, read_clocks
 from galwad.switch.call.context import CallContext, JoinState, TransferState, call_settings
 from galwad.switch.call.pauses import Pauses, PaymentCodes
 from galwad.switch.call.pbx import PbxJoins, held_recordings, is_lost_fork
-from galwad.switch.call.spools import new_call_id
 from galwad.switch.call.transfers import CallTransfers
 from galwad.switch.edge.admission import Admission
 from galwad.switch.edge.callers import caller_fields, new_caller
+from recording.call_id import new_call_id
 from recording.policy import DestinationClass, Trigger
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import (

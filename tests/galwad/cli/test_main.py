@@ -1,7 +1,7 @@
 """The whole command line: documented, quiet on success, one line and a hint on failure.
 
 Covers `galwad/cli/groups.py`, `galwad/cli/support/lazy.py`, `galwad/cli/support/options.py`,
-`galwad/call_id.py` and `galwad/__main__.py`.
+`recording/call_id.py` and `galwad/__main__.py`.
 """
 
 from __future__ import annotations
@@ -308,7 +308,8 @@ def test_the_help_of_a_group_loads_no_command():
 def test_the_help_of_check_loads_no_check():
     ((_, found),) = loaded(("check",)).items()
     assert [m for m in found if m.startswith("galwad.cli.checks.")] == []
-    assert not {"recording", "telephony", "sqlalchemy", "rich"} & found
+    assert not {"telephony", "sqlalchemy", "rich"} & found
+    assert {m for m in found if m.startswith("recording.")} == {"recording.call_id"}
     assert len(found) < 350
 
 
