@@ -155,7 +155,7 @@ class Host:
             case Alarm():
                 self.alarm(message)
             case Figures():
-                self.metrics.switch(message)
+                self.metrics.show_figures(message)
                 self.peers_down = sum(not peer.up for peer in message.peers)
                 self.publish(message)
             case _:

@@ -45,14 +45,18 @@ class LazyGroup(TyperGroup):
             return None
         if cmd_name in self.groups:
             return self._group(cmd_name)
-        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
-        full = module if "." in module else f"{self.package}.{module}"
-        app = getattr(importlib.import_module(full), self.app)
-        command: Any = typer.main.get_command(app)
+        command: Any = typer.main.get_command(self.app_of(cmd_name))
         if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
             command = command.commands[cmd_name]
         command.name = cmd_name
         return command
+
+    def app_of(self, cmd_name: str) -> typer.Typer:
+        """Load the module of the command `cmd_name`, and return the Typer app with the command."""
+        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
+        full = module if "." in module else f"{self.package}.{module}"
+        app: typer.Typer = getattr(importlib.import_module(full), self.app)
+        return app
 
     def _group(self, name: str) -> TyperGroup:
         group = self.groups[name]
