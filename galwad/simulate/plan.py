@@ -14,7 +14,6 @@ from typing import Final
 import typer
 
 from galwad.cli.support.console import CliError
-from telephony.aio.udp import host_towards
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri, is_user
 
@@ -115,6 +114,8 @@ class Plan:
 
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Return the server's address, and this machine's that reaches it. Raises `CliError`."""
+    from telephony.aio.udp import host_towards  # noqa: PLC0415 - the help needs no sockets
+
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)

@@ -17,10 +17,10 @@ from galwad.cli.support.console import CliError
 from galwad.simulate.api import OpenedRecording
 from galwad.simulate.call import Spoken, judge, simulate
 from galwad.simulate.judgement import PAUSED, judge_recording
-from galwad.simulate.load import Tally, report_tally
 from galwad.simulate.phones import Heard
 from galwad.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin, locate
 from galwad.simulate.report import Report, StepResult, call_error, registration_error
+from galwad.simulate.run import Tally, report_tally
 from galwad.simulate.sound import RATE, similarities_anywhere, similarity_at, speech
 from telephony.phone import CallState, ReceptionQuality, VoIPPhone
 
