@@ -5,7 +5,7 @@ A text that a person can write is refused if it seems to contain the number of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import (
     Annotated,
@@ -84,21 +84,16 @@ class ResponseBody(BaseModel):
 _Body = TypeVar("_Body", bound=ResponseBody)
 
 
-def fields_of(
-    facts: type, *, only: Collection[str] | None = None, without: Collection[str] = ()
-) -> Callable[[type[_Body]], type[_Body]]:
-    """Add the fields of a struct or dataclass to a response body.
+def fields_of(facts: type, *names: str) -> Callable[[type[_Body]], type[_Body]]:
+    """Add the fields with these names of a struct or dataclass to a response body.
 
-    FastAPI itself takes no `msgspec.Struct`, and dataclasses only with all their fields. `only` or
-    `without` names the fields that the body gets or lacks.
+    FastAPI itself takes no `msgspec.Struct`, and dataclasses only with all their fields. Each field
+    is named, so that a new field of the struct is not sent until it is named here too.
     """
 
     def add(body: type[_Body]) -> type[_Body]:
-        shared = {
-            name: field
-            for name, field in _fields(facts).items()
-            if (only is None or name in only) and name not in without
-        }
+        known = _fields(facts)
+        shared = {name: known[name] for name in names}
         own = {name: (field.annotation, field) for name, field in body.model_fields.items()}
         return cast("type[_Body]", _model(body, {**shared, **own}))
 
