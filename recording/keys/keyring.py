@@ -14,9 +14,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -33,6 +33,8 @@ FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"
 _SIGNING: Final = "GALWAD-SIGNING-KEY-"
 _SIGNING_COMMENT: Final = "signing key"
+_SETTLED_NS: Final = 2_000_000_000
+"""The largest step, in ns, in which a file system counts the times of changes."""
 _SIGN_HINT: Final = "the officer must sign the set of recipients again"
 
 
@@ -148,7 +150,7 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _CONTEXT + msgspec.json.encode(fields, order="sorted")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecipientSet:
     """The recipients who can decrypt new recordings. The date is in ISO 8601 and UTC.
 
@@ -159,7 +161,7 @@ class RecipientSet:
     serial: int
     signed_at: str
 
-    @property
+    @cached_property
     def recipients(self) -> list[Recipient]:
         """The public keys, in the order of the set."""
         return [Recipient.parse(entry.recipient) for entry in self.named]
@@ -231,7 +233,7 @@ class RecipientSet:
 
 @lru_cache(maxsize=4)
 def _verified(data: bytes, officer_key: str) -> RecipientSet:
-    """Parse a set once, because each call needs it at its end. Errors are not remembered."""
+    """Parse a set once, because its copies have the same content. Errors are not remembered."""
     return RecipientSet.parse(data, officer_key)
 
 
@@ -306,6 +308,17 @@ class SetInForce:
     put_back: RecipientSet | None = None
 
 
+_FileStates: TypeAlias = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The set in force, and what `_states_of` returned before the files were read."""
+
+    states: _FileStates | None
+    found: SetInForce
+
+
 @dataclass(frozen=True, slots=True)
 class RecipientsFile:
     """Reads the set of recipients that is in force, and remembers the newest one.
@@ -323,23 +336,31 @@ class RecipientsFile:
     path: Path
     copies: tuple[Path, ...]
     officer_key: str
-    _seen: list[SetInForce] = field(default_factory=list, init=False, repr=False, compare=False)
-    """The newest set that this process has read, or nothing."""
+    _seen: list[_Reading] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The latest reading of this process, or nothing."""
 
     def read(self) -> SetInForce:
-        """Return the set in force.
+        """Return the set in force. The files are only read again if one of them has changed.
 
         Raises:
             KeySetError: The set in the file is missing, malformed or not signed by the officer.
         """
+        states = _states_of((self.path, *self.copies))
+        for seen in self._seen:
+            if states is not None and states == seen.states:
+                return seen.found
+        found = self._read_files()
+        self._seen[:] = [_Reading(states, found)]
+        return found
+
+    def _read_files(self) -> SetInForce:
         found, content = RecipientSet.load_with_content(self.path, self.officer_key)
         copies = {path: kept for path in self.copies if (kept := self._kept(path)) is not None}
         newest = SetInForce(found, content)
-        for kept in (*copies.values(), *self._seen):
+        for kept in (*copies.values(), *(seen.found for seen in self._seen)):
             if _age(kept.recipients) > _age(newest.recipients):
                 newest = SetInForce(kept.recipients, kept.content, put_back=found)
         current = [path for path, kept in copies.items() if kept.content == newest.content]
-        self._seen[:] = [newest]
         return replace(newest, missing=tuple(set(self.copies) - {*current}))
 
     def load(self) -> SetInForce:
@@ -373,6 +394,24 @@ class RecipientsFile:
             return SetInForce(*RecipientSet.load_with_content(path, self.officer_key))
         except KeySetError:
             return None
+
+
+def _states_of(paths: Iterable[Path]) -> _FileStates | None:
+    """Return values that differ after any change of these files.
+
+    None if there may be no such values: a file is missing, or it changed a moment ago, so that a
+    further change could have the same time.
+    """
+    now_ns, states = time.time_ns(), []
+    for path in paths:
+        try:
+            state = path.stat()
+        except OSError:
+            return None
+        if now_ns - state.st_ctime_ns < _SETTLED_NS:
+            return None
+        states.append((state.st_dev, state.st_ino, state.st_size, state.st_ctime_ns))
+    return tuple(states)
 
 
 def _age(found: RecipientSet) -> tuple[int, str]:
