@@ -297,11 +297,11 @@ class SpoolProof:
 def prove(call_id: str, spools: Sequence[SpoolReader]) -> SpoolProof:
     """Read the spools of one call, sorted by life, and return the findings."""
     first = spools[0].header
-    facts, ledger, answer_us = CallFacts(first.started_wall_us), PacketLedger(), 0
+    facts, ledger = CallFacts(first.started_wall_us), PacketLedger()
     for spool in spools:
         shift_us = spool.header.us_after(first)
         for record in _records(spool):
-            at_us = shift_us - answer_us
+            at_us = shift_us - facts.answer_us
             match record:
                 case BurstRecord():
                     ledger.read(record.track, record.at_us + at_us)
@@ -310,25 +310,19 @@ def prove(call_id: str, spools: Sequence[SpoolReader]) -> SpoolProof:
                     ledger.read_one(record.track, record.at_us + at_us)
                     facts.reached(record.at_us + at_us)
                 case EventRecord():
-                    if record.kind == "answered" and not facts.answered:
-                        since = record.fields.get("since_us")
-                        answer_us = record.at_us + shift_us
-                        answer_us -= since if isinstance(since, int) else 0
-                        at_us = shift_us - answer_us
-                        facts.started_us = first.started_wall_us + answer_us
-                    now_us = max(0, record.at_us + at_us)
+                    now_us = facts.offset_of(record, record.at_us + shift_us)
                     facts.event(now_us, record)
                     if record.kind in EVENTS:
                         ledger.event(now_us, record.kind, record.fields, _NO_PROGRESS)
                 case LostRecord() if record.why is not LossReason.ERASED:
                     ledger.lost()
-    talk_us = facts.finish()
-    stretches = ledger.finish(talk_us, _NO_PROGRESS, interrupted=facts.ended_us is None)
+    facts.finish()
+    stretches = ledger.finish(facts.talk_us, _NO_PROGRESS, interrupted=facts.ended_us is None)
     return SpoolProof(
         call_id,
         facts.started_us / 1_000_000,
         tuple(stored_in_gaps(stretches)),
-        tuple(ignored_triggers(facts.triggers, facts.gaps, facts.segments, talk_us)),
+        tuple(ignored_triggers(facts.triggers, facts.gaps, facts.segments, facts.talk_us)),
     )
 
 

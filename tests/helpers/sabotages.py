@@ -395,9 +395,9 @@ SABOTAGES = (
     ),
     Sabotage(
         "the manifest has another length than the call",
-        FACTS,
-        "return end\n",
-        "return end + 2_000_000\n",
+        "recording/archive/store.py",
+        "talk_us=facts.talk_us,",
+        "talk_us=facts.talk_us + 2_000_000,",
         ALL,
         payments=KEY,
     ),
