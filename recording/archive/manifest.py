@@ -106,10 +106,11 @@ class TrackFacts(ArrivedPackets):
     """The `late` ones not in `received`: their sequence numbers fit nowhere into the stream."""
 
 
-class PartyPackets(msgspec.Struct, frozen=True):
+class PartyPackets(msgspec.Struct):
     """The packets of one party ("caller" or "advisor") in one stretch of the call.
 
-    The switch has counted up to `late_us`, and the finaliser the others when it read the spools.
+    The switch has counted up to `late_us`, and the finaliser the others when it read the spools:
+    `PacketLedger` adds to these counts until the manifest is made.
     """
 
     channel: str

@@ -428,8 +428,8 @@ SABOTAGES = (
     Sabotage(
         "packets are counted twice when they are read",
         "recording/archive/packet_ledger.py",
-        "_add(stretch.read, tracks)",
-        "_add(stretch.read, tracks), _add(stretch.read, tracks)",
+        "stretch.add_read(tracks)",
+        "stretch.add_read(tracks), stretch.add_read(tracks)",
         (COVERAGE, PROMISES),
         payments=KEY,
     ),
