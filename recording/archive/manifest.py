@@ -16,7 +16,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.errors import ArchiveError, ManifestError
-from recording.keys.signed_document import DocumentType
+from recording.keys.signed_document import Document, DocumentType
 
 FORMAT: Final = "galwad-manifest-1"
 
@@ -209,11 +209,15 @@ class RawFacts(ObjectFacts, frozen=True):
     packets: int
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class RecordingDocument(Document, frozen=True):
+    """A signed document about one recording: its manifest, a rewrap or its disposal."""
+
+    call_id: str
+
+
+class Manifest(RecordingDocument, frozen=True):
     """The description of one recording. The description is not encrypted."""
 
-    format: str
-    call_id: str
     node: str
     software: str
     started: str
@@ -258,7 +262,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     packets: list[PacketStretch] | None = None
     """None in manifests of older software."""
-    triggers: list[TriggerFacts] = []
+    triggers: list[TriggerFacts] = msgspec.field(default_factory=list)
     """The triggers that the switch received after which nothing may be stored."""
 
     @property
