@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import pytest
+from pydantic import StringConstraints, ValidationError
 
-from galwad.host.bodies import ResponseBody, fields_of
+from galwad.host.bodies import RequestBody, ResponseBody, fields_of
 
 
 class Part(msgspec.Struct):
@@ -66,6 +68,21 @@ def test_a_field_that_is_added_to_a_struct_is_not_sent_until_the_body_names_it()
 def test_a_name_that_the_struct_does_not_have_is_an_error():
     with pytest.raises(KeyError, match="nmae"):
         fields_of(Whole, "nmae")(ResponseBody)
+
+
+@fields_of(Whole, "name", "last", texts=Annotated[str, StringConstraints(max_length=3)])
+class Asked(RequestBody):
+    """A request with two fields of the struct."""
+
+    why: str
+
+
+def test_a_request_with_the_fields_of_a_struct_limits_their_texts_and_refuses_other_fields():
+    asked = {"name": "abc", "last": {"at": 1}, "why": "a long text"}
+    assert Asked.model_validate(asked).model_dump() == asked
+    for wrong in ({"name": "abcd"}, {"secret": "x"}):
+        with pytest.raises(ValidationError):
+            Asked.model_validate({**asked, **wrong})
 
 
 def test_the_schema_of_such_a_body_requires_each_field_and_describes_structs_by_their_docstrings():
