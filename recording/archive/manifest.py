@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.audio.track_counts import TrackFacts
 from recording.errors import ArchiveError, ManifestError
 from recording.keys.signed_document import Document, DocumentType
 
@@ -56,54 +57,6 @@ class Gap(Interval):
     reason: str
     trigger: str
     actor: str
-
-
-@dataclass(frozen=True)
-class NetworkFacts:
-    """The effects of the network on the packets of one channel.
-
-    A burst is one or more lost packets with consecutive sequence numbers; the longest is in
-    packets. The interarrival jitter (RFC 3550, appendix A.8) is in µs, average and largest. The
-    mean opinion score, from 1 to 4.5, is an estimate (`recording.archive.speech_quality`); None if
-    no packet arrived or the codec has no estimate.
-    """
-
-    loss_bursts: int
-    longest_loss: int
-    jitter_us: int
-    jitter_most_us: int
-    mos: float | None
-
-
-@dataclass(frozen=True)
-class ArrivedPackets:
-    """The RTP packets of one channel ("caller" or "advisor") that the index counts too."""
-
-    channel: str
-    received: int
-    lost: int
-    """Never arrived."""
-    late: int
-    """Arrived too late to be recorded."""
-    duplicate: int
-
-
-@dataclass(frozen=True)
-class TrackFacts(ArrivedPackets):
-    """The RTP packets of one channel, in numbers."""
-
-    codecs: dict[str, int]
-    """The packets of each codec."""
-    malformed: int
-    """Not valid RTP."""
-    undecoded: int
-    """Could not be decoded. The recording is silent in their place."""
-    withheld: int = 0
-    """Only their RTP header was stored: DTMF digits, and payload types not negotiated."""
-    network: NetworkFacts | None = None
-    """None in manifests of older software."""
-    unplaced: int = 0
-    """The `late` ones not in `received`: their sequence numbers fit nowhere into the stream."""
 
 
 class PartyPackets(msgspec.Struct):

@@ -26,9 +26,8 @@ from recording.policy import CONFIDENTIAL
 from recording.spool import EventRecord, Field, LossReason, LostRecord, PacketRecord, SpoolReader
 from recording.spool.burst import BurstRecord, unpack_burst
 from recording.spool.follower import SpoolFollower
-from recording.spool.packet_counts import TRACKS
+from recording.spool.packet_counts import CHANNELS, TRACKS
 
-CHANNELS = ("caller", "advisor")
 EVENTS = frozenset({"packets", "lost", "segment", "gap-start", "gap-end"})
 """The kinds of events that the ledger needs."""
 _REMEMBERED_US: Final = 180_000_000

@@ -19,15 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from recording.archive.call_facts import SPACING_US, CallFacts, answered_before_us, payloads_of
-from recording.archive.manifest import FaultFacts, Interval, PacketStretch, SpoolFacts, TrackFacts
-from recording.archive.packet_ledger import CHANNELS, EVENTS, PacketLedger
-from recording.archive.speech_quality import network_facts
+from recording.archive.manifest import FaultFacts, Interval, PacketStretch, SpoolFacts
+from recording.archive.packet_ledger import EVENTS, PacketLedger
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.payloads import FlacPayload, RawPayload, UndecodedPacket
 from recording.audio.stream_writer import WidebandError
 from recording.audio.timeline import Timeline
-from recording.audio.track_counts import TrackCount
+from recording.audio.track_counts import TrackFacts
 from recording.errors import SpoolError
 from recording.files.atomic import PendingFile
 from recording.policy import GapReason, Trigger
@@ -41,6 +40,7 @@ from recording.spool import (
     SpoolReader,
 )
 from recording.spool.burst import BurstRecord, unpack_burst
+from recording.spool.packet_counts import CHANNELS
 from recording.spool.recovery import SpoolKeys
 
 _STEP_US = 500_000
@@ -173,12 +173,11 @@ class SealingPass:
         ):
             each = (Interval(start * _US // rate, end * _US // rate) for start, end in spans)
             self.facts.silenced(each, reason)
-        tracks = list(_track_facts(self.timeline.counts))
         packets = self.packets.finish(
             talk_us, self.timeline.progress, interrupted=self.facts.ended_us is None
         )
         return SealedAudio(
-            flac.file_key, self.facts, self.timeline.rate, tracks, self.lives, packets
+            flac.file_key, self.facts, self.timeline.rate, self.timeline.counts, self.lives, packets
         )
 
     @property
@@ -375,23 +374,6 @@ def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
             reader.close()
         raise
     return sorted(readers, key=lambda reader: reader.header.life)
-
-
-def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
-    for channel, count in zip(CHANNELS, counts, strict=True):
-        yield TrackFacts(
-            channel=channel,
-            codecs=dict(count.codecs),
-            received=count.received,
-            lost=count.lost,
-            late=count.late,
-            duplicate=count.duplicate,
-            malformed=count.malformed,
-            undecoded=count.undecoded,
-            withheld=count.withheld,
-            network=network_facts(count),
-            unplaced=count.unplaced,
-        )
 
 
 def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
