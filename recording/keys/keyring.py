@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -27,7 +27,7 @@ from recording.age.file import Identity, Recipient
 from recording.age.header import make_header
 from recording.age.identity_file import Ask, IdentityFile, Passphrase, protected
 from recording.errors import AgeError, KeyFileError, KeySetError, WrongOfficerError
-from recording.files.atomic import read_small, write_new, write_shared
+from recording.files.atomic import FileState, read_small, state_of, write_new, write_shared
 
 FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"
@@ -308,14 +308,11 @@ class SetInForce:
     put_back: RecipientSet | None = None
 
 
-_FileStates: TypeAlias = tuple[tuple[int, ...], ...]
-
-
 @dataclass(frozen=True, slots=True)
 class _Reading:
     """The set in force, and what `_states_of` returned before the files were read."""
 
-    states: _FileStates | None
+    states: list[FileState] | None
     found: SetInForce
 
 
@@ -396,22 +393,19 @@ class RecipientsFile:
             return None
 
 
-def _states_of(paths: Iterable[Path]) -> _FileStates | None:
-    """Return values that differ after any change of these files.
+def _states_of(paths: Iterable[Path]) -> list[FileState] | None:
+    """Return the states of files, by which any later change can be seen.
 
-    None if there may be no such values: a file is missing, or it changed a moment ago, so that a
-    further change could have the same time.
+    None if it could not: a file is missing, or it changed a moment ago, so that a further change
+    could have the same time.
     """
     now_ns, states = time.time_ns(), []
     for path in paths:
-        try:
-            state = path.stat()
-        except OSError:
+        state = state_of(path)
+        if state is None or now_ns - state.changed_ns < _SETTLED_NS:
             return None
-        if now_ns - state.st_ctime_ns < _SETTLED_NS:
-            return None
-        states.append((state.st_dev, state.st_ino, state.st_size, state.st_ctime_ns))
-    return tuple(states)
+        states.append(state)
+    return states
 
 
 def _age(found: RecipientSet) -> tuple[int, str]:

@@ -43,14 +43,18 @@ import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-from recording.spool.sender_report import SenderReport
+from typing import Self
 
 USUAL_RATE = 8000
 """The RTP clock rate, in Hz, of a payload type whose rate is not known."""
 Octets = bytes | bytearray | memoryview
 """A datagram, or a part of one."""
 _HEADER = struct.Struct(">BBHII")
+_REPORT_HEADER = struct.Struct(">BBHIQI")
+_REPORT_BLOCKS_AT = 28
+_REPORT_BLOCK = struct.Struct(">16xII")
+_RTP_VERSION = 2
+_SENDER_REPORT = 200
 _US = 1_000_000
 _LARGEST, _HALF = (1 << 32) - 1, 1 << 31
 _USUAL_PACKET_US = 20_000
@@ -100,6 +104,57 @@ _FEWEST = 3
 _TRACKS = (0, 1)
 _MOST_STREAMS = 8
 _MOST_REPORTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A report block's answer to the report `name` of another party (LSR).
+
+    It arrived there `after_us` before this report was sent (DLSR).
+    """
+
+    name: int
+    after_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SenderReport:
+    """The stream's RTP timestamp at `sent_us`, by the sender's clock in µs since 1900 (NTP).
+
+    Replies name the report by the middle 32 bits of the NTP time.
+    """
+
+    ssrc: int
+    sent_us: int
+    timestamp: int
+    name: int = 0
+    replies: tuple[Reply, ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray | memoryview) -> Self | None:
+        """Return the sender report with which an RTCP datagram begins (RFC 3550 section 6.1).
+
+        None if there is none, or if the sender has no clock, so that the time is 0.
+        """
+        if len(data) < _REPORT_HEADER.size:
+            return None
+        first, kind, words, ssrc, ntp, timestamp = _REPORT_HEADER.unpack_from(data)
+        if first >> 6 != _RTP_VERSION or kind != _SENDER_REPORT or not ntp:
+            return None
+        end = min(
+            len(data), 4 * (words + 1), _REPORT_BLOCKS_AT + (first & 0x1F) * _REPORT_BLOCK.size
+        )
+        replies = (
+            _REPORT_BLOCK.unpack_from(data, at)
+            for at in range(_REPORT_BLOCKS_AT, end - _REPORT_BLOCK.size + 1, _REPORT_BLOCK.size)
+        )
+        return cls(
+            ssrc,
+            ntp * _US >> 32,
+            timestamp,
+            ntp >> 16 & 0xFFFFFFFF,
+            tuple(Reply(name, delay * _US >> 16) for name, delay in replies if name),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
