@@ -247,28 +247,26 @@ def load_boot_key(path: Path) -> bytes | None:
 
     None if the file does not exist. Raises `KeyFileError`.
     """
+    return _load(path)
+
+
+def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
+    """Return a key of this node, or make it. Raises `KeyFileError`.
+
+    One such key signs the node's manifests, and another one its backups.
+    """
+    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
+
+
+def load_signing_key(path: Path) -> Ed25519PrivateKey | None:
+    """Return a key of this node; None if there is no file. Raises `KeyFileError`."""
+    key = _load(path)
+    return None if key is None else Ed25519PrivateKey.from_private_bytes(key)
+
+
+def _load(path: Path) -> bytes | None:
     try:
         return _of_length(path.read_bytes(), path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from None
-
-
-def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's manifests, or make it. Raises `KeyFileError`."""
-    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
-
-
-def load_or_create_backup_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's backups, or make it. Raises `KeyFileError`."""
-    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
-
-
-def load_backup_key(path: Path) -> Ed25519PrivateKey | None:
-    """Return the key that signs backups; None if there is no file. Raises `KeyFileError`."""
-    try:
-        return Ed25519PrivateKey.from_private_bytes(_of_length(path.read_bytes(), path))
     except FileNotFoundError:
         return None
     except OSError as error:
