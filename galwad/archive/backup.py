@@ -63,8 +63,7 @@ from recording.files.foreign import (
 from recording.index.custody import Custodian
 from recording.index.tables import recordings
 from recording.keys.keyring import (
-    load_or_create_backup_key,
-    load_or_create_node_key,
+    load_or_create_signing_key,
     public_text,
 )
 
@@ -151,7 +150,7 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
         disposals=copied.disposals,
         directory_sha256=directory,
     )
-    signed = sign(folder, description, load_or_create_backup_key(backup_key_file(settings_file)))
+    signed = sign(folder, description, load_or_create_signing_key(backup_key_file(settings_file)))
     archive_backup.sync_all(folder)
     return signed
 
@@ -328,7 +327,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
                 "the backup's signing key is damaged", "use an older backup"
             ) from None
         write_atomic(path, kept.read_bytes(), 0o600)
-    return public_text(load_or_create_node_key(path).public_key())
+    return public_text(load_or_create_signing_key(path).public_key())
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:

@@ -27,7 +27,7 @@ from recording.files.checksums import (
     digest_of,
     write_checksums,
 )
-from recording.keys.signed_document import DocumentType
+from recording.keys.signed_document import Document, DocumentType
 
 FORMAT: Final = "galwad-backup-2"
 UNSIGNED: Final = "galwad-backup-1"
@@ -53,10 +53,9 @@ class LastEntry(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Description(msgspec.Struct, frozen=True):
+class Description(Document, frozen=True):
     """The contents of `backup.json`; of the settings only the names, as values may be secret."""
 
-    format: str
     made: str
     node: str
     software: str

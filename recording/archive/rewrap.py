@@ -25,12 +25,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import Identity
 from recording.age.header import X25519, Header, make_header, x25519_share
-from recording.archive.manifest import Manifest, ObjectFacts, folder_of, verify_manifest
+from recording.archive.manifest import (
+    Manifest,
+    ObjectFacts,
+    RecordingDocument,
+    folder_of,
+    verify_manifest,
+)
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
 from recording.files.atomic import sync_file, sync_folder, write_unsynced, zero_fill
 from recording.keys.keyring import RecipientSet, RecipientsFile
@@ -42,11 +47,9 @@ _COMMIT_ORDER: Final = ("rewrap", "header")
 _AGAIN: Final = "rewrap the recording again"
 
 
-class Rewrap(msgspec.Struct, frozen=True):
+class Rewrap(RecordingDocument, frozen=True):
     """The record about a rewrap. It identifies the recording, its old header and its new header."""
 
-    format: str
-    call_id: str
     payload_sha256: str
     """The SHA-256 of the recording's payload, which a rewrap does not change."""
     replaces: str

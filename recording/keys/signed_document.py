@@ -26,11 +26,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recording.errors import KeySetError, ManifestError
 from recording.keys.keyring import parse_public, public_text
 
-T = TypeVar("T", bound=msgspec.Struct)
 _TRUST_FORMAT: Final = "galwad-trust-1"
 TRUST_FILE_NAME: Final = "trusted-nodes.json"
 """The usual name, in the folder of the officer's keys."""
 _SIGN_HINT: Final = "the officer must sign the trust file again"
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The base of all signed documents. Its `format` is that of its `DocumentType`."""
+
+    format: str
+
+
+T = TypeVar("T", bound=Document)
 
 
 def unverified_key(data: bytes) -> str:
@@ -120,10 +128,9 @@ class DocumentType(Generic[T]):
             raise ManifestError(f"the {self.name} is malformed: {error}") from None
 
 
-class TrustFile(msgspec.Struct, frozen=True):
+class TrustFile(Document, frozen=True):
     """The nodes (keys in base64) that an officer trusts, and the date (ISO 8601 in UTC)."""
 
-    format: str
     signed_at: str
     node_keys: list[str]
 

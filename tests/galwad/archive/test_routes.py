@@ -20,6 +20,7 @@ from recording.archive.manifest import FORMAT, Gap, Manifest, sign_manifest
 from recording.audit.log import verify
 from recording.files.atomic import zero_fill
 from recording.index.catalogue import add_fetch_reference
+from recording.index.tables import recordings
 
 
 def manifest_of(sealed, **more):
@@ -243,6 +244,16 @@ async def test_showing_a_recording_returns_its_row_and_manifest(running, sealed)
     shown = (await mair.http.get(f"/api/v1/recordings/{sealed.call_id}")).json()
     assert shown["recording"]["talk_s"] == 60
     assert shown["manifest"] == '{"call_id":"x"}'
+
+
+async def test_a_row_in_the_api_has_only_the_columns_that_it_names(running, sealed):
+    await running.seal(sealed)
+    (row,) = await rows(await running.page("mair"))
+    columns = set(recordings.c.keys())
+    assert columns - set(row) == {"folder", "talk_us", "unexplained_us", "salt"}
+    own = {"talk_s", "unexplained_s", "custody", "captured_card", "named"}
+    lists = {"gaps", "network", "later_callers", "later_advisors"}
+    assert set(row) - columns == own | lists
 
 
 async def test_unexplained_talk_time_of_a_sealed_recording_raises_an_alarm(running, sealed):
