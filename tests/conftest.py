@@ -37,8 +37,9 @@ LONGEST = (
     "tests/peers/test_accessibility.py",
     "tests/peers/test_request_tracker.py",
     "tests/systemd/test_directory_import.py",
-    "tests/galwad/cli/test_main.py",
     "tests/galwad/page/test_static_states.py",
+    "tests/galwad/page/test_static_geometry.py",
+    "tests/galwad/api/test_conformance.py",
     "tests/recording/audio/test_timeline_reference.py",
 )
 """The files that take a minute or more. They start first, because each runs in one process."""
