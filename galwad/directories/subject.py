@@ -17,7 +17,7 @@ from callerid.lookup import Lookup
 from callerid.source import DirectorySource
 from galwad.directories.opened import open_directories
 from galwad.host.host import Host, desk_of
-from galwad.people.subject import PeopleSubject
+from galwad.people.subject import PeopleDesk
 from galwad.settings import Settings
 
 log = structlog.get_logger()
@@ -97,11 +97,9 @@ def _is_resting(directory: LimitedSource) -> float:
     return float(directory.breaker_state in {BreakerState.OPEN, BreakerState.BUSY})
 
 
-class DirectoriesDesk(Protocol):
+class DirectoriesDesk(PeopleDesk, Protocol):
     """The parts of the desk that endpoints about directories use."""
 
-    host: Host
-    people: PeopleSubject
     directories: DirectoriesSubject
 
 

@@ -7,12 +7,10 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from galwad.calls.presence.presence import PresenceNews
-from galwad.calls.subject import AlarmChange, AlarmNews, CallChange, CallsSubject, DayOfUsersChanged
-from galwad.directories.subject import DirectoriesSubject
-from galwad.events.subject import EventsSubject
+from galwad.calls.subject import AlarmChange, AlarmNews, CallChange, CallsDesk, DayOfUsersChanged
+from galwad.events.subject import EventsDesk
 from galwad.host.host import Host, desk_of
 from galwad.page.events import EventHub
-from galwad.people.subject import PeopleSubject
 from galwad.texts.subject import TextsChanged, TextsSubject
 from galwad.texts.text_lists import page_texts
 
@@ -33,15 +31,9 @@ class PageSubject:
         self.hub.alarm(news.kind, news.call, news.call_id, news.audience, news.stored)
 
 
-class PageDesk(Protocol):
+class PageDesk(CallsDesk, EventsDesk, Protocol):
     """The parts of the desk that endpoints of the page use."""
 
-    host: Host
-    people: PeopleSubject
-    texts: TextsSubject
-    directories: DirectoriesSubject
-    calls: CallsSubject
-    events: EventsSubject
     page: PageSubject
 
 
