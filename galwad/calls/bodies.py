@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from callerid.lookup import LookupStatus
 from callerid.note import WrittenNote
+from callerid.screenpop import Candidate, PopConfirmation
+from callerid.source import AnswerState
 from galwad.calls.alarms.store import StoredAlarm
 from galwad.calls.presence.presence import Presence
 from galwad.host.bodies import RequestBody, RequiredText, ShortText
+from galwad.messages import RecordingStateName
 from galwad.notes.bodies import DraftView
 from galwad.people.sign_in.bodies import Me
 from galwad.texts.rules import TextEntry
 from galwad.texts.text_lists import PageTexts
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
-RecordingShown: TypeAlias = Literal[
-    "not_started", "recording", "paused", "ceased", "fault", "ended"
-]
-LookupStatus: TypeAlias = Literal[
-    "looking_up", "found", "several", "not_found", "withheld", "unavailable", "busy"
-]
-DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
-ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them", "new_person"]
-
-
-class Candidate(BaseModel):
-    """A person to whom the caller's number may belong.
-
-    The fields are facts that the advisor may see before the caller's identity is confirmed.
-    """
-
-    person_id: str
-    name: str
-    language: str
-    shared_warning: bool
-    kind: Literal["person", "organisation", "payphone"]
-    main_line: bool = False
 
 
 class DirectoryAnswer(BaseModel):
     """The state of a directory's answer to the lookup of the caller."""
 
     name: str
-    answer: DirectoryAnswerState
+    answer: AnswerState
 
 
 class RecordLink(BaseModel):
@@ -69,10 +52,10 @@ class Caller(BaseModel):
 
     status: LookupStatus
     number_display: str | None
-    candidates: list[Candidate]
+    candidates: Sequence[Candidate]
     chosen: str | None = None
     confirmed: bool = False
-    outcome: ConfirmationOutcome | None = None
+    outcome: PopConfirmation | None = None
     details: dict[str, str] = Field(default_factory=dict)
     position: int = 1
     directories: list[DirectoryAnswer] = Field(default_factory=list)
@@ -108,7 +91,7 @@ class Pop(BaseModel):
     mine: bool
     called: str | None = None
     talking_since: float | None = None
-    recording: RecordingShown
+    recording: RecordingStateName
     recording_since: float
     durable: bool
     holders: list[str]
@@ -203,5 +186,5 @@ class SearchOutcome(BaseModel):
 class Confirmation(RequestBody):
     """A request that says whether the advisor has confirmed `person_id` as the caller."""
 
-    outcome: ConfirmationOutcome
+    outcome: PopConfirmation
     person_id: ShortText | None = None

@@ -32,14 +32,13 @@ import structlog
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from galwad.calls.bodies import RecordingShown
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.subject import CallsDesk, TheDesk, live_call
 from galwad.host import background
 from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
 from galwad.host.switch_client import PauseOrder, PauseTarget, PauseTrigger
-from galwad.messages import PauseReply
+from galwad.messages import PauseReply, RecordingStateName
 from galwad.people.access import ArrivedAt, Pausing, SignedIn
 from galwad.people.sessions import Session
 
@@ -113,7 +112,7 @@ class PauseOutcome(BaseModel):
     the ids of the calls that were paused or resumed.
     """
 
-    state: RecordingShown
+    state: RecordingStateName
     durable: bool
     calls: list[str]
 
