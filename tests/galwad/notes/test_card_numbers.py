@@ -17,7 +17,7 @@ import structlog
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from galwad.api.app import create_app
-from galwad.host.bodies import request_bodies
+from galwad.host.bodies import field_names, request_bodies
 from galwad.logs import configure
 from helpers.card_numbers import CARDS, HIDDEN_CARDS, NOT_CARDS
 
@@ -82,7 +82,7 @@ def text_fields():
     own = [each for each in request_bodies() if each.__module__.startswith("galwad.")]
     for body in own:
         hints = get_type_hints(body, include_extras=True)
-        for name in body.model_fields:
+        for name in field_names(body):
             if accepts_text(hints[name]):
                 yield body, name, hints[name]
 
