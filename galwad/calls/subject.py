@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from galwad.calls.alarms.alarm_list import AlarmList, CallStage
 from galwad.calls.alarms.kinds import ENDS, Audience, kind_of, may_see
 from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.bodies import PresenceState
 from galwad.calls.ledger_writer import LedgerWriter
 from galwad.calls.live_calls import ACTS, DIALS, SEARCHES, DeskCall, LiveCalls
 from galwad.calls.log.call_log import CallLog
@@ -25,7 +26,6 @@ from galwad.calls.presence.board import (
     PresenceListeners,
     may_be_at_pbx,
 )
-from galwad.calls.presence.presence import PresenceState
 from galwad.calls.presence.store import Breaks
 from galwad.directories.opened import record_pages
 from galwad.directories.subject import DirectoriesDesk, DirectoriesSubject

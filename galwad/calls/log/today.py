@@ -25,7 +25,7 @@ NoteState: TypeAlias = Literal["", "missing", "saved", "not_needed"]
 
 
 class CallOfToday(BaseModel):
-    """What each call in a list of today has. For the numbers, see `TodaysCall`."""
+    """The base of the calls in the lists of today. For the numbers, see `TodaysCall`."""
 
     call_id: str
     started: float
