@@ -65,6 +65,8 @@ class Caller(BaseModel):
     name: str | None = None
 
 
+# Many fields are those of `CallStatus`. They are listed again, so that a new field of the switch's
+# report reaches no advisor by itself.
 class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
     delete,
     insert,
     or_,
@@ -186,30 +187,19 @@ class WebhookOutbox(Outbox):
 
     async def undelivered(self, most: int) -> list[UndeliveredEvent]:
         """Return at most `most` failed events: the waiting, then the refused, the oldest first."""
-        columns = [
-            webhook_events.c[name]
-            for name in ("event_id", "call_id", "kind", "outcome", "created", "attempts", "due")
-        ]
+        column = webhook_events.c
+        state = case((self._waiting, "waiting"), else_=column.outcome)
         query = (
-            select(*columns, webhook_events.c.reason)
+            select(
+                *(column.event_id.label("id"), column.call_id, column.kind, state.label("state")),
+                *(column.created, column.attempts, column.due, column.reason),
+            )
             .where(or_(self._waiting & (webhook_events.c.attempts > 0), self._refused))
             .order_by(webhook_events.c.outcome, webhook_events.c.seq)
             .limit(most)
         )
         async with self._engine.connect() as connection:
-            return [
-                UndeliveredEvent(
-                    row.event_id,
-                    row.call_id,
-                    row.kind,
-                    "refused" if row.outcome else "waiting",
-                    row.created,
-                    row.attempts,
-                    row.due,
-                    row.reason,
-                )
-                for row in await connection.execute(query)
-            ]
+            return [UndeliveredEvent(**row._asdict()) for row in await connection.execute(query)]
 
     async def waiting_call(self, event_id: str) -> str | None:
         """Return the id of the call of an event that waits; None if no such event waits."""
