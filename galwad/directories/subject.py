@@ -26,7 +26,7 @@ from callerid.number import PhoneNumber
 from callerid.person import RecordPage
 from callerid.source import DirectorySource
 from galwad.host.host import Host, desk_of
-from galwad.people.subject import PeopleSubject
+from galwad.people.subject import PeopleDesk
 from galwad.settings import Settings
 
 log = structlog.get_logger()
@@ -179,11 +179,9 @@ def _opened_or_unusable(section: ExternalDirectory) -> DirectorySource:
         return UnusableDirectory(section.name, str(error), has_extensions=section.extensions)
 
 
-class DirectoriesDesk(Protocol):
+class DirectoriesDesk(PeopleDesk, Protocol):
     """The parts of the desk that endpoints about directories use."""
 
-    host: Host
-    people: PeopleSubject
     directories: DirectoriesSubject
 
 

@@ -162,7 +162,10 @@ class NoteOutbox(Outbox):
     async def undelivered(self, limit: int) -> list[UndeliveredNote]:
         """Return the undelivered versions: the refused ones first, then the oldest."""
         statement = (
-            select(outbox, notes.c.line, notes.c.advisor)
+            select(
+                *(outbox.c[name] for name in ("call_id", "version", "state", "attempts", "reason")),
+                *(outbox.c.created.label("saved"), notes.c.line, notes.c.advisor),
+            )
             .join(notes, notes.c.call_id == outbox.c.call_id)
             .where(or_(self._waiting, self._refused))
             .order_by(outbox.c.state, outbox.c.created, outbox.c.version)
@@ -170,16 +173,7 @@ class NoteOutbox(Outbox):
         )
         async with self._engine.connect() as connection:
             return [
-                UndeliveredNote(
-                    row.call_id,
-                    row.version,
-                    NoteState(row.state),
-                    row.created,
-                    row.line,
-                    row.advisor,
-                    row.attempts,
-                    row.reason,
-                )
+                UndeliveredNote(**row._asdict() | {"state": NoteState(row.state)})
                 for row in await connection.execute(statement)
             ]
 

@@ -21,13 +21,12 @@ from galwad.host.bodies import Language
 from galwad.people.user import (
     DEFAULT_DAYS,
     LEAST_LENGTH,
-    ProviderIdentity,
+    NEW,
     Right,
     Role,
     User,
     UserChange,
     UserError,
-    new_secret,
 )
 
 if TYPE_CHECKING:
@@ -80,12 +79,11 @@ def add(
     password = None
     if role != "machine":
         password = _new_password(password_stdin=password_stdin, generate=generate)
-    sip_password = new_secret() if extension else None
     rights = frozenset(str(item.value) for item in right or ())
     user = User(name, role, language, extension or None, rights)
-    token, notified = _act(settings, lambda people: people.add(user, password, sip_password))
-    shown = password if generate else None
-    sip = _sip_account(settings, extension, sip_password) if sip_password else None
+    done, notified = _act(settings, lambda people: people.add(user, password))
+    shown, token = done.password if generate else None, done.token
+    sip = _sip_account(settings, done)
     if json:
         secret = {"user": name, "role": role, "password": shown, "token": token, "sip": sip}
         print_json({key: value for key, value in secret.items() if value is not None})
@@ -174,7 +172,7 @@ def rights(
     takes effect at the user's next request.
     """
     given = sorted({str(item.value) for item in right or ()})
-    _change(load_settings(config), name, UserChange(rights=frozenset(given)))
+    _change(load_settings(config), name, UserChange(rights=tuple(given)))
     if json:
         print_json({"user": name, "rights": given})
     else:
@@ -226,8 +224,8 @@ def password(
     """
     settings = load_settings(config)
     new = _new_password(password_stdin=password_stdin, generate=generate)
-    _, notified = _change(settings, name, UserChange(password=new))
-    shown = new if generate else None
+    done, notified = _change(settings, name, UserChange(password=NEW), password=new)
+    shown = done.password if generate else None
     if json:
         print_json({"user": name, **({"password": shown} if shown else {})})
         return
@@ -244,9 +242,8 @@ def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = Fals
     progress continues.
     """
     settings = load_settings(config)
-    new = new_secret()
-    done, notified = _change(settings, name, UserChange(sip_password=new))
-    sip = _sip_account(settings, done.user.extension or "", new)
+    done, notified = _change(settings, name, UserChange(sip_password=NEW))
+    sip = _sip_account(settings, done)
     if json:
         print_json({"user": name, "sip": sip})
         return
@@ -278,9 +275,8 @@ def move(
             status=2,
         )
     settings = load_settings(config)
-    new = new_secret()
-    _, notified = _change(settings, name, UserChange(extension=extension, sip_password=new))
-    sip = _sip_account(settings, extension, new) if extension else None
+    done, notified = _change(settings, name, UserChange(extension=extension))
+    sip = _sip_account(settings, done)
     if json:
         print_json({"user": name, "extension": extension or None, "sip": sip})
         return
@@ -311,12 +307,12 @@ def link(
     section = settings.sign_in
     if not issuer and section is None:
         raise CliError("the settings name no provider", "add [sign_in], or give --issuer", status=2)
-    identity = ProviderIdentity(issuer or (section.issuer if section else ""), subject)
-    _, notified = _change(settings, name, UserChange(link=identity))
+    issuer = issuer or (section.issuer if section else "")
+    _, notified = _change(settings, name, UserChange(link=subject), issuer=issuer)
     if json:
-        print_json({"user": name, "issuer": identity.issuer, "subject": identity.subject})
+        print_json({"user": name, "issuer": issuer, "subject": subject})
         return
-    print(f"{name} can sign in with this account of {identity.issuer}")
+    print(f"{name} can sign in with this account of {issuer}")
     _print_if_no_desk(notified=notified)
 
 
@@ -510,8 +506,17 @@ def _act(settings: Settings, act: Callable[[UserAdministration], Awaitable[_T]])
         return done, notify_desk(settings)
 
 
-def _change(settings: Settings, name: str, change: UserChange) -> tuple[ChangeResult, bool]:
-    return _act(settings, lambda people: people.change(name, change))
+def _change(
+    settings: Settings,
+    name: str,
+    change: UserChange,
+    *,
+    password: str | None = None,
+    issuer: str = "",
+) -> tuple[ChangeResult, bool]:
+    return _act(
+        settings, lambda people: people.change(name, change, password=password, issuer=issuer)
+    )
 
 
 async def _tokens_of(people: UserAdministration, name: str) -> list[TokenFacts]:
@@ -537,10 +542,10 @@ def _end_of(token: TokenFacts) -> str:
     return "never" if token.expires is None else date_and_time(token.expires)
 
 
-def _new_password(*, password_stdin: bool, generate: bool) -> str:
-    """Return a password: generated, from standard input, or from the terminal."""
+def _new_password(*, password_stdin: bool, generate: bool) -> str | None:
+    """Return a password from standard input or the terminal; None if one is to be generated."""
     if generate:
-        return new_secret()
+        return None
     if password_stdin:
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
@@ -553,12 +558,14 @@ def _new_password(*, password_stdin: bool, generate: bool) -> str:
     return str(typer.prompt(asked, hide_input=True, confirmation_prompt=True, err=True))
 
 
-def _sip_account(settings: Settings, extension: str, password: str) -> dict[str, str]:
-    """Return the values that a phone needs to register."""
+def _sip_account(settings: Settings, done: ChangeResult) -> dict[str, str] | None:
+    """Return the values with which a phone registers; None if it has no new password."""
+    if done.sip_password is None:
+        return None
     return {
         "server": settings.phone_server,
-        "extension": extension,
-        "password": password,
+        "extension": done.user.extension or "",
+        "password": done.sip_password,
         "realm": settings.sip.realm,
     }
 

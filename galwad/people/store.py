@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
@@ -157,12 +157,15 @@ class Users:
         password: str | None,
         sip_password: str | None = None,
         realm: str = "galwad",
-    ) -> None:
+        *,
+        token: Callable[[AsyncConnection], Awaitable[str | None]] | None = None,
+    ) -> str | None:
         """Add a user. `realm` is the SIP realm, from which the HA1 values are computed.
 
         `password` must be None for a user with the role `machine`. Every other user must have a
         password. `sip_password` is the password of the user's phone; None if the phone may not
         register. If a disabled user has the extension, the new user takes it over.
+        `token` makes a machine's token in the same transaction, which is returned.
 
         Raises:
             UserError: A value is not valid, or another user already has this name or extension.
@@ -177,6 +180,7 @@ class Users:
                     await free_extension(connection, user.extension)
                 values |= digests(user.extension, sip_password, realm)
                 await connection.execute(insert(users).values(values))
+                return await token(connection) if token is not None else None
         except IntegrityError:
             raise UserError(
                 f'the name "{user.name}" or the extension is already in use', reason="taken"

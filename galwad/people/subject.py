@@ -12,7 +12,7 @@ from argon2 import PasswordHasher
 from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from galwad.host.host import Host, desk_of
+from galwad.host.host import HasHost, Host, desk_of
 from galwad.host.limits import Window, network_of
 from galwad.messages import Alarm
 from galwad.people.oidc.provider_accounts import ProviderAccounts
@@ -136,10 +136,9 @@ class PeopleSubject:
             self._host.alarm(Alarm("sign_in.flooded", None, network))
 
 
-class PeopleDesk(Protocol):
+class PeopleDesk(HasHost, Protocol):
     """The parts of the desk that endpoints about people use."""
 
-    host: Host
     people: PeopleSubject
 
 

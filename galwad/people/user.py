@@ -5,8 +5,8 @@ Each user has a name and a role, and may have the extension of a phone. A user w
 decides what the user may do. Only the right `purge` must be given separately: an administrator
 needs it to dispose of recordings.
 
-The classes are also the bodies of the API's answers. This module loads no SQLAlchemy, which takes a
-second, so that the help of commands need not wait for it.
+The classes are also the bodies of the API's requests and answers. This module loads no SQLAlchemy,
+which takes a second, so that the help of commands need not wait for it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
-from pydantic import ConfigDict, PlainSerializer
+from pydantic import ConfigDict, Field, PlainSerializer
 
 from callerid.card_number import ADVICE, has_card_number
-from galwad.host.bodies import Language
+from galwad.host.bodies import Language, RequiredText, ShortText
 
 PAUSE: Final = "pause"
 """The kind and the only scope of a personal token: pause and resume the calls of its user."""
@@ -67,6 +67,8 @@ def is_easy_to_guess(password: str, name: str) -> bool:
 
 
 Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
+NEW: Final = "new"
+"""The value of a password that is to be replaced."""
 DEFAULT_DAYS: Final = 365
 """The days after which a new token expires."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -92,6 +94,8 @@ RIGHTS: tuple[str, ...] = tuple(Right)
 PURGE = Right.PURGE.value
 Rights: TypeAlias = Annotated[frozenset[str], PlainSerializer(sorted, return_type=list[str])]
 """Rights, which the API lists in alphabetical order."""
+Subject: TypeAlias = Annotated[str, Field(min_length=1, max_length=_LONGEST_SUBJECT)]
+"""The subject of an account of the OpenID provider."""
 
 
 def rights_of() -> dict[Role, list[str]]:
@@ -220,34 +224,34 @@ class UserChange:
 
     role: Role | None = None
     """Another role of a person, who loses all rights."""
-    rights: frozenset[str] | None = None
+    rights: Annotated[tuple[RequiredText, ...], Field(max_length=20)] | None = None
     """All rights that the user has from now on."""
-    team: str | None = None
+    team: ShortText | None = None
     """The code of a team; "" for none."""
-    extension: str | None = None
-    """Another extension, whose phone has `sip_password`; "" for none. A disabled user loses it."""
-    sip_password: str | None = None
-    """A new password of the user's phone."""
-    password: str | None = None
+    extension: ShortText | None = None
+    """Another extension, whose phone gets a new password; "" for none. A disabled user loses it."""
+    password: Literal["new"] | None = None
+    """`NEW` for another password."""
+    sip_password: Literal["new"] | None = None
     disabled: bool | None = None
     """False gives a machine a new token."""
     second_factor: Literal[False] | None = None
-    link: ProviderIdentity | None = None
-    """An identity with which the person can sign in from now on."""
-    unlink: str | None = None
+    link: Subject | None = None
+    """The subject of an identity with which the person can sign in from now on."""
+    unlink: Subject | None = None
     """The subject of an identity with which the person cannot sign in any more."""
 
     def check(self) -> None:
         """Check the extension and the subject, without the user. Raises `UserError`."""
         check_extension(self.extension or None)
-        if self.link is not None:
-            subject = self.link.subject
-            if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
-                raise UserError(
-                    "the subject is empty, too long or not printable",
-                    "copy it from the provider",
-                    "subject",
-                )
+        if self.link is not None and not (
+            0 < len(self.link) <= _LONGEST_SUBJECT and self.link.isprintable()
+        ):
+            raise UserError(
+                "the subject is empty, too long or not printable",
+                "copy it from the provider",
+                "subject",
+            )
 
 
 def _check_name(user: User) -> None:
