@@ -240,8 +240,8 @@ def password(
 def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Generate a new SIP password for a user's phone, and print it once.
 
-    The phone's registration ends, and the phone registers again with the new password. A call in
-    progress continues.
+    The phone's registration ends. The phone can register again with the new password only. A call
+    in progress continues.
     """
     settings = load_settings(config)
     new = new_secret()
@@ -434,7 +434,7 @@ def add_token(
     *,
     right: Annotated[
         list[Right] | None,
-        typer.Option(help="For a machine: a right that the token can use; without it, all."),
+        typer.Option(help="For a machine: a right that the token can use; by default, all."),
     ] = None,
     days: Annotated[
         int, typer.Option(help="The days after which the token expires.")

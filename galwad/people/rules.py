@@ -2,10 +2,9 @@
 
 The commands `galwad users` on the server and the administrators' page call the same methods, so
 both make the same changes and write the same entries. All changes of a `UserChange` are made in one
-transaction. The page has four rules more, which `PageRules` checks first in that transaction: it
-must be based on the present state of the user, it must not change the administrator who makes it,
-it must leave one administrator who can sign in, and the right `purge` is in the hands of
-administrators who have it.
+transaction. For a change on the page, `PageRules` checks four more rules. The page must have shown
+the present state of the user. Administrators cannot change themselves. One enabled administrator
+must remain. Only an administrator with the right `purge` may give it, or change a user who has it.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ from recording.audit.log import AuditLog
 class PageRules:
     """The rules for the changes that an administrator makes on the page.
 
-    `version` is the version of the user that the page showed; "" for a new user.
+    `version` is the version of the user that the page showed; "" for a new user and for tokens.
     """
 
     administrator: User
@@ -78,8 +77,8 @@ class PageRules:
         """Check the rules for a change of the user `name`, or for the removal if it is None.
 
         Raises:
-            UserError: A rule forbids the change. `reason` is "self", "changed", "purge" or
-                "last_admin".
+            UserError: A rule forbids the change, or there is no such user. `reason` is "self",
+                "unknown", "changed", "purge" or "last_admin".
         """
         if name == self.administrator.name:
             raise UserError(
@@ -110,7 +109,7 @@ class PageRules:
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """A user after a change, and the new token of a machine that was enabled; None for others."""
+    """A user after a change. `token` is the new token of a machine that was enabled, or None."""
 
     user: User
     token: str | None = None
@@ -149,7 +148,7 @@ class _Changing:
                 "add another user",
                 "machine",
             )
-        # No other role may have the rights of the one before.
+        # No two roles have a right in common (see `rights_of`).
         self.user = replace(self.user, role=role, rights=frozenset())
         self.values |= {"role": role, "rights": ""}
         self.ends_sessions = True
@@ -216,7 +215,7 @@ class _Changing:
         self.note("user.linked", {"issuer": identity.issuer}, subject=identity.subject)
 
     async def store(self, *, ends_sessions: bool) -> None:
-        """Write the changed columns. End the sessions if this or a change asks for it."""
+        """Write the changed columns. End the sessions if `ends_sessions` or a change says so."""
         name = self.user.name
         if self.values:
             changed = update(users).where(users.c.name == name).values(self.values)
@@ -233,7 +232,7 @@ class UserAdministration:
         audit: The audit chain.
         actor: The person who makes the changes, such as `os:root` or `user:gwen`.
         realm: The SIP realm, to which the passwords of phones belong.
-        users: The users of a running desk; None for those of the database.
+        users: The `Users` of a running desk; None makes another one for the same database.
         rules: The rules for a change on the page; None for a command on the server.
     """
 
@@ -265,7 +264,8 @@ class UserAdministration:
         user's phone; None if the phone may not register.
 
         Raises:
-            UserError: A value is not valid, or another user already has this name or extension.
+            UserError: A value is not valid, another user already has this name or extension, or the
+                administrator may not give the right `purge`.
         """
         if self._rules is not None and user.role == "admin":
             self._rules.check_given(user.rights)
@@ -280,8 +280,9 @@ class UserAdministration:
         """Make all changes of a user, or none. Each has its entry in the audit chain.
 
         Raises:
-            UserError: There is no such user, a value is not valid for the user, the user has it
-                already, or another user has the extension or the identity.
+            UserError: There is no such user, a rule of the page forbids the change, a value is not
+                valid, the user has the role or team already, there is no second factor or identity
+                to remove, or another user has the extension or the identity.
         """
         change.check()
         hashed = ""
@@ -309,7 +310,7 @@ class UserAdministration:
         return ChangeResult(changing.user, token)
 
     async def remove(self, name: str) -> None:
-        """Remove a user with all sessions; extension and name are free. Raises `UserError`."""
+        """Remove a user and all their sessions and tokens. Raises `UserError`."""
         async with self._writer.begin() as connection:
             await self._check(connection, name, None)
             await one(connection, name)
@@ -374,7 +375,7 @@ class UserAdministration:
 
 
 async def _take(connection: AsyncConnection, name: str, change: UserChange) -> list[_Entry]:
-    """Take from a user the second factor or the identity that a change takes."""
+    """Remove the second factor and the identity that a change removes; return audit entries."""
     entries = []
     if change.second_factor is not None:
         if not await remove_second_factor(connection, name):

@@ -54,7 +54,7 @@ class SecondFactorFacts(BaseModel):
 
 
 class QrCode(BaseModel):
-    """A QR code as an SVG path, of squares with a width of 1. `size` has the quiet zone too."""
+    """A QR code as an SVG path. Each module has the width 1. `size` includes the empty border."""
 
     size: int
     path: str
@@ -121,7 +121,7 @@ async def begin(
 async def confirm(body: ConfirmSetup, desk: TheDesk, session: EnteringPerson) -> RecoveryCodes:
     """Put the second factor into force with a first code, and return the recovery codes.
 
-    The person's other sessions that a password has opened end.
+    This ends the person's other sessions that were opened with a password.
 
     Raises:
         ApiError: 409, there is no setup, or it has expired. 422, the code is wrong, or is for

@@ -2,8 +2,8 @@
 
 A valid session gives the connection a place for signed-in people. Without one, only a small body is
 read, so that strangers cannot fill the memory. The requests of each user, and those of strangers,
-begin in turn, so that one user's requests do not delay those of other users for long: a request to
-pause could come after those that a thousand connections have ready at the same moment.
+begin in turn, so that one user's requests do not delay those of other users for long. Otherwise, a
+request to pause could wait for a thousand requests that arrived just before it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class Pacer:
 
 
 class SessionLayer:
-    """ASGI middleware that stores the request's session in its scope, and moves the connection."""
+    """ASGI middleware that stores the request's session in its scope.
+
+    It also moves the connection to a place for signed-in people, or to one for strangers.
+    """
 
     def __init__(self, app: ASGIApp, sessions: Sessions, places: Places, *, cookie: str) -> None:
         self._app = app
@@ -123,7 +126,7 @@ class SessionLayer:
 
 
 def vouch_for(places: Places, scope: Scope, token: str) -> None:
-    """Give a connection a signed-in place for a valid token of a payment page or the like."""
+    """Give a connection a signed-in place, because it has sent a known token of a payment page."""
     place: Place | None = scope.get(PLACE)
     if place is not None:
         key = hashlib.sha256(token.encode()).hexdigest()
@@ -137,7 +140,7 @@ def _is_forged(method: str, session: Session, headers: Headers) -> bool:
 
 
 def _client(session: Session | None, place: Place) -> str:
-    """Return the client whose turn a request needs: a user, or "" for all strangers."""
+    """Return the client whose turn a request needs: a user, a payment page, or "" for strangers."""
     return session.actor if session is not None else place.session or ""
 
 
