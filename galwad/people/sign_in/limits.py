@@ -1,4 +1,4 @@
-"""The limits of sign-ins: wrong codes, alarms for guessed passwords, and all limits of the desk."""
+"""The limits of sign-ins: wrong codes, alarms for guessed passwords, and `SignInLimits` with all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CODES_OF_STRANGERS: Final = Rate(10, 3600.0)
 So a guesser has 240 codes a day, of which each is right with a chance of 3 in a million.
 """
 CODES_OF_A_SOURCE: Final = Rate(10, 3600.0)
-"""The wrong codes for one account from one known device or network until `CODE_PACE_S` applies."""
+"""The wrong codes for one account from one known device or network after which codes must wait."""
 CODE_PACE_S: Final = 60.0
-"""The seconds between two codes for one account from one known device or network."""
+"""The seconds between two codes from one device or network that has reached `CODES_OF_A_SOURCE`."""
 CODES_ALARM: Final = Rate(5, 3600.0)
 """The wrong codes for one account at which an alarm is raised."""
 PASSWORDS_ALARM: Final = {
@@ -38,8 +38,9 @@ They are counted for one account, from one network, and for all accounts togethe
 class CodeGuesses:
     """Counts wrong one-time codes, which follow a right password, for each account.
 
-    A user whose password is known to a guesser can still sign in from a new place. Known devices
-    and networks (see `source` in `galwad.people.sign_in.throttle`) do not wait for strangers.
+    Wrong codes of strangers do not delay known devices and networks (see `source` in
+    `galwad.people.sign_in.throttle`). While strangers have to wait, a recovery code is still
+    accepted from a new place.
     `clock` returns the monotonic time in seconds.
     """
 
