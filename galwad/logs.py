@@ -1,8 +1,8 @@
 """The log of a process: each line on stderr is one event, with a name and fields.
 
-On a terminal, the lines are coloured text. For the systemd journal, each line is the event's
-priority (sd-daemon(3)), followed by the event as JSON, so that `journalctl -p warning` finds
-warnings and errors.
+The lines are text, coloured on a terminal, or JSON. For the systemd journal, the event's priority
+(sd-daemon(3)) precedes the JSON on each line, so that `journalctl -p warning` finds warnings and
+errors.
 
 If an exception is logged, only the exception's type and the source lines in its traceback appear in
 the log. The text and the variables of an exception are never logged, because they may contain what

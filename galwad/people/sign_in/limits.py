@@ -1,4 +1,4 @@
-"""The limits of sign-ins: wrong codes, alarms for guessed passwords, and `SignInLimits` with all."""
+"""The limits of sign-ins: for wrong codes and guessed passwords, and `SignInLimits` with all."""
 
 from __future__ import annotations
 
