@@ -11,16 +11,16 @@ of this module, or call `require_step_up` in a dependency:
   but not of their teams (see `galwad.people.routes.changing`)
 - the tokens of machines: to make and to revoke them
 - the approval of a command line, which gives away a session
-- to list, search, show and fetch recordings, which have numbers; to retain, release, recover and
-  dispose of them
+- to list, search, show and fetch recordings, which have phone numbers; to retain, release, recover
+  and dispose of them
 - to discard contact notes that are not delivered
 - to read and search the audit, which has names and phone numbers
 
 To pause, resume, handle calls and write notes never needs a step-up: otherwise card data would be
 recorded while a provider is down. To see one's own work does not need it either.
 
-Only sessions that began at the provider are affected. Passwords are protected by the second factor,
-and a machine's token is limited by its rights.
+Only sessions that began at the provider need a step-up. The second factor protects passwords, and
+a machine's token is limited by its rights.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def require_step_up(
 
     Raises:
         ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
-            provider, and has not proven it within the lifetime: `reason` is "step_up_needed".
+            provider, and has not proven it within `step_up_lifetime`: `reason` is "step_up_needed".
     """
     section = desk.host.settings.sign_in
     if section is None or section.step_up is None or not session.provider:

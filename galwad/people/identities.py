@@ -75,7 +75,7 @@ class Identities:
                 return IdentifiedUser(User(name, role, "cy" if language == "cy" else "en"), True)
             if user.disabled or user.role == role:
                 return IdentifiedUser(user)
-            # No two roles have a right in common (see `rights_of`).
+            # The new role can have none of the earlier rights (see `rights_of`).
             changed = update(users).where(users.c.name == user.name).values(role=role, rights="")
             await connection.execute(changed)
             found = await _find(connection, identity)

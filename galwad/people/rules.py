@@ -148,7 +148,7 @@ class _Changing:
                 "add another user",
                 "machine",
             )
-        # No two roles have a right in common (see `rights_of`).
+        # The new role can have none of the earlier rights (see `rights_of`).
         self.user = replace(self.user, role=role, rights=frozenset())
         self.values |= {"role": role, "rights": ""}
         self.ends_sessions = True
@@ -332,7 +332,7 @@ class UserAdministration:
     async def revoke_token(
         self, token: TokenFacts, end: Callable[[str], Awaitable[None]] | None = None
     ) -> None:
-        """Revoke a token. A running desk gives `end`, which ends the session with this key."""
+        """Revoke a token. A running desk gives `end`, which also ends the token in its memory."""
         await (end or self.tokens.revoke)(token.key)
         await self._audit.append("token.revoked", *token.audited(self._actor))
 

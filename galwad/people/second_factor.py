@@ -60,7 +60,7 @@ class CodeVerdict(StrEnum):
     RECOVERY = "recovery_code"
     """The recovery code is right. It is used up now."""
     WRONG = "wrong"
-    """The code is wrong, or is not one of the present time."""
+    """The code is wrong, is for another time, or is a recovery code that was used already."""
     USED = "used"
     """The one-time code is right, but was used already."""
     UNREADABLE = "unreadable"
@@ -111,7 +111,7 @@ class SecretBoxError(Exception):
 class SecretBox:
     """Encrypts and decrypts secrets with the key in the file `path` (AES-256-GCM).
 
-    The box of a secret is bound to the user: it cannot be opened for another user.
+    An encrypted secret is bound to its user: it cannot be decrypted for another user.
 
     The first secret creates the file, with the mode 0600, if it does not exist. A file that is
     damaged is never replaced, because a person may be able to repair it.
@@ -238,7 +238,10 @@ class SecondFactors:
         return fresh
 
     async def check(self, user: str, code: str) -> CodeVerdict:
-        """Check a one-time or recovery code and use it up; WRONG without a second factor."""
+        """Check a one-time or recovery code, and use up a right one.
+
+        For a user without a second factor, each code is `WRONG`.
+        """
         recovery = canonical(code)
         if recovery:
             return await self._use_recovery_code(user, recovery)

@@ -34,7 +34,7 @@ MAX_STRANGERS_BODY: Final = 16 * 1024
 
 
 class Pacer:
-    """Lets each client (a user, or all strangers) begin a request in turn, `AT_ONCE` a round."""
+    """Lets clients (see `_client`) begin their requests in turn, `AT_ONCE` in each round."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()

@@ -187,7 +187,7 @@ class Sessions:
 
         `provider` is true if the user has signed in with the account of an OpenID provider. If
         `needs_second_factor` is true, the session can only set up a second factor. The session ends
-        at the Unix time `until` at the latest, which is `absolute` seconds from now if it is None.
+        at the Unix time `until` at the latest; if `until` is None, `absolute` seconds from now.
         `stepped_up` is the Unix time of the stronger sign-in in the session that has approved this
         one. Only the token's digest is stored, so the token is not available again later.
         """
@@ -393,7 +393,7 @@ class Sessions:
         return self._remember(key, row, began)
 
     def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:
-        """Store the session in `row`, which a read that began at `began` found; None: forget it."""
+        """Store the session that a read, begun at `began`, found in `row`; forget it if None."""
         before = self._known.pop(key, None)
         if row is None or (row.kind == PAUSE and not self._personal):
             return None

@@ -182,7 +182,7 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Call `on_next`, and warn of each token once a day. Raises `SQLAlchemyError`."""
+        """Call `on_next`, and warn of each such token once a day. Raises `SQLAlchemyError`."""
         now, logged = self._clock(), {}
         ends = []
         for token in await self._tokens.all():

@@ -1,4 +1,4 @@
-"""A user: the values, which values are valid, and the changes that can be made.
+"""A user: the values, the rules for them, and the changes that can be made.
 
 Each user has a name and a role, and may have the extension of a phone. A user with the role
 `machine` has no password, but bearer tokens and a list of rights. The role of any other user
@@ -188,8 +188,8 @@ class UserFacts(User):
     or whose calls the user takes. `subjects` are the subjects of the linked accounts of OpenID
     providers. `signed_in` is the Unix time of the newest sign-in whose session has not ended, or
     null. `has_phone` is true if there is a SIP password for the extension. `tokens` is the number
-    of tokens, also of those that have expired. `second_factor` is
-    true if the sign-in with a password needs a code. `team` is the code of the user's team, or "".
+    of tokens, also of expired ones. `second_factor` is true if the sign-in with a password needs a
+    code. `team` is the code of the user's team, or "".
     """
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)

@@ -20,8 +20,7 @@ class OidcError(Exception):
     """The base of all errors of this package.
 
     Messages are for the journal. They never contain an authorization code, a token or a fact about
-    a person.
-    `reason` names the text that the page shows.
+    a person. `reason` names the text that the page shows.
     """
 
     reason: ClassVar[str]

@@ -7,7 +7,7 @@ who signs in during a restart of the desk must begin again.
 A sign-in can be completed once, within `LIFETIME_S` seconds. Its state is marked as used when its
 code is exchanged, and not before: a response without a code costs no memory. The states that were
 used meanwhile are in memory, a limited number for each network. Above a limit the oldest one is
-forgotten, so that no sign-in is ever refused because of those of others.
+forgotten, so that no sign-in is ever refused because of other people's.
 """
 
 from __future__ import annotations

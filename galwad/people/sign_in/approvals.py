@@ -44,7 +44,7 @@ Browsers call the timers of a page out of sight once a minute.
 """
 MOST_WAITING: Final = 20_000
 MOST_OF_A_NETWORK: Final = 2_000
-"""The most clients of one kind that wait, in all and from one network.
+"""The most clients of one kind (command lines or panels) that wait, in all and from one network.
 
 Half are for clients that have never asked for their session, and half for those that have. Clients
 that a person has approved do not count.

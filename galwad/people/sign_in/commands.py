@@ -18,7 +18,7 @@ from galwad.cli.support.output_file import atomic_file
 
 app = new_command()
 _SHORTEST_S, _LONGEST_S = 0.5, 30.0
-"""The least and the most seconds between two requests, if the server names others."""
+"""The limits in seconds for the interval between two requests that the server names."""
 
 
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")

@@ -40,8 +40,7 @@ class CodeGuesses:
 
     Wrong codes of strangers do not delay known devices and networks (see `source` in
     `galwad.people.sign_in.throttle`). While strangers have to wait, a recovery code is still
-    accepted from a new place.
-    `clock` returns the monotonic time in seconds.
+    accepted from a new place. `clock` returns the monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -90,8 +89,8 @@ class CodeGuesses:
 class PasswordGuesses:
     """Counts wrong passwords, so that guesses raise an alarm before one is right.
 
-    It limits nothing: `galwad.people.sign_in.throttle` does. `clock` returns the monotonic time in
-    seconds.
+    It only counts: `galwad.people.sign_in.throttle` limits the guesses. `clock` returns the
+    monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -100,10 +99,9 @@ class PasswordGuesses:
         }
 
     def wrong(self, account: str, network: str) -> list[str]:
-        """Count a wrong password; return what an alarm must be raised about now.
+        """Count a wrong password; return the names of the counts that must raise an alarm now.
 
-        The result has the names of the counts, as in `PASSWORDS_ALARM`, that have reached their
-        number. Each alarm is raised at most once an hour.
+        The names are those in `PASSWORDS_ALARM`. Each alarm is raised at most once an hour.
         """
         keys = {"account": account, "network": network, "all": ""}
         for name, key in keys.items():

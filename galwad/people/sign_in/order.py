@@ -13,8 +13,8 @@ that has the most. So a network that sends few sign-ins has its password checked
 others send many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
-turns of their own. So a stranger has two chances in a flood: if its attempts come again, few are
-new, and if they are new, few come again.
+turns of their own. So a stranger has two chances in a flood. While the attempts of the flood come
+again, few others are new. While they are new, few others come again.
 
 An attempt waits while the pace of its account or network (`galwad.people.sign_in.throttle`) does
 not allow a check.
@@ -240,7 +240,7 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kind of the last attempt that was not a device's, and of the last stranger."""
+        """The kinds of the newest chosen attempt but for devices, and of the newest stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))

@@ -98,8 +98,8 @@ async def approve(body: WaitingCode, request: Request, desk: TheDesk, session: O
 async def collect(body: WaitingSecret, request: Request, response: Response, desk: TheDesk) -> Me:
     """Return the signed-in person and set the panel's cookie, if the panel is approved.
 
-    The session has the same latest end as the one in which the person approved it. A sign-out there
-    does not end it.
+    The session ends no later than the time limit of the session in which the person approved it. A
+    sign-out of that session does not end it.
 
     Raises:
         ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in

@@ -134,7 +134,7 @@ async def _audit(desk: PeopleDesk, visitor: Visitor, kind: str, **facts: str) ->
 
 @dataclass(frozen=True, slots=True)
 class _Cookie:
-    """A cookie without its value; `max_age` is in seconds, or None until the browser is closed."""
+    """A cookie without its value. `max_age` is in seconds; None keeps it until the browser ends."""
 
     name: str
     path: str = "/"
