@@ -2,8 +2,8 @@
 
 Each method of `Administration` opens the database, upgrades the schema, makes the change, adds an
 audit entry, and closes the database. After a change of users, the command calls `poke` to notify a
-running desk. Commands that run as root take here the rights of the user that owns the database's
-folder (see `recording.files.foreign`).
+running desk. A command that runs as root takes the rights of the user that owns the database's
+folder for this time (see `recording.files.foreign`).
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ The lines are text, coloured on a terminal, or JSON. For the systemd journal, th
 (sd-daemon(3)) precedes the JSON on each line, so that `journalctl -p warning` finds warnings and
 errors.
 
-If an exception is logged, only the exception's type and the source lines in its traceback appear in
+If an exception is logged, only its type and the files and line numbers in its traceback appear in
 the log. The text and the variables of an exception are never logged, because they may contain what
 a caller or an advisor sent. For the same reason, the text of a log record from another library is
-never logged. Of such a record, only the logger, the module and the line number are logged.
+never logged, but the logger, the module, the line number, and an exception as described above.
 """
 
 from __future__ import annotations

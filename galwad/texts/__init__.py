@@ -1,6 +1,6 @@
 """The lists of texts that an installation sets in English and in Welsh.
 
-The settings have the first entries of three lists. Galwad has the reasons for no note, and there
-are no teams at first. A list that an administrator has changed is in the database, and replaces the
-first one.
+The settings have the first entries of three lists. The reasons for no note are a part of Galwad,
+and the list of teams is empty at first. After an administrator has changed a list, the list in the
+database replaces the first one.
 """

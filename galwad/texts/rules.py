@@ -201,7 +201,7 @@ class TextList:
         return digest.hexdigest()[:_VERSION_DIGITS]
 
     def remembering(self, before: Iterable[TextEntry]) -> Entries:
-        """Return the former entries after this list has replaced one with the entries `before`."""
+        """Return the former entries after this list has replaced a list of the entries `before`."""
         present = {*self.entries}
         kept = dict.fromkeys(each for each in (*before, *self.former) if each not in present)
         return tuple(kept)[:_MOST_FORMER]

@@ -37,7 +37,7 @@ class StoredTexts:
 
 
 class TextStore:
-    """Stores the changed lists. Each method returns when its change is on the disk."""
+    """Stores the changed lists. `save` returns when the change is on the disk."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

@@ -84,7 +84,7 @@ async def redeem(
             409, "the code is not approved yet", "enter it on the page", reason="waiting"
         )
     if not await desk.people.sessions.alive(found.approver):
-        raise ApiError(401, "the session that approved it has ended", "begin again")
+        raise ApiError(401, "the session that approved this sign-in has ended", "begin again")
     personal = {"user": found.approver.user.name, "address": address_of(request)}
     await desk.host.audit.append("sign-in.accepted", {**_facts(found), "method": "page"}, personal)
     return found.approver
