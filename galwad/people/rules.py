@@ -61,8 +61,7 @@ class PageRules:
         An administrator without the right `purge` could otherwise get it through another user.
 
         Raises:
-            UserError: Only an administrator with the right `purge` may do this; `reason` is
-                "purge".
+            UserError: This needs the right `purge`. `reason` is "purge".
         """
         if PURGE in rights and PURGE not in self.administrator.rights:
             raise UserError(

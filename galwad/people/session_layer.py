@@ -65,10 +65,7 @@ class Pacer:
 
 
 class SessionLayer:
-    """ASGI middleware that stores the request's session in its scope.
-
-    It also moves the connection to a place for signed-in people, or to one for strangers.
-    """
+    """ASGI middleware that stores the session in the scope, and gives the connection its place."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, places: Places, *, cookie: str) -> None:
         self._app = app

@@ -227,10 +227,7 @@ class UserChange:
     team: str | None = None
     """The code of a team; "" for none."""
     extension: str | None = None
-    """Another extension, whose phone has `sip_password`; "" for none.
-
-    If a disabled user has this extension, that user loses it.
-    """
+    """Another extension, which may be a disabled user's, with `sip_password`; "" for none."""
     sip_password: str | None = None
     """A new password of the user's phone."""
     password: str | None = None

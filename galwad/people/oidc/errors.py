@@ -39,10 +39,7 @@ class BusyProviderError(OidcError):
 
 
 class ResponseError(OidcError):
-    """The response cannot complete a sign-in that this browser has begun.
-
-    The sign-in may be over or another browser's, or the code or the issuer may be wrong.
-    """
+    """The response is for no sign-in in progress in this browser, or its code or issuer is wrong."""
 
     reason = "stale"
 
