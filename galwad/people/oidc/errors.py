@@ -39,7 +39,7 @@ class BusyProviderError(OidcError):
 
 
 class ResponseError(OidcError):
-    """The response is for no sign-in in progress in this browser, or its code or issuer is wrong."""
+    """The response is for no sign-in in progress in this browser, or its code or issuer is bad."""
 
     reason = "stale"
 
