@@ -137,7 +137,10 @@ def _is_forged(method: str, session: Session, headers: Headers) -> bool:
 
 
 def _client(session: Session | None, place: Place) -> str:
-    """Return the client whose turn a request needs: a user, a payment page, or "" for strangers."""
+    """Return the client whose turn a request needs: its user, or "" for all strangers.
+
+    Outside the API, where no session is looked for, it is the session of the connection's place.
+    """
     return session.actor if session is not None else place.session or ""
 
 
