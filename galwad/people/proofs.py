@@ -40,7 +40,7 @@ class Visitor:
 
     @classmethod
     def signed_in(cls, request: Request, session: Session) -> Visitor:
-        """Return the client of a session, which waits for no failure of others."""
+        """Return the client of a session; the failures of other clients do not delay it."""
         address = request.client.host if request.client else ""
         return cls(session.user.name, address, session.key)
 
@@ -67,9 +67,10 @@ def has_password(desk: PeopleDesk, session: Session) -> bool:
 
 
 async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr) -> User | None:
-    """Return the user if the password is right; None if not. It counts as failed in either case.
+    """Return the user if the password is right; None if not.
 
-    Call `succeeded` or `uncounted` of the throttle if the sign-in has not failed.
+    The throttle has then counted a failed sign-in, even if the password is right. Call its
+    `succeeded` or `uncounted` if the sign-in has not failed.
 
     Raises:
         ApiError: 429, the client was turned away before the password was checked.

@@ -1,8 +1,8 @@
 """The requests to the provider: its discovery document, its keys, and the exchange of a code.
 
 The provider is not trusted to be available. Each request has a time limit, an answer has a largest
-size, a redirect is never followed, and a failure is not tried again for some seconds, so that many
-sign-ins at once do not wait one after the other.
+size, and a redirect is never followed. If the documents cannot be read, they are not read again for
+some seconds, so that many sign-ins at once do not wait one after the other.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _endpoint(document: dict[str, Any], name: str) -> str:
 
 
 def _place_of_secret(methods: Any) -> Literal["header", "body"]:
-    """Return where the token endpoint takes the secret; the default is the header (section 3)."""
+    """Return where the token endpoint takes the secret; the header if `methods` does not say."""
     if not isinstance(methods, list) or "client_secret_basic" in methods:
         return "header"
     if "client_secret_post" in methods:
@@ -106,7 +106,7 @@ KEPT_S: Final = 3600.0
 KEYS_RENEWED_S: Final = 60.0
 """The least seconds between two requests for the keys because of an unknown key id."""
 RETRY_S: Final = 3.0
-"""The seconds after a failure in which the provider is not asked again."""
+"""The seconds after a failure in which the discovery document and the keys are not read again."""
 CONNECTIONS: Final = 16
 _CODE: Final = re.compile(r"[a-z_]{1,40}")
 
@@ -154,7 +154,7 @@ class Provider:
         Raises:
             ResponseError: The provider does not accept the code.
             ProviderError: The provider cannot be reached, or its answer cannot be used.
-            TokenError: The signature of the token is not right.
+            TokenError: The token cannot be read, or its signature is not right.
         """
         metadata = await self.metadata()
         form = {

@@ -1,8 +1,8 @@
 """The sign-in with the provider's account, from the first redirect to the identity of the person.
 
-What a browser sends back is checked here: that it has begun the sign-in, that the response is the
-provider's (RFC 9207), and that its code belongs to it. Which user the identity is, is decided in
-`galwad.people.identities`.
+This module checks what a browser sends back: the browser has begun the sign-in, the response is the
+provider's (RFC 9207), and the code belongs to the sign-in. `galwad.people.identities` finds the
+user of the identity.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ class ProviderSignIn:
     async def complete(
         self, pending: PendingSignIn, response: Mapping[str, str], network: str
     ) -> IdToken:
-        """Complete a sign-in that was taken; return the token of the person. This uses it up.
+        """Complete a sign-in that `take` has returned, and return the token of the person.
 
-        A response without a code does not use it up.
+        The exchange of the response's code uses the sign-in up. A response without a code does not.
 
         Raises:
             ResponseError: The response is of another provider, its code is not accepted, or the

@@ -1,6 +1,6 @@
 """The provider's public keys (RFC 7517), and the check of a signature with one of them (RFC 7515).
 
-joserfc does both. Its errors of many kinds end here.
+joserfc does both. This module turns its many kinds of errors into `TokenError`, or skips the key.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
     """Return the claims of a token that is signed with one of the keys.
 
     Raises:
-        UnknownKeyError: The token names a key that is not there, or one that does not fit.
+        UnknownKeyError: None of the keys, or more than one, fits the token's key id and algorithm.
         TokenError: The token cannot be read, has another algorithm, or is not signed by the key.
     """
     if len(token) > _LONGEST_TOKEN or not token.isascii():
