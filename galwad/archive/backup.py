@@ -1,9 +1,9 @@
 """Backup and restore of one node: database, directory, headers, manifests and signing key.
 
-A backup is a folder, which is not finished without `backup.json`. It never contains the officer's
-keys, nor the payloads, which never change: the operator copies them with another tool. A restore
-needs a node without a database, and a backup that `backup_proof` has verified. It destroys again
-the headers of recordings that were disposed of after the backup.
+A backup is a folder; `backup.json` is written last. It never contains the officer's keys or the
+payloads. Payloads never change, so the operator copies them with another tool. A restore needs a
+node without a database, or with that of an interrupted restore, and a backup that `backup_proof`
+has verified. It destroys again the headers of recordings that were disposed of after the backup.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _REPLAYED: Final = "disposal.replayed"
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The result of a restore; `problems` says why certificates of disposal were rejected."""
+    """The result of a restore. `problems` has a text for each rejected certificate of disposal."""
 
     description: Description
     headers: int
@@ -92,8 +92,9 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     """Back up the node, which may be running, into a new folder, and sign the backup.
 
     Raises:
-        BackupError: The database is missing or damaged. Or the folder is not empty, inside the
-            archive or a spool folder, another user's, or in use by another backup.
+        BackupError: The database is missing, or it or the directory cannot be copied or is damaged.
+            Or the folder is not empty, inside the archive or a spool folder, another user's, or in
+            use by another backup.
         KeyFileError: The key that signs backups cannot be read or made.
         ForeignFileError: A service has put a link in place of a file.
     """
@@ -161,13 +162,14 @@ def restore(
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
     The whole backup is verified before anything is written. Root writes with the rights of the
-    services' user, so that a link in a folder of a service cannot lead it to another file.
+    services' user, so that a link that a service has made cannot lead root to another file.
     `certificates` are files or folders with more certificates of disposal, such as the officer's
     copies.
 
     Raises:
         BackupError: The backup is not trusted or damaged, or is from another node or a later
-            version. Or the node is running, or already has a database.
+            version. Or the node is running, already has a database, or has another signing key. Or
+            there is no certificate in a place of `certificates`.
         ForeignFileError: A service has put a link in place of a file or folder.
     """
     description = checked(folder, settings, trust)
@@ -221,7 +223,7 @@ def _restore(
 
 
 def _restore_recipients(source: Path, target: Path) -> None:
-    """Copy the signed set of recipients if it is missing, with the rights of its folder's owner."""
+    """Copy the signed set of recipients if the node has none, as its folder's owner."""
     if source.exists() and not target.exists():
         make_foreign_folder(target.parent)
         with owner_rights(target.parent):
@@ -229,7 +231,7 @@ def _restore_recipients(source: Path, target: Path) -> None:
 
 
 def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
-    """Yield the path, the name in the backup and the mode of each file outside the archive."""
+    """Yield each further file of a backup: its path, its name in the backup and its mode."""
     yield settings.recipients, "recipients.json", 0o644
     yield _node_key_file(settings), "manifest.key", 0o600
 
@@ -261,8 +263,8 @@ def _copy_database(source: Path, target: Path) -> None:
 def _copy_directory(source: Path, target: Path) -> str:
     """Copy the directory of people, and return the digest of the copy; empty if there is none.
 
-    The opened file stays whole during an import, which erases it only when no process has locked
-    it. Raises `BackupError`.
+    An import meanwhile does not damage the copy: it erases the old file only when no process has
+    locked that file. Raises `BackupError`.
     """
     target.touch(mode=0o600)
     try:
@@ -331,7 +333,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the audit entry about an interrupted restore of this backup; None without one."""
+    """Return the audit entry about an interrupted restore of this backup; None if there is none."""
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
     try:
@@ -392,7 +394,7 @@ def _audit(engine: AsyncEngine, settings: Settings) -> AuditLog:
 
 
 async def _record_restore(part: Path, settings: Settings, restored: Facts) -> LastEntry:
-    """Add an audit entry about the restore, and end the sessions of people, not of machines."""
+    """Add an audit entry about the restore, and end all sessions but those of machines."""
     engine = open_engine(part)
     try:
         head = await _audit(engine, settings).append(RESTORED, restored)

@@ -47,14 +47,14 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The newest entry of an audit chain; stored elsewhere, it proves that nothing was changed."""
+    """The newest entry of an audit chain. A copy shows later whether the chain was changed."""
 
     seq: int
     hash: str
 
 
 class Description(Document, frozen=True):
-    """The contents of `backup.json`; of the settings only the names, as values may be secret."""
+    """The contents of `backup.json`. `settings` has only names, because values may be secret."""
 
     made: str
     node: str
@@ -156,7 +156,7 @@ def _description(folder: Path, trust: RestoreTrust) -> Description:
         )
     if not trust.backup_keys:
         raise BackupError(
-            "the signature of the backup cannot be verified: this machine has no key of backups",
+            "the signature of the backup cannot be verified: this machine has no backup key",
             "add --backup-key with the public key that `galwad backup make` printed",
         )
     try:
@@ -180,7 +180,7 @@ def _unfinished(folder: Path) -> BackupError:
 
 
 def administrators(database: Path) -> list[str]:
-    """Return the enabled administrators in a backup's database; raise BackupError if damaged."""
+    """Return the enabled administrators in a backup's database. Raises `BackupError`."""
     query = "SELECT name FROM users WHERE role = 'admin' AND NOT disabled ORDER BY name"
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as there:

@@ -1,8 +1,8 @@
 """The coverage check: it compares answered calls with the index, the archive and the spools.
 
-It also compares the rows of the index and the ledger with the manifests and the audit chain. The
-check of the index does only this, and includes recordings without a call in the ledger. This module
-collects the data; `recording.index` compares them. No recording is changed or deleted here.
+It also compares the rows of the index and the ledger with the manifests and the audit chain.
+`IndexChecker` makes only this comparison, also for recordings without a call in the ledger. This
+module collects the data; the package `recording` compares them. No recording is changed or deleted.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from recording.index.ledger import AnsweredCall, Ledger
 from recording.index.orphans import YOUNG_S, Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""The seconds that are read before and after the period, because the ledger and the index take the
-start of a call at different moments.
+"""Rows are read from this many seconds before the period to as many after it, because the start of
+a call may differ between the ledger and the index.
 """
 _PAGE: Final = 500
 _DAY_S: Final = 86_400.0
 MAX_FINDINGS: Final = 1000
-"""The most faulty calls, and the most orphans, for which one check raises alarms. A response lists
-at most as many orphans. If thousands of files are lost, more alarms would not help.
+"""The most faulty calls, and the most orphans, for which one check raises alarms; and the most
+orphans, silent calls or findings in a response. If thousands of files are lost, more do not help.
 """
 
 
@@ -46,9 +46,9 @@ class CoverageResult:
     """The result of a coverage check.
 
     `faulty_calls` did not pass, and are sorted by their start. Calls that passed are only counted,
-    because a busy centre has 250,000 a year. In a segment of `silent_calls`, which may have passed,
-    nothing is heard of a party although packets were sent. `not_committed` counts the recordings
-    whose manifest has no commitments to the number, line and advisor.
+    because a busy centre has 250,000 a year. Each of `silent_calls` has a segment in which nothing
+    is heard of a party that sent packets; these calls may have passed. `not_committed` counts the
+    recordings whose manifest has no commitments to the number, line and advisor.
     """
 
     calls: int = 0
@@ -62,10 +62,10 @@ class CoverageResult:
     silent_calls: list[CallCoverage] = field(default_factory=list)
     orphans: list[Orphan] = field(default_factory=list)
     spools_unread: str = ""
-    """The reason why the spools of calls in progress could not be checked; "" if they were."""
+    """The reason why the spools of calls in progress could not be checked; "" if there is none."""
 
     def add(self, call: CallCoverage) -> None:
-        """Add a call to the sums, and also to `faulty_calls` if it did not pass the check."""
+        """Add a call to the sums, and to `silent_calls` and `faulty_calls` if it belongs there."""
         self.calls += 1
         self.talk_us += call.talk_us
         self.recorded_us += call.recorded_us
@@ -78,18 +78,18 @@ class CoverageResult:
             self.faulty_calls.append(call)
 
     def add_unsealed(self, proof: SpoolProof) -> None:
-        """Add what the spools of a call show that is not sealed yet."""
+        """Add the findings from the spools of a call that is not sealed yet."""
         faulty = {call.call_id: call for call in self.faulty_calls}
         call = faulty.get(proof.call_id) or CallCoverage(proof.call_id, proof.started, 0, 0)
         faulty[proof.call_id] = call.with_spool_proof(proof)
         self.faulty_calls = list(faulty.values())
 
     def add_index_findings(self, findings: Iterable[IndexFinding]) -> None:
-        """Add contradictions about rows that were counted before, or that are gone."""
+        """Add contradictions with the audit chain, also about rows that no longer exist."""
         faulty = {call.call_id: call for call in self.faulty_calls}
         for finding in findings:
             known = faulty.get(finding.call_id)
-            # The comparison with the manifest has found another manifest before.
+            # For a known call, the comparison with the manifest has already found this problem.
             if known is None or finding.problem != OTHER_MANIFEST:
                 call = known or CallCoverage(finding.call_id, _start_of(finding.call_id), 0, 0)
                 faulty[finding.call_id] = call.with_index_problem(finding.problem)
@@ -99,7 +99,8 @@ class CoverageResult:
 class CoverageChecker:
     """Compares the calls in the ledger with the index, the archive and the unsealed spools.
 
-    `prove_spools` may raise an `ApiError`; if it is None, only sealed recordings are checked.
+    `prove_spools` returns the findings about unsealed spools, and may raise an `ApiError`. If it is
+    None, only sealed recordings are checked.
     """
 
     def __init__(
@@ -178,13 +179,13 @@ class CoverageChecker:
     async def _add_spools(
         self, result: CoverageResult, since: float, until: float, covered: Collection[str]
     ) -> None:
-        """Add the findings about calls that are not sealed; `covered` has the calls that are."""
+        """Add the findings about unsealed calls; `covered` has the ids of the sealed ones."""
         if self._prove_spools is None:
             return
         try:
             proofs = await self._prove_spools()
         except ApiError as error:
-            # Without a call that is not sealed, there is no spool to read.
+            # If no call is in progress, there is no spool to read.
             if result.in_progress:
                 result.spools_unread = f"the spools were not checked: {error.error}"
             return
@@ -219,7 +220,7 @@ class CoverageChecker:
     async def _without_row(
         self, call: AnsweredCall, calls_in_progress: Collection[str] | None
     ) -> CallCoverage | None:
-        """Return the coverage of a call; None if its row is perhaps not written yet."""
+        """Return the coverage of a call without a row; None if the row may be written later."""
         now = self._clock()
         if call.ended is None and (calls_in_progress is None or call.call_id in calls_in_progress):
             return None
@@ -242,7 +243,7 @@ class CoverageChecker:
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
         """Yield the index rows of the recordings that began in this period, newest first.
 
-        The last list has the rows of this period whose start is more than a day away from it.
+        The last list has the rows with a call id in this period, but a start over a day from it.
         """
         after: Cursor | None = None
         while True:
@@ -351,7 +352,7 @@ class IndexChecker:
 async def _index_findings(
     comparison: IndexComparison, ids: CallIds, removed: AbstractSet[str], now: float
 ) -> list[IndexFinding]:
-    """Return what contradicts the chain; rows in `removed` lack their facts and their salt."""
+    """Return the contradictions with the audit chain; rows in `removed` lack facts and salt."""
     unexplained = removed - await comparison.without_facts(removed)
     return [
         *(IndexFinding(call_id, SALT_MISSING) for call_id in sorted(unexplained)),
@@ -361,7 +362,7 @@ async def _index_findings(
 
 
 def ids_of(call_id: str) -> CallIds:
-    """Return a small range of call ids that has this call id."""
+    """Return a small range of call ids that contains this one."""
     return CallIds(call_id[:-1], call_id + "~")
 
 

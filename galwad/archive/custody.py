@@ -38,7 +38,7 @@ class RetainReason(RequestBody):
 
 
 class Recover(RequestBody):
-    """A notice that an officer gets the decrypted key of a spool.
+    """A notice that an officer decrypts the key of a spool.
 
     With this key, the officer can decrypt the audio in the spool. `life` is the number of the spool
     within its call, and `reference` is the reason. Both are entered in the audit chain.
@@ -106,7 +106,8 @@ async def release(
 ) -> None:
     """Release a retained recording, so that its disposal is allowed again.
 
-    If another administrator has retained the recording, an alarm is raised.
+    If another administrator has retained the recording, or the audit does not say who has, an alarm
+    is raised.
 
     Raises:
         ApiError: 404, no recording has this id. 409, the recording is not retained.
@@ -129,9 +130,9 @@ async def release(
 async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | None:
     """Return the other administrators who retain a recording; None if only `actor` does.
 
-    The audit says who retains it: each entry `recording.held` since the last release counts, so
-    that a new reason of `actor` does not hide another one. If the audit does not say who it was,
-    the result is "".
+    The names are from all audit entries `recording.held` since the last release, so that `actor`
+    cannot hide another holder by retaining the recording too. If the audit does not say who retains
+    it, the result is "".
     """
     released, held = (
         AuditFilter("recording.released", call_id),
@@ -148,7 +149,7 @@ async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | N
 async def recover(
     call_id: str, body: Recover, desk: TheDesk, session: SteppedUpAdministrator
 ) -> None:
-    """Add an audit entry which says that an officer decrypts the key of a spool.
+    """Add an audit entry, which says that an officer decrypts the key of a spool.
 
     The desk does not send the key. The encrypted key is in the spool, and the officer decrypts it
     with their own identity.

@@ -3,9 +3,9 @@
 Over the connection of the finaliser, which is the only writer of the archive, the desk also sends
 its requests: see `FinaliserClient`.
 
-The desk acknowledges a recording when its index row is committed; reports that arrive together are
-committed together. The finaliser repeats a report that was not acknowledged, and a recording that
-is reported twice has one row.
+The desk acknowledges a recording when its complete index row is committed. Reports that arrive
+together are committed together. The finaliser repeats a report that was not acknowledged, and a
+recording that is reported twice has one row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from galwad.messages import (
 from recording.archive.packet_ledger import SpoolProof
 
 _MOST_REPORTS: Final = 1000
-"""The number of reports of recordings that may wait in memory to be written."""
+"""The most reports of recordings that wait in memory; further messages are then read later."""
 REPLY_S: Final = 30.0
 PROOF_S: Final = 600.0
 """The time limit in seconds for the check of the spools. It reads all audio that is not sealed."""
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser is not connected, or did not reply in time; status 503 of the response."""
+    """The finaliser is not connected, or did not reply in time. The response has status 503."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: completed steps are not repeated")
@@ -158,7 +158,7 @@ class DeskSocket:
         self._server = await serve(self._path, self._received, self._gone)
 
     async def stop(self) -> None:
-        """Stop listening and finish earlier messages; later recordings are reported again."""
+        """Stop listening and finish earlier messages; the finaliser repeats later reports."""
         self._stopping = True
         if self._server is not None:
             self._server.close()

@@ -20,9 +20,9 @@ from recording.call_id import is_call_id
 
 _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
 _BLOCK = 256 * 1024
-"""The bytes that are read and sent at once. Each block costs a change to a thread and back."""
+"""The number of bytes in a block. Each block that is sent costs a switch to a thread and back."""
 _READERS: Final = ThreadPoolExecutor(40, "sealed")
-"""The threads that read recordings. If the archive's disk hangs, no other work waits for them."""
+"""Threads that only read recordings. If the archive's disk hangs, no other work is delayed."""
 
 
 def checked_id(call_id: str) -> str:
@@ -38,7 +38,7 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """The header and the open payload (audio, or undecoded packets) of an encrypted age file."""
+    """An encrypted age file: its header, and its payload (audio, or undecoded packets), opened."""
 
     header: bytes
     payload: BinaryIO
@@ -77,13 +77,14 @@ class ArchiveFolder:
         return self.folder / recording.folder / f"{checked_id(recording.call_id)}.{suffix}"
 
     def open(self, recording: RecordingSummary, kind: str, wanted: int) -> SealedFiles:
-        """Read a recording's header, and open its file of this kind, which follows the header.
+        """Read a recording's header, and open the file that is sent after the header.
 
-        The kinds are "payload", the audio, and "raw", the packets that could not be decoded. The
-        file must have `wanted` bytes.
+        `kind` is "payload" (the audio) or "raw" (the packets that could not be decoded). The file
+        must have `wanted` bytes.
 
         Raises:
-            ApiError: 409, the header or the file is missing, or the file has another size.
+            ApiError: 409, the header or the file is missing, the file has another size, or the
+                folder in the index is malformed.
         """
         with contextlib.ExitStack() as opened:
             try:
@@ -104,7 +105,7 @@ class ArchiveFolder:
         return files
 
     def text(self, recording: RecordingSummary, suffix: str) -> str | None:
-        """Return the text of the file with this suffix; None if it is not readable as UTF-8."""
+        """Return the text of the file with this suffix; None if it cannot be read as UTF-8."""
         data = self.content(recording, suffix)
         try:
             return None if data is None else data.decode()
@@ -120,7 +121,7 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """Read the header until two readings agree: the finaliser overwrites it. Raises `OSError`."""
+    """Read the header until two readings agree: the finaliser may replace it. Raises `OSError`."""
     while True:
         header = path.read_bytes()
         if path.read_bytes() == header:
@@ -136,7 +137,7 @@ def _size(file: BinaryIO) -> int:
 class SealedResponse(Response):
     """Sends the two parts of an age file, and closes the payload's file.
 
-    A thread reads the blocks: Starlette's streaming response needs several times the CPU time.
+    It is not one of Starlette's streaming responses, which need several times the CPU time.
     """
 
     def __init__(self, files: SealedFiles, headers: Mapping[str, str]) -> None:
@@ -147,7 +148,7 @@ class SealedResponse(Response):
         self.init_headers({"Content-Length": str(files.length), **headers})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
+        """Send the response; stop if the client disconnects."""
         del scope
         gone = asyncio.create_task(_disconnected(receive))
         loop, blocks, left = asyncio.get_running_loop(), self._files.stream(), self._files.length

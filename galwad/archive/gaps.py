@@ -1,7 +1,7 @@
 """The endpoint that explains the gaps of a recording, with the audit entries that belong to them.
 
-The result names the actors that the signed manifest names. Of the audit, it has only the numbers of
-entries: the names and numbers in them are for administrators.
+The result names the actors that the manifest names. From the audit, it has only the numbers of the
+entries, because only administrators may see the names and phone numbers in them.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class ExplainedGap(ResponseBody):
     recorded, another gap, or the call's end. `proof` says where the audit chain proves the gap's
     cause: "entry" is an entry about the gap itself, and "manifest" the entry with the digest of
     the signed manifest, which names the cause. It is "missing" if there should be such an entry and
-    there is none. `stopped_by` is the number of this entry, and `resumed_by` the number of the
-    entry about the resume; None if there is none.
+    there is none. `stopped_by` is the number of the entry that proves the cause, and `resumed_by`
+    the number of the entry about the resume; each is None if there is no such entry.
     """
 
     began: float
@@ -117,7 +117,7 @@ async def _entries(
 ) -> list[ChainEntry]:
     """Return the entries that can belong to gaps of this call.
 
-    A pause or resume that was requested for all calls of an advisor names no call.
+    Entries without a call id are included: a pause or resume for all calls of an advisor has none.
     """
     times = wall.at(0), wall.at(talk_us)
     since, until = (min(times) - SPACING_US) / _US, (max(times) + SPACING_US) / _US

@@ -60,7 +60,8 @@ class HeaderState(BaseModel):
     rewrap, the sealing. The header's digest is compared with the digest in the record of the
     rewrap, or in the manifest. A manifest of older software may have no digest; `current` is then
     true for any header. `current` is false if the header or the manifest is missing, or if the
-    manifest or the record cannot be read.
+    manifest or the record is malformed. If the recording was disposed of, `disposed` is true,
+    `recipients` is empty and `current` is false.
     """
 
     call_id: str
@@ -252,7 +253,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
 
 
 def _state(archive: ArchiveFolder, recording: RecordingSummary) -> HeaderState:
-    """Return the header's state by the files; only the officer's client can verify signatures."""
+    """Return the header's state from its files, without verifying the signatures in them."""
     header, manifest, record = (
         archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")
     )

@@ -1,8 +1,8 @@
 """Writes index rows for the recordings that the finaliser reports.
 
-The transaction with an index row also adds the manifest's digest to the audit chain, so that a lost
-or changed manifest is detected, and enters a card number that was silenced as an incident. A
-repeated report changes nothing.
+The same transaction adds the manifest's digest to the audit chain, so that a lost or changed
+manifest is detected. It also enters an incident for each card number that was silenced. A repeated
+report changes nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from recording.index.custody import enter_new
 from recording.policy import GapReason
 
 _REST_S: Final = 0.1
-"""The shortest time in seconds between the beginnings of two batches. A batch costs about as much
-as ten of its recordings, and after many calls a report arrives every few milliseconds.
+"""The shortest time in seconds between the beginnings of two batches. A transaction costs about as
+much as ten rows. When many calls end, a report arrives every few milliseconds.
 """
 log = structlog.get_logger()
 
@@ -39,8 +39,8 @@ log = structlog.get_logger()
 class Indexer:
     """Writes the index rows of recordings, in the database of the audit chain.
 
-    Reports that arrive within `_REST_S` share a transaction; a report that follows no other is
-    written at once. `on_indexed` is called when the rows are in the database.
+    A report is written at once, unless a batch began less than `_REST_S` seconds before. Reports
+    that wait share a transaction. `on_indexed` is called when the rows are in the database.
     """
 
     def __init__(
@@ -58,12 +58,13 @@ class Indexer:
         self._next = 0.0
         """The monotonic time before which no batch begins."""
         self._without_caller: set[str] = set()
-        """The calls with the alarm `recording.locked`: the caller is only in a locked spool."""
+        """The ids of the calls for which the alarm `recording.locked` was raised."""
 
     async def index(self, sealed: Sealed) -> bool:
         """Index a recording; return whether the finaliser may remove the call's spools.
 
-        It may not if no row was written, or if only the spools have the number, line and advisor.
+        It may not if the row could not be written, if `on_indexed` failed, or if only the spools
+        have the number, line and advisor.
         """
         report = _Report(sealed, asyncio.get_running_loop().create_future())
         self._reports.append(report)
@@ -109,7 +110,8 @@ class Indexer:
     async def reindex(self, sealed: Sealed, corrected: PersonalFacts | None = None) -> bool:
         """Index a recording that the finaliser has verified; return whether a row was written.
 
-        A row that exists stays, unless `corrected` has facts about people for a new one.
+        An existing row is kept, unless `corrected` is given: a row with these facts about people
+        then replaces it.
 
         Raises:
             AuditError: The recording was not indexed, or it is indexed, but the log of calls cannot
@@ -175,7 +177,7 @@ class _Writing:
 
     @property
     def indexed(self) -> list[Sealed]:
-        """The reports whose facts about people are in the index, or are nowhere but in a spool."""
+        """The reports for `on_indexed`: those with a new row, or with a row that has all facts."""
         return [
             each
             for each in self._reports
@@ -191,7 +193,7 @@ class _Writing:
         return "" if row is None else row.manifest_sha256
 
     def _has_row_of(self, sealed: Sealed) -> bool:
-        """Return whether a row with number, line and advisor was there from this very recording."""
+        """Return whether a row of the same manifest already had number, line and advisor."""
         row = self.known.get(sealed.call_id)
         return (
             row is not None
@@ -253,7 +255,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row; numbers of a salted recording stay, as its manifest commits to them."""
+    """Return the index row. Numbers to which the manifest commits (`salt`) stay as they are."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)

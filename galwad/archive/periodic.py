@@ -1,8 +1,8 @@
 """Checks that the desk repeats: of coverage, of the audit's anchors, and of the recipient set.
 
-Each check of coverage is in the audit chain with its time, so a missed one shows; it is done when
-the desk runs again. An entry with a time in the future is ignored, because the clock was wrong
-then, and no check would be done before that time.
+Each check of coverage adds an audit entry. If the newest entry is too old, a check was missed, and
+the desk makes one when it runs again. An entry with a time in the future is ignored: the clock was
+wrong when it was added, and the desk would otherwise make no check before that time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ calls in progress, and the finaliser the unsealed spools.
 """
 _RECIPIENTS_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The entries that one check of the recipients reads; a new set is signed a few times a year."""
+"""The most audit entries about earlier sets that are read; a year adds only a few."""
 log = structlog.get_logger()
 
 
@@ -70,7 +70,7 @@ class NightlyCheck:
         self._begun = clock()
 
     async def run(self) -> None:
-        """Run each check when due, or missed before, but not in the first `_SETTLE_S` seconds."""
+        """Run a check when one is due or was missed, but not in the first `_SETTLE_S` seconds."""
         await asyncio.sleep(_SETTLE_S)
         while True:
             try:
@@ -81,7 +81,7 @@ class NightlyCheck:
             await asyncio.sleep(_INTERVAL_S)
 
     async def is_due(self) -> bool:
-        """Return whether the time of day has come since the latest check, or else the start."""
+        """Return whether `at` has passed since the latest check or, if there is none, the start."""
         now = self._clock()
         last = await self._last(now)
         self._begun = min(self._begun, now)
@@ -173,7 +173,7 @@ class AnchorFile:
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number that `officer_key` signed in these facts; 0 if none."""
+    """Return the highest serial number of a set by `officer_key` in these facts; 0 if none."""
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )
@@ -200,8 +200,8 @@ class RecipientsWatch:
     async def check(self) -> None:
         """Add an audit entry if the set differs from that of the newest entry, or is now invalid.
 
-        Raise an alarm if an older set was put back. It is refused, unless every copy of the newest
-        set is lost too: then only the audit knows that it is older.
+        Raise an alarm if an older set was put back. The older set is refused, unless every copy of
+        the newest set is lost: then it is in force, and only the audit shows that it is older.
         """
         facts = await asyncio.to_thread(_facts, self._file)
         last = await self._audit.last(RECIPIENTS_CHANGED)

@@ -1,9 +1,9 @@
-"""Checks the promises of the privacy notice that concern recording, with the evidence of a period.
+"""Checks the promises of the privacy notice that concern recording, for the calls of a period.
 
 There are four: calls are recorded in their entirety; nothing is recorded while payment details are
-taken; nothing is recorded after a transfer out of the centre; and the record is there and
-unchanged. The evidence exists for another purpose: coverage check, manifests, files, incidents of
-captured cards and audit chain. The desk cannot decrypt a recording, so no sound is checked.
+taken; nothing is recorded after a transfer out of the centre; and the recordings exist unchanged.
+The evidence comes from the coverage check, manifests, files, incidents of captured cards and the
+audit chain. The desk cannot decrypt a recording, so no sound is checked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from recording.policy import PAUSE_TRIGGERS, DestinationClass, GapReason, Trigge
 _PAGE: Final = 500
 _US: Final = 1_000_000
 _LONGEST_CALL_S: Final = 86_400.0
-"""The seconds after the period in which a call of the period may still be paused."""
+"""The seconds after the period in which pauses are searched for, because a call may outlast it."""
 _PAUSES: Final = (
     Trigger.PAGE,
     Trigger.API,
@@ -132,7 +132,7 @@ class _Recording:
     verdict: RecordingVerdict
     incidents: Sequence[CapturedCard]
     pauses_us: Sequence[int]
-    """In µs since 1970, from the audit."""
+    """The times of the call's pauses according to the audit, in µs since 1970."""
 
     @property
     def gaps(self) -> Sequence[Gap]:
@@ -146,7 +146,7 @@ class _Recording:
         return [gap for gap in self.gaps if gap.reason == reason]
 
     def recorded_in(self, gaps: Iterable[Interval]) -> int:
-        """Return how much of `gaps`, in µs, segments cover too."""
+        """Return for how many µs segments overlap these gaps."""
         segments = () if self.manifest is None else self.manifest.segments
         return sum(_overlap(segment, gap) for gap in gaps for segment in segments)
 
@@ -192,9 +192,9 @@ class _Lines:
 class PromiseChecker:
     """Checks the promises of the privacy notice for the calls of a period.
 
-    `node` is that of the audit chain. Pauses of `reminder_s` and `alarm_s` seconds warn the advisor
-    and the supervisors. Only rewraps by the officer with the public key `officer_key` are accepted;
-    "" means none.
+    `node` is the node whose audit chain is verified. A pause of `reminder_s` seconds warns the
+    advisor, and one of `alarm_s` seconds the supervisors. Only rewraps by the officer with the
+    public key `officer_key` are accepted; if it is "", no rewrap is.
     """
 
     def __init__(
@@ -319,7 +319,8 @@ class PromiseChecker:
     async def _chain(self, since: float, until: float) -> tuple[int, list[PromiseFinding]]:
         """Verify the whole chain; return the number of entries, and the problems, in the period.
 
-        The next entry counts too, because it shows whether entries before it are missing.
+        Problems of the first entry after the period are included, because they may show that
+        entries of the period are missing.
         """
         checker = ChainChecker(self._node)
         inside: list[int] = []
@@ -391,7 +392,7 @@ def _add_coverage(
         if call.packets_differ:
             finding = PromiseFinding("miscounted", call.call_id, text=text)
             lines.recorded.breaks("miscounted", 1, finding)
-        # The problems of a call without a recording are those of the first promise.
+        # The problems of a call without a recording break the first promise, not this one.
         has_problems = problems and call.call_id in known and not call.packets_differ
         if call.index_changed or has_problems:
             finding = PromiseFinding("changed_row", call.call_id, text=text)
@@ -446,8 +447,8 @@ def _add_captured_cards(line: _Line, each: _Recording) -> None:
 def _ignored(each: _Recording) -> list[int]:
     """Return the times, in µs since 1970, of pauses in the audit that are in no gap.
 
-    Those within `SPACING_US` of the call's start or end, or of a gap, count as carried out, because
-    the audit entry may be that much later or earlier.
+    Pauses within `SPACING_US` of the call's start or end, or of a gap, count as carried out,
+    because the time of an audit entry may be wrong by as much.
     """
     if each.manifest is None:
         return []

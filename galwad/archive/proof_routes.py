@@ -1,4 +1,4 @@
-"""Endpoints of what proves the recording: the audit chain, coverage, and the notice's promises.
+"""Endpoints that prove what was recorded: audit chain, coverage check, and the notice's promises.
 
 The coverage check shows whether each second of each answered call is either recorded or in a gap
 with a known reason. The check of the index shows whether a row was rewritten.
@@ -106,7 +106,8 @@ class Coverage(ResponseBody):
     is the number of recordings whose manifest has no commitments to the number, line and advisor.
     `silent` lists the parties of which nothing is heard in a segment, although packets were sent;
     `more_silent` is the number of calls with such parties that are not in the list. `spools_unread`
-    says why the spools of calls that are not sealed could not be checked; it is "" if they were.
+    says why the spools of calls in progress could not be checked; it is "" if they were checked,
+    or if no call is in progress.
     """
 
     amiss: list[FaultyCall]

@@ -107,7 +107,7 @@ class RestoreFacts(RequestBody):
 class Reindexed(BaseModel):
     """The index row of a recording.
 
-    `state` is "indexed" if this request wrote the row, and "known" if a right row existed before. A
+    `state` is "indexed" if this request wrote the row, and "known" if it was there before. A
     dry run writes no row: `state` is then "provable" if the recording was verified and its row
     could be written.
     """
@@ -137,7 +137,8 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
 
     Raises:
         ApiError: 404, this cannot be the id of a recording. 409, the manifest is not the one that
-            the audit has, or the new row was removed meanwhile.
+            the audit has, the finaliser cannot verify the recording, or the new row was removed
+            meanwhile.
     """
     row = await desk.archive.catalogue.get(checked_id(call_id))
     corrected = None
@@ -165,11 +166,9 @@ async def restore_facts(
 ) -> Reindexed:
     """Put the callers' numbers, line, advisor and extension into a row that lacks them.
 
-    Facts that are not those that were sealed are refused, and so are facts that were erased.
-
     Raises:
-        ApiError: 404, no recording has this id. 409, the facts are not those that were sealed, or
-            were erased.
+        ApiError: 404, no recording has this id. 409, the facts differ from the sealed ones or were
+            erased, or the row contradicts the manifest.
     """
     row = await recording_of(desk, call_id)
     if row.has_personal_facts or row.salt:

@@ -51,8 +51,8 @@ class RecordingQuery(RequestBody):
 
     `when` is a period in words, such as "yesterday". In `since` and `until`, "yesterday" means
     the start of yesterday. To get the next page, set `after` to the value of `after` in the
-    previous page. That value is not a person's text: it has a time of many digits, which may look
-    like a card number.
+    previous page. `after` is not searched for card numbers, because its time has many digits and
+    may look like one.
     """
 
     number: ShortText | None = None
@@ -93,9 +93,9 @@ class RecordingRow(ResponseBody):
 
     `raw_size` is the size in bytes of the file with the packets that could not be decoded, which is
     encrypted too; 0 if there is none. `captured_card` is the state of the incidents in which a card
-    number was keyed outside a pause: "" if there are none, and "open" if at least one is open.
-    `named` is false if the row was made only from the manifest, which does not contain the phone
-    number, line and advisor.
+    number was keyed outside a pause: "" if there are none, "open" if at least one is open, and
+    "closed" if all are closed. `named` is false if the row has no phone number, line, advisor or
+    extension: it was made only from the manifest, or these facts were erased.
     """
 
     talk_s: float
@@ -145,13 +145,13 @@ class CapturedCardList(BaseModel):
 class RecordingDetail(BaseModel):
     """One recording: its row in the index, and the text of its signed manifest.
 
-    `manifest` is None if the manifest's file is missing.
+    `manifest` is None if the manifest's file is missing or cannot be read.
     """
 
     recording: RecordingRow
     manifest: str | None
     rewrap: str | None = None
-    """The record of the recording's most recent rewrap, as text; None without a rewrap."""
+    """The text of the record of the most recent rewrap; None if there was no rewrap."""
     hold: str | None = None
     """The reason why the recording is retained; None if it is not retained."""
     disposal: str | None = None
@@ -191,7 +191,7 @@ async def search(
     URLs.
 
     Raises:
-        ApiError: 422, the filters contradict each other, or a time cannot be read.
+        ApiError: 422, the filters contradict each other, or a time or `after` cannot be read.
     """
     return await _search(desk, session, body)
 
@@ -248,9 +248,10 @@ async def fetch(
     The header and the payload together are a standard age file.
 
     Raises:
-        ApiError: 403, the purpose is one of the administrator's. 404, no recording has this id, or
-            all its packets could be decoded and `raw` is true. 409, the manifest is not the one
-            that was indexed. 410, the recording was disposed of.
+        ApiError: 403, the purpose is only for administrators. 404, no recording has this id, or
+            all its packets could be decoded and `raw` is true. 409, a file is missing or has
+            another size, or `raw` is true and the manifest is not the one that was indexed. 410,
+            the recording was disposed of.
     """
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise NotPermittedError(
@@ -406,7 +407,7 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: ArchiveDesk, filters: Filters) -> Filters:
-    """Return the filters with `line` in the spelling of the route's label, as the index has it."""
+    """Return the filters with `line` in the upper and lower case that the index has."""
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.archive.catalogue.line_named(filters.line))
@@ -437,8 +438,8 @@ def row_of(
 ) -> RecordingRow:
     """Return the response body for an index row.
 
-    `custody` says whether the recording is retained or disposed of. `incidents` are those in which
-    a card number was keyed.
+    `custody` says whether the recording is retained or disposed of. `incidents` are its incidents
+    of captured cards.
     """
     states = {incident.state for incident in incidents}
     facts = {

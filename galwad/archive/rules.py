@@ -1,6 +1,6 @@
 """The purposes of a fetch, the reasons for a disposal, and the advice about orphans.
 
-This module has only constants and types, so that the help of commands does not wait for it.
+Commands import this module for their help, so it must not import modules that load slowly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Purpose: TypeAlias = Literal[
 ADMIN_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
 """The purposes for which only an administrator may fetch recordings."""
 OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
-"""The reasons for a disposal that need no prevention record."""
+"""The reasons for a disposal that need no record of how a repetition is prevented."""
 DisposalReason: TypeAlias = OrdinaryReason | Literal["captured-card"]
 
 _FIXES: Final = {

@@ -75,7 +75,7 @@ class ArchiveMetrics:
 
 
 class ArchiveSubject:
-    """The recordings of one node, as its desk knows them."""
+    """The desk's part for the recordings of its node: files, index, checks and alarms."""
 
     def __init__(self, host: Host, people: PeopleSubject, calls: CallsSubject) -> None:
         settings, engine, audit = host.settings, host.engine, host.audit
@@ -141,7 +141,7 @@ class ArchiveSubject:
         )
 
     async def _show_newest_result(self) -> None:
-        """Show in the metrics what the newest nightly check before the start has found."""
+        """Set the metrics to the result of the newest nightly check in the audit chain."""
         checked = await self._host.audit.last(COVERAGE_CHECKED)
         if checked is not None:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
@@ -174,7 +174,7 @@ class ArchiveSubject:
         self._calls.live.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def hold_ended_by_another(self, call_id: str) -> None:
-        """Raise an alarm: an administrator has released a recording that another one retains."""
+        """Raise an alarm: a person ended a retention that is another's, or of an unknown person."""
         self._host.alarm(Alarm("recording.hold_ended", call_id))
 
 

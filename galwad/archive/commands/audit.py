@@ -200,7 +200,7 @@ def verify(
     if problems:
         raise CliError(
             f"problems found: {len(problems)}; the audit, the archive or the index has changed",
-            "keep both as they are, and the anchors; compare them with the copies",
+            "keep them and the anchors as they are, and compare them with your copies",
         )
 
 
@@ -239,7 +239,7 @@ def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Rest
     if strangers:
         raise CliError(
             f"no restore in the chain has the hash {strangers[0]}",
-            "give the hash that `galwad backup restore` printed; if it is another, find out why",
+            "compare it with the output of `galwad backup restore`; if it is right, find out why",
         )
     return [there[each] for each in hashes]
 
@@ -281,7 +281,7 @@ def erase(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Erase values of one entry, such as a name or a number, because a person has the right to it.
+    """Erase values of one entry, such as a name or a number, for one of the reasons of --reason.
 
     The chain stays valid, and gets an entry with the reason, which the day's key signs. Without
     such an entry, `audit verify` reports each value that is missing. So values that were deleted
@@ -322,7 +322,7 @@ def anchor(
 
 
 def fetch_chain(server: str) -> Iterator[ChainEntry]:
-    """Yield all entries of the server's audit chain, from the first to the newest."""
+    """Yield all entries of the server's chain, oldest first; a contradicting one has kind ""."""
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")

@@ -95,9 +95,9 @@ class ChainFacts:
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
         """Return `text`, and whether the chain may still get the entry that it lacks.
 
-        It may if the event's `time_text` is less than ten minutes from the chain's newest entry.
-        After an event ten minutes later, the text also says: export the chain again. For an
-        unreadable time, the second value is False.
+        It may if the event's `time_text` is less than ten minutes from the chain's newest entry. If
+        the event is ten minutes or more after that entry, the returned text also says: export the
+        chain again. For an unreadable time, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -189,7 +189,7 @@ def _payload(manifest: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if `path` has the valid header from before a rewrap that the chain names."""
+    """Yield a problem if `path` is a header that was replaced by a rewrap, as the chain says."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

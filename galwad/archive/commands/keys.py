@@ -51,7 +51,7 @@ def key_errors() -> Iterator[None]:
 def key_file(folder: Path) -> Path:
     """Return the path of the key file in `folder`, or `folder` itself if it is not a folder.
 
-    It is the file without a passphrase, even if it does not exist, unless only the other one does.
+    It is `identity.age` if only this key file exists, and `identity.txt` otherwise.
     """
     if not folder.is_dir():
         return folder
@@ -186,8 +186,9 @@ def sign(
 ) -> None:
     """Sign the set of recipients who can open recordings; the server refuses an unsigned set.
 
-    Your own recipient is in the set, except with --without-me. Put the signed file on the server,
-    at the path in the setting `recipients` (by default keys/recipients.json in the state folder).
+    Your own recipient is in the set, except with --without-me or if an earlier set without it is
+    signed again. Put the signed file on the server, at the path in the setting `recipients` (by
+    default keys/recipients.json in the state folder).
 
     A recipient of the set that is replaced is not kept unless you name them again, with --recipient
     or --recipients-of: the command shows who is added and who is removed, and asks.
@@ -250,7 +251,7 @@ def _replaced(
 ) -> RecipientSet | None:
     """Return the set to replace; None if there is none. Raises `KeySetError`.
 
-    Without `replaces`, the output that --force overwrites counts, if it is a set of this officer.
+    Without `replaces`, it is the set in `output`, if --force is given and this officer signed it.
     """
     if replaces:
         return RecipientSet.load(replaces, officer_key)

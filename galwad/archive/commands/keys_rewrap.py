@@ -135,7 +135,7 @@ class RewrapResult:
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of recordings whose headers needed a rewrap when the command began."""
+    """The number of headers that needed a rewrap at the start, without those destroyed since."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -172,7 +172,7 @@ class _GoneError(Exception):
 
 
 def _run(client: httpx2.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
-    """Rewrap each recording whose header is not for the server's recipients."""
+    """Find the recordings that need a rewrap, and rewrap them unless they are only counted."""
     with http_errors():
         result = RewrapResult(_set_in_force(client, options))
         waiting = _waiting(client, result)
@@ -200,10 +200,10 @@ def _set_in_force(client: httpx2.Client, options: RewrapOptions) -> RecipientSet
 
 
 def _waiting(client: httpx2.Client, result: RewrapResult) -> list[str]:
-    """Return the call ids of the recordings whose headers are not for the recipients in the set.
+    """Return the call ids of recordings whose header is not current or has other recipients.
 
-    The set is `result.recipients`. Also store the number of all recordings, except those that were
-    disposed of, in `result.recordings`.
+    `result.recipients` is the wanted set. Also store the number of all recordings, except those
+    that were disposed of, in `result.recordings`.
     """
     wanted = sorted(result.recipients.fingerprints)
     waiting: list[str] = []
@@ -245,7 +245,7 @@ def _replace(
 ) -> None:
     """Replace the header of one recording; only the last request to the server changes it.
 
-    Raises `_RefusedError` or `_GoneError` for this recording, and `CliError` for all.
+    Raises `_RefusedError` or `_GoneError` for this recording, and `CliError` to end the command.
     """
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
@@ -268,7 +268,7 @@ def _replace(
 def _answer(response: httpx2.Response) -> Any:
     """Return the JSON document in the response.
 
-    Raises `_GoneError` or `_RefusedError` for this recording, and `CliError` for all.
+    Raises `_GoneError` or `_RefusedError` for this recording, and `CliError` to end the command.
     """
     if response.status_code == HTTPStatus.GONE:
         raise _GoneError

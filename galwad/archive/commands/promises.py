@@ -89,7 +89,7 @@ def promise_check(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Check what the privacy notice promises about recording, with the evidence of a day.
+    """Check what the privacy notice promises about recording, for the calls of some days.
 
     For each promise: the words of the notice, what is checked, the evidence in numbers, and the
     verdict: kept, broken or no evidence. Calls are recorded in their entirety; not while payment
@@ -233,7 +233,7 @@ def _line(promise: dict[str, Any], texts: Texts) -> PromiseText:
 
 
 def _evidence(evidence: dict[str, int], texts: Texts) -> Iterable[tuple[str, str]]:
-    """Yield each number with its name, in the locale's order; an unknown one has the server's."""
+    """Yield each number after its name in words, sorted by `_ORDER`; an unknown name stays."""
     names = [name for name in _ORDER if name in evidence]
     for name in (*names, *(other for other in evidence if other not in _ORDER)):
         key, number = f"promise.evidence.{name}", evidence[name]
@@ -258,7 +258,7 @@ def _findings(promise: dict[str, Any], texts: Texts) -> Iterable[FindingText]:
 
 
 def page_of(report: ReportText, texts: Texts) -> str:
-    """Return the page as an HTML document."""
+    """Return the report as an HTML document for printing."""
     heads = "".join(
         f'<th scope="col">{escape(texts.text(f"promise.{name}"))}</th>'
         for name in ("notice", "checks", "evidence", "verdict")

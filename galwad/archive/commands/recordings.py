@@ -139,7 +139,7 @@ def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = F
     epilog='Example: galwad recordings release 20261125-093000-abcdefgh --reason "claim settled"'
 )
 def release(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
-    """End the retention of a recording, so that it is no longer kept from disposal."""
+    """End the retention of a recording, so that it can be disposed of again."""
     _change_retention("released", call_id, reason, server, as_json=json)
 
 
@@ -228,7 +228,7 @@ def purge(
 
 
 def _prevention(missing_trigger: str, changed: str) -> dict[str, str]:
-    """Return the part of the request that only a captured card has."""
+    """Return the part of the request that only --captured-card has."""
     return {
         "reason": "captured-card",
         "missing_trigger": required("--missing-trigger", missing_trigger, "no key on the page"),

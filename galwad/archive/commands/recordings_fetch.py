@@ -146,8 +146,8 @@ def _fetch(
 ) -> tuple[int, str, float | None]:
     """Fetch a recording; return the output's size, SHA-256 digest, and seconds of audio or None.
 
-    The options and the local files are checked first, because the server audits each request, even
-    if the command fails later.
+    The caller has checked the options and the local files, because the server audits each request,
+    even if the command fails later.
     """
     with (
         http_errors(),

@@ -140,7 +140,7 @@ def reindex(
 
 
 def _unindexed(server: str) -> list[str]:
-    """Return the call ids without a row in the index; the server lists its archive for minutes."""
+    """Return the call ids without a row in the index. The server may take minutes to find them."""
     found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found
 
@@ -155,8 +155,8 @@ def _reindex_each(
     with open_client(server) as client, progress_bar("reindexing", quiet=quiet) as shown:
         for call_id in shown.track(call_ids):
             with http_errors():
-                # The long timeout is needed because the server reads the whole payload, which takes
-                # long on a slow disk.
+                # The timeout is long, because the server reads the whole payload, perhaps from a
+                # slow disk.
                 response = client.post(f"/recordings/{call_id}/reindex", json=body, timeout=40)
             if response.status_code in _PER_RECORDING_STATUSES:
                 result.failed[call_id] = refusal(response)[0]

@@ -47,7 +47,7 @@ from recording.call_id import is_call_id
 
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})
-"""The statuses of responses which say that files of the recording are missing or were changed."""
+"""The statuses of responses without files, because they are missing, changed or destroyed."""
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
@@ -94,7 +94,7 @@ def counts(verdicts: Iterable[RecordingVerdict]) -> str:
 
 
 def next_step(verdicts: Sequence[RecordingVerdict]) -> str:
-    """Return what the user can do about the worst of the verdicts; "" if none needs anything."""
+    """Return what the user can do about the worst of the verdicts; "" if all are good."""
     states = {verdict.state for verdict in verdicts}
     if VerdictState.NOT_WHOLE in states:
         damaged = [each for each in verdicts if each.state is VerdictState.NOT_WHOLE]
@@ -176,7 +176,7 @@ def verify(
             verify_one_on_server(row["call_id"], server=server)
             for row in indexed_rows(server, since=since or 0.0)
         ]
-        # A response has named the centre's time zone by now, in which the days of `since` are.
+        # A response has named the centre's time zone by now. `_begin` reads `since` in this zone.
         return _with_findings(verdicts, fetch_index_check(server, since=_begin(since)).findings)
     if fetch is not None:
         raise CliError(
@@ -204,7 +204,7 @@ def verify(
 def _with_findings(
     verdicts: Sequence[RecordingVerdict], findings: Mapping[str, Sequence[str]]
 ) -> list[RecordingVerdict]:
-    """Add the server's findings to the verdicts, or as verdicts of their own, sorted by call id."""
+    """Add the server's findings to the verdicts; for other calls, add verdicts. Sort by call id."""
     by_call = {verdict.call_id: verdict for verdict in verdicts}
     for call_id, found in findings.items():
         verdict = by_call.get(call_id, RecordingVerdict(call_id))
@@ -287,7 +287,7 @@ def _verify_on_server(
 def _fetch_files(
     folder: Path, row: RecordingSummary, fetch: tuple[str, str], server: str
 ) -> list[str]:
-    """Fetch a recording's encrypted files into `folder`; return a problem for each missing one."""
+    """Fetch a recording's encrypted files into `folder`; return a problem for each refused one."""
     problems = []
     parts = ["payload", *(["raw"] if row.raw_size else [])]
     with http_errors(), open_client(server) as client:
