@@ -219,7 +219,7 @@ class DayChanged(BaseModel):
 
 
 class StreamReplaced(BaseModel):
-    """The last event of a stream that ends because its session has opened more than `most`."""
+    """The last event of a stream that ends because its session has opened over `most` streams."""
 
     most: int
 
@@ -244,7 +244,7 @@ class SearchOutcome(BaseModel):
 
 
 class Confirmation(RequestBody):
-    """A request that says whether the advisor has confirmed `person_id` as the caller."""
+    """A request that says whether the caller is `person_id`, or else the chosen person."""
 
     outcome: PopConfirmation
     person_id: ShortText | None = None

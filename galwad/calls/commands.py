@@ -93,10 +93,9 @@ def coverage(
     calls that are in progress or not sealed yet. Lists each party
     of which nothing is heard in a segment although it sent packets. Prints each orphan in the whole
     archive: a file, row or spool whose counterpart is missing, such as a recording without its
-    database row. Nothing is deleted. The exit status is 1 if a call has unexplained seconds,
-    packets that do not add up or were stored in such a gap, or a trigger without effect, a row was
-    changed, or there is an orphan, else 0. The server makes the same check every night, and raises
-    an alarm for each new finding.
+    database row. Nothing is deleted. The exit status is 1 if there is any of these, except a silent
+    party, or if the spools of calls in progress could not be checked, else 0. The server makes the
+    same check every night, and raises an alarm for each new finding.
     """
     found = _fetch_coverage(date, server)
     if json:
@@ -194,7 +193,7 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _tenths(parts_us: Sequence[int]) -> list[int]:
-    """Return tenths of a second; the last is rounded up, so that unexplained time is never 0."""
+    """Return tenths of a second; the last part, the unexplained time, is always rounded up."""
     *others, last = parts_us
     shown_last = -(-last // _TENTH_US)
     tenths, before, sum_us = [], 0, 0
@@ -229,7 +228,7 @@ def _failure(found: dict[str, Any]) -> CliError | None:
 def figures(
     *,
     date: Days = "today",
-    by: Annotated[Group, typer.Option(help="What the rows are.")] = "line",
+    by: Annotated[Group, typer.Option(help="Show one row for each of these.")] = "line",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write all figures to this CSV file instead."),

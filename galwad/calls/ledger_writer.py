@@ -54,14 +54,14 @@ class LedgerWriter:
             self._on_stored(entered)
 
     def call(self, state: CallStatus) -> None:
-        """Enter a call in the ledger once, when it is answered and is to be recorded."""
+        """Enter a call in the ledger once, when it is answered and its recording has begun."""
         recorded = state.recorded and state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)
             self.entries.add(Answered(state.call_id, state.recording_since or state.since))
 
     def ended(self, message: CallEnded) -> None:
-        """Enter the end of a call in the ledger."""
+        """Enter the end of a call in the ledger; a lost fork counts as not answered."""
         self._entered.discard(message.call_id)
         if message.lost_fork:
             self.entries.add(Withdrawn(message.call_id))

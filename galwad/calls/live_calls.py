@@ -29,10 +29,10 @@ from galwad.notes.rules import NoteDraft, OpenNote
 from galwad.people.user import User
 
 SEARCHES: Final = Rate(20, 300.0)
-"""The searches of one user for callers by a text; more could read out a directory."""
+"""The most searches by text of one user in 300 s, so that no user can read out a directory."""
 DIALS: Final = Rate(30, 60.0)
 ACTS: Final = Rate(120, 60.0)
-"""The acts of one user on the page, such as to hold and to transfer calls."""
+"""The most acts of one user on the page in 60 s, such as to hold or to transfer calls."""
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
@@ -83,7 +83,7 @@ class DeskCall:
     def advisor(self) -> Party | None:
         """The party that is responsible for the call; None until it is answered.
 
-        It has the call, or has transferred it to a party that is not a user of the desk.
+        This party has the call, or has transferred it to a party that is not a user of the desk.
         """
         return self.transferred_by or self.state.advisor
 
@@ -99,9 +99,9 @@ class DeskCall:
     def is_handled_by(self, user: User) -> bool:
         """Return whether this user is responsible for the call or for its contact note.
 
-        Normally that is the `advisor`, and all users of a group if a PBX answered for it without
-        naming one. After a transfer to a party that is not a user of the desk, it is the advisor
-        until the note is saved.
+        The `advisor` is responsible; after a transfer to a party that is not a user of the desk,
+        only until the note is saved. If a PBX answered for a group and named no advisor, each user
+        of the group is responsible.
         """
         if self.advisor is None or (self.transferred_by is not None and self.has_saved_note):
             return False
@@ -339,10 +339,10 @@ class LiveCalls:
         return any(call.is_wrapping_up(user, now) for call in self._calls.values())
 
     def is_talked_in(self, call: DeskCall, user: User) -> bool:
-        """Return whether this user talks in this call, and in no other call.
+        """Return whether this user talks in this call, and in no call that was connected later.
 
-        Of several answered calls, it is the one that was connected last. A call that a PBX answered
-        for a group counts for each member, unless the member certainly talks in a later one.
+        If a PBX answered the call for a group, the result is true for each member who does not
+        certainly talk in a later call.
         """
         if call.page_state(own=True) != "answered" or not call.is_handled_by(user):
             return False
@@ -462,9 +462,8 @@ class LiveCalls:
     ) -> DeskCall | None:
         """Add a call that has ended, so that its advisor can still write the contact note.
 
-        It was answered before a restart, or while the desk did not run. `note` is the saved note,
-        if only changes to it are not saved. Return the call if its caller must be looked up,
-        otherwise None.
+        It was answered before a restart, or while the desk did not run. `note` is the saved note;
+        None if there is none. Return the call if its caller must be looked up, otherwise None.
         """
         if open_note.call_id in self._calls:
             return None
@@ -524,7 +523,7 @@ class LiveCalls:
     def confirm(
         self, call: DeskCall, confirmation: PopConfirmation, person_id: str | None
     ) -> DeskCall:
-        """Store the advisor's answer whether the caller is this person; return the changed call.
+        """Store the advisor's answer about the caller's identity; return the changed call.
 
         If `person_id` is None, it is the person that was chosen before.
 
@@ -535,10 +534,10 @@ class LiveCalls:
         return self._put(replace(call, pop=pop, noted_name=""))
 
     def draft_saved(self, draft: NoteDraft) -> DeskCall | None:
-        """Store a draft, or remove one of version 0; return the call, None if it has gone.
+        """Store a draft, or remove it if its version is 0; return the call, None if it has gone.
 
-        `OpenNotes` calls this in the sequence of the database. The listener is not notified,
-        because only the author sees the change.
+        `OpenNotes` calls this in the order of the database's transactions. The listener is not
+        notified, because only the author sees the change.
         """
         call = self._calls.get(draft.call_id)
         if call is None:

@@ -30,7 +30,7 @@ class Warn(Protocol):
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, each once in a pause.
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, at most once in a pause.
 
     `on_count` receives the number of pauses that have lasted `supervisor_s`, after each check.
     """
@@ -80,13 +80,13 @@ class ForgottenPauses:
 
 
 _SETTLE_S = 5.0
-"""For so many seconds after its request, a holder may be missing in what the switch reports."""
+"""For this many seconds after a holder's request, the switch's reports may still lack it."""
 LOST = "payment.page_lost"
 
 
 @dataclass(slots=True)
 class _Heartbeat:
-    """The time of a holder's newest request, in monotonic seconds, and the time it stated."""
+    """The monotonic time of a holder's newest request, and in how many seconds it will renew."""
 
     at: float
     within_s: float

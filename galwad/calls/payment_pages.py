@@ -98,8 +98,8 @@ async def pause(
 
     Raises:
         ApiError: 404, the call has ended. 409, another user has released the pause. 410, the token
-            is used up or expired.
-        SwitchDownError: The switch or the database does not answer.
+            is used up or expired. 503, the database does not answer.
+        SwitchDownError: The switch does not answer.
     """
     if not desk.calls.payment_tokens.may_pause(token):
         raise ApiError(
@@ -119,7 +119,7 @@ async def pause(
         # The token then expires as if it were unused, but it still cannot pause after a resume.
         log.warning("payment.token_not_marked", call_id=token.call_id)
         return outcome
-    # A page that is left while it loads sends its request to resume before this pause is in force.
+    # A page that is closed while it loads may send its resume before this pause is in force.
     return outcome if in_force else await resume(desk, token)
 
 
@@ -130,9 +130,9 @@ async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
     The recording resumes if the call has no other pause holder. Repeating this changes nothing.
 
     Raises:
-        ApiError: 404, the call has ended.
-        SwitchDownError: The switch, the audit or the database does not answer. The recording stays
-            paused.
+        ApiError: 404, the call has ended. 503, the audit or the database does not answer: the
+            recording stays paused.
+        SwitchDownError: The switch does not answer, so the state of the gate is not known.
     """
     try:
         await desk.calls.payment_tokens.released(token)
@@ -146,8 +146,8 @@ async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
 async def _renew(desk: CallsDesk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:
     """Renew the pause of a page that has paused before.
 
-    If the switch still has this pause, it only needs to be watched further: it is not audited
-    again. Otherwise it was released by another user, and the page must not pause again by a timer.
+    If the pause still exists, only the time of this heartbeat is stored, without an audit entry. If
+    another user has released the pause, the page's timer must not pause the call again.
 
     Raises:
         SwitchDownError: The switch is not connected, so the state of the gate is not known.

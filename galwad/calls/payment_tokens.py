@@ -25,7 +25,7 @@ from galwad.people.user import Right
 LIFETIME_S = 900.0
 """The seconds in which a new token must be used for the first time."""
 _KEPT_S = 86400.0
-"""The seconds for which the database keeps a token after its last use."""
+"""The seconds for which the database keeps a token after its resume, or its expiry if unused."""
 _SHOWN = 8
 
 
@@ -86,9 +86,9 @@ class PaymentTokens:
         return secret, token
 
     async def find(self, secret: str) -> PaymentToken | None:
-        """Return the token with this secret, which may be used up or expired; None without one.
+        """Return the token with this secret, which may be used up or expired; None if unknown.
 
-        An unused token also counts as none if its machine was disabled or has lost the right
+        Return None also for an unused token whose machine was disabled or has lost the right
         `payments`.
         """
         statement = (

@@ -66,7 +66,7 @@ class PauseRequest(RequestBody):
 class PaymentTarget(RequestBody):
     """A request to pause or resume all calls of an advisor or of an extension.
 
-    Exactly one of `advisor` and `extension` must be set.
+    Exactly one of `advisor` and `extension` must be set; with a personal token, none is needed.
     """
 
     advisor: ShortText | None = None
@@ -191,8 +191,9 @@ async def resume(
 
     Raises:
         ApiError: 403, another advisor has the call, or the user may not end the pause of this pause
-            holder. 404, no live call has this id, or the user may not see it.
-        SwitchDownError: The switch or the audit does not answer. The recording stays paused.
+            holder. 404, no live call has this id, or the user may not see it. 503, the audit does
+            not answer: the recording stays paused.
+        SwitchDownError: The switch does not answer, so the state of the gate is not known.
     """
     return await _for_call(desk, asker, call_id, "resume", body)
 
@@ -225,8 +226,9 @@ async def resume_all(
 
     Raises:
         ApiError: 403, the user may not end this pause. 404, there is no such call. 422, not exactly
-            one of `advisor` and `extension` is set.
-        SwitchDownError: The switch or the audit does not answer. The recording stays paused.
+            one of `advisor` and `extension` is set. 503, the audit does not answer: the recording
+            stays paused.
+        SwitchDownError: The switch does not answer, so the state of the gate is not known.
     """
     return await _for_all(desk, asker, body, "resume")
 
@@ -280,8 +282,8 @@ async def _for_own(
     A call that only rings is left out, because a colleague may answer it.
 
     Raises:
-        ApiError: 403, the body names another target. 404, the user has no answered call. Also every
-            error of `carry_out`: if one call fails, the whole request does.
+        ApiError: 403, the body names another target. 404, the user has no answered call. Also the
+            first error of `carry_out`, even if other calls were paused or resumed.
     """
     user = asker.session.user
     if body.extension is not None or body.advisor not in {None, user.name}:
@@ -317,9 +319,9 @@ def _together(
 ) -> PauseOutcome:
     """Return one outcome for several calls, with the state that the user must know about.
 
-    After a pause it is that of a call that is not paused, if there is one, and after a resume that
-    of a call that is still paused. A consultation, which is not recorded, counts only if no other
-    call is recorded.
+    After a pause, this is the state of a call that is not paused, if there is one; after a resume,
+    the state of a call that is still paused. A consultation, which is not recorded, counts only if
+    no other call is recorded.
     """
     states = [
         outcome.state for call, outcome in zip(calls, outcomes, strict=True) if call.state.recorded

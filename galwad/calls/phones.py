@@ -1,8 +1,8 @@
 """Endpoints to control the user's own calls and phone: answer, hold, transfer, hang up, dial.
 
-The switch carries each act out, and decides again whether the call is the user's (`PhoneAct`). It
-has the effect that the same key of the user's phone would have. Supervisors have no more rights
-here than advisors: each user controls only the own calls and the own phone.
+The switch carries each act out, and decides again whether the call is the user's (`PhoneAct`). An
+act has the same effect as the key of the user's phone. Supervisors have no more rights here than
+advisors: users control only their own calls and their own phone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ router = APIRouter()
 async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) -> None:
     """Answer, hold, resume, transfer or hang up the signed-in user's own call.
 
-    The act has begun when the answer is sent. The call's next event shows what has become of it.
+    The response is sent when the act has begun. The call's next event shows the result.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
@@ -87,7 +87,7 @@ async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) ->
 async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
     """Ring the signed-in user's phone, and call the number when the user answers.
 
-    The phone rings when the answer is sent.
+    The response is sent when the phone is being rung.
 
     Raises:
         ApiError: 409, the number cannot be called now: `reason` says why. 429, too many calls.
@@ -108,10 +108,10 @@ async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
 
 
 def _check_own(desk: CallsDesk, session: Session, call_id: str, *, answers: bool) -> None:
-    """Check that the user may do this with the call.
+    """Check that the user may act on the call, and claim a call that a PBX answered for a group.
 
     Raises:
-        ApiError: The user may not.
+        ApiError: 403 or 404, the user may not. 409, it is not possible now.
     """
     if not answers:
         call = own_call(desk, session, call_id)

@@ -1,4 +1,4 @@
-"""`CallsSubject`: the live calls, the reports of the switch about them, and what advisors do."""
+"""`CallsSubject`: the live calls, with their ledger, log, alarms and pauses, and presence."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class CallerLookedUp:
 
 @dataclass(frozen=True, slots=True)
 class AlarmNews:
-    """An alarm was raised, or something that ends alarms has happened (`stored` is None then)."""
+    """An alarm was raised, or an event has arrived that ends alarms; `stored` is then None."""
 
     kind: str
     call: DeskCall | None
@@ -230,8 +230,8 @@ class CallsSubject:
     async def _stop_log(self) -> None:
         self.log.stop()
 
-    # Messages of the switch. The ledger comes first, because it is the proof that a call was there,
-    # then the live calls, and the log of calls at the end.
+    # Messages of the switch. A snapshot or an end goes to the ledger first, which proves that there
+    # was a call, then to the live calls, and to the log of calls at the end.
 
     def _snapshot_arrived(self, message: CallsSnapshot) -> None:
         self.ledger.snapshot({call.call_id for call in message.calls})
@@ -283,7 +283,7 @@ class CallsSubject:
             self.log.call_changed(before, after)
 
     def in_progress(self) -> set[str] | None:
-        """Return the ids of calls that have not ended (wrap-up has); None without the switch."""
+        """Return the ids of the calls not in wrap-up; None while the switch is not connected."""
         if not self._host.switch.connected:
             return None
         return {call.call_id for call in self.live.all() if not call.wrapup}

@@ -2,7 +2,8 @@
 
 So a full disk or one that hangs neither delays nor loses an alarm while the desk runs. What a
 person decides is audited and stored before it takes effect. Repeated reports about the same call
-and subject are one alarm with a count; above `MOST_OF_KIND`, all of a kind are one without a call.
+and subject are one alarm with a count. If `MOST_OF_KIND` alarms of a kind are open, all further
+reports of this kind are one alarm without a call.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class AlarmList:
     # Reports
 
     def raised(self, report: Alarm, line: str = "") -> StoredAlarm:
-        """Add a report; return the alarm begun or repeated. `line` is the live call's, or ""."""
+        """Add a report; return its new or repeated alarm. `line` is the live call's, or ""."""
         now = self._clock()
         subject = kind_of(report.kind).subject_of(report.detail)[:200]
         key = (report.kind, report.call_id, subject)
@@ -173,7 +174,7 @@ class AlarmList:
         self._end((ENDS[kind], None, subject))
 
     def ended(self, ending: Ending, call_id: str | None = None) -> None:
-        """End the alarms of this call whose kind has this ending."""
+        """End the alarms of this call (None: without a call) whose kind has this ending."""
         for kind, traits in KINDS.items():
             if traits.ending is ending:
                 self._end((kind, call_id, ""))
@@ -186,7 +187,7 @@ class AlarmList:
                 self._end((kind, None, peer.name[:200]))
 
     def naming_known(self, naming: Mapping[str, bool]) -> None:
-        """End the alarms about trunks that, as the switch reports, name their parties now."""
+        """End the alarms about trunks that name their parties now, as the switch reports."""
         for trunk, names in naming.items():
             if names:
                 self._end(("pbx.no_names", None, trunk[:200]))
@@ -282,7 +283,7 @@ class AlarmList:
     async def _decide(
         self, alarm_id: str, change: Change, event: str, personal: Mapping[str, str]
     ) -> StoredAlarm:
-        """Audit and store a decision, then apply it to the newest state, which may be another."""
+        """Audit and store a decision, then apply it to the alarm, which may have changed since."""
         async with self._deciding:
             alarm = self._alarms[alarm_id]
             if change(alarm) == alarm:
@@ -376,8 +377,8 @@ class AlarmList:
     def _entry_kind(self, alarm: StoredAlarm) -> str:
         """Return the kind of the audit entry that an alarm needs, or "".
 
-        One that soon comes back has none, so that a peer that goes up and down does not fill the
-        audit.
+        An alarm that soon comes back needs none, so that a peer that goes up and down does not fill
+        the audit.
         """
         is_open = self._in_audit.get(alarm.alarm_id)
         if alarm.closed:

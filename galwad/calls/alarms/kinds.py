@@ -50,7 +50,8 @@ class Ending(StrEnum):
 class AlarmKind:
     """The facts about the alarms of one kind.
 
-    With `has_subject`, each name (such as a trunk's) before ": " in the detail has one alarm.
+    If `has_subject` is true, details begin with a name, such as a trunk's, and ": ". Each name has
+    its own alarm.
     """
 
     severity: Severity

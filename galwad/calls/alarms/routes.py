@@ -29,7 +29,7 @@ class CloseAlarm(RequestBody):
 async def listed(desk: TheDesk, session: Person) -> list[StoredAlarm]:
     """Return the alarms that are open or taken, and those that were closed today.
 
-    An advisor receives only the alarms of their own calls.
+    An advisor receives only the alarms of their own calls, and those for everybody.
     """
     midnight = _midnight(desk)
     return [
@@ -77,8 +77,7 @@ async def close(
     """Close an alarm, perhaps with a remark. Repeating this changes nothing.
 
     Raises:
-        ApiError: 404, no alarm has this id. 409, the alarm cannot be closed now. 503, the decision
-            cannot be stored.
+        ApiError: 404, no alarm has this id. 503, the decision cannot be stored.
     """
     _find(desk, session, alarm_id)
     remark = body.remark if body is not None else ""

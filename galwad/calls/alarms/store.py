@@ -58,7 +58,7 @@ ENDED: Final = "alarm.ended"
 CLOSED: Final = "alarm.closed"
 """The kind of the audit entry about an alarm that a person has closed."""
 _LEAST_KEPT_S: Final = 86_400.0
-"""The shortest time in seconds for which a closed alarm is kept, whatever the settings."""
+"""The greatest age in seconds of an ended alarm whose row `AlarmStore.compared` expects."""
 _US: Final = 1_000_000
 # In SQLite, the other columns of a query with one max() come from the row with this maximum.
 _CHANGED: Final = text(f"""
@@ -148,7 +148,7 @@ class AlarmStore:
         self._writer = engine.execution_options(immediate=True)
 
     async def load(self, closed_after: float, most: int) -> list[StoredAlarm]:
-        """Return the alarms that were not closed by this time, sorted by their latest report.
+        """Return the alarms that are open or were closed later, sorted by their latest report.
 
         Beyond `most`, the oldest closed ones are left out.
         """
@@ -203,7 +203,7 @@ class AlarmStore:
         ]
 
     async def expire(self, closed_before: float) -> None:
-        """Remove the alarms that were closed before this time, and those that are too many."""
+        """Remove the alarms that were closed before this time, and the oldest over `MAX_CLOSED`."""
         newest_of_too_many = (
             select(alarms.c.closed)
             .order_by(alarms.c.closed.desc())

@@ -1,9 +1,9 @@
 """Logs calls from the reports of the switch and the finaliser.
 
-Reports wait in a queue, so no call waits for the database (`galwad.host.call_follower`). The log
-has no other memory: after a restart, the switch's snapshot and the repeated reports complete the
-rows, none of them twice. A call's number is personal data, which is kept only until the day's
-missed calls can be rung back; the row is kept longer, for statistics.
+Reports wait in a queue, so no call waits for the database (`galwad.host.call_follower`). After a
+restart, the switch's snapshot and the repeated reports complete the rows; a report that is repeated
+changes nothing. A call's number is personal data: it is kept only for some hours (`numbers_hours`),
+so that missed calls can be rung back. The row is kept longer, for statistics.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
-"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
+"""The seconds after a snapshot in which reports about calls that it lacks may still arrive."""
 _CLEAN_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
@@ -96,7 +96,7 @@ class CallLog:
             await asyncio.sleep(_CLEAN_S)
 
     async def clean(self) -> None:
-        """Remove numbers and rows that the settings make too old. Raises `SQLAlchemyError`."""
+        """Remove numbers and rows older than the settings allow. Raises `SQLAlchemyError`."""
         now = self._clock()
         numbers = await self.store.forget_numbers(now - self._section.numbers_hours * _HOUR_S)
         rows = await self.store.remove(now - self._section.calls_days * _DAY_S)
@@ -143,14 +143,14 @@ class CallLog:
         self.reports.add(_OthersEnded(frozenset(self._live), self._clock()))
 
     def call_changed(self, before: DeskCall | None, after: DeskCall) -> None:
-        """Handle a change of a live call: a caller who is now confirmed has a language."""
+        """Handle a change of a live call: log the language of a caller who is now confirmed."""
         known = before.pop.confirmed_person if before is not None else None
         person = after.pop.confirmed_person
         if person is not None and person != known and person.language in _LANGUAGES:
             self.reports.add(_Confirmed(after.call_id, person.language))
 
     async def sealed(self, reports: Collection[Sealed]) -> None:
-        """Log sealed recordings, unless they are too old for it; return when they are written.
+        """Log sealed recordings that are not too old for the log; return when they are written.
 
         Raises:
             AuditError: The database cannot be written. The finaliser must report them again.

@@ -1,8 +1,8 @@
 """The figures of a period, added up from the log of calls, and their export as CSV.
 
 The database groups the calls by quarters of an hour, because every time zone differs from UTC by
-whole quarters; so no call is read here. Calls that the centre made or that are inside it are not
-counted.
+whole quarters; so no single call is read here. Calls that the centre made, and internal calls, are
+not counted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUARTER_S: Final = 900
 
 @dataclass(slots=True, kw_only=True)
 class CallFigures:
-    """Figures of some calls. `mean_waiting_s` and both lengths are those of answered calls.
+    """Figures of some calls. `mean_waiting_s` and the talk times are only of answered calls.
 
     `longest_waiting_s` is the longest time until an answer, or until the end of a call that was not
     answered. `abandoned` counts callers who hung up before an answer, `refused` calls whose phones
@@ -194,7 +194,7 @@ async def figures(desk: TheDesk, _: Supervisor, when: When = "today") -> CallsFi
     "/figures/export", response_class=Response, responses={200: {"content": {"text/csv": {}}}}
 )
 async def export(desk: TheDesk, session: Supervisor, when: When = "today") -> Response:
-    """Return the same figures as a CSV file, and enter the export in the audit chain first.
+    """Return the figures of a period as a CSV file. The export is entered in the audit chain first.
 
     Raises:
         ApiError: 422, the words of `when` cannot be read as a period.

@@ -1,4 +1,4 @@
-"""A call in the log, with pure functions that change its row; repeats change nothing."""
+"""A call in the log, with pure functions that change its row; repeated reports change nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from galwad.messages import CallEnded, CallStatus, Party, Sealed, Unanswered
 from recording.policy import GapReason
 
 CallOutcome: TypeAlias = Literal["", "answered", "missed", "abandoned", "refused"]
-""""missed": no advisor answered; "abandoned": the caller hung up before; "": in progress."""
+"""In progress if "". "missed": no advisor answered; "abandoned": the caller hung up before;
+"refused": the phones were busy or declined.
+"""
 PartRole: TypeAlias = Literal["rang", "had", "sent", "made"]
 TransferResult: TypeAlias = Literal["", "ringing", "answered", "returned", "lost"]
 _OUTCOMES: dict[Unanswered, CallOutcome] = {"cancelled": "abandoned", "refused": "refused"}
@@ -26,9 +28,9 @@ class CallPart(msgspec.Struct, frozen=True):
     """The part that one phone of the centre has in a call.
 
     The phone "rang" and did not answer, "had" the call, "sent" it on, or "made" it. `user` is "" if
-    the phone belongs to no known user. `destination` is the class of a transfer's destination,
-    which is "ringing" or has "answered", unless the call has "returned" to the phone or was "lost"
-    because it ended first.
+    the phone belongs to no known user. `destination` is the class of a transfer's destination.
+    `result` is "ringing" or "answered", "returned" if the call came back to the phone, or "lost" if
+    the call ended first.
     """
 
     role: PartRole
@@ -76,15 +78,15 @@ class LoggedCall(msgspec.Struct, frozen=True):
 
     @property
     def is_news(self) -> bool:
-        """True if the call is in the list of an advisor's day: it has ended, or was sent on."""
+        """True if the call is listed in an advisor's day: it has ended, or was transferred."""
         return bool(self.ended) or any(part.role == "sent" for part in self.parts)
 
 
 def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCall | None:
     """Return the row after the switch's report of the call's state at the Unix time `now`.
 
-    A call that had ended goes on: two joined calls have separated, or the end was only assumed. For
-    the end itself, see `end`.
+    If the call had ended, it now continues: two joined calls have separated, or the end was only
+    assumed. For the end itself, see `end`.
     """
     if status.state == "ended":
         return call
@@ -139,13 +141,13 @@ def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
 
 
 def _as_unanswered(call: LoggedCall) -> LoggedCall:
-    """Return the row of an answered call whose caller another advisor has got."""
+    """Return the row as unanswered, because another call has its caller (a lost fork)."""
     parts = tuple(replace(part, role="rang") if part.role == "had" else part for part in call.parts)
     return replace(call, answered=0.0, advisor="", extension="", parts=parts)
 
 
 def seal(call: LoggedCall | None, sealed: Sealed) -> LoggedCall:
-    """Return the row after a recording is sealed; complete one that the desk did not follow."""
+    """Return the row after a recording is sealed; add what the desk missed while not running."""
     pauses = [gap for gap in sealed.gaps if gap.reason == GapReason.PAYMENT]
     if call is None:
         call = LoggedCall(sealed.call_id, sealed.started, answered=sealed.started)

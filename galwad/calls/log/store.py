@@ -79,7 +79,7 @@ logged_parts = Table(
 
 Rows = dict[str, LoggedCall]
 MOST_IDS = 500
-"""The number of call ids that one SQL statement may contain."""
+"""The most call ids, or numbers, in one SQL statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,8 @@ class CallStore:
         This is done in the transaction of `connection`.
 
         `apply` changes the dict of the rows that exist; with `in_progress`, also of all calls that
-        have not ended. The users have a part in a changed call that is news, or missed an earlier
-        call of its number.
+        have not ended. The users have a part in a changed call that `is_news`, or in a missed call
+        from the number of a changed call that was answered.
         """
         which = _IN_PROGRESS_TOO if in_progress else _OF_IDS
         before = await _read(connection, which, call_ids)

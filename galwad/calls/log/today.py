@@ -51,10 +51,11 @@ class TodaysCall(CallOfToday):
 
 
 class MissedCall(CallOfToday):
-    """A call of today that rang at the advisor's phone, and that no advisor has answered since.
+    """A call of today that rang at the advisor's phone and that no advisor answered.
 
-    `waited` is the time in seconds for which it rang. `outcome` says how it ended: the caller hung
-    up ("abandoned"), the phones refused it ("refused"), or no advisor answered ("missed").
+    It is listed until a later call with its number is answered. `waited` is the time in seconds for
+    which it rang. `outcome` says how it ended: the caller hung up ("abandoned"), the phones refused
+    it ("refused"), or no advisor answered ("missed").
     """
 
     waited: float
@@ -78,7 +79,7 @@ class TodaysTransfer(BaseModel):
 class Today(BaseModel):
     """The advisor's day: each list has the newest first.
 
-    `since` is the beginning of the day, in Unix seconds. `cut` is true if a list was too long.
+    `since` is the beginning of the day, in Unix seconds. `cut` is true if a list is not complete.
     """
 
     since: float
@@ -91,7 +92,7 @@ class Today(BaseModel):
 async def day_of(engine: AsyncEngine, user: User, day: Period) -> Today:
     """Return the calls of this user in a period, which is normally today.
 
-    A missed call is listed until any user answers its number, but not if a colleague answered it.
+    A call that a colleague answered is not missed.
     """
     async with engine.connect() as connection:
         calls, missed, transfers = [
@@ -187,7 +188,7 @@ def _part_of(user: User, role: PartRole, day: Period) -> ColumnElement[bool]:
 
 
 def _is_phone_of(user: User) -> ColumnElement[bool]:
-    """Return whether a part is one of the user's phone, as for live calls."""
+    """Return the condition that a part is one of the user's phone, as for live calls."""
     part = logged_parts.c
     mine = part.user == user.name
     if not user.extension:
@@ -196,7 +197,7 @@ def _is_phone_of(user: User) -> ColumnElement[bool]:
 
 
 def _plain(row: Row[Any]) -> dict[str, Any]:
-    """Return the fields that each call of the day has."""
+    """Return the fields of `CallOfToday`."""
     return {
         "call_id": row.call_id,
         "started": row.started,

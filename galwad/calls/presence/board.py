@@ -101,7 +101,7 @@ class PresenceBoard:
         return [each for each in self.all() if viewer.supervises or each.user == viewer.name]
 
     def set_connected(self, connected: bool) -> None:  # noqa: FBT001 - it is the only value
-        """Store whether the switch is connected; if not, it is unknown which phones are there."""
+        """Store whether the switch is connected; if not, the registered phones are not known."""
         if not connected:
             self._devices_known = False
 
@@ -116,7 +116,7 @@ class PresenceBoard:
 
     @contextmanager
     def page(self, user: User) -> Iterator[None]:
-        """Count a page of the user as open, as long as the context is."""
+        """Count a page of the user as open until the context ends."""
         if takes_calls(user):
             self._listed.setdefault(user.name, user)
         self._pages[user.name] += 1
@@ -183,9 +183,10 @@ class PresenceBoard:
 
 
 def may_be_at_pbx(user: User, routes: Sequence[Route]) -> bool:
-    """Return whether a PBX may ring this user's phone: a route names the user.
+    """Return whether a PBX may ring this user's phone.
 
-    It may too if there is a route to a PBX, and no route rings the user's extension.
+    It may if a route names the user, or if no route rings the user's extension and there is a route
+    to a PBX.
     """
     if any(user.name in route.advisors for route in routes):
         return True

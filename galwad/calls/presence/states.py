@@ -51,7 +51,7 @@ class PresenceFacts:
         return call.wrapup_until is None or self._now < call.wrapup_until
 
     def _may_ring(self, user: User, extension: str | None) -> bool:
-        """Return whether a phone may ring without devices, at a PBX or while none are reported."""
+        """Return whether a phone without known devices may ring: at a PBX, or without reports."""
         return self._at_pbx(user) or (extension is not None and not self._devices_known)
 
     def presence_of(
@@ -107,8 +107,8 @@ def _owner(party: Party) -> Party:
 def _parts(call: DeskCall) -> Iterable[tuple[Party, str]]:
     """Return the phones that take part in a call, each with "rings", "talks" or "ended".
 
-    The advisor of a restored call is not in wrap-up, because its end is not known. One who has
-    transferred a call to a party that is not a user of the desk writes the note at that time.
+    The advisor of a restored call is not in wrap-up, because the call's end is not known. After a
+    transfer to a party that is not a user of the desk, the call has "ended" for the advisor.
     """
     state = call.state
     if call.wrapup or call.transferred_by is not None:

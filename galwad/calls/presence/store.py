@@ -23,8 +23,8 @@ breaks = Table(
 class Break:
     """A break: the user does not want to be rung. `since` is in Unix seconds.
 
-    `reason` is a code of the settings, or "" if they have none. `set_by` is the supervisor who has
-    set it, or "" for the user.
+    `reason` is a code in the list of reasons, or "" if the list is empty. `set_by` is the
+    supervisor who has set the break, or "" for the user.
     """
 
     user: str
@@ -47,7 +47,7 @@ class Breaks:
         return [Break(**row._asdict()) for row in rows]
 
     async def begin(self, each: Break) -> None:
-        """Store a break in place of the present one. Raises `IntegrityError` without the user."""
+        """Store a break in place of the present one. Raises `IntegrityError` if no such user."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(breaks).where(breaks.c.user == each.user))
             await connection.execute(insert(breaks).values(asdict(each)))
