@@ -43,7 +43,7 @@ class EventCall(msgspec.Struct, frozen=True):
 class WebhookEvent(msgspec.Struct, frozen=True):
     """One event of a call. `at` is its time in Unix seconds.
 
-    Each later attribute has its value only in an event of one kind. `destination` is the class of a
+    Each attribute after `call` is only set in events of one kind. `destination` is the class of a
     transfer's destination.
     """
 
@@ -67,7 +67,7 @@ class SealedFacts(msgspec.Struct, frozen=True):
 
 
 class CallProgress(msgspec.Struct, frozen=True):
-    """The state of a call in its most recent event, and the number of its events.
+    """The state of a call up to which its events exist, and the numbers of some of its events.
 
     `ended` is a Unix time; 0 until then. `sealed` is kept until the end of the call is known.
     """
@@ -89,8 +89,8 @@ Step: TypeAlias = tuple[CallProgress | None, list[WebhookEvent]]
 def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Step:
     """Return the step to the state that the switch reports at the Unix time `now`.
 
-    It has all events that are missing, as after a restart, but only the last of several transfers.
-    For the end of a call, see `end`.
+    The step has the events between the two states. If reports were missed, as before a restart,
+    only the last of several transfers or pauses has events. For the end of a call, see `end`.
     """
     if status.state == "ended" or (progress is not None and progress.ended):
         return progress, []
@@ -129,7 +129,7 @@ def end(progress: CallProgress, ended: float) -> Step:
 def seal(progress: CallProgress | None, sealed: Sealed, now: float) -> Step:
     """Return the step to a recording that was reported as sealed at the Unix time `now`.
 
-    Its event follows that of the call's end. An unknown call has the facts of the recording.
+    The event waits for that of the call's end. For an unknown call, it has the recording's facts.
     """
     facts = SealedFacts(now, sealed.talk_us, sealed.interrupted)
     if progress is not None and not progress.ended:

@@ -2,8 +2,8 @@
 
 An event is stored before it is sent, and its outcome before the next event of its call is sent. So
 a desk that was killed may send an event again, with the same id, but loses none. A settled event
-stays for some days without its content, so that it is not written again. What exceeds the largest
-size or age is dropped.
+stays for some days without its content, so that it is not written again. Events that are too many
+or too old are dropped.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ MAX_WAITING: Final = 50_000
 MAX_AGE_S: Final = 3 * 86_400.0
 """The longest time that an event waits before it is dropped."""
 _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped": 30 * 86_400.0}
-"""The time for which a settled event is kept. It is longer than any event waits."""
+"""The seconds for which a settled event is kept. They are more than any event waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,10 @@ class UndeliveredEvent:
 
 
 class WebhookOutbox(Outbox):
-    """The outbox of call events. Each method but `write` is one transaction, in Unix seconds."""
+    """The outbox of call events. Only `write` is in a transaction of the caller.
+
+    Times are in Unix seconds.
+    """
 
     def __init__(
         self,
@@ -215,7 +218,7 @@ class WebhookOutbox(Outbox):
         await self._change(self._waiting, webhook_events.c.event_id == event_id, due=now)
 
     async def expire(self, now: float) -> int:
-        """Remove what is old; drop the oldest events above the limits, and return how many."""
+        """Remove old settled events; drop waiting ones over the limits, and return how many."""
         async with self._writer.begin() as connection:
             for outcome, kept_s in _KEPT_S.items():
                 await connection.execute(

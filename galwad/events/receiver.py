@@ -4,7 +4,8 @@ The signature is that of the Standard Webhooks specification 1.0.0. Its key is 2
 base64, as `openssl rand -base64 32` makes, with or without "whsec_" before it.
 
 The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
-its content is ignored. The reasons of failures have no part of the request or of the answer.
+its content is ignored. A reason for a failure has no part of the request; of the answer, it has
+only the status.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ CONNECTIONS: Final = 4
 _MOST_READ: Final = 1 << 14
 """The most octets of an answer that are read. The connection is closed if there are more."""
 _REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
-"""They refuse the event itself. Others can have a cause that an administrator corrects, such as a
-wrong key (401) or address (404).
+"""The statuses that refuse the event itself. Other errors can have a cause that an administrator
+corrects, such as a wrong key (401) or address (404).
 """
 _KEY_PREFIX: Final = "whsec_"
 _KEY_LENGTHS: Final = range(24, 65)
@@ -148,7 +149,7 @@ async def _discard(response: httpx2.Response) -> None:
 
 
 def signing_key(text: str) -> bytes:
-    """Return the octets of a key; raise a SourceError that does not repeat the text otherwise."""
+    """Return the octets of a key; raise SourceError, without the text, if it is not a key."""
     try:
         key = base64.b64decode(text.removeprefix(_KEY_PREFIX), validate=True)
     except (binascii.Error, ValueError):

@@ -1,9 +1,9 @@
 """Endpoints for call events: those that the receiver of webhooks does not have yet, and the stream.
 
-The stream is the other half of the endpoint `/events`. A machine receives the same events as a
-webhook, with the same ids and JSON documents. The events are read from the database when the stream
-sends them, so a slow client costs no memory. If it does not read for some time, its connection is
-closed (`galwad.host.connections.protocol`).
+The endpoint `/events` is in `galwad.page.stream`. It calls `begin_stream` for a machine, which
+receives the same events as a webhook, with the same ids and JSON documents. The stream reads the
+events from the database when it sends them, so a slow client costs no memory. If the client does
+not read for some time, its connection is closed (`galwad.host.connections.protocol`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST = 1000
 CHECK_S = 10.0
 """The seconds after which a silent stream checks its token and sends a comment."""
 _BATCH: Final = 200
-"""The most events that are read and sent at once."""
+"""The most events that are read and sent at a time."""
 _RETRY_MS: Final = 2000
 """The milliseconds after which a client should connect again."""
 _COMMENT: Final = b": ping\n\n"
@@ -52,7 +52,7 @@ async def undelivered_events(desk: TheDesk, _: Administrator) -> list[Undelivere
 
 @router.post("/webhooks/{event_id}/retry", status_code=204)
 async def retry_event(event_id: str, desk: TheDesk, session: Administrator) -> None:
-    """Send a call event that waits as soon as possible.
+    """Send a waiting call event as soon as possible.
 
     Raises:
         ApiError: 404, no event with this id waits.
@@ -66,7 +66,9 @@ async def retry_event(event_id: str, desk: TheDesk, session: Administrator) -> N
 async def discard_event(
     event_id: str, body: DiscardReason, desk: TheDesk, session: Administrator
 ) -> None:
-    """Never send a call event that waits. The next event of its call is sent instead.
+    """Never send a waiting call event, unless it is being sent now.
+
+    The later events of its call need no longer wait for it.
 
     The decision is entered in the audit chain, with its reason, before it takes effect.
 
@@ -182,7 +184,7 @@ async def _news(
 
 
 def patience(session: Session, now: float) -> float:
-    """Return the seconds for which a stream waits, which end when its token expires.
+    """Return the seconds for which a stream may wait, at most until its token expires.
 
     `now` is the Unix time in seconds.
     """

@@ -1,11 +1,11 @@
 """Sends the events in the outbox to the receiver, those of one call one after the other.
 
-A failed event is tried again with exponential back-off and jitter. The receiver rests too, and then
-gets one event at a time until one is delivered. So it is not flooded after an outage, and an event
-that always fails does not stop those of other calls.
+A failed event is tried again with exponential back-off and jitter. The receiver also gets a rest,
+in which nothing is sent, and then one event at a time until it answers one. So it is not flooded
+after an outage, and an event that always fails does not stop those of other calls.
 
-This rest is not a `CircuitBreaker`, as the delivery of notes has one: `retry` ends it and keeps the
-failures in mind, it has jitter, and it is at least as long as the receiver has asked for.
+The delivery of notes has a `CircuitBreaker`. The rest is different: `retry` ends it without
+resetting the count of failures, it has jitter, and the receiver can ask for a longer one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from galwad.messages import Alarm
 PAUSES = BackOff(1.0, 300.0)
 """The pauses of an event after a failed attempt, and of the receiver after failures."""
 _LONGEST_REST_S: Final = 86_400.0
-"""The longest rest that the receiver itself can ask for."""
+"""The longest rest, in seconds, that the receiver itself can ask for."""
 _EXPIRY_S: Final = 60.0
 _DEPTH_S: Final = 1.0
 _READ_AHEAD: Final = 100
@@ -86,7 +86,7 @@ class WebhookSender:
         self._wake = asyncio.Event()
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._failures = 0
-        """The attempts that have failed since the last event was delivered."""
+        """The failures in succession; attempts that were made at the same time count as one."""
         self._rest_until = 0.0
         """The time in monotonic seconds until which nothing is sent."""
         self._ready: deque[WaitingEvent] = deque()
@@ -168,7 +168,7 @@ class WebhookSender:
             self._alarm("webhook.dropped", f"{dropped} events were dropped")
 
     async def _show_depth(self) -> float:
-        """Show how many events wait, at most once a second; return when to do it next."""
+        """Show how many events wait, at most once a second; return the seconds until the next."""
         now = time.monotonic()
         if now < self._depth_due:
             return self._depth_due - now

@@ -60,7 +60,7 @@ BEFORE_ALL: Final = "0"
 OLDEST: Final = "oldest"
 """The position before the oldest event that can be read, as the id of an event."""
 _IDS_KEPT_S: Final = 4 * 86_400.0
-"""The time for which ids are kept. It is longer than the time after which an event can come."""
+"""The least seconds for which ids are kept: for longer than an event can be derived again."""
 _FIRST: Final = 1
 _EXPIRE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
@@ -78,9 +78,9 @@ class StoredEvent:
 
 
 class StreamStore:
-    """The events of certain kinds in a database. Each method runs as one transaction.
+    """The events of certain kinds in a database.
 
-    An event can be read for `keep_s` seconds, and while it is one of the newest `keep_events`.
+    An event can be read for `keep_s` seconds, but only while it is one of the newest `keep_events`.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class StreamStore:
     async def add(
         self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
     ) -> None:
-        """Store events; the transaction must be `immediate`: this reads before it writes."""
+        """Store events, in a transaction that must be `immediate`: this reads before it writes."""
         rows = [
             {
                 "event_id": event.event_id,

@@ -1,6 +1,6 @@
 """Follows all calls, stores their events, and sends them.
 
-An event that is lost with the desk follows from the switch's next snapshot.
+If the desk is killed before it has stored an event, the event is derived from the next snapshot.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
 PATIENCE_S: Final = 5.0
-"""Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
+"""The seconds after a snapshot in which reports about calls that it lacks may still arrive."""
 log = structlog.get_logger()
 
 
@@ -205,7 +205,7 @@ class Webhooks:
             await self._sender.discard(event_id)
 
     def received(self, message: FromSwitch) -> None:
-        """Handle a message of the switch. An error here must not reach the desk's calls."""
+        """Handle a message of the switch. An error is only logged: it must not disturb calls."""
         if self._log is not None:
             try:
                 self._log.received(message)

@@ -110,7 +110,7 @@ class EarlierContact:
 class EarlierContactsView(BaseModel):
     """The earlier contacts of the confirmed caller, the newest first.
 
-    `failed` are the names of the directories that could not be asked.
+    `failed` are the names of the directories that gave no answer.
     """
 
     contacts: list[EarlierContact]

@@ -1,6 +1,7 @@
 """Endpoints of a live call about its contact note: the confirmed caller, the note and its draft.
 
-A contact note is the advisor's note about a call. It keeps who the caller was, too.
+A contact note is the advisor's note about a call, with the person who called. The earlier contacts
+of this person are here too.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
 
     The confirmation is entered in the audit chain before any detail about the caller is sent. Only
     an advisor who talks in the call can confirm its caller: not while the call is on hold, not
-    while the advisor talks in another call, and not after its end. That the caller is not the
-    chosen person, or is a new person, shows no details and can be stored later too.
+    while the advisor talks in another call, and not after its end. The other answers, that the
+    caller is not the chosen person or is a new person, show no details and can be stored then too.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
@@ -150,7 +151,8 @@ async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person)
 async def draft(call_id: str, body: ContactDraft, desk: TheDesk, session: Person) -> DraftSaved:
     """Store what the user has typed into the contact note, so that it cannot be lost.
 
-    The same users as for `contact` may do this. It does not decide who is the call's advisor.
+    The same users as for `contact` may do this. If a PBX answered the call for a group, the user
+    does not become its advisor.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
@@ -181,7 +183,8 @@ def _claim_note(desk: NotesDesk, session: Session, call_id: str) -> DeskCall:
     If a PBX answered the call for the user's group, the user becomes its advisor.
 
     Raises:
-        ApiError: 404, there is no such call, or it is another advisor's.
+        ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
+            the call. 409, the call is not answered yet.
     """
     if not session.user.supervises:
         desk.calls.claim(own_call(desk, session, call_id), session.user)

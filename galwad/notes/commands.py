@@ -56,7 +56,7 @@ def list_(
 ) -> None:
     """List the contact notes that are not delivered to the CRM, without their texts.
 
-    A note that is "waiting" is tried again by itself. The CRM does not accept a note that is
+    The server itself tries a "waiting" note again. The CRM does not accept a note that is
     "refused": correct the cause, then use `galwad contacts retry` or `galwad contacts discard`.
     """
     if not undelivered:

@@ -80,7 +80,7 @@ class UndeliveredNote:
 
 
 class NoteOutbox(Outbox):
-    """The outbox of contact notes. Each method is one transaction, in seconds since 1970."""
+    """The outbox of contact notes. Each write is one transaction. Times are in Unix seconds."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(engine, outbox, outbox.c.state, NoteState.WAITING, "version")
@@ -90,7 +90,7 @@ class NoteOutbox(Outbox):
 
         A version waits until the earlier versions of its call are no longer waiting.
         """
-        # If the clock was set back, a time that is too far away is of the earlier clock.
+        # A time too far in the future was stored before the clock was set back, so it is ignored.
         due = or_(outbox.c.due <= now, outbox.c.due > now + 2 * PAUSES.longest_s)
         found = await self._due(due, (), 1)
         if not found:
@@ -209,7 +209,7 @@ class NoteForm:
     purpose_code: Callable[[str], str] = _nothing
     """Returns the system's code of a purpose in either language, or ""."""
     no_note_words: Callable[[str], str] = _nothing
-    """Returns the English words of a reason for no note, or "" for those of Galwad."""
+    """Returns the English words of a reason for no note; "" to use Galwad's own words."""
     recordings: str = ""
     """The address to which the call id is added for a link to the recording; "" for no link."""
 
@@ -236,7 +236,7 @@ class DeliveryOutcome(StrEnum):
 
 
 class NoteDelivery:
-    """Delivers the versions in an outbox to one destination; None if notes only wait.
+    """Delivers the versions in an outbox to `destination`; if it is None, they only wait.
 
     `form` is the form of the notes for this system. `on_outcome` receives the outcome of each
     attempt, `on_refused` the call id of each note that is not accepted, and `on_backlog` the
@@ -276,7 +276,7 @@ class NoteDelivery:
         self._woken.set()
 
     async def run(self) -> None:
-        """Deliver the versions that are due until this task is cancelled. Close the destination."""
+        """Deliver the versions that are due until cancelled, then close the destination."""
         if self._destination is None:
             return
         try:
@@ -358,7 +358,7 @@ class NoteDelivery:
 
 
 def _reason(error: Exception) -> str:
-    """Return why an attempt failed. The text of foreign errors may have personal data."""
+    """Return why an attempt failed. Of foreign errors, only the type: their text may be personal."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) if isinstance(error, CallerIdError) else type(error).__name__

@@ -1,4 +1,4 @@
-"""The contact notes that are not saved yet: their drafts, and their end.
+"""The contact notes that are not saved yet: their drafts, and how they are closed.
 
 A note that is not saved is closed some time after its call. A draft then becomes the note, so that
 nothing that was typed is lost.
@@ -23,18 +23,18 @@ from galwad.notes.store import NoteDrafts, NoteStore
 
 log = structlog.get_logger()
 DRAFTS: Final = Rate(120, 60.0)
-"""The saves of drafts by one user. The page saves a draft at most once a second."""
+"""The most saves of drafts by one user in 60 s. The page saves a draft at most once a second."""
 _CHECK_S: Final = 60.0
 _TYPING_S: Final = 600.0
-"""A note is not closed while a user types it: its draft is younger than this."""
+"""A note is not closed for this many seconds after a draft was saved: a user still types it."""
 
 
 class OpenNotes:
     """The open notes of one desk.
 
-    A note is closed after `close_after` seconds of wrap-up (0: never), while `may_close` says that
-    the desk knows the calls in progress. `on_closed` receives each closed note, and `on_round` how
-    many were closed at once. `clock` returns the Unix time.
+    A note is closed after `close_after` seconds of wrap-up (0: never). No note is closed while
+    `may_close` is false, because the desk then does not know the calls in progress. `on_closed`
+    receives each closed note, and `on_round` their number. `clock` returns the Unix time.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class OpenNotes:
     async def save_draft(self, draft: NoteDraft) -> NoteDraft | None:
         """Save a draft, and show it in the other windows of its author.
 
-        Return the draft with its new version; None if the call's note was saved meanwhile.
+        Return the draft with its new version; None if the call is not a live call any more.
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.

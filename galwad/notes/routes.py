@@ -70,7 +70,7 @@ async def retry(call_id: str, desk: TheDesk, session: Administrator) -> None:
 async def discard(
     call_id: str, body: DiscardReason, desk: TheDesk, session: SteppedUpAdministrator
 ) -> None:
-    """Never deliver the undelivered versions of a call's contact note. They stay with the call.
+    """Never deliver the undelivered versions of a call's contact note. The note itself is kept.
 
     The decision is entered in the audit chain, with its reason, before it takes effect.
 

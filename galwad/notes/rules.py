@@ -1,4 +1,4 @@
-"""The notes that are not saved yet, and what becomes of their drafts."""
+"""Notes that are not saved yet, and the rule by which drafts become a note."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class NoteDraft:
 
 
 def unfinished_note(advisor: str, found: Collection[NoteDraft]) -> Note | None:
-    """Return the note that drafts become if none is saved; None if no draft has a text.
+    """Return the note to store if it was not saved in time; None if no draft has a text.
 
-    The fields are from the advisor's draft, or else the newest. Its notes end with the texts of
-    other users, each with the author's name.
+    The fields are from the advisor's draft, or else the newest. The field `notes` ends with the
+    texts of the other drafts, each with its author's name.
     """
     written = sorted(
         (draft for draft in found if draft.note.texts),

@@ -206,7 +206,7 @@ class NoteStore:
     async def save_confirmation(
         self, call_id: str, person: Person | None, confirmation: str, now: float
     ) -> None:
-        """Save the advisor's answer, a `PopConfirmation`; `person` is None for another person.
+        """Save the advisor's answer, a `PopConfirmation`; `person` is None if none is confirmed.
 
         A saved note is queued again for the CRM, to be filed under this person. `now` is in seconds
         since 1970.
@@ -271,8 +271,8 @@ class NoteStore:
     async def close(self, call_id: str, now: float) -> Note | None:
         """Close a note that was not saved in time, and return the note that is stored now.
 
-        A draft becomes the note, or else the reason "not_written". None if the note is saved, or
-        the call was never answered. `now` is in Unix seconds.
+        The texts of drafts become the note; without them, it gets the reason "not_written". Return
+        None if the note is saved, or the call was never answered. `now` is in Unix seconds.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
@@ -371,7 +371,7 @@ class NoteStore:
     ) -> list[EarlierContact]:
         """Return the written notes filed under a person's entries, the newest first.
 
-        That of the call `but` is left out, and those of calls that needed none.
+        The note of the call `but` is left out, and so are calls that needed no note.
         """
         names = ("call_id", "started", "line", "purpose", "outcome", "notes")
         statement = (

@@ -69,7 +69,7 @@ class Event:
     _encoded: dict[tuple[str, bool, bool, bool, str], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
-    """The bytes that are sent, by the kind of view and what the user is to the call."""
+    """The bytes that are sent, shared by users with the same kind of view and part in the call."""
 
     def encoded_for(self, user: User) -> bytes | None:
         """Return the event as this user's stream sends it; None if the user may not see it."""
@@ -169,7 +169,7 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The newest event's number; it begins at the Unix time in ms, to rise over restarts."""
+        """The newest event's number. Numbers begin at the Unix time in ms, to rise over restarts."""
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
@@ -195,11 +195,11 @@ class EventHub:
         self._publish(Event(self._last + 1, day_of=frozenset(users)))
 
     def texts_changed(self, texts: PageTexts) -> None:
-        """Publish the lists of texts after a change to all pages."""
+        """Publish the changed lists of texts to all pages."""
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events after `position`; None if some are gone or it is not reached yet."""
+        """Return the events after `position`; None if some are gone or no event has this number."""
         missing = self._last - position
         if not 0 <= missing <= len(self._ring):
             return None

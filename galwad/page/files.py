@@ -4,9 +4,9 @@ The page's HTML names a file as `/static/VERSION/name`, with a digest of all fil
 keep it for as long as it likes. A page from before an upgrade asks for an old version; it gets the
 present file, which the browser must not keep. `/static/name` is valid too.
 
-Only these public files are compressed. A response with a caller's details or a token must never be:
-its length shows whether it repeats something that an attacker has put into the request (the attack
-BREACH).
+Only public responses are compressed. A response with a caller's details or a token must never be
+compressed: its length would show whether it repeats a text that an attacker has put into the
+request (the attack BREACH).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _digest(folder: Path) -> str:
 PUBLIC = ("/static/", "/api/v1/strings/", "/api/v1/openapi.json")
 """The beginnings of the paths whose responses have no personal data and depend on no session."""
 _SMALLEST = 1000
-"""Shorter responses are sent as they are, because they fit into one packet in any case."""
+"""Responses of fewer octets are sent as they are, because they fit into one packet in any case."""
 
 
 class PublicFileCompression:

@@ -3,8 +3,8 @@
 The stream of a machine is in `galwad.events.routes`.
 
 A new page's stream begins with a snapshot of all live calls. After a lost connection, a page's
-stream begins with the events that the page has missed. After that the stream sends each change that
-the signed-in user may see.
+stream begins with the events that the page has missed, or with a snapshot if they are gone. After
+that the stream sends each change that the signed-in user may see.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ router = APIRouter()
 BEAT_S = 2.5
 """The longest time in seconds for which a stream sends nothing.
 
-A stream without events sends a comment. A page takes the connection for lost after 5 s without any.
+A stream without events sends a comment. If nothing arrives for 5 s, a page assumes that the
+connection is lost.
 """
 CHECK_S = 10.0
-"""The time between two looks whether the user of a stream talks on a call, in seconds."""
+"""The seconds between two checks of whether the user of a stream talks on a call."""
 _MEDIA_TYPE = "text/event-stream"
 _EXAMPLE = (
     "event: call.answered\n"
