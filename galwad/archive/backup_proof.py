@@ -47,7 +47,7 @@ class BackupError(Exception):
 
 
 class LastEntry(msgspec.Struct, frozen=True):
-    """The newest entry of an audit chain. A copy shows later whether the chain was changed."""
+    """The newest entry of an audit chain. A copy elsewhere shows if the chain was changed later."""
 
     seq: int
     hash: str

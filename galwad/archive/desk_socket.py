@@ -37,7 +37,7 @@ from galwad.messages import (
 from recording.archive.packet_ledger import SpoolProof
 
 _MOST_REPORTS: Final = 1000
-"""The most reports of recordings that wait in memory; further messages are then read later."""
+"""The most reports of recordings that wait in memory. At this limit, no further message is read."""
 REPLY_S: Final = 30.0
 PROOF_S: Final = 600.0
 """The time limit in seconds for the check of the spools. It reads all audio that is not sealed."""

@@ -38,7 +38,7 @@ def checked_id(call_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SealedFiles:
-    """An encrypted age file: its header, and its payload (audio, or undecoded packets), opened."""
+    """An encrypted age file: its header, and the open file of its payload (audio or packets)."""
 
     header: bytes
     payload: BinaryIO

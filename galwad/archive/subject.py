@@ -174,7 +174,7 @@ class ArchiveSubject:
         self._calls.live.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def hold_ended_by_another(self, call_id: str) -> None:
-        """Raise an alarm: a person ended a retention that is another's, or of an unknown person."""
+        """Raise an alarm: a recording was released that another or an unknown person retained."""
         self._host.alarm(Alarm("recording.hold_ended", call_id))
 
 

@@ -244,7 +244,7 @@ class SearchOutcome(BaseModel):
 
 
 class Confirmation(RequestBody):
-    """A request that says whether the caller is `person_id`, or else the chosen person."""
+    """A request with the advisor's answer about `person_id`; if None, about the chosen person."""
 
     outcome: PopConfirmation
     person_id: ShortText | None = None

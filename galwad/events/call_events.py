@@ -67,7 +67,7 @@ class SealedFacts(msgspec.Struct, frozen=True):
 
 
 class CallProgress(msgspec.Struct, frozen=True):
-    """The state of a call up to which its events exist, and the numbers of some of its events.
+    """The newest reported state of a call, and the numbers of pauses and transfers with events.
 
     `ended` is a Unix time; 0 until then. `sealed` is kept until the end of the call is known.
     """

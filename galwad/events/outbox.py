@@ -73,7 +73,7 @@ MAX_WAITING: Final = 50_000
 MAX_AGE_S: Final = 3 * 86_400.0
 """The longest time that an event waits before it is dropped."""
 _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped": 30 * 86_400.0}
-"""The seconds for which a settled event is kept. They are more than any event waits."""
+"""The seconds for which a settled event is kept, by outcome: longer than any event waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +113,7 @@ class UndeliveredEvent:
 
 
 class WebhookOutbox(Outbox):
-    """The outbox of call events. Only `write` is in a transaction of the caller.
-
-    Times are in Unix seconds.
-    """
+    """The outbox of call events. `write` uses the caller's transaction. Times are Unix seconds."""
 
     def __init__(
         self,

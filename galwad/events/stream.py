@@ -60,7 +60,7 @@ BEFORE_ALL: Final = "0"
 OLDEST: Final = "oldest"
 """The position before the oldest event that can be read, as the id of an event."""
 _IDS_KEPT_S: Final = 4 * 86_400.0
-"""The least seconds for which ids are kept: for longer than an event can be derived again."""
+"""The shortest time, in seconds, for which ids are kept. No event is derived again after it."""
 _FIRST: Final = 1
 _EXPIRE_S: Final = 60.0
 _HOUR_S: Final = 3600.0

@@ -29,7 +29,7 @@ _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which reports about calls that it lacks may still arrive."""
+"""For this many seconds, a call that a snapshot lacks may be reported; then it counts as ended."""
 log = structlog.get_logger()
 
 

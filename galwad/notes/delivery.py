@@ -358,7 +358,7 @@ class NoteDelivery:
 
 
 def _reason(error: Exception) -> str:
-    """Return why an attempt failed. Of foreign errors, only the type: their text may be personal."""
+    """Return why an attempt failed; of foreign errors only the type: the text may be personal."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) if isinstance(error, CallerIdError) else type(error).__name__

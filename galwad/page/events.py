@@ -169,7 +169,7 @@ class EventHub:
 
     @property
     def last(self) -> int:
-        """The newest event's number. Numbers begin at the Unix time in ms, to rise over restarts."""
+        """The newest event's number. It begins at the Unix time in ms, so restarts raise it."""
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
@@ -199,7 +199,7 @@ class EventHub:
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events after `position`; None if some are gone or no event has this number."""
+        """Return the events after `position`; None if some are gone, or it is above `last`."""
         missing = self._last - position
         if not 0 <= missing <= len(self._ring):
             return None

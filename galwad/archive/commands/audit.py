@@ -322,7 +322,10 @@ def anchor(
 
 
 def fetch_chain(server: str) -> Iterator[ChainEntry]:
-    """Yield all entries of the server's chain, oldest first; a contradicting one has kind ""."""
+    """Yield all entries of the server's audit chain, from the first to the newest.
+
+    An entry that contradicts its columns gets the kind "", so that `verify` reports it.
+    """
     after = 0
     while True:
         page = ask(server, "GET", f"/audit?after={after}&limit={_PAGE}")

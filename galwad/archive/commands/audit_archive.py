@@ -189,7 +189,7 @@ def _payload(manifest: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if `path` is a header that was replaced by a rewrap, as the chain says."""
+    """Yield a problem if the chain says that a rewrap has replaced the header in `path`."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

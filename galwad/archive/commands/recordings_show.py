@@ -34,7 +34,7 @@ _US: Final = 1_000_000
 _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 """The errors that can occur when a damaged or forged manifest is read."""
 _SHORTEST_US: Final = 200_000
-"""Shorter stretches without a voice are not drawn: after each resume, about a packet is missing."""
+"""Shorter stretches without a voice are not drawn: each resume causes one of about a packet."""
 _LATE: Final = "the sound may be from the gap before"
 _FAULT: Final = "bold red"
 _CAPTURED: Final = "captured-card"
@@ -220,9 +220,9 @@ def packet_lines(manifest: str | None) -> Iterator[tuple[str, str]]:
 
 
 def partly_recorded(manifest: str | None) -> Iterator[TimelineSpan]:
-    """Yield the stretches after gaps without a party's voice, as its sound may be from the gap.
+    """Yield the stretches, each after a gap, in which packets of a party were not stored.
 
-    `manifest` is the text of the manifest's file, as in `packet_lines`.
+    The packets may have sound from the gap. `manifest` is the text of its file; None if missing.
     """
     try:
         stretches = read_manifest((manifest or "").encode()).packets or ()

@@ -29,7 +29,7 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which reports about calls that it lacks may still arrive."""
+"""For this many seconds, a call that a snapshot lacks may be reported; then it counts as ended."""
 _CLEAN_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0

@@ -51,7 +51,7 @@ class PresenceFacts:
         return call.wrapup_until is None or self._now < call.wrapup_until
 
     def _may_ring(self, user: User, extension: str | None) -> bool:
-        """Return whether a phone without known devices may ring: at a PBX, or without reports."""
+        """Return whether a phone may ring without known devices: at a PBX, or if none are known."""
         return self._at_pbx(user) or (extension is not None and not self._devices_known)
 
     def presence_of(
