@@ -130,7 +130,7 @@ def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
 
 
 class AnchorFile:
-    """Appends anchors to a file on this machine: heads of the audit chain, one from each day.
+    """Appends anchors to a file on this machine: the head of the audit chain after each check.
 
     If an entry of the chain is changed later, the chain no longer agrees with the anchors.
     """

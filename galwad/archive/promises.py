@@ -220,7 +220,7 @@ class PromiseChecker:
         self._alarm_us = round(alarm_s * _US)
         self._officer_keys = (officer_key,) if officer_key else ()
         self._reading = asyncio.Lock()
-        """The lock that a task holds while it reads the files of recordings, which takes long."""
+        """Held while files of recordings are read, because only one task at a time may do so."""
 
     async def check(
         self, since: float, until: float, calls_in_progress: Collection[str] | None

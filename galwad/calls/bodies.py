@@ -225,7 +225,7 @@ class StreamReplaced(BaseModel):
 
 
 class Choice(RequestBody):
-    """A request that says which of the possible people the advisor has identified as the caller."""
+    """A request that says which candidate the advisor has chosen as the caller."""
 
     person_id: RequiredText
 

@@ -178,4 +178,4 @@ _REFUSALS = {
     "full": ("all lines are busy", "try again in a minute"),
     "failed": ("the switch failed", "do it on the phone; see the switch's journal"),
 }
-"""The error and the hint for each reason of the switch, and of this module."""
+"""The error and the hint for each reason for which the switch or this module refuses an act."""

@@ -39,7 +39,7 @@ async def call(call_id: str, desk: TheDesk, session: Person) -> Pop:
 
 @router.post("/calls/{call_id}/choose")
 async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> Pop:
-    """Store which of the possible persons the advisor has identified as the caller.
+    """Store which candidate the advisor has chosen as the caller.
 
     The caller's details are shown only later, after the advisor has confirmed the caller's
     identity.

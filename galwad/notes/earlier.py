@@ -1,6 +1,6 @@
-"""The earlier contacts of a confirmed caller: our contact notes, and the records of directories.
+"""The earlier contacts of a confirmed caller: contact notes, and the records of directories.
 
-A contact note that was delivered to a CRM is a record there too. It is shown once, as our note.
+A contact note that was delivered to a CRM is a record there too. Only the note is shown.
 """
 
 from __future__ import annotations

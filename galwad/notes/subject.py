@@ -183,9 +183,9 @@ class NotesSubject:
             self.delivery.wake()
 
     async def _recording_indexed(self, indexed: RecordingIndexed) -> None:
-        """Let the advisor of an indexed call write a contact note that is not written.
+        """Let the advisor write the contact note of an indexed call that is not a live call.
 
-        If the call is not among the live calls, add it to them.
+        If the note is not written, add the call to the live calls.
         """
         sealed = indexed.sealed
         if not (sealed.advisor or sealed.extension) or self._calls.live.get(sealed.call_id):

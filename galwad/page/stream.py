@@ -80,7 +80,7 @@ async def events(
     session: SignedIn,
     last_event_id: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
-    """Send the events of calls to a machine, or the changes of live calls and alarms to a page.
+    """Send the events of calls to a machine, or changes, such as of live calls, to a page.
 
     A machine needs the right `events`. It receives the events of webhooks: the same names, ids and
     JSON documents. Its stream begins with the event `ready`, which has an `id` too. A page's stream

@@ -422,7 +422,7 @@ def read_anchors(path: Path) -> list[Anchor]:
 
 
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
-    """Yield a problem if there is no anchor of this node: `verify` then compared with none."""
+    """Yield a problem if no anchor is from this node, because `verify` then compared none."""
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
         whose = f": they are from {', '.join(others)}" if others else ""

@@ -174,7 +174,7 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 
 
 def _payload(manifest: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the payload is not the one in the manifest, which was indexed."""
+    """Yield a problem if the payload is not the one that the indexed manifest names."""
     try:
         stated = verify_manifest(manifest).payload.sha256
         with manifest.with_suffix(".payload").open("rb") as file:
@@ -212,7 +212,7 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem for a disposal that the chain did not order: the key may be stolen."""
+    """Yield a problem for a disposal without an order in the chain: a key may be stolen."""
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:

@@ -4,7 +4,7 @@
 only encrypted data. Before the first sample is written to the output file, the whole recording is
 read and authenticated.
 
-`recover` gets the key of a spool that the server cannot open since a reboot. A person who has the
+`recover` decrypts the key of a spool that the server cannot open since a reboot. A person with the
 spool's key can decrypt the audio in the spool. Therefore the server makes an entry in its audit
 chain before the command writes the key to a file. With `--offline`, no request is sent to the
 server, and the entry is made later: when the finaliser uses the key and reports this to the desk.

@@ -3,7 +3,7 @@
 So a full disk or one that hangs neither delays nor loses an alarm while the desk runs. What a
 person decides is audited and stored before it takes effect. Repeated reports about the same call
 and subject are one alarm with a count. If `MOST_OF_KIND` alarms of a kind are open, all further
-reports of this kind are one alarm without a call.
+ones are one alarm without a call.
 """
 
 from __future__ import annotations
@@ -353,7 +353,7 @@ class AlarmList:
                 raise
 
     async def _save_with_entries(self, alarms: Sequence[StoredAlarm]) -> bool:
-        """Write alarms with their audit entries; return False if that wrote nothing."""
+        """Write alarms together with their audit entries; return False if nothing was written."""
         kinds = {each.alarm_id: kind for each in alarms if (kind := self._entry_kind(each))}
         if self._audit_after is None or not kinds:
             return False

@@ -85,7 +85,7 @@ class StoredAlarm:
 
     `first` and `latest` are the times of its first and its latest report, and `count` is the number
     of reports. `line` is the line of its call. If its state is "closed" and `closed_by` is empty,
-    it has ended by itself. `detail` and the handling are only for supervisors.
+    it has ended by itself. `detail` and who handled the alarm are only for supervisors.
     """
 
     alarm_id: Annotated[str, Field(serialization_alias="id")]
@@ -141,7 +141,7 @@ class StoredAlarm:
 
 
 class AlarmStore:
-    """The alarms in a database. Each method runs as one transaction."""
+    """The alarms in a database. Each method but `write` runs as one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

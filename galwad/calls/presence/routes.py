@@ -21,7 +21,7 @@ router = APIRouter(tags=["presence"])
 
 
 class PresenceChoice(RequestBody):
-    """A request to become available or to begin a break. A break needs a reason."""
+    """A request to become available or to begin a break. A break needs a reason if any is listed."""
 
     state: Literal["available", "break"]
     reason: ShortText = ""
