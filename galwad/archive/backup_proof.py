@@ -120,7 +120,8 @@ def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Descriptio
     description = _description(folder, trust)
     if description.node != settings.node.name:
         raise BackupError(
-            f"the backup is from the node {description.node}", "use another, or set [node] name"
+            f"the backup is from the node {description.node}",
+            "use a backup of this node, or correct `name` in [node]",
         )
     if digest_of(folder / DATABASE) != description.database_sha256:
         raise BackupError("the backup's database was changed or is not complete", _OLDER)

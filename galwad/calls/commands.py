@@ -228,7 +228,7 @@ def _failure(found: dict[str, Any]) -> CliError | None:
 def figures(
     *,
     date: Days = "today",
-    by: Annotated[Group, typer.Option(help="One row for each line, hour or language.")] = "line",
+    by: Annotated[Group, typer.Option(help="What the rows are.")] = "line",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write all figures to this CSV file instead."),

@@ -161,7 +161,7 @@ class DeskCall:
         """
         if not self.wrapup_limit or not (self.wrapup or self.transferred_by):
             return None
-        # If the end of the call is not known, it was before a restart of the desk.
+        # The end is not known if it was before a restart of the desk. Then count from the start.
         began = self.state.started if self.wrapup_began is None else self.wrapup_began
         return began + self.wrapup_limit
 

@@ -178,7 +178,7 @@ async def _news(
         follower.stale.clear()
         if desk.events.stream.written == seen:
             await desk.host.streams.wait(follower, turn, patience(present, time.time()))
-    # The event has no id, so that the client's `Last-Event-ID` stays what it is.
+    # The event has no id, so that the client's `Last-Event-ID` does not change.
     replaced = StreamReplaced(most=MAX_STREAMS_PER_SESSION).model_dump_json()
     yield f"event: replaced\ndata: {replaced}\n\n".encode()
 

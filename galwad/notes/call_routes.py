@@ -119,11 +119,11 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
             has the call. 409, the call is not answered yet.
-        ContactError: The note is not complete, or its purpose is not one of the list.
+        ContactError: The note is not complete, or its purpose is not in the list of purposes.
     """
     _claim_note(desk, session, call_id)
     if not desk.texts.lists.accepts_purpose(body.purpose):
-        raise ContactError("the purpose is not one of the list: choose one")
+        raise ContactError("the purpose is not in the list of purposes: choose one")
     return await _save(desk, call_id, Note(**body.model_dump()))
 
 

@@ -86,5 +86,5 @@ async def discard(
 def _check(changed: int) -> None:
     if not changed:
         raise ApiError(
-            404, "this call has no undelivered contact note", "it may be delivered: list them again"
+            404, "this call has no undelivered contact note", "it may be delivered: list the notes"
         )

@@ -139,7 +139,8 @@ def restore(
         )
     if done.problems:
         raise CliError(
-            "some certificates were not accepted", "their headers may exist here: see --node-key"
+            "some certificates of disposal were not accepted, so their headers may still exist",
+            "before you start Galwad, run it again with the node's earlier keys: --node-key",
         )
 
 

@@ -222,7 +222,7 @@ def _with_transfers(call: LoggedCall, status: CallStatus, now: float) -> LoggedC
 def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
     party = status.advisor
     if party is None or (status.transfers and not party.user):
-        return call  # after a transfer, the name of the destination may be a number outside
+        return call  # after a transfer, a party without a user may be outside the centre
     if (call.advisor, call.extension) == (party.user, party.extension):
         return call
     parts = [part for part in call.parts if not _is_part(part, "rang", party)]

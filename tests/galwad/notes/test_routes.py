@@ -186,7 +186,7 @@ async def test_only_listed_purposes_are_accepted_if_the_settings_say_so(running)
     url = f"/api/v1/calls/{CALL}/contact"
     refused = await sian.http.put(url, json={"purpose": "Other"})
     assert refused.status_code == 409
-    assert refused.json()["error"] == "the purpose is not one of the list: choose one"
+    assert refused.json()["error"] == "the purpose is not in the list of purposes: choose one"
     assert (await sian.http.put(url, json={"purpose": "Missed collection"})).status_code == 200
 
 
