@@ -74,9 +74,9 @@ class Pop(BaseModel):
     call or for its contact note, or has placed the call and it is recorded. `called` is the number
     that this user has called; None if this user has not placed the call. `talking_since` is the
     Unix time since which this user certainly talks in the call; None while the call is not
-    answered, is on hold, or may be another advisor's. If a user talks in several calls, the latest
-    counts. `wrap_up_until` is the Unix time after which the page shows a call
-    in wrap-up as one line; None if the call is not in wrap-up, or there is no limit.
+    answered, is on hold, or may be another advisor's. If several calls have it, the user talks in
+    the latest. `wrap_up_until` is the Unix time after which the page shows a call in wrap-up as one
+    line; None if the call is not in wrap-up, or there is no limit.
 
     `acts` has what this user can do with the call on the page, such as "hold", each with the reason
     why it is not possible now, or "". `transferring` is the class of the destination that rings now

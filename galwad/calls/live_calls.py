@@ -114,13 +114,13 @@ class DeskCall:
         )
 
     def concerns(self, user: User) -> bool:
-        """Return whether this user is responsible, or their phone rings, perhaps for a transfer."""
+        """Return whether this user is responsible, or the call or a transfer rings their phone."""
         return self.is_handled_by(user) or any(
             _is_phone_of(party, user) for party in self.state.ringing
         )
 
     def is_placed_by(self, user: User) -> bool:
-        """Return whether this user's phone has placed the call and it is answered or on hold."""
+        """Return whether this user's phone has placed the call, now answered or on hold."""
         state = self.state
         return (
             state.outgoing
@@ -139,7 +139,7 @@ class DeskCall:
         return self.state.recorded and self.is_placed_by(user)
 
     def is_heard_by(self, user: User) -> bool:
-        """Return whether this user certainly talks in the call now: it is not on hold.
+        """Return whether this user certainly talks in the call now, and the call is not on hold.
 
         If a PBX answered for a group, it is not known which member talks.
         """
@@ -302,7 +302,7 @@ Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
-    """The store of live calls. It calls `on_change(before, after)` for every change of a call.
+    """The store of live calls. It calls `on_change(before, after)` for every change but a draft's.
 
     `before` is None for a new call, and `after` for a removed one. `wrapup_limit` is in seconds; 0
     means no limit.

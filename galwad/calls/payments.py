@@ -378,7 +378,7 @@ async def carry_out(
     """Pause the calls of an order for its pause holder, or end the holder's pause; audit it.
 
     The caller of this function has checked that the user may do this. If `heartbeat` is set, the
-    holder must repeat its request to pause within that many seconds, or its users are warned.
+    holder must repeat its request to pause within that many seconds, or an alarm is raised.
 
     Raises:
         SwitchDownError: The switch did not reply.

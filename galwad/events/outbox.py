@@ -126,7 +126,7 @@ class WebhookOutbox(Outbox):
         self._stream = stream
 
     async def calls(self) -> dict[str, CallProgress]:
-        """Return the progress of each call of which an event is still to come."""
+        """Return the progress of each call that may still have events."""
         found = {}
         async with self._engine.connect() as connection:
             for row in await connection.execute(select(webhook_calls)):

@@ -1,7 +1,7 @@
 """The call events that a machine can read as a stream, in the desk's database.
 
 An event is stored in the transaction of its call's state, so none is lost if the desk is killed.
-Its content is limited in time and number. Its id stays longer, so that it is not stored again.
+Contents that are too old or too many are removed. Ids stay longer: no event is stored twice.
 
 This is not an outbox (`galwad.host.outbox`): readers fetch the events themselves, so no event has
 attempts, a time at which it is due or an outcome, and nothing backs off.

@@ -271,8 +271,9 @@ class NoteStore:
     async def close(self, call_id: str, now: float) -> Note | None:
         """Close a note that was not saved in time, and return the note that is stored now.
 
-        The texts of drafts become the note; without them, it gets the reason "not_written". Return
-        None if the note is saved, or the call was never answered. `now` is in Unix seconds.
+        Texts of drafts become the note. Without them, a note that was never saved gets the reason
+        "not_written". Return None if the note is saved and has no draft, or the call was never
+        answered. `now` is in Unix seconds.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)

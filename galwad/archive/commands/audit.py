@@ -61,7 +61,7 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """List entries, sorted from old to new. Erased names of people are not shown.
+    """List entries, sorted from old to new. Values that were erased are not shown.
 
     Each use of this command is itself entered in the audit. A day runs from midnight to midnight in
     the centre's time zone. `audit list --recording ID` shows who did what with a recording.

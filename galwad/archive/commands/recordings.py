@@ -131,7 +131,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 
 @app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')
 def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
-    """Retain a recording: it cannot be disposed of until `galwad recordings release` ends this."""
+    """Retain a recording: it cannot be disposed of before `galwad recordings release`."""
     _change_retention("held", call_id, reason, server, as_json=json)
 
 
