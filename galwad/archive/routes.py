@@ -38,10 +38,7 @@ router = APIRouter(tags=["recordings"])
 _US = 1_000_000
 _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
-"""A time in Unix seconds, or in words such as "today".
-
-The function `galwad.periods.period` reads the words, in the time zone of the desk's settings.
-"""
+"""A time in Unix seconds, or in words such as "today" (`galwad.periods.period`)."""
 Length: TypeAlias = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 """The talk time of a recording, in seconds."""
 
@@ -335,11 +332,7 @@ def _found(recording: RecordingSummary | None) -> RecordingSummary:
 
 
 def refuse_if_disposed(desk: ArchiveDesk, recording: RecordingSummary) -> None:
-    """Raise an error if the recording was disposed of.
-
-    Raises:
-        ApiError: 410, the archive has a certificate of this recording's disposal.
-    """
+    """Raise an `ApiError` (410) if the archive has a certificate of this recording's disposal."""
     if desk.archive.files.content(recording, "disposal") is not None:
         raise ApiError(
             410, "the recording was disposed of", "read its certificate: it says when and why"
@@ -388,12 +381,9 @@ def _filters(query: RecordingQuery, desk: ArchiveDesk) -> Filters:
 
 
 def _reject_contradicting_filters(filters: Filters) -> None:
-    """Raise an error for filters that no recording can match.
+    """Raise an `ApiError` (422) for filters that no recording can match.
 
     Without this error, the empty result would look as if there were no such recordings.
-
-    Raises:
-        ApiError: 422, the filters contradict each other.
     """
     since, until, at_least, at_most = filters.since, filters.until, filters.min_us, filters.max_us
     if since is not None and until is not None and since >= until:

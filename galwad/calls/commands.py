@@ -36,10 +36,7 @@ app = new_command()
 _US: Final = 1_000_000
 _TENTH_US: Final = 100_000
 _COVERAGE_TIMEOUT_S: Final = 900.0
-"""The longest time in seconds to wait for the server's response.
-
-The server reads a manifest for each call. This takes minutes for a year of a busy centre.
-"""
+"""The longest time in seconds to wait for the server, which reads a manifest for each call."""
 Group = Literal["line", "hour", "language"]
 _LANGUAGES: Final = {"en": "English", "cy": "Welsh", "": "not known"}
 _FIGURES_TIMEOUT_S: Final = 120.0

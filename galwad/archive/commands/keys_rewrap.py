@@ -161,10 +161,7 @@ def _named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
 
 
 class _RefusedError(Exception):
-    """A recording cannot be rewrapped.
-
-    Its header is not changed, and the command continues with the next recording.
-    """
+    """A recording cannot be rewrapped: its header stays. The command tries the next one."""
 
 
 class _GoneError(Exception):

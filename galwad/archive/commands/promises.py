@@ -27,10 +27,7 @@ from galwad.cli.support.page_texts import Texts
 
 app = new_command()
 _TIMEOUT_S: Final = 1800.0
-"""The longest time in seconds to wait for the server's response.
-
-The server reads all files of the period's recordings, and the whole audit chain.
-"""
+"""The longest time in seconds to wait for the server, which reads all files and the whole chain."""
 _WIDTH: Final = 98
 _STDOUT: Final = "-"
 _OTHER_NAME: Final = "choose another name, or delete that file first"

@@ -87,11 +87,7 @@ async def close(
 
 
 def _find(desk: CallsDesk, session: Supervisor, alarm_id: str) -> None:
-    """Check that this alarm exists, and that the user may see it.
-
-    Raises:
-        ApiError: 404, there is no such alarm, or the user may not see it.
-    """
+    """Raise an `ApiError` (404) if there is no such alarm, or the user may not see it."""
     alarm = desk.calls.alarms.find(alarm_id)
     if alarm is None or not desk.calls.may_see_alarm(session.user, alarm):
         raise ApiError(404, "no alarm has this id", "list the alarms again")
