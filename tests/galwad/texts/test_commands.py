@@ -59,7 +59,7 @@ async def test_a_list_is_replaced_shown_and_reset(desk, galwad, file):
     assert "breaks" in every.out
     reset = await galwad("reset", "breaks", "--json")
     assert reset.json()["from_settings"] is True
-    assert (await galwad("reset", "breaks")).out == "breaks: 5 entries, from the settings\n"
+    assert (await galwad("reset", "breaks")).out == "breaks: 5 entries are in force again\n"
 
 
 async def test_what_list_prints_can_be_changed_and_set_but_only_once(desk, galwad, file):
