@@ -26,13 +26,14 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
 from callerid.written_numbers import national, spellings
+from net.errors import ServerError
+from net.json_client import Json
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 _DEEPEST: Final = 50
 _ALL: Final = "{spellings}"
 _EACH: Final = "{spelling}"
@@ -97,11 +98,11 @@ class RecordTemplate:
     def fill(self, record_id: str) -> Json:
         """Return the JSON value with the id filled in.
 
-        Raises `SourceError` for an id within a longer text, such as a query, with a character that
+        Raises `ServerError` for an id within a longer text, such as a query, with a character that
         could end a word there.
         """
         if _QUOTING.search(record_id) and _is_inside_text(self.value):
-            raise SourceError("the person has a record id that cannot be a part of a query")
+            raise ServerError("the person has a record id that cannot be a part of a query")
         return _filled(self.value, {"id": record_id}, ())
 
 
@@ -109,7 +110,7 @@ class Template(Protocol[ValueT_contra]):
     """A JSON value with placeholders."""
 
     def fill(self, value: ValueT_contra) -> Json:
-        """Return the JSON value in which a value is filled in. Raises `SourceError`."""
+        """Return the JSON value in which a value is filled in. Raises `ServerError`."""
 
 
 class RequestForm(Generic[ValueT_contra]):

@@ -8,8 +8,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from callerid.limited_source import SourceLimits
-from callerid.limits import CacheLimits
+from callerid.limited_source import CacheLimits, SourceLimits
 from callerid.note import NoteDestination
 from callerid.source import DirectorySource
 from config.fields import Flag, Number, Whole
@@ -65,7 +64,7 @@ class ExternalDirectorySection(Section):
 
         Raises:
             TemplateError: A placeholder or an expression is wrong.
-            SourceError: A file with a certificate cannot be used, or a driver is not installed.
+            ServerError: A file with a certificate cannot be used, or a driver is not installed.
         """
 
     def open_notes(self, zone: tzinfo | None = None) -> NoteDestination | None:

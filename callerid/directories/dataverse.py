@@ -21,27 +21,20 @@ from uuid import UUID, uuid4
 
 from pydantic import Field
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.base import ExternalDirectorySection
 from callerid.directories.odata_batch import batch_of, batch_type, response_in
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
-from callerid.json_client import (
-    HttpAnswer,
-    JsonClient,
-    JsonRequest,
-    parse_json,
-    requested_rest,
-    tls_context,
-)
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.templates import Json
 from callerid.written_numbers import spellings
 from config.fields import FilePath
 from config.section import Section, TlsSection
 from config.values import Url
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError
+from net.json_client import HttpAnswer, Json, JsonClient, JsonRequest, parse_json, requested_rest
 
 Column: TypeAlias = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,127}$")]
 Guid: TypeAlias = Annotated[
@@ -169,7 +162,7 @@ class DataverseSection(ExternalDirectorySection):
         return DataverseNotes(self, self._client()) if self.contact_notes is not None else None
 
     def _client(self) -> JsonClient:
-        tls = tls_context(self.tls)
+        tls = self.tls.context()
         credentials = ClientCredentials(
             tls,
             f"{self.login_url.rstrip('/')}/{self.tenant_id}/oauth2/v2.0/token",
@@ -194,7 +187,7 @@ class DataverseDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the active people who have the number in a usual spelling.
 
-        Raises `SourceBusyError` if Dataverse asks for a rest, or else `SourceError`.
+        Raises `ServerBusyError` if Dataverse asks for a rest, or else `ServerError`.
         """
         values = json.dumps(spellings(number))
         conditions = (
@@ -208,7 +201,7 @@ class DataverseDirectory:
 
         At most 50 are returned, and none for a text of fewer than 2 or more than 100 characters.
 
-        Raises `SourceBusyError` if Dataverse asks for a rest, or else `SourceError`.
+        Raises `ServerBusyError` if Dataverse asks for a rest, or else `ServerError`.
         """
         text = " ".join(text.split())
         if not _SHORTEST_TEXT <= len(text) <= _LONGEST_TEXT:
@@ -253,13 +246,13 @@ class DataverseDirectory:
 
     def _read(self, answer: HttpAnswer) -> list[Person]:
         if answer.status >= 400:
-            raise SourceError(_refusal(answer.status, answer.body))
+            raise ServerError(_refusal(answer.status, answer.body))
         response = response_in(answer.content_type, answer.body)
         rest_s = requested_rest(response.status, response.headers)
         if rest_s is not None:
-            raise SourceBusyError(rest_s)
+            raise ServerBusyError(rest_s)
         if response.status != 200:
-            raise SourceError(_refusal(response.status, response.body))
+            raise ServerError(_refusal(response.status, response.body))
         return self._mapping.read(parse_json(response.body), self.name)
 
 
@@ -300,7 +293,7 @@ def _refusal(status: int, body: bytes) -> str:
     """
     try:
         document: Json = parse_json(body)
-    except SourceError:
+    except ServerError:
         document = None
     error = document.get("error") if isinstance(document, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
@@ -324,8 +317,8 @@ class DataverseNotes:
 
         Raises:
             NoteRefusedError: Dataverse does not accept the note, or the phone call was deleted.
-            SourceBusyError: Dataverse asks for a rest.
-            SourceError: Dataverse cannot be reached.
+            ServerBusyError: Dataverse asks for a rest.
+            ServerError: Dataverse cannot be reached.
         """
         record = f"phonecalls({note.note_id})"
         content, person = self._content(note), self._person(note)
@@ -391,7 +384,7 @@ class DataverseNotes:
 
         Raises:
             NoteRefusedError: The status is not in `expected`, and would be the same again.
-            SourceError: Another attempt may be accepted, for example with more privileges.
+            ServerError: Another attempt may be accepted, for example with more privileges.
         """
         headers = {**_ODATA, condition: "*"} if condition else _ODATA
         request = JsonRequest(method, f"{self._api}{record}", headers=headers, body=body)
@@ -401,7 +394,7 @@ class DataverseNotes:
         reason = _refusal(answer.status, answer.body)
         if answer.status in _REFUSED:
             raise NoteRefusedError(reason)
-        raise SourceError(reason)
+        raise ServerError(reason)
 
 
 def _parties(person: str) -> list[Json]:

@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from pydantic import Field, JsonValue, model_validator
 
-from callerid.errors import NoteRefusedError, SourceError, StatusError, TemplateError
-from callerid.json_client import HttpAnswer, JsonClient, JsonRequest, parse_json
+from callerid.errors import NoteRefusedError, TemplateError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.people_mapping import PATH, Expression, apply, optional_path, path, text_of_value
-from callerid.templates import PLACEHOLDER, Json, RequestForm, check_placeholders, naming
+from callerid.templates import PLACEHOLDER, RequestForm, check_placeholders, naming
 from config.fields import Flag
 from config.section import Section
 from config.values import URL, Url
+from net.errors import ServerError, StatusError
+from net.json_client import REFUSED, HttpAnswer, Json, JsonClient, JsonRequest, parse_json
 
 _OWN_ADDRESS: Final = ("{note_id}", "{call_id}", "{record_id}")
 """The placeholders with which each note has an address of its own."""
@@ -38,8 +39,6 @@ NOTE_PLACEHOLDERS: Final = (
 )
 IN_ADDRESS: Final = ("note_id", "call_id", "version", "version_id", "record_id")
 """The placeholders that an address may have: those without personal data."""
-_REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
-"""The status codes after which another attempt would have the same result."""
 _DELETED: Final = frozenset({404, 410})
 _LONGEST_ID: Final = 200
 
@@ -158,12 +157,12 @@ class _Search(_Request):
         self._text = path(f"{table}.text", section.text)
 
     def read(self, document: Json, sought: str) -> str | None:
-        """Return the id of the record whose text has `sought`, or None. Raises `SourceError`."""
+        """Return the id of the record whose text has `sought`, or None. Raises `ServerError`."""
         if document is None:
             return None
         records = apply(self._records, document)
         if not isinstance(records, list):
-            raise SourceError('the answer has no list where "records" points')
+            raise ServerError('the answer has no list where "records" points')
         for record in records:
             if sought in text_of_value(apply(self._text, record)):
                 return text_of_value(apply(self._record_id, record))
@@ -189,8 +188,8 @@ class HttpNotes:
 
         Raises:
             NoteRefusedError: The server does not accept the note, or has no record of it any more.
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be reached, or its answer cannot be read.
+            ServerBusyError: The server asks for a rest.
+            ServerError: The server cannot be reached, or its answer cannot be read.
         """
         if earlier.version == 0:
             return await self._deliver_first(note, repeated=earlier.uncertain)
@@ -211,7 +210,7 @@ class HttpNotes:
             return ""
         record_id = text_of_value(apply(self._record_id, parse_json(answer.body)))
         if not record_id.strip(".") or len(record_id) > _LONGEST_ID:
-            raise SourceError('the answer has no id where "record_id" points')
+            raise ServerError('the answer has no id where "record_id" points')
         return record_id
 
     async def _deliver_later(self, note: OutgoingNote, earlier: EarlierDelivery) -> str:
@@ -242,7 +241,7 @@ class HttpNotes:
         except StatusError as error:
             if error.status in deleted:
                 raise NoteRefusedError(f"its record was deleted ({error.status})") from None
-            if error.status in _REFUSED:
+            if error.status in REFUSED:
                 raise NoteRefusedError(f"the server refuses it ({error.status})") from None
             raise
 

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from callerid.directories.base import ExternalDirectorySection
-from callerid.errors import SourceError
-from callerid.json_client import tls_context
 from callerid.source import DirectorySource
 from config.fields import FilePath, Flag
 from config.section import Section, TlsSection
-from config.values import is_loopback
+from net.addresses import is_loopback
+from net.errors import ServerError
 
 _LDAP_URL = 'the address of an LDAP server, such as "ldaps://dc1.council.example"'
 _ADDRESS = re.compile(r"ldaps?://[\w.:\[\]-]+", re.ASCII)
@@ -121,10 +120,10 @@ class LdapDirectorySection(ExternalDirectorySection):
                 LdapDirectory,
             )
         except ImportError:
-            raise SourceError(
+            raise ServerError(
                 'needs python-ldap: install "galwad[ldap]", as docs/crm/ldap.md says'
             ) from None
-        tls_context(self.tls)  # names a file that cannot be used; libldap does not
+        self.tls.context()  # names a file that cannot be used; libldap does not
         return LdapDirectory(self)
 
     @model_validator(mode="after")

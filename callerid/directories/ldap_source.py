@@ -18,13 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import NAMESPACE_X500, UUID, uuid5
 
-from callerid.authentication import read_secret
-from callerid.errors import SourceBusyError, SourceError
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.templates import Json
 from callerid.written_numbers import spellings
+from net.authentication import read_secret
+from net.errors import ServerBusyError, ServerError
+from net.json_client import Json
 
 os.environ["LDAPNOINIT"] = "1"  # libldap must read no settings from ldap.conf and the environment
 import ldap
@@ -82,7 +82,7 @@ class LdapDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom the server finds.
 
-        Raises `SourceBusyError` if the server is busy, or else `SourceError`.
+        Raises `ServerBusyError` if the server is busy, or else `ServerError`.
         """
         search = _Search(self._section)
         loop = asyncio.get_running_loop()
@@ -151,7 +151,7 @@ class _Search:
     def run(self, wanted: str) -> list[LdapEntry]:
         """Return the entries that a filter finds.
 
-        Raises `SourceBusyError` if the server is busy, or else `SourceError`.
+        Raises `ServerBusyError` if the server is busy, or else `ServerError`.
         """
         section = self._section
         password = "" if section.secret_file is None else read_secret(section.secret_file)
@@ -166,10 +166,10 @@ class _Search:
             return self._entries(connection, wanted)
         except ldap.LDAPError as error:
             raise _reason(error) from None
-        except SourceError:
+        except ServerError:
             raise
         except Exception:  # noqa: BLE001 - python-ldap decodes names and controls with any error
-            raise SourceError("the answer is not LDAP that can be read") from None
+            raise ServerError("the answer is not LDAP that can be read") from None
         finally:
             with contextlib.suppress(ldap.LDAPError):  # the server has ended the connection
                 connection.unbind_ext()
@@ -177,7 +177,7 @@ class _Search:
                 self._socket.close()
 
     def _prepare(self, connection: SimpleLDAPObject) -> None:
-        """Set the time limits and the TLS settings of a connection. Raises `SourceError`."""
+        """Set the time limits and the TLS settings of a connection. Raises `ServerError`."""
         connection.set_option(ldap.OPT_NETWORK_TIMEOUT, self._section.timeout)
         connection.set_option(ldap.OPT_TIMEOUT, self._section.timeout)
         # The server that a referral names would get the password and the number.
@@ -193,7 +193,7 @@ class _Search:
         try:
             connection.set_option(ldap.OPT_X_TLS_NEWCTX, 0)  # makes the TLS settings effective
         except (ValueError, ldap.LDAPError):
-            raise SourceError("cannot use the TLS files") from None
+            raise ServerError("cannot use the TLS files") from None
 
     def _remember(self, connection: SimpleLDAPObject) -> None:
         """Remember the socket so that `end` can end it: libldap waits within a TLS record."""
@@ -228,20 +228,20 @@ class _Search:
                     for value in values
                 )
             if len(entries) > _MOST_ENTRIES or octets > _LARGEST:
-                raise SourceError("the answer is too large")
+                raise ServerError("the answer is too large")
         raise ldap.TIMEOUT
 
 
-def _reason(error: ldap.LDAPError) -> SourceError:
+def _reason(error: ldap.LDAPError) -> ServerError:
     """Return the reason for an error of libldap, without any text of the server."""
     # Only errors of libldap itself have a text about the certificate.
     local = isinstance(error, ldap.SERVER_DOWN | ldap.CONNECT_ERROR)
     if local and "certificate" in str(error):
-        return SourceError("the server's certificate is not accepted")
+        return ServerError("the server's certificate is not accepted")
     if isinstance(error, ldap.BUSY):
-        return SourceBusyError(_BUSY_S)
+        return ServerBusyError(_BUSY_S)
     name = type(error).__name__
-    return SourceError(_REASONS.get(name, f"the search ends with {name}"))
+    return ServerError(_REASONS.get(name, f"the search ends with {name}"))
 
 
 def _by_name(attributes: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:

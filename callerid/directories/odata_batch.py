@@ -2,7 +2,7 @@
 
 A batch puts the address of a request, which may have a telephone number, into the body of another
 one, so that no server or proxy writes it to a log (OData 4.0, part 1, section 11.7). The answer is
-not trusted: whatever is not exactly one response is a `SourceError`, which repeats no part of it.
+not trusted: whatever is not exactly one response is a `ServerError`, which repeats no part of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from callerid.errors import SourceError
+from net.errors import ServerError
 
 if TYPE_CHECKING:
     import httpx2
@@ -65,23 +65,23 @@ def batch_of(
 
 
 def response_in(content_type: str, body: bytes) -> BatchResponse:
-    """Return the only response in the answer to a batch; raise SourceError if there is not one."""
+    """Return the only response in the answer to a batch; raise ServerError if there is not one."""
     found = _BOUNDARY.fullmatch(content_type.strip())
     if found is None:
-        raise SourceError(_UNREADABLE)
+        raise ServerError(_UNREADABLE)
     mark = b"\r\n--" + found[2].encode("ascii")
     parts = (b"\r\n" + body).split(mark)
     if len(parts) != 3 or parts[0] or not parts[1].startswith(b"\r\n"):
-        raise SourceError(_UNREADABLE)
+        raise ServerError(_UNREADABLE)
     if parts[2].rstrip(b"\r\n") != b"--":
-        raise SourceError(_UNREADABLE)
+        raise ServerError(_UNREADABLE)
     _, fields, response = _headed(parts[1])
     if fields.get("Content-Type", "").partition(";")[0].strip() != "application/http":
-        raise SourceError(_UNREADABLE)
+        raise ServerError(_UNREADABLE)
     first, headers, content = _headed(response)
     status = _STATUS_LINE.fullmatch(first)
     if status is None:
-        raise SourceError(_UNREADABLE)
+        raise ServerError(_UNREADABLE)
     return BatchResponse(int(status[1]), headers, content)
 
 
@@ -93,5 +93,5 @@ def _headed(text: bytes) -> tuple[bytes, httpx2.Headers, bytes]:
     first, *lines = head.split(b"\r\n")
     fields = [_FIELD.fullmatch(line) for line in lines[:_MOST_FIELDS]]
     if not end or len(lines) > _MOST_FIELDS or None in fields:
-        raise SourceError(_UNREADABLE)
+        raise ServerError(_UNREADABLE)
     return first, httpx2.Headers([(field[1], field[2]) for field in fields if field]), body

@@ -16,7 +16,7 @@ from callerid.note import NoteDestination
 from callerid.source import DirectorySource
 from config.fields import FilePath
 from config.section import Section, TlsSection
-from config.values import is_loopback
+from net.addresses import is_loopback
 
 _ADDRESS = 'an address such as "postgresql+asyncpg://galwad@db.example/crm"'
 _SERVER = re.compile(

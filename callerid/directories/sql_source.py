@@ -11,7 +11,7 @@ delete notes. The table's primary key must be these two columns, which keeps two
 adding the same version twice. There is no column for a note that is not finished: its text says so,
 and the tables of earlier releases fit.
 
-A connection that is broken or was cancelled is never used again. Every failure is a `SourceError`.
+A connection that is broken or was cancelled is never used again. Every failure is a `ServerError`.
 Its message never repeats a parameter, a row or a text of the server, which may have personal data.
 """
 
@@ -49,15 +49,15 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from callerid.authentication import read_secret
-from callerid.errors import CallerIdError, NoteRefusedError, SourceError, SqlError
-from callerid.json_client import tls_context
+from callerid.errors import CallerIdError, NoteRefusedError, SqlError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.templates import Json
 from callerid.written_numbers import spellings
+from net.authentication import read_secret
+from net.errors import ServerError
+from net.json_client import Json
 
 _STATEMENT: Final = 0.9
 """The part of the time limit that a statement has, so that the server ends it before we do."""
@@ -100,7 +100,7 @@ class SqlDatabase:
     """The connections to one database, at most `connections` at a time.
 
     With `access` "read", no statement may change anything, as far as the database can prevent it.
-    `timeout_s` limits a statement and a new connection. Raises `SourceError` if the driver is not
+    `timeout_s` limits a statement and a new connection. Raises `ServerError` if the driver is not
     installed.
     """
 
@@ -123,7 +123,7 @@ class SqlDatabase:
             else:
                 self._engine = _server(address, access, timeout_s, connections)
         except ModuleNotFoundError as error:
-            raise SourceError(f"the Python package {error.name} is not installed") from None
+            raise ServerError(f"the Python package {error.name} is not installed") from None
 
         @event.listens_for(self._engine.sync_engine, "do_connect")
         def add_password(dialect: Any, _record: Any, args: Any, named: Any) -> None:
@@ -136,7 +136,7 @@ class SqlDatabase:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection with a transaction, which is committed at the end.
 
-        Raises `SqlError` if the database refuses a statement, `SourceError` if it cannot be
+        Raises `SqlError` if the database refuses a statement, `ServerError` if it cannot be
         reached.
         """
         if self._file is not None:
@@ -157,11 +157,11 @@ class SqlDatabase:
 
 
 def _check_file(path: Path) -> None:
-    """Check that a database's file opens, or raise SourceError; the driver would leave a thread."""
+    """Check that a database's file opens, or raise ServerError; the driver would leave a thread."""
     try:
         path.open("rb").close()
     except OSError as error:
-        raise SourceError(f"cannot open {path}: {error.strerror}") from None
+        raise ServerError(f"cannot open {path}: {error.strerror}") from None
 
 
 def _server(
@@ -215,21 +215,21 @@ def _sqlite(url: URL, access: Literal["read", "write"], timeout_s: float) -> Asy
     return engine
 
 
-def _failure(error: Exception) -> SourceError:
+def _failure(error: Exception) -> ServerError:
     """Return an error without the parts of the driver's error that may have personal data."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return SourceError(f"the server's certificate is not accepted: {cause.verify_message}")
+            return ServerError(f"the server's certificate is not accepted: {cause.verify_message}")
         code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
         if isinstance(code, str):
             return SqlError(f"{_REASONS.get(code, 'the database refuses')} ({code})", code)
         if isinstance(cause, TimeoutError):
-            return SourceError("the database does not answer in time")
+            return ServerError("the database does not answer in time")
         if isinstance(cause, OSError):
-            return SourceError("cannot connect to the database")
+            return ServerError("cannot connect to the database")
         cause = cause.__cause__ or cause.__context__
-    return SourceError(f"the database cannot be used: {type(error).__name__}")
+    return ServerError(f"the database cannot be used: {type(error).__name__}")
 
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class SqlDirectory:
         self._database = database
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number; raise SourceError if there are more than 500."""
+        """Return the people with this number; raise ServerError if there are more than 500."""
         try:
             async with self._database.transaction() as connection:
                 result = await connection.execute(select_people(self._section, number))
@@ -280,7 +280,7 @@ class SqlDirectory:
         await self._database.close()
 
     async def _name_missing_columns(self) -> None:
-        """Raise a SourceError if the view lacks a column of the settings."""
+        """Raise a ServerError if the view lacks a column of the settings."""
         wanted = dict.fromkeys(_columns(self._section.columns).values())
         everything: Select[*tuple[Any, ...]] = select(literal_column("*"))
         everything = everything.select_from(_view(self._section.view, ())).limit(0)
@@ -288,7 +288,7 @@ class SqlDirectory:
             present = frozenset((await connection.execute(everything)).keys())
         missing = ", ".join(f'"{name}"' for name in wanted if name not in present)
         if missing:
-            raise SourceError(f"the view lacks these columns: {missing}")
+            raise ServerError(f"the view lacks these columns: {missing}")
 
 
 def select_people(section: SqlDirectorySection, number: PhoneNumber) -> Select[*tuple[Any, ...]]:
@@ -359,7 +359,7 @@ class SqlNotes:
         Raises:
             NoteRefusedError: The rows of earlier versions were deleted, or the table does not
                 accept the row, for example because a text is too long.
-            SourceError: The database cannot be used now.
+            ServerError: The database cannot be used now.
         """
         note_id = str(note.note_id)
         row = _row(note, note_id)
@@ -400,7 +400,7 @@ def _row(note: OutgoingNote, note_id: str) -> dict[str, object]:
 
 
 def read_database(section: SqlDirectorySection) -> SqlDatabase:
-    """Return the unconnected database with the view of these settings. Raises `SourceError`."""
+    """Return the unconnected database with the view of these settings. Raises `ServerError`."""
     return SqlDatabase(
         _address(section),
         access="read",
@@ -419,5 +419,5 @@ def notes_database(section: SqlDirectorySection, notes: SqlNotesSection) -> SqlD
 
 
 def _address(section: SqlDirectorySection) -> SqlAddress:
-    tls = tls_context(section.tls) if section.has_tls else None
+    tls = section.tls.context() if section.has_tls else None
     return SqlAddress(section.url, section.password_file, tls)

@@ -15,12 +15,13 @@ from sqlalchemy import text
 
 from callerid.directories.sql import SqlDirectorySection, SqlNotesSection
 from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
-from callerid.errors import NoteRefusedError, SourceError, SqlError
+from callerid.errors import NoteRefusedError, SqlError
 from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN
 from helpers.peers.crm_tables import PASSWORD, PEOPLE, SETTINGS, TABLE, directory_settings
 from helpers.peers.postgresql import PostgreSql
 from helpers.peers.waiting import wait_until
+from net.errors import ServerError
 
 pytestmark = pytest.mark.peer
 
@@ -144,7 +145,7 @@ async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there
             while True:
                 try:
                     await destination.deliver(note, earlier)
-                except SourceError:
+                except ServerError:
                     failures += 1
                     earlier = EarlierDelivery(uncertain=True)
                     await asyncio.sleep(0.05)
