@@ -2,7 +2,7 @@
 
 The last test follows docs/crm/sql.md.
 
-Tests callerid/directories/sql_source.py and callerid/directories/sql_source.py with a server.
+Tests callerid/directories/sql.py and callerid/directories/sql_database.py with a server.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from callerid.directories.sql import SqlDirectorySection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlDirectory, select_people
+from callerid.directories.sql import SqlDirectory, SqlDirectorySection, columns_of
+from callerid.directories.sql_database import SqlAddress, SqlDatabase, select_texts
 from callerid.errors import SqlError
 from callerid.limited_source import LimitedSource, SourceLimits
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
+from callerid.written_numbers import spellings
 from config.section import TlsSection
 from helpers.certificates import Authority
 from helpers.peers.postgresql import PostgreSql
@@ -335,9 +336,10 @@ def test_an_index_on_the_columns_of_numbers_is_used(server):
 
 def explained(server, view, **more):
     """Return the server's plan for the search in a view."""
-    statement = select_people(view, NUMBER).compile(
-        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
-    )
+    columns = view.columns
+    statement = select_texts(
+        view.view, columns_of(columns), columns.numbers, spellings(NUMBER)
+    ).compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     return server.sql(f"EXPLAIN {statement}", **more)
 
 

@@ -1,6 +1,6 @@
 """Contact notes are added to a table of a real PostgreSQL, each once, whatever happens between.
 
-Tests callerid/directories/sql_source.py with the table, the role and the settings
+Tests callerid/directories/sql.py with the table, the role and the settings
 of docs/crm/sql.md.
 """
 
@@ -13,8 +13,8 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from callerid.directories.sql import SqlDirectorySection, SqlNotesSection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
+from callerid.directories.sql import SqlDirectorySection, SqlNotes, SqlNotesSection
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
 from callerid.errors import NoteRefusedError, SqlError
 from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callerid.directories.ldap import LdapDirectorySection
-from callerid.directories.ldap_source import LdapDirectory
+from callerid.directories.ldap import LdapDirectory, LdapDirectorySection
 from callerid.number import PhoneNumber
 from config.section import TlsSection
 from helpers.examples import examples
@@ -270,7 +269,10 @@ def test_libldap_reads_no_settings_from_files_or_the_environment(tmp_path):
                 | variables,
                 text=True,
             ).strip()
-            for code in (read, f"import callerid.directories.ldap_source; {read}")
+            for code in (
+                read,
+                f"from callerid.directories.ldap import python_ldap; python_ldap(); {read}",
+            )
         ]
         assert both[0].startswith("/from-a-")  # so there are settings to read
         assert both[1] == "None"

@@ -11,10 +11,11 @@ from hypothesis import settings as examined
 from hypothesis import strategies as st
 from sqlalchemy.dialects import mssql
 
-from callerid.directories.sql import SqlDirectorySection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlDirectory, select_people
+from callerid.directories.sql import SqlDirectory, SqlDirectorySection, columns_of
+from callerid.directories.sql_database import SqlAddress, SqlDatabase, select_texts
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind
+from callerid.written_numbers import spellings
 from net.errors import ServerError
 
 NUMBER = PhoneNumber("+441632960001")
@@ -219,7 +220,9 @@ async def test_any_row_is_a_person_within_the_limits_or_an_error_of_ours(crm, fi
 
 
 def test_the_statement_for_sql_server_has_bound_parameters_and_a_limit():
-    compiled = select_people(VIEW, NUMBER).compile(dialect=mssql.dialect())
+    columns = VIEW.columns
+    statement = select_texts(VIEW.view, columns_of(columns), columns.numbers, spellings(NUMBER))
+    compiled = statement.compile(dialect=mssql.dialect())
     text = str(compiled)
     assert text.startswith("SELECT TOP")
     assert "960001" not in text

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from callerid.directories.sql_source import SqlAddress, SqlDatabase
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
 from callerid.errors import SqlError
 from net.errors import ServerError
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from callerid.directories.sql import SqlNotesSection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
+from callerid.directories.sql import SqlNotes, SqlNotesSection
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
 from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN
