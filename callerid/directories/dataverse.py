@@ -30,7 +30,7 @@ from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
 from callerid.written_numbers import spellings
 from config.fields import FilePath
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import Url
 from net.authentication import ClientCredentials
 from net.errors import ServerBusyError, ServerError
@@ -123,7 +123,6 @@ class DataverseSection(ExternalDirectorySection):
     contact_notes: DataverseNotesSection | None = Field(
         default=None, description='a table, which may have "purpose_column"'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:

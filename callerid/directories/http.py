@@ -18,9 +18,9 @@ from pydantic import Field, JsonValue, model_validator
 from callerid.directories.base import ExternalDirectorySection
 from callerid.directories.http_notes import (
     HeaderFieldName,
-    HeaderText,
     HttpNotes,
     HttpNotesSection,
+    HttpRequestSection,
 )
 from callerid.earlier_contacts import ContactFields, ContactsMapping, DirectoryContact
 from callerid.number import PhoneNumber
@@ -28,7 +28,7 @@ from callerid.people_mapping import Expression, PeopleFields, PeopleMapping, app
 from callerid.person import Person
 from callerid.templates import NumberTemplate, RecordTemplate, RequestForm, TextTemplate
 from config.fields import FilePath, Whole
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import URL, Url
 from net.authentication import (
     BasicAuthentication,
@@ -95,16 +95,11 @@ class HttpSearchSection(Section):
     )
 
 
-class HttpContactsSection(Section):
+class HttpContactsSection(HttpRequestSection):
     """`[directories.earlier_contacts]`: the request for the earlier contacts of a person."""
 
-    url: Url = Field(description=URL)
-    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
     query: dict[str, JsonValue] = Field(
         default_factory=dict, description='a table, such as { person = "{id}" }'
-    )
-    headers: dict[HeaderFieldName, HeaderText] = Field(
-        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
     )
     body: JsonValue = Field(
         default=None, description='a table or a list, such as { person = "{id}" }'
@@ -128,17 +123,12 @@ class HttpContactsSection(Section):
         return self
 
 
-class HttpDirectorySection(ExternalDirectorySection):
+class HttpDirectorySection(HttpRequestSection, ExternalDirectorySection):
     """`[[directories]]` of the kind "http"."""
 
     kind: Literal["http"] = Field(description='"http"')
-    url: Url = Field(description=URL)
-    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
     query: dict[str, JsonValue] = Field(
         default_factory=dict, description='a table, such as { phone = "{e164}" }'
-    )
-    headers: dict[HeaderFieldName, HeaderText] = Field(
-        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
     )
     body: JsonValue = Field(
         default=None, description='a table or a list, such as { phones = "{spellings}" }'
@@ -154,7 +144,6 @@ class HttpDirectorySection(ExternalDirectorySection):
     authentication: DirectoryAuthentication | None = Field(
         default=None, description='a table with "kind" and "secret_file"'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     search: HttpSearchSection | None = Field(default=None, description='a table with "url"')
     earlier_contacts: HttpContactsSection | None = Field(

@@ -64,14 +64,19 @@ class NoteRequestSection(Section):
         return self.method == "PUT" and any(name in self.url for name in _OWN_ADDRESS)
 
 
-class NoteSearchSection(Section):
-    """`find`: a request that searches for a contact note."""
+class HttpRequestSection(Section):
+    """A request that reads: its address, method and header fields."""
 
     url: Url = Field(description=URL)
     method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
     headers: dict[HeaderFieldName, HeaderText] = Field(
         default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
     )
+
+
+class NoteSearchSection(HttpRequestSection):
+    """`find`: a request that searches for a contact note."""
+
     query: dict[str, JsonValue] = Field(
         default_factory=dict, description='a table, such as { text = "{call_id}" }'
     )

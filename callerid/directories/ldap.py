@@ -30,7 +30,7 @@ from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
 from callerid.written_numbers import spellings
 from config.fields import FilePath, Flag
-from config.section import Section, TlsSection
+from config.section import Section
 from net.addresses import is_loopback
 from net.authentication import read_secret
 from net.errors import ServerBusyError, ServerError
@@ -137,7 +137,6 @@ class LdapDirectorySection(ExternalDirectorySection):
     attributes: LdapAttributesSection = Field(
         default=LdapAttributesSection(), description='a table, such as { name = ["cn"] }'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:

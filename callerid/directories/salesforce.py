@@ -32,7 +32,7 @@ from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
 from callerid.written_numbers import national, spellings
 from config.fields import FilePath
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import Url
 from net.authentication import ClientCredentials
 from net.errors import ServerBusyError, ServerError, StatusError
@@ -153,7 +153,6 @@ class SalesforceDirectorySection(ExternalDirectorySection):
     contact_notes: SalesforceNotesSection | None = Field(
         default=None, description='a table, such as { external_id = "Galwad_Call__c" }'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:

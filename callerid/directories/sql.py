@@ -110,7 +110,6 @@ class SqlDirectorySection(ExternalDirectorySection):
     )
     view: View = Field(description='a view or table, such as "crm.callers"')
     columns: SqlColumns = Field(description='a table with "id", "name" and "numbers"')
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
     contact_notes: SqlNotesSection | None = Field(default=None, description='a table with "table"')
 
     @property
