@@ -26,7 +26,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
@@ -42,18 +42,24 @@ PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _QUOTING: Final = re.compile(r"""['"`\\\x00-\x1f\x7f]""")
 """Characters that begin or end a text in the query languages of servers."""
 ValueT_contra = TypeVar("ValueT_contra", contravariant=True)
-_NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
 
 
 @dataclass(frozen=True, slots=True)
-class NumberTemplate:
-    """A JSON value with placeholders."""
+class PlaceholderTemplate:
+    """A JSON value with placeholders. The subclasses say which ones, and fill them in."""
 
+    names: ClassVar[tuple[str, ...]]
     value: Json
 
     def __post_init__(self) -> None:
         """Check the placeholders and their places. Raises `TemplateError`."""
-        check_placeholders(self.value, _NAMES)
+        check_placeholders(self.value, self.names)
+
+
+class NumberTemplate(PlaceholderTemplate):
+    """A JSON value with placeholders for a telephone number."""
+
+    names = ("e164", "digits", "national", "spelling", "spellings")
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -70,30 +76,20 @@ class NumberTemplate:
         return _filled(self.value, texts, spellings(number))
 
 
-@dataclass(frozen=True, slots=True)
-class TextTemplate:
+class TextTemplate(PlaceholderTemplate):
     """A JSON value with the placeholder `{text}`."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, ("text",))
+    names = ("text",)
 
     def fill(self, text: str) -> Json:
         """Return the JSON value in which the text is filled in."""
         return _filled(self.value, {"text": text}, ())
 
 
-@dataclass(frozen=True, slots=True)
-class RecordTemplate:
+class RecordTemplate(PlaceholderTemplate):
     """A JSON value with the placeholder `{id}`."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, ("id",))
+    names = ("id",)
 
     def fill(self, record_id: str) -> Json:
         """Return the JSON value with the id filled in.

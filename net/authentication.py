@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from net.errors import ServerBusyError, ServerError
 from net.json_client import (
     ACCEPTED,
+    Authentication,
     Json,
     failure,
     http_client,
@@ -56,22 +57,7 @@ async def _secret(path: Path) -> str:
     return await asyncio.to_thread(read_secret, path)
 
 
-class NoAuthentication:
-    """Requests without authentication."""
-
-    async def header(self) -> str | None:
-        """Return None."""
-        return None
-
-    def rejected(self) -> bool:
-        """Return False."""
-        return False
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class BasicAuthentication:
+class BasicAuthentication(Authentication):
     """A user name and a password (RFC 7617)."""
 
     def __init__(self, user: str, password: Path) -> None:
@@ -83,15 +69,8 @@ class BasicAuthentication:
         pair = f"{self._user}:{await _secret(self._password)}"
         return f"Basic {b64encode(pair.encode()).decode()}"
 
-    def rejected(self) -> bool:
-        """Return False."""
-        return False
 
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class BearerAuthentication:
+class BearerAuthentication(Authentication):
     """A token that the server's administrator has issued (RFC 6750).
 
     `scheme` is the word before the token, which is not "Bearer" for every server.
@@ -105,15 +84,8 @@ class BearerAuthentication:
         """Return the header field's value."""
         return f"{self._scheme} {await _secret(self._token)}"
 
-    def rejected(self) -> bool:
-        """Return False."""
-        return False
 
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class ClientCredentials:
+class ClientCredentials(Authentication):
     """A token that the server issues for a client id and a secret (OAuth 2, RFC 6749, section 4.4).
 
     The token is replaced before it expires. Only one request for a token is made at a time. `scope`

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from net.errors import ServerBusyError, ServerError, StatusError
 from net.tls import certificate_fault
@@ -39,14 +39,16 @@ ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 """No answer may be compressed, because a small compressed one can have a huge content."""
 
 
-class Authentication(Protocol):
-    """The authentication of requests to a server."""
+class Authentication:
+    """The authentication of requests to a server. This base class has none."""
 
     async def header(self) -> str | None:
         """Return the value of the header field Authorization, or None. Raises `ServerError`."""
+        return None
 
     def rejected(self) -> bool:
         """Report that the server has refused this value; return whether another one may work."""
+        return False
 
     async def close(self) -> None:
         """Close the connections to a server that issues tokens."""

@@ -34,7 +34,6 @@ from net.authentication import (
     BasicAuthentication,
     BearerAuthentication,
     ClientCredentials,
-    NoAuthentication,
 )
 from net.errors import ServerError
 from net.json_client import Authentication, Json, JsonClient, JsonRequest
@@ -175,7 +174,7 @@ class HttpDirectorySection(HttpRequestSection, ExternalDirectorySection):
     def _client(self, empty_statuses: Collection[int] = ()) -> JsonClient:
         tls = self.tls.context()
         return JsonClient(
-            NoAuthentication() if self.authentication is None else self.authentication.open(tls),
+            Authentication() if self.authentication is None else self.authentication.open(tls),
             tls,
             connections=self.concurrency,
             empty_statuses=empty_statuses,

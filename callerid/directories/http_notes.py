@@ -21,7 +21,7 @@ from pydantic import Field, JsonValue, model_validator
 from callerid.errors import NoteRefusedError, TemplateError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.people_mapping import PATH, Expression, apply, optional_path, path, text_of_value
-from callerid.templates import PLACEHOLDER, RequestForm, check_placeholders, naming
+from callerid.templates import PLACEHOLDER, PlaceholderTemplate, RequestForm, naming
 from config.fields import Flag
 from config.section import Section
 from config.values import URL, Url
@@ -276,15 +276,10 @@ def note_values(note: OutgoingNote, record_id: str = "") -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class NoteTemplate:
-    """A JSON value with placeholders."""
+class NoteTemplate(PlaceholderTemplate):
+    """A JSON value with the placeholders of a note."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, NOTE_PLACEHOLDERS)
+    names = NOTE_PLACEHOLDERS
 
     def fill(self, values: Mapping[str, str]) -> Json:
         """Return the JSON value in which these values are filled in."""

@@ -15,11 +15,10 @@ from net.authentication import (
     BasicAuthentication,
     BearerAuthentication,
     ClientCredentials,
-    NoAuthentication,
     read_secret,
 )
 from net.errors import ServerBusyError, ServerError
-from net.json_client import JsonClient, JsonRequest
+from net.json_client import Authentication, JsonClient, JsonRequest
 
 SECRET = "correct horse £"
 
@@ -70,7 +69,7 @@ async def test_a_password_and_a_token_are_read_from_their_files_each_time(secret
     assert await bearer.header() == f"token {SECRET}"
     secret.write_text("another")
     assert await bearer.header() == "token another"
-    assert await NoAuthentication().header() is None
+    assert await Authentication().header() is None
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo", b"\xff\xfe"])

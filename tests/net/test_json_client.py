@@ -17,9 +17,15 @@ from hypothesis import strategies as st
 from config.section import TlsSection
 from helpers.certificates import Authority
 from helpers.http_server import HttpServer, answer
-from net.authentication import NoAuthentication
 from net.errors import ServerBusyError, ServerError
-from net.json_client import HttpAnswer, JsonClient, JsonRequest, parse_json, requested_rest
+from net.json_client import (
+    Authentication,
+    HttpAnswer,
+    JsonClient,
+    JsonRequest,
+    parse_json,
+    requested_rest,
+)
 
 NUMBER = "+441632960001"
 
@@ -27,7 +33,7 @@ NUMBER = "+441632960001"
 @pytest.fixture
 async def client():
     client = JsonClient(
-        NoAuthentication(), TlsSection().context(), connections=2, empty_statuses=[404]
+        Authentication(), TlsSection().context(), connections=2, empty_statuses=[404]
     )
     yield client
     await client.close()
@@ -243,7 +249,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(client, secure):
 async def test_the_authority_in_the_settings_is_accepted_and_the_name_must_fit(secure):
     server, authority = secure
     context = TlsSection(ca=authority.path).context()
-    client = JsonClient(NoAuthentication(), context, connections=1)
+    client = JsonClient(Authentication(), context, connections=1)
     assert await client.send(search(server)) == {"fine": True}
     other = JsonRequest("POST", server.url.replace("127.0.0.1", "localhost"))
     with pytest.raises(ServerError, match="certificate is not accepted"):

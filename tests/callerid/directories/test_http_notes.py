@@ -19,9 +19,8 @@ from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery
 from helpers.http_server import HttpServer, answer
 from helpers.notes import NOTE
-from net.authentication import NoAuthentication
 from net.errors import ServerBusyError, ServerError
-from net.json_client import JsonClient
+from net.json_client import Authentication, JsonClient
 
 FIRST = EarlierDelivery()
 REPEATED = EarlierDelivery(uncertain=True)
@@ -52,7 +51,7 @@ async def notes(server):
             },
         }
     )
-    client = JsonClient(NoAuthentication(), ssl.create_default_context(), connections=2)
+    client = JsonClient(Authentication(), ssl.create_default_context(), connections=2)
     notes = HttpNotes("crm", section, client)
     yield notes
     await notes.close()

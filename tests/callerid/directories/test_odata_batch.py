@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.directories.odata_batch import batch_of, batch_type, response_in
+from callerid.directories.dataverse import batch_of, batch_type, response_in
 from net.errors import ServerError
 
 KIND = "multipart/mixed; boundary=batchresponse_1"

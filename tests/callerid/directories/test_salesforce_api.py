@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from callerid.directories.salesforce import SalesforceApi, check_token, error_code
 from config.section import TlsSection
 from helpers.http_server import answer
-from net.authentication import NoAuthentication
 from net.errors import ServerBusyError, ServerError, StatusError
-from net.json_client import JsonClient
+from net.json_client import Authentication, JsonClient
 
 URL = "https://council.my.salesforce.com"
 DOCUMENTS = st.recursive(
@@ -24,7 +23,7 @@ DOCUMENTS = st.recursive(
 
 @pytest.fixture
 async def api(server):
-    client = JsonClient(NoAuthentication(), TlsSection().context(), connections=1)
+    client = JsonClient(Authentication(), TlsSection().context(), connections=1)
     api = SalesforceApi(client, server.url, "65.0")
     yield api
     await api.close()
