@@ -46,11 +46,7 @@ class TlsSection(Section):
         return self
 
     def context(self) -> SSLContext:
-        """Return the TLS settings for requests to a server, which must prove its name.
-
-        Raises:
-            ServerError: A file cannot be used.
-        """
+        """Return TLS settings with which a server must prove its name. Raises `ServerError`."""
         try:
             return client_context(
                 ca=self.ca, certificate=self.certificate, key=self.key, ciphers=None

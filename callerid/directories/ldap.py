@@ -177,10 +177,9 @@ class LdapDirectorySection(ExternalDirectorySection):
 
 
 def python_ldap() -> Any:
-    """Return python-ldap, whose libldap reads no settings from ldap.conf and the environment.
+    """Return python-ldap, which may be missing (ImportError).
 
-    Raises:
-        ImportError: It is not installed.
+    Its libldap reads no settings from ldap.conf and the environment.
     """
     os.environ["LDAPNOINIT"] = "1"  # libldap reads this once, when it is imported
     import ldap.filter  # noqa: PLC0415 - optional

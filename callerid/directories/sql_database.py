@@ -141,7 +141,7 @@ class SqlDatabase:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except CallerIdError:
+        except (CallerIdError, ServerError):
             raise
         except Exception as error:  # noqa: BLE001 - each driver has errors of its own
             raise _failure(error) from None
@@ -149,13 +149,13 @@ class SqlDatabase:
     async def read_texts(
         self, view: str, columns: Mapping[str, str], sought: Iterable[str], texts: Collection[str]
     ) -> list[Json]:
-        """Return the rows of a view that `select_texts` finds, or raise the errors above."""
+        """Return the rows of a view that `select_texts` finds. Raises as `transaction` does."""
         async with self.transaction() as connection:
             result = await connection.execute(select_texts(view, columns, sought, texts))
             return [dict(row) for row in result.mappings()]
 
     async def columns_of(self, view: str) -> frozenset[str]:
-        """Return the names of a view's columns, or raise the errors above."""
+        """Return the names of a view's columns. Raises as `transaction` does."""
         everything: Select[*tuple[Any, ...]] = select(literal_column("*"))
         everything = everything.select_from(_table(view)).limit(0)
         async with self.transaction() as connection:
