@@ -15,13 +15,13 @@ import pytest
 import uvloop
 
 from callerid.directories.ldap import LdapDirectorySection
-from callerid.errors import SourceError
 from callerid.limited_source import LimitedSource
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
 from helpers.peers.openldap import BASE, PASSWORD, USER, OpenLdap, person
 from helpers.peers.programs import program
 from helpers.peers.waiting import wait_until
+from net.errors import ServerError
 
 pytestmark = pytest.mark.peer
 
@@ -198,7 +198,7 @@ async def test_without_an_authority_in_the_settings_only_those_of_the_system_are
 
 async def test_a_certificate_for_another_name_is_refused(section, slapd):
     url = slapd.tls_url.replace("127.1", "127.0.0.2")
-    with pytest.raises(SourceError, match="certificate is not accepted"):
+    with pytest.raises(ServerError, match="certificate is not accepted"):
         await section(url=url).open().find(PhoneNumber("", "201"))
 
 
@@ -286,7 +286,7 @@ async def test_a_server_that_was_restarted_is_found_again(section, slapd):
     extension = PhoneNumber("", "201")
     assert len(await directory.find(extension)) == 1
     slapd.end()
-    with pytest.raises(SourceError, match="cannot connect to the server"):
+    with pytest.raises(ServerError, match="cannot connect to the server"):
         await directory.find(extension)
     slapd.restart()
     assert len(await directory.find(extension)) == 1

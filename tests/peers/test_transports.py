@@ -16,7 +16,7 @@ from helpers.loopback import free_port
 from helpers.peers.agent import Agent, sipp
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.sound import save
-from telephony.aio.tls import Tls, server_context
+from net.tls import Tls, server_context
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address
 
