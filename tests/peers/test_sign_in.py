@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 
 from helpers.peers.openid import OpenIdProvider
 from helpers.peers.service import PASSWORD
+from helpers.peers.waiting import PATIENCE_S
 from helpers.processes import GALWAD, run_galwad
 
 pytestmark = pytest.mark.peer
@@ -137,7 +138,7 @@ def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(des
         page.get_by_label("Code of the command line").fill(shown[2])
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Approve", exact=True).click()
-        out, err = command.communicate(timeout=30)
+        out, err = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, err
     assert "as mair (supervisor)" in out
     listed = run_galwad("calls", "list", "--json", env=environment, check=True)
@@ -255,7 +256,7 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
                 enter(page, "nest")
                 expect(page.get_by_text("Your stronger sign-in counts now.")).to_be_focused()
                 assert page.url == shown[1]
-        _, err = command.communicate(timeout=30)
+        _, err = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, err
     read = run_galwad("audit", "list", "--kind", "sign-in.stepped-up", env=environment)
     assert "sign-in.stepped-up" in read.stdout, read.stderr

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -170,11 +170,14 @@ class Log:
 
     def __init__(self):
         self.lines = []
+        self._events = []
         self._changed = threading.Condition()
 
     def add(self, process, line):
         with self._changed:
             self.lines.append((process, line))
+            with suppress(ValueError):  # of a line that is no JSON
+                self._events.append(json.loads(line))
             self._changed.notify_all()
 
     def tail(self, count=15):
@@ -183,15 +186,11 @@ class Log:
 
     def events(self, name=None, **fields):
         """Return the events of this name with these fields."""
-        found = []
-        for _, line in self.lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if name in {None, event.get("event")} and fields.items() <= event.items():
-                found.append(event)
-        return found
+        return [
+            event
+            for event in list(self._events)
+            if name in {None, event.get("event")} and fields.items() <= event.items()
+        ]
 
     def wait(self, name, count=1, seconds=PATIENCE_S, **fields):
         """Wait until there are `count` such events, and return the last one."""
