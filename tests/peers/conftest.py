@@ -24,13 +24,12 @@ def officer(tmp_path_factory):
     return OfficerKeys(tmp_path_factory.mktemp("officer"))
 
 
-@pytest.fixture
-def start(officer, tmp_path):
-    """Starts a service of these processes; ends it and checks its logs after the test."""
+def starter(officer, folder):
+    """Yield a function that starts a service of these processes; end it and check its logs."""
     started = []
 
     def start(*names, users=False, **settings):
-        service = Service(tmp_path, officer, **settings)
+        service = Service(folder, officer, **settings)
         started.append(service)
         if users:
             service.add_users()
@@ -43,6 +42,18 @@ def start(officer, tmp_path):
     for service in started:
         service.stop()
         service.judge()
+
+
+@pytest.fixture
+def start(officer, tmp_path):
+    """Starts a service of these processes; ends it and checks its logs after the test."""
+    yield from starter(officer, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_shared(officer, tmp_path_factory):
+    """Starts a service for all tests of a module, none of which may kill or change it."""
+    yield from starter(officer, tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ Covers `galwad/switch/life/daemon.py` and `galwad/switch/life/revival.py`.
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
 import threading
@@ -217,7 +216,6 @@ def test_a_ringing_call_and_its_early_pause_survive_a_restart(service, talker, e
     assert payment(service, call_id, "PUT")["state"] == "paused"
     restart(service)
     first.wait()
-    shutil.rmtree(first.folder)
     second = ended(
         Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, media=advisor.port)
     )
