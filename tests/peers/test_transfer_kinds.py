@@ -68,7 +68,10 @@ class PbxCall:
     def shows(self, *wanted):
         """Wait until an administrator sees this party and this recording state."""
         with self.service.sign_in("ceri") as page:
-            wait_until(lambda: self.shown(page) == wanted, what=str(wanted))
+            wait_until(
+                lambda: self.shown(page) == wanted,
+                what=lambda: f"{wanted}, with {self.shown(page)} at the end,",
+            )
 
     def ceases(self):
         """Wait until an administrator sees the end of the recording; return the party shown."""
