@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
+from unittest.mock import patch
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -182,6 +183,7 @@ def chromium():
         flags.append("--autoplay-policy=document-user-activation-required")
         browser = playwright.chromium.launch(executable_path=program, args=flags)
         # While a call is recorded, the page's animation takes a fifth of a core.
-        browser.new_context = partial(browser.new_context, reduced_motion="reduce")
-        yield browser
+        still = partial(browser.new_context, reduced_motion="reduce")
+        with patch.object(browser, "new_context", still):
+            yield browser
         browser.close()
