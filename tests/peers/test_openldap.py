@@ -309,7 +309,7 @@ def test_searches_that_are_cancelled_leave_no_connection_open(section, slapd, ru
         extension = PhoneNumber("", "201")
         assert len(await directory.find(extension)) == 1
         before = open_files()
-        for _ in range(200):
+        for _ in range(100):
             task = asyncio.create_task(directory.find(extension))
             await asyncio.sleep(rng.uniform(0, 0.02))
             task.cancel()
