@@ -50,6 +50,7 @@ def sign_in(page, user, password):
 def test_an_added_user_signs_in_registers_a_phone_and_loses_both_when_disabled(
     service, open_page, ended
 ):
+    """Two browsers and a phone: 5 s of CPU time."""
     ceri = open_page("ceri", fragment="#admin")
     ceri.get_by_role("button", name="Add a user…").click()
     ceri.get_by_label("Name to sign in with").fill("nia")

@@ -69,6 +69,7 @@ def faults(firefox):
 
 
 def test_an_advisor_takes_a_call_in_firefox_by_keyboard(service, firefox, advisor, talker, ended):
+    """Axe looks at four states: 5 s of CPU time."""
     people = service.folder / "people.csv"
     people.write_text(PEOPLE.format(number=CALLER), encoding="utf-8")
     service.galwad("directory", "import", str(people))

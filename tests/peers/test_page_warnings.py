@@ -60,6 +60,7 @@ def open_page(chromium, service):
 def test_a_forgotten_pause_warns_the_advisor_then_the_supervisor_and_nothing_resumes_it(
     service, open_page, place_call
 ):
+    """Two pages count the seconds of a pause: 5 s of CPU time."""
     sian, ceri = open_page("sian"), open_page("ceri")
     call = place_call("uas_plain")
     word = sian.locator(".recording .word")

@@ -1,4 +1,7 @@
-"""Callers are looked up in a real Request Tracker 5, by the example of docs/crm.md."""
+"""Callers are looked up in a real Request Tracker 5, by the example of docs/crm.md.
+
+Most tests need more than two seconds of CPU time: the tracker, 0.3 s for each request.
+"""
 
 from __future__ import annotations
 

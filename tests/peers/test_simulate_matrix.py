@@ -169,6 +169,7 @@ def all_ok(run, names):
 
 @whole_or(PAYMENTS_IN_EVERY_RUN, PAYMENTS)
 def test_the_rows_of_the_payments_matrix_are_ok(matrix, names):
+    """Eight calls, with the recordings opened: 5 s of CPU time."""
     all_ok(partial(matrix.payments, "--card"), names)
 
 

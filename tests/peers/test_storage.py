@@ -391,6 +391,7 @@ def wall(tmp_path, monkeypatch):
 def test_jumps_of_the_wall_clock_move_no_sound_and_lose_no_recorded_second(
     wall, start, place_call_on
 ):
+    """Six processes begin with another clock, and so cannot be forked: 6 s of CPU time."""
     service = start("switch", "desk", "finaliser", users=True)
     call = place_call_on(service)
     path = f"/api/v1/calls/{call.call_id}/payment"
