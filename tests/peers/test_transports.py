@@ -114,7 +114,7 @@ async def test_an_invite_sent_with_openssl_over_tls_is_answered(agent, authority
             b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: typed\r\nCSeq: 1 INVITE\r\n"
             b"Contact: <sip:a@127.0.0.1>\r\nContent-Length: 0\r\n\r\n"
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.stdout.readline() == b"SIP/2.0 180 Ringing\r\n"
     finally:
         process.kill()
