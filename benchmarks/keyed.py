@@ -27,7 +27,7 @@ from _common import found, machine
 from _sound import encoded
 from numpy.typing import NDArray
 
-from galwad.settings.recording import RecordingSection
+from galwad.settings.node import RecordingSection
 from recording.audio.captured_card import CardFilter, is_card_number
 from recording.audio.codecs import NARROW, PayloadCodec, Samples, decoder_for
 from recording.audio.dtmf import DIGITS, DtmfDetector

@@ -39,11 +39,7 @@ _CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 def read_secret(path: Path) -> str:
-    """Return the secret in a file, without the line end.
-
-    Raises:
-        SourceError: The file cannot be read, or has no text of one line.
-    """
+    """Return the secret in a file, without the line end. Raises `SourceError`."""
     try:
         with path.open(encoding="utf-8") as file:
             secret = file.read(_LONGEST_SECRET).strip()
@@ -120,17 +116,9 @@ class BearerAuthentication:
 class ClientCredentials:
     """A token that the server issues for a client id and a secret (OAuth 2, RFC 6749, section 4.4).
 
-    The token is replaced before it expires. Only one request for a token is made at a time.
-
-    Args:
-        tls: The TLS settings for the requests for tokens.
-        url: The address of the server that issues tokens.
-        client_id: The id of this client.
-        secret: The file with the client's secret.
-        scope: The rights that are asked for; "" if the server decides.
-        check: A function that gets the answer with a token, and raises a SourceError if this token
-            must not be used.
-        clock: A function that returns the time in monotonic seconds.
+    The token is replaced before it expires. Only one request for a token is made at a time. `scope`
+    has the rights that are asked for; "" if the server decides. `check` gets the answer with a
+    token, and raises a SourceError if it must not be used. `clock` returns monotonic seconds.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 A text field must never store a card number. `has_card_number` looks for 13 to 19 digits that begin
 as the cards of a scheme do, have a length that the scheme issues, and pass the Luhn check (ISO/IEC
 7812-1). About one in twenty other numbers of 16 digits looks like that too. So an error about a
-card number must also say how to write a number that is none: `ADVICE` does.
+card number must also say how to write a number that is not a card: `ADVICE` does.
 
 The digits may be those of any script, and may be in groups. Between two groups are spaces, line
 breaks, hyphens, dots and similar characters. In a group, the number may begin and end anywhere.
@@ -26,7 +26,7 @@ LONGEST: Final = 19
 _SHORTEST_INSIDE: Final = 15
 """The shortest number that is looked for inside a group of digits, behind the group's start.
 
-Cards with 13 and 14 digits are so rare that a number which is none would be found more often.
+Cards with 13 and 14 digits are so rare that more other numbers than cards would be found.
 """
 _SCHEMES: Final[tuple[tuple[str, frozenset[int]], ...]] = (
     (r"4", frozenset({13, 16, 19})),  # Visa

@@ -166,16 +166,10 @@ class NewDirectory:
     ) -> ImportResult:
         """Build the new directory from an import file. The present directory does not change.
 
-        A row replaces the person with the same reference, who keeps the id.
-
-        Args:
-            file: The import file.
-            absent: With "keep", people who are in the directory but not in the file stay in the
-                directory. With "remove", these people are removed. A person whose row is left out
-                because of a fault is in the file, and stays unchanged.
-            on_progress: The function that is called with the number of people read so far.
-            least: The smallest number of people that the new directory may have, as a share of
-                those in the present one. It protects the directory from a file that was cut off.
+        A row replaces the person with the same reference, who keeps the id. People who are not in
+        the file stay, or are removed if `absent` says so; a row with a fault counts as in the file.
+        `on_progress` gets the number of people read so far. `least` is the smallest share of the
+        present people that may remain, against a file that was cut off.
 
         Raises:
             ImportFileError: The file has faults.
@@ -290,10 +284,7 @@ def _known(connection: sqlite3.Connection, rows: Sequence[ImportRow]) -> dict[st
 def _insert(
     connection: sqlite3.Connection, file: ImportFile, rows: Sequence[ImportRow], ids: dict[str, int]
 ) -> set[str]:
-    """Insert the people of the rows, and return their references.
-
-    If a reference occurs again, the later row is left out, and a fault is added.
-    """
+    """Insert the people of the rows, and return their references."""
     people = [(ids[row.reference], *_values_of(row.values), row.line) for row in rows]
     if _add(connection, "people", people) != len(rows):
         rows = _first_rows(connection, file, rows)
@@ -334,10 +325,7 @@ def _first_rows(
 
 
 def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -> None:
-    """Add a fault for each row with a number that too many earlier rows have.
-
-    The person of the row does not get the number, which matters only if faults are skipped.
-    """
+    """Add a fault for each row with a number that too many earlier rows have."""
     for number in connection.execute(_CROWDED, (MOST_PEOPLE_OF_A_NUMBER,)).fetchall():
         later = connection.execute(_LATER, (*number, MOST_PEOPLE_OF_A_NUMBER)).fetchall()
         for line, *_ in later:
@@ -347,10 +335,7 @@ def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -
 
 
 def _copy(connection: sqlite3.Connection, table: str, query: str, *values: str) -> int:
-    """Insert the rows that `query` finds with `values` into a table, and return how many.
-
-    SQLite could do this in one statement, but would store all rows in memory before.
-    """
+    """Insert what `query` finds into a table row by row, unlike SQLite; return how many."""
     found, added = connection.execute(query, values), 0
     while rows := found.fetchmany(_CHUNK):
         added += _add(connection, table, rows)
@@ -376,10 +361,9 @@ def _locked(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _open(path: Path, more: int = 0) -> int:
-    """Open a file for reading and writing, and return its descriptor.
+    """Open a file for reading and writing; a new one belongs to the owner of its folder.
 
-    If the file is created, only the owner of its folder may read it: an import that runs as root
-    must not leave files that the desk cannot read.
+    An import that runs as root must not leave files that the desk cannot read.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | more, 0o600)
     if os.geteuid() == 0:
@@ -389,10 +373,9 @@ def _open(path: Path, more: int = 0) -> int:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file to the disk, in parts.
+    """Bring a file to the disk in parts, because the desk syncs at each request that writes.
 
-    While one process brings a file to the disk, another process that does the same may have to wait
-    until the first has finished. The desk does this for each request that writes.
+    While one process brings a file to the disk, another may have to wait until it has finished.
     """
     descriptor = _open(path)
     try:
@@ -422,10 +405,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _erase_replaced(old: Path) -> None:
-    """Erase a replaced directory as soon as no lookup reads it.
-
-    If a lookup does not end within `_READERS_S`, the file stays, and the next import erases it.
-    """
+    """Erase a replaced directory when no lookup reads it, or leave it to the next import."""
     if not old.exists():
         return
     with closing(sqlite3.connect(old, isolation_level=None, timeout=_READERS_S)) as connection:

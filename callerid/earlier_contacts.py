@@ -71,14 +71,9 @@ class ContactFields(Section):
 
 
 class ContactsMapping:
-    """The places of contacts in a JSON document.
+    """The places of contacts in a JSON document. Raises `TemplateError`.
 
-    Args:
-        contacts: The JMESPath expression for the list of contacts.
-        fields: The expressions that are applied to each contact.
-
-    Raises:
-        TemplateError: An expression calls a function that does not exist.
+    `contacts` is the JMESPath expression for the list, and `fields` are applied to each contact.
     """
 
     def __init__(self, contacts: str, fields: ContactFields) -> None:
@@ -92,13 +87,10 @@ class ContactsMapping:
         self._record_id = optional_path(f"{table}.fields.id", fields.id)
 
     def read(self, document: Json, person_id: str) -> list[DirectoryContact]:
-        """Return the newest contacts of the person with this record id, the newest first.
+        """Return a person's newest contacts in a document, if any, the newest first.
 
-        A document that is None has none. A contact without a subject is left out.
-
-        Raises:
-            SourceError: The document does not have a list of contacts where the mapping says, or
-                none of them has a time that can be read.
+        One without a subject is left out. Raises `SourceError` without a list, or if no time can be
+        read.
         """
         if document is None:
             return []

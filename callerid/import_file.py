@@ -91,13 +91,9 @@ class _UnreadableError(Exception):
 class ImportFile:
     """Reads the rows of an import file, and collects the faults of the file.
 
-    Args:
-        file: The file, opened for reading. It does not have to be seekable, so it may be a pipe.
-        name: The name of the file, for the messages about faults.
-        region: The country to which numbers without a country code belong, such as "GB".
-        area_code: The area code that completes local numbers, such as "01970"; "" if there is none.
-        on_fault: With "refuse", `check` refuses a file with a fault. With "skip", it does so only
-            if the file cannot be read to its end.
+    `file` may be a pipe. `name` is for messages about faults. `region` and `area_code` complete
+    numbers, such as "GB" and "01970". `on_fault` "refuse" lets `check` refuse a file with a fault,
+    and "skip" only one that cannot be read to its end.
     """
 
     def __init__(
@@ -144,21 +140,12 @@ class ImportFile:
         self.left_out.add(reference if len(reference) <= _MOST_CHARACTERS else "")
 
     def check(self) -> None:
-        """Check that the file can be imported, as far as it was read.
-
-        Raises:
-            ImportFileError: The file has faults that are not skipped. The error lists the first
-                hundred of all faults, by line.
-        """
+        """Raise an ImportFileError with the first 100 faults, by line, if any is not skipped."""
         if self.fault_count and (self._on_fault == "refuse" or self._unreadable):
             raise ImportFileError(list(self.faults))
 
     def check_size(self) -> None:
-        """Check the size of the file before it is read. The size of a pipe is not known.
-
-        Raises:
-            ImportFileError: The file is larger than `LARGEST_FILE`.
-        """
+        """Raise ImportFileError if the file, unless it is a pipe, exceeds `LARGEST_FILE`."""
         if self._is_too_large():
             raise ImportFileError([ImportFault(self._name, 1, "", _TOO_LARGE)])
 
@@ -204,12 +191,7 @@ class ImportFile:
             self.fault(self._lines_read, "", str(error))
 
     def _lines(self) -> Iterator[str]:
-        """Yield the lines of the file, each with its line end.
-
-        Raises:
-            _UnreadableError: A line is not UTF-8, is too long, or cannot be read from the disk; or
-                the file is too large.
-        """
+        """Yield the lines with their ends; raise _UnreadableError for one that cannot be read."""
         if self._is_too_large():
             self._lines_read = 1
             raise _UnreadableError(_TOO_LARGE)

@@ -63,11 +63,7 @@ class WatchedFile:
             raise WatchedFileError("has changed while it was imported")
 
     def open(self) -> BinaryIO:
-        """Open the file for reading.
-
-        Raises:
-            WatchedFileError: The entry is not a file that may be imported.
-        """
+        """Open the file for reading; raise WatchedFileError if it may not be imported."""
         if not _NAME.fullmatch(self.name):
             raise WatchedFileError(
                 "must have a name of letters, digits, spaces, dots, hyphens and underscores"
@@ -92,10 +88,9 @@ class WatchedFile:
 
 
 class ImportFolder:
-    """The folder at `path`. Use it as a context manager.
+    """The folder at `path`, a context manager.
 
-    Raises:
-        WatchedFileError: The folder cannot be used, or every user of the machine can write into it.
+    Raises `WatchedFileError` if it cannot be used, or every user of the machine can write into it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -135,10 +130,7 @@ class ImportFolder:
         return min(found, key=lambda file: file.age, default=None)
 
     def accept(self, file: WatchedFile, report: str) -> None:
-        """Remove a file that was imported, and write the report.
-
-        If the file was replaced meanwhile, the new one stays: it is imported next.
-        """
+        """Remove an imported file and write the report; a newer file in its place stays."""
         if file.is_unchanged():
             os.unlink(file.name, dir_fd=self._folder)
         _write(self._folder, LAST_REPORT, report)

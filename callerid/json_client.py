@@ -41,11 +41,7 @@ class Authentication(Protocol):
     """The authentication of requests to a server."""
 
     async def header(self) -> str | None:
-        """Return the value of the header field Authorization; None if there is none.
-
-        Raises:
-            SourceError: A secret or a token cannot be read.
-        """
+        """Return the value of the header field Authorization, or None. Raises `SourceError`."""
 
     def rejected(self) -> bool:
         """Report that the server has refused this value; return whether another one may work."""
@@ -55,11 +51,7 @@ class Authentication(Protocol):
 
 
 def tls_context(files: TlsSection) -> ssl.SSLContext:
-    """Return the TLS settings for requests: TLS 1.2 or later, and the server must prove its name.
-
-    Raises:
-        SourceError: A file cannot be read.
-    """
+    """Return TLS settings: 1.2 or later, and a proven server name. Raises `SourceError`."""
     try:
         context = ssl.create_default_context(cafile=files.ca)
         if files.certificate is not None:
@@ -94,13 +86,9 @@ class HttpAnswer:
 
 
 class JsonClient:
-    """Sends requests to one server.
+    """Sends requests to one server, with at most `connections` at a time.
 
-    Args:
-        authentication: How the requests are authenticated.
-        tls: The TLS settings.
-        connections: The most connections at a time.
-        empty_statuses: The status codes that mean that nothing was found, such as 404.
+    `empty_statuses` are the status codes that mean that nothing was found, such as 404.
     """
 
     def __init__(
@@ -180,11 +168,10 @@ class JsonClient:
             raise SourceError(failure(error)) from None
 
     def _has_body(self, response: httpx2.Response, accepted: Collection[int]) -> bool:
-        """Return whether an answer has a body to read; False if nothing was found.
+        """Return whether to read an answer's body; False if nothing was found.
 
-        Raises:
-            SourceBusyError: The server asks for a rest.
-            SourceError: The answer is an error that is not accepted, except 401.
+        Raises `SourceBusyError` for a rest, `SourceError` for an error that is not accepted, except
+        401.
         """
         status = response.status_code
         if status in self._empty_statuses or status in {204, HTTPStatus.UNAUTHORIZED}:
@@ -230,12 +217,7 @@ def requested_rest(status: int, headers: Mapping[str, str]) -> float | None:
 
 
 async def read_limited(response: httpx2.Response) -> bytes:
-    """Return the body of an answer.
-
-    Raises:
-        SourceError: The body is larger than `LARGEST`, or compressed.
-        httpx2.HTTPError: The connection fails.
-    """
+    """Return the body of an answer; raise SourceError if it is compressed or above `LARGEST`."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise SourceError("the answer is compressed, although that was not asked for")
     body = bytearray()
@@ -247,11 +229,7 @@ async def read_limited(response: httpx2.Response) -> bytes:
 
 
 def parse_json(text: bytes) -> Json:
-    """Return a JSON document.
-
-    Raises:
-        SourceError: The text is not JSON, has duplicate names, or is nested too deeply.
-    """
+    """Return a JSON document; raise SourceError for a fault, a duplicate name or deep nesting."""
     try:
         document: Json = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse_constant

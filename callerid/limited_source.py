@@ -77,13 +77,8 @@ class _Request:
 class LimitedSource:
     """A directory whose answers never raise an error, within the limits for its requests.
 
-    Args:
-        source: The directory.
-        limits: The limits for the requests.
-        region: The country to which a number without a country code belongs, such as "GB".
-        area_code: The area code that completes local numbers in the directory; "" if there is none.
-        observe: A function that receives an observation of each search.
-        clock: A function that returns the time in monotonic seconds.
+    `region` and `area_code` complete its numbers, such as "GB" and "01970". `observe` receives an
+    observation of each search. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -136,10 +131,7 @@ class LimitedSource:
         return self._breaker.state(self._clock())
 
     def forget_answers(self) -> None:
-        """Forget all answers that are kept in memory, because people were changed or erased.
-
-        The answer of a request that is running now is not kept either.
-        """
+        """Forget all answers, also that of a running request: people were changed or erased."""
         self._cache.clear()
         self._requests.clear()
 

@@ -54,18 +54,12 @@ class CircuitBreaker:
         self._state = BreakerState.CLOSED
 
     def state(self, now: float) -> BreakerState:
-        """Return the state at the time `now`.
-
-        After a rest, the state is HALF_OPEN until the result of a request is reported.
-        """
+        """Return the state at the time `now`."""
         resting = self._state in {BreakerState.OPEN, BreakerState.BUSY}
         return BreakerState.HALF_OPEN if resting and now >= self._until else self._state
 
     def begin(self, now: float) -> bool:
-        """Return whether a request may be made at the time `now`.
-
-        In the state HALF_OPEN, only the first request may be made, until its result is reported.
-        """
+        """Return whether a request may be made: in HALF_OPEN, one until its result is reported."""
         if self._state is BreakerState.CLOSED:
             return True
         if self.state(now) is not BreakerState.HALF_OPEN or self._state is BreakerState.HALF_OPEN:

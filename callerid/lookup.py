@@ -81,10 +81,8 @@ class ContactsResult:
 class Lookup:
     """Looks up a caller in all directories at the same time.
 
-    Args:
-        sources: The directories. The data of an earlier one come first.
-        budget_s: The seconds after which a directory that has not answered counts as unavailable.
-        merge_by: The details by which entries of different directories are the same person.
+    The data of an earlier source come first. One that has not answered after `budget_s` seconds
+    counts as unavailable. `merge_by` has the details by which entries are the same person.
     """
 
     def __init__(
@@ -123,10 +121,9 @@ class Lookup:
         )
 
     async def contacts_of(self, entries: Collection[str]) -> ContactsResult:
-        """Ask for the earlier contacts of a person, in all directories that have contacts.
+        """Ask for a person's earlier contacts in all directories with contacts, at most `LATEST_S`.
 
-        `entries` are the ids of the person's entries (`Person.entries`). An answer that takes
-        longer than `LATEST_S` counts as unavailable.
+        `entries` are the ids of the person's entries (`Person.entries`).
         """
         asked = {
             asyncio.create_task(source.contacts_of(record_id)): source.name

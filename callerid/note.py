@@ -89,7 +89,7 @@ class Note(WrittenNote):
 
     @classmethod
     def not_needed(cls, reason: str) -> Self:
-        """Return the note of a call that needs no note for this reason."""
+        """Return a note that only says why the call needs no note."""
         return cls("", "", "", "self", no_note_reason=reason)
 
     @classmethod
@@ -107,14 +107,11 @@ class Note(WrittenNote):
         return replace(self, notes="\n".join(text for text in (self.notes, *lines) if text))
 
     def check(self) -> None:
-        """Check that the note has all required fields, and that no field has a card number.
+        """Check that the note has all required fields, and no field a card number.
 
-        Each note needs a purpose, unless it says why no note is needed. If a representative calls,
-        the note also needs the person for whom the representative speaks, and the authority on
-        which the representative speaks.
-
-        Raises:
-            ContactError: The message names the missing field, or the field with the card number.
+        A note needs a purpose, or a reason why none is needed. If a representative calls, it also
+        needs the person and the authority to speak for them. Raises `ContactError`, which names the
+        field.
         """
         self.check_cards()
         if not self.purpose and not self.no_note_reason:
@@ -129,11 +126,7 @@ class Note(WrittenNote):
             raise ContactError("the contact note needs the authority on which the caller speaks")
 
     def check_cards(self) -> None:
-        """Check that no field has a card number.
-
-        Raises:
-            ContactError: The message names the field.
-        """
+        """Raise a ContactError that names the field if one has a card number."""
         for name in _TEXTS:
             if has_card_number(getattr(self, name)):
                 raise ContactError(f"{name} seems to contain a payment card number: {ADVICE}")

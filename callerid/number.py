@@ -46,9 +46,9 @@ class PhoneNumber:
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
-        """Read a phone number from a text, in any form that people or trunks use.
+        """Read a phone number in any form that people or trunks use.
 
-        `region` is the country to which a number without a country code belongs, such as "GB".
+        `region` completes a number without a country code, such as "GB".
 
         Raises:
             NumberError: The text is not a telephone number, or is too short or too long for one.
@@ -80,18 +80,14 @@ class PhoneNumber:
 
     @property
     def bare(self) -> str:
-        """The number in E.164 without its extension.
-
-        For an internal extension, which has no such number, the extension is returned.
-        """
+        """The number in E.164 without its extension, or an internal extension."""
         return self.e164 or self.extension
 
     @property
     def display(self) -> str:
-        """The number as people write it.
+        """The number as people write it, such as `01970 625000 x12`.
 
-        A number of the country `REGION` is in national form, and every other number is in
-        international form. An extension is added, as in `01970 625000 x12`.
+        A number of the country `REGION` is in national form, any other in international form.
         """
         if not self.e164:
             return self.extension
@@ -129,19 +125,11 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    A caller requests privacy by the Privacy header field, by the host anonymous.invalid, or by a
-    user part such as "anonymous". In this case, `WITHHELD` is returned. Otherwise, the number is
-    the user part in From, if this is a telephone number or an internal extension. Otherwise, if the
-    call comes from a trusted trunk, the number is the first telephone number or internal extension
-    in `asserted`. If no number is found, `NO_NUMBER` is returned.
-
-    Args:
-        from_user: The user part of the URI in From.
-        from_host: The host in the URI in From.
-        asserted: The user parts of the URIs in P-Asserted-Identity.
-        privacy: The values of the Privacy header field.
-        trusted: True if the call comes from a trusted trunk.
-        region: The country to which a number without a country code belongs.
+    `WITHHELD` if privacy is requested: by the values `privacy` of that header field, by the host
+    anonymous.invalid, or by a user such as "anonymous". Otherwise it is the user in From, if this
+    is a telephone number or an internal extension, or else, from a trusted trunk, the first such
+    user of `asserted` (P-Asserted-Identity). `NO_NUMBER` if there is none. `region` completes a
+    number without a country code, such as "GB".
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

@@ -46,11 +46,7 @@ _LANGUAGES: Final = {"cy": "cy", "welsh": "cy", "cymraeg": "cy", "en": "en", "en
 
 
 def compiled(expression: str) -> ParsedResult:
-    """Return a JMESPath expression that can be applied.
-
-    Raises:
-        TemplateError: It is not a JMESPath expression, or calls a function that does not exist.
-    """
+    """Return a JMESPath expression that can be applied. Raises `TemplateError`."""
     try:
         parsed = jmespath.compile(expression)
         unknown = next((each for each in _functions(parsed.parsed) if each not in _KNOWN), None)
@@ -114,14 +110,9 @@ class PeopleFields(Section):
 
 
 class PeopleMapping:
-    """The places of people in a JSON document.
+    """The places of people in a JSON document. Raises `TemplateError`.
 
-    Args:
-        people: The JMESPath expression for the list of people.
-        fields: The expressions that are applied to each person.
-
-    Raises:
-        TemplateError: An expression calls a function that does not exist.
+    `people` is the JMESPath expression for the list, and `fields` are applied to each person.
     """
 
     def __init__(self, people: str, fields: PeopleFields) -> None:
@@ -140,10 +131,8 @@ class PeopleMapping:
     def read(self, document: Json, source: str) -> list[Person]:
         """Return the people in a document; `source` is the name of the directory.
 
-        A document that is None has none. A person without an id or a name is left out.
-
-        Raises:
-            SourceError: The document does not have a list of people where `people` points.
+        None has none; one without an id or a name is left out. Raises `SourceError` without a list
+        at `people`.
         """
         if document is None:
             return []
@@ -177,11 +166,7 @@ class PeopleMapping:
 
 
 def apply(place: ParsedResult, document: Json) -> Any:
-    """Return the part of a document to which a JMESPath expression points; None if there is none.
-
-    Raises:
-        SourceError: The expression does not fit the document.
-    """
+    """Return what a JMESPath expression points to, or None. Raises `SourceError`."""
     try:
         return place.search(document)
     except _MISFITS as error:
@@ -189,11 +174,7 @@ def apply(place: ParsedResult, document: Json) -> Any:
 
 
 def text_of_value(value: Any) -> str:
-    """Return a text, a number or a truth value as a text of one line; "" for anything else.
-
-    Characters that are not visible, such as those that change the direction of writing, are left
-    out.
-    """
+    """Return a text, a number or a truth value as one line of visible text; "" otherwise."""
     return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
 
 

@@ -17,10 +17,7 @@ class PersonKind(StrEnum):
 
 
 def record_id_in(directory: str, entries: Iterable[str]) -> str:
-    """Return the id that a person's record has in a directory; "" if the directory has none.
-
-    `entries` are the ids of the person's entries (`Person.entries`).
-    """
+    """Return the id of a person's record in a directory by `Person.entries`; "" without one."""
     for entry in entries:
         name, _, record_id = entry.partition(":")
         if name == directory:

@@ -91,11 +91,7 @@ class ScreenPop:
 
     @property
     def candidates(self) -> tuple[PopCandidate, ...]:
-        """The people who may be the caller.
-
-        A candidate has a warning if other people may call from the same number too, for example
-        because it is the number of an organisation.
-        """
+        """The people who may be the caller, with a warning if others may use the same number."""
         several = len(self.people) > 1
         return tuple(
             PopCandidate(
@@ -131,10 +127,8 @@ class ScreenPop:
     def with_result(self, result: LookupResult) -> ScreenPop:
         """Return a new screen-pop that contains the present result of the lookup.
 
-        If exactly one person is found, this person is chosen but not confirmed. What the advisor
-        has chosen stays chosen. After the advisor has confirmed a person, a late answer of a
-        directory changes nothing that is shown about them: only the states of the answers and
-        further entries of the confirmed person are taken from `result`.
+        A single person is chosen but not confirmed; what the advisor has chosen stays. About a
+        confirmed person, a late answer changes only the states of the answers and further entries.
         """
         if self.confirmed:
             people = tuple(self._with_entries(person, result) for person in self.result.people)
@@ -150,12 +144,9 @@ class ScreenPop:
         return pop
 
     def with_searched(self, people: tuple[Person, ...]) -> ScreenPop:
-        """Return a new screen-pop with the people whom the advisor has found by a text.
+        """Return a new screen-pop with people found by a text, in place of an earlier search's.
 
-        They replace those of an earlier search, except the person whom the advisor has chosen.
-
-        Raises:
-            ChoiceError: The advisor has confirmed a person.
+        The chosen person stays. Raises `ChoiceError` if the advisor has confirmed one.
         """
         if self.confirmed:
             raise ChoiceError("the caller is confirmed: say first that it is another person")
@@ -168,27 +159,20 @@ class ScreenPop:
         return replace(self, searched=(*kept, *people))
 
     def choose(self, person_id: str) -> ScreenPop:
-        """Return a new screen-pop in which the person with the id `person_id` is chosen.
+        """Return a new screen-pop in which this person is chosen.
 
-        If another person was chosen before, the advisor's answer about that person is removed.
-
-        Raises:
-            ChoiceError: No candidate has this id.
+        An answer about another one is removed. Raises `ChoiceError` if no candidate has this id.
         """
         chosen = self._person(person_id).person_id
         kept = self.confirmation if chosen == self.chosen else None
         return replace(self, chosen=chosen, chosen_by_advisor=True, confirmation=kept)
 
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
-        """Return a new screen-pop with the advisor's answer about a person.
+        """Return a new screen-pop with the advisor's answer about a person (None: the chosen one).
 
-        `person_id` is the id of this person; None means the chosen person. If `confirmation` is
-        NOT_THEM or NEW_PERSON, the new screen-pop has no chosen person. Otherwise this person is
-        chosen.
+        Then this person is chosen, or none after NOT_THEM or NEW_PERSON.
 
-        Raises:
-            ChoiceError: No person is chosen, or no candidate has this id. Not raised for NOT_THEM
-                and NEW_PERSON.
+        Raises `ChoiceError`, not for these two, if no person is chosen or no candidate has this id.
         """
         chosen = person_id or self.chosen
         if confirmation in {PopConfirmation.NOT_THEM, PopConfirmation.NEW_PERSON}:

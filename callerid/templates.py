@@ -51,11 +51,7 @@ class NumberTemplate:
     value: Json
 
     def __post_init__(self) -> None:
-        """Check the placeholders.
-
-        Raises:
-            TemplateError: A placeholder is unknown, or stands where it cannot be filled in.
-        """
+        """Check the placeholders and their places. Raises `TemplateError`."""
         check_placeholders(self.value, _NAMES)
 
     @property
@@ -80,11 +76,7 @@ class TextTemplate:
     value: Json
 
     def __post_init__(self) -> None:
-        """Check the placeholders.
-
-        Raises:
-            TemplateError: A placeholder is unknown.
-        """
+        """Check the placeholders. Raises `TemplateError`."""
         check_placeholders(self.value, ("text",))
 
     def fill(self, text: str) -> Json:
@@ -99,19 +91,14 @@ class RecordTemplate:
     value: Json
 
     def __post_init__(self) -> None:
-        """Check the placeholders.
-
-        Raises:
-            TemplateError: A placeholder is unknown.
-        """
+        """Check the placeholders. Raises `TemplateError`."""
         check_placeholders(self.value, ("id",))
 
     def fill(self, record_id: str) -> Json:
-        """Return the JSON value in which the id is filled in.
+        """Return the JSON value with the id filled in.
 
-        Raises:
-            SourceError: The id would be a part of a longer text, such as a query, and has a
-                character that could end a word there.
+        Raises `SourceError` for an id within a longer text, such as a query, with a character that
+        could end a word there.
         """
         if _QUOTING.search(record_id) and _is_inside_text(self.value):
             raise SourceError("the person has a record id that cannot be a part of a query")
@@ -122,24 +109,14 @@ class Template(Protocol[ValueT_contra]):
     """A JSON value with placeholders."""
 
     def fill(self, value: ValueT_contra) -> Json:
-        """Return the JSON value in which a value is filled in.
-
-        Raises:
-            SourceError: The value cannot be filled in.
-        """
+        """Return the JSON value in which a value is filled in. Raises `SourceError`."""
 
 
 class RequestForm(Generic[ValueT_contra]):
     """The query and the body of a request in the settings, with placeholders.
 
-    Args:
-        template: The kind of template, which says what the placeholders are.
-        query: The parameters of the request's address.
-        body: The JSON document that is sent; None if there is none.
-        table: The name of the settings' table and a dot, for errors; "" for the directory's own.
-
-    Raises:
-        TemplateError: A placeholder is wrong. The message names the setting.
+    `template` says what the placeholders are. `table` is the settings' table and a dot, or "" for
+    the directory's own, in a `TemplateError`, which names the setting.
     """
 
     def __init__(
@@ -200,11 +177,7 @@ def query_of(values: Mapping[str, Json]) -> list[tuple[str, str]]:
 
 
 def check_placeholders(value: Json, names: Collection[str]) -> None:
-    """Check that a JSON value has only these placeholders, and each where it can be filled in.
-
-    Raises:
-        TemplateError: A placeholder is unknown, or stands where it cannot be filled in.
-    """
+    """Check the placeholders of a JSON value and their places. Raises `TemplateError`."""
     _check(value, names, in_list=False, depth=0)
 
 

@@ -8,8 +8,8 @@ A directory that compares texts finds a number only in the spelling in which it 
 source asks for the usual spellings in one request.
 
 A directory may also compare only the last digits, ignore a part of the search that it does not
-understand, or return everybody. So the numbers of each person in an answer are read again here, and
-only people with exactly the caller's number are kept.
+understand, or return all people. So the numbers of each person in an answer are read again here,
+and only people with exactly the caller's number are kept.
 
 `callerid.number` reads the numbers of the signalling, which have none of this.
 """
@@ -83,13 +83,10 @@ class WrittenNumbers:
 def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> WrittenNumbers:
     """Return the telephone numbers in a text.
 
-    Args:
-        text: The text. Several numbers are separated by `|`, a comma, a semicolon, a line end, `/`,
-            `&` or the words "or", "and", "neu", "ac" and "a". An internal extension needs a word
-            before it, as in "ext 201" or "est. 201".
-        region: The country to which a number without a country code belongs, such as "GB".
-        area_code: The area code that completes a local number, such as "01970". If it is empty, a
-            local number is a fault.
+    Several are separated by `|`, a comma, a semicolon, a line end, `/`, `&` or the words "or",
+    "and", "neu", "ac" and "a". An internal extension follows a word, as in "ext 201" or "est. 201".
+    `region` completes a number without a country code, such as "GB". A local number is a fault
+    without `area_code`, such as "01970".
     """
     if len(text) > LONGEST:
         return WrittenNumbers(faults=(f"is longer than {LONGEST} characters",))
@@ -194,17 +191,14 @@ _STYLES: Final = phonenumbers.PhoneNumberFormat
 
 
 def national(number: PhoneNumber) -> str:
-    """Return the number without spaces, as it is dialled in the country `REGION`.
-
-    A number of another country begins with 00. An internal extension is returned unchanged.
-    """
+    """Return the number as dialled in `REGION`: with 00 if abroad; an extension as it is."""
     if not number.e164:
         return number.extension
     return _without_spaces(phonenumbers.parse(number.e164))
 
 
 def spellings(number: PhoneNumber) -> tuple[str, ...]:
-    """Return the usual spellings of a number without its extension, the most usual first.
+    """Return a number's usual spellings, the most usual first, without its extension.
 
     They have only digits, spaces, hyphens, brackets and `+`. An internal extension has only one.
     """
@@ -242,14 +236,8 @@ def matching(
 ) -> list[Person]:
     """Return the people who have exactly this number and extension, each only once.
 
-    If there are none, return the people who have the number with another extension or without one.
-    They are marked as found by the main line.
-
-    Args:
-        people: The people that a directory has found.
-        number: The caller's number, or an internal extension.
-        region: The country to which a number without a country code belongs, such as "GB".
-        area_code: The area code that completes local numbers; "" if there is none.
+    If there are none, return those who have the number with another extension or without one,
+    marked as found by the main line. `region` and `area_code` complete their numbers.
     """
     # A directory that is searched for an internal extension may have it without a word before it.
     exact: dict[str, Person] = {}

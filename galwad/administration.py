@@ -67,10 +67,7 @@ class Administration:
             return await audit.erase(seq, names, reason, _actor())
 
     async def note(self, kind: str, facts: Facts | None = None) -> Head:
-        """Append an entry to the audit chain, and return the number and hash of the entry.
-
-        The actor in the entry is the user that runs this process.
-        """
+        """Append an entry by this process's user to the audit chain; return its number and hash."""
         async with self._opened() as (_, audit):
             return await audit.append(kind, facts, {"actor": _actor()})
 
@@ -87,19 +84,10 @@ class Administration:
     ) -> ImportResult:
         """Import people into the directory of callers; block the thread until this is done.
 
-        The audit entry is written when the new directory is complete, and before it replaces the
-        present one. This method is not a coroutine, so that Ctrl-C can interrupt it at any time.
-        For the arguments `absent`, `on_progress` and `least`, see `NewDirectory.fill`.
-
-        Args:
-            directory: The path of the directory's file.
-            file: The import file.
-            absent: What happens to the people who are not in the file.
-            on_progress: The function that is called with the number of people read so far.
-            least: The smallest share of the present number of people that the directory may have.
-            wait: True to wait for another import that is running.
-            check: The function that is called before the new directory replaces the present one. If
-                it raises an error, the present one stays.
+        The audit entry is written before the complete new directory replaces the present one, after
+        `check`, which prevents this by raising an error. This method is not a coroutine, so that
+        Ctrl-C can interrupt it. With `wait`, it first waits for another import. For `absent`,
+        `on_progress` and `least`, see `NewDirectory.fill`.
 
         Raises:
             ImportFileError: The file has faults. The exception lists each fault with its line and
@@ -159,11 +147,9 @@ def _actor() -> str:
 
 
 def service_owner(settings: Settings) -> Owner | None:
-    """Return the user that runs the services; None if all folders of the node belong to root.
+    """Return the first owner of the node's folders who is not root, or None: it runs the services.
 
-    The owners of the node's folders are examined one after another. The first of them that is not
-    root is returned. The archive folder is examined last: rsync may have copied the archive from
-    another host, together with the owner on that host.
+    The archive folder comes last: rsync may have copied an owner from another host with it.
     """
     state = settings.node.state
     ours = (state / "finaliser", settings.database.parent)

@@ -64,11 +64,7 @@ class Link:
             self._writer.transport.abort()
 
     async def receive(self) -> AnyMessage | None:
-        """Return the next message; None if the peer has disconnected.
-
-        Raises:
-            LinkError: The received bytes are not a valid message.
-        """
+        """Return the next message, None after the end; raise LinkError if it is not valid."""
         try:
             length = int.from_bytes(await self._reader.readexactly(4), "big")
             if length > MAX_MESSAGE:
@@ -109,11 +105,9 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on the socket file `path` (mode 0660), and return the server.
+    """Listen on the socket file `path` (mode 0660), and replace one of an earlier process.
 
-    A socket file that an earlier process left at `path` is replaced. `on_message` is called for
-    each received message, with the link and the message. `on_close` is called when a link has
-    ended, with that link.
+    `on_message` receives each link with its message, and `on_close` each link that has ended.
     """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -167,10 +161,7 @@ class Connector:
         return True
 
     async def run(self) -> None:
-        """Connect and handle the received messages; after each disconnection, connect again.
-
-        This method never returns. To stop it, cancel its task.
-        """
+        """Connect and handle messages, again after each disconnection, until cancelled."""
         wait = _FIRST_WAIT_S
         while True:
             try:

@@ -34,11 +34,7 @@ _PRIORITIES: Final[Mapping[str, int]] = {
 
 
 def configure(process: str, *, as_json: bool) -> None:
-    """Set up structlog and the standard library's logging for this process.
-
-    `process` is the name of the process in each event. The lines are JSON if `as_json` is true,
-    otherwise text.
-    """
+    """Set up structlog and logging for the process `process`, with lines of JSON or text."""
     renderer: Processor
     if as_json:
         renderer = _ForTheJournal() if _journal_listens() else structlog.processors.JSONRenderer()
@@ -69,10 +65,7 @@ def are_json() -> bool:
 
 
 def _journal_listens() -> bool:
-    """Return whether stderr is connected to the systemd journal.
-
-    In this case, $JOURNAL_STREAM holds the device and inode numbers of stderr (systemd.exec(5)).
-    """
+    """Return whether stderr is the systemd journal: $JOURNAL_STREAM has its device and inode."""
     stream = os.environ.get("JOURNAL_STREAM")
     if not stream:
         return False
@@ -81,10 +74,10 @@ def _journal_listens() -> bool:
 
 
 def exception_without_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace the exception in the field `exc_info` by two fields without the exception's text.
+    """Replace `exc_info` by two fields without the exception's text.
 
-    The field `exception` is the name of the exception's type. The field `passed` is a list with the
-    innermost frames of the exception's traceback, at most 20, each as `FILE:LINE`.
+    `exception` is the name of its type, and `passed` has its innermost 20 frames, each as
+    `FILE:LINE`.
     """
     info = event.pop("exc_info", None)
     if info is True:
@@ -133,10 +126,7 @@ class _Named:
 
 
 class _ForTheJournal:
-    """Writes each log event as one line: first the event's priority, then its fields as JSON.
-
-    The priority has the form `<4>`. The journal reads the priority and removes it from the line.
-    """
+    """Writes an event as one line for the journal: its priority, such as `<4>`, then JSON."""
 
     def __init__(self) -> None:
         self._json = structlog.processors.JSONRenderer()

@@ -38,10 +38,9 @@ class Period:
 def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
     """Return the period that the words in `text` mean at the Unix time `now` (in seconds).
 
-    `zone` is the time zone of the days; None means the local time zone. The name of a weekday means
-    the most recent day of that name before today. `last 7 days` means today and the six days before
-    it. A point in time without seconds, such as `2026-11-24T09:30`, means that whole minute. A
-    point in time with seconds, such as `2026-11-24T09:30:15`, means that whole second.
+    `zone` is that of the days; None means local time. The name of a weekday means the latest one
+    before today, and `last 7 days` today and the six days before. A time without seconds means its
+    whole minute, and one with seconds its whole second.
 
     Raises:
         ValueError: The text does not mean a period, or its date does not exist.

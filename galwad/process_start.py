@@ -33,9 +33,8 @@ _PR_SET_DUMPABLE: Final = 4
 def forbid_core_dumps() -> None:
     """Forbid core dumps of this process, and forbid other processes to read its memory.
 
-    Even processes of the same user cannot read the memory through /proc or ptrace (prctl(2)). Some
-    machines have a core dump handler: a program to which the kernel sends core dumps through a
-    pipe. For this process, the kernel does not start that program.
+    This concerns /proc and ptrace for the same user too (prctl(2)), and core dump handlers, to
+    which the kernel would send a dump through a pipe.
 
     Raises:
         OSError: The kernel did not accept the setting.
@@ -53,11 +52,10 @@ class FolderLockedError(Exception):
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock a folder until the `with` block or the process ends (flock(2)).
+    """Lock the state folder until the `with` block or the process ends (flock(2)).
 
-    `folder` is the state folder of this process. If the folder is missing or cannot be opened, no
-    lock is set and no error is raised here, because the process must answer calls even then. The
-    parts of the process that need the folder report the error.
+    If it is missing or cannot be opened, there is no lock and no error, because the process must
+    answer calls even then. The parts that need the folder report the error.
 
     Raises:
         FolderLockedError: Another process has locked the folder.
@@ -102,10 +100,9 @@ _OTHERWISE: Final = "`galwad check` examines the installation"
 
 
 def log_cannot_start(process: str, error: Exception, hint: str = "") -> None:
-    """Log the event `PROCESS.cannot_start` with its reason, path and remedy.
+    """Log `PROCESS.cannot_start` with reason, path and remedy: `hint`, or by the error's kind.
 
-    The text of `error` may be logged only if it contains no personal data. `hint` is the remedy; if
-    it is empty, it is chosen by the kind of the error.
+    The text of `error` may be logged only if it contains no personal data.
     """
     reason, path = str(error), ""
     remedy = hint or str(getattr(error, "hint", ""))

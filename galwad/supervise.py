@@ -72,27 +72,17 @@ def notify(state: str) -> bool:
 
 
 def ready() -> bool:
-    """Notify systemd, or our supervisor, that this process is ready.
-
-    Return False if the notice was not sent.
-    """
+    """Notify systemd, or our supervisor, that this process is ready; return False if not sent."""
     return notify("READY=1")
 
 
 def stopping() -> bool:
-    """Notify systemd, or our supervisor, that this process has begun to stop.
-
-    Return False if the notice was not sent.
-    """
+    """Notify systemd, or our supervisor, that this process stops; return False if not sent."""
     return notify("STOPPING=1")
 
 
 def watchdog_interval() -> float | None:
-    """Return the time in seconds between two watchdog messages of this process.
-
-    This time is half of the time that systemd allows between two messages. Return None if systemd
-    expects no watchdog messages from this process.
-    """
+    """Return half the watchdog's time in seconds; None if systemd expects no messages."""
     allowed, whose = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
     if not allowed.isdigit() or (whose and whose != str(os.getpid())):
         return None
@@ -100,12 +90,10 @@ def watchdog_interval() -> float | None:
 
 
 async def watchdog() -> None:
-    """Send watchdog messages while the event loop runs. Run this function as a task.
+    """Send watchdog messages while the event loop runs; run this as a task.
 
-    After each message, the function also restarts a kernel timer. If the event loop hangs, the
-    timer expires, and its signal SIGALRM ends the process. The timer is needed because systemd
-    ignores its watchdog while a unit stops. The timer runs for 1.5 times the time that systemd's
-    watchdog allows.
+    Each also restarts a kernel timer, whose SIGALRM ends a hung process after 1.5 times systemd's
+    limit: systemd ignores its watchdog while a unit stops.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -120,11 +108,7 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to send SIGTERM to this process when our supervisor ends.
-
-    Each child process calls this function first. If the supervisor has already ended, the child
-    process exits with status 1.
-    """
+    """Let the kernel send SIGTERM when our supervisor ends; exit with 1 if it has ended."""
     parent = os.environ.pop(SUPERVISED, "")
     if parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -210,10 +194,7 @@ class Child:
 
 
 class _NotifyListener:
-    """The socket to which one child sends its sd_notify messages.
-
-    The running event loop reads the socket.
-    """
+    """The socket to which one child sends its sd_notify messages."""
 
     def __init__(self, path: Path, on_ready: Callable[[], None]) -> None:
         self.path = path
@@ -251,11 +232,7 @@ class Supervisor:
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
-        """Run the three processes, stop them after a signal, and return the exit status.
-
-        If a process cannot be started, the other processes are stopped and the exit status is 1.
-        Otherwise it is 0.
-        """
+        """Run the three processes until a signal; return 1 if one cannot be started, else 0."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.signalled)
@@ -322,10 +299,7 @@ class Supervisor:
 
 
 def child(name: str, config: Path) -> list[str]:
-    """Return the command that runs the process `name`, with the settings file `config`.
-
-    The option -P prevents Python from loading modules in the current folder.
-    """
+    """Return the command for the process `name`; -P loads no modules from the current folder."""
     python = [sys.executable, "-P", "-m", "galwad"]
     return [*python, "serve", "--only", name, "--config", str(config)]
 

@@ -486,7 +486,6 @@ class Recorder:
         self._put_event("holder", fields, at)
 
     def _at(self, mono: float | None) -> int:
-        """Convert monotonic seconds to µs since the start; None means now."""
         return self._now() if mono is None else max(0, self._started.at_us(mono))
 
     def _stop_at(self, at_us: int) -> None:
@@ -589,7 +588,6 @@ class Recorder:
             self._write_waiting_events()
 
     def _write_waiting_events(self) -> None:
-        """Write the waiting events, except during a storage fault."""
         if self._policy.storage_works and self.storage.outbox.waiting:
             try:
                 self._drain()

@@ -1,10 +1,13 @@
 """Print figures about the size of the product and its tests, as JSON.
 
     python scripts/figures.py [FOLDER]     a checkout, by default this one
+    python scripts/figures.py --trips      also the functions and files of five trips (trips.py),
+                                           for which it needs the packages of scripts/check
 
 A line of code is a line that has neither only a comment, nor only white space, nor a docstring.
 Two data shapes share fields if at least five of their fields have the same names. A data shape is
-a class whose body declares at least five fields (annotated names).
+a class whose body declares at least five fields (annotated names). The time and the CPU time of the
+suite are in the last line of `scripts/run_tests.py`.
 """
 
 from __future__ import annotations
@@ -116,13 +119,18 @@ def figures(root: Path, folders: tuple[str, ...]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the figures of a checkout's product and of its tests."""
-    root = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT
-    print(
-        json.dumps(
-            {"product": figures(root, PRODUCT), "tests": figures(root, ("tests",))}, indent=2
-        )
-    )
+    """Print the figures of a checkout's product and of its tests, and perhaps of the trips."""
+    folders = [argument for argument in sys.argv[1:] if argument != "--trips"]
+    root = Path(folders[0]) if folders else ROOT
+    found: dict[str, object] = {
+        "product": figures(root, PRODUCT),
+        "tests": figures(root, ("tests",)),
+    }
+    if "--trips" in sys.argv:
+        from trips import count  # noqa: PLC0415 - it imports the product
+
+        found["trips"] = count()
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

@@ -29,9 +29,18 @@ _OPENING = re.compile(
     r"(What|Who|Whom|Whose|Whoever|Whatever|Whether|How|Where|So (long|many|much)|It is|They are)\b"
 )
 _AVOIDED = re.compile(
-    r"\b(told(?!:)|whoever|anew|nobody|likewise|heed|of ours|lies (in|at|there|beside))\b",
+    r"\b(told(?!:)|whoever|anew|nobody|somebody|likewise|heed|of ours|lies (in|at|there|beside))\b",
     re.IGNORECASE,
 )
+_FILLER = re.compile(
+    r"a|all|an|and|any|are|as|at|be|by|each|every|for|from|given|get|has|have|if|in|into|is|its?|new"
+    r"|of|on|one|or|returns?|self|such|that|the|their|them|these|they|this|those|to|which|whose|with"
+    r"|yields?"
+)
+"""Words that say nothing by themselves, unlike "not", "first" and "without"."""
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_ENDING = re.compile(r"(ies|ings?|ed|es|s|ers?|ors?|e|y)$")
+_SECTION = re.compile(r"^ *(?:Args|Returns|Yields):\n((?: +\S.*\n?)+)", re.MULTILINE)
 _MARKER = re.compile(r"#\s*(noqa|type:|pragma|fmt:|shellcheck|!)")
 
 
@@ -62,6 +71,60 @@ def files(named: list[str]) -> list[str]:
 def docstrings(file: str, source: str) -> Iterator[Text]:
     """Yield the docstrings of a file's module, classes, functions and attributes."""
     yield from _docstrings(file, ast.parse(source), "module")
+
+
+def empty(file: str, source: str) -> Iterator[str]:
+    """Yield one line for each docstring that says no more than the signature beside it.
+
+    On a private function, method or class, a docstring is empty if each word after its first, a
+    verb, is in the signature. On a public one, the same rule finds an empty section `Args`,
+    `Returns` or `Yields`.
+    """
+    yield from _empty(file, ast.parse(source), outer=set(), private=False)
+
+
+def _empty(file: str, node: ast.AST, *, outer: set[str], private: bool) -> Iterator[str]:
+    """Yield the empty docstrings below a node; `outer` has the words of the class around it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, _DEFINITIONS):
+            yield from _empty(file, child, outer=outer, private=private)
+            continue
+        magic = child.name.startswith("__")
+        local = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        hidden = private or local or (child.name.startswith("_") and not magic)
+        known = outer | _stems(_signature(child))
+        text = ast.get_docstring(child) or ""
+        said = [text.partition(" ")[2]] if hidden else _SECTION.findall(text + "\n")
+        if len(child.body) > 1 and any(_stems(part) <= known for part in said if part):
+            line = child.body[0].lineno
+            yield f"{file}:{line}: says no more than the signature: {text.splitlines()[0]}"
+        inner = _stems(child.name) if isinstance(child, ast.ClassDef) else set[str]()
+        yield from _empty(file, child, outer=inner, private=hidden)
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _signature(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> str:
+    """Return the name of a function with its parameters and types, or of a class with its bases."""
+    if isinstance(node, ast.ClassDef):
+        return " ".join([node.name, *map(ast.unparse, node.bases)])
+    returned = ast.unparse(node.returns) if node.returns else ""
+    return f"{node.name} {ast.unparse(node.args)} {returned}"
+
+
+def _stems(text: str) -> set[str]:
+    """Return the words of a text or of its names without their endings; fillers are left out."""
+    words = {word.lower() for word in _WORD.findall(text)}
+    return {
+        _ENDING.sub("", word) if len(word) > _SHORT else word
+        for word in words
+        if not _FILLER.fullmatch(word)
+    }
+
+
+_SHORT = 3
+"""Words of at most this many letters have no ending."""
 
 
 def _docstrings(file: str, node: ast.AST, name: str) -> Iterator[Text]:
@@ -163,6 +226,8 @@ def main() -> int:
             print("   " + text.text.strip().replace("\n", "\n   "), end="\n\n")
         return 0
     found = [fault for text in texts(arguments.files) for fault in faults(text)]
+    for file in files(arguments.files):
+        found.extend(empty(file, (ROOT / file).read_text(encoding="utf-8")))
     print("\n".join(found))
     return 1 if found else 0
 

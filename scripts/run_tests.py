@@ -5,10 +5,13 @@ otherwise. `--cov` also measures coverage and holds it to the floors below.
 A run passes if every test passed in the first run or by itself afterwards. There is no second
 try if more than `MOST_RETRIES` tests failed, if `-x` or `--maxfail` ended the run early, or if
 pytest itself could not go on. tests/unsteady.toml lists the unsteady tests that are known.
+The last line has the time that all this took, and its CPU time. Processes that outlived the process
+that started them are missing from the CPU time.
 """
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import sys
@@ -109,8 +112,16 @@ def covered() -> bool:
     return reached
 
 
+def spent(began: float) -> str:
+    """Return the time since `began`, and the CPU time of this process and its descendants."""
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_s = sum(use.ru_utime + use.ru_stime for use in uses)
+    return f"{time.monotonic() - began:.0f} s, {cpu_s:.0f} s of CPU time"
+
+
 def main(arguments: list[str]) -> int:
     """Run the tests and return the exit status: 0 if all passed, in the run or by themselves."""
+    began = time.monotonic()
     # A shell without job control lets its background jobs ignore SIGINT, which tests send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     tier = () if "--all" in arguments else SHORT
@@ -126,8 +137,9 @@ def main(arguments: list[str]) -> int:
             print(f"\n{len(recorder.failures)} failures: too many to try again")
         elif judge(recorder.failures):
             status = pytest.ExitCode.OK
-    if status == pytest.ExitCode.OK and measured:
-        return 0 if covered() else 1
+    if status == pytest.ExitCode.OK and measured and not covered():
+        status = pytest.ExitCode.TESTS_FAILED
+    print(f"the tests took {spent(began)}")
     return int(status)
 
 

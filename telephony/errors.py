@@ -1,4 +1,4 @@
-"""The exceptions of the package `telephony`, as one tree.
+"""The exceptions of the package `telephony`; those of a phone are in `telephony.phone.state`.
 
 TelephonyError
 ├── ParseError                 the peer sent something that cannot be read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from helpers import loopback
@@ -12,6 +13,9 @@ from helpers.certificates import Authority
 from helpers.examples import examples
 
 gc.disable()  # until all test modules are imported
+
+# By default structlog prints the values of all variables at a traceback, which can take a second.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 # How long an example takes says something of the machine's load, not of the code; and fixtures
 # that each example could spoil for the next make classes, or folders, here.
@@ -33,8 +37,9 @@ LONGEST = (
     "tests/peers/test_accessibility.py",
     "tests/peers/test_request_tracker.py",
     "tests/systemd/test_directory_import.py",
-    "tests/galwad/cli/test_main.py",
     "tests/galwad/page/test_static_states.py",
+    "tests/galwad/page/test_static_geometry.py",
+    "tests/galwad/api/test_conformance.py",
     "tests/recording/audio/test_timeline_reference.py",
 )
 """The files that take a minute or more. They start first, because each runs in one process."""

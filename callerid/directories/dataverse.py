@@ -192,11 +192,9 @@ class DataverseDirectory:
         self._client = client
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the active people who have the number in one of its usual spellings.
+        """Return the active people who have the number in a usual spelling.
 
-        Raises:
-            SourceBusyError: Dataverse asks for a rest.
-            SourceError: Dataverse cannot be searched.
+        Raises `SourceBusyError` if Dataverse asks for a rest, or else `SourceError`.
         """
         values = json.dumps(spellings(number))
         conditions = (
@@ -210,9 +208,7 @@ class DataverseDirectory:
 
         At most 50 are returned, and none for a text of fewer than 2 or more than 100 characters.
 
-        Raises:
-            SourceBusyError: Dataverse asks for a rest.
-            SourceError: Dataverse cannot be searched.
+        Raises `SourceBusyError` if Dataverse asks for a rest, or else `SourceError`.
         """
         text = " ".join(text.split())
         if not _SHORTEST_TEXT <= len(text) <= _LONGEST_TEXT:
@@ -394,7 +390,7 @@ class DataverseNotes:
         """Send a request on the condition that the record exists or does not.
 
         Raises:
-            NoteRefusedError: The status is none of `expected`, and would be the same again.
+            NoteRefusedError: The status is not in `expected`, and would be the same again.
             SourceError: Another attempt may be accepted, for example with more privileges.
         """
         headers = {**_ODATA, condition: "*"} if condition else _ODATA

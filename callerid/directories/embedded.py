@@ -63,11 +63,11 @@ _MOST_WORDS: Final = 6
 
 
 class EmbeddedDirectory:
-    """Finds people by telephone number in the embedded directory, the file at `path`.
+    """Finds people by telephone number or text in the embedded directory, the file at `path`.
 
-    A search finds the people who have the searched number, with any extension. If the file does not
-    exist, no people were ever imported, and no person is found. A search that is cancelled, as at
-    its time limit, stops reading the file.
+    A search by number finds this number with any extension. If the file does not exist, no people
+    were ever imported, and no person is found. A search that is cancelled, for example at its time
+    limit, stops reading the file.
     """
 
     name = "directory"
@@ -77,12 +77,9 @@ class EmbeddedDirectory:
         self._path = path
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number, at most 500.
+        """Return the people with this number, at most 500. Raises `SourceError`.
 
         Those with the number's extension come first, and those who may be shown before the others.
-
-        Raises:
-            SourceError: The directory cannot be read.
         """
         values = {"e164": number.e164, "extension": number.extension}
         by_id: dict[int, list[Any]] = {}
@@ -93,11 +90,8 @@ class EmbeddedDirectory:
     async def search(self, text: str) -> list[Person]:
         """Return people with this reference, or with all words of a text in their name; at most 50.
 
-        A word may also be the beginning of the postcode, which may have its space or not. Capitals
-        and accents do not matter.
-
-        Raises:
-            SourceError: The directory cannot be read.
+        A word may also begin the postcode, with its space or not. Capitals and accents do not
+        matter. Raises `SourceError`.
         """
         joined = _POSTCODE.sub(r"\1\2", _plain(text))
         words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]

@@ -219,9 +219,7 @@ class HttpDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom the server finds, at most those on the first five pages.
 
-        Raises:
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be searched, or finds more people.
+        Raises `SourceBusyError` if the server asks for a rest, or else `SourceError`.
         """
         query, body = self._form.query(number), self._form.body(number)
         return await self._people(self._section.method, self._section.url, query, body)
@@ -267,10 +265,9 @@ class HttpDirectory:
         raise SourceError(f"the answer has more than {_MOST_PAGES} pages")
 
     def _following(self, document: Json) -> str | None:
-        """Return the address of an answer's next page; None if this is the last one.
+        """Return an answer's next page, or None; raise SourceError for one of another server.
 
-        Raises:
-            SourceError: It is the address of another server, which must not get our credentials.
+        That server must not get our credentials.
         """
         if self._next_page is None or document is None:
             return None
@@ -302,20 +299,14 @@ class SearchableHttpDirectory(HttpDirectory):
     async def search(self, text: str) -> list[Person]:
         """Return the people whom the server finds by a text.
 
-        Raises:
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be searched, or finds too many people.
+        Raises `SourceBusyError` if the server asks for a rest, or else `SourceError`.
         """
         query, body = self._search_form.query(text), self._search_form.body(text)
         return await self._people(self._search.method, self._search.url, query, body)
 
 
 def _server(url: str) -> tuple[str, str | None, str | None, int | None]:
-    """Return the part of an address that decides which server gets which credentials.
-
-    Raises:
-        ValueError: It is not an address.
-    """
+    """Return the part of an address that decides who gets our credentials. Raises `ValueError`."""
     parts = urlsplit(url)
     default = {"https": 443, "http": 80}.get(parts.scheme)
     return parts.scheme, parts.username, parts.hostname, parts.port or default

@@ -127,11 +127,7 @@ class HttpNotesSection(NoteRequestSection):
 
 
 class _Request:
-    """A request of the settings, in which the values of a note are filled in.
-
-    Raises:
-        TemplateError: A placeholder is wrong. The message names the setting.
-    """
+    """A request of the settings, filled in with the values of a note. Raises `TemplateError`."""
 
     def __init__(self, table: str, section: NoteRequestSection | NoteSearchSection) -> None:
         self._method = section.method
@@ -162,11 +158,7 @@ class _Search(_Request):
         self._text = path(f"{table}.text", section.text)
 
     def read(self, document: Json, sought: str) -> str | None:
-        """Return the id of the record whose text contains `sought`; None if there is none.
-
-        Raises:
-            SourceError: The answer does not have a list of records where the expression points.
-        """
+        """Return the id of the record whose text has `sought`, or None. Raises `SourceError`."""
         if document is None:
             return None
         records = apply(self._records, document)
@@ -287,11 +279,7 @@ class NoteTemplate:
     value: Json
 
     def __post_init__(self) -> None:
-        """Check the placeholders.
-
-        Raises:
-            TemplateError: A placeholder is unknown.
-        """
+        """Check the placeholders. Raises `TemplateError`."""
         check_placeholders(self.value, NOTE_PLACEHOLDERS)
 
     def fill(self, values: Mapping[str, str]) -> Json:
@@ -306,11 +294,7 @@ class AddressTemplate:
     text: str
 
     def __post_init__(self) -> None:
-        """Check the placeholders.
-
-        Raises:
-            TemplateError: A placeholder is unknown, or its value may be personal.
-        """
+        """Check the placeholders, which may not be personal. Raises `TemplateError`."""
         for name in PLACEHOLDER.findall(self.text):
             if name not in IN_ADDRESS:
                 raise TemplateError(f"has a placeholder that no address can have: {{{name}}}")

@@ -82,9 +82,7 @@ class LdapDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom the server finds.
 
-        Raises:
-            SourceBusyError: The server is busy.
-            SourceError: The server cannot be searched, or finds too many people.
+        Raises `SourceBusyError` if the server is busy, or else `SourceError`.
         """
         search = _Search(self._section)
         loop = asyncio.get_running_loop()
@@ -136,10 +134,7 @@ class LdapDirectory:
 
 
 class _Search:
-    """A search on a connection of its own.
-
-    So no connection can grow old, and the present password is used.
-    """
+    """A search on a connection of its own: none grows old, and the present password is used."""
 
     def __init__(self, section: LdapDirectorySection) -> None:
         self._section = section
@@ -156,9 +151,7 @@ class _Search:
     def run(self, wanted: str) -> list[LdapEntry]:
         """Return the entries that a filter finds.
 
-        Raises:
-            SourceBusyError: The server is busy.
-            SourceError: The server cannot be reached or searched.
+        Raises `SourceBusyError` if the server is busy, or else `SourceError`.
         """
         section = self._section
         password = "" if section.secret_file is None else read_secret(section.secret_file)
@@ -184,11 +177,7 @@ class _Search:
                 self._socket.close()
 
     def _prepare(self, connection: SimpleLDAPObject) -> None:
-        """Set the time limits and the TLS settings of a connection.
-
-        Raises:
-            SourceError: A file with a certificate cannot be used.
-        """
+        """Set the time limits and the TLS settings of a connection. Raises `SourceError`."""
         connection.set_option(ldap.OPT_NETWORK_TIMEOUT, self._section.timeout)
         connection.set_option(ldap.OPT_TIMEOUT, self._section.timeout)
         # The server that a referral names would get the password and the number.
@@ -207,10 +196,7 @@ class _Search:
             raise SourceError("cannot use the TLS files") from None
 
     def _remember(self, connection: SimpleLDAPObject) -> None:
-        """Remember the socket, so that `end` can end the connection.
-
-        Within a TLS record, libldap waits without a time limit.
-        """
+        """Remember the socket so that `end` can end it: libldap waits within a TLS record."""
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         if self._ended:
             self.end()

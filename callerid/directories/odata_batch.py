@@ -65,11 +65,7 @@ def batch_of(
 
 
 def response_in(content_type: str, body: bytes) -> BatchResponse:
-    """Return the response in the answer to a batch with one request.
-
-    Raises:
-        SourceError: The answer cannot be read, or does not have exactly one response.
-    """
+    """Return the only response in the answer to a batch; raise SourceError if there is not one."""
     found = _BOUNDARY.fullmatch(content_type.strip())
     if found is None:
         raise SourceError(_UNREADABLE)

@@ -203,11 +203,7 @@ class SalesforceDirectorySection(ExternalDirectorySection):
 
 
 def check_token(document: Json, url: str) -> None:
-    """Check that the answer with a token names the server `url`, to which the token will be sent.
-
-    Raises:
-        SourceError: The token is for another server.
-    """
+    """Check that a token's answer names the server `url` that will get it, or raise SourceError."""
     instance = document.get("instance_url") if isinstance(document, dict) else None
     if not isinstance(instance, str) or instance.rstrip("/").lower() != url.lower():
         raise SourceError('the token is for another server: set "url" to your My Domain')
@@ -216,10 +212,8 @@ def check_token(document: Json, url: str) -> None:
 class SalesforceApi:
     """The REST API of one Salesforce organisation.
 
-    Args:
-        client: The client that sends the requests.
-        url: The address of My Domain, without a slash at its end.
-        version: The version of the API, such as "65.0".
+    `url` is the address of My Domain without a slash at its end, and `version` that of the API,
+    such as "65.0".
     """
 
     def __init__(self, client: JsonClient, url: str, version: str) -> None:
@@ -275,21 +269,18 @@ class SalesforceDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom Salesforce finds, at most 500.
 
-        Raises:
-            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
-            SourceError: Salesforce cannot be searched, or finds more people.
+        Raises `SourceBusyError` if it asks for a rest or the day's requests are used up, or else
+        `SourceError`.
         """
         return await self._ask(search_text(number), "PHONE", _LIMIT)
 
     async def search(self, text: str) -> list[Person]:
         """Return people who have all words of a text, such as a name and a postcode; at most 50.
 
-        The words, or only their beginnings, may be in any field that Salesforce can search. If the
-        text has no word of two letters or digits, no person is found.
+        The words, or their beginnings, may be in any field that Salesforce searches. Without a word
+        of two letters or digits, no person is found.
 
-        Raises:
-            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
-            SourceError: Salesforce cannot be searched.
+        Raises `SourceBusyError` and `SourceError` as `find`.
         """
         sought = search_words(text)
         return await self._ask(sought, "ALL", _MOST_FOUND) if sought else []
@@ -324,8 +315,7 @@ class SalesforceDirectory:
 def search_text(number: PhoneNumber) -> str:
     """Return the text of a search for a number: phrases of digits, one of which must be found.
 
-    It has only digits, spaces, quotation marks and the operator OR. So no character has a meaning
-    of its own in Salesforce's search language.
+    Its other characters are spaces, quotation marks and the operator OR: none is a command.
     """
     phrases = dict.fromkeys(" ".join(_DIGITS.findall(form)) for form in _forms(number))
     return " OR ".join(f'"{phrase}"' for phrase in phrases if _WHOLE.fullmatch(phrase))

@@ -97,16 +97,11 @@ class SqlAddress:
 
 
 class SqlDatabase:
-    """The connections to one database.
+    """The connections to one database, at most `connections` at a time.
 
-    Args:
-        address: The database.
-        access: "read" if no statement may change anything, as far as the database can prevent it.
-        timeout_s: The longest time of a statement and of a new connection, in seconds.
-        connections: The most connections at a time.
-
-    Raises:
-        SourceError: The driver is not installed.
+    With `access` "read", no statement may change anything, as far as the database can prevent it.
+    `timeout_s` limits a statement and a new connection. Raises `SourceError` if the driver is not
+    installed.
     """
 
     def __init__(
@@ -141,9 +136,8 @@ class SqlDatabase:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection with a transaction, which is committed at the end.
 
-        Raises:
-            SqlError: The database refuses a statement.
-            SourceError: The database cannot be reached, or its file cannot be opened.
+        Raises `SqlError` if the database refuses a statement, `SourceError` if it cannot be
+        reached.
         """
         if self._file is not None:
             await asyncio.to_thread(_check_file, self._file)
@@ -163,11 +157,7 @@ class SqlDatabase:
 
 
 def _check_file(path: Path) -> None:
-    """Check that the file of a database can be opened; the driver would leave a thread behind.
-
-    Raises:
-        SourceError: It cannot be opened.
-    """
+    """Check that a database's file opens, or raise SourceError; the driver would leave a thread."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -273,11 +263,7 @@ class SqlDirectory:
         self._database = database
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number in a usual spelling.
-
-        Raises:
-            SourceError: The database cannot be searched, or has more than 500 such people.
-        """
+        """Return the people with this number; raise SourceError if there are more than 500."""
         try:
             async with self._database.transaction() as connection:
                 result = await connection.execute(select_people(self._section, number))
@@ -414,11 +400,7 @@ def _row(note: OutgoingNote, note_id: str) -> dict[str, object]:
 
 
 def read_database(section: SqlDirectorySection) -> SqlDatabase:
-    """Return the database with the view of these settings. Nothing is connected yet.
-
-    Raises:
-        SourceError: A file with a certificate cannot be used, or the driver is not installed.
-    """
+    """Return the unconnected database with the view of these settings. Raises `SourceError`."""
     return SqlDatabase(
         _address(section),
         access="read",

@@ -58,7 +58,6 @@ SCHEMES: Final[dict[str, dict[str, str]]] = {
         "cookie that changes something needs it too.",
     },
 }
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def dependencies_of(route: APIRoute) -> list[Callable[..., Any]]:
@@ -92,7 +91,7 @@ def security_of(route: APIRoute) -> list[dict[str, list[str]]]:
 
 def _schemes(route: APIRoute) -> list[dict[str, list[str]]]:
     embedded: dict[str, list[str]] = {"embeddedCookie": []}
-    if not methods_of(route) <= _SAFE:
+    if not methods_of(route) <= embedding.SAFE_METHODS:
         embedded["csrfToken"] = []
     return [{"machineToken": []}, {"sessionToken": []}, {"sessionCookie": []}, embedded]
 

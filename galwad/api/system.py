@@ -158,11 +158,7 @@ async def _database(desk: SystemDesk) -> bool:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Return whether the request comes from this machine.
-
-    Only this machine has a connection whose two ends have the same address: it uses the address to
-    which it connects as its own.
-    """
+    """Return whether the request is from this machine: then both ends have the same address."""
     if request.client is None:
         return False
     try:

@@ -63,8 +63,7 @@ from recording.files.foreign import (
 from recording.index.custody import Custodian
 from recording.index.tables import recordings
 from recording.keys.keyring import (
-    load_or_create_backup_key,
-    load_or_create_node_key,
+    load_or_create_signing_key,
     public_text,
 )
 
@@ -151,7 +150,7 @@ def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
         disposals=copied.disposals,
         directory_sha256=directory,
     )
-    signed = sign(folder, description, load_or_create_backup_key(backup_key_file(settings_file)))
+    signed = sign(folder, description, load_or_create_signing_key(backup_key_file(settings_file)))
     archive_backup.sync_all(folder)
     return signed
 
@@ -263,10 +262,7 @@ def _copy_directory(source: Path, target: Path) -> str:
     """Copy the directory of people, and return the digest of the copy; empty if there is none.
 
     The opened file stays whole during an import, which erases it only when no process has locked
-    it.
-
-    Raises:
-        BackupError: The directory is damaged or cannot be copied.
+    it. Raises `BackupError`.
     """
     target.touch(mode=0o600)
     try:
@@ -317,11 +313,7 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key; if its private key is missing, restore or make one.
-
-    Raises:
-        BackupError: The backup's private key is another than the node's, or damaged.
-    """
+    """Return the node's public key; restore or make a missing private key. Raises `BackupError`."""
     path, kept = _node_key_file(settings), folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
@@ -335,14 +327,11 @@ def _node_key(settings: Settings, folder: Path) -> str:
                 "the backup's signing key is damaged", "use an older backup"
             ) from None
         write_atomic(path, kept.read_bytes(), 0o600)
-    return public_text(load_or_create_node_key(path).public_key())
+    return public_text(load_or_create_signing_key(path).public_key())
 
 
 def _interrupted_restore(settings: Settings, description: Description) -> LastEntry | None:
-    """Return the audit entry about an interrupted restore of this backup; None without one.
-
-    Only entries that the restore itself adds (`disposal.replayed`) may follow it.
-    """
+    """Return the audit entry about an interrupted restore of this backup; None without one."""
     query = "SELECT seq, hash, kind, body FROM audit_entries WHERE node = ? ORDER BY seq DESC"
     wanted = description.made, description.audit.seq
     try:

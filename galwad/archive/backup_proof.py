@@ -27,7 +27,7 @@ from recording.files.checksums import (
     digest_of,
     write_checksums,
 )
-from recording.keys.signed_document import DocumentType
+from recording.keys.signed_document import Document, DocumentType
 
 FORMAT: Final = "galwad-backup-2"
 UNSIGNED: Final = "galwad-backup-1"
@@ -53,10 +53,9 @@ class LastEntry(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Description(msgspec.Struct, frozen=True):
+class Description(Document, frozen=True):
     """The contents of `backup.json`; of the settings only the names, as values may be secret."""
 
-    format: str
     made: str
     node: str
     software: str
@@ -181,11 +180,7 @@ def _unfinished(folder: Path) -> BackupError:
 
 
 def administrators(database: Path) -> list[str]:
-    """Return the names of the administrators in a backup's database who are not disabled.
-
-    Raises:
-        BackupError: The database is damaged.
-    """
+    """Return the enabled administrators in a backup's database; raise BackupError if damaged."""
     query = "SELECT name FROM users WHERE role = 'admin' AND NOT disabled ORDER BY name"
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as there:

@@ -14,9 +14,9 @@ from typing import BinaryIO, Final
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from galwad.call_id import is_call_id
 from galwad.host.errors import ApiError
 from recording.archive.summary import RecordingSummary
+from recording.call_id import is_call_id
 
 _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
 _BLOCK = 256 * 1024
@@ -120,11 +120,7 @@ class ArchiveFolder:
 
 
 def _in_force(path: Path) -> bytes:
-    """Read the header until two readings agree, because the finaliser overwrites it in place.
-
-    Raises:
-        OSError: The header cannot be read.
-    """
+    """Read the header until two readings agree: the finaliser overwrites it. Raises `OSError`."""
     while True:
         header = path.read_bytes()
         if path.read_bytes() == header:

@@ -37,7 +37,7 @@ _US: Final = 1_000_000
 _PAGE: Final = 500
 
 
-@fields_of(Gap)
+@fields_of(Gap, "from_us", "to_us", "reason", "trigger", "actor")
 class ExplainedGap(ResponseBody):
     """A gap with the times of its edges and the numbers of the audit entries that belong to it.
 
@@ -57,7 +57,7 @@ class ExplainedGap(ResponseBody):
     resumed_by: int | None
 
 
-@fields_of(RecordingSummary, only={"call_id", "started", "talk_us", "unexplained_us"})
+@fields_of(RecordingSummary, "call_id", "started", "talk_us", "unexplained_us")
 class GapExplanation(ResponseBody):
     """The gaps of a recording, each with its audit entries.
 

@@ -252,10 +252,7 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
 
 
 def _state(archive: ArchiveFolder, recording: RecordingSummary) -> HeaderState:
-    """Return the state of a recording's header according to the files in the archive.
-
-    No signature is checked here. Only the officer's client can verify the signatures.
-    """
+    """Return the header's state by the files; only the officer's client can verify signatures."""
     header, manifest, record = (
         archive.text(recording, suffix) for suffix in ("header", "manifest", "rewrap")
     )

@@ -21,7 +21,6 @@ from pydantic import ConfigDict
 
 from galwad.archive.coverage import CoverageChecker, CoverageResult, ids_between
 from galwad.archive.files import ArchiveFolder
-from galwad.call_id import is_call_id
 from recording.archive.commitments import disagreement
 from recording.archive.manifest import Gap, Interval, Manifest, day_folder, read_manifest
 from recording.archive.summary import RecordingSummary
@@ -30,6 +29,7 @@ from recording.audit.chain import ChainChecker
 from recording.audit.gap_entries import PAUSED, SPACING_US, WallClock
 from recording.audit.index_comparison import CallIds
 from recording.audit.log import AuditFilter, AuditLog
+from recording.call_id import is_call_id
 from recording.errors import ManifestError
 from recording.index.catalogue import Catalogue, Cursor, Filters
 from recording.index.coverage import CallCoverage

@@ -49,7 +49,7 @@ class CallSpan(ResponseBody):
     reason: str = ""
 
 
-@fields_of(CallCoverage, only={"call_id", "started", "talk_us", "problems"})
+@fields_of(CallCoverage, "call_id", "started", "talk_us", "problems")
 class FaultyCall(ResponseBody):
     """A call that did not pass the coverage check.
 
@@ -62,7 +62,7 @@ class FaultyCall(ResponseBody):
     unexplained: list[CallSpan]
 
 
-@fields_of(SilentTrack)
+@fields_of(SilentTrack, "from_us", "to_us", "channel", "text")
 class SilentParty(ResponseBody):
     """A party of a call of which nothing is heard in a segment, although it sent packets.
 
@@ -74,7 +74,7 @@ class SilentParty(ResponseBody):
     started: float
 
 
-@fields_of(Orphan, without={"why"})
+@fields_of(Orphan, "kind", "name", "call_id", "text")
 class OrphanFile(ResponseBody):
     """A file, index row or spool that lacks its counterpart: for example, a row without files.
 
@@ -84,7 +84,17 @@ class OrphanFile(ResponseBody):
     fix: str
 
 
-@fields_of(CoverageResult, without={"faulty_calls", "orphans", "silent_calls"})
+@fields_of(
+    CoverageResult,
+    "calls",
+    "in_progress",
+    "talk_us",
+    "recorded_us",
+    "gap_us",
+    "unexplained_us",
+    "not_committed",
+    "spools_unread",
+)
 class Coverage(ResponseBody):
     """The result of the coverage check for the calls that were answered in a period of time.
 

@@ -23,7 +23,7 @@ from galwad.archive.files import checked_id
 from galwad.archive.indexer import index_row
 from galwad.archive.routes import RecordingRow, recording_of, row_of
 from galwad.archive.subject import ArchiveDesk, TheDesk
-from galwad.host.bodies import RequestBody, RequiredText
+from galwad.host.bodies import RequestBody, RequiredText, fields_of
 from galwad.host.errors import ApiError
 from galwad.messages import VerifiedRecording, VerifyRecording
 from galwad.people.access import Administrator
@@ -90,6 +90,7 @@ class SealedAdvisor(RequestBody):
     extension: SealedText
 
 
+@fields_of(PersonalFacts, "number", "line", "advisor", "extension", texts=SealedText)
 class RestoreFacts(RequestBody):
     """A request to restore the facts about people in the row of a recording that was reindexed.
 
@@ -98,10 +99,6 @@ class RestoreFacts(RequestBody):
     """
 
     reference: RequiredText
-    number: SealedText | None
-    line: SealedText
-    advisor: SealedText
-    extension: SealedText
     salt: str = Field(pattern=r"^[0-9a-f]{64}$")
     later_callers: list[SealedCaller] = Field(default=[], max_length=MOST_LATER_CALLERS)
     later_advisors: list[SealedAdvisor] = Field(default=[], max_length=MOST_LATER_ADVISORS)

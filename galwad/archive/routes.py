@@ -70,7 +70,24 @@ class RecordingQuery(RequestBody):
     after: Annotated[str, Field(max_length=200)] | None = None
 
 
-@fields_of(RecordingSummary, without={"folder", "talk_us", "unexplained_us", "salt"})
+@fields_of(
+    RecordingSummary,
+    "number",
+    "line",
+    "advisor",
+    "extension",
+    "later_callers",
+    "later_advisors",
+    "call_id",
+    "started",
+    "interrupted",
+    "payload_size",
+    "payload_sha256",
+    "manifest_sha256",
+    "raw_size",
+    "gaps",
+    "network",
+)
 class RecordingRow(ResponseBody):
     """One recording, with the facts from its row in the index.
 
@@ -99,7 +116,16 @@ class RecordingPage(BaseModel):
     after: str | None
 
 
-@fields_of(CapturedCard)
+@fields_of(
+    CapturedCard,
+    "call_id",
+    "from_us",
+    "to_us",
+    "detected",
+    "closed",
+    "missing_trigger",
+    "changed",
+)
 class CapturedCardIncident(ResponseBody):
     """A card number that was keyed outside a pause. It is silenced in the recording.
 
@@ -380,11 +406,7 @@ def _reject_contradicting_filters(filters: Filters) -> None:
 
 
 async def _with_known_line(desk: ArchiveDesk, filters: Filters) -> Filters:
-    """Return the filters, with the text of `line` written exactly as in the index.
-
-    `line` is the label of a route in the settings. The user may have typed the label differently,
-    for example in lower case.
-    """
+    """Return the filters with `line` in the spelling of the route's label, as the index has it."""
     if filters.line is None:
         return filters
     return replace(filters, line=await desk.archive.catalogue.line_named(filters.line))

@@ -152,13 +152,9 @@ class ArchiveSubject:
         self.metrics.orphans.set(len(result.orphans))
 
     async def _indexed(self, reports: Sequence[Sealed]) -> None:
-        """Handle recordings that are now in the index.
+        """Write indexed recordings into the log of calls and the outbox, then handle each one.
 
-        Add them to the log of calls, and put their events into the outbox of call events. Then
-        handle each recording by itself.
-
-        Raises:
-            AuditError: The database cannot be written.
+        Raises `AuditError`.
         """
         await self._calls.log.sealed(reports)
         await self._host.publish_and_wait(RecordingsIndexed(reports))
@@ -166,10 +162,7 @@ class ArchiveSubject:
             await self._indexed_one(sealed)
 
     async def _indexed_one(self, sealed: Sealed) -> None:
-        """Update the metrics, the alarms and the live call of a recording that is now indexed.
-
-        If the recording has unexplained talk time, raise an alarm.
-        """
+        """Update metrics, alarms and the live call; raise an alarm for unexplained talk time."""
         self._calls.alarms.ended(Ending.INDEXED, sealed.call_id)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-import httpx2
 import typer
 
 from galwad.cli.support import timeline
@@ -110,14 +109,7 @@ def coverage(
 
 
 def _fetch_coverage(words: str, server: str) -> dict[str, Any]:
-    """Return the server's coverage report for the period that `words` names.
-
-    `words` is a text such as "yesterday" or "2026-11". A day begins at midnight in the centre's
-    time zone.
-
-    Raises:
-        CliError: `words` names no period, or the request failed.
-    """
+    """Return the server's coverage of a period such as "2026-11". Raises `CliError`."""
     path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
     answer: dict[str, Any] = ask(server, "GET", path, timeout_s=_COVERAGE_TIMEOUT_S)
     return answer
@@ -163,11 +155,7 @@ def _show_call(call: dict[str, Any]) -> None:
 
 
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
-    """Return the timeline of the call: its recorded time, its gaps and its unexplained time.
-
-    If a segment and a gap overlap, they contradict each other, so the server reports the overlap as
-    unexplained time.
-    """
+    """Return the call's timeline; where a segment and a gap overlap, its time is unexplained."""
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
         for part in call["unexplained"]
@@ -206,11 +194,7 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _tenths(parts_us: Sequence[int]) -> list[int]:
-    """Return the durations `parts_us` (microseconds) in tenths of a second.
-
-    Each result differs by less than a tenth from its duration. The last duration is rounded up, so
-    that unexplained time is never shown as 0.
-    """
+    """Return tenths of a second; the last is rounded up, so that unexplained time is never 0."""
     *others, last = parts_us
     shown_last = -(-last // _TENTH_US)
     tenths, before, sum_us = [], 0, 0
@@ -308,9 +292,12 @@ def _rows(found: dict[str, Any], by: Group) -> Iterator[tuple[str, dict[str, Any
 
 
 def _export(query: str, output: Path, server: str, *, replace: bool) -> None:
-    timeout = httpx2.Timeout(_FIGURES_TIMEOUT_S)
-    with atomic_file(output, replace=replace) as file, http_errors(), open_client(server) as client:
-        reply = client.get(f"/figures/export?{query}", timeout=timeout)
+    with (
+        atomic_file(output, replace=replace) as file,
+        http_errors(),
+        open_client(server, timeout_s=_FIGURES_TIMEOUT_S) as client,
+    ):
+        reply = client.get(f"/figures/export?{query}")
         check_response(reply)
         if not reply.headers.get("content-type", "").startswith("text/csv"):
             raise CliError("the answer is not from a Galwad server", "check the address")

@@ -524,19 +524,11 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.with_result(result)))
 
     def searched(self, call: DeskCall, people: tuple[Person, ...]) -> DeskCall:
-        """Add the people whom the advisor has found by a text; return the changed call.
-
-        Raises:
-            ChoiceError: The advisor has confirmed the caller.
-        """
+        """Add the people whom the advisor has found. Raises `ChoiceError` after a confirmation."""
         return self._put(replace(call, pop=call.pop.with_searched(people)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Store the advisor's choice among several people; return the changed call.
-
-        Raises:
-            ChoiceError: The advisor cannot choose this person now.
-        """
+        """Store the advisor's choice; return the changed call. Raises `ChoiceError`."""
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:

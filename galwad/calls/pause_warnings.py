@@ -80,7 +80,7 @@ class ForgottenPauses:
 
 
 _SETTLE_S = 5.0
-"""The seconds in which the switch has reported a new pause holder."""
+"""For so many seconds after its request, a holder may be missing in what the switch reports."""
 LOST = "payment.page_lost"
 
 

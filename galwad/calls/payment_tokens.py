@@ -86,10 +86,10 @@ class PaymentTokens:
         return secret, token
 
     async def find(self, secret: str) -> PaymentToken | None:
-        """Return the token with this secret text, which may be used up or expired.
+        """Return the token with this secret, which may be used up or expired; None without one.
 
-        Return None if there is no such token. Also return None if the token was not used before
-        and the machine that requested it is disabled or no longer has the right `payments`.
+        An unused token also counts as none if its machine was disabled or has lost the right
+        `payments`.
         """
         statement = (
             select(payment_tokens, users.c.disabled, users.c.rights)

@@ -27,8 +27,7 @@ from galwad.calls.presence.board import (
 )
 from galwad.calls.presence.presence import PresenceState
 from galwad.calls.presence.store import Breaks
-from galwad.directories.opened import record_pages
-from galwad.directories.subject import DirectoriesSubject
+from galwad.directories.subject import DirectoriesSubject, record_pages
 from galwad.host.errors import ApiError
 from galwad.host.host import Host, SwitchLinkChanged, desk_of
 from galwad.host.limits import Window
@@ -284,11 +283,7 @@ class CallsSubject:
             self.log.call_changed(before, after)
 
     def in_progress(self) -> set[str] | None:
-        """Return the ids of the calls that have not ended. Calls in wrap-up have ended.
-
-        Return None while the switch is not connected, because the desk then does not know the
-        calls.
-        """
+        """Return the ids of calls that have not ended (wrap-up has); None without the switch."""
         if not self._host.switch.connected:
             return None
         return {call.call_id for call in self.live.all() if not call.wrapup}
@@ -308,9 +303,8 @@ class CallsSubject:
     def look_up(self, call: DeskCall, person_id: str = "") -> None:
         """Begin to look up the caller of a call; each result is shown on the pages.
 
-        `person_id` is the person whom an advisor confirmed before a restart of the desk; "" if
-        there is none. This person is chosen as soon as a directory finds them. The details are
-        shown only after a new confirmation.
+        `person_id`, the person confirmed before a restart or "", is chosen when a directory finds
+        them. The details are shown only after a new confirmation.
         """
         self._host.background.spawn(self._look_up(call, person_id))
 
@@ -344,10 +338,7 @@ class CallsSubject:
         self._host.alarm(Alarm(kind, call.call_id))
 
     def _alarm_raised(self, alarm: Alarm) -> None:
-        """Put an alarm into the list and on the pages.
-
-        An event such as `peer.up` ends an alarm instead.
-        """
+        """Put an alarm into the list and on the pages; an event such as `peer.up` ends one."""
         call = self.live.get(alarm.call_id) if alarm.call_id else None
         if alarm.kind in ENDS:
             self.alarms.event(alarm.kind, alarm.detail)

@@ -132,12 +132,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _refuse_card_numbers(arguments: Sequence[str]) -> None:
-    """Refuse arguments that seem to contain the number of a payment card, before any is used.
+    """Raise CliError, with the option and without the value, for an argument with a card number.
 
     A number whose groups are separate arguments, because it was not quoted, is found too.
-
-    Raises:
-        CliError: The message names the option, and not its value.
     """
     if not has_card_number(" ".join(arguments)):
         return
@@ -199,9 +196,5 @@ def _flushed(status: int) -> int:
 
 
 def _drop_output() -> None:
-    """Redirect standard output to /dev/null.
-
-    Otherwise the interpreter, when it exits, would again try to write the output that could not be
-    written.
-    """
+    """Redirect standard output to /dev/null: at its exit, the interpreter would write again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -101,10 +101,7 @@ def _opened(file: Path) -> BinaryIO:
 
 
 def _lines(csv: BinaryIO) -> int | None:
-    """Return the number of lines after the first, and go back to the start of the file.
-
-    Return None if the file is a pipe, which can be read only once.
-    """
+    """Return the number of lines after the first, and go back to the start; None for a pipe."""
     if not csv.seekable():
         return None
     lines = 0
@@ -171,7 +168,7 @@ def import_folder(
                 else:
                     watched.accept(file, f"{report}\n")
                     if settings.directory.watch_remove_absent:
-                        watched.remove_refused()  # this file has everybody, so those count no more
+                        watched.remove_refused()  # this file has all people, and replaces those
                 reports.append(report)
                 if not json:
                     print(report, flush=True)

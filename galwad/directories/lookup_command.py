@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from callerid.errors import CallerIdError, NumberError
-from galwad.cli.checks.files import with_stored_files
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
@@ -113,6 +112,7 @@ async def _test(
     embedded: bool,
 ) -> list[DirectoryTest]:
     from callerid.directories.embedded import EmbeddedDirectory  # noqa: PLC0415 - loads SQLite
+    from galwad.cli.checks.files import with_stored_files  # noqa: PLC0415 - loads the settings
 
     area_code = settings.directory.area_code
     found = []

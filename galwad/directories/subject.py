@@ -1,21 +1,30 @@
-"""`DirectoriesSubject`: the lookup of callers in the directories of people."""
+"""`DirectoriesSubject`: the lookup of callers in the directories of people.
+
+A directory whose settings cannot be used, for example because a certificate is missing, does not
+keep the desk from starting. Each search in it fails with the reason, and `galwad check` shows it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 from functools import partial
-from typing import Annotated, Protocol
+from typing import Annotated, NoReturn, Protocol
 
 import structlog
 from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from callerid.directories import ExternalDirectory
 from callerid.directories.embedded import LIMITS, EmbeddedDirectory
+from callerid.errors import CallerIdError, SourceError
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
 from callerid.limits import BreakerState
 from callerid.lookup import Lookup
+from callerid.note import EarlierDelivery, NoteDestination, OutgoingNote
+from callerid.number import PhoneNumber
+from callerid.person import RecordPage
 from callerid.source import DirectorySource
-from galwad.directories.opened import open_directories
 from galwad.host.host import Host, desk_of
 from galwad.people.subject import PeopleSubject
 from galwad.settings import Settings
@@ -95,6 +104,79 @@ def _of_settings(settings: Settings) -> Sources:
 
 def _is_resting(directory: LimitedSource) -> float:
     return float(directory.breaker_state in {BreakerState.OPEN, BreakerState.BUSY})
+
+
+def open_directories(sections: Iterable[ExternalDirectory]) -> Sources:
+    """Return the directories of these settings, with the limits for their requests."""
+    return [(_opened_or_unusable(section), section.limits) for section in sections]
+
+
+def record_pages(sections: Iterable[ExternalDirectory]) -> list[RecordPage]:
+    """Return the pages that these directories have about their people."""
+    return [
+        RecordPage(section.name, section.page, section.page_before_confirmation)
+        for section in sections
+        if section.page is not None
+    ]
+
+
+def open_note_destination(
+    sections: Iterable[ExternalDirectory], zone: tzinfo | None = None
+) -> NoteDestination | None:
+    """Return the system to which contact notes are delivered; None if the settings name none.
+
+    `zone` is the time zone of dates in the notes; with None, it is the time zone of this machine.
+    """
+    for section in sections:
+        try:
+            destination = section.open_notes(zone)
+        except CallerIdError as error:
+            log.warning("note.destination_unusable", directory=section.name, reason=str(error))
+            return UnusableNotes(section.name, str(error))
+        if destination is not None:
+            return destination
+    return None
+
+
+class UnusableNotes:
+    """A destination of notes whose settings cannot be used. Each note waits, with the reason."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self._reason = reason
+
+    async def deliver(self, note: OutgoingNote, earlier: EarlierDelivery) -> NoReturn:
+        """Raise a SourceError with the reason."""
+        del note, earlier
+        raise SourceError(self._reason)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class UnusableDirectory:
+    """A directory whose settings cannot be used. Each search fails with the reason."""
+
+    def __init__(self, name: str, reason: str, *, has_extensions: bool) -> None:
+        self.name = name
+        self.has_extensions = has_extensions
+        self._reason = reason
+
+    async def find(self, number: PhoneNumber) -> NoReturn:
+        """Raise a SourceError with the reason."""
+        del number
+        raise SourceError(self._reason)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+def _opened_or_unusable(section: ExternalDirectory) -> DirectorySource:
+    try:
+        return section.open()
+    except CallerIdError as error:
+        log.warning("directory.unusable", directory=section.name, reason=str(error))
+        return UnusableDirectory(section.name, str(error), has_extensions=section.extensions)
 
 
 class DirectoriesDesk(Protocol):

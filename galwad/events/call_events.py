@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from galwad.calls.live_calls import indexed_number, presented_by
 from galwad.messages import CallerFacts, CallStatus, Party, Sealed
-from galwad.settings.events import EventName
+from galwad.settings.desk import EventName
 
 ANONYMOUS: Final = "anonymous"
 """The number of a caller who withholds it."""

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from galwad.events.call_events import ANONYMOUS, WebhookEvent
-from galwad.settings.events import ALL_EVENTS, EventName, WebhookFormat
+from galwad.settings.desk import ALL_EVENTS, EventName, WebhookFormat
 
 _NAMES: Final = {"ringing": "newCall", "answered": "answer", "ended": "hangup"}
 
@@ -33,11 +33,7 @@ def known_kinds(form: WebhookFormat) -> frozenset[EventName]:
 
 
 def request_body(event: WebhookEvent, form: WebhookFormat) -> WebhookBody:
-    """Return the body for an event whose kind the format knows.
-
-    Raises:
-        KeyError: The format does not know events of this kind.
-    """
+    """Return the body for an event; raise KeyError if the format does not know its kind."""
     if form == "generic":
         return WebhookBody("application/json", _json(_generic(event)))
     if form == "zammad":

@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from galwad.events.call_events import CallProgress, WebhookEvent
 from galwad.events.stream import StreamStore
 from galwad.host.outbox import Outbox
-from galwad.settings.events import ALL_EVENTS, EventName
+from galwad.settings.desk import ALL_EVENTS, EventName
 
 metadata = MetaData()
 
@@ -136,10 +136,7 @@ class WebhookOutbox(Outbox):
     async def write(
         self, connection: AsyncConnection, steps: Sequence[CallStep], now: float
     ) -> None:
-        """Write the events of these steps, except those that were written before.
-
-        This is done in the transaction of `connection`.
-        """
+        """Write the new events of these steps, in the transaction of `connection`."""
         events = [event for step in steps for event in step.events]
         latest = {step.call_id: step.progress for step in steps}
         sent = [event for event in events if event.kind in self._kinds]

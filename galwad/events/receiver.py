@@ -26,7 +26,7 @@ from callerid.errors import SourceError
 from callerid.json_client import failure, http_client, requested_rest, tls_context
 from galwad.events.call_events import WebhookEvent
 from galwad.events.formats import known_kinds, request_body
-from galwad.settings.events import WebhookSection
+from galwad.settings.desk import WebhookSection
 
 CONNECTIONS: Final = 4
 """The most requests at a time."""
@@ -108,11 +108,7 @@ class WebhookReceiver:
 
 
 def check_files(section: WebhookSection) -> None:
-    """Read each file that these settings name.
-
-    Raises:
-        SourceError: A secret or a certificate cannot be used.
-    """
+    """Read each file that these settings name, or raise SourceError."""
     _key(section)
     _address(section)
     tls_context(section.tls)
@@ -152,11 +148,7 @@ async def _discard(response: httpx2.Response) -> None:
 
 
 def signing_key(text: str) -> bytes:
-    """Return the octets of a key.
-
-    Raises:
-        SourceError: The text is not a key. The message does not repeat it.
-    """
+    """Return the octets of a key; raise a SourceError that does not repeat the text otherwise."""
     try:
         key = base64.b64decode(text.removeprefix(_KEY_PREFIX), validate=True)
     except (binascii.Error, ValueError):

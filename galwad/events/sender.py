@@ -150,7 +150,7 @@ class WebhookSender:
             call_id = waiting.event.call.call_id
             self._busy[call_id] = asyncio.create_task(self._send(call_id, waiting))
         if places <= 0:
-            return shown_s  # an event that ends wakes the sender
+            return shown_s  # the end of a request wakes the sender
         due = await self._outbox.next_due(tuple(self._busy))
         return shown_s if due is None else min(max(due - self._clock(), 0.01), shown_s)
 

@@ -34,7 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import WebhookEvent
 from galwad.events.formats import request_body
-from galwad.settings.events import EventName, EventStreamSection
+from galwad.settings.desk import EventName, EventStreamSection
 
 metadata = MetaData()
 
@@ -91,11 +91,7 @@ class StreamStore:
     async def add(
         self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
     ) -> None:
-        """Store new events in the transaction of `connection`, at the Unix time `now`.
-
-        This reads before it writes, so the transaction must be `immediate` (see
-        `galwad.host.database`).
-        """
+        """Store events; the transaction must be `immediate`: this reads before it writes."""
         wanted = {event.event_id: event for event in events if event.kind in self.kinds}
         known = set(
             await connection.scalars(

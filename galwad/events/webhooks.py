@@ -23,7 +23,7 @@ from galwad.events.stream import CallStream
 from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
-from galwad.settings.events import EventName, WebhookSection
+from galwad.settings.desk import EventName, WebhookSection
 
 _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
@@ -213,11 +213,7 @@ class Webhooks:
                 log.exception("webhook.not_followed")
 
     async def sealed(self, reports: Collection[Sealed]) -> None:
-        """Handle sealed recordings; return when their events are in the outbox.
-
-        Raises:
-            AuditError: The database cannot be written.
-        """
+        """Put the events of sealed recordings into the outbox. Raises `AuditError`."""
         if self._log is not None:
             await self._log.sealed(reports)
 

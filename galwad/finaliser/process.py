@@ -182,10 +182,7 @@ class Finaliser:
             await self._take(call_id, worker)
 
     async def _finish(self) -> None:
-        """Seal all ended calls, then wait until the desk has indexed their recordings.
-
-        The wait lasts at most `index_wait_s` seconds.
-        """
+        """Seal all ended calls, then wait at most `index_wait_s` s for the desk to index them."""
         supervise.stopping()
         try:
             closed = await asyncio.to_thread(self._sealer.closed)
@@ -256,11 +253,7 @@ class Finaliser:
             self._queues[number].put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Look for closed spools in the spool folders, until cancelled.
-
-        The finaliser looks when it starts, when the link to the switch begins or is lost, and at
-        least every `look_round_s` seconds.
-        """
+        """Look for closed spools if the switch's link changes and every `look_round_s` seconds."""
         while True:
             # Clear the event first: if it is set during the search, the folders are searched again.
             self._look.clear()
@@ -287,10 +280,7 @@ class Finaliser:
         await self._send_waiting([*closed, *unreadable])
 
     async def _send_waiting(self, closed: Collection[str]) -> None:
-        """Send the desk the list of unsealed spools that have waited, if it has changed.
-
-        The desk cannot read the spool folders, and compares this list with its ledger.
-        """
+        """Send the desk a changed list of unsealed spools that wait; it cannot read the folders."""
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
         if waiting != self._waiting_spools:

@@ -49,7 +49,7 @@ from recording.errors import (
 from recording.keys.keyring import (
     RecipientsFile,
     load_boot_key,
-    load_or_create_node_key,
+    load_or_create_signing_key,
     public_text,
 )
 from recording.policy import GapReason
@@ -111,7 +111,7 @@ class Sealer:
         """
         self._folders = folders
         self._officer_key = officer_key
-        key = load_or_create_node_key(folders.node_key)
+        key = load_or_create_signing_key(folders.node_key)
         self._public_key = public_text(key.public_key())
         ours = SealingNode(node, software, key)
         self._archive = Archive(folders.archive, ours, near_pause_s)

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-NAME: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.([1-9]\d{0,8})\.spool", re.ASCII)
+from recording.call_id import CALL_ID
+
+NAME: Final = re.compile(rf"({CALL_ID})\.([1-9]\d{{0,8}})\.spool", re.ASCII)
 
 
 def life_of(path: Path) -> int:

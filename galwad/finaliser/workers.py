@@ -143,10 +143,7 @@ class WorkerProcess:
             await asyncio.wait_for(self._ended.wait(), 2 * _TO_END_S)
 
     async def _ask(self, order: Callable[[int], SealCall | FollowCalls]) -> Sealed | Alarm | None:
-        """Send an order as soon as the worker runs; return its outcome when it is done.
-
-        Raises `_WorkerEndedError` if the worker has ended before.
-        """
+        """Send an order when the worker runs; return its outcome. Raises `_WorkerEndedError`."""
         await self._running.wait()
         ref = next(self._refs)
         done: asyncio.Future[Sealed | Alarm | None] = asyncio.get_running_loop().create_future()

@@ -1,11 +1,11 @@
-"""Request bodies: their base class, and the types of their texts. Responses: `fields_of`.
+"""The base classes of request and response bodies, the types of their texts, and `fields_of`.
 
 A text that a person can write is refused if it seems to contain the number of a payment card.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from types import UnionType
 from typing import (
     Annotated,
@@ -81,48 +81,45 @@ class ResponseBody(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-_Body = TypeVar("_Body", bound=ResponseBody)
+_Body = TypeVar("_Body", bound=BaseModel)
 
 
-def fields_of(
-    facts: type, *, only: Collection[str] | None = None, without: Collection[str] = ()
-) -> Callable[[type[_Body]], type[_Body]]:
-    """Add the fields of a struct or dataclass to a response body.
+def fields_of(facts: type, *names: str, texts: Any = str) -> Callable[[type[_Body]], type[_Body]]:
+    """Add the fields with these names of a struct or dataclass to a body.
 
-    FastAPI itself takes no `msgspec.Struct`, and dataclasses only with all their fields. `only` or
-    `without` names the fields that the body gets or lacks.
+    FastAPI itself takes no `msgspec.Struct`, and dataclasses only with all their fields. Each field
+    is named, so that a new field of the struct is not sent until it is named here too. `texts` is
+    the type that the fields of type `str` get, for a request whose texts have limits.
     """
 
     def add(body: type[_Body]) -> type[_Body]:
-        shared = {
-            name: field
-            for name, field in _fields(facts).items()
-            if (only is None or name in only) and name not in without
-        }
+        known = _fields(facts, texts)
+        shared = {name: known[name] for name in names}
         own = {name: (field.annotation, field) for name, field in body.model_fields.items()}
-        return cast("type[_Body]", _model(body, {**shared, **own}))
+        base = RequestBody if issubclass(body, RequestBody) else ResponseBody
+        return cast("type[_Body]", _model(body, base, {**shared, **own}))
 
     return add
 
 
-def _model(named: type, fields: dict[str, Any]) -> type[ResponseBody]:
+def _model(named: type, base: type[BaseModel], fields: dict[str, Any]) -> type[BaseModel]:
     """Return a body with these fields, and with the name and the docstring of a class."""
     module, text = named.__module__, named.__doc__
-    return create_model(
-        named.__name__, __base__=ResponseBody, __module__=module, __doc__=text, **fields
-    )
+    return create_model(named.__name__, __base__=base, __module__=module, __doc__=text, **fields)
 
 
-def _fields(facts: type) -> dict[str, Any]:
+def _fields(facts: type, texts: Any = str) -> dict[str, Any]:
     hints = get_type_hints(facts, include_extras=True)
-    return {name: (_with_bodies(hint), ...) for name, hint in hints.items()}
+    return {name: (_with_bodies(hint, texts), ...) for name, hint in hints.items()}
 
 
-def _with_bodies(kind: Any) -> Any:
-    """Return a type with response bodies in place of its structs."""
+def _with_bodies(kind: Any, texts: Any) -> Any:
+    """Return a type with `texts` in place of `str`, and response bodies in place of its structs."""
+    if kind is str:
+        return texts
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return _model(kind, _fields(kind))
-    arguments = tuple(_with_bodies(each) for each in get_args(kind))
+        return _model(kind, ResponseBody, _fields(kind))
+    arguments = tuple(_with_bodies(each, texts) for each in get_args(kind))
     if isinstance(kind, UnionType):
         return Union[arguments]  # noqa: UP007 - it has a tuple of types
     return get_origin(kind)[arguments] if arguments else kind

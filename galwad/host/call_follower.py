@@ -56,11 +56,7 @@ class ReportQueue(Generic[Report]):
         self._follower.wake()
 
     async def flush(self) -> None:
-        """Write all reports now, those of other parts too.
-
-        Raises:
-            AuditError: The database cannot be written. The reports are kept.
-        """
+        """Write all reports now, also of other parts; after an AuditError, they are kept."""
         try:
             await self._follower.flush()
         except Exception:
@@ -128,11 +124,7 @@ class CallFollower:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write all reports that wait.
-
-        Raises:
-            AuditError: The database cannot be written. The reports that are not written are kept.
-        """
+        """Write all reports that wait; after an AuditError, the unwritten ones are kept."""
         failures: dict[ReportQueue[Any], Exception] = {}
         async with self._writing:
             while waiting := [each for each in self._queues if each and each not in failures]:

@@ -10,6 +10,11 @@ SQLite gives its write lock to whichever connection tries at the right moment, s
 one transaction can wait for seconds while later ones write. Therefore the transactions with
 `immediate` of one engine take turns in the order in which they began.
 
+aiosqlite wakes a connection's thread and the event loop for each call of the driver, which takes
+longer than most statements. With `SqliteConnection`, a statement is one call, which also begins a
+transaction and fetches all rows, and no task waits for a rollback. The calls run in the order in
+which they were made, so what follows a rollback sees its effect.
+
 A revision is one step from an older schema to a newer schema. All missing revisions run in one
 transaction, with the bridge from the revisions before the first release. So after an interrupted
 upgrade, the database has either the old or the new schema, and the next start of the desk continues
@@ -19,13 +24,14 @@ from that schema.
 from __future__ import annotations
 
 import asyncio
-import functools
 import sqlite3
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import aiosqlite
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
@@ -38,7 +44,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from galwad.host.sqlite_connection import SqliteConnection
 from galwad.migrations import bridge
 
 _PRAGMAS = (
@@ -69,10 +74,7 @@ class SchemaError(Exception):
 
 
 def open_engine(path: Path) -> AsyncEngine:
-    """Return an engine for the database file at `path`.
-
-    The file must exist. The function `upgrade` creates it.
-    """
+    """Return an engine for the database file at `path`, which `upgrade` has created."""
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
     event.listen(engine.sync_engine, "do_connect", _connect)
     event.listen(engine.sync_engine, "connect", _prepare)
@@ -123,11 +125,7 @@ class _WriterQueue:
 def _connect(
     dialect: Dialect, _record: object, arguments: Sequence[Any], settings: Mapping[str, Any]
 ) -> DBAPIConnection:
-    """Open a connection; if the task is cancelled meanwhile, close the connection.
-
-    aiosqlite opens a connection in a thread. If the task that waits for it is cancelled, aiosqlite
-    does not close the connection, and its file stays open until the next garbage collection.
-    """
+    """Open a connection; if the task is cancelled meanwhile, close it, as aiosqlite does not."""
     opening = greenlet_spawn(
         dialect.loaded_dbapi.connect, *arguments, async_creator_fn=SqliteConnection, **settings
     )
@@ -146,9 +144,8 @@ async def _opened(opening: Coroutine[Any, Any, DBAPIConnection]) -> DBAPIConnect
 def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
     """End the transaction of a connection that is closed because its task was cancelled.
 
-    SQLite holds the locks of a closed connection until all its statements are finalized. Python
-    finalizes the statement of a cancelled task only at the next garbage collection. Without the
-    rollback, no other connection could write until then.
+    Otherwise SQLite keeps its locks until Python's next garbage collection finalizes the statement,
+    and no other connection can write.
     """
     with suppress(sqlite3.Error):  # the connection is closed in any case
         connection.rollback()
@@ -176,7 +173,125 @@ def _writes(connection: sqlalchemy.Connection) -> bool:
     return bool(connection.get_execution_options().get("immediate", False))
 
 
-@functools.cache
+class SqliteConnection(aiosqlite.Connection):
+    """A connection for SQLAlchemy's dialect `sqlite+aiosqlite`. Await it to open it.
+
+    SQLite itself must not begin or commit transactions: set its `isolation_level` to None.
+    """
+
+    def __init__(self, path: str, **settings: Any) -> None:
+        super().__init__(partial(sqlite3.connect, path, **settings), iter_chunk_size=64)
+        self._thread.daemon = True  # as SQLAlchemy does it for aiosqlite's own connections
+        self._due = ""
+        """The statement that begins a transaction, while it is not executed yet."""
+        self._begun = False
+        """True from the first statement of a transaction to its end."""
+
+    def begin(self, statement: str) -> None:
+        """Let the next statement begin a transaction, with `statement` such as "BEGIN"."""
+        self._due = statement
+
+    def cursor(self) -> SqliteCursor:  # type: ignore[override]
+        """Return a cursor."""
+        return SqliteCursor(self)
+
+    async def commit(self) -> None:
+        """Commit the transaction. If it has no statement, there is nothing to commit."""
+        if self._begun:
+            await super().commit()
+        self._due, self._begun = "", False
+
+    async def rollback(self) -> None:
+        """Roll the transaction back, without waiting for that."""
+        if self._begun:
+            self._tx.put_nowait((None, self._conn.rollback))
+        self._due, self._begun = "", False
+
+    async def run(self, sql: str, parameters: Iterable[Any], *, many: bool) -> Result:
+        """Execute a statement, with `many` once for each of `parameters`, and fetch its rows.
+
+        If the transaction could not begin, as when another process writes, the next statement
+        begins it.
+        """
+        begin, self._due = self._due, ""
+        self._begun = self._begun or bool(begin)
+        try:
+            result: Result = await self._execute(  # type: ignore[no-untyped-call]
+                Result, self._conn, begin, sql, parameters, many
+            )
+        except sqlite3.Error:
+            if begin and not self.in_transaction:
+                self._due, self._begun = begin, False
+            raise
+        return result
+
+
+class Result:
+    """A statement that was executed in the connection's thread, and its rows."""
+
+    __slots__ = ("description", "lastrowid", "rowcount", "rows")
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        begin: str,
+        sql: str,
+        parameters: Iterable[Any],
+        many: bool,  # noqa: FBT001 - it is called through a queue of positional arguments
+    ) -> None:
+        if begin:
+            connection.execute(begin).close()
+        cursor = connection.cursor()
+        try:
+            (cursor.executemany if many else cursor.execute)(sql, parameters)  # type: ignore[arg-type]
+            self.description = cursor.description
+            self.rows: list[Any] = cursor.fetchall() if cursor.description else []
+            self.rowcount = cursor.rowcount
+            self.lastrowid = cursor.lastrowid
+        finally:
+            # SQLite holds its locks until each statement has ended.
+            cursor.close()
+
+
+class SqliteCursor:
+    """A cursor, as SQLAlchemy's dialect uses it. Everything but the execution needs no thread."""
+
+    arraysize = 1
+    description: Any = None
+    rowcount = -1
+    lastrowid: int | None = None
+
+    def __init__(self, connection: SqliteConnection) -> None:
+        self._connection = connection
+        self._rows: list[Any] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> SqliteCursor:
+        """Execute a statement."""
+        self._take(await self._connection.run(sql, parameters, many=False))
+        return self
+
+    async def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> SqliteCursor:
+        """Execute a statement once with each of the parameters."""
+        self._take(await self._connection.run(sql, parameters, many=True))
+        return self
+
+    def _take(self, result: Result) -> None:
+        self.description, self._rows = result.description, result.rows
+        self.rowcount, self.lastrowid = result.rowcount, result.lastrowid
+
+    async def fetchall(self) -> list[Any]:
+        """Return the rows that were not fetched yet."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    async def close(self) -> None:
+        """Do nothing: the statement has ended."""
+
+
+@cache
 def revisions() -> tuple[str, ...]:
     """Return the ids of all schema revisions that this version of Galwad can upgrade.
 
@@ -217,13 +332,7 @@ def upgrade(path: Path) -> None:
 
 
 def _is_newest(engine: Engine, path: Path) -> bool:
-    """Return whether the database already has the newest schema.
-
-    This function only reads, so other processes can write at the same time.
-
-    Raises:
-        SchemaError: The database is from a later version.
-    """
+    """Return whether the schema is the newest, without writing; raise SchemaError if later."""
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     known = revisions()
@@ -235,11 +344,7 @@ def _is_newest(engine: Engine, path: Path) -> bool:
 
 
 def _run_revisions(engine: Engine) -> None:
-    """Run the missing schema revisions in one transaction.
-
-    If two processes do this at the same time, the second process waits at its first BEGIN until the
-    first process has finished. The second process then finds that no revision is missing.
-    """
+    """Run the missing schema revisions in one transaction; a second process waits at its BEGIN."""
     with engine.execution_options(immediate=True).connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -253,9 +358,5 @@ def _config() -> Config:
 
 
 def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
-    """Prevent Python's SQLite driver from beginning and committing transactions by itself.
-
-    Otherwise the driver would commit before each change of the schema, and the upgrade would not be
-    one transaction.
-    """
+    """Keep Python's SQLite driver from committing before each change of the schema."""
     connection.isolation_level = None

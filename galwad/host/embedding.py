@@ -17,6 +17,8 @@ from typing import Final, Protocol
 PATH: Final = "/embedded"
 COOKIE: Final = "__Host-galwad-embedded"
 CSRF_HEADER: Final = "X-Galwad-CSRF"
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+"""The methods of requests that change nothing (RFC 9110 section 9.2.1)."""
 
 
 class PageSession(Protocol):

@@ -1,8 +1,8 @@
 """The requests that fail: the errors, the responses, and the audit entries of refused requests.
 
 No response contains a value from the request. A refusal (`NotPermittedError`) is entered in the
-audit once in `_SAME_S` seconds, and at most `_MOST_OF_USER` of one user in that time, so that
-neither a program nor a person can fill the disk.
+audit once in ten minutes, and at most a hundred of one user in that time, so that neither a program
+nor a person can fill the disk.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from starlette.exceptions import HTTPException
 
 from callerid.card_number import ADVICE
 from callerid.errors import ChoiceError, ContactError
-from galwad.call_id import is_call_id
 from galwad.host.background import BackgroundTasks, audit_done
 from galwad.host.bodies import CARD_NUMBER, field_names
+from recording.call_id import is_call_id
 from recording.errors import AuditError, CatalogueError
 
 if TYPE_CHECKING:
@@ -33,13 +33,15 @@ SESSION: Final = "galwad.session"
 """The key of a request's scope under which its session is stored; the value may be None."""
 _SAME_S: Final = 600.0
 _MOST_OF_USER: Final = 100
-_STANDARD = {
+STANDARD: Final = {
     400: ("the request cannot be read", "send JSON in UTF-8"),
     404: ("there is nothing at this address", "check the address"),
     405: ("this method is not allowed here", "see docs/http-api.md"),
     413: ("the request is too large", "send at most 256 kB"),
     415: ("the body is not JSON", "send it with Content-Type: application/json"),
+    500: ("the request failed on the server", "see the desk's journal"),
 }
+"""The error and the hint of responses that are not about one endpoint, by their status."""
 _EXPECTED = {
     "missing": "is missing",
     "extra_forbidden": "has an unknown field",
@@ -130,8 +132,8 @@ def answer(
 ) -> JSONResponse:
     """Return the response to a failed request; `retry_after` is in seconds, 0 if not known."""
     headers = {"Retry-After": str(retry_after)} if retry_after else None
-    named = {"reason": reason} if reason else {}
-    return JSONResponse({"error": error, "hint": hint, **named}, status, headers)
+    body = Refusal(error=error, hint=hint, reason=reason or None)
+    return JSONResponse(body.model_dump(exclude_none=True), status, headers)
 
 
 def card_number_answer(places: Collection[str]) -> JSONResponse:
@@ -153,13 +155,11 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, _error: Exception) -> JSONResponse:
-        return answer(500, "the request failed on the server", "see the desk's journal")
+        return answer(500, *STANDARD[500])
 
     @app.exception_handler(HTTPException)
     async def standard(_: Request, error: HTTPException) -> JSONResponse:
-        text, hint = _STANDARD.get(
-            error.status_code, ("the request failed", "see docs/http-api.md")
-        )
+        text, hint = STANDARD.get(error.status_code, ("the request failed", "see docs/http-api.md"))
         allowed = (error.headers or {}).get("Allow")
         reply = answer(error.status_code, text, f"use {allowed}" if allowed else hint)
         if allowed:
@@ -170,7 +170,7 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         faults = error.errors()
         if any(item["loc"] == ("body",) for item in faults) and not _is_json(request):
-            return answer(415, *_STANDARD[415])
+            return answer(415, *STANDARD[415])
         cards = {_field(item["loc"], known) for item in faults if item["type"] == CARD_NUMBER}
         if cards:
             return card_number_answer(sorted(cards))

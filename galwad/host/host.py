@@ -140,11 +140,7 @@ class Host:
             handler(event)
 
     async def publish_and_wait(self, event: object) -> None:
-        """Await all handlers of this event's type (`hear_and_wait`), one after the other.
-
-        Raises:
-            Exception: The error of a handler. The handlers after it are not called.
-        """
+        """Await the handlers of this event's type (`hear_and_wait`) in turn, until one raises."""
         for handler in self._durable[type(event)]:
             await handler(event)
 
@@ -159,7 +155,7 @@ class Host:
             case Alarm():
                 self.alarm(message)
             case Figures():
-                self.metrics.switch(message)
+                self.metrics.show_figures(message)
                 self.peers_down = sum(not peer.up for peer in message.peers)
                 self.publish(message)
             case _:
@@ -170,10 +166,7 @@ class Host:
         self.publish(SwitchLinkChanged(connected))
 
     def _audit_cut(self, seq: int) -> None:
-        """Raise an alarm: the audit entries directly before number `seq` are missing.
-
-        The entries are missing from the database. The desk continues to run.
-        """
+        """Raise an alarm: the audit entries directly before number `seq` are missing."""
         self.alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 
     # Start and stop

@@ -72,7 +72,7 @@ class Metrics:
             registry=self.registry,
         ).set_function(lambda: places.displaced)
 
-    def switch(self, figures: Figures) -> None:
+    def show_figures(self, figures: Figures) -> None:
         """Set the gauges that describe the switch to the values that the switch has reported."""
         self._peers.clear()
         for peer in figures.peers:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callerid.card_number import has_card_number
 from galwad.host import embedding
-from galwad.host.errors import answer, card_number_answer
+from galwad.host.errors import STANDARD, answer, card_number_answer
 from galwad.periods import HEADER
 
 log = structlog.get_logger()
@@ -31,7 +31,6 @@ MAX_OPAQUE_ADDRESS = 8192
 
 Such codes are random, so one of them can look like a card number. They are not stored.
 """
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "PUT, DELETE",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
@@ -94,22 +93,19 @@ class RequestGuard:
         self._headers = _HEADERS | ({HEADER: time_zone} if time_zone else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check the request, call the application, and add security headers to the response.
-
-        If the check refuses the request, the application is not called.
-        """
+        """Check the request, call the application if it passes, and add security headers."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = False
         guest = self._guest(scope)
 
-        async def dressed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(scope=message)
-                self._dress(scope["path"], headers)
+                self._add_headers(scope["path"], headers)
                 if guest:
                     headers["Access-Control-Allow-Origin"] = guest
                     headers.add_vary_header("Origin")
@@ -118,23 +114,23 @@ class RequestGuard:
         if _has_two_lengths(scope):
             closing = answer(400, "the request has two lengths", "send only one of the fields")
             closing.headers["Connection"] = "close"
-            await closing(scope, receive, dressed)
+            await closing(scope, receive, send_with_headers)
             return
         if guest and scope["method"] == "OPTIONS":
-            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, dressed)
+            await Response(status_code=204, headers=_PREFLIGHT)(scope, receive, send_with_headers)
             return
         refusal = self._refusal(scope)
         if refusal is not None:
-            await refusal(scope, receive, dressed)
+            await refusal(scope, receive, send_with_headers)
             return
         try:
-            await self._app(scope, receive, dressed)
+            await self._app(scope, receive, send_with_headers)
         except Exception:
             log.exception("request.failed", method=scope["method"])
             # After a response has started, its status can no longer be changed to 500.
             if not started:
-                failure = answer(500, "the request failed on the server", "see the desk's journal")
-                await failure(scope, receive, dressed)
+                failure = answer(500, *STANDARD[500])
+                await failure(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         # A proxy or a browser's history may store the address, so a client must learn of this.
@@ -146,7 +142,7 @@ class RequestGuard:
             return card_number_answer(["the address"])
         length = Headers(scope=scope).get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY:
-            return answer(413, "the request is too large", "send at most 256 kB")
+            return answer(413, *STANDARD[413])
         if not self._same_origin(scope):
             return answer(403, "the request comes from another site", "use the desk's own page")
         return None
@@ -159,24 +155,22 @@ class RequestGuard:
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
-        A GET, HEAD or OPTIONS request is harmless, because it changes nothing. A request that has
-        no `Origin` header and no session cookie is also harmless, because it does not use any
-        user's session, and so is a request of a payment page, which needs a token. A request comes
-        from our own page if its `Origin` header says so. If it has no `Origin` header, its
-        `Sec-Fetch-Site` header must be "same-origin".
+        Harmless are GET, HEAD and OPTIONS, which change nothing, a request without `Origin` and
+        session cookie, and one of a payment page, which needs a token. Any other must have our
+        `Origin` or, if it has none, the `Sec-Fetch-Site` "same-origin".
         """
-        if scope["method"] in _SAFE:
+        if scope["method"] in embedding.SAFE_METHODS:
             return True
         if self._guest(scope):
             return True
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if origin is None:
-            rides = not self._cookies.isdisjoint(cookie_parser(headers.get("cookie", "")))
-            return not rides or headers.get("sec-fetch-site") == "same-origin"
+            has_session = not self._cookies.isdisjoint(cookie_parser(headers.get("cookie", "")))
+            return not has_session or headers.get("sec-fetch-site") == "same-origin"
         return origin == (self._origin or f"{scope['scheme']}://{headers.get('host', '')}")
 
-    def _dress(self, path: str, headers: MutableHeaders) -> None:
+    def _add_headers(self, path: str, headers: MutableHeaders) -> None:
         for name, value in self._headers.items():
             headers.setdefault(name, value)
         if self._embed_origins and path == embedding.PATH:

@@ -81,10 +81,10 @@ class Streams:
             follower.wake()
 
     async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
-        """Wait until `wake` or `refresh` is called or the stream must end, but at most `seconds`.
+        """Wait for `wake`, `refresh` or the stream's end, but at most `seconds`.
 
-        To miss no event, read `wake_count`, then look for events, then pass it here. If
-        `wake` was called meanwhile, this returns at once.
+        To miss no event, read `wake_count`, look for events, and pass it here: a `wake` since then
+        makes this return at once.
         """
         if wake_count != self.wake_count or follower.replaced or follower.stale:
             return

@@ -137,11 +137,7 @@ class SwitchClient:
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(self, order: PauseOrder) -> PauseReply:
-        """Ask the switch to pause; return the reply, with the real state of the gate.
-
-        Raises:
-            SwitchDownError: There is no link, or no reply came within two seconds.
-        """
+        """Ask the switch to pause; return the gate state in its reply. Raises `SwitchDownError`."""
         message = Pause(*self._fields(order), order.arrived_mono)
         return await self._request("pause", message)
 

@@ -242,19 +242,13 @@ class DeliveryOutcome(StrEnum):
 
 
 class NoteDelivery:
-    """Delivers the versions in an outbox to one destination.
+    """Delivers the versions in an outbox to one destination; None if notes only wait.
 
-    Args:
-        outbox: The outbox.
-        destination: The system that gets the notes; None if notes only wait.
-        form: The form of the notes for this system.
-        on_outcome: A function that receives the outcome of each attempt.
-        on_refused: A function that receives the call id of each note that is not accepted.
-        on_backlog: A function that receives the present numbers of undelivered versions.
-        limits: When attempts are suspended after failures, and for how long.
-        wall_clock: A function that returns the time in seconds since 1970.
-        clock: A function that returns the time in monotonic seconds.
-        jitter: A function that returns a random number from 0 to 1.
+    `form` is the form of the notes for this system. `on_outcome` receives the outcome of each
+    attempt, `on_refused` the call id of each note that is not accepted, and `on_backlog` the
+    numbers of undelivered versions. `limits` say when attempts are suspended after failures.
+    `wall_clock` returns Unix seconds, `clock` monotonic seconds, and `jitter` a random number from
+    0 to 1.
     """
 
     def __init__(

@@ -26,22 +26,15 @@ DRAFTS: Final = Rate(120, 60.0)
 """The saves of drafts by one user. The page saves a draft at most once a second."""
 _CHECK_S: Final = 60.0
 _TYPING_S: Final = 600.0
-"""A note is not closed while somebody types it: its draft is younger than this."""
+"""A note is not closed while a user types it: its draft is younger than this."""
 
 
 class OpenNotes:
     """The open notes of one desk.
 
-    Args:
-        store: The contact notes in the database.
-        drafts: Their drafts in the database.
-        calls: The live calls.
-        streams: The event streams, which show a draft to its author.
-        close_after: After how many seconds of wrap-up a note is closed; 0 for never.
-        may_close: A function that returns whether the desk knows which calls are in progress.
-        on_closed: A function that receives each note that was closed.
-        on_round: A function that receives how many notes were closed at once, if any.
-        clock: A function that returns the Unix time.
+    A note is closed after `close_after` seconds of wrap-up (0: never), while `may_close` says that
+    the desk knows the calls in progress. `on_closed` receives each closed note, and `on_round` how
+    many were closed at once. `clock` returns the Unix time.
     """
 
     def __init__(
@@ -127,11 +120,7 @@ class OpenNotes:
         return saved
 
     async def save(self, call_id: str, note: Note) -> int:
-        """Save the note of a call, remove its drafts, and return the note's version number.
-
-        Raises:
-            ContactError: The note is incomplete, or the call was never answered.
-        """
+        """Save a call's note, remove its drafts, and return its version. Raises `ContactError`."""
         async with self._changing:
             version = await self.store.save(call_id, note, self._clock())
             self._calls.note_saved(call_id, note)

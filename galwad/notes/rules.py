@@ -45,10 +45,10 @@ class NoteDraft:
 
 
 def unfinished_note(advisor: str, found: Collection[NoteDraft]) -> Note | None:
-    """Return the note that drafts become if no note is saved; None if no draft has a text.
+    """Return the note that drafts become if none is saved; None if no draft has a text.
 
-    The fields are those of the advisor's own draft, or else of the newest one. The texts of other
-    users are added at the end of its notes, each with the name of its author.
+    The fields are from the advisor's draft, or else the newest. Its notes end with the texts of
+    other users, each with the author's name.
     """
     written = sorted(
         (draft for draft in found if draft.note.texts),

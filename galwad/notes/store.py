@@ -60,7 +60,7 @@ class NoteState(StrEnum):
     """The version is not delivered yet."""
     DELIVERED = "delivered"
     REFUSED = "refused"
-    """The destination does not accept the version. Somebody must decide what to do with it."""
+    """The destination does not accept the version. A person must decide what to do with it."""
     DISCARDED = "discarded"
     """The version is not to be delivered, or a later version was delivered."""
 
@@ -98,8 +98,7 @@ notes = Table(
     Column("name", String(200), nullable=False, server_default=""),
     # True if the desk stored the advisor's draft, because the advisor had not saved the note.
     Column("unfinished", Boolean, nullable=False, server_default=false()),
-    # `open_notes` uses this index when the desk starts. The index makes the query fast with any
-    # number of notes.
+    # For `open_notes`, at the desk's start and at intervals: fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
     Index("contacts_by_person", "person_id", "started"),
 )
@@ -164,11 +163,10 @@ class NoteStore:
         self._writer = engine.execution_options(immediate=True)
 
     async def open_note(self, call: OpenNote) -> None:
-        """Create the empty contact note of an answered call.
+        """Create the empty contact note of an answered call; a written note stays.
 
-        If the note already exists and is still empty, it gets the advisor, the extension and the
-        caller from `call`. If the note is already written, nothing changes. `person_id` and
-        `name` are not stored; use `save_confirmation`.
+        An empty one gets the advisor, the extension and the caller from `call`. For the person and
+        the name, use `save_confirmation`.
         """
         presented = {"number": call.number, "withheld": call.withheld}
         async with self._writer.begin() as connection:
@@ -208,11 +206,10 @@ class NoteStore:
     async def save_confirmation(
         self, call_id: str, person: Person | None, confirmation: str, now: float
     ) -> None:
-        """Save the advisor's answer to the question whether the caller is this person.
+        """Save the advisor's answer, a `PopConfirmation`; `person` is None for another person.
 
-        `person` is None if the caller is another person, and `confirmation` is the answer: the
-        value of a `PopConfirmation`. If a note is already saved, it is queued again for the CRM, to
-        be filed under this person. `now` is in seconds since 1970.
+        A saved note is queued again for the CRM, to be filed under this person. `now` is in seconds
+        since 1970.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
@@ -220,10 +217,7 @@ class NoteStore:
                 await self._file(connection, row, person, confirmation, now)
 
     async def add_entries(self, call_id: str, person: Person, now: float) -> None:
-        """Save that further directories have the confirmed person of a call.
-
-        If a note is already saved, it is queued again for the CRM.
-        """
+        """Save that further directories have a call's person; a saved note is queued again."""
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
             if row is not None and row.person_id == person.person_id:
@@ -262,8 +256,7 @@ class NoteStore:
     async def save(self, call_id: str, note: Note, now: float) -> int:
         """Save a contact note, queue it for the CRM, and return its version number.
 
-        If no field has changed since the note was saved, the note is not queued again, and its
-        existing version number is returned. `now` is in seconds since 1970.
+        An unchanged note is not queued again and keeps its number. `now` is in Unix seconds.
 
         Raises:
             ContactError: The note is incomplete, or the call was never answered.
@@ -278,9 +271,8 @@ class NoteStore:
     async def close(self, call_id: str, now: float) -> Note | None:
         """Close a note that was not saved in time, and return the note that is stored now.
 
-        A draft becomes the note as it is. Without a draft, the reason "not_written" is stored in
-        place of the note. Return None if the note is saved, or the call was never answered. `now`
-        is in seconds since 1970.
+        A draft becomes the note, or else the reason "not_written". None if the note is saved, or
+        the call was never answered. `now` is in Unix seconds.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
@@ -337,10 +329,7 @@ class NoteStore:
         return int(row.version)
 
     async def open_notes(self) -> list[OpenNote]:
-        """Return the answered calls whose contact note must still be saved, the oldest first.
-
-        These are the notes that are not written, and those that have a draft.
-        """
+        """Return answered calls with an unwritten note or a draft, the oldest first."""
         columns = [notes.c[name] for name in OpenNote.__dataclass_fields__]
         statement = (
             select(*columns)
@@ -380,10 +369,9 @@ class NoteStore:
     async def earlier(
         self, person_ids: Collection[str], but: str, limit: int
     ) -> list[EarlierContact]:
-        """Return the written notes that are filed under a person, the newest first.
+        """Return the written notes filed under a person's entries, the newest first.
 
-        `person_ids` are the ids of the person's entries in directories. The note of the call `but`
-        is left out, and so are calls that needed no note.
+        That of the call `but` is left out, and those of calls that needed none.
         """
         names = ("call_id", "started", "line", "purpose", "outcome", "notes")
         statement = (
@@ -411,11 +399,10 @@ class NoteDrafts:
         self._writer = engine.execution_options(immediate=True)
 
     async def save(self, draft: NoteDraft, now: float) -> NoteDraft:
-        """Save a draft, and return it with its new version.
+        """Save a draft, and return it with its new version; `now` is in Unix seconds.
 
-        `draft.version` is the newest version that its window has seen. A draft that has the same
-        fields as the saved note is removed instead, and its version is 0. `now` is in seconds since
-        1970.
+        `draft.version` is the newest that its window has seen. A draft equal to the saved note is
+        removed, and its version is 0.
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.

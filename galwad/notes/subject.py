@@ -12,8 +12,7 @@ from callerid.note import Note, NoteDestination
 from galwad.archive.subject import RecordingIndexed
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.subject import CallChange, CallerLookedUp, CallsSubject
-from galwad.directories.opened import open_note_destination
-from galwad.directories.subject import DirectoriesSubject
+from galwad.directories.subject import DirectoriesSubject, open_note_destination
 from galwad.host.host import Host, desk_of
 from galwad.host.outbox import Backlog
 from galwad.messages import Alarm
@@ -152,11 +151,7 @@ class NotesSubject:
             spawn(self.open.save_end(after.call_id, after.wrapup_began))
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Store in the database that the advisor of `call` must write a contact note.
-
-        This is done as soon as the call is answered, so that the note is not forgotten. If the
-        advisor has already saved a note, copy it from the database to the live call.
-        """
+        """Store at the answer that a note is due, or copy the saved one to the live call."""
         call = self._calls.live.get(call.call_id) or call
         if call.advisor is None:
             return

@@ -1,10 +1,11 @@
-"""The FastAPI dependencies of the endpoints that return a permitted user's session.
+"""FastAPI dependencies that return the session of a user who may use the endpoint.
 
 These functions do not wait. They are coroutines all the same, because FastAPI would call them in
 threads otherwise, and a request would have to wait for a free thread.
 
 The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
-(step-up). An endpoint is one of them if its session has a type at the end of this module:
+(step-up). An endpoint does if its session has a type at the end of this module, or its dependency
+calls `require_step_up`:
 
 - the changes of users, their roles, rights, passwords, extensions, identities and second factors,
   but not of their teams (see `galwad.people.routes.changing`)
@@ -15,11 +16,11 @@ The sensitive acts, with which a stolen session could do lasting harm, may need 
 - to discard contact notes that are not delivered
 - to read and search the audit, which has names and phone numbers
 
-A pause and a resume, calls and notes never need a step-up: card data must not be recorded because a
-provider is down. Nor does what a person sees of their own work.
+Pauses, resumes, calls and notes never need a step-up: otherwise card data would be recorded when a
+provider is down. To see one's own work does not need it either.
 
-Only sessions of people who have signed in at the provider are affected. A password has its second
-factor, and a machine's token its rights.
+Only sessions that began at the provider are affected. Passwords are protected by the second factor,
+and a machine's token is limited by its rights.
 """
 
 from __future__ import annotations
@@ -37,11 +38,10 @@ from galwad.people.subject import PeopleDesk, TheDesk
 
 
 async def session_of(request: Request) -> Session | None:
-    """Return the session to which the request's bearer token or cookie belongs.
+    """Return the session of the request's bearer token or cookie, as `SessionLayer` found it.
 
-    Return None if the request has no token and no cookie, or if the session is not in force. The
-    layer `SessionLayer` has found the session. A personal token counts as none here, because it
-    gives no access to anything but the pause. So does a session that needs a second factor.
+    None without a session in force, and also for a personal token, which can only pause, and for a
+    session that needs a second factor.
     """
     session = await leaving(request)
     return None if session is not None and session.needs_second_factor else session

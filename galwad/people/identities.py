@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from callerid.card_number import has_card_number
 from galwad.people.store import NO_PASSWORD, identities, sessions, user_of, users
 from galwad.people.user import ProviderIdentity, User, UserError
-from galwad.settings.sign_in import PersonRole
+from galwad.settings.desk import PersonRole
 
 _FOREIGN: Final = re.compile(r"[^a-z0-9._-]+")
 _LONGEST_NAME: Final = 56
@@ -61,10 +61,10 @@ class Identities:
     async def sign_in(
         self, identity: ProviderIdentity, role: PersonRole, suggested: str, language: str = "en"
     ) -> IdentifiedUser:
-        """Return the user of an identity, who gets this role; add the user at the first sign-in.
+        """Return the user of an identity with this role; add the user at the first sign-in.
 
-        A disabled user is returned without any change. `suggested` is the name that the provider
-        suggests for a new user. It is used if no user has it, and otherwise with a number.
+        A disabled user is returned without any change. If the name `suggested` is taken, a new user
+        gets it with a number.
         """
         async with self._writer.begin() as connection:
             user = await _find(connection, identity)
@@ -94,11 +94,7 @@ async def _find(connection: AsyncConnection, identity: ProviderIdentity) -> User
 
 
 async def link(connection: AsyncConnection, identity: ProviderIdentity, name: str) -> None:
-    """Link an identity to the user with this name.
-
-    Raises:
-        UserError: The identity is linked to a user already.
-    """
+    """Link an identity to a user; raise UserError if it is linked to one already."""
     other = await _find(connection, identity)
     if other is not None:
         raise UserError(
@@ -111,11 +107,7 @@ async def link(connection: AsyncConnection, identity: ProviderIdentity, name: st
 
 
 async def unlink(connection: AsyncConnection, name: str, subject: str) -> ProviderIdentity:
-    """Unlink the identity with this subject from a user; return the identity.
-
-    Raises:
-        UserError: The user has no such identity.
-    """
+    """Unlink a user's identity with this subject and return it; raise UserError without one."""
     theirs = (identities.c.user == name) & (identities.c.subject == subject)
     row = (await connection.execute(select(identities).where(theirs))).first()
     if row is None:

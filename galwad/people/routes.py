@@ -35,7 +35,7 @@ from galwad.people.user import (
     new_secret,
     rights_of,
 )
-from galwad.settings.sign_in import PersonRole
+from galwad.settings.desk import PersonRole
 
 router = APIRouter(tags=["users"])
 _TOKENS: Final[list[str | Enum]] = ["tokens"]

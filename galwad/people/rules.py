@@ -309,11 +309,7 @@ class UserAdministration:
         return ChangeResult(changing.user, token)
 
     async def remove(self, name: str) -> None:
-        """Remove a user with all sessions. The extension and the name are free again.
-
-        Raises:
-            UserError: There is no such user.
-        """
+        """Remove a user with all sessions; extension and name are free. Raises `UserError`."""
         async with self._writer.begin() as connection:
             await self._check(connection, name, None)
             await one(connection, name)
@@ -327,11 +323,7 @@ class UserAdministration:
         scopes: Collection[str] | None = None,
         days: int = DEFAULT_DAYS,
     ) -> tuple[str, TokenFacts]:
-        """Make the token `name` for a user; return its secret text and the token.
-
-        Raises:
-            UserError: A value is not valid (see `Tokens.make`).
-        """
+        """Make a token; return its secret text and the token. Raises `UserError`."""
         secret, token = await self.tokens.make(user, self._actor, name, scopes, days)
         await self._audit.append("token.made", *token.audited(self._actor))
         return secret, token

@@ -122,22 +122,14 @@ class SecretBox:
         self._key = b""
 
     def seal(self, user: str, secret: bytes) -> str:
-        """Return the encrypted secret of a user, in base64.
-
-        Raises:
-            SecretBoxError: The key cannot be read or created.
-        """
+        """Return a user's secret, encrypted, in base64. Raises `SecretBoxError`."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         key = self._key or self._load(create=True)
         box = AESGCM(key).encrypt(nonce, secret, user.encode())
         return base64.b64encode(nonce + box).decode()
 
     def open(self, user: str, sealed: str) -> bytes:
-        """Return the secret of a user that `seal` has encrypted.
-
-        Raises:
-            SecretBoxError: The key cannot be read, or is not the one that encrypted the secret.
-        """
+        """Return the secret of a user that `seal` has encrypted. Raises `SecretBoxError`."""
         box = base64.b64decode(sealed)
         try:
             cipher = AESGCM(self._key or self._load(create=False))
@@ -246,10 +238,7 @@ class SecondFactors:
         return fresh
 
     async def check(self, user: str, code: str) -> CodeVerdict:
-        """Check a one-time code or a recovery code of a user, and use it up if it is right.
-
-        The verdict is `CodeVerdict.WRONG` for a user without a second factor.
-        """
+        """Check a one-time or recovery code and use it up; WRONG without a second factor."""
         recovery = canonical(code)
         if recovery:
             return await self._use_recovery_code(user, recovery)

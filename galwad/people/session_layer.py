@@ -28,7 +28,6 @@ from galwad.people.sessions import Session, Sessions
 AT_ONCE: Final = 4
 """The most requests that begin in one round of the event loop."""
 _API: Final = "/api/"
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_STRANGERS_BODY: Final = 16 * 1024
 """The longest body in bytes of a request without a session, such as a sign-in."""
 
@@ -133,7 +132,7 @@ def vouch_for(places: Places, scope: Scope, token: str) -> None:
 def _is_forged(method: str, session: Session, headers: Headers) -> bool:
     """Return whether a request that changes something lacks the token of its embedded page."""
     sent = headers.get(embedding.CSRF_HEADER, "")
-    return method not in _SAFE and not embedding.has_csrf_token(session, sent)
+    return method not in embedding.SAFE_METHODS and not embedding.has_csrf_token(session, sent)
 
 
 def _client(session: Session | None, place: Place) -> str:

@@ -209,10 +209,10 @@ class Sessions:
         return token
 
     async def find(self, token: str, address: str = "") -> Session | None:
-        """Return the session to which a token belongs; None if there is no session in force.
+        """Return the session of a token, or None if none is in force.
 
-        The present time is stored as the time of the session's most recent use, and the network
-        address of the request as that of a machine's or a personal token.
+        The present time becomes that of its latest use, and `address` that of a machine's or a
+        personal token.
         """
         key = digest(token)
         known = await self._lookup(key)
@@ -222,10 +222,7 @@ class Sessions:
         return known.session
 
     async def with_key(self, key: str) -> Session | None:
-        """Return the session with the token digest `key`; None if it is not in force.
-
-        This counts as a use of the session.
-        """
+        """Return the session with this token digest and count its use; None if not in force."""
         known = await self._lookup(key)
         if known is None:
             return None
@@ -296,10 +293,7 @@ class Sessions:
         self._known.pop(key, None)
 
     async def stop(self) -> None:
-        """Wait until the reads and writes of the database that are in progress have finished.
-
-        Cancel those that have not finished after `_STOP_S` seconds.
-        """
+        """Wait until the database's reads and writes end; cancel them after `_STOP_S` seconds."""
         tasks = {*self._reads, *filter(None, (self._writing, self._rereading))}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_STOP_S)

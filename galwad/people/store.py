@@ -209,11 +209,7 @@ class Users:
         return None if row is None else user_of(row)
 
     async def one(self, name: str) -> User:
-        """Return the user with this name, who may be disabled.
-
-        Raises:
-            UnknownUserError: There is no such user.
-        """
+        """Return this user, who may be disabled. Raises `UnknownUserError`."""
         async with self._engine.connect() as connection:
             return await one(connection, name)
 
@@ -265,11 +261,7 @@ class Users:
         ]
 
     async def accounts(self) -> tuple[PhoneCredentials, ...]:
-        """Return the accounts of the phones that may register with the switch.
-
-        Each user who has an extension and a SIP password has a phone account, unless the user is
-        disabled.
-        """
+        """Return the phones' accounts: of enabled users with an extension and a SIP password."""
         statement = select(users).where(
             users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
         )
@@ -280,11 +272,7 @@ class Users:
         )
 
     async def check(self, name: str, password: str) -> User | None:
-        """Return the user if the password is right and the user is not disabled, otherwise None.
-
-        The check takes the same time for an unknown name as for a known name. So the time does not
-        show which names exist.
-        """
+        """Return the enabled user with this password, or None; it takes as long for any name."""
         decoy = await self._decoy()
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
@@ -314,11 +302,7 @@ class Users:
 
 
 async def one(connection: AsyncConnection, name: str) -> User:
-    """Return the user with this name, who may be disabled.
-
-    Raises:
-        UnknownUserError: There is no such user.
-    """
+    """Return this user, who may be disabled. Raises `UnknownUserError`."""
     row = (await connection.execute(select(users).where(users.c.name == name))).first()
     if row is None:
         raise UnknownUserError(name)

@@ -98,12 +98,9 @@ class Tokens:
     ) -> tuple[str, TokenFacts]:
         """Make a token for a user; return its secret text, which is not stored, and the token.
 
-        Args:
-            user: The user. A person gets a personal token.
-            by: The person who makes the token, such as `user:gwen`.
-            name: The token's name; "" for a name that is made from the digest.
-            scopes: The rights that a machine's token can use; None for all that the machine has.
-            days: The days after which the token expires; None if it does not expire.
+        A person gets a personal token. `by` is the maker, such as `user:gwen`; `name` "" means one
+        from the digest. `scopes` limit the rights of a machine's token, and `days` its life; None
+        sets no limit.
 
         Raises:
             UserError: A value is not valid, the user is disabled or has too many tokens, or one of
@@ -122,11 +119,7 @@ class Tokens:
         scopes: Collection[str] | None = None,
         days: int | None = DEFAULT_DAYS,
     ) -> tuple[str, TokenFacts]:
-        """Make a token in the transaction of `connection`, as `make` does.
-
-        Raises:
-            UserError: See `make`.
-        """
+        """Make a token as `make` does, in the transaction of `connection`. Raises `UserError`."""
         kind = "machine" if user.role == "machine" else PAUSE
         _check(user, name, scopes, days)
         secret = PREFIX + secrets.token_urlsafe(32)
@@ -189,11 +182,7 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Set the metric, and log each token that has not been logged within the last day.
-
-        Raises:
-            SQLAlchemyError: The database cannot be read.
-        """
+        """Set the metric; log tokens not logged for a day. Raises `SQLAlchemyError`."""
         now, logged = self._clock(), {}
         ends = []
         for token in await self._tokens.all():

@@ -139,11 +139,7 @@ class User:
         return self.role in {"supervisor", "admin"}
 
     def check(self, password: str | None, sip_password: str | None = None) -> None:
-        """Check the values of a new user, and the user's passwords.
-
-        Raises:
-            UserError: A value is not valid.
-        """
+        """Check a new user's values and passwords. Raises `UserError`."""
         _check_name(self)
         if self.role not in get_args(Role):
             raise UserError(f'unknown role "{self.role}": choose {", ".join(get_args(Role))}')
@@ -156,11 +152,7 @@ class User:
         self.check_password(password)
 
     def check_password(self, password: str | None) -> None:
-        """Check a new password of this user; None for a machine, which has none.
-
-        Raises:
-            UserError: The password is too short, or the user is a machine.
-        """
+        """Check a new password (None for a machine). Raises `UserError`."""
         if (password is None) != (self.role == "machine"):
             raise UserError(
                 "a person needs a password, and a machine must not have one",
@@ -171,11 +163,7 @@ class User:
             raise UserError(f"the password is too short: use at least {LEAST_LENGTH} characters")
 
     def check_rights(self) -> None:
-        """Check whether a user of this role can have the user's rights.
-
-        Raises:
-            UserError: A right is unknown, or is for another role.
-        """
+        """Check that the user's role permits the user's rights. Raises `UserError`."""
         if self.rights - set(RIGHTS):
             unknown = ", ".join(sorted(self.rights - set(RIGHTS)))
             raise UserError(f"unknown right {unknown}: choose {', '.join(RIGHTS)}", reason="rights")
@@ -250,17 +238,15 @@ class UserChange:
     """The subject of an identity with which the person cannot sign in any more."""
 
     def check(self) -> None:
-        """Check what does not depend on the user.
-
-        Raises:
-            UserError: The extension or the subject is not valid.
-        """
+        """Check the extension and the subject, without the user. Raises `UserError`."""
         check_extension(self.extension or None)
         if self.link is not None:
             subject = self.link.subject
             if not 0 < len(subject) <= _LONGEST_SUBJECT or not subject.isprintable():
                 raise UserError(
-                    "this is no subject of a provider", "copy it from the provider", "subject"
+                    "the subject is empty, too long or not printable",
+                    "copy it from the provider",
+                    "subject",
                 )
 
 
@@ -278,11 +264,7 @@ def _check_name(user: User) -> None:
 
 
 def check_extension(extension: str | None) -> None:
-    """Check whether a phone can have this extension.
-
-    Raises:
-        UserError: The extension is not valid.
-    """
+    """Check whether a phone can have this extension. Raises `UserError`."""
     if has_card_number(extension or ""):
         raise UserError(
             f"the extension seems to be a payment card number: {ADVICE}", reason="extension"

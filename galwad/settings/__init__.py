@@ -12,12 +12,17 @@ from callerid.directories import ExternalDirectory
 from config.loader import load_model
 from config.section import Section
 from config.values import HostPort, host_of_family
-from galwad.settings.calls import CallLogSection, DirectorySection, PresenceSection
-from galwad.settings.events import EventStreamSection, WebhookSection
-from galwad.settings.host import DeskSection, NodeSection
-from galwad.settings.notes import ContactNotesSection
-from galwad.settings.recording import RecordingSection
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import (
+    CallLogSection,
+    ContactNotesSection,
+    DeskSection,
+    DirectorySection,
+    EventStreamSection,
+    PresenceSection,
+    SignInSection,
+    WebhookSection,
+)
+from galwad.settings.node import NodeSection, RecordingSection
 from galwad.settings.switch import (
     Destination,
     MediaSection,
@@ -114,17 +119,12 @@ class Settings(Section):
     def boot_keys(self) -> tuple[Path, ...]:
         """The files of the keys with which this machine can open spools without an officer.
 
-        New spools are encrypted to the key in the first file. The other two keys only open older
-        spools.
+        New spools use the first: `boot.key`, which is in memory and lost at a reboot, or, with
+        `unattended_recovery`, `host.key` on the disk. The other of these two opens spools from
+        before a change of this setting, or while `host.key` could not be read.
 
-        `boot.key` is in memory and is lost at a reboot; `host.key` is on the disk. If
-        `unattended_recovery` is true, the first file is `host.key` and the second is `boot.key`.
-        Otherwise the first file is `boot.key` and the second is `host.key`. The second file opens
-        spools that were begun before `unattended_recovery` was changed, or while `host.key` could
-        not be read.
-
-        The third file is `host.key` in the spare folder. It opens spools that were begun while the
-        spare folder was mounted in the place of the spool folder.
+        The third, `host.key` in the spare folder, opens spools that were begun while the spare
+        folder was mounted in the place of the spool folder.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
@@ -147,10 +147,7 @@ class Settings(Section):
 
     @property
     def audit_key(self) -> Path:
-        """The file with the private key that signs today's entries of the audit chain.
-
-        Each day, a new key replaces the key in the file.
-        """
+        """The file with the private key of today's audit entries; each day replaces it."""
         return self.database.with_name("audit.key")
 
     @property
@@ -185,10 +182,7 @@ class Settings(Section):
 
     @property
     def switch_socket(self) -> Path:
-        """The path of the Unix socket for links to the switch.
-
-        On it, the switch accepts links from the desk and from the finaliser.
-        """
+        """The path of the Unix socket on which the switch accepts the desk and the finaliser."""
         return self.node.runtime / "switch.sock"
 
     @property
@@ -210,10 +204,7 @@ class Settings(Section):
         return tuple(dict.fromkeys(uri for place in places for uri in place.target or ()))
 
     def find_trunk(self, host: str, port: int, transport: str = "udp") -> Trunk | None:
-        """Return the first trunk in the settings that sends from this address over this transport.
-
-        Return None if there is no such trunk.
-        """
+        """Return the first trunk that sends from this address over this transport, or None."""
         found = (trunk for trunk in self.trunks if trunk.matches(host, port, transport))
         return next(found, None)
 
@@ -223,11 +214,10 @@ class Settings(Section):
         return wanted in {None, transport.lower()}
 
     def find_route(self, *called: str) -> Route | None:
-        """Return the first route in the settings that fits a called number; None if no route fits.
+        """Return the first route whose pattern fits one of the forms of a called number, or None.
 
-        `called` has all forms of the called number, such as the national and the international
-        form, each without SIP escapes (such as `%2B`) and without parameters. A route fits if its
-        pattern matches one of these forms.
+        The forms, such as the national and the international one, have no SIP escapes (`%2B`) and
+        no parameters.
         """
         fits = (route for route in self.routes if any(map(route.called.matches, called)))
         return next(fits, None)
@@ -242,11 +232,7 @@ class Settings(Section):
         return next(fits, None)
 
     def srtp_rule_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
-        """Return the SRTP rule of the phone with this extension.
-
-        The result is the rule that the settings contain for this phone. If there is none, the
-        result is `otherwise`. If `otherwise` is None too, the result is the rule in [media].
-        """
+        """Return the SRTP rule of an extension's phone, else `otherwise`, or that of [media]."""
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp
 

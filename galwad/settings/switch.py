@@ -368,9 +368,8 @@ class Destination(Section):
     def matches(self, user: str, uri: str) -> bool:
         """Return whether the target of a transfer is this destination.
 
-        `uri` is the URI in Refer-To without parameters, and `user` is the user part of this URI. If
-        the pattern `match` begins with `sip:` or `/sip`, it is compared with `uri`, otherwise with
-        `user`.
+        A pattern that begins with `sip:` or `/sip` is compared with `uri`, the Refer-To URI without
+        parameters, and any other with `user`, its user part.
         """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 

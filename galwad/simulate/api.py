@@ -109,11 +109,7 @@ class ApiClient:
         )
 
     async def payment(self, method: str, extension: str, wanted: str) -> None:
-        """Pause (PUT) or resume (DELETE) the call at `extension`, as payment systems do.
-
-        Raises:
-            StepError: The request failed, or the recording is not in the state `wanted` afterwards.
-        """
+        """Pause (PUT) or resume (DELETE) a call as payment systems do, or raise StepError."""
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
             durable = "" if outcome["durable"] else ", and the disk has not confirmed it"

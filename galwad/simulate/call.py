@@ -110,9 +110,10 @@ async def simulate(
 async def _connected(
     plan: Plan, report: Report, stack: AsyncExitStack, api: ApiClient | None
 ) -> SimulatedCall:
+    async with report.step("server"):  # a wrong --server or token is found before a phone rings
+        known = await api.calls() if api is not None else set()
     answerers = await registered(plan, report, stack)
     phone = await started(plan, report, stack, "ring")
-    known = await api.calls() if api is not None else set()
     async with report.step("ring"):
         placed = await place(plan, phone)
     call = await _answered(plan, report, answerers, placed)

@@ -1,27 +1,19 @@
-"""The commands of `galwad simulate`, which test an installation with calls of their own."""
+"""The commands of `galwad simulate`, which test an installation with calls of their own.
+
+The phones and their sound are loaded when a command runs, so that its help does not wait for them.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-import uvloop
 
-from galwad.cli.support.client import base_url, client_settings
 from galwad.cli.support.console import CliError, print_json
-from galwad.cli.support.identities import read_identity
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, Server, load_settings
-from galwad.simulate.api import LATE, ApiClient
-from galwad.simulate.call import SimulatedCall, simulate
-from galwad.simulate.judgement import judge_recording
-from galwad.simulate.load import LoadTest
-from galwad.simulate.matrix import MatrixOptions, run_matrix
-from galwad.simulate.payments import PAYMENTS
-from galwad.simulate.phones import hush
 from galwad.simulate.plan import (
     DEFAULT_CALLER,
     DEFAULT_REFERENCE,
@@ -35,8 +27,9 @@ from galwad.simulate.plan import (
     locate,
     passwords_of,
 )
-from galwad.simulate.report import Report, StepError
-from galwad.simulate.transfers import TRANSFERS
+
+if TYPE_CHECKING:
+    from galwad.simulate.report import Report
 
 app = new_command()
 
@@ -142,19 +135,15 @@ def call(
     each second. --calls cannot be combined with --dtmf, --pause, --transfer, --attended or
     --identity. The exit status is 1 if a step failed, else 0.
     """
-    accounts = [name for name in (as_, *(answer or ())) if name]
-    secrets = passwords_of(
-        [f"SIP password of {account}" for account in accounts],
-        "first --as, then each --answer",
-        from_stdin=password_stdin,
-    )
-    known = [SipLogin(*pair) for pair in zip(accounts, secrets, strict=True)]
+    from galwad.simulate.run import run_plan  # noqa: PLC0415 - see above
+
+    acts_as, answering = _logins(as_, answer or (), from_stdin=password_stdin)
     plan = Plan(
         number=number,
         addresses=locate(sip, transport, bind, tls_ca),
         caller=caller,
-        acts_as=known[0] if as_ else None,
-        answering=tuple(known[1:] if as_ else known),
+        acts_as=acts_as,
+        answering=answering,
         media=srtp,
         talk=talk,
         dtmf=dtmf,
@@ -170,7 +159,21 @@ def call(
     )
     check_names(plan)
     _coherent(plan)
-    _tell(_run(plan), json=json)
+    _tell(run_plan(plan), json=json)
+
+
+def _logins(
+    as_: str, answer: Sequence[str], *, from_stdin: bool
+) -> tuple[SipLogin | None, tuple[SipLogin, ...]]:
+    """Return the login of --as, None without it, and those of each --answer; get the passwords."""
+    accounts = [name for name in (as_, *answer) if name]
+    secrets = passwords_of(
+        [f"SIP password of {account}" for account in accounts],
+        "first --as, then each --answer",
+        from_stdin=from_stdin,
+    )
+    known = tuple(SipLogin(*pair) for pair in zip(accounts, secrets, strict=True))
+    return (known[0], known[1:]) if as_ else (None, known)
 
 
 def _coherent(plan: Plan) -> None:
@@ -197,54 +200,6 @@ def _coherent(plan: Plan) -> None:
     else:
         return
     raise CliError(*fault, status=2)
-
-
-def _run(plan: Plan) -> Report:
-    api = _api_client(plan)
-    hush()
-    report = Report()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        if plan.calls > 1:
-            runner.run(LoadTest(plan).run(report))
-            return report
-        call = runner.run(simulate(plan, report, api))
-        if plan.identity is not None and api is not None:
-            runner.run(_judge(plan, report, api, call))
-    return report
-
-
-def _api_client(plan: Plan) -> ApiClient | None:
-    """Return the API client, None if unused; check its options before any phone rings."""
-    by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
-    if plan.identity is None and not by_api:
-        return None
-    base_url(plan.api or client_settings().server)
-    identities = read_identity(plan.identity).identities if plan.identity else ()
-    return ApiClient(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""), identities)
-
-
-async def _judge(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall | None) -> None:
-    if call is None or not call.call_id:
-        if all(step.name != "recording" for step in report.faults):
-            report.skip("recording", "there is no complete call to look for")
-        return
-    try:
-        manifest = (await api.sealed(call.call_id))["manifest"]
-    except StepError as error:
-        report.fail(
-            "recording",
-            f"{LATE}: {error.message}",
-            "check that the call is recorded: see `galwad recordings list`, and the journal of "
-            "galwad-finaliser",
-        )
-        return
-    try:
-        there = await asyncio.to_thread(api.open, call.call_id, plan.reference, manifest)
-    except CliError as error:
-        report.fail("recording", error.message, error.hint)
-        return
-    report.ok("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
-    judge_recording(report, there, call.spoken)
 
 
 def _tell(report: Report, *, json: bool) -> None:
@@ -298,6 +253,9 @@ def payments(
     copy of it. A payment system is simulated with its token in $GALWAD_PAUSE_TOKEN. The exit status
     is 1 if a row failed, else 0.
     """
+    from galwad.simulate.matrix import MatrixOptions, run_matrix  # noqa: PLC0415 - see above
+    from galwad.simulate.payments import PAYMENTS  # noqa: PLC0415 - see above
+
     run_matrix(
         PAYMENTS,
         MatrixOptions(
@@ -362,6 +320,9 @@ def transfers(
     with what to configure, or "not applicable" if the settings have no PBX. --config is the
     server's settings file or a copy of it. The exit status is 1 if a row failed, else 0.
     """
+    from galwad.simulate.matrix import MatrixOptions, run_matrix  # noqa: PLC0415 - see above
+    from galwad.simulate.transfers import TRANSFERS  # noqa: PLC0415 - see above
+
     run_matrix(
         TRANSFERS,
         MatrixOptions(

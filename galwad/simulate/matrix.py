@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 import uvloop
 from rich.text import Text
 
-from galwad.cli.support.client import base_url, client_settings
+from galwad.cli.support.client import base_url
+from galwad.cli.support.client_settings import client_settings
 from galwad.cli.support.console import CliError, console, one_line, print_json
 from galwad.cli.support.identities import read_identity
 from galwad.simulate.api import MatrixApi, PageLogin
@@ -109,11 +110,7 @@ class MatrixOptions:
 
 
 def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
-    """Run the rows and print their verdicts.
-
-    Raises:
-        CliError: An option is wrong, a phone cannot be used, or a row has failed.
-    """
+    """Run the rows and print their verdicts; raise CliError for a wrong option or a failed row."""
     chosen = choose(rows, options.only)
     _check_phones(options)
     settings, line = options.settings, None

@@ -195,11 +195,7 @@ class Heard:
 async def converse(
     first: CallAudio, second: CallAudio, said: tuple[Samples, Samples]
 ) -> tuple[Heard, Heard]:
-    """Let both parties speak at the same time; return what `first` heard, then `second`.
-
-    Raises:
-        StepError: The call ended during the talk, or this machine is too slow.
-    """
+    """Let both speak at once; return what `first` and `second` heard. Raises `StepError`."""
     voices = (first, second)
     places = [voice.place for voice in voices]
     before = [voice.call.reception for voice in voices]

@@ -14,7 +14,6 @@ from typing import Final
 import typer
 
 from galwad.cli.support.console import CliError
-from telephony.aio.udp import host_towards
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri, is_user
 
@@ -114,11 +113,9 @@ class Plan:
 
 
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
-    """Return the server's address, and the address of this machine from which packets reach it.
+    """Return the server's address, and this machine's that reaches it. Raises `CliError`."""
+    from telephony.aio.udp import host_towards  # noqa: PLC0415 - the help needs no sockets
 
-    Raises:
-        CliError: An option has no valid value, or the server cannot be resolved or reached.
-    """
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
@@ -182,11 +179,7 @@ def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> l
 
 
 def check_names(plan: Plan) -> None:
-    """Check, before any phone rings, that numbers and names can be part of a SIP URI.
-
-    Raises:
-        CliError: A phone number or a name is not valid.
-    """
+    """Raise CliError, before a phone rings, if a number or name cannot be in a SIP URI."""
     wanted = {"the number": plan.number, "--transfer": plan.transfer, "--attended": plan.attended}
     accounts = [a.extension for a in (*plan.answering, *([plan.acts_as] if plan.acts_as else ()))]
     for what, text in wanted.items():

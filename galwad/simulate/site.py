@@ -80,11 +80,7 @@ class PbxLine:
 
 
 def outside_number(settings: Settings, number: str) -> OutsideNumber:
-    """Return the destination that the settings have for a number of --outside.
-
-    Raises:
-        CliError: There is none outside the centre whose target is an address for UDP.
-    """
+    """Return the destination of a number of --outside; raise CliError without one for UDP."""
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
         raise CliError(

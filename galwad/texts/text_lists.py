@@ -14,8 +14,7 @@ from typing import TypeAlias, get_args
 from pydantic import BaseModel
 
 from callerid.note import NoNoteReason
-from galwad.settings.calls import PresenceSection
-from galwad.settings.notes import ContactNotesSection
+from galwad.settings.desk import ContactNotesSection, PresenceSection
 from galwad.settings.switch import Route
 from galwad.texts.rules import (
     FIXED,
@@ -110,7 +109,7 @@ class TextLists:
                 self._lists[name] = self._counting(name, stored[name])
 
     def get(self, name: ListName) -> TextList:
-        """Return the list with this name as it counts now."""
+        """Return the list with this name that is in force now."""
         return self._lists[name]
 
     async def change(
@@ -133,11 +132,7 @@ class TextLists:
             return await self._replace(name, entries, user)
 
     async def reset(self, name: ListName, *, based_on: str, actor: str, user: str) -> TextList:
-        """Let the list of the settings count again, and return it.
-
-        Raises:
-            ListChangedError: The list was changed meanwhile.
-        """
+        """Let the settings' list count again, and return it. Raises `ListChangedError`."""
         async with self._one_at_a_time:
             self._check_version(name, based_on)
             await self._append("texts.reset", {"list": name}, {"actor": actor})
@@ -185,9 +180,8 @@ class TextLists:
     def _counting(self, name: ListName, stored: StoredTexts) -> TextList:
         """Return the list that counts if the database has `stored`.
 
-        A fixed list always has the codes of the settings: a new line has its own name until it gets
-        another one. If only listed purposes are allowed, an empty list of them does not count,
-        since no note could be saved.
+        A fixed list always has the codes of the settings. If only listed purposes are allowed, an
+        empty list of them does not count, since no note could be saved.
         """
         closed = name == "purposes" and not self.free_text
         if stored.entries is None or (closed and not stored.entries):

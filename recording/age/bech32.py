@@ -24,9 +24,7 @@ def encode(prefix: str, data: bytes) -> str:
 def decode(text: str) -> tuple[str, bytes]:
     """Return the prefix and the data of a bech32 text.
 
-    Raises:
-        KeyTextError: The text mixes upper and lower case, or has a wrong character, checksum or
-            padding.
+    Raises `KeyTextError` for mixed case, or a wrong character, checksum or padding.
     """
     if text not in {text.lower(), text.upper()}:
         raise KeyTextError("upper and lower case are mixed")

@@ -108,9 +108,7 @@ class Identity:
     def unwrap(self, stanza: Stanza) -> bytes | None:
         """Return the decrypted file key of a stanza; None if the stanza is for another identity.
 
-        Raises:
-            HeaderError: An X25519 stanza is malformed; a `LowOrderError` if its public key is a
-                point of low order.
+        Raises `HeaderError` if it is malformed; a `LowOrderError` for a point of low order.
         """
         if stanza.kind != X25519:
             return None
@@ -216,9 +214,7 @@ def armored(data: bytes) -> bytes:
 def dearmored(text: bytes) -> bytes:
     """Decode ASCII armor, and return the age file.
 
-    Raises:
-        ArmorError: There is text around the armor, a line other than the last does not have 64
-            characters, or the base64 is not canonical.
+    Raises `ArmorError` for text around it, a wrong line length or base64 that is not canonical.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]

@@ -64,10 +64,7 @@ class Stanza:
 def check_native(stanza: Stanza) -> None:
     """Check that a stanza of the type X25519 or scrypt is well-formed.
 
-    Raises:
-        StanzaError: The stanza is malformed.
-        Base64Error: The base64 of an argument is not canonical.
-        WorkFactorError: The work factor of a scrypt stanza has too many digits.
+    Raises `StanzaError`, `Base64Error`, or `WorkFactorError` if that has too many digits.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -160,13 +157,10 @@ class Header:
     def read(cls, source: BinaryIO) -> Self:
         """Read a header from the present position of `source`, and nothing after it.
 
-        Raises:
-            HeaderTruncatedError: The file ends inside the header.
-            VersionError: The file is not an age file, or has another version of the format.
-            StanzaError: There is no stanza, a stanza is malformed, or a stanza for a passphrase is
-                not the only one.
-            Base64Error: The base64 in the header is not canonical.
-            HeaderError: The header's final line is malformed, or the header is too long.
+        Raises `HeaderTruncatedError` if the file ends inside; `VersionError` for another file or
+        version; `StanzaError` if there is no stanza, one is malformed, or one for a passphrase is
+        not the only one; `Base64Error` if base64 is not canonical; `HeaderError` for a malformed
+        final line or a header that is too long.
         """
         lines = _Lines(source)
         if lines.next() != _VERSION[:-1]:
@@ -187,10 +181,8 @@ class Header:
     def unwrap(self, identities: Iterable[AnyIdentity]) -> bytes:
         """Decrypt the file key with one of the identities, verify the MAC, and return the file key.
 
-        Raises:
-            NoMatchError: None of the identities can decrypt the file key.
-            HeaderMacError: The header was changed.
-            HeaderError: A stanza is malformed, or a passphrase's work factor is too high.
+        Raises `NoMatchError` without such an identity, `HeaderMacError` if the header was changed,
+        `HeaderError` for a malformed stanza or a passphrase's work factor that is too high.
         """
         for stanza in self.stanzas:
             check_native(stanza)
@@ -216,9 +208,8 @@ class Header:
 def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
-    Raises:
-        AgeError: There is no recipient, a public key is a point of low order, or a passphrase is
-            not the only recipient.
+    Raises `AgeError` without a recipient, for a point of low order, or for a passphrase among
+    others.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")

@@ -72,9 +72,7 @@ class Passphrase:
     def unwrap(self, stanza: Stanza) -> bytes | None:
         """Return the decrypted file key; None for another type of stanza or another passphrase.
 
-        Raises:
-            HeaderError: The scrypt stanza is malformed.
-            WorkFactorError: The work factor is too high, or there is not enough memory for it.
+        Raises `HeaderError` for a malformed stanza, `WorkFactorError` beyond the limit or memory.
         """
         if stanza.kind != SCRYPT:
             return None
@@ -120,10 +118,8 @@ class IdentityFile:
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
         """Read an identity file; call `ask` if a passphrase protects it.
 
-        Raises:
-            KeyFileError: The file is missing or malformed. Or it is not protected, and other users
-                have access to it. Or it is protected, and `ask` is None or returns a wrong
-                passphrase.
+        Raises `KeyFileError` if it is missing or malformed, if other users have access to it and it
+        is not protected, or if `ask` is None or returns a wrong passphrase.
         """
         try:
             data = read_small(path)

@@ -86,9 +86,7 @@ class PayloadWriter(io.RawIOBase):
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Write all of `data` at the current position, and return its length.
 
-        Raises:
-            PayloadError: The position is after the plaintext's end, or `data` would overwrite bytes
-                after the first chunk.
+        Raises `PayloadError` after the plaintext's end, or for bytes after the first chunk.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
@@ -160,10 +158,8 @@ class PayloadReader(io.RawIOBase):
     def __init__(self, source: BinaryIO, file_key: bytes, start: int = 0) -> None:
         """Read the payload's nonce.
 
-        Raises:
-            HeaderTruncatedError: The nonce is incomplete. (In age, it counts as part of the
-                header.)
-            TruncatedError: The bytes after the nonce are too few for a chunk.
+        Raises `HeaderTruncatedError` if it is incomplete (in age, it is part of the header), and
+        `TruncatedError` if too few bytes for a chunk follow.
         """
         super().__init__()
         self._source = source
@@ -206,7 +202,10 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """The plaintext's bytes, by its authenticated last chunk. Raises as `readinto`."""
+        """The length of the plaintext in bytes; the last chunk is authenticated first.
+
+        Raises the same errors as `readinto`.
+        """
         if self._size is None:
             last = self._load(self._chunks - 1)
             self._check((self._chunks - 1) * CHUNK + len(last))
@@ -217,11 +216,8 @@ class PayloadReader(io.RawIOBase):
         """Read bytes of one chunk into `buffer`, and return their number; 0 at the plaintext's end.
 
         If the payload was cut after a whole chunk, or data follows its last, full chunk, the
-        plaintext of this chunk is returned, and the next read raises the error.
-
-        Raises:
-            PayloadError: The payload is faulty; the class shows how. The plaintext of a chunk that
-                was changed is never returned.
+        plaintext of this chunk is returned, and the next read raises the error. The plaintext of a
+        chunk that was changed is never returned: `PayloadError`, as the class shows.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)

@@ -54,9 +54,7 @@ def back_up(archive: Path, target: Path) -> CopyCounts:
     """Copy the archive's small files and the nodes' public keys to the empty folder `target`.
 
     The node may be in operation. Of a disposed recording, header and rewrap record are not copied.
-
-    Raises:
-        ForeignFileError: The owner of the archive has put a link in place of a file.
+    Raises `ForeignFileError` if the owner of the archive has put a link in place of a file.
     """
     done = CopyCounts()
     for folder, call_id in recordings_below(archive):

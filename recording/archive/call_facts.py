@@ -38,8 +38,10 @@ class CallFacts:
     """Collects the facts of one call from its events in time order; then call `finish`."""
 
     def __init__(self, started_wall_us: int) -> None:
-        """Set up without facts. Offset 0 is at `started_wall_us` (Unix µs)."""
-        self.started_us = started_wall_us
+        """Set up without facts. The call's first spool starts at `started_wall_us` (Unix µs)."""
+        self._spool_wall_us = started_wall_us
+        self.answer_us = 0
+        """The call's answer, which is offset 0, in µs after the first spool's start."""
         self.answered = False
         self.beginning_missing = False
         """True if the spool with the beginning of the call no longer exists."""
@@ -58,6 +60,20 @@ class CallFacts:
         self._covered_until_us = 0
         """The offset at which the most recent segment or gap ended."""
         self._lost: list[tuple[int, int | None, LossReason]] = []
+
+    @property
+    def started_us(self) -> int:
+        """The recording's start in Unix µs: the call's answer."""
+        return self._spool_wall_us + self.answer_us
+
+    def offset_of(self, event: EventRecord, at_us: int) -> int:
+        """Return the offset of the call's next event; the first answer sets offset 0.
+
+        The event is `at_us` after the first spool's start.
+        """
+        if event.kind == "answered" and not self.answered:
+            self.answer_us = at_us - answered_before_us(event)
+        return max(0, at_us - self.answer_us)
 
     @property
     def in_gap(self) -> bool:
@@ -159,20 +175,24 @@ class CallFacts:
             self.faults.append(FaultFacts(0, "the spool of its beginning is missing"))
         self.answered = True
 
-    def finish(self) -> int:
-        """Complete the segments and gaps, and return the call's length in microseconds.
+    @property
+    def talk_us(self) -> int:
+        """The call's length in µs, as far as its events and packets were processed."""
+        return self.last_us if self.ended_us is None else self.ended_us
+
+    def finish(self) -> None:
+        """Complete the segments and gaps.
 
         Parts of a loss that no gap covers become gaps. The time of gaps is removed from the
         segments, so both add up to the call's length.
         """
-        end = self.last_us if self.ended_us is None else self.ended_us
+        end = self.talk_us
         self._close(end)
         refused = [gap for gap in self.gaps if gap.trigger == Trigger.STORAGE.value]
         for start, to, why in sorted(self._lost, key=lambda each: each[0]):
             self._add_loss_gap(Interval(start, end if to is None else to), why, refused)
         self.faults.sort(key=lambda fault: fault.at_us)
         self._cut_segments()
-        return end
 
     def silenced(self, spans: Iterable[Interval], reason: GapReason) -> None:
         """Make a gap of each part of `spans` that no gap covers yet, after `finish`.
@@ -212,9 +232,10 @@ class CallFacts:
             reason = GapReason.FAULT.value
             self.gaps.append(Gap(hole.from_us, hole.to_us, reason, trigger.value, "system"))
 
-    def unexplained(self, talk_us: int) -> list[Interval]:
-        """Return the parts of the talk time that segments and gaps do not cover exactly once."""
-        return balance(talk_us, self.segments, self.gaps).unaccounted
+    @property
+    def unexplained(self) -> list[Interval]:
+        """The parts of the talk time that segments and gaps do not cover exactly once."""
+        return balance(self.talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
         """End the open segment or gap; do not store one of length 0."""
@@ -285,6 +306,12 @@ class CallFacts:
         if isinstance(wall, int | float) and len(self.clock) < _MOST_NOTES:
             offset = round(wall * 1_000_000) - self.started_us - at_us
             self.clock.append(ClockCheck(at_us, offset))
+
+
+def answered_before_us(event: EventRecord) -> int:
+    """Return how long before its event a call was answered, in µs: 0 unless a process restarted."""
+    since = event.fields.get("since_us")
+    return since if isinstance(since, int) else 0
 
 
 def payloads_of(fields: Mapping[str, Field]) -> tuple[int, dict[int, PayloadCodec]]:

@@ -82,9 +82,8 @@ def open_facts(
 ) -> PersonalFacts:
     """Decrypt the facts in a manifest with the recording's header and an age identity.
 
-    Raises:
-        AgeError: None of the identities opens the header, or the facts were changed.
-        ManifestError: The manifest has no facts, or they do not match its commitments.
+    Raises `AgeError` if no identity opens it or the facts were changed, and `ManifestError` if
+    there are none or they do not match the commitments.
     """
     if manifest.sealed_facts is None:
         raise ManifestError("its manifest has no facts about people: older software sealed it")

@@ -19,6 +19,7 @@ import msgspec
 from recording.archive.manifest import (
     Manifest,
     ObjectFacts,
+    RecordingDocument,
     SealingNode,
     folder_of,
     verify_manifest,
@@ -41,11 +42,9 @@ class AuditPlace(msgspec.Struct, frozen=True):
     hash: str
 
 
-class Certificate(msgspec.Struct, frozen=True):
+class Certificate(RecordingDocument, frozen=True):
     """The certificate that a recording was disposed of."""
 
-    format: str
-    call_id: str
     node: str
     payload: ObjectFacts
     header_sha256: str

@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from recording.audio.track_counts import TrackFacts
 from recording.errors import ArchiveError, ManifestError
-from recording.keys.signed_document import DocumentType
+from recording.keys.signed_document import Document, DocumentType
 
 FORMAT: Final = "galwad-manifest-1"
 
@@ -58,58 +59,11 @@ class Gap(Interval):
     actor: str
 
 
-@dataclass(frozen=True)
-class NetworkFacts:
-    """The effects of the network on the packets of one channel.
-
-    A burst is one or more lost packets with consecutive sequence numbers; the longest is in
-    packets. The interarrival jitter (RFC 3550, appendix A.8) is in µs, average and largest. The
-    mean opinion score, from 1 to 4.5, is an estimate (`recording.archive.speech_quality`); None if
-    no packet arrived or the codec has no estimate.
-    """
-
-    loss_bursts: int
-    longest_loss: int
-    jitter_us: int
-    jitter_most_us: int
-    mos: float | None
-
-
-@dataclass(frozen=True)
-class ArrivedPackets:
-    """The RTP packets of one channel ("caller" or "advisor") that the index counts too."""
-
-    channel: str
-    received: int
-    lost: int
-    """Never arrived."""
-    late: int
-    """Arrived too late to be recorded."""
-    duplicate: int
-
-
-@dataclass(frozen=True)
-class TrackFacts(ArrivedPackets):
-    """The RTP packets of one channel, in numbers."""
-
-    codecs: dict[str, int]
-    """The packets of each codec."""
-    malformed: int
-    """Not valid RTP."""
-    undecoded: int
-    """Could not be decoded. The recording is silent in their place."""
-    withheld: int = 0
-    """Only their RTP header was stored: DTMF digits, and payload types not negotiated."""
-    network: NetworkFacts | None = None
-    """None in manifests of older software."""
-    unplaced: int = 0
-    """The `late` ones not in `received`: their sequence numbers fit nowhere into the stream."""
-
-
-class PartyPackets(msgspec.Struct, frozen=True):
+class PartyPackets(msgspec.Struct):
     """The packets of one party ("caller" or "advisor") in one stretch of the call.
 
-    The switch has counted up to `late_us`, and the finaliser the others when it read the spools.
+    The switch has counted up to `late_us`, and the finaliser the others when it read the spools:
+    `PacketLedger` adds to these counts until the manifest is made.
     """
 
     channel: str
@@ -208,11 +162,15 @@ class RawFacts(ObjectFacts, frozen=True):
     packets: int
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class RecordingDocument(Document, frozen=True):
+    """A signed document about one recording: its manifest, a rewrap or its disposal."""
+
+    call_id: str
+
+
+class Manifest(RecordingDocument, frozen=True):
     """The description of one recording. The description is not encrypted."""
 
-    format: str
-    call_id: str
     node: str
     software: str
     started: str
@@ -257,7 +215,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     packets: list[PacketStretch] | None = None
     """None in manifests of older software."""
-    triggers: list[TriggerFacts] = []
+    triggers: list[TriggerFacts] = msgspec.field(default_factory=list)
     """The triggers that the switch received after which nothing may be stored."""
 
     @property

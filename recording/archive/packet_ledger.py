@@ -26,9 +26,8 @@ from recording.policy import CONFIDENTIAL
 from recording.spool import EventRecord, Field, LossReason, LostRecord, PacketRecord, SpoolReader
 from recording.spool.burst import BurstRecord, unpack_burst
 from recording.spool.follower import SpoolFollower
-from recording.spool.packet_counts import TRACKS, no_packets
+from recording.spool.packet_counts import CHANNELS, TRACKS
 
-CHANNELS = ("caller", "advisor")
 EVENTS = frozenset({"packets", "lost", "segment", "gap-start", "gap-end"})
 """The kinds of events that the ledger needs."""
 _REMEMBERED_US: Final = 180_000_000
@@ -41,32 +40,38 @@ _Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 _NO_PROGRESS: Final = [Progress(0, 0)] * TRACKS
 
 
-@dataclass(slots=True)
-class _Claims:
-    """The counts of the switch for one party in one stretch; None if there are none."""
+def _no_packets(channel: str) -> PartyPackets:
+    return PartyPackets(
+        channel=channel,
+        received=None,
+        refused=0,
+        unwanted=0,
+        stored=None,
+        dropped={},
+        late_us=0,
+        read=0,
+        unreadable=0,
+        heard=0,
+        lost_by_network=0,
+        lost_by_kernel=0,
+    )
 
-    received: int | None = None
-    refused: int = 0
-    unwanted: int = 0
-    stored: int | None = None
-    dropped: dict[str, int] = field(default_factory=dict)
-    late_us: int = 0
 
-    def add(self, fields: Mapping[str, Field]) -> None:
-        received, stored = _count(fields, "received"), _count(fields, "stored")
-        if received is not None:
-            self.received = (self.received or 0) + received
-        if stored is not None:
-            self.stored = (self.stored or 0) + stored
-        self.refused += _count(fields, "refused") or 0
-        self.unwanted += _count(fields, "unwanted") or 0
-        self.late_us = max(self.late_us, _count(fields, "late_us") or 0)
-        dropped = fields.get("dropped")
-        if isinstance(dropped, Mapping):
-            for reason in dropped:
-                count = _count(dropped, reason)
-                if count:
-                    self.dropped[str(reason)] = self.dropped.get(str(reason), 0) + count
+def _add_counts_of_switch(party: PartyPackets, fields: Mapping[str, Field]) -> None:
+    received, stored = _count(fields, "received"), _count(fields, "stored")
+    if received is not None:
+        party.received = (party.received or 0) + received
+    if stored is not None:
+        party.stored = (party.stored or 0) + stored
+    party.refused += _count(fields, "refused") or 0
+    party.unwanted += _count(fields, "unwanted") or 0
+    party.late_us = max(party.late_us, _count(fields, "late_us") or 0)
+    dropped = fields.get("dropped")
+    if isinstance(dropped, Mapping):
+        for reason in dropped:
+            count = _count(dropped, reason)
+            if count:
+                party.dropped[str(reason)] = party.dropped.get(str(reason), 0) + count
 
 
 @dataclass(slots=True)
@@ -75,11 +80,7 @@ class _Stretch:
     gap: str | None
     """The reason of the gap; "" for a segment, and None before the first segment or gap."""
     to_us: int | None = None
-    claims: list[_Claims] = field(default_factory=lambda: [_Claims() for _ in range(TRACKS)])
-    read: list[int] = field(default_factory=no_packets)
-    arrived: list[int] = field(default_factory=no_packets)
-    """The packets that were read, wherever they are in the spools, and arrived in this gap."""
-    kernel: list[int] = field(default_factory=no_packets)
+    parties: list[PartyPackets] = field(default_factory=lambda: list(map(_no_packets, CHANNELS)))
     progress: list[Progress] = field(default_factory=list)
     """The packets of each track that are heard and lost at the end of the stretch."""
     has_loss: bool = False
@@ -95,12 +96,22 @@ class _Stretch:
 
     @property
     def is_empty(self) -> bool:
-        if any(self.read) or any(self.arrived) or self.gap is None:
-            return not (any(self.read) or any(self.arrived))
+        has_read = any(party.read or party.arrived_in_gap for party in self.parties)
+        if has_read or self.gap is None:
+            return not has_read
         return self.to_us == self.from_us and not any(
-            claims.received or claims.stored or claims.dropped or claims.refused or kernel
-            for claims, kernel in zip(self.claims, self.kernel, strict=True)
+            party.received or party.stored or party.dropped or party.refused or party.lost_by_kernel
+            for party in self.parties
         )
+
+    def add_read(self, tracks: _Numbers) -> None:
+        for track, party in enumerate(self.parties):
+            party.read += int(np.count_nonzero(tracks == track))
+
+    def add_arrived(self, tracks: _Numbers) -> None:
+        """Count packets that arrived in this gap, wherever they are in the spools."""
+        for track, party in enumerate(self.parties):
+            party.arrived_in_gap += int(np.count_nonzero(tracks == track))
 
 
 class PacketLedger:
@@ -127,15 +138,15 @@ class PacketLedger:
         stretch.is_dirty = True
         if not len(at_us):
             return
-        _add(stretch.read, tracks)
+        stretch.add_read(tracks)
         if stretch.is_confidential:
-            _add(stretch.arrived, tracks[at_us >= stretch.from_us])
+            stretch.add_arrived(tracks[at_us >= stretch.from_us])
             return
         if (at_us < stretch.from_us).any():
             for earlier in self._stretches:
                 if earlier.is_confidential and earlier.to_us is not None:
                     inside = (at_us >= earlier.from_us) & (at_us < earlier.to_us)
-                    _add(earlier.arrived, tracks[inside])
+                    earlier.add_arrived(tracks[inside])
         # A copy, because `tracks` is a view that would keep the packets in memory.
         self._recent.append((tracks.copy(), at_us))
         while at_us[-1] - self._recent[0][1][-1] > _REMEMBERED_US:
@@ -163,12 +174,12 @@ class PacketLedger:
             case "packets":
                 stretch.is_dirty = False
                 counts = _mappings(fields.get("tracks"))
-                for claims, counted in zip(stretch.claims, counts, strict=False):
-                    claims.add(counted)
+                for party, counted in zip(stretch.parties, counts, strict=False):
+                    _add_counts_of_switch(party, counted)
             case "lost":
                 track = _count(fields, "track")
                 if track is not None and track < TRACKS:
-                    stretch.kernel[track] += _count(fields, "count") or 0
+                    stretch.parties[track].lost_by_kernel += _count(fields, "count") or 0
             case "segment":
                 self._begin(at_us, "", progress)
             case "gap-start":
@@ -186,7 +197,7 @@ class PacketLedger:
         self._stretches.append(stretch)
         if stretch.is_confidential:
             for tracks, arrivals in self._recent:
-                _add(stretch.arrived, tracks[arrivals >= at_us])
+                stretch.add_arrived(tracks[arrivals >= at_us])
         self._recent.clear()
 
     def _end(self, at_us: int, progress: Sequence[Progress]) -> None:
@@ -225,40 +236,21 @@ class PacketLedger:
 
 def _facts(stretch: _Stretch, before: Sequence[Progress]) -> PacketStretch:
     is_complete = not (stretch.is_interrupted or stretch.is_dirty or stretch.gap is None)
-    parties = []
-    for track, channel in enumerate(CHANNELS):
-        claims, read = stretch.claims[track], stretch.read[track]
-        now = stretch.progress[track]
-        stored = claims.stored
-        if stored is None and is_complete and not read:
-            stored = 0
-        missing = 0 if stored is None or not stretch.has_loss else stored - read
+    for party, now, then in zip(stretch.parties, stretch.progress, before, strict=True):
+        if party.stored is None and is_complete and not party.read:
+            party.stored = 0
+        missing = 0 if party.stored is None or not stretch.has_loss else party.stored - party.read
         is_complete = is_complete and missing >= 0
-        parties.append(
-            PartyPackets(
-                channel,
-                claims.received,
-                claims.refused,
-                claims.unwanted,
-                stored,
-                dict(sorted(claims.dropped.items())),
-                claims.late_us,
-                read,
-                max(0, missing),
-                now.heard - before[track].heard,
-                now.lost - before[track].lost,
-                stretch.kernel[track],
-                stretch.arrived[track],
-            )
-        )
+        party.unreadable = max(0, missing)
+        party.heard = now.heard - then.heard
+        party.lost_by_network = now.lost - then.lost
     return PacketStretch(
-        stretch.from_us, stretch.to_us or stretch.from_us, stretch.gap or "", is_complete, parties
+        stretch.from_us,
+        stretch.to_us or stretch.from_us,
+        stretch.gap or "",
+        is_complete,
+        stretch.parties,
     )
-
-
-def _add(counts: list[int], tracks: _Numbers) -> None:
-    for track in range(TRACKS):
-        counts[track] += int(np.count_nonzero(tracks == track))
 
 
 def _mappings(value: Field) -> list[Mapping[str, Field]]:
@@ -297,11 +289,11 @@ class SpoolProof:
 def prove(call_id: str, spools: Sequence[SpoolReader]) -> SpoolProof:
     """Read the spools of one call, sorted by life, and return the findings."""
     first = spools[0].header
-    facts, ledger, answer_us = CallFacts(first.started_wall_us), PacketLedger(), 0
+    facts, ledger = CallFacts(first.started_wall_us), PacketLedger()
     for spool in spools:
         shift_us = spool.header.us_after(first)
         for record in _records(spool):
-            at_us = shift_us - answer_us
+            at_us = shift_us - facts.answer_us
             match record:
                 case BurstRecord():
                     ledger.read(record.track, record.at_us + at_us)
@@ -310,25 +302,19 @@ def prove(call_id: str, spools: Sequence[SpoolReader]) -> SpoolProof:
                     ledger.read_one(record.track, record.at_us + at_us)
                     facts.reached(record.at_us + at_us)
                 case EventRecord():
-                    if record.kind == "answered" and not facts.answered:
-                        since = record.fields.get("since_us")
-                        answer_us = record.at_us + shift_us
-                        answer_us -= since if isinstance(since, int) else 0
-                        at_us = shift_us - answer_us
-                        facts.started_us = first.started_wall_us + answer_us
-                    now_us = max(0, record.at_us + at_us)
+                    now_us = facts.offset_of(record, record.at_us + shift_us)
                     facts.event(now_us, record)
                     if record.kind in EVENTS:
                         ledger.event(now_us, record.kind, record.fields, _NO_PROGRESS)
                 case LostRecord() if record.why is not LossReason.ERASED:
                     ledger.lost()
-    talk_us = facts.finish()
-    stretches = ledger.finish(talk_us, _NO_PROGRESS, interrupted=facts.ended_us is None)
+    facts.finish()
+    stretches = ledger.finish(facts.talk_us, _NO_PROGRESS, interrupted=facts.ended_us is None)
     return SpoolProof(
         call_id,
         facts.started_us / 1_000_000,
         tuple(stored_in_gaps(stretches)),
-        tuple(ignored_triggers(facts.triggers, facts.gaps, facts.segments, talk_us)),
+        tuple(ignored_triggers(facts.triggers, facts.gaps, facts.segments, facts.talk_us)),
     )
 
 

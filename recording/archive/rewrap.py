@@ -25,12 +25,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recording.age.file import Identity
 from recording.age.header import X25519, Header, make_header, x25519_share
-from recording.archive.manifest import Manifest, ObjectFacts, folder_of, verify_manifest
+from recording.archive.manifest import (
+    Manifest,
+    ObjectFacts,
+    RecordingDocument,
+    folder_of,
+    verify_manifest,
+)
 from recording.errors import HeaderError, KeySetError, ManifestError, RewrapError
 from recording.files.atomic import sync_file, sync_folder, write_unsynced, zero_fill
 from recording.keys.keyring import RecipientSet, RecipientsFile
@@ -42,11 +47,9 @@ _COMMIT_ORDER: Final = ("rewrap", "header")
 _AGAIN: Final = "rewrap the recording again"
 
 
-class Rewrap(msgspec.Struct, frozen=True):
+class Rewrap(RecordingDocument, frozen=True):
     """The record about a rewrap. It identifies the recording, its old header and its new header."""
 
-    format: str
-    call_id: str
     payload_sha256: str
     """The SHA-256 of the recording's payload, which a rewrap does not change."""
     replaces: str
@@ -80,9 +83,8 @@ class Replacement:
     def verify(self, found: bytes) -> None:
         """Check the header that the server read back from its disk.
 
-        Raises:
-            RewrapError: It is another header, or contains another file key.
-            AgeError: It is not a header, or an identity in `_openers` does not open it.
+        Raises `RewrapError` if it or its file key is another, `AgeError` if `_openers` do not open
+        it.
         """
         if found != self.header:
             raise RewrapError("the server has stored another header than it received")
@@ -140,9 +142,7 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
     """Return the record (`ID.rewrap`) of a recording's latest rewrap, signed by such an officer.
 
-    Raises:
-        ManifestError: The record is malformed, is signed by another key, or belongs to another
-            recording.
+    Raises `ManifestError` if it is malformed, or of another key or recording.
     """
     read = REWRAP.read(record, officer_keys)
     if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
@@ -288,7 +288,7 @@ class HeaderStore:
         for wrong in _wrong(signed, manifest, recipients):
             raise RewrapError(wrong)
         if payload_sha256 != manifest.payload.sha256:
-            raise RewrapError("the index has another payload than the manifest")
+            raise RewrapError("the payload's digest in the index is not the one in the manifest")
         if signed.header != facts_of(header):
             raise RewrapError("the record is that of another header")
         if signed.replaces != facts_of(place.header()).sha256:

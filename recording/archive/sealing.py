@@ -18,16 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from recording.archive.call_facts import SPACING_US, CallFacts, payloads_of
-from recording.archive.manifest import FaultFacts, Interval, PacketStretch, SpoolFacts, TrackFacts
-from recording.archive.packet_ledger import CHANNELS, EVENTS, PacketLedger
-from recording.archive.speech_quality import network_facts
+from recording.archive.call_facts import SPACING_US, CallFacts, answered_before_us, payloads_of
+from recording.archive.manifest import FaultFacts, Interval, PacketStretch, SpoolFacts
+from recording.archive.packet_ledger import EVENTS, PacketLedger
 from recording.audio.captured_card import CardFilter
 from recording.audio.codecs import NARROW, WIDE
 from recording.audio.payloads import FlacPayload, RawPayload, UndecodedPacket
 from recording.audio.stream_writer import WidebandError
 from recording.audio.timeline import Timeline
-from recording.audio.track_counts import TrackCount
+from recording.audio.track_counts import TrackFacts
 from recording.errors import SpoolError
 from recording.files.atomic import PendingFile
 from recording.policy import GapReason, Trigger
@@ -41,6 +40,7 @@ from recording.spool import (
     SpoolReader,
 )
 from recording.spool.burst import BurstRecord, unpack_burst
+from recording.spool.packet_counts import CHANNELS
 from recording.spool.recovery import SpoolKeys
 
 _STEP_US = 500_000
@@ -58,7 +58,6 @@ class SealedAudio:
 
     file_key: bytes = field(repr=False)
     facts: CallFacts
-    talk_us: int
     rate: int
     tracks: list[TrackFacts]
     lives: list[SpoolFacts]
@@ -81,7 +80,6 @@ class SealingPass:
         self.facts = CallFacts(started_wall_us)
         self.packets = PacketLedger()
         self.lives: list[SpoolFacts] = []
-        self._first_us = started_wall_us
         self._first: SpoolHeader | None = None
         self._last: SpoolHeader | None = None
         self._same_process = False
@@ -93,7 +91,6 @@ class SealingPass:
         frame.
         """
         self._spool_start_us = 0
-        self._answer_us = 0
         self._advanced_us = 0
         self._interruption_open = False
         self._losses: list[tuple[Interval, LossReason]] = []
@@ -116,20 +113,20 @@ class SealingPass:
         """Process a record; yield each time that `_WORTHWHILE_S` seconds can be written."""
         shift = self._spool_start_us
         if isinstance(record, BurstRecord):
-            yield from self._burst(record, shift - self._answer_us)
+            yield from self._burst(record, shift - self.facts.answer_us)
         elif isinstance(record, PacketRecord):
-            yield from self._packet(record, record.at_us + shift - self._answer_us)
+            yield from self._packet(record, record.at_us + shift - self.facts.answer_us)
         elif isinstance(record, EventRecord):
             if record.kind == "answered" and not self.facts.answered:
-                self._answered(record, record.at_us + shift)
-            at_us = max(0, record.at_us + shift - self._answer_us)
+                self._note_missing_beginning(record)
+            at_us = self.facts.offset_of(record, record.at_us + shift)
             self._end_interruption(at_us)
             self._event(at_us, record)
             yield from self._advance(at_us)
         elif isinstance(record, LostRecord):
             if record.from_us is not None:
-                self._end_interruption(record.from_us + shift - self._answer_us)
-            loss = self.facts.lost(record, shift - self._answer_us)
+                self._end_interruption(record.from_us + shift - self.facts.answer_us)
+            loss = self.facts.lost(record, shift - self.facts.answer_us)
             if loss is not None:
                 self._losses.append((loss, record.why))
             if record.why is not LossReason.ERASED:
@@ -161,7 +158,8 @@ class SealingPass:
 
     def finish(self, flac: FlacPayload, raw: RawPayload) -> SealedAudio:
         """Write the rest of the audio. Raises `ArchiveError`, `OSError`."""
-        talk_us = self.facts.finish()
+        self.facts.finish()
+        talk_us = self.facts.talk_us
         self._silence_losses()
         self.timeline.finish(talk_us)
         self.write(flac, raw)
@@ -175,12 +173,11 @@ class SealingPass:
         ):
             each = (Interval(start * _US // rate, end * _US // rate) for start, end in spans)
             self.facts.silenced(each, reason)
-        tracks = list(_track_facts(self.timeline.counts))
         packets = self.packets.finish(
             talk_us, self.timeline.progress, interrupted=self.facts.ended_us is None
         )
         return SealedAudio(
-            flac.file_key, self.facts, talk_us, self.timeline.rate, tracks, self.lives, packets
+            flac.file_key, self.facts, self.timeline.rate, self.timeline.counts, self.lives, packets
         )
 
     @property
@@ -252,18 +249,10 @@ class SealingPass:
                 yield
         self.facts.reached(int(np.max(record.at_us)) + shift_us)
 
-    def _answered(self, event: EventRecord, at_us: int) -> None:
-        """Set the recording's start, which is the time of the call's answer.
-
-        After a restart of the process, this was `since_us` before the event. If the first spool
-        that still exists has such an event, the beginning of the recording is missing.
-        """
-        since = event.fields.get("since_us")
-        since_us = since if isinstance(since, int) else 0
-        if since_us and self._first is self._last:
+    def _note_missing_beginning(self, event: EventRecord) -> None:
+        """Note that the recording's beginning is missing, if the first spool continues a call."""
+        if answered_before_us(event) and self._first is self._last:
             self.facts.beginning_missing = True
-        self._answer_us = at_us - since_us
-        self.facts.started_us = self._first_us + self._answer_us
 
     def _event(self, at_us: int, event: EventRecord) -> None:
         was_in_gap, was_payment = self.facts.in_gap, self.facts.gap_reason in _PAYMENTS
@@ -387,27 +376,10 @@ def _in_order(spools: Iterable[Path], keys: SpoolKeys) -> list[SpoolReader]:
     return sorted(readers, key=lambda reader: reader.header.life)
 
 
-def _track_facts(counts: Iterable[TrackCount]) -> Iterator[TrackFacts]:
-    for channel, count in zip(CHANNELS, counts, strict=True):
-        yield TrackFacts(
-            channel=channel,
-            codecs=dict(count.codecs),
-            received=count.received,
-            lost=count.lost,
-            late=count.late,
-            duplicate=count.duplicate,
-            malformed=count.malformed,
-            undecoded=count.undecoded,
-            withheld=count.withheld,
-            network=network_facts(count),
-            unplaced=count.unplaced,
-        )
-
-
 def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
     """Return a fault for each spool that is damaged, and for each that was not closed properly."""
     return [
-        FaultFacts(sound.talk_us, f"spool {life.life} {what}")
+        FaultFacts(sound.facts.talk_us, f"spool {life.life} {what}")
         for life in sound.lives
         for what, true in (("was damaged", life.damaged), ("has no end", life.interrupted))
         if true

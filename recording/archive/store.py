@@ -197,12 +197,12 @@ class Archive:
                 f"%Y-%m-%dT%H:%M:%S.{facts.started_us % 1_000_000:06d}Z"
             ),
             started_us=facts.started_us,
-            talk_us=sound.talk_us,
+            talk_us=facts.talk_us,
             rate=sound.rate,
             tracks=sound.tracks,
             segments=facts.segments,
             gaps=facts.gaps,
-            unexplained=facts.unexplained(sound.talk_us),
+            unexplained=facts.unexplained,
             interrupted=facts.ended_us is None,
             damaged=any(life.damaged or life.truncated for life in sound.lives),
             faults=[*facts.faults, *spool_faults(sound)],
@@ -216,7 +216,7 @@ class Archive:
             index=commit(call_id, personal) if personal.salt else None,
             sealed_facts=seal_facts(personal, sound.file_key) if personal.salt else None,
             packets=sound.packets,
-            triggers=sound.facts.triggers,
+            triggers=facts.triggers,
             sealed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
@@ -262,7 +262,6 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
     """
     facts = CallFacts(0)
     first: SpoolHeader | None = None
-    answer_us = 0
     try:
         for path in sorted(spools, key=_life_of):
             with keys.open(path) as reader:
@@ -272,11 +271,7 @@ def _personal_of(spools: Sequence[Path], keys: SpoolKeys) -> PersonalFacts | Non
                 for record in reader:
                     if not isinstance(record, EventRecord):
                         continue
-                    at_us = record.at_us + shift_us
-                    if record.kind == "answered" and not facts.answered:
-                        since_us = record.fields.get("since_us")
-                        answer_us = at_us - (since_us if isinstance(since_us, int) else 0)
-                    facts.event(max(0, at_us - answer_us), record)
+                    facts.event(facts.offset_of(record, record.at_us + shift_us), record)
     except SpoolKeyError:
         return None
     return facts.personal

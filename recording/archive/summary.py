@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from recording.archive.manifest import ArrivedPackets, Gap, NetworkFacts, TrackFacts
+from recording.archive.manifest import Gap
+from recording.audio.track_counts import ArrivedPackets, NetworkFacts, TrackFacts
 
 MOST_LATER_CALLERS = 100
 """Callers after these are not stored."""
@@ -20,7 +21,7 @@ MOST_LATER_ADVISORS = 100
 """Advisors after these are not stored."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PartyNetwork(NetworkFacts, ArrivedPackets):
     """The packets of one party, and the effects of the network on them.
 

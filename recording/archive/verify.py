@@ -1,7 +1,9 @@
 """Verifies recordings. Only this module decides whether a recording is whole.
 
 Signatures and digests are verified without an age identity; the audio only with one. A signature
-proves who made a manifest only if the signer's key comes from a trusted source.
+proves who made a manifest only if the signer's key comes from a trusted source. With an identity,
+the audio must be as long as the manifest says, and silent in the gaps. This also finds a manifest
+that was changed and then signed with a stolen key of the node.
 
 Between two steps of sealing, rewrapping or disposing, a recording is incomplete, but not damaged.
 So a check that finds a problem is repeated until the files no longer change (`check_when_stable`).
@@ -12,6 +14,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import hashlib
+import io
 import os
 import re
 import stat
@@ -20,13 +23,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
-from recording.age.file import Identity
+import soundfile
+
+from recording.age.file import Identity, open_parts
 from recording.age.header import Header
 from recording.archive.accounting import balance
 from recording.archive.commitments import NOT_COMMITTED, compare_file
-from recording.archive.content_check import check_content
 from recording.archive.disposal import CERTIFICATE, Certificate
 from recording.archive.manifest import MANIFEST, Manifest, ObjectFacts
 from recording.archive.rewrap import (
@@ -39,7 +43,8 @@ from recording.archive.rewrap import (
     read_rewrap,
 )
 from recording.archive.summary import RecordingSummary
-from recording.errors import HeaderError, ManifestError
+from recording.errors import AgeError, HeaderError, ManifestError
+from recording.keys.keyring import fingerprint
 from recording.keys.signed_document import unverified_key
 
 _OBJECTS: Final = ("payload", "header")
@@ -50,6 +55,9 @@ _LARGEST: Final = 64 << 20
 
 A real manifest is smaller: a call of a whole day has some thousand gaps of about a hundred bytes.
 """
+_READ: Final = 1 << 20
+"""The bytes of a payload that are decrypted at once."""
+_FRAMES: Final = 1 << 16
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
@@ -236,10 +244,7 @@ def verify_disposal(
 
 
 def _disposed(folder: Path, call_id: str, node_keys: Collection[str]) -> RecordingVerdict:
-    """Return the verdict on a recording that has a disposal certificate.
-
-    Its header must not exist. Its payload may, but must be the one that the certificate names.
-    """
+    """Return the verdict on a recording that has a disposal certificate."""
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
         manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None
@@ -388,6 +393,90 @@ def _notes(manifest: Manifest, node_keys: Collection[str]) -> Iterator[str]:
         yield f"{manifest.raw.packets} packets that could not be decoded are kept raw"
     if node_keys:
         yield f"signed by {manifest.node}"
+
+
+def check_content(
+    folder: Path, call_id: str, manifest: Manifest, identities: list[Identity]
+) -> Iterator[str]:
+    """Yield a description of each difference between the recording's audio and the manifest.
+
+    If no identity opens the recording, yield only that.
+    """
+    try:
+        header = (folder / f"{call_id}.header").read_bytes()
+        with (folder / f"{call_id}.payload").open("rb") as payload:
+            reader = _read_to_its_end(header, payload, identities)
+            if _samples(manifest):
+                reader.seek(0)
+                with soundfile.SoundFile(reader) as audio:
+                    yield from _audio_problems(audio, manifest)
+            elif reader.tell():
+                yield "the payload has audio, but the manifest says that it has none"
+        if manifest.raw is not None:
+            with (folder / f"{call_id}.raw").open("rb") as raw:
+                _read_to_its_end(header, raw, identities)
+    except AgeError as error:
+        mine = ", ".join(fingerprint(identity.recipient) for identity in identities)
+        yield f"it cannot be opened with {mine}: {error}"
+    except soundfile.SoundFileError:
+        yield "the decrypted payload is not a complete FLAC file"
+    except OSError as error:
+        yield f"it cannot be read: {(error.strerror or '').lower()}"
+
+
+def _read_to_its_end(
+    header: bytes, payload: BinaryIO, identities: list[Identity]
+) -> io.BufferedIOBase:
+    """Return a file object with a payload's plaintext, after all of it was authenticated.
+
+    So the audio decoder never gets bytes that were changed. Raises `AgeError`, `OSError`.
+    """
+    reader = io.BufferedReader(open_parts(header, payload, identities), _READ)
+    while reader.read(_READ):
+        continue
+    return reader
+
+
+def _samples(manifest: Manifest) -> int:
+    """Return the samples that each channel should have; 0 if the process died before the first."""
+    return manifest.talk_us * manifest.rate // _US
+
+
+def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
+    """Return the samples in each channel, and the number of gaps with a sample that is not zero.
+
+    Gaps with the reason `fault` are not checked, because sound around them may overlap their edges.
+    """
+    rate, at = manifest.rate, 0
+    meant = (gap for gap in manifest.gaps if gap.reason != "fault")
+    gaps = sorted((-(-gap.from_us * rate // _US), gap.to_us * rate // _US) for gap in meant)
+    loud: set[int] = set()
+    first = 0
+    for block in audio.blocks(_FRAMES, dtype="int16"):
+        end = at + len(block)
+        while first < len(gaps) and gaps[first][1] <= at:
+            first += 1
+        for number in range(first, len(gaps)):
+            start, to = gaps[number]
+            if start >= end:
+                break
+            if block[max(0, start - at) : max(0, to - at)].any():
+                loud.add(number)
+        at = end
+    return at, len(loud)
+
+
+def _audio_problems(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[str]:
+    expected = _samples(manifest)
+    if (audio.samplerate, audio.channels) != (manifest.rate, 2):
+        yield "the audio's rate or channels are not those in the manifest"
+    decoded, loud = _count_samples(audio, manifest)
+    if loud:
+        yield f"there is sound in {loud} of its gaps that are not faults"
+    if decoded != expected:
+        yield f"the audio has {decoded} samples, but the manifest says {expected}"
+    if audio.title != manifest.call_id:
+        yield "the audio is that of another call"
 
 
 def check_when_stable(

@@ -16,6 +16,7 @@ from typing import Final
 
 from recording.audio.codecs import Samples
 from recording.audio.dtmf import DIGITS, DtmfDetector, KeyPress, feed_both
+from recording.spool.packet_counts import TRACKS
 
 DIGIT_GAP_S: Final = 10
 """The longest time in seconds between two digits of the same group.
@@ -66,7 +67,6 @@ _SHORTEST_OF: Final = {2: 16, 3: 14, 4: 13, 5: 13, 6: 13}
 Maestro, Discover, UnionPay. The table is wide on purpose: to silence an account number by mistake
 does less harm than to keep a card number.
 """
-_TRACKS: Final = 2
 
 
 def is_card_number(digits: bytes | memoryview) -> bool:
@@ -134,7 +134,6 @@ class _Digits:
         )
 
     def forget(self) -> None:
-        """Overwrite the digits."""
         self._values[:] = bytes(len(self._values))
 
 
@@ -175,12 +174,10 @@ class _Run:
 
     @property
     def start(self) -> int:
-        """The first sample that must be held back for this run."""
         return self.groups[0].start
 
     @property
     def end(self) -> int:
-        """The sample after the latest key press."""
         return self.groups[-1].end
 
     def reaches(self, position: int) -> bool:
@@ -249,7 +246,7 @@ class CardFilter:
         self._near = int(near_pause_s * rate)
         self._margin = int(_MARGIN_S * rate)
         self._detectors = DtmfDetector(rate), DtmfDetector(rate)
-        self._runs: list[_Run | None] = [None] * _TRACKS
+        self._runs: list[_Run | None] = [None] * TRACKS
         self._edges: deque[_Edge] = deque()
         self._held: deque[Samples] = deque()
         self._ready: deque[Samples] = deque()
@@ -279,7 +276,7 @@ class CardFilter:
         begin, self._end = self._end, self._end + len(block)
         self._held.append(block)
         presses = feed_both(self._detectors, block)
-        found = [(press, track) for track in range(_TRACKS) for press in presses[track]]
+        found = [(press, track) for track in range(TRACKS) for press in presses[track]]
         # The margin of a run that ends in this block is silenced only now, because the detectors
         # must hear a digit that begins in it.
         if self.captured and self.captured[-1][1] > begin:
@@ -295,7 +292,7 @@ class CardFilter:
             for press in detector.finish()
         ]
         self._add(last)
-        for track in range(_TRACKS):
+        for track in range(TRACKS):
             self._close(track)
         for spans in (self.captured, self.near_pause):
             if spans and spans[-1][1] > self._end:

@@ -16,10 +16,10 @@ from collections.abc import Collection
 from enum import Enum
 
 from recording.audio.codecs import NARROW, USUAL_US, PayloadCodec
+from recording.audio.network_quality import Jitter, LossBursts, NetworkCount
 from recording.audio.packet_queue import HOLD_US, PacketQueue, SequenceExtender, Strays
 from recording.audio.stream_clock import QUIET_US, Packet, StreamClock
 from recording.audio.stream_writer import HEADER, StreamWriter, TrackSink
-from recording.audio.track_counts import Jitter, LossBursts, NetworkCount
 from recording.spool.burst import RTP_HEADER, TrackBurst
 
 _MOST_MISSING = 3000
@@ -87,7 +87,7 @@ class RtpStream:
         self._length = 0
         self._due_us = 0
         self._step_us = 0
-        self._jitter = Jitter(track.counted.network)
+        self._jitter = Jitter(track.network)
         self._bursts = LossBursts()
         self._late_us = 0
         """The delay in µs of the packet before the expected one."""
@@ -285,9 +285,8 @@ class RtpStream:
         return range(self._next, packet.sequence) if fits else range(0)
 
     def _lose(self, numbers: Collection[int]) -> None:
-        """Count packets as lost, by their numbers, lowest first."""
         self._track.counted.lost += len(numbers)
-        self._bursts.add(numbers, self._track.counted.network)
+        self._bursts.add(numbers, self._track.network)
 
     def give_up_missing(self) -> None:
         """Count all missing packets as lost, because the stream no longer waits for them."""

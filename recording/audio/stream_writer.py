@@ -11,9 +11,10 @@ import struct
 from typing import Final, Protocol
 
 from recording.audio.codecs import NARROW, PayloadCodec, Samples
+from recording.audio.network_quality import NetworkCount
 from recording.audio.stream_clock import Packet, StreamClock
 from recording.audio.stream_decoder import StreamDecoder, StreamDecoders
-from recording.audio.track_counts import TrackCount
+from recording.audio.track_counts import TrackFacts
 
 HEADER: Final = struct.Struct("!BBHII")
 """Flags, marker and payload type, sequence number, timestamp, SSRC (RFC 3550, section 5.1)."""
@@ -33,7 +34,8 @@ class TrackSink(Protocol):
     """
 
     rate: int
-    counted: TrackCount
+    counted: TrackFacts
+    network: NetworkCount
 
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples at `position`; return False if all these positions are final."""

@@ -16,10 +16,10 @@ import numpy as np
 from recording.audio.codecs import PayloadCodec, Samples
 from recording.audio.payloads import UndecodedPacket
 from recording.audio.track import Track
-from recording.audio.track_counts import Progress, TrackCount
+from recording.audio.track_counts import Progress, TrackFacts
 from recording.spool.burst import BurstRecord, TrackBurst
+from recording.spool.packet_counts import CHANNELS, TRACKS
 
-TRACKS = 2
 WINDOW_S = 10
 """The time in seconds for which samples can still change.
 
@@ -47,7 +47,7 @@ class Timeline:
         then be processed again with 16000.
         """
         self.rate = rate
-        self._tracks = [Track(rate) for _ in range(TRACKS)]
+        self._tracks = [Track(rate, channel) for channel in CHANNELS]
         self._gaps: deque[tuple[int, int | None]] = deque()
         self._ready: deque[Samples] = deque()
         self._emitted = 0
@@ -56,7 +56,7 @@ class Timeline:
         self._undecoded: list[UndecodedPacket] = []
 
     @property
-    def counts(self) -> list[TrackCount]:
+    def counts(self) -> list[TrackFacts]:
         """The packet counts of each track, up to the most recent packet."""
         return [track.count() for track in self._tracks]
 
@@ -150,10 +150,7 @@ class Timeline:
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Let `undecoded` return the packets that arrived before the sample `end`, or all.
-
-        Packets in a gap are dropped.
-        """
+        """Let `undecoded` return the packets before sample `end`, or all, except those in gaps."""
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
                 length = self._sample(each.length_us)

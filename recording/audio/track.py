@@ -12,10 +12,11 @@ import numpy as np
 
 from recording.audio.codecs import NARROW, STATIC, PayloadCodec, Samples
 from recording.audio.comfort_noise import Noise
+from recording.audio.network_quality import NetworkCount, network_facts
 from recording.audio.rtp_stream import RtpStream
 from recording.audio.stream_clock import Packet
 from recording.audio.stream_writer import HEADER
-from recording.audio.track_counts import Progress, TrackCount
+from recording.audio.track_counts import Progress, TrackFacts, no_track_packets
 from recording.spool.burst import TrackBurst
 
 _MOST_STREAMS = 4
@@ -36,9 +37,10 @@ class Track:
     A position is a number of samples since the recording's start.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, channel: str) -> None:
         self.rate = rate
-        self.counted = TrackCount()
+        self.counted = no_track_packets(channel)
+        self.network = NetworkCount()
         self._payloads: dict[int, PayloadCodec] = dict(STATIC)
         self._streams: dict[int, RtpStream] = {}
         self._samples = np.zeros(_ROOM_S * rate, dtype=np.int16)
@@ -52,26 +54,16 @@ class Track:
         self.undecoded: list[tuple[Packet, int]] = []
         """The undecodable packets with the positions of their audio; `Timeline` removes them."""
 
-    def count(self) -> TrackCount:
+    def count(self) -> TrackFacts:
         """Return the packet counts. Packets that are missing at present are counted as lost."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         for stream in self._streams.values():
             stream.finish_jitter()
-        network = replace(self.counted.network)
+        network = replace(self.network)
         for stream in self._streams.values():
             stream.count_missing(network)
-        return TrackCount(
-            self.counted.received,
-            self.counted.lost + missing,
-            self.counted.late,
-            self.counted.unplaced,
-            self.counted.duplicate,
-            self.counted.malformed,
-            self.counted.undecoded,
-            self.counted.withheld,
-            self.counted.codecs,
-            network,
-        )
+        counted = replace(self.counted, lost=self.counted.lost + missing)
+        return replace(counted, network=network_facts(counted, network))
 
     def progress(self) -> Progress:
         """Return the packets heard and lost until now; a lost one may still arrive."""

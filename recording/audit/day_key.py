@@ -11,19 +11,15 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.files.atomic import sync_folder, zero_fill
+from recording.files.atomic import FileState, state_of, sync_folder, zero_fill
 
 
 def public_hex(key: Ed25519PrivateKey) -> str:
     """Return the public key of a day key in hexadecimal, as the audit chain has it."""
     return key.public_key().public_bytes_raw().hex()
-
-
-_FileState: TypeAlias = tuple[int, int, int, int]
 
 
 class DayKeys:
@@ -32,7 +28,7 @@ class DayKeys:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._next = path.with_name(path.name + ".next")
-        self._seen: tuple[str, _FileState] | None = None
+        self._seen: tuple[str, FileState] | None = None
         """The public key of the first file when it was read last, and the file's state before."""
 
     def has(self, announced: str) -> bool:
@@ -41,12 +37,12 @@ class DayKeys:
         It is much faster than `current`. False if the file's state has changed since `current`
         found the key.
         """
-        return self._seen is not None and self._seen == (announced, _state(self._path))
+        return self._seen is not None and self._seen == (announced, state_of(self._path))
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
         """Return the private key of `announced`, the chain's newest; None if no file has it."""
         for path in (self._path, self._next):
-            state = _state(path)
+            state = state_of(path)
             key = _read(path)
             if key is not None and public_hex(key) == announced:
                 if path == self._next:
@@ -88,15 +84,6 @@ class DayKeys:
             sync_folder(self._path.parent)
             if old is not None:
                 zero_fill(old)
-
-
-def _state(path: Path) -> _FileState | None:
-    """Return what changes if another key is written to a file; None if there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _read(path: Path) -> Ed25519PrivateKey | None:

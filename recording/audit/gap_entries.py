@@ -1,4 +1,4 @@
-"""Finds the audit entries that belong to the gaps of a recording, by their times and names.
+"""Finds the audit entries that belong to the gaps of a recording, by their times and actors.
 
 The chain has an entry for each pause and resume that a page or the API requested, and for each card
 number keyed outside a pause. Every other cause, such as a transfer or a phone's key, is only in the

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _SMALL: Final = 1 << 20
 """Bytes. Such a file is written by hand, or has only one line."""
@@ -140,6 +140,24 @@ def read_small(path: Path) -> bytes:
     if len(data) > _SMALL:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     return data
+
+
+class FileState(NamedTuple):
+    """A file's state, which differs after each change; `changed_ns` is in Unix nanoseconds."""
+
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+
+
+def state_of(path: Path) -> FileState | None:
+    """Return the state of a file; None if there is no file, or it cannot be found."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return FileState(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns)
 
 
 def sync_file(path: Path) -> None:

@@ -47,11 +47,8 @@ def check_checksums(
     """Check that `folder` has exactly the files of its list `name`, with the same content.
 
     `digest` is the list's digest from a trusted source. The list does not contain the files
-    `ignored`. The folder may lack a file for which `may_lack` returns True.
-
-    Raises:
-        ChecksumError: A file was changed, is missing or is not in the list.
-        OSError: A file cannot be read.
+    `ignored`. The folder may lack a file for which `may_lack` returns True. Raises `ChecksumError`,
+    or `OSError` if a file cannot be read.
     """
     if digest_of(folder / name) != digest:
         raise ChecksumError(f"{folder / name} was changed")

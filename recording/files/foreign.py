@@ -53,10 +53,8 @@ class Owner:
 def read_foreign(path: Path) -> bytes:
     """Return the content of a file in a folder that may belong to another user.
 
-    Raises:
-        ForeignFileError: The path leads over a link that another user made, is a hard link to a
-            file of root, or is not a regular file.
-        OSError: The file is missing or cannot be read.
+    Raises `ForeignFileError` for a path over another user's link, a hard link to a file of root,
+    and a special file; `OSError` if the file is missing or cannot be read.
     """
     place, folder_uid = _walk(path)
     try:

@@ -347,11 +347,7 @@ async def _list_of(
 
 
 def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSummary:
-    """Return a row with what other tables have of it.
-
-    Raises `CatalogueError` if a value has the wrong type: SQLite accepts it, so another program has
-    changed the row.
-    """
+    """Return a row with what other tables have of it; raise `CatalogueError` for a wrong type."""
     fields = {name: getattr(row, name) for name in _FIELDS}
     try:
         return msgspec.convert({**fields, **others}, RecordingSummary)

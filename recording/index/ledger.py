@@ -252,11 +252,7 @@ def _call(row: Row[Any]) -> AnsweredCall:
 
 
 def _checked(row: Row[Any]) -> AnsweredCall:
-    """Return a row of the ledger.
-
-    Raises `CatalogueError` if a value has the wrong type: SQLite accepts it, so another program has
-    changed the row.
-    """
+    """Return a row of the ledger; raise `CatalogueError` if a value has the wrong type."""
     try:
         return msgspec.convert({name: getattr(row, name) for name in _FIELDS}, AnsweredCall)
     except msgspec.ValidationError as error:

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from recording.call_id import CALL_ID
+
 YOUNG_S: Final = 600.0
 """In seconds. A younger file may still be incomplete, and so is not an orphan."""
 _STALE_PART_S: Final = 86_400.0
-_OBJECT: Final = re.compile(r"(\d{8}-\d{6}-[a-z2-7]{8})\.(payload|raw|header|manifest|disposal)")
-_PART_NAME: Final = re.compile(
-    r"\.(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest)\.part"
-)
+_OBJECT: Final = re.compile(rf"({CALL_ID})\.(payload|raw|header|manifest|disposal)")
+_PART_NAME: Final = re.compile(rf"\.({CALL_ID})\.(?:payload|raw|header|manifest)\.part")
 _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 

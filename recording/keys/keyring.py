@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -27,12 +27,14 @@ from recording.age.file import Identity, Recipient
 from recording.age.header import make_header
 from recording.age.identity_file import Ask, IdentityFile, Passphrase, protected
 from recording.errors import AgeError, KeyFileError, KeySetError, WrongOfficerError
-from recording.files.atomic import read_small, write_new, write_shared
+from recording.files.atomic import FileState, read_small, state_of, write_new, write_shared
 
 FORMAT: Final = "galwad-recipients-1"
 _CONTEXT: Final = b"galwad recipients v1\n"
 _SIGNING: Final = "GALWAD-SIGNING-KEY-"
 _SIGNING_COMMENT: Final = "signing key"
+_SETTLED_NS: Final = 2_000_000_000
+"""The largest step, in ns, in which a file system counts the times of changes."""
 _SIGN_HINT: Final = "the officer must sign the set of recipients again"
 
 
@@ -148,7 +150,7 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return _CONTEXT + msgspec.json.encode(fields, order="sorted")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecipientSet:
     """The recipients who can decrypt new recordings. The date is in ISO 8601 and UTC.
 
@@ -159,7 +161,7 @@ class RecipientSet:
     serial: int
     signed_at: str
 
-    @property
+    @cached_property
     def recipients(self) -> list[Recipient]:
         """The public keys, in the order of the set."""
         return [Recipient.parse(entry.recipient) for entry in self.named]
@@ -231,7 +233,7 @@ class RecipientSet:
 
 @lru_cache(maxsize=4)
 def _verified(data: bytes, officer_key: str) -> RecipientSet:
-    """Parse a set once, because each call needs it at its end. Errors are not remembered."""
+    """Parse a set once, because its copies have the same content. Errors are not remembered."""
     return RecipientSet.parse(data, officer_key)
 
 
@@ -245,28 +247,26 @@ def load_boot_key(path: Path) -> bytes | None:
 
     None if the file does not exist. Raises `KeyFileError`.
     """
+    return _load(path)
+
+
+def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
+    """Return a key of this node, or make it. Raises `KeyFileError`.
+
+    One such key signs the node's manifests, and another one its backups.
+    """
+    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
+
+
+def load_signing_key(path: Path) -> Ed25519PrivateKey | None:
+    """Return a key of this node; None if there is no file. Raises `KeyFileError`."""
+    key = _load(path)
+    return None if key is None else Ed25519PrivateKey.from_private_bytes(key)
+
+
+def _load(path: Path) -> bytes | None:
     try:
         return _of_length(path.read_bytes(), path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from None
-
-
-def load_or_create_node_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's manifests, or make it. Raises `KeyFileError`."""
-    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
-
-
-def load_or_create_backup_key(path: Path) -> Ed25519PrivateKey:
-    """Return the key that signs this node's backups, or make it. Raises `KeyFileError`."""
-    return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
-
-
-def load_backup_key(path: Path) -> Ed25519PrivateKey | None:
-    """Return the key that signs backups; None if there is no file. Raises `KeyFileError`."""
-    try:
-        return Ed25519PrivateKey.from_private_bytes(_of_length(path.read_bytes(), path))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -307,6 +307,14 @@ class SetInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class _Reading:
+    """The set in force, and what `_states_of` returned before the files were read."""
+
+    states: list[FileState] | None
+    found: SetInForce
+
+
+@dataclass(frozen=True, slots=True)
 class RecipientsFile:
     """Reads the set of recipients that is in force, and remembers the newest one.
 
@@ -323,23 +331,31 @@ class RecipientsFile:
     path: Path
     copies: tuple[Path, ...]
     officer_key: str
-    _seen: list[SetInForce] = field(default_factory=list, init=False, repr=False, compare=False)
-    """The newest set that this process has read, or nothing."""
+    _seen: list[_Reading] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The latest reading of this process, or nothing."""
 
     def read(self) -> SetInForce:
-        """Return the set in force.
+        """Return the set in force. The files are only read again if one of them has changed.
 
         Raises:
             KeySetError: The set in the file is missing, malformed or not signed by the officer.
         """
+        states = _states_of((self.path, *self.copies))
+        for seen in self._seen:
+            if states is not None and states == seen.states:
+                return seen.found
+        found = self._read_files()
+        self._seen[:] = [_Reading(states, found)]
+        return found
+
+    def _read_files(self) -> SetInForce:
         found, content = RecipientSet.load_with_content(self.path, self.officer_key)
         copies = {path: kept for path in self.copies if (kept := self._kept(path)) is not None}
         newest = SetInForce(found, content)
-        for kept in (*copies.values(), *self._seen):
+        for kept in (*copies.values(), *(seen.found for seen in self._seen)):
             if _age(kept.recipients) > _age(newest.recipients):
                 newest = SetInForce(kept.recipients, kept.content, put_back=found)
         current = [path for path, kept in copies.items() if kept.content == newest.content]
-        self._seen[:] = [newest]
         return replace(newest, missing=tuple(set(self.copies) - {*current}))
 
     def load(self) -> SetInForce:
@@ -373,6 +389,21 @@ class RecipientsFile:
             return SetInForce(*RecipientSet.load_with_content(path, self.officer_key))
         except KeySetError:
             return None
+
+
+def _states_of(paths: Iterable[Path]) -> list[FileState] | None:
+    """Return the states of files, by which any later change can be seen.
+
+    None if it could not: a file is missing, or it changed a moment ago, so that a further change
+    could have the same time.
+    """
+    now_ns, states = time.time_ns(), []
+    for path in paths:
+        state = state_of(path)
+        if state is None or now_ns - state.changed_ns < _SETTLED_NS:
+            return None
+        states.append(state)
+    return states
 
 
 def _age(found: RecipientSet) -> tuple[int, str]:

@@ -7,7 +7,7 @@ of the document. It is verified before the fields are interpreted, so it also co
 this program does not know.
 
 The smallest one is the trust file: the public keys of the nodes whose manifests an officer trusts.
-The officer's signing key signs it, so a key that somebody adds later is not trusted.
+The officer's signing key signs it, so a key that is added later is not trusted.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recording.errors import KeySetError, ManifestError
 from recording.keys.keyring import parse_public, public_text
 
-T = TypeVar("T", bound=msgspec.Struct)
 _TRUST_FORMAT: Final = "galwad-trust-1"
 TRUST_FILE_NAME: Final = "trusted-nodes.json"
 """The usual name, in the folder of the officer's keys."""
 _SIGN_HINT: Final = "the officer must sign the trust file again"
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The base of all signed documents. Its `format` is that of its `DocumentType`."""
+
+    format: str
+
+
+T = TypeVar("T", bound=Document)
 
 
 def unverified_key(data: bytes) -> str:
@@ -81,11 +89,8 @@ class DocumentType(Generic[T]):
         """Verify the signature of the document in a file's content, and return the document.
 
         `public_keys` are trusted keys in base64. If None, any key is accepted; the signature then
-        shows only that the document and the key in the file belong together.
-
-        Raises:
-            ManifestError: The document is malformed, is signed by another key, or any byte was
-                changed, even if the meaning stays the same.
+        shows only that document and key belong together. Raises `ManifestError` if it is malformed,
+        is signed by another key, or any byte was changed, even without a change of meaning.
         """
         try:
             line = msgspec.json.decode(data)
@@ -123,10 +128,9 @@ class DocumentType(Generic[T]):
             raise ManifestError(f"the {self.name} is malformed: {error}") from None
 
 
-class TrustFile(msgspec.Struct, frozen=True):
+class TrustFile(Document, frozen=True):
     """The nodes (keys in base64) that an officer trusts, and the date (ISO 8601 in UTC)."""
 
-    format: str
     signed_at: str
     node_keys: list[str]
 

@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from recording.spool.format import Field
 
-TRACKS = 2
+CHANNELS = ("caller", "advisor")
+"""The parties, in the order of their tracks."""
+TRACKS = len(CHANNELS)
 UNANSWERED = "unanswered"
 """Why packets from before the answer are dropped."""
 ENDED = "ended"

@@ -104,13 +104,9 @@ def read_spool(
 ) -> "SpoolReader":
     """Open a spool with its own key, or with the boot key that encrypted it in the file header.
 
-    `runtime_keys_folder` has the frame keys that were not published when the writing process ended.
-    If None, their frames cannot be read.
-
-    Raises:
-        SpoolHeaderError: The file has no header of a spool that this program can read.
-        SpoolKeyError: The key does not open this spool, or neither key was given.
-        OSError: The file cannot be read.
+    `runtime_keys_folder` has the frame keys that were not published when the writing process ended;
+    None: their frames cannot be read. Raises `SpoolHeaderError` without a readable header,
+    `SpoolKeyError` without the right key, and `OSError`.
     """
     reader = SpoolReader.open(path, boot_key, spool_key)
     if runtime_keys_folder is not None:
@@ -403,10 +399,7 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Return a descriptor of the regular file at `path`; do not wait if it is a pipe.
-
-    Raises `SpoolHeaderError` if the file is not regular.
-    """
+    """Return a descriptor of a regular file; for any other, raise `SpoolHeaderError` at once."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from recording.age.file import Identity, decrypt_small
+from recording.call_id import CALL_ID
 from recording.errors import AgeError, SpoolError, SpoolHeaderError, SpoolKeyError
 from recording.spool import (
     SpoolHeader,
@@ -26,7 +27,7 @@ from recording.spool import (
 from recording.spool.follower import SpoolFollower
 from recording.spool.keys import key_check, shred_keys, unwrap_spool_key
 
-_NAME: Final = re.compile(r"\d{8}-\d{6}-[a-z2-7]{8}\.(\d+)\.recovered")
+_NAME: Final = re.compile(rf"{CALL_ID}\.(\d+)\.recovered")
 _BYTES: Final = 32
 _MOST_TEXT: Final = 100
 
@@ -52,11 +53,8 @@ class RecoveredKey:
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
     """Decrypt the key of a spool with one of the identities.
 
-    Only the file header is read, so a file with the spool's first 130 KB is enough.
-
-    Raises:
-        SpoolHeaderError: The file is not a spool.
-        SpoolKeyError: There is no key for recipients, or these identities cannot decrypt it.
+    The file header, in the first 130 KB, is enough. Raises `SpoolHeaderError` if there is none, and
+    `SpoolKeyError` without a key for recipients or an identity that decrypts it.
     """
     header = read_header(spool)
     if not header.recipients_wrapped:

@@ -112,11 +112,7 @@ def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
     """Return the first undamaged copy of the file header.
 
     With it come its identity, the position of the frames in the file, and True if both copies are
-    undamaged.
-
-    Raises:
-        SpoolHeaderError: Both copies are damaged, or this program does not know the header's
-            version.
+    undamaged. Raises `SpoolHeaderError` if neither is, or for an unknown version.
     """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
     if not data:

@@ -42,15 +42,19 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-from recording.spool.sender_report import SenderReport
+from dataclasses import dataclass, replace
+from typing import Self
 
 USUAL_RATE = 8000
 """The RTP clock rate, in Hz, of a payload type whose rate is not known."""
 Octets = bytes | bytearray | memoryview
 """A datagram, or a part of one."""
 _HEADER = struct.Struct(">BBHII")
+_REPORT_HEADER = struct.Struct(">BBHIQI")
+_REPORT_BLOCKS_AT = 28
+_REPORT_BLOCK = struct.Struct(">16xII")
+_RTP_VERSION = 2
+_SENDER_REPORT = 200
 _US = 1_000_000
 _LARGEST, _HALF = (1 << 32) - 1, 1 << 31
 _USUAL_PACKET_US = 20_000
@@ -102,11 +106,63 @@ _MOST_STREAMS = 8
 _MOST_REPORTS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedStream:
-    """The anchor of one stream, for the next process. The fields are those of `_Stream`.
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A report block's answer to the report `name` of another party (LSR).
 
-    Times are µs on the monotonic clock, so they are valid until the machine is rebooted.
+    It arrived there `after_us` before this report was sent (DLSR).
+    """
+
+    name: int
+    after_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SenderReport:
+    """The stream's RTP timestamp at `sent_us`, by the sender's clock in µs since 1900 (NTP).
+
+    Replies name the report by the middle 32 bits of the NTP time.
+    """
+
+    ssrc: int
+    sent_us: int
+    timestamp: int
+    name: int = 0
+    replies: tuple[Reply, ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes | bytearray | memoryview) -> Self | None:
+        """Return the sender report with which an RTCP datagram begins (RFC 3550 section 6.1).
+
+        None if there is none, or if the sender has no clock, so that the time is 0.
+        """
+        if len(data) < _REPORT_HEADER.size:
+            return None
+        first, kind, words, ssrc, ntp, timestamp = _REPORT_HEADER.unpack_from(data)
+        if first >> 6 != _RTP_VERSION or kind != _SENDER_REPORT or not ntp:
+            return None
+        end = min(
+            len(data), 4 * (words + 1), _REPORT_BLOCKS_AT + (first & 0x1F) * _REPORT_BLOCK.size
+        )
+        replies = (
+            _REPORT_BLOCK.unpack_from(data, at)
+            for at in range(_REPORT_BLOCKS_AT, end - _REPORT_BLOCK.size + 1, _REPORT_BLOCK.size)
+        )
+        return cls(
+            ssrc,
+            ntp * _US >> 32,
+            timestamp,
+            ntp >> 16 & 0xFFFFFFFF,
+            tuple(Reply(name, delay * _US >> 16) for name, delay in replies if name),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class StreamAnchor:
+    """The anchor of one stream, `timestamp` and `at_us`, and what the next process must know of it.
+
+    The anchor can be up to `uncertain_us` later than the time of the least delay, in µs; None if
+    the timestamps are unusable.
     """
 
     track: int
@@ -116,65 +172,20 @@ class SavedStream:
     at_us: int
     heard_us: int
     proven_us: int
-    uncertain_us: int | None
-    is_doubted: bool
-    packet_us: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedSendTimes:
-    """The state of a `SendTimes`, for the next process. Times are as in `SavedStream`."""
-
-    streams: tuple[SavedStream, ...]
-    latest: tuple[tuple[int, int, int | None], ...]
-    """(track, arrival of its latest packet, largest possible delay of it or None), in µs."""
-    attached: tuple[tuple[int, int], ...]
-    """Each track to which another leg was attached, and the time of the latest such change."""
-
-
-@dataclass(slots=True)
-class _Stream:
-    """The anchor of one stream: `timestamp` and `at_us`.
-
-    `noted` counts the punctual packets in a row, since the anchor was set, while media could be
-    stored. The anchor can be up to `uncertain_us` later than the time of the least delay, in µs;
-    None if the timestamps are unusable.
-    """
-
-    rate: int
-    timestamp: int
-    at_us: int
-    heard_us: int
-    proven_us: int
     """The arrival, in µs, of the latest packet that proves the anchor (`_PROOF_US`)."""
     uncertain_us: int | None
-    noted: int = 0
-    least_late_us: int = _NEVER_US
-    """The smallest delay of a packet, in µs, since the window of `_WINDOW_US` began."""
-    window_ends_us: int = 0
-    is_doubted: bool = False
+    is_doubted: bool
     """True if the delay may have grown during a pause. The anchor is then not fitted any more.
 
     The doubt ends when packets arrive early enough, or when a report shows when they were sent.
     """
-    late_us: int = 0
-    """The delay of the latest packet in µs, compared with the anchor."""
-    sequence: int = -1
-    """The sequence number of the latest packet; -1 if it is not known, after a restart."""
-    last_timestamp: int = 0
-    packet_us: int = _USUAL_PACKET_US
+    packet_us: int
     """The duration of a packet's audio in µs."""
-    strikes: int = 0
-    """The number of oddities of the timestamps (`_MOST_STRIKES`)."""
 
     def due_us(self, timestamp: int) -> int:
         """Return when a packet with this timestamp arrives if the network delays it least."""
         ahead = (timestamp - self.timestamp + _HALF & _LARGEST) - _HALF
         return self.at_us + ahead * _US // self.rate
-
-    def most_late_us(self) -> int | None:
-        """Return the largest possible delay of the latest packet in µs; None if not known."""
-        return None if self.uncertain_us is None else self.uncertain_us + self.late_us
 
     def move_to(self, timestamp: int, at_us: int, late_us: int) -> None:
         """Make an early packet the anchor; `late_us` is its negative delay.
@@ -186,16 +197,64 @@ class _Stream:
             earlier_us = -late_us - _drift_us(at_us - self.heard_us)
             self.uncertain_us -= min(max(0, earlier_us), self.uncertain_us)
 
+    def counted_from(self, start_us: int) -> StreamAnchor:
+        """Return a copy whose times count from `start_us` on the clock of the present times."""
+        return replace(
+            self,
+            at_us=self.at_us - start_us,
+            heard_us=self.heard_us - start_us,
+            proven_us=self.proven_us - start_us,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedSendTimes:
+    """The state of a `SendTimes`, for the next process.
+
+    Times are µs on the monotonic clock, so they are valid until the machine is rebooted.
+    """
+
+    streams: tuple[StreamAnchor, ...]
+    latest: tuple[tuple[int, int, int | None], ...]
+    """(track, arrival of its latest packet, largest possible delay of it or None), in µs."""
+    attached: tuple[tuple[int, int], ...]
+    """Each track to which another leg was attached, and the time of the latest such change."""
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One stream: its anchor, and what a process finds out again after a restart."""
+
+    anchor: StreamAnchor
+    noted: int = 0
+    """The punctual packets in a row, since the anchor was set, while media could be stored."""
+    least_late_us: int = _NEVER_US
+    """The smallest delay of a packet, in µs, since the window of `_WINDOW_US` began."""
+    window_ends_us: int = 0
+    late_us: int = 0
+    """The delay of the latest packet in µs, compared with the anchor."""
+    sequence: int = -1
+    """The sequence number of the latest packet; -1 if it is not known, after a restart."""
+    last_timestamp: int = 0
+    strikes: int = 0
+    """The number of oddities of the timestamps (`_MOST_STRIKES`)."""
+
+    def most_late_us(self) -> int | None:
+        """Return the largest possible delay of the latest packet in µs; None if not known."""
+        uncertain_us = self.anchor.uncertain_us
+        return None if uncertain_us is None else uncertain_us + self.late_us
+
     def begin_at(self, timestamp: int, at_us: int, uncertain_us: int | None) -> None:
         """Make a packet the anchor whose delay is at most `uncertain_us`; None if not known."""
-        self.timestamp, self.at_us, self.proven_us = timestamp, at_us, at_us
-        self.uncertain_us, self.noted, self.window_ends_us = uncertain_us, 0, 0
-        self.least_late_us = _NEVER_US
+        anchor = self.anchor
+        anchor.timestamp, anchor.at_us, anchor.proven_us = timestamp, at_us, at_us
+        anchor.uncertain_us = uncertain_us
+        self.noted, self.window_ends_us, self.least_late_us = 0, 0, _NEVER_US
 
     def strike(self) -> None:
         self.strikes = min(self.strikes + 1, _MOST_STRIKES)
         if self.is_unusable:
-            self.uncertain_us = None
+            self.anchor.uncertain_us = None
 
     @property
     def is_unusable(self) -> bool:
@@ -205,7 +264,7 @@ class _Stream:
     def doubt(self) -> None:
         """Doubt the stream if its latest packet may be late, and end the doubt if not."""
         late_us = self.most_late_us()
-        self.is_doubted = late_us is not None and late_us >= _STEP_US
+        self.anchor.is_doubted = late_us is not None and late_us >= _STEP_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,19 +332,7 @@ class SendTimes:
         """Return the present state. `start_us` is the spool's start on the monotonic clock."""
         return SavedSendTimes(
             streams=tuple(
-                SavedStream(
-                    track=track,
-                    ssrc=ssrc,
-                    rate=stream.rate,
-                    timestamp=stream.timestamp,
-                    at_us=stream.at_us + start_us,
-                    heard_us=stream.heard_us + start_us,
-                    proven_us=stream.proven_us + start_us,
-                    uncertain_us=stream.uncertain_us,
-                    is_doubted=stream.is_doubted,
-                    packet_us=stream.packet_us,
-                )
-                for (track, ssrc), stream in self._streams.items()
+                stream.anchor.counted_from(-start_us) for stream in self._streams.values()
             ),
             latest=tuple(
                 (track, at_us + start_us, delay_us)
@@ -302,15 +349,7 @@ class SendTimes:
         """
         self._streams = {
             (each.track, each.ssrc): _Stream(
-                rate=each.rate,
-                timestamp=each.timestamp,
-                at_us=each.at_us - start_us,
-                heard_us=each.heard_us - start_us,
-                proven_us=each.proven_us - start_us,
-                uncertain_us=each.uncertain_us,
-                window_ends_us=at_us + _WINDOW_US,
-                is_doubted=each.is_doubted,
-                packet_us=each.packet_us,
+                each.counted_from(start_us), window_ends_us=at_us + _WINDOW_US
             )
             for each in saved.streams
             if each.rate > 0
@@ -341,27 +380,28 @@ class SendTimes:
         if found is None:
             return
         stream, timestamp = found
-        if stream.is_doubted:
+        anchor = stream.anchor
+        if anchor.is_doubted:
             stream.doubt()
-        if stream.is_doubted:
+        if anchor.is_doubted:
             return
-        late_us = at_us - stream.due_us(timestamp)
+        late_us = at_us - anchor.due_us(timestamp)
         stream.noted = stream.noted + 1 if late_us <= _PUNCTUAL_US else 0
         if stream.noted >= _FEWEST and not stream.is_unusable:
-            stream.uncertain_us = 0
+            anchor.uncertain_us = 0
         stream.least_late_us = min(stream.least_late_us, late_us)
         if at_us >= stream.window_ends_us:
-            due_us = stream.due_us(timestamp)
+            due_us = anchor.due_us(timestamp)
             if stream.window_ends_us:
                 due_us += stream.least_late_us
                 if late_us - stream.least_late_us > _PUNCTUAL_US:
                     stream.strike()
                 else:
                     stream.strikes = max(0, stream.strikes - 1)
-            stream.timestamp, stream.at_us = timestamp, due_us
+            anchor.timestamp, anchor.at_us = timestamp, due_us
             stream.least_late_us = _NEVER_US
             stream.window_ends_us = at_us + _WINDOW_US
-            stream.proven_us = at_us
+            anchor.proven_us = at_us
 
     def note_dropped(self, track: int, data: Octets, at_us: int) -> None:
         """Note a packet that arrived while media may not be stored."""
@@ -375,9 +415,9 @@ class SendTimes:
         others = self._reports.get(1 - track, ())
         self._reports.setdefault(track, deque(maxlen=_MOST_REPORTS)).append((report.name, at_us))
         stream = self._streams.get((track, report.ssrc))
-        if stream is None or at_us - stream.heard_us > _FLOWING_US or stream.is_unusable:
+        if stream is None or at_us - stream.anchor.heard_us > _FLOWING_US or stream.is_unusable:
             return
-        if stream.uncertain_us == 0 and stream.late_us < _STEP_US:
+        if stream.anchor.uncertain_us == 0 and stream.late_us < _STEP_US:
             self._note_clock(track, stream, report, at_us)
             return
         sent_us = max(
@@ -395,7 +435,7 @@ class SendTimes:
 
     def _note_clock(self, track: int, stream: _Stream, report: SenderReport, at_us: int) -> None:
         """Compare a report's clock with the anchor of its stream, which is certain."""
-        due_us = stream.due_us(report.timestamp)
+        due_us = stream.anchor.due_us(report.timestamp)
         if -_EARLY_US <= at_us - due_us <= _MOST_LATE_US:
             ahead_us, before, is_sure = due_us - report.sent_us, self._clocks.get(track), False
             if before is not None:
@@ -411,18 +451,18 @@ class SendTimes:
         If the anchor says that this timestamp is earlier, the timestamps stood still meanwhile.
         """
         earliest_us = sent_us - _REPORT_US
-        later_us = earliest_us - stream.due_us(report.timestamp)
+        later_us = earliest_us - stream.anchor.due_us(report.timestamp)
         if later_us > 0:
-            timestamp, heard_us = stream.last_timestamp, stream.heard_us
+            timestamp, heard_us = stream.last_timestamp, stream.anchor.heard_us
             stream.begin_at(report.timestamp, at_us, at_us - earliest_us)
             stream.late_us = 0
-            late_us = heard_us - stream.due_us(timestamp)
+            late_us = heard_us - stream.anchor.due_us(timestamp)
             if late_us < 0:
-                stream.move_to(timestamp, heard_us, late_us)
+                stream.anchor.move_to(timestamp, heard_us, late_us)
             else:
                 stream.late_us = late_us
-        elif stream.uncertain_us is None or stream.uncertain_us > -later_us:
-            stream.uncertain_us = -later_us
+        elif stream.anchor.uncertain_us is None or stream.anchor.uncertain_us > -later_us:
+            stream.anchor.uncertain_us = -later_us
         stream.doubt()
 
     def _anchor_by_clock(
@@ -438,14 +478,17 @@ class SendTimes:
             return
         error_us = _REPORT_US + _drift_us(at_us - clock.noted_us)
         due_us = report.sent_us + clock.ahead_us
-        later_us = due_us - stream.due_us(report.timestamp)
+        later_us = due_us - stream.anchor.due_us(report.timestamp)
         late_us = stream.late_us - later_us
         if late_us < -_EARLY_US:
             return
-        if stream.uncertain_us is not None and later_us < -stream.uncertain_us - error_us:
+        if (
+            stream.anchor.uncertain_us is not None
+            and later_us < -stream.anchor.uncertain_us - error_us
+        ):
             return
         stream.begin_at(report.timestamp, due_us, error_us)
-        stream.proven_us, stream.late_us = at_us, late_us
+        stream.anchor.proven_us, stream.late_us = at_us, late_us
         stream.doubt()
 
     def is_after(self, track: int, data: Octets, at_us: int, end_us: int, sure_us: int) -> bool:
@@ -458,11 +501,11 @@ class SendTimes:
         found = self._find_doubting(track, data, at_us)
         if self._attached_us.get(track, -_NEVER_US) >= end_us:
             return True
-        stream, timestamp = found or (None, 0)
-        if stream is None or stream.uncertain_us is None:
+        anchor, timestamp = (found[0].anchor, found[1]) if found else (None, 0)
+        if anchor is None or anchor.uncertain_us is None:
             return at_us - self._interrupted_us.get(track, 0) >= sure_us
-        begun_us = stream.due_us(timestamp) - stream.packet_us
-        return begun_us - _drift_us(at_us - stream.proven_us) - stream.uncertain_us >= end_us
+        begun_us = anchor.due_us(timestamp) - anchor.packet_us
+        return begun_us - _drift_us(at_us - anchor.proven_us) - anchor.uncertain_us >= end_us
 
     def _find_doubting(self, track: int, data: Octets, at_us: int) -> tuple[_Stream, int] | None:
         passed_us = at_us - self._latest_of(track)[0]
@@ -490,15 +533,26 @@ class SendTimes:
             longest_us += at_us - heard_us
         stream = self._streams.get((track, ssrc))
         if stream is None:
-            stream = _Stream(rate, timestamp, at_us, at_us, at_us, longest_us)
-            stream.is_doubted = self._doubts(track)
-            self._add(track, ssrc, stream)
+            anchor = StreamAnchor(
+                track=track,
+                ssrc=ssrc,
+                rate=rate,
+                timestamp=timestamp,
+                at_us=at_us,
+                heard_us=at_us,
+                proven_us=at_us,
+                uncertain_us=longest_us,
+                is_doubted=self._doubts(track),
+                packet_us=_USUAL_PACKET_US,
+            )
+            stream = _Stream(anchor)
+            self._add(stream)
         elif not self._follow(stream, header, rate, at_us, longest_us):
             return stream, timestamp
         if stream.late_us <= _PROOF_US:
-            stream.proven_us = at_us
-        stream.sequence, stream.last_timestamp, stream.heard_us = sequence, timestamp, at_us
-        most_us = stream.uncertain_us
+            stream.anchor.proven_us = at_us
+        stream.sequence, stream.last_timestamp, stream.anchor.heard_us = sequence, timestamp, at_us
+        most_us = stream.anchor.uncertain_us
         if most_us is not None:
             most_us += stream.late_us
             if longest_us is not None and longest_us < most_us:
@@ -516,7 +570,8 @@ class SendTimes:
         packets have overtaken it, so that it changes nothing.
         """
         _, _, sequence, timestamp, _ = header
-        late_us = at_us - stream.due_us(timestamp)
+        anchor = stream.anchor
+        late_us = at_us - anchor.due_us(timestamp)
         is_apart = has_jumped = False
         if stream.sequence < 0:
             has_jumped = late_us < -_EARLY_US or (
@@ -525,28 +580,28 @@ class SendTimes:
         else:
             count = (sequence - stream.sequence + 0x8000 & 0xFFFF) - 0x8000
             ticks = (timestamp - stream.last_timestamp + _HALF & _LARGEST) - _HALF
-            is_repeated = not count and at_us - stream.heard_us >= _REPEATED_US
+            is_repeated = not count and at_us - anchor.heard_us >= _REPEATED_US
             if -_MOST_BEHIND <= count <= 0 and ticks <= 0 and not is_repeated:
                 return False
             advance_us = ticks * _US // rate
-            is_apart = abs(advance_us - count * stream.packet_us) >= _SHORTEST_PACKET_US
+            is_apart = abs(advance_us - count * anchor.packet_us) >= _SHORTEST_PACKET_US
             has_jumped = is_apart and (ticks < 0 or late_us < -_EARLY_US)
             if count == 1 and _SHORTEST_PACKET_US <= advance_us <= _LONGEST_PACKET_US:
-                stream.packet_us = advance_us
+                anchor.packet_us = advance_us
             if has_jumped or is_repeated or 0 <= advance_us < count * _SHORTEST_PACKET_US:
                 stream.strike()
-        if has_jumped or rate != stream.rate:
-            stream.rate, late_us = rate, 0
+        if has_jumped or rate != anchor.rate:
+            anchor.rate, late_us = rate, 0
             stream.begin_at(timestamp, at_us, None if stream.is_unusable else longest_us)
         elif late_us < 0:
-            stream.move_to(timestamp, at_us, late_us)
+            anchor.move_to(timestamp, at_us, late_us)
             late_us = 0
         elif is_apart and late_us >= _STEP_US and abs(late_us - stream.late_us) >= _STEP_US:
             # The timestamps can have jumped as well, while the network became slower.
             if longest_us is None:
-                stream.uncertain_us = None
-            elif stream.uncertain_us is not None:
-                stream.uncertain_us = max(stream.uncertain_us, longest_us - late_us)
+                anchor.uncertain_us = None
+            elif anchor.uncertain_us is not None:
+                anchor.uncertain_us = max(anchor.uncertain_us, longest_us - late_us)
         stream.late_us = late_us
         return True
 
@@ -559,12 +614,13 @@ class SendTimes:
         return self._latest.get(track, (self._begun_us, 0))
 
     def _doubts(self, track: int) -> bool:
-        return any(each.is_doubted for key, each in self._streams.items() if key[0] == track)
+        return any(each.anchor.is_doubted for key, each in self._streams.items() if key[0] == track)
 
-    def _add(self, track: int, ssrc: int, stream: _Stream) -> None:
+    def _add(self, stream: _Stream) -> None:
         if len(self._streams) >= _MOST_STREAMS:
-            del self._streams[min(self._streams, key=lambda key: self._streams[key].heard_us)]
-        self._streams[track, ssrc] = stream
+            oldest = min(self._streams, key=lambda key: self._streams[key].anchor.heard_us)
+            del self._streams[oldest]
+        self._streams[stream.anchor.track, stream.anchor.ssrc] = stream
 
 
 def _drift_us(passed_us: int) -> int:

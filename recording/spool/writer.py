@@ -235,11 +235,9 @@ class SpoolWriter:
     def check_path(self) -> None:
         """Check that the spool's path still leads to this file.
 
-        Writes to an open file still succeed after its disk was unmounted.
-
-        Raises:
-            SpoolGoneError: The folder has no file of this name, has another one, or cannot be read.
-            SpoolWriteError: The disk hangs.
+        Writes to an open file still succeed after its disk was unmounted. Raises `SpoolGoneError`
+        if the folder lacks the file, has another or cannot be read; `SpoolWriteError` if the disk
+        hangs.
         """
         try:
             self._file.check_path()

@@ -15,11 +15,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 DATAGRAM_BYTES: Final = 8_192
-"""The size of the largest datagram that is read, in bytes.
-
-20 ms of stereo L16 at 48 kHz have 3852 bytes. 120 ms of Opus are six frames of at most 1275 bytes
-(RFC 6716, section 3.4), so fewer than 7700 bytes.
-"""
+"""The size of the largest datagram that is read, in bytes. 120 ms of Opus have fewer than 7700."""
 
 # The constants of Linux (asm-generic/socket.h, linux/sockios.h, linux/tcp.h).
 _SO_TIMESTAMPNS: Final = 35
@@ -108,11 +104,7 @@ class ArrivalClock:
 
 
 def stamp_arrivals(sock: socket.socket) -> None:
-    """Make the kernel note the arrival of each datagram at `sock`, and count those it drops.
-
-    Raises:
-        OSError: This kernel cannot do that.
-    """
+    """Make the kernel note arrivals at `sock` and count drops; raise OSError if it cannot."""
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
 

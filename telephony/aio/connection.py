@@ -113,15 +113,9 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         """Create a connection that asyncio establishes later.
 
-        Args:
-            receiver: The object that receives the messages.
-            peer: Its `flow` is the connection's id if the peer opened the connection, and 0 if we
-                do.
-            local: Our listening address to which the connection belongs.
-            limits: The limits on bytes and times.
-            turns: The turns of all connections of the process.
-            on_established: Called once, before the first message.
-            on_ended: Called once, when the connection has ended.
+        In `peer`, `flow` is the connection's id if the peer opened it, and 0 if we do. `local` is
+        our listening address to which it belongs. `on_established` is called once, before the first
+        message, and `on_ended` once, at the end.
         """
         self.peer = peer
         self.local = local
@@ -258,10 +252,7 @@ class Connection(asyncio.BufferedProtocol):
         self._finish()
 
     def check_timers(self, now: float) -> None:
-        """Close the connection after a time limit, or send a due ping.
-
-        Call this every few seconds.
-        """
+        """Close the connection after a time limit, or send a due ping; call it every few s."""
         limits = self._limits
         if self._turns.is_waiting(self):
             return  # what it has sent is not handled yet

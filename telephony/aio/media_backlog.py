@@ -137,7 +137,6 @@ class MediaBacklog:
 
     @staticmethod
     def _expect(number: int, queue: _Queue, waiting: list[tuple[float, int, int]]) -> None:
-        """Add the first packet of a queue, if there is one, to the heap `waiting`."""
         if queue.first is not None:
             heapq.heappush(waiting, (queue.first.arrived, queue.serial, number))
 

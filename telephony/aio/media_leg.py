@@ -97,6 +97,16 @@ class Counters:
         return self.received - self.withheld - self.unsent
 
 
+@dataclass(frozen=True, slots=True)
+class MediaListener:
+    """The functions that receive the media of a leg's peer."""
+
+    track: int
+    tap: Tap | None
+    on_lost: LossListener | None = None
+    on_report: ReportListener | None = None
+
+
 @dataclass(slots=True, eq=False)
 class MediaLeg:
     """The sockets and settings of a leg. After each change, the relay makes new readers."""
@@ -119,10 +129,7 @@ class MediaLeg:
     """The payload types that mean telephone events on this leg, or meant them earlier."""
     kinds: bytes = b""
     """The kind of a packet (`kinds_of`) by its second byte; empty until the peer's SDP is known."""
-    tap: Tap | None = None
-    track: int = 0
-    on_lost: LossListener | None = None
-    on_report: ReportListener | None = None
+    listener: MediaListener = MediaListener(0, None)
     watcher: Watcher | None = None
     voice: VoiceStream = field(default_factory=VoiceStream)
     """The stream in which the peer talks. It is followed only while the leg has a watcher."""
@@ -241,7 +248,6 @@ class MediaLeg:
         return kept or []
 
     def _take_source(self) -> None:
-        """Read from and send to the sender that was accepted now."""
         self.rebuild_readers(self)
         self.rebuild_readers(self.peer)
 
@@ -287,10 +293,7 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet.
-
-        For the first one after five seconds without, call `on_refused`.
-        """
+        """Count a refused packet; the first after five seconds without calls `on_refused`."""
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S
         self.refused_at = now

@@ -117,18 +117,15 @@ def _settings_of(leg: MediaLeg, sock: socket.socket) -> _Settings | None:
         leg.kinds,
         _second_bytes(tuple(leg.payload_map.items())),
         leg.counters,
-        leg.tap,
-        leg.track,
+        leg.listener.tap,
+        leg.listener.track,
         leg.voice if leg.watcher is not None else None,
     )
 
 
 @dataclass(slots=True, eq=False)
 class _FirstReader:
-    """The reader of a leg until its first valid packet, whose time it stores in `Counters.first`.
-
-    Then the relay makes new readers, which replace this one.
-    """
+    """Reads for a leg until its first valid packet, whose time it stores in `Counters.first`."""
 
     leg: MediaLeg
     reader: Reader
@@ -170,10 +167,10 @@ class _Path:
     """The stream of the peer's voice; None if no code needs it, to save time."""
 
     def lost(self, count: int, since: float, until: float) -> None:
-        counters = self.counters
+        counters, on_lost = self.counters, self.leg.listener.on_lost
         counters.overflowed += count
-        if self.tap is not None and self.leg.on_lost is not None:
-            self.leg.on_lost(self.track, count, max(since, counters.last or 0.0), until)
+        if self.tap is not None and on_lost is not None:
+            on_lost(self.track, count, max(since, counters.last or 0.0), until)
 
     def _forward(  # noqa: C901 - a call for each step would take longer than the step
         self, data: bytearray | memoryview, source: HostPort, arrived: float
@@ -396,8 +393,8 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, 
 
 def _tap_header(leg: MediaLeg, data: Octets, now: float) -> None:
     """Give the recorder the RTP header of a packet, which would otherwise count as lost."""
-    if leg.tap is not None:
-        leg.tap(leg.track, b"\x80" + data[1:HEADER_BYTES], now, True)
+    if leg.listener.tap is not None:
+        leg.listener.tap(leg.listener.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
 
 @dataclass(slots=True, eq=False)
@@ -464,8 +461,8 @@ def forward_control(leg: MediaLeg, data: Octets, source: tuple[str, int], now: f
             leg.refuse_forged(source[0], source[1], now)
             return
     leg.counters.rtcp += 1
-    if leg.on_report is not None:
-        leg.on_report(leg.track, data, now)
+    if leg.listener.on_report is not None:
+        leg.listener.on_report(leg.listener.track, data, now)
     peer = leg.peer
     if peer is not None:
         peer.send_control(data)

@@ -51,6 +51,7 @@ class MediaPoller:
         self._on_idle = on_idle
         self._clock = ArrivalClock(clock, wall)
         self._readers: dict[int, Reader] = {}
+        self._first_readers: dict[int, Reader] = {}
         self._backlog = MediaBacklog(self._readers, self._clock)
         self._poll: select.epoll | None = None
         self._served_at = self._clock.now()
@@ -66,17 +67,13 @@ class MediaPoller:
         """True while the poller polls. No wake-up is needed then, and none is possible."""
 
     def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
-        """Give the socket's packets to `reader` from now on; with `hold`, after `release`.
-
-        Raises:
-            OSError: The system cannot watch one more socket, or cannot note arrivals.
-        """
+        """Give the socket's packets to `reader`, with `hold` after `release`. Raises `OSError`."""
         stamp_arrivals(sock)
         if self._poll is None:
             self._poll = select.epoll()
             self._wake_up(self._poll)
         self._poll.register(sock, 0 if hold else select.EPOLLIN)
-        self._readers[sock.fileno()] = reader
+        self._readers[sock.fileno()] = self._first_readers[sock.fileno()] = reader
         self._backlog.add(sock)
 
     def release(self, sock: socket.socket) -> None:
@@ -87,12 +84,18 @@ class MediaPoller:
             self._serve_backlog()
 
     def set_reader(self, sock: socket.socket, reader: Reader) -> None:
-        """Use `reader` from now on to handle the packets of a watched socket."""
+        """Use `reader` to handle the packets of a watched socket, until `reset_reader`."""
         self._readers[sock.fileno()] = reader
+
+    def reset_reader(self, sock: socket.socket) -> None:
+        """Use the reader of `watch` again to handle the packets of a watched socket."""
+        number = sock.fileno()
+        self._readers[number] = self._first_readers[number]
 
     def forget(self, sock: socket.socket) -> None:
         """Remove a socket. Call this before the socket is closed."""
         self._readers.pop(sock.fileno(), None)
+        self._first_readers.pop(sock.fileno(), None)
         self._backlog.remove(sock)
         if self._poll is not None:
             with contextlib.suppress(OSError):  # the socket was never watched

@@ -95,7 +95,6 @@ class PeerSource:
     """Decides which sender is the peer of one leg, under one of the `SourceRule`s."""
 
     def __init__(self, rule: SourceRule) -> None:
-        """Start without the peer's SDP."""
         self.rule = rule
         self.signalling_host = ""
         """The host from which the peer's signalling came; "" if it is not known."""
@@ -131,10 +130,7 @@ class PeerSource:
         return self.accepted if self.accepted != self.sdp else None
 
     def set_rule(self, rule: SourceRule, signalling_host: str) -> bool:
-        """Use `rule`; return whether this changes anything.
-
-        A change forgets the accepted sender.
-        """
+        """Use `rule`; return whether it differs, which makes this forget the accepted sender."""
         if (rule, signalling_host) == (self.rule, self.signalling_host):
             return False
         if rule is not self.rule:

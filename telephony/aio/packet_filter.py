@@ -91,12 +91,10 @@ def program(
 ) -> list[Instruction]:
     """Return the BPF program that drops packets by their source; empty if nothing is to be dropped.
 
-    Args:
-        flooding: Of these networks' packets, one in `ONE_IN_FLOOD` is accepted.
-        known: The networks whose packets are accepted. Of packets from neither list, one in
-            `ONE_IN` is accepted, or all if `known` is None or has more than `MOST_KNOWN` networks.
-        versions: The IP versions that the socket receives: 4, 6 or both. Networks of another
-            version are left out.
+    Of packets from the networks `flooding`, one in `ONE_IN_FLOOD` is accepted, and all from
+    `known`. Of those from neither, one in `ONE_IN` is accepted, or all if `known` is None or has
+    more than `MOST_KNOWN` networks. `versions` are the IP versions that the socket receives, 4, 6
+    or both; networks of another are left out.
     """
     thinned = [each for each in flooding if each.version in versions][:MOST_FLOODING]
     accepted = None if known is None else [each for each in known if each.version in versions]
@@ -178,10 +176,8 @@ def attach_filter(
 ) -> None:
     """Make the kernel drop packets to a UDP or listening TCP socket, as `program` says.
 
-    If there is nothing to drop, an attached filter is removed.
-
-    Raises:
-        OSError: This kernel does not accept the filter, so the packets still arrive.
+    If there is nothing to drop, an attached filter is removed. Raises `OSError` if this kernel does
+    not accept the filter: the packets still arrive.
     """
     code = program(flooding, known, versions=_versions(sock))
     if code and sock.type == socket.SOCK_STREAM:
@@ -254,10 +250,7 @@ class Thinning:
             self._thin(source, now)
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and begin a new second for all strangers.
-
-        Call this once a second.
-        """
+        """Update the kernel's filter, and begin a second for strangers; call it once a second."""
         for source in [each for each, until in self._thinned.items() if until < now - THINNING_S]:
             del self._thinned[source]
         self._strangers = 0

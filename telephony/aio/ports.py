@@ -102,11 +102,7 @@ class PortPool:
         raise NoPortsError("no pair of media ports is free")
 
     def take_again(self, port: int) -> PortPair:
-        """Bind the pair whose RTP port is `port`, which a leg used before the restart.
-
-        Raises:
-            NoPortsError: The pair is in use, does not belong to this pool, or cannot be bound.
-        """
+        """Bind the pair with the RTP port `port` again, after a restart. Raises `NoPortsError`."""
         if port not in self._free:
             raise NoPortsError("this pair of media ports is not free")
         try:

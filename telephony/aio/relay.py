@@ -16,7 +16,15 @@ from collections.abc import Callable
 from functools import partial
 
 from telephony.aio.media_backlog import Reader
-from telephony.aio.media_leg import Counters, LossListener, MediaLeg, ReportListener, Tap, Watcher
+from telephony.aio.media_leg import (
+    Counters,
+    LossListener,
+    MediaLeg,
+    MediaListener,
+    ReportListener,
+    Tap,
+    Watcher,
+)
 from telephony.aio.media_path import (
     connected_reader_of,
     control_reader_of,
@@ -50,17 +58,14 @@ class Relay:
     ) -> None:
         """Prepare the relay. No port is bound before a leg is opened.
 
-        Args:
-            pools: One for IPv4, one for IPv6, or both.
-            source: The rule of all legs for which `set_source_rule` sets no other.
-            silence_s: The seconds after which a leg without packets is silent; never during a hold.
-            on_silence: `sweep` calls it with the leg id and the seconds of silence, once for each
-                time that a leg becomes silent.
-            on_refused: Called with the leg id and the sender's host and port when a packet from a
-                wrong sender, or not authentic, is refused; not within five seconds after another.
-            on_contested: Called as `on_refused`, when a sender competes with the accepted one: it
-                fits as well, or has taken its place.
-            clock: Returns monotonic seconds.
+        One pool is for IPv4, one for IPv6. `source` is the rule of legs for which `set_source_rule`
+        sets none. `clock` returns monotonic seconds.
+
+        `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
+        silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
+        host and port when a packet of a wrong sender, or not authentic, is refused, at most every
+        five seconds. `on_contested` gets the same when a sender competes with the accepted one: it
+        fits as well, or has taken its place.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -76,24 +81,16 @@ class Relay:
     # The methods that the interface MediaPlane requires
 
     def open(self, leg_id: str, *, ipv6: bool = False, urgent: bool = False) -> LocalMedia:
-        """Bind a port for RTP and one for RTCP for a new leg.
+        """Bind a port for RTP and one for RTCP for a new leg, or raise NoPortsError.
 
         If no pool has the requested address family, another is used. `urgent` allows reserved
         ports.
-
-        Raises:
-            NoPortsError: No pair of ports is free, or no pair can be bound.
         """
         pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
         return self._open(leg_id, pool, pool.take(urgent=urgent))
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
-        """Bind the ports `local` that the leg had before the process restarted.
-
-        Raises:
-            NoPortsError: The ports are in use or outside the pool, or no pool has their address
-                family.
-        """
+        """Bind the ports `local` that the leg had before a restart, or raise NoPortsError."""
         pool = self._pools.get(":" in local.host)
         if pool is None:
             raise NoPortsError("there are no media ports of that address family")
@@ -110,7 +107,7 @@ class Relay:
         leg.rebuild_readers = self._rebuild_readers
         leg.waiting_since = self._clock()
         self._legs[leg_id] = leg
-        self._poller.watch(leg.pair.rtp, reader_of(leg), hold=True)
+        self._watch(leg.pair.rtp, partial(reader_of, leg), hold=True)
         self._poller.watch(leg.pair.rtcp, control_reader_of(leg))
         return LocalMedia(pool.advertise, pair.port)
 
@@ -153,7 +150,7 @@ class Relay:
             if leg.peer is not partner:
                 self._leave(leg)
                 leg.waiting_since = now
-                if leg.tap is None and leg.counters.first is not None:
+                if leg.listener.tap is None and leg.counters.first is not None:
                     self._poller.discard(*_rtp_sockets(leg))
             leg.peer, leg.payload_map = partner, dict(payload_map)
         self._rebuild_readers(one, other)
@@ -199,8 +196,7 @@ class Relay:
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
-            leg.tap, leg.track = tap, track
-            leg.on_lost, leg.on_report = on_lost, on_report
+            leg.listener = MediaListener(track, tap, on_lost, on_report)
             self._rebuild_readers(leg)
         return None if leg is None else leg.counters
 
@@ -259,10 +255,7 @@ class Relay:
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
     def keep_up(self) -> None:
-        """Relay waiting packets if that was not done for `LATE_S` (10 ms).
-
-        Call it between messages.
-        """
+        """Relay waiting packets after `LATE_S` (10 ms) without; call it between messages."""
         self._poller.keep_up()
 
     @property
@@ -315,21 +308,17 @@ class Relay:
         for leg in legs:
             if leg is not None and leg.leg_id in self._legs:
                 self._connect(leg)
-                self._make_later(leg.pair.rtp, partial(reader_of, leg))
-                if leg.connected is not None:
-                    self._make_later(
-                        leg.connected, partial(connected_reader_of, leg, leg.connected)
-                    )
+                for sock in _rtp_sockets(leg):
+                    self._poller.reset_reader(sock)
 
-    def _make_later(self, sock: socket.socket, make: Callable[[], Reader]) -> None:
+    def _watch(
+        self, sock: socket.socket, make: Callable[[], Reader], *, hold: bool = False
+    ) -> None:
         use = partial(self._poller.set_reader, sock)
-        self._poller.set_reader(sock, reader_made_later(make, use))
+        self._poller.watch(sock, reader_made_later(make, use), hold=hold)
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect `leg.connected` to the peer's address.
-
-        Without a known address, there is no such socket, and `pair.rtp` receives and sends all RTP.
-        """
+        """Connect `leg.connected` to the peer's address."""
         address = leg.address
         if address == leg.connected_to:
             return
@@ -341,7 +330,7 @@ class Relay:
                 leg.connected.connect(address)
             else:
                 leg.connected = connected_socket(leg.pair.rtp, address)
-                self._poller.watch(leg.connected, connected_reader_of(leg, leg.connected))
+                self._watch(leg.connected, partial(connected_reader_of, leg, leg.connected))
             leg.connected_to = address
         except OSError:  # no route now, or too many open files; use the first RTP socket
             self._close_connected(leg)

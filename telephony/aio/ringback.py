@@ -104,10 +104,7 @@ def _report(stream: _Stream) -> bytes:
 
 
 def _payload(leg: MediaLeg) -> tuple[int, tuple[bytes, bytes]] | None:
-    """Return the payload type to send, and two RTP payloads: one with tone, one with silence.
-
-    Return None if the peer's first audio codec is not G.711, or the peer is not known yet.
-    """
+    """Return payload type, tone and silence; None unless the peer's first audio codec is G.711."""
     if leg.remote is None:
         return None
     for number, codec in leg.remote.accepts.items():

@@ -29,13 +29,9 @@ def server_context(
 ) -> ssl.SSLContext:
     """Return a context for incoming connections.
 
-    Args:
-        certificate: The file of the certificate that we send.
-        key: The file of the private key; None if `certificate` contains it.
-        client_ca: If given, the peer must send a certificate from one of these authorities.
-
-    Raises:
-        OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).
+    `key` is None if `certificate` contains it. With `client_ca`, the peer must send a certificate
+    from one of these authorities. Raises `OSError` if a file cannot be read or used (ssl.SSLError
+    is one).
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -52,13 +48,9 @@ def client_context(
 ) -> ssl.SSLContext:
     """Return a context for connections that we open; it verifies the peer's certificate and name.
 
-    Args:
-        ca: The certificate authorities to trust; None means those of the system.
-        certificate: Our certificate, for a peer that requests one; None (`key` is unused) if none.
-        key: The file of our private key; None if `certificate` contains it.
-
-    Raises:
-        OSError: A file cannot be read, or cannot be used (ssl.SSLError is an OSError).
+    `ca` None means the system's authorities. `certificate` is ours for a peer that requests one,
+    and `key` is None if it contains the key. Raises `OSError` if a file cannot be read or used
+    (ssl.SSLError is one).
     """
     context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -135,15 +135,9 @@ class SipTransport:
     ) -> Address:
         """Bind an address, and return the bound address.
 
-        Args:
-            local: With port 0, the system chooses the port.
-            advertised: For Via and Contact; port 0 means the bound port, None the bound address.
-                For a wildcard, the local address of the default route is used.
-            tls: Required for a TLS address.
-
-        Raises:
-            OSError: The address cannot be bound.
-            ProtocolError: A TLS address without `tls`, or a TCP address with it.
+        With port 0, the system chooses the port. `advertised` is for Via and Contact: port 0 means
+        the bound port, None the bound address or, for a wildcard, that of the default route. Raises
+        `OSError` if it cannot be bound, and `ProtocolError` for TLS without `tls` or TCP with it.
         """
         self._closed = False
         if local.transport == "UDP":

@@ -94,13 +94,10 @@ class DatagramTurns(Generic[T]):
         clock: Callable[[], float],
         call_soon: Callable[[Callable[[], None]], object],
     ) -> None:
-        """Start without datagrams.
+        """Start without datagrams; `handle` handles one of them.
 
-        Args:
-            handle: Handles one datagram.
-            clock: Returns the processor time of this thread in seconds. While other programs have
-                the processor, a turn does not get shorter.
-            call_soon: Calls a function in the next turn of the event loop.
+        `clock` returns this thread's processor time in seconds, so that other programs do not make
+        a turn shorter. `call_soon` calls a function in the next turn of the event loop.
         """
         self._handle = handle
         self._clock = clock

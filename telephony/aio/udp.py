@@ -35,11 +35,7 @@ def reachable_host(listen: str) -> str:
 
 
 def host_towards(peer: str) -> str:
-    """Return the local address from which this machine sends datagrams to the IP literal `peer`.
-
-    Raises:
-        OSError: No route leads to the peer.
-    """
+    """Return our address towards the IP literal `peer`; raise OSError if no route leads there."""
     family = socket.AF_INET6 if ip_address(peer).version == 6 else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((peer, 9))  # connecting a UDP socket sends nothing
@@ -68,11 +64,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, owner: DatagramOwner, wanted: Address) -> UdpSocket:
-        """Bind a socket; with port 0, the system chooses the port.
-
-        Raises:
-            OSError: The address cannot be bound.
-        """
+        """Bind a socket; port 0 lets the system choose. Raises `OSError`."""
         bound = bind(socket.SOCK_DGRAM, wanted)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         try:
@@ -85,11 +77,7 @@ class UdpSocket(asyncio.DatagramProtocol):
         return opened
 
     def send(self, data: bytes, destination: Address) -> None:
-        """Send a datagram.
-
-        Raises:
-            OSError: The system refuses the datagram, or the socket is closed.
-        """
+        """Send a datagram; raise OSError if the system refuses it or the socket is closed."""
         if self._transport is None or self._transport.is_closing():
             raise OSError("the socket is closed")
         try:

@@ -19,7 +19,14 @@ from telephony.b2bua.join import JoinPlan, leg_to_replace, plan_join
 from telephony.b2bua.leg import Leg, LegState
 from telephony.b2bua.leg_media import MediaPlane, RingbackPlane
 from telephony.b2bua.placed import CallerInvite
-from telephony.b2bua.settings import NO_GRANTS, CallSettings, Grants, LaterTargets, Target
+from telephony.b2bua.settings import (
+    NO_GRANTS,
+    CallSettings,
+    Grants,
+    LaterTargets,
+    SessionInterval,
+    Target,
+)
 
 __all__ = [
     "NO_GRANTS",
@@ -34,6 +41,7 @@ __all__ = [
     "LegState",
     "MediaPlane",
     "RingbackPlane",
+    "SessionInterval",
     "Target",
     "TargetCheckpoint",
     "bye_from_checkpoint",

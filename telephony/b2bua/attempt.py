@@ -20,7 +20,7 @@ from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, decline
 from telephony.b2bua.events import AddressSilent, CallRedirected, MoreTargetsRung, Side
 from telephony.b2bua.headers import from_for, passed_fields, shown_address
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.session_timer import min_se, request_fields
+from telephony.b2bua.session_timer import min_se
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Direction, SessionDescription
@@ -40,7 +40,6 @@ class Redirections:
     """The redirections in one attempt to reach a callee."""
 
     def __init__(self, find_targets: FindTargets) -> None:
-        """Start with a count of 0 redirections."""
         self._find_targets = find_targets
         self._count = 0
 
@@ -187,10 +186,8 @@ class Attempt:
     ) -> None:
         """Ring all targets, and those of `later` if none of the first targets answers.
 
-        `later` rings at the latest after half the time until the deadline.
-
-        Raises:
-            NoPortsError: There was no port for one or more of the targets, so no target was rung.
+        `later` rings at the latest after half the time until the deadline. Raises `NoPortsError`,
+        and rings no target, without a port for each.
         """
         if later is not None and later.targets and self.deadline is not None:
             self._later = later.targets
@@ -203,7 +200,7 @@ class Attempt:
         self._ring(legs, now)
 
     def _bind(self, targets: Sequence[Target], now: float) -> list[Leg]:
-        """Create a leg with ports for each target, or end all of them and raise NoPortsError."""
+        """Create a leg with ports for each target, or create none and raise NoPortsError."""
         legs: list[Leg] = []
         try:
             for target in targets:
@@ -238,7 +235,7 @@ class Attempt:
             destination=target.destination,
             headers=(
                 *passed_fields(plan.request.headers, trust),
-                *request_fields(None, core.settings, leg.min_se),
+                *core.timer_fields(leg),
                 *(SDP_TYPE if plan.offer else ()),
             ),
             body=self._offer(leg),
@@ -334,17 +331,14 @@ class Attempt:
             wanted = min_se(event.response)
             if wanted > leg.min_se:
                 leg.min_se = wanted
-                fields = request_fields(None, self._core.settings, wanted)
+                fields = self._core.timer_fields(leg)
                 leg.client_invite = leg.client_invite.retry(headers=fields, now=now)
                 return
         if not self._try_next_address(leg, event, now) and not self._redirect(leg, event, now):
             self._branch_failed(leg, Failure(event.status, event.response, leg), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Send the INVITE to the target's next address after a 503 or no response.
-
-        Return False after any other response, or if no further address can be used.
-        """
+        """Try the target's next address after a 503 or no response; return False without one."""
         absent = event.response is None and event.status in {408, 503}
         return (absent or event.status == 503) and self._invite_elsewhere(leg, now)
 

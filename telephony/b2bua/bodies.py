@@ -35,11 +35,7 @@ NOT_UNDERSTOOD: Final = (*ACCEPT, ("Accept-Encoding", "identity"))
 
 
 def require_sdp_accepted(request: Request) -> None:
-    """Check that the sender of a request accepts SDP in our response (RFC 3261 20.1).
-
-    Raises:
-        SipParseError: Status 406; the request has an Accept header field that does not include SDP.
-    """
+    """Raise SipParseError (406) if a request's Accept does not include SDP (RFC 3261 20.1)."""
     ranges = {
         text.partition(";")[0].rstrip().lower() for text in request.headers.get_list("Accept")
     }

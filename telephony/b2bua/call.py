@@ -73,7 +73,7 @@ class BackToBackCall:
         interval) or 503 (no ports).
         """
         call = cls(endpoint, media, settings, call_id, invite.request)
-        call._begin(Setup(call._core, call._refresh, invite), invite, now)
+        call._begin(Setup(call._core, invite), invite, now)
         return call
 
     @classmethod
@@ -122,7 +122,7 @@ class BackToBackCall:
         """
         call = cls(endpoint, media, settings, call_id, request)
         core, target = call._core, caller.target
-        call._placed = PlacedSetup(core, call._refresh, call._alignment, request)
+        call._placed = PlacedSetup(core, call._alignment, request)
         try:
             core.new_leg(Side.CALLER, None, ipv6=is_ipv6(target.destination.host))
         except NoPortsError:
@@ -145,9 +145,9 @@ class BackToBackCall:
         offers = Offers(core)
         self._refresh = Refresh(core, offers)
         self._alignment = Alignment(core, offers)
-        self._exchange = Exchange(core, offers, self._refresh, self._alignment)
+        self._exchange = Exchange(core, offers, self._alignment)
         core.on_leg_ended = self._on_leg_ended
-        self._transfers = ReferTransfers(core, self._alignment, self._refresh, request)
+        self._transfers = ReferTransfers(core, self._alignment, request)
         self._in_dialog = InDialogRequests(core, self._exchange, self._refresh, self._transfers)
         self._setup: Setup | None = None
         """None in a restored call, whose setup ended before the restart."""
@@ -171,7 +171,7 @@ class BackToBackCall:
             setup.refuse(503, now, EndCause.NO_PORTS, headers=(("Retry-After", "10"),))
             return
         leg.server_invite = invite
-        leg.min_se = self._core.settings.min_se
+        leg.min_se = self._core.settings.session.least
         invite.owner = leg
         self._core.learn_from_invite(leg, invite.request)
         status = setup.check(now)
@@ -268,10 +268,8 @@ class BackToBackCall:
     ) -> None:
         """Ring one target, or several at once, and those in `later` if none answers in time.
 
-        With too few free ports, the caller gets a 503 response and the call ends.
-
-        Raises:
-            ProtocolError: The call was dialled before, or `targets` is empty.
+        With too few free ports, the caller gets a 503 and the call ends. Raises `ProtocolError` for
+        a second time, or without targets.
         """
         if self.ended:
             return
@@ -407,7 +405,7 @@ class BackToBackCall:
         elif self.transferring:
             answer(invite, 500, now, headers=(("Retry-After", "5"),))
         else:
-            replacement = CalleeReplacement(self._core, self._refresh, self._alignment)
+            replacement = CalleeReplacement(self._core, self._alignment)
             replacement.accept(old, invite, target, now)
 
     def refuse_transfer(self, request_id: int, status: int, now: float) -> None:

@@ -74,11 +74,7 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def target(self) -> Target:
-        """Return the target that this checkpoint describes.
-
-        Raises:
-            SipParseError: The URI or the path cannot be read.
-        """
+        """Return the target that this describes; raise SipParseError if it cannot be read."""
         return Target(
             uri=Uri.parse(self.uri),
             destination=self.destination,
@@ -248,11 +244,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read a checkpoint from the fields of the JSON that `to_json` returned.
-
-        Raises:
-            ProtocolError: The values are not a checkpoint, or not of the version `VERSION`.
-        """
+        """Read a checkpoint from `to_json`'s fields; raise ProtocolError for another `VERSION`."""
         try:
             checkpoint = msgspec.convert(values, cls, dec_hook=_from_json)
         except (msgspec.ValidationError, ParseError) as error:
@@ -308,12 +300,7 @@ def _to_json(saved: SavedSession | SavedInvite) -> object:
 
 
 def _from_json(_kind: type, text: object) -> SavedSession:
-    """Return the session description of `_to_json`.
-
-    Raises:
-        SdpParseError: The text is not a session description.
-        ValueError: The value is not a text, or has characters outside Latin-1.
-    """
+    """Return the session description of `_to_json`; raise SdpParseError or ValueError."""
     if not isinstance(text, str):
         raise ValueError("not a session description")  # noqa: TRY004 - msgspec reports it
     return SavedSession(SessionDescription.parse(text.encode(_TEXT)))
@@ -338,11 +325,7 @@ _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
 def invite_of(checkpoint: CallCheckpoint) -> Request:
-    """Return the caller's INVITE that created the call.
-
-    Raises:
-        ProtocolError: The checkpoint holds no readable INVITE.
-    """
+    """Return the caller's INVITE that created the call. Raises `ProtocolError`."""
     try:
         request = parse_message(checkpoint.transfers.request.encode("latin-1"))
     except _DAMAGED as error:
@@ -365,12 +348,9 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 
 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
-    """Handle an INVITE that the earlier process did not answer, like a new one.
+    """Handle an unanswered INVITE of the earlier process, like a new one; return its Call-ID.
 
-    Return its Call-ID.
-
-    Raises:
-        ProtocolError: The checkpoint holds no such INVITE.
+    Raises `ProtocolError` if the checkpoint holds no such INVITE.
     """
     invite = data.get("invite")
     if not isinstance(invite, Mapping):
@@ -414,10 +394,7 @@ def restore(
 
 
 def _hang_up_leavers(core: CallCore, now: float) -> None:
-    """Send a BYE to each callee leg that is not joined with the caller after the restart.
-
-    It had sent the REFER of a completed transfer, and the earlier process ended before its BYE.
-    """
+    """Send a BYE to each callee leg that is not joined with the caller after the restart."""
     for leg in list(core.legs.values()):
         if leg.side is Side.CALLEE and leg is not core.callee:
             core.end_leg(leg, EndCause.TRANSFERRED, now)

@@ -30,6 +30,7 @@ from telephony.b2bua.events import (
 from telephony.b2bua.headers import HeaderFields, Trust, identity_key, identity_of
 from telephony.b2bua.leg import CallLegs, Leg, LegOwner, LegState
 from telephony.b2bua.leg_media import LegMedia, MediaPlane, RingbackPlane, check_media_address
+from telephony.b2bua.session_timer import agree_to_response, request_fields
 from telephony.b2bua.settings import CallSettings, PeerKind, Target
 from telephony.errors import NoPortsError, ProtocolError, SdpParseError, SipParseError
 from telephony.sdp import Origin, RemoteMedia, payload_map
@@ -150,9 +151,7 @@ class CallCore:
     def new_leg(self, side: Side, target: Target | None, *, ipv6: bool) -> Leg:
         """Create a leg with its own ports; `ipv6` is for media over IPv6.
 
-        Raises:
-            NoPortsError: No port is free, or the call already has `max_legs` legs, including legs
-                that have ended.
+        Raises `NoPortsError` without a free port, or after `max_legs` legs, ended ones included.
         """
         if len(self.legs) >= self.settings.max_legs:
             raise NoPortsError("too many legs in one call")
@@ -212,6 +211,14 @@ class CallCore:
         self.emit_media(self.caller)
         self.emit_media(leg)
 
+    def timer_fields(self, leg: Leg) -> HeaderFields:
+        """Return the header fields about the leg's session timer in our INVITE or UPDATE."""
+        return request_fields(leg.timer, self.settings.session, leg.min_se)
+
+    def start_timer(self, leg: Leg, response: Response, now: float) -> None:
+        """Start the leg's session timer after a 2xx to our INVITE or UPDATE."""
+        leg.timer = agree_to_response(response, self.settings.session, leg.min_se, now)
+
     def set_owner_hold(self, *, held: bool) -> None:
         """Begin or end a hold by the call's owner: no party gets media of the other party."""
         self.owner_holds = held
@@ -230,10 +237,7 @@ class CallCore:
     def join(self, leg: Leg) -> None:
         """Join a callee leg with the caller's leg, and relay the media that is agreed on both.
 
-        A hold by the call's owner ends.
-
-        Raises:
-            ProtocolError: The leg is the caller's leg.
+        A hold by the call's owner ends. Raises `ProtocolError` for the caller's leg.
         """
         if leg.side is Side.CALLER:
             raise ProtocolError("only a callee can be joined with the caller")

@@ -16,7 +16,6 @@ from telephony.b2bua.events import CallHeld, CallResumed
 from telephony.b2bua.headers import passed_fields
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Alignment, Offers
-from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
     SessionTimer,
@@ -75,13 +74,9 @@ class Exchange:
     every step.
     """
 
-    def __init__(
-        self, core: CallCore, offers: Offers, refresh: Refresh, alignment: Alignment
-    ) -> None:
-        """Create the object without any exchange in progress."""
+    def __init__(self, core: CallCore, offers: Offers, alignment: Alignment) -> None:
         self._core = core
         self._offers = offers
-        self._refresh = refresh
         self._alignment = alignment
         self._allowed = core.settings.codecs
         self._forwarded: ForwardedOffer | None = None
@@ -101,13 +96,13 @@ class Exchange:
         """Handle a re-INVITE or UPDATE that arrives within a confirmed dialog."""
         try:
             offer = description(request)
-            timer = agree_to_request(request, self._core.settings, now)
+            timer = agree_to_request(request, self._core.settings.session, now)
         except ParseError as error:
             headers = NOT_UNDERSTOOD if error.status == 415 else ()
             answer(transaction, error.status, now, headers=headers)
             return
         except IntervalTooSmallError:
-            least = (("Min-SE", str(self._core.settings.min_se)),)
+            least = (("Min-SE", str(self._core.settings.session.least)),)
             answer(transaction, 422, now, headers=least)
             return
         if offer is None and request.method == "UPDATE":
@@ -149,7 +144,7 @@ class Exchange:
         body = bytes(ours) if ours is not None else b""
         fields = (*answer_fields(timer), *(SDP_TYPE if body else ()))
         answer(transaction, 200, now, headers=fields, body=body)
-        self._refresh.start(leg, timer)
+        leg.timer = timer
 
     def _changed(
         self,

@@ -401,7 +401,6 @@ class _Element:
 
     @property
     def text(self) -> str:
-        """The URI, the quoted text or the words."""
         return (self.uri or self.quoted or self.words or "").strip()
 
 

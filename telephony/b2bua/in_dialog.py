@@ -59,7 +59,6 @@ class InDialogRequests:
     def __init__(
         self, core: CallCore, exchange: Exchange, refresh: Refresh, transfers: ReferTransfers
     ) -> None:
-        """Create the object without any request in progress."""
         self._core = core
         self._exchange = exchange
         self._refresh = refresh

@@ -19,7 +19,6 @@ from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import Joined, Side
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Alignment
-from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
     SessionTimer,
@@ -127,9 +126,8 @@ def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None
 class CalleeReplacement:
     """Replaces the callee of a call by a new party that has sent an INVITE with Replaces."""
 
-    def __init__(self, core: CallCore, refresh: Refresh, alignment: Alignment) -> None:
+    def __init__(self, core: CallCore, alignment: Alignment) -> None:
         self._core = core
-        self._refresh = refresh
         self._alignment = alignment
 
     def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
@@ -146,7 +144,7 @@ class CalleeReplacement:
         except ParseError as error:
             answer(invite, error.status, now)
         except IntervalTooSmallError:
-            answer(invite, 422, now, headers=(("Min-SE", str(core.settings.min_se)),))
+            answer(invite, 422, now, headers=(("Min-SE", str(core.settings.session.least)),))
         except NoPortsError:
             answer(invite, 503, now, headers=(("Retry-After", "10"),))
         else:
@@ -176,7 +174,7 @@ class CalleeReplacement:
             core.end_leg(leg, EndCause.CANCELLED, now)
             return
         core.set_confirmed(leg, dialog)
-        self._refresh.start(leg, timer)
+        leg.timer = timer
         self._replace(old, leg, now)
 
     def _read(
@@ -195,7 +193,7 @@ class CalleeReplacement:
         if offer is None:
             raise ParseError("an INVITE with Replaces must have an offer", status=488)
         cut_offer(offer, settings.codecs, target.srtp)
-        return offer, agree_to_request(request, settings, now)
+        return offer, agree_to_request(request, settings.session, now)
 
     def _replace(self, old: Leg, leg: Leg, now: float) -> None:
         core = self._core

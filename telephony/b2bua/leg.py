@@ -88,7 +88,6 @@ class RequestQueue:
     """The requests that we send within the dialog of one leg."""
 
     def __init__(self, leg: Sender) -> None:
-        """Create a queue without requests."""
         self._leg = leg
         self._waiting: deque[QueuedRequest] = deque()
         self._callbacks: dict[ClientRequest, OnResponse] = {}
@@ -180,7 +179,6 @@ class EarlyNames:
     __slots__ = ("_diverted", "_names")
 
     def __init__(self) -> None:
-        """Start without a name."""
         self._names: dict[str, StatedName] = {}
         """By the tag of the peer; a Contact does not replace an asserted name."""
         self._diverted: set[str] = set()
@@ -354,11 +352,7 @@ class Leg:
         return self._state
 
     def move_to(self, state: LegState) -> None:
-        """Change the state of the leg and log the change. Only `CallCore` calls this method.
-
-        Raises:
-            ProtocolError: A leg cannot change from its present state to `state`.
-        """
+        """Change and log the leg's state; only `CallCore` calls this. Raises `ProtocolError`."""
         if state not in _FOLLOWING[self._state]:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
         self._state = state

@@ -137,10 +137,8 @@ class LegMedia:
     def describe(self, build: Builder) -> SessionDescription:
         """Build a session description for the peer; `build` gets the o= line.
 
-        Its version grows only if the description differs from `last_sent`.
-
-        Raises:
-            SdpParseError: `build` has raised this error.
+        Its version grows only if the description differs from `last_sent`. Errors of `build` are
+        raised.
         """
         if self.last_sent is not None and build(self.origin) == self.last_sent:
             return self.last_sent
@@ -201,11 +199,7 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether `pass_on` would only repeat the agreed codecs and direction.
-
-        Raises:
-            SdpParseError: The offer contains no media stream that we support.
-        """
+        """Return whether `pass_on` would only repeat codecs and direction; raise SdpParseError."""
         built = self._passed_on(offer, source, allowed, self.origin, direction)
         ours = self.local_description
         return ours is not None and _codecs_and_direction(ours) == _codecs_and_direction(built)
@@ -216,9 +210,7 @@ class LegMedia:
         """Return whether `pass_on` would only repeat agreed codecs, direction, ptime and maxptime.
 
         Our peer never receives the other party's SRTP key and address, so these are not compared.
-
-        Raises:
-            SdpParseError: The offer contains no media stream that we support.
+        Raises `SdpParseError` as `pass_on`.
         """
         built = self._passed_on(offer, source, allowed, self.origin)
         ours = self.local_description
@@ -297,10 +289,9 @@ class LegMedia:
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def rebind(self, *, ipv6: bool) -> None:
-        """Replace ports of the other address family, before the first SDP exchange is complete.
+        """Replace ports of the other family before the first SDP exchange ends.
 
-        Raises:
-            NoPortsError: No ports are free. The old ports are closed even in this case.
+        Without free ports, it raises `NoPortsError`, and the old ones are closed too.
         """
         if (":" in self.local.host) == ipv6:
             return

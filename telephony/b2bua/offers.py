@@ -14,7 +14,7 @@ from telephony.b2bua.bodies import description
 from telephony.b2bua.core import SDP_TYPE, CallCore
 from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.leg import Leg, OnResponse, QueuedRequest
-from telephony.b2bua.session_timer import agree_to_response, min_se, request_fields
+from telephony.b2bua.session_timer import min_se
 from telephony.errors import ParseError, ProtocolError
 from telephony.sdp import Direction, SessionDescription
 from telephony.sip.client_request import ClientRequest
@@ -33,7 +33,6 @@ class Offers:
     """Sends our offers. At most one INVITE is in progress on a leg."""
 
     def __init__(self, core: CallCore) -> None:
-        """Create the object without any offer in progress."""
         self._core = core
         self._under_way: dict[str, ClientRequest] = {}
         """Our INVITEs within a dialog that have no final response yet, by leg id."""
@@ -82,7 +81,7 @@ class Offers:
     def _fields(
         self, leg: Leg, session: SessionDescription | None, headers: HeaderFields
     ) -> HeaderFields:
-        timer = request_fields(leg.timer, self._core.settings, leg.min_se)
+        timer = self._core.timer_fields(leg)
         return (*headers, *timer, *(SDP_TYPE if session is not None else ()))
 
     def _update(
@@ -160,7 +159,7 @@ class Offers:
         if response is None or status >= 300:
             return None, status
         self._core.learn_from(leg, response)
-        leg.timer = agree_to_response(response, self._core.settings, leg.min_se, now)
+        self._core.start_timer(leg, response, now)
         try:
             return description(response), status
         except ParseError:
@@ -204,7 +203,6 @@ class Alignment:
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Create the object without any offer in progress."""
         self._core = core
         self._offers = offers
         self._allowed = core.settings.codecs

@@ -18,8 +18,6 @@ from telephony.b2bua.events import CallAnswered, CallerReached
 from telephony.b2bua.headers import HeaderFields
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Alignment
-from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.session_timer import agree_to_response, request_fields
 from telephony.b2bua.settings import LaterTargets, Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sip.events import InviteAnswered, InviteFailed, InviteProgress
@@ -44,12 +42,9 @@ class CallerInvite:
 class PlacedSetup:
     """Rings the caller's phone, and then the targets, as the `AttemptListener`."""
 
-    def __init__(
-        self, core: CallCore, refresh: Refresh, alignment: Alignment, request: Request
-    ) -> None:
+    def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
         """Prepare to ring; `request` is the INVITE that the caller would have sent to targets."""
         self._core = core
-        self._refresh = refresh
         self._alignment = alignment
         self._request = request
         self._deadline: float | None = None
@@ -67,7 +62,7 @@ class PlacedSetup:
                 from_=invite.shown,
                 to=NameAddr("", target.uri, ()),
                 destination=target.destination,
-                headers=(*request_fields(None, core.settings, leg.min_se), *invite.headers),
+                headers=(*core.timer_fields(leg), *invite.headers),
                 routes=target.path,
                 owner=leg,
                 now=now,
@@ -109,7 +104,7 @@ class PlacedSetup:
             return
         core.set_confirmed(leg, event.dialog)
         event.dialog.ack(event.client, headers=SDP_TYPE, body=bytes(ours), now=now)
-        self._refresh.start(leg, agree_to_response(event.response, core.settings, leg.min_se, now))
+        core.start_timer(leg, event.response, now)
         core.set_ringback(wanted=True)
         core.emit_media(leg)
         core.emit(CallerReached(leg.id))
@@ -144,7 +139,7 @@ class PlacedSetup:
         self.answered = True
         core.set_confirmed(leg, event.dialog)
         event.dialog.ack(event.client, now=now)
-        self._refresh.start(leg, agree_to_response(event.response, core.settings, leg.min_se, now))
+        core.start_timer(leg, event.response, now)
         core.set_ringback(wanted=False)
         core.join(leg)
         if leg.target is not None:

@@ -34,7 +34,7 @@ class PendingRefer:
     asked_at: float
     accepted: bool = False
     last_ringing_leg: Leg | None = None
-    """The target's leg last reported as ringing to the sender; None before the first report."""
+    """The target's leg that was last reported as ringing; None before the first report."""
 
     @classmethod
     def of(

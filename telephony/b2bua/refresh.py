@@ -11,9 +11,7 @@ from telephony.b2bua.leg import Leg, QueuedRequest
 from telephony.b2bua.offers import Offers
 from telephony.b2bua.session_timer import (
     SessionTimer,
-    agree_to_response,
     min_se,
-    request_fields,
 )
 from telephony.errors import ParseError
 from telephony.sdp import SessionDescription
@@ -30,7 +28,6 @@ class Refresh:
     """Refreshes the session of every leg, and ends the call if a session has expired."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
-        """Create the object without any running timer."""
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, tuple[SessionTimer, float]] = {}
@@ -42,15 +39,8 @@ class Refresh:
         self._pending_fields: dict[str, HeaderFields] = {}
         """Extra header fields for the leg's next refresh, by leg id."""
 
-    def start(self, leg: Leg, timer: SessionTimer) -> None:
-        """Start the session timer of a leg whose session was just created or refreshed."""
-        leg.timer = timer
-
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Refresh the session now with these fields, and again if refused temporarily.
-
-        This is after 422, 491, 500 or 503.
-        """
+        """Refresh the session with these fields, again after 422, 491, 500 or 503 refused it."""
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 
@@ -102,14 +92,14 @@ class Refresh:
         def then(response: Response | None, status: int, at: float) -> None:
             if response is not None and 200 <= status < 300:
                 self._sent(leg, extra)
-                self.start(leg, agree_to_response(response, self._core.settings, leg.min_se, at))
+                self._core.start_timer(leg, response, at)
             elif status in _UNKNOWN_METHOD:
                 leg.allow -= {"UPDATE"}
                 self._try_at(leg, at)
             else:
                 self._failed(leg, response, status, at)
 
-        fields = (*extra, *request_fields(leg.timer, self._core.settings, leg.min_se))
+        fields = (*extra, *self._core.timer_fields(leg))
         if not leg.requests.add(QueuedRequest("UPDATE", fields, b"", then), now):
             self._try_at(leg, now + _BUSY_WAIT)
 

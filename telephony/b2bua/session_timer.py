@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from telephony.b2bua.headers import HeaderFields
-from telephony.b2bua.settings import CallSettings
+from telephony.b2bua.settings import SessionInterval
 from telephony.sip.message.messages import Request, Response
 
 SMALLEST = 90
@@ -71,22 +71,21 @@ def supports_timer(message: Request | Response) -> bool:
     return any(word.strip().lower() == "timer" for line in every for word in line.split(","))
 
 
-def agree_to_request(request: Request, settings: CallSettings, now: float) -> SessionTimer:
+def agree_to_request(request: Request, ours: SessionInterval, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
     For a peer without session timers, we refresh. A Session-Expires then comes from a proxy, and
-    limits our interval (RFC 4028 section 9), which is at least 90 s; `settings.min_se` does not
-    apply, because the peer would not understand a 422.
+    limits our interval (RFC 4028 section 9), which is at least 90 s; `ours.least` does not apply,
+    because the peer would not understand a 422.
 
     Raises:
-        IntervalTooSmallError: The peer supports session timers and asks for less than
-            `settings.min_se`.
+        IntervalTooSmallError: The peer supports session timers and asks for less than `ours.least`.
     """
     value = request.headers.get("Session-Expires")
     asked, supported = _seconds(value), supports_timer(request)
-    if asked is not None and asked < settings.min_se and supported:
+    if asked is not None and asked < ours.least and supported:
         raise IntervalTooSmallError
-    wanted = settings.session_expires if asked is None else min(asked, settings.session_expires)
+    wanted = ours.wanted if asked is None else min(asked, ours.wanted)
     theirs = supported and _refresher(value) == "uac"
     return SessionTimer(max(wanted, min_se(request)), not theirs, now)
 
@@ -98,29 +97,29 @@ def answer_fields(timer: SessionTimer) -> HeaderFields:
     return (("Session-Expires", f"{timer.interval};refresher=uac"), ("Require", "timer"))
 
 
-def request_fields(timer: SessionTimer | None, settings: CallSettings, least: int) -> HeaderFields:
+def request_fields(timer: SessionTimer | None, ours: SessionInterval, least: int) -> HeaderFields:
     """Return the header fields about the session timer in our INVITE or UPDATE.
 
     `timer` is None before the first agreement; the peer then chooses which side refreshes. Our
     interval is not shorter than `least`, the longest Min-SE of this peer so far, in seconds.
     """
-    floor = max(settings.min_se, least)
-    interval = max(timer.interval if timer else settings.session_expires, floor)
+    floor = max(ours.least, least)
+    interval = max(timer.interval if timer else ours.wanted, floor)
     role = "" if timer is None else ";refresher=" + ("uac" if timer.we_refresh else "uas")
     fields = (("Session-Expires", f"{interval}{role}"),)
     return (*fields, ("Min-SE", str(floor))) if floor > SMALLEST else fields
 
 
 def agree_to_response(
-    response: Response, settings: CallSettings, least: int, now: float
+    response: Response, ours: SessionInterval, least: int, now: float
 ) -> SessionTimer:
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
     We refresh, unless its Session-Expires says that the peer does. Without that field, the interval
-    is `settings.session_expires` or `least` (the longest Min-SE of this peer so far, in seconds),
+    is `ours.wanted` or `least` (the longest Min-SE of this peer so far, in seconds),
     whichever is longer.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)
-    interval = max(said or max(settings.session_expires, least), SMALLEST)
+    interval = max(said or max(ours.wanted, least), SMALLEST)
     return SessionTimer(interval, said is None or _refresher(value) != "uas", now)

@@ -48,15 +48,26 @@ NO_GRANTS = Grants()
 
 
 @dataclass(frozen=True, slots=True)
+class SessionInterval:
+    """The session interval for which we ask, and the shortest that we accept (RFC 4028)."""
+
+    wanted: int = 1800
+    """Our Session-Expires, in seconds; it is at least `least`."""
+    least: int = 90
+    """Our Min-SE, in seconds; it is at least 90."""
+
+    def __post_init__(self) -> None:
+        if self.least < 90 or self.wanted < self.least:
+            raise ValueError("session_expires must be at least min_se, and min_se at least 90")
+
+
+@dataclass(frozen=True, slots=True)
 class CallSettings:
     """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
     """For the callees, until the caller gets a failure status."""
-    session_expires: int = 1800
-    """The Session-Expires that we ask for (RFC 4028); it is at least `min_se`."""
-    min_se: int = 90
-    """The shortest session interval that we accept; it is at least 90."""
+    session: SessionInterval = SessionInterval()
     recall_timeout: float = 30.0
     """For the recall of a REFER's sender who hung up before the transfer failed."""
     transfer_timeout: float = 60.0
@@ -82,10 +93,6 @@ class CallSettings:
     """True if the legs may have the media ports that are reserved for urgent calls."""
     max_legs: int = 32
     """Legs in one call, ended ones included; more are refused."""
-
-    def __post_init__(self) -> None:
-        if self.min_se < 90 or self.session_expires < self.min_se:
-            raise ValueError("session_expires must be at least min_se, and min_se at least 90")
 
 
 @dataclass(frozen=True, slots=True)

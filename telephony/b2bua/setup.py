@@ -19,12 +19,10 @@ from telephony.b2bua.events import CallAnswered
 from telephony.b2bua.headers import HeaderFields, Trust, passed_fields, passed_reason, without_tag
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
-from telephony.b2bua.refresh import Refresh
 from telephony.b2bua.session_timer import (
     IntervalTooSmallError,
     SessionTimer,
     agree_to_request,
-    agree_to_response,
     answer_fields,
 )
 from telephony.b2bua.settings import LaterTargets, Target
@@ -45,10 +43,8 @@ For example, a target's 401 concerns only us and the target, so the caller gets 
 class Setup:
     """Rings the first targets of a new call and answers the caller's INVITE."""
 
-    def __init__(self, core: CallCore, refresh: Refresh, invite: InviteServer) -> None:
-        """Create the object without sending a message."""
+    def __init__(self, core: CallCore, invite: InviteServer) -> None:
         self._core = core
-        self._refresh = refresh
         self._invite = invite
         self._tags: dict[str, str | None] = {}
         """Our To tag for the caller by the target's (`_tag`); None if the endpoint chooses it."""
@@ -75,7 +71,7 @@ class Setup:
         """Check the caller's INVITE; return the status that refuses it, or 0 if it is acceptable.
 
         An INVITE that has passed through us is a loop, even with another Request-URI: we would
-        route it again by that, and the call would be recorded twice.
+        route it again, and record the call twice.
         """
         request = self._invite.request
         if self._core.endpoint.looped(request):
@@ -93,7 +89,7 @@ class Setup:
                 settings = self._core.settings
                 index = carried_index(self.offer, settings.codecs, settings.caller_srtp)
                 self._core.caller.media.check_reachable(self.offer, index)
-            self._timer = agree_to_request(request, self._core.settings, now)
+            self._timer = agree_to_request(request, self._core.settings.session, now)
         except ParseError as error:
             return error.status
         except IntervalTooSmallError:
@@ -136,7 +132,7 @@ class Setup:
     ) -> None:
         """Refuse the caller's INVITE, and end the call for `cause`."""
         if status == 422:
-            headers = (*headers, ("Min-SE", str(self._core.settings.min_se)))
+            headers = (*headers, ("Min-SE", str(self._core.settings.session.least)))
         if status == 415:
             headers = (*headers, *NOT_UNDERSTOOD)
         answer(self._invite, status, now, reason=reason, headers=headers)
@@ -241,8 +237,7 @@ class Setup:
         else:
             leg.invite_to_ack = event.client
             self.awaiting_ack = (leg, event, theirs)
-        timer = agree_to_response(event.response, core.settings, leg.min_se, now)
-        self._refresh.start(leg, timer)
+        core.start_timer(leg, event.response, now)
         self._accept(leg, event, ours, now)
         if caller.dialog is None:
             core.end(EndCause.CANCELLED, now)
@@ -293,7 +288,7 @@ class Setup:
         )
         if dialog is not None:
             core.set_confirmed(caller, dialog)
-            self._refresh.start(caller, timer)
+            caller.timer = timer
 
     def on_failure(self, failure: Failure, now: float) -> None:
         """Refuse the caller's INVITE because no target has answered, and end the call.

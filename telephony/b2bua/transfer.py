@@ -30,8 +30,6 @@ from telephony.b2bua.join import JoinPlan, leg_named_by_replaces
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.offers import Alignment
 from telephony.b2bua.referral import PendingRefer, notify_request, refer_to
-from telephony.b2bua.refresh import Refresh
-from telephony.b2bua.session_timer import agree_to_response
 from telephony.b2bua.settings import Target
 from telephony.errors import NoPortsError, ParseError, ProtocolError
 from telephony.sdp import Direction
@@ -69,13 +67,10 @@ class ReferTransfers:
     on the others.
     """
 
-    def __init__(
-        self, core: CallCore, alignment: Alignment, refresh: Refresh, request: Request
-    ) -> None:
+    def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
         """Create the object; `request`, the caller's INVITE, is the model for our INVITEs."""
         self._core = core
         self._alignment = alignment
-        self._refresh = refresh
         self._request = request
         self.max_forwards = 70
         self._serial = 0
@@ -230,8 +225,7 @@ class ReferTransfers:
             return error.status if error.status == 488 else 502
         core.set_confirmed(leg, event.dialog)
         event.dialog.ack(event.client, now=now)
-        timer = agree_to_response(event.response, core.settings, leg.min_se, now)
-        self._refresh.start(leg, timer)
+        core.start_timer(leg, event.response, now)
         core.set_ringback(wanted=False)
         core.join(leg)
         self._report_answer(leg, event.response, now)

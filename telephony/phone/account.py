@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,15 +17,12 @@ from typing import Protocol
 
 from telephony.aio.ports import PortPool
 from telephony.aio.transport import SipTransport
-from telephony.b2bua.settings import CallSettings
+from telephony.b2bua.settings import SessionInterval
 from telephony.sdp import Srtp
-from telephony.sip.client_request import ClientRequest
 from telephony.sip.events import Address
 from telephony.sip.message.header_values import NameAddr
-from telephony.sip.message.messages import Response
 from telephony.sip.message.uri import Uri
 from telephony.sip.transport.location import Question, Record, TransportFamily, locate
-from telephony.sip.ua.auth import DigestClient
 
 
 class DnsClient(Protocol):
@@ -99,10 +95,9 @@ class PhoneAccount:
     username: str
     transport: SipTransport
     pool: PortPool
-    digest: DigestClient = field(repr=False)
     srtp: Srtp = Srtp.OFF
-    sessions: CallSettings = field(default_factory=CallSettings)
-    """They limit how long a call may last without a refresh (RFC 4028)."""
+    session: SessionInterval = field(default_factory=SessionInterval)
+    """It limits how long a call may last without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:
@@ -117,17 +112,8 @@ class PhoneAccount:
     def uri(self, number: str) -> Uri:
         """Return the SIP URI of a phone number at our server; a SIP or tel URI stays as it is.
 
-        Raises:
-            SipParseError: `number` begins like a URI but is not valid.
-            ProtocolError: The phone number has characters that a URI must escape.
+        Raises `SipParseError` for an invalid URI, `ProtocolError` for a number that needs escapes.
         """
         if number.lower().startswith(("sip:", "sips:", "tel:")):
             return Uri.parse(number)
         return replace(self.domain, user=number)
-
-    def credentials(self, client: ClientRequest, response: Response) -> Iterable[tuple[str, str]]:
-        """Return the header field with our credentials for a 401 or 407; empty without any."""
-        if response.status not in {401, 407}:
-            return ()
-        answer = self.digest.answer(client.request, response, secrets.token_hex(8))
-        return () if answer is None else (answer,)

@@ -96,11 +96,7 @@ class VoIPCall:
         changes: Changes,
         invite: InviteServer | None = None,
     ) -> None:
-        """Bind media ports for a call. Only `VoIPPhone` creates calls.
-
-        Raises:
-            NoPortsError: No pair of media ports is free.
-        """
+        """Bind media ports for a call, which only `VoIPPhone` creates. Raises `NoPortsError`."""
         self.state = CallState.DIALING if invite is None else CallState.RINGING
         self.remote = remote
         self.status = 0
@@ -116,7 +112,7 @@ class VoIPCall:
         self.changes = changes
         self.requests = DialogRequests(account)
         self.refer_sent: ReferSent | None = None
-        self.session = SessionRefresher(account.sessions, self._refresh_session, self._expire)
+        self.session = SessionRefresher(account.session, self._refresh_session, self._expire)
         self._renegotiation = Renegotiation(self.media, self.session, self.requests, changes)
         self._account = account
 
@@ -152,11 +148,7 @@ class VoIPCall:
 
     @property
     def replaces(self) -> str:
-        """The value of a Replaces (RFC 3891) with which another phone's INVITE takes our place.
-
-        Raises:
-            InvalidStateError: The call has ended, or has no dialog yet.
-        """
+        """The value of a Replaces (RFC 3891) for this call. Raises `InvalidStateError`."""
         there = self._replaceable_dialog()
         return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
 
@@ -171,9 +163,7 @@ class VoIPCall:
     async def wait_for(self, state: CallState) -> None:
         """Wait until the call has reached `state` or a later one.
 
-        Raises:
-            CallFailedError: The call ended before it reached `state`. The error's `status` is the
-                SIP status with which the call ended.
+        If it ends before, the status of the `CallFailedError` is that with which it ended.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -199,10 +189,8 @@ class VoIPCall:
     async def progress(self) -> None:
         """Send 183 with our SDP: the caller can then hear `write_audio` before we answer.
 
-        Raises:
-            InvalidStateError: We placed this call, it no longer rings, or its INVITE has no offer.
-            CallFailedError: The offer has no codec that we know. The call has been refused with
-                488.
+        Raises `InvalidStateError` unless a received call with an offer rings, and `CallFailedError`
+        if the offer has no codec that we know: the call has been refused with 488.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -216,10 +204,8 @@ class VoIPCall:
     async def answer(self) -> None:
         """Answer a received call.
 
-        Raises:
-            InvalidStateError: We placed this call, or it no longer rings.
-            CallFailedError: The offer has no codec that we know. The call has been refused with
-                488.
+        Raises `InvalidStateError` if none rings, and `CallFailedError` if the offer has no codec
+        that we know: the call has been refused with 488.
         """
         invite = self._ringing_here()
         body = self._description(invite)
@@ -232,11 +218,7 @@ class VoIPCall:
         self._account.transport.flush()
 
     async def deny(self, status: int = 486) -> None:
-        """Refuse a received call with the SIP status `status`.
-
-        Raises:
-            InvalidStateError: We placed this call, or it no longer rings.
-        """
+        """Refuse a received call; raise InvalidStateError if we placed it or it no longer rings."""
         self._ringing_here()
         self.refuse(status)
 
@@ -279,11 +261,8 @@ class VoIPCall:
     async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
         """Put the other party on hold, which asks it to send no media.
 
-        With "sendonly", it still hears the audio that we write; with "inactive", nothing.
-
-        Raises:
-            InvalidStateError: The call is not answered.
-            CallFailedError: The re-INVITE was refused.
+        With "sendonly", it still hears the audio that we write; with "inactive", nothing. Raises
+        `InvalidStateError` before the answer, `CallFailedError` if the re-INVITE was refused.
         """
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
@@ -292,43 +271,29 @@ class VoIPCall:
         await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
-        """Transfer the other party to a number or SIP URI, without calling it first (blind).
+        """Transfer the other party to a number or SIP URI without calling it first (blind).
 
-        After a successful transfer, this call ends automatically.
-
-        Returns:
-            The final status of the other party's call to the target, for example 200, or that with
-            which it refused our REFER.
-
-        Raises:
-            InvalidStateError: The call is not answered.
-            CallFailedError: The call ended before the other party reported the outcome.
+        Return the final status of its call there, or with which it refused our REFER. After a
+        success, this call ends automatically. Raises `InvalidStateError` before the answer, and
+        `CallFailedError` if the call ended before the other party reported the outcome.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
     async def attended_transfer(self, other: VoIPCall) -> int:
         """Connect the other party with that of `other`, a call that we made to consult.
 
-        We send a REFER whose Refer-To has a Replaces (RFC 3891, RFC 5589 section 7). `other` may
-        still ring. After a successful transfer, both calls end automatically.
-
-        Returns:
-            The final status that the other party reported for its INVITE to the party of `other`,
-            or that with which it refused our REFER.
-
-        Raises:
-            InvalidStateError: This call is not answered, or `other` has ended or has no dialog yet.
-            CallFailedError: The call ended before the other party reported the outcome.
+        Our REFER has a Replaces in the Refer-To (RFC 3891, RFC 5589 section 7). `other` may still
+        ring. Return the final status of the other party's INVITE, or with which it refused our
+        REFER. After a success, both calls end automatically. Raises `InvalidStateError` unless this
+        call is answered and `other` has a dialog, and `CallFailedError` if the call ended before
+        the outcome was reported.
         """
         there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
         return await self._refer(self._answered(), uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
-        """Send an INFO (RFC 6086); return its final status.
-
-        A body needs Content-Type in `headers`.
-        """
+        """Send an INFO (RFC 6086), with Content-Type in `headers`; return its final status."""
         _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
 
@@ -337,11 +302,9 @@ class VoIPCall:
     async def write_audio(self, pcm: bytes) -> None:
         """Queue audio for sending, and wait until less than 200 ms of queued audio remain.
 
-        While the queue is empty, the call sends silence. After the end of the call, the audio is
-        dropped without an error; the program sees the end in `state` and `read_audio`.
-
-        Raises:
-            InvalidStateError: The call is not answered, and not a ringing call with agreed SDP.
+        While the queue is empty, the call sends silence. After its end, the audio is dropped
+        without an error. Raises `InvalidStateError` if the call is neither answered nor rings with
+        agreed SDP.
         """
         if self.state is CallState.ENDED:
             return
@@ -370,14 +333,9 @@ class VoIPCall:
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
         """Send DTMF digits (0-9, *, #, A-D); return when all are sent, or the call has ended.
 
-        Args:
-            keys: The DTMF digits, the first digit first.
-            by: RTP events (RFC 4733), or an INFO with application/dtmf-relay for each digit.
-
-        Raises:
-            InvalidStateError: The call is not answered.
-            ProtocolError: A character is not a DTMF digit, or the peer accepts no RTP events.
-            CallFailedError: The peer refused an INFO.
+        They are RTP events (RFC 4733), or `by` "info" an INFO with application/dtmf-relay for each.
+        Raises `InvalidStateError` before the answer, `ProtocolError` for another character or a
+        peer without RTP events, and `CallFailedError` if an INFO was refused.
         """
         self._answered()
         if by == "info":

@@ -1,7 +1,7 @@
 """The requests that a phone sends within a call's dialog, such as BYE, INFO, re-INVITE and REFER.
 
-Each is sent with credentials if the server asks for a password, and waits for the final response. A
-REFER (RFC 3515) asks the peer to call another party; its NOTIFYs report the progress.
+Each waits for the final response. A REFER (RFC 3515) asks the peer to call another party; its
+NOTIFYs report the progress.
 """
 
 from __future__ import annotations
@@ -39,45 +39,23 @@ class DialogRequests:
         headers: Iterable[tuple[str, str]] = (),
         body: bytes = b"",
     ) -> tuple[Request, Response]:
-        """Send a request in `dialog`, again with credentials after a 401 or 407, and wait.
+        """Send a request in `dialog`, and wait for the final response.
 
-        Returns:
-            The request, as sent last, and its final response.
-
-        Raises:
-            InvalidStateError: The dialog has ended, or another INVITE in it has no final response.
-            CallFailedError: No response came, or the dialog ended before the response.
+        Return the request, as sent last, and its final response. Raises `InvalidStateError` if the
+        dialog has ended or an INVITE in it is open, and `CallFailedError` without a response.
         """
         try:
-            return await self._send(dialog, method, tuple(headers), body)
+            client = dialog.request(method, headers=headers, body=body, now=self._account.now)
         except ProtocolError as error:
             raise InvalidStateError(str(error)) from None
-
-    async def _send(
-        self, dialog: Dialog, method: str, headers: tuple[tuple[str, str], ...], body: bytes
-    ) -> tuple[Request, Response]:
-        account = self._account
-        client = dialog.request(method, headers=headers, body=body, now=account.now)
-        response = await self._answer(client)
-        answered = tuple(account.credentials(client, response))
-        if not answered:
-            return client.request, response
-        if isinstance(client, InviteClient):
-            client = client.retry(headers=answered, now=account.now)
-        else:
-            both = (*headers, *answered)
-            client = dialog.request(method, headers=both, body=body, now=account.now)
-        response = await self._answer(client)
-        return client.request, response
-
-    async def _answer(self, client: ClientRequest) -> Response:
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._waiting[client] = future
         self._account.transport.flush()
         try:
-            return await future
+            response = await future
         finally:
             self._waiting.pop(client, None)
+        return client.request, response
 
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
         """Give the `send` that waits its final response; acknowledge a 2xx to a re-INVITE."""
@@ -120,9 +98,7 @@ class ReferSent:
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
         """Send a REFER to `uri`, referred by `by`, and return the final status or the refusal's.
 
-        Raises:
-            InvalidStateError: The dialog has ended.
-            CallFailedError: The call with the peer ended before the final status was reported.
+        Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a final status.
         """
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
         _, response = await self._requests.send(dialog, "REFER", headers)

@@ -133,17 +133,14 @@ def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered)
 
 
 def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> None:
-    if event.response is not None and not event.client.cancelled:
-        answered = tuple(account.credentials(event.client, event.response))
-        if event.status == 422 and not call.statuses.count(422):
-            call.session.on_422(event.response)
-            call.statuses.append(422)
-            answered = call.session.request_headers()
-        if answered:
-            call.client = event.client.retry(headers=answered, now=account.now)
-            return
+    is_first_422 = event.status == 422 and not call.statuses.count(422)
     if event.response is not None:
         call.statuses.append(event.status)
+        if is_first_422 and not event.client.cancelled:
+            call.session.on_422(event.response)
+            timer = call.session.request_headers()
+            call.client = event.client.retry(headers=timer, now=account.now)
+            return
     call.unreachable = event.response is None and not event.client.cancelled
     tried = event.client.request.uri
     target = call.redirection.next(tried, event.status, event.response)

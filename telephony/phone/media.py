@@ -42,11 +42,7 @@ class CallMedia:
     """Our SDP and the peer's SDP in one call, and the media stream that results from them."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind a pair of ports, and make SRTP keys unless `srtp` is OFF.
-
-        Raises:
-            NoPortsError: No pair of ports is free.
-        """
+        """Bind a pair of ports, and make SRTP keys unless `srtp` is OFF. Raises `NoPortsError`."""
         self.stream = MediaStream(pool, changes, srtp)
         self.local_hold: Direction | None = None
         """The direction that we offer while we hold the peer: SENDONLY or INACTIVE; else None."""
@@ -84,9 +80,8 @@ class CallMedia:
     def answered(self, body: bytes) -> None:
         """Accept the peer's answer to our offer.
 
-        Raises:
-            SdpParseError: The answer cannot be read, or it refuses our audio stream.
-            CallFailedError: There is no common codec.
+        Raises `SdpParseError` if it cannot be read or refuses audio, `CallFailedError` without a
+        codec.
         """
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
@@ -103,9 +98,7 @@ class CallMedia:
     def answer(self, body: bytes) -> bytes:
         """Accept the peer's offer, and return our answer as SDP.
 
-        Raises:
-            SdpParseError: The offer cannot be read, or no media in it can be used (status 488).
-            CallFailedError: There is no common codec.
+        Raises `SdpParseError` if no media can be used (488), `CallFailedError` without a codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
         said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED)
@@ -152,11 +145,8 @@ class Renegotiation:
     async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
         """Hold the other party with the direction `wanted`; None ends the hold.
 
-        If the peer refuses, the hold does not change.
-
-        Raises:
-            InvalidStateError: The dialog has ended.
-            CallFailedError: The re-INVITE failed (see `send_offer`).
+        A refusal changes nothing. Raises `InvalidStateError`, and `CallFailedError` as
+        `send_offer`.
         """
         before = self._media.local_hold
         if before is wanted:
@@ -172,10 +162,8 @@ class Renegotiation:
     async def send_offer(self, dialog: Dialog) -> None:
         """Send a re-INVITE that offers our present media settings and refreshes the session.
 
-        Raises:
-            InvalidStateError: The dialog has ended.
-            CallFailedError: The re-INVITE was refused, had no response, or collided five times with
-                a re-INVITE of the peer (glare).
+        Raises `InvalidStateError` after the dialog's end, and `CallFailedError` after a refusal, no
+        response, or five collisions with re-INVITEs of the peer (glare).
         """
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)
@@ -200,9 +188,7 @@ class Renegotiation:
     async def refresh(self, dialog: Dialog) -> None:
         """Refresh the session: by UPDATE if the peer accepts UPDATE, otherwise by a re-INVITE.
 
-        Raises:
-            InvalidStateError: The dialog has ended.
-            CallFailedError: The UPDATE had no response, or the re-INVITE failed (see `send_offer`).
+        Raises `InvalidStateError` after the dialog's end, and `CallFailedError` as `send_offer`.
         """
         session = self._session
         if not session.peer_accepts_update:

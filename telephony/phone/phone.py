@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -18,7 +19,7 @@ from telephony.aio.transport import SipTransport
 from telephony.aio.udp import host_towards
 from telephony.b2bua.referral import refer_to
 from telephony.b2bua.session_timer import IntervalTooSmallError
-from telephony.b2bua.settings import CallSettings
+from telephony.b2bua.settings import SessionInterval
 from telephony.errors import NoPortsError, ParseError
 from telephony.phone.account import DnsClient, PhoneAccount, find_servers
 from telephony.phone.call import VoIPCall
@@ -135,7 +136,7 @@ class VoIPPhone:
         self._resolver = resolver or Resolver()
         self._rtp_ports = rtp_ports
         self._srtp = Srtp(srtp)
-        self._sessions = CallSettings(session_expires=session_expires)
+        self._session = SessionInterval(session_expires)
         self._register = register
         self._callback = call_callback
         self._transfer_callback = transfer_callback
@@ -157,10 +158,8 @@ class VoIPPhone:
     async def start(self) -> None:
         """Open the socket and register at the server.
 
-        Raises:
-            OSError: The server's name has no address, or our own address cannot be bound.
-            RegistrationError: The server refused the registration or did not answer. The socket has
-                been closed again.
+        Raises `OSError` without an address of the server or of our own, and `RegistrationError`
+        after a refusal or no answer; the socket is then closed again.
         """
         *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -186,11 +185,14 @@ class VoIPPhone:
         self.address = await transport.listen(wanted, tls=tls)
         pool = PortPool(here, *self._rtp_ports)
         digest = DigestClient(self._username, self._password)
+        endpoint.authenticate(
+            lambda request, response, _: digest.answer(request, response, secrets.token_hex(8))
+        )
         domain = Uri(host=self._server.host, port=self._server.port or None)
         self._account = PhoneAccount(
-            *(server, domain, self._username, transport, pool, digest),
+            *(server, domain, self._username, transport, pool),
             srtp=self._srtp,
-            sessions=self._sessions,
+            session=self._session,
         )
         if not self._register:
             return
@@ -254,9 +256,7 @@ class VoIPPhone:
     async def ping(self) -> int:
         """Send OPTIONS to the server, and return the final status; any shows that the server works.
 
-        Raises:
-            InvalidStateError: The phone is not started.
-            CallFailedError: The server does not answer.
+        Raises `InvalidStateError` before `start`, `CallFailedError` without an answer.
         """
         return await ping(self._started())
 

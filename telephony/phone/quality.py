@@ -198,11 +198,7 @@ class Reports:
         return receiver_report(sender.ssrc, self._name) + goodbye(sender.ssrc)
 
     def read(self, data: bytes, sender: RtpSender, wall: float, now: float) -> None:
-        """Read a compound RTCP packet; `wall` is in seconds since 1970, `now` monotonic seconds.
-
-        Raises:
-            RtpParseError: The packet cannot be read.
-        """
+        """Read compound RTCP; `wall` is Unix seconds, `now` monotonic. Raises `RtpParseError`."""
         for packet in parse_compound(data):
             if packet.sent_at is not None:
                 self._last_sr = packet.sent_at, now

@@ -66,11 +66,7 @@ class PhoneRequest:
 
 
 async def ping(account: PhoneAccount) -> int:
-    """Send OPTIONS to the account's server, and return the final status.
-
-    Raises:
-        CallFailedError: The server does not answer.
-    """
+    """Send OPTIONS to the account's server; return the final status. Raises `CallFailedError`."""
     event = await PhoneRequest(account, "OPTIONS", NameAddr("", account.domain)).result
     if event.response is None:
         raise CallFailedError("no response to OPTIONS", event.status, unreachable=True)
@@ -93,11 +89,7 @@ class RegistrationClient:
         self._lost = asyncio.Event()
 
     async def start(self) -> None:
-        """Register the phone, and refresh the registration in the background until `stop`.
-
-        Raises:
-            RegistrationError: The server refused the registration or did not answer.
-        """
+        """Register the phone, again in the background until `stop`. Raises `RegistrationError`."""
         granted = await self._register(EXPIRES)
         self._refresh = asyncio.create_task(self._keep(granted))
 
@@ -130,26 +122,19 @@ class RegistrationClient:
                     await asyncio.sleep(_RETRY)
 
     async def _register(self, expires: int) -> int:
-        """Send REGISTER, if asked with credentials; return the granted lifetime in seconds."""
-        headers = [("Contact", str(self._contact)), ("Expires", str(expires))]
-        account, response, status = self._account, None, 0
+        """Send REGISTER, after a 423 again; return the granted lifetime in seconds."""
+        account = self._account
         for _ in range(_TRIES):
+            headers = (("Contact", str(self._contact)), ("Expires", str(expires)))
             last = self._last.client.request if self._last is not None else None
             self._last = PhoneRequest(account, "REGISTER", account.address, headers, last)
-            client, event = self._last.client, await self._last.result
+            event = await self._last.result
             response, status = event.response, event.status
-            if response is None:
-                break
-            if status < 300:
+            if response is not None and status < 300:
                 return self._granted(response, expires)
-            if status == 423:
-                expires = _seconds(response.headers.get("Min-Expires"), expires)
-                headers[1] = ("Expires", str(expires))
-                continue
-            answered = tuple(account.credentials(client, response))
-            if not answered:
+            if response is None or status != 423:
                 break
-            headers = [*headers[:2], *answered]
+            expires = _seconds(response.headers.get("Min-Expires"), expires)
         raise RegistrationError(status, unreachable=response is None)
 
     def _granted(self, response: Response, asked: int) -> int:

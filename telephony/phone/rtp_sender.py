@@ -59,11 +59,7 @@ class RtpSender:
         return bool(self._keys)
 
     def write(self, pcm: bytes) -> None:
-        """Add 16-bit linear PCM to the queue of the audio to send.
-
-        Raises:
-            ProtocolError: The number of bytes is odd.
-        """
+        """Add 16-bit linear PCM to the queue; raise ProtocolError for an odd number of bytes."""
         if len(pcm) % 2:
             raise ProtocolError(
                 "the audio needs an even number of bytes, because its samples have 16 bits"
@@ -76,11 +72,7 @@ class RtpSender:
         self._keys.clear()
 
     def press(self, keys: str) -> None:
-        """Add DTMF digits to the queue of the digits to send.
-
-        Raises:
-            ProtocolError: A character is not in `KEYS`, or the peer accepts no telephone events.
-        """
+        """Queue DTMF digits; raise ProtocolError for others, or if the peer accepts no events."""
         if any(key not in KEYS for key in keys.upper()):
             raise ProtocolError(BAD_KEYS)
         if self.event_type is None:

@@ -21,7 +21,7 @@ from telephony.b2bua.session_timer import (
     min_se,
     request_fields,
 )
-from telephony.b2bua.settings import CallSettings
+from telephony.b2bua.settings import SessionInterval
 from telephony.phone.state import CallFailedError, InvalidStateError
 from telephony.sip.message.messages import Request, Response
 
@@ -36,19 +36,16 @@ class SessionRefresher:
 
     def __init__(
         self,
-        settings: CallSettings,
+        interval: SessionInterval,
         refresh: Callable[[], Awaitable[None]],
         on_expired: Callable[[], None],
     ) -> None:
         """Prepare a session timer that is not running yet.
 
-        Args:
-            settings: The interval that we request, and the shortest interval that we accept.
-            refresh: Sends one refresh. After CallFailedError or InvalidStateError, it is called
-                again after two seconds.
-            on_expired: Ends the call, if no refresh came before the session expired.
+        `refresh` sends one refresh, again two seconds after CallFailedError or InvalidStateError.
+        `on_expired` ends the call, if no refresh came before the session expired.
         """
-        self._settings = settings
+        self._interval = interval
         self._send_refresh = refresh
         self._on_expired = on_expired
         self._least = 0
@@ -63,35 +60,30 @@ class SessionRefresher:
 
     def request_headers(self) -> HeaderFields:
         """Return the header fields of the session timer for our INVITE or UPDATE."""
-        return request_fields(self.timer, self._settings, self._least)
+        return request_fields(self.timer, self._interval, self._least)
 
     def on_2xx(self, response: Response) -> None:
         """Start the session timer of a 2xx to our INVITE or UPDATE."""
         self._learn(response)
         now = asyncio.get_running_loop().time()
-        self._start(agree_to_response(response, self._settings, self._least, now))
+        self._start(agree_to_response(response, self._interval, self._least, now))
 
     def on_422(self, response: Response) -> None:
         """Store the Min-SE of a 422, the least interval of the next `request_headers`."""
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
-        """Check the session interval in a request, without starting a timer.
-
-        Raises:
-            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s).
-        """
-        agree_to_request(request, self._settings, 0.0)
+        """Raise IntervalTooSmallError if a request's interval is below our Min-SE (90 s)."""
+        agree_to_request(request, self._interval, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
         """Start the timer that a request asks for; return the header fields for our 2xx.
 
-        Raises:
-            IntervalTooSmallError: The peer requests an interval below our Min-SE (90 s). The
-                response must then be a 422 with `rejection_headers`.
+        Raises `IntervalTooSmallError` below our Min-SE (90 s): the response must be a 422 with
+        `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
-        timer = agree_to_request(request, self._settings, now)
+        timer = agree_to_request(request, self._interval, now)
         self._learn(request)
         self._start(timer)
         return answer_fields(timer)
@@ -99,7 +91,7 @@ class SessionRefresher:
     @property
     def rejection_headers(self) -> HeaderFields:
         """The header fields (Min-SE) for our 422 response to an interval that is too short."""
-        return (("Min-SE", str(self._settings.min_se)),)
+        return (("Min-SE", str(self._interval.least)),)
 
     def stop(self) -> None:
         """Stop the timer permanently, because the call has ended."""

@@ -113,11 +113,7 @@ class MediaStream:
     """Sends and receives G.711 audio and telephone events, with SRTP if both sides agreed on it."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind a pair of ports. `changes` is notified when a packet arrives or is sent.
-
-        Raises:
-            NoPortsError: No pair of ports is free.
-        """
+        """Bind ports; `changes` is notified of each packet in or out. Raises `NoPortsError`."""
         self.playout = PlayoutBuffer()
         self.sender = RtpSender()
         self.reception = ReceptionCounter()
@@ -147,11 +143,7 @@ class MediaStream:
             self._loop.add_reader(sock.fileno(), self._read_all, sock.fileno(), take)
 
     def configure(self, remote: RemoteMedia) -> None:
-        """Use the peer's media after the SDP negotiation, and begin to send.
-
-        Raises:
-            CallFailedError: The peer accepts neither µ-law nor A-law.
-        """
+        """Use the peer's media and begin to send; raise CallFailedError without G.711."""
         laws = {n: c.name.lower() for n, c in remote.accepts.items() if c.clock == FRAME * 50}
         number = next((n for n, name in laws.items() if name in g711.SILENCE), None)
         if number is None:

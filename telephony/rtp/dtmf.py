@@ -35,11 +35,7 @@ class TelephoneEvent:
 
     @classmethod
     def parse(cls, payload: bytes) -> "TelephoneEvent":
-        """Read the RTP payload of a telephone-event packet.
-
-        Raises:
-            RtpParseError: The RTP payload is shorter than four bytes.
-        """
+        """Read the RTP payload of a telephone-event; raise RtpParseError below four bytes."""
         if len(payload) < 4:
             raise RtpParseError("a telephone event is shorter than four bytes")
         return cls(
@@ -69,9 +65,7 @@ class KeyPresses:
         """Return the DTMF digit that begins with this packet.
 
         None means that it continues a digit, is of an earlier event, or of none that is a digit.
-
-        Raises:
-            RtpParseError: The packet or its RTP payload cannot be read.
+        Raises `RtpParseError`.
         """
         packet = RtpPacket.parse(data)
         event = TelephoneEvent.parse(packet.payload)

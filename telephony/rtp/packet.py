@@ -55,11 +55,7 @@ class RtpPacket:
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":
-        """Read an RTP packet; the padding is not in the result.
-
-        Raises:
-            RtpParseError: The packet is shorter than its header says, or its version is not 2.
-        """
+        """Read an RTP packet without its padding; raise RtpParseError if it is not valid."""
         if not is_rtp(data):
             raise RtpParseError("not an RTP packet")
         first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)

@@ -82,9 +82,7 @@ class RtcpPacket:
 def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
     """Split a datagram into its RTCP packets.
 
-    Raises:
-        RtpParseError: The datagram is empty, a length is wrong, a version is not 2, or a report
-            is shorter than its fields.
+    Raises `RtpParseError` if it is empty, a version is not 2, or a length is wrong or too short.
     """
     packets: list[RtcpPacket] = []
     offset = 0
@@ -124,14 +122,9 @@ def sender_report(
 ) -> bytes:
     """Return a compound packet: a sender report and the CNAME (RFC 3550 sections 6.4.1, 6.5).
 
-    Args:
-        ssrc: The SSRC of the source that sends the report.
-        wall: The current time, in seconds since 1970.
-        timestamp: The RTP timestamp of the same moment.
-        packets: RTP packets that the source has sent.
-        octets: RTP payload octets in these packets.
-        name: The CNAME, at most 255 octets.
-        blocks: Reports about the streams that the source receives, at most 31.
+    `wall` is the current time in seconds since 1970, and `timestamp` the RTP timestamp of the same
+    moment. `packets` and `octets` of payload were sent by `ssrc`. The CNAME `name` has at most 255
+    octets. `blocks` are at most 31 reports about streams that the source receives.
     """
     ntp = round((wall + _NTP_EPOCH) * 2**32) & 0xFFFFFFFFFFFFFFFF
     first, length = 0x80 | len(blocks), 6 + 6 * len(blocks)
@@ -162,10 +155,7 @@ def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
     """Return an RTCP compound packet with its SSRCs (four octets) replaced by `names`.
 
     These are those of senders, report blocks, source descriptions, BYEs, and the sources that
-    feedback is about (RFC 4585).
-
-    Raises:
-        RtpParseError: `data` is not a compound RTCP packet (see `parse_compound`).
+    feedback is about (RFC 4585). Raises `RtpParseError` as `parse_compound`.
     """
     out = bytearray(data)
     offset = 0

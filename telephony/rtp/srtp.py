@@ -323,19 +323,11 @@ class Protection:
         return plain
 
     def protect_control(self, data: bytes) -> bytes:
-        """Return a compound RTCP packet as an SRTCP packet.
-
-        Raises:
-            SrtpError: The data is not RTCP, or is too long.
-        """
+        """Return compound RTCP as SRTCP; raise SrtpError if it is not RTCP, or too long."""
         return self._sender.protect_control(data)
 
     def unprotect_control(self, data: bytes) -> bytes:
-        """Return the compound RTCP packet in an SRTCP packet.
-
-        Raises:
-            SrtpError: The packet is not authentic, or was received before.
-        """
+        """Return the RTCP in an SRTCP packet; raise SrtpError if not authentic, or a copy."""
         try:
             plain = (self._next or self._receiver).unprotect_control(data)
         except SrtpError:

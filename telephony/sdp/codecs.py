@@ -90,9 +90,7 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:
     """Return the receiver's payload type for each of the sender's that the receiver accepts.
 
-    Args:
-        sends: The codecs that the sending peer may use (`RemoteMedia.payloads`).
-        accepts: The codecs that the receiving peer announced (`RemoteMedia.accepts`).
+    `sends` are as `RemoteMedia.payloads`, `accepts` as `RemoteMedia.accepts`.
     """
     found = {number: find_payload(accepts, codec) for number, codec in sends.items()}
     return {number: other for number, other in found.items() if other is not None}

@@ -102,9 +102,5 @@ class Origin:
 
 @lru_cache(maxsize=1024)
 def ip_literal(text: str) -> IPv4Address | IPv6Address:
-    """Return the IP address in `text`, from a cache if possible; IPv6 must be without brackets.
-
-    Raises:
-        ValueError: `text` is not an IP address.
-    """
+    """Return the IP address in `text`, by a cache; IPv6 has no brackets. Raises `ValueError`."""
     return ip_address(text)

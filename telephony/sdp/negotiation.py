@@ -114,19 +114,13 @@ def forwarded_offer(
 ) -> SessionDescription:
     """Return our offer for the other leg: `offer`, as cut by `cut_offer`, with our own address.
 
-    Args:
-        offer: The peer's offer.
-        local: Our address on the other leg, and the protection of the media on that leg.
-        origin: The o= line for the other leg.
-        allowed: The encoding names of the codecs that our offer may contain.
-        srtp: The protection that media may have on the leg of the peer that sent `offer`.
-        previous: Our latest description on the other leg, whose m-lines and payload types stay (RFC
-            3264 section 8); None if there is none.
-        direction: The direction to offer; None means the direction in `offer`.
+    `local` is our address on the other leg and its protection, `origin` the o= line there, and
+    `allowed` the encoding names of codecs. `srtp` is the protection that media may have on the leg
+    of the peer that sent `offer`. `previous` is our latest description on the other leg, whose
+    m-lines and payload types stay (RFC 3264 section 8), or None. `direction` None means that of
+    `offer`.
 
-    Raises:
-        SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
-            allowed codec. The status is 488.
+    Raises `SdpParseError` (488) as `cut_offer`.
     """
     index = carried_index(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)

@@ -62,10 +62,7 @@ def _is_connection(data: str) -> bool:
 
 
 def _address(data: str | None) -> str | None:
-    """Return the Internet address in the value of a c= line; None if it is of another kind.
-
-    It may be of ATM (RFC 3108) or of the telephone network (RFC 7195).
-    """
+    """Return the Internet address in the value of a c= line; None if it is of another kind."""
     words = (data or "").split()
     return words[2] if len(words) == 3 and _is_internet(words) else None
 
@@ -240,11 +237,7 @@ class SessionDescription:
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
-        """Read a session description.
-
-        Raises:
-            SdpParseError: The data is not a session description. Bad data raises no other error.
-        """
+        """Read a session description; bad data raises only SdpParseError."""
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
             raise SdpParseError("a session description does not begin with v=0")
@@ -263,12 +256,9 @@ class SessionDescription:
         return session
 
     def check(self) -> None:
-        """Check the lines that other methods read, so that these methods raise no error later.
+        """Raise an SdpParseError now that other methods would raise later for an o= or c= line.
 
         Only audio sections are checked, because we decline all others.
-
-        Raises:
-            SdpParseError: The o= line or the c= line of an audio section cannot be read.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:

@@ -111,13 +111,9 @@ def rewrite(
     and rtcp-mux. The first audio section with a port other than 0 is relayed; all others get port 0
     (refused).
 
-    Args:
-        session: The peer's description.
-        local: Our address, and the port for the relayed section.
-        origin: The session id and version for our o= line.
-        direction: None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
-            attribute.
-        transport: The profile and the crypto keys; None means the profile of `session`, no keys.
+    `direction` None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
+    attribute. `transport` has profile and crypto keys; None means the profile of `session`, no
+    keys.
     """
     carried = session.audio_index()
     media = tuple(
@@ -189,11 +185,8 @@ def with_codecs(
 ) -> MediaDescription:
     """Return `section` with the codecs in `table` instead of its own codecs.
 
-    Args:
-        section: Its rtpmap attributes are replaced, and its other attributes copied.
-        table: The codecs of the result, in sequence, by their payload types in the result.
-        renumbered: From payload types of `section` to those of the result, for fmtp and rtcp-fb;
-            these are not copied without an entry.
+    `table` has them in sequence, by their payload types in the result. Attributes other than rtpmap
+    are copied; fmtp and rtcp-fb only for payload types that `renumbered` has, with its new ones.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:

@@ -88,7 +88,7 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """True from the time of our 2xx until the ACK to this 2xx arrives."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Respond to the INVITE with 487, because the CANCEL or BYE `request` has arrived."""
+        """Respond to a CANCEL or early BYE with 487, unless a final response is sent."""
 
     def end_with_dialog(self, now: float) -> None:
         """Respond with 487 at the dialog's end, unless we have sent a final response."""
@@ -257,11 +257,7 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Send the ACK to the 2xx of our INVITE `client`; the core repeats it for each 2xx.
-
-        Raises:
-            ProtocolError: This dialog has received no 2xx to that INVITE.
-        """
+        """Send the ACK to the 2xx of our INVITE, again for each copy. Raises `ProtocolError`."""
         del now  # `now` is not used, because no timer retransmits an ACK.
         number = client.request.cseq.number
         if number not in self._acks:

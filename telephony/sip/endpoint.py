@@ -69,14 +69,11 @@ class Endpoint:
     ) -> None:
         """Make a core without local addresses; the method `listen` adds an address.
 
-        Args:
-            allow: The methods that the application handles; `DEFAULT_ALLOW` if empty. Another
-                method gets 405 with Allow, or 501 if it is not in `KNOWN_METHODS`.
-            supported: The option tags that we support. A request that requires another gets 420.
-            user_agent: The value of User-Agent and Server; "" for messages without these.
-            rng: The source of random tags, branches, Call-IDs and delays; None means the system's.
-                Tests use a fixed seed.
-            timings: The durations T1, T2, T4 and so on of RFC 3261, in seconds.
+        `allow` has the methods that the application handles, or else `DEFAULT_ALLOW`. Another gets
+        405 with Allow, or 501 if it is not in `KNOWN_METHODS`. A request that requires an option
+        tag not in `supported` gets 420. `user_agent` is the value of User-Agent and Server; "" for
+        none. `rng` makes tags, branches, Call-IDs and delays; None means the system's. `timings`
+        are the durations of RFC 3261 in seconds.
         """
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
@@ -106,7 +103,7 @@ class Endpoint:
     def check_sources(self, check: CheckSource) -> None:
         """Set the function that decides about requests within a dialog from unknown hosts.
 
-        Without it, everybody who knows the identifiers of a dialog can send requests in it.
+        Without it, any host that knows the identifiers of a dialog can send requests in it.
         """
         self._agent.check_source = check
 
@@ -124,9 +121,7 @@ class Endpoint:
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
         """Add a local address; `advertised` is for Via and Contact (None: `local`).
 
-        Raises:
-            ProtocolError: `advertised` is None, and `local` has the wildcard address 0.0.0.0 or
-                `::`, to which peers cannot send.
+        Raises `ProtocolError` if peers would get a wildcard address, to which they cannot send.
         """
         self._core.local_addresses.add(local, advertised)
 
@@ -254,9 +249,8 @@ class Endpoint:
     def restore_dialog(self, data: dict[str, object]) -> Dialog:
         """Make a confirmed dialog from the values that `Dialog.checkpoint()` returned.
 
-        Raises:
-            ProtocolError: `data` is not a checkpoint of a dialog. Or the dialog's local address is
-                no longer ours. Or the dialog already exists.
+        Raises `ProtocolError` if these are not valid, its local address is gone, or it exists
+        already.
         """
         return restore_dialog(self._agent.dialogs, data)
 

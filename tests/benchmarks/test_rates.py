@@ -176,7 +176,7 @@ def test_a_run_of_ten_minutes_has_an_end_of_its_own():
 
 
 @pytest.mark.peer
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_quick_run_counts_each_call_and_each_packet(tmp_path):
     result = run(tmp_path, "rates.py", "--quick", "--calls", "5", "--rates", "10")
     idle, row = result["rows"]

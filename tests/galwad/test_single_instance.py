@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
-import subprocess
-import sys
+from subprocess import DEVNULL
 
 import pytest
 
 from galwad.process_start import FolderLockedError, lock_folder
+from helpers import processes
 from helpers.loopback import free_port
+from helpers.processes import GALWAD, Child
 from recording.keys.keyring import OfficerKeys
 
 PATIENCE_S = 120
@@ -44,10 +46,10 @@ def process(config, name):
         notify.bind(f"\0galwad-test-{free_port()}")
         notify.settimeout(PATIENCE_S)
         address = "@" + notify.getsockname()[1:].decode()
-        started = subprocess.Popen(
-            [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", config],
-            env={"NOTIFY_SOCKET": address, "PATH": ""},
-            stderr=subprocess.DEVNULL,
+        started = Child(
+            [*GALWAD, "serve", "--only", name, "--config", config],
+            env={**os.environ, "NOTIFY_SOCKET": address},
+            stderr=DEVNULL,
         )
         try:
             while b"READY=1" not in notify.recv(4096):
@@ -60,8 +62,8 @@ def process(config, name):
 
 def second(config, name):
     """Start another process and return its exit status and its output."""
-    command = [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", config]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    command = [*GALWAD, "serve", "--only", name, "--config", config]
+    done = processes.run(command, timeout=PATIENCE_S)
     return done.returncode, done.stderr
 
 

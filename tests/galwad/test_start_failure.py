@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 
 import pytest
 
+from helpers import processes
+from helpers.processes import GALWAD
 from helpers.site import Site
 
 
 def start(site, name):
     """Return the log entry `cannot_start` of a real process."""
-    command = [sys.executable, "-m", "galwad", "serve", "--only", name, "--config", site.config]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    command = [*GALWAD, "serve", "--only", name, "--config", site.config]
+    done = processes.run(command, timeout=60)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if f"{name}.cannot_start" in line]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,11 +13,15 @@ from pathlib import Path
 import httpx2
 import msgspec
 from argon2 import PasswordHasher
+from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from config.values import HostPort
+from galwad.api import app as api
 from galwad.desk import Desk, server_of
 from galwad.host.app import DeskServer
 from galwad.host.connections.protocol import PhaseLimits
+from galwad.host.database import open_engine
 from galwad.link import Link, serve
 from galwad.messages import (
     AnyMessage,
@@ -37,12 +43,47 @@ from galwad.messages import (
     Sealed,
     own_version,
 )
+from galwad.people.store import Users
 from galwad.people.user import Role, User
 from galwad.settings import Settings
 from helpers.database import create_database
 
 PASSWORD = "correct horse battery"
 PATIENCE_S = 10.0
+"""The time limits of the desk itself."""
+WAIT_S = 60.0
+"""The longest wait for what a test expects. A busy machine needs ten times as long as another."""
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients without TLS. By default each would read the system's authorities, in 5 ms."""
+_create_api = api.create_api
+HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+"""Hashes passwords as fast as argon2 can. A real hash takes 50 ms of CPU time on purpose."""
+TEAM = (
+    User("sian", "advisor", extension="201"),
+    User("huw", "advisor", extension="202"),
+    User("mair", "supervisor"),
+    User("gwen", "admin"),
+)
+_team_database: list[bytes] = []
+
+
+@functools.cache
+def _endpoints() -> list[BaseRoute]:
+    return _create_api().router.routes
+
+
+def _create_api_faster() -> FastAPI:
+    """Return the API with the endpoints of all other desks in this process.
+
+    FastAPI analyses the models of each endpoint before the first request of an application, which
+    takes 0.1 s. Endpoints find their desk in the application of the request.
+    """
+    made = _create_api()
+    made.router.routes[:] = _endpoints()
+    return made
+
+
+api.create_api = _create_api_faster
 
 
 class FakeSwitch:
@@ -107,7 +148,7 @@ class FakeSwitch:
         link.send(PauseReply(message.ref, tuple(c.call_id for c in reached), state, self.durable))
 
     async def until(self, kind: type, count: int = 1) -> list[AnyMessage]:
-        async with asyncio.timeout(PATIENCE_S), self._news:
+        async with asyncio.timeout(WAIT_S), self._news:
             await self._news.wait_for(lambda: len(self.of(kind)) >= count)
         return self.of(kind)
 
@@ -173,7 +214,7 @@ class Page:
         return {} if last_id else await self.event("snapshot")
 
     async def event(self, kind: str, want=lambda _data: True) -> dict:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 event = await self._read()
                 assert event is not None, "the stream has ended"
@@ -216,6 +257,19 @@ class Page:
     async def close(self) -> None:
         if self._response is not None:
             await self._response.aclose()
+
+
+async def create_team_database(path: Path) -> None:
+    """Create a database in which the users of `TEAM` can sign in with `PASSWORD`."""
+    create_database(path)
+    if not _team_database:
+        engine = open_engine(path)
+        for user in TEAM:
+            sip = "sip secret" if user.extension else None
+            await Users(engine, HASHER).add(user, PASSWORD, sip)
+        await engine.dispose()
+        _team_database.append(await asyncio.to_thread(path.read_bytes))
+    await asyncio.to_thread(path.write_bytes, _team_database[0])
 
 
 def settings_in(folder: Path) -> Settings:
@@ -268,9 +322,8 @@ class Running:
         return f"http://127.0.0.1:{self.server.port}"
 
     async def start(self, sources=()) -> None:
-        hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         create_database(self.settings.database)
-        self.server = server_of(Desk(self.settings, sources, hasher), self.limits)
+        self.server = server_of(Desk(self.settings, sources, HASHER), self.limits)
         await self.server.start()
 
     async def stop(self) -> None:
@@ -290,7 +343,8 @@ class Running:
         await self.desk.people.users.add(user, None if machine else PASSWORD, sip)
 
     def client(self, **more) -> httpx2.AsyncClient:
-        client = httpx2.AsyncClient(base_url=self.url, timeout=PATIENCE_S, **more)
+        more = {"verify": _NO_TLS, **more}
+        client = httpx2.AsyncClient(base_url=self.url, timeout=WAIT_S, **more)
         self._clients.append(client)
         return client
 
@@ -324,14 +378,14 @@ class Running:
         link.send(Hello("finaliser", "0"))
         for each in sealed:
             link.send(each)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             reply = await link.receive()
         await link.close()
         assert isinstance(reply, Indexed)
         return reply
 
 
-async def until(condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+async def until(condition: Callable[[], bool], seconds: float = WAIT_S) -> None:
     """Wait until `condition` is true."""
     async with asyncio.timeout(seconds):
         while True:

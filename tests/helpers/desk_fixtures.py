@@ -10,7 +10,7 @@ import pytest
 from galwad.messages import Sealed, SetPhones
 from galwad.people.sessions import Sessions
 from helpers.database import engine
-from helpers.desk import PATIENCE_S, Clock, Running
+from helpers.desk import PATIENCE_S, Clock, Running, create_team_database
 
 __all__ = ["clock", "engine", "open_sessions", "running", "sealed"]
 
@@ -19,16 +19,14 @@ __all__ = ["clock", "engine", "open_sessions", "running", "sealed"]
 async def running(tmp_path: Path, monkeypatch) -> AsyncIterator[Running]:
     """A started desk with advisors sian (201) and huw (202), supervisor mair, admin gwen.
 
-    Its time limits for the switch and the directory are as long as those of the tests.
+    Its time limits for the switch, the audit and the directory are as long as those of the tests.
     """
     monkeypatch.setattr("galwad.host.switch_client.REPLY_S", PATIENCE_S)
+    monkeypatch.setattr("galwad.host.background.AUDIT_S", PATIENCE_S)
     running = Running(tmp_path)
     await running.switch.start()
+    await create_team_database(running.settings.database)
     await running.start()
-    await running.add("sian", "advisor", "201")
-    await running.add("huw", "advisor", "202")
-    await running.add("mair", "supervisor")
-    await running.add("gwen", "admin")
     await running.switch.until(SetPhones)
     yield running
     await running.stop()

@@ -4,8 +4,6 @@ import asyncio
 import concurrent.futures
 import threading
 
-from argon2 import PasswordHasher
-
 from config.values import HostPort
 from galwad.desk import Desk, server_of
 from galwad.finaliser.process import Finaliser, sealer_of
@@ -13,7 +11,7 @@ from galwad.finaliser.worker import Worker
 from galwad.host.app import DeskServer
 from galwad.people.user import Role, User
 from helpers.database import create_database
-from helpers.desk import changed
+from helpers.desk import HASHER, changed
 from helpers.site import Site
 from recording.archive.manifest import folder_of
 
@@ -52,10 +50,9 @@ class House:
 
     async def _work(self) -> None:
         settings = self.site.settings
-        hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
         settings = changed(settings, desk={"listen": HostPort("127.0.0.1", 0)})
         create_database(settings.database)
-        server = server_of(Desk(settings, hasher=hasher))
+        server = server_of(Desk(settings, hasher=HASHER))
         try:
             await server.start()
         except BaseException as error:

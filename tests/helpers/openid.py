@@ -16,7 +16,7 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection
 from helpers.http_server import HttpServer, answer
 
 CLIENT = "galwad"

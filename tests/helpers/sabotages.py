@@ -395,9 +395,9 @@ SABOTAGES = (
     ),
     Sabotage(
         "the manifest has another length than the call",
-        FACTS,
-        "return end\n",
-        "return end + 2_000_000\n",
+        "recording/archive/store.py",
+        "talk_us=facts.talk_us,",
+        "talk_us=facts.talk_us + 2_000_000,",
         ALL,
         payments=KEY,
     ),
@@ -428,8 +428,8 @@ SABOTAGES = (
     Sabotage(
         "packets are counted twice when they are read",
         "recording/archive/packet_ledger.py",
-        "_add(stretch.read, tracks)",
-        "_add(stretch.read, tracks), _add(stretch.read, tracks)",
+        "stretch.add_read(tracks)",
+        "stretch.add_read(tracks), stretch.add_read(tracks)",
         (COVERAGE, PROMISES),
         payments=KEY,
     ),

@@ -31,6 +31,7 @@ def run(*words):
     )
 
 
+# Its three processes, two programs and some twenty commands take 16 seconds of CPU time.
 def test_the_demo_sees_every_step_of_its_call(tmp_path):
     done = run("--once", "--dir", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import subprocess
 import sys
 import tomllib
@@ -62,6 +63,8 @@ def run(tmp_path):
 def test_a_run_without_failures_passes_and_lists_nothing(run):
     done = run(STEADY)
     assert (done.returncode, "unsteady" in done.stdout) == (0, False)
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(r"the tests took \d+ s, \d+ s of CPU time", last)
 
 
 def test_a_test_that_passes_by_itself_passes_the_run_and_is_listed_with_both_outcomes(run):

@@ -233,13 +233,7 @@ def _print(result: ChainVerification, lines: Iterable[str], *, unread: bool) -> 
 
 
 def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:
-    """Return the restores whose entries in the chain have the hashes `hashes`.
-
-    The command `backup restore` adds an entry to the chain, and prints the hash of the entry.
-
-    Raises:
-        CliError: One of the hashes is not the hash of a restore in the chain.
-    """
+    """Return the restores whose chain entries have these hashes; raise CliError for any other."""
     there = {link.hash: found for link in links if (found := Restore.parse(link)) is not None}
     strangers = [each for each in hashes if each not in there]
     if strangers:
@@ -253,11 +247,7 @@ def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Rest
 def _verify(
     links: ChainReader, anchors: Iterable[Anchor], known: Collection[Restore] = ()
 ) -> ChainVerification:
-    """Verify a chain, and compare it with anchors.
-
-    The anchors of other nodes are ignored. An anchor is also ignored if a restore in `known`
-    removed the entry that the anchor names.
-    """
+    """Verify a chain; compare anchors of its node, except those that a `known` restore removed."""
     heads = [
         anchor.head
         for anchor in anchors
@@ -398,10 +388,7 @@ class ChainReader:
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
-    """Return the newest entries that match `query`, sorted from old to new.
-
-    At most `limit` entries are returned. `query` has the fields of the server's audit search.
-    """
+    """Return at most `limit` entries that match the fields `query`, sorted from old to new."""
     found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:
@@ -426,21 +413,13 @@ def as_json(link: ChainEntry) -> dict[str, Any]:
 
 
 def read_anchors(path: Path) -> list[Anchor]:
-    """Return the anchors in the file `path`, in the sequence of its lines.
-
-    Raises:
-        CliError: The file cannot be read, or a line is not an anchor.
-    """
+    """Return the anchors in a file, in the sequence of its lines. Raises `CliError`."""
     with file_errors(path):
         return parse_anchors(lines_of(path))
 
 
 def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
-    """Yield a problem if `anchors` has no anchor of this node's audit chain.
-
-    The command `verify` ignores the anchors of other nodes. So if there is no anchor of this node,
-    the command has not compared the chain with any anchor.
-    """
+    """Yield a problem if there is no anchor of this node: `verify` then compared with none."""
     others = sorted({anchor.node for anchor in anchors})
     if node not in others:
         whose = f": they are from {', '.join(others)}" if others else ""

@@ -95,11 +95,9 @@ class ChainFacts:
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
         """Return `text`, and whether the chain may still get the entry that it lacks.
 
-        `text` says that the chain has no entry about an event. `time_text` is the time of the
-        event. The second value is True if the event happened less than ten minutes before or after
-        the chain's newest entry. If the event happened ten minutes or more after the newest entry,
-        the returned text also says: export the chain again. If `time_text` cannot be read, the
-        second value is False.
+        It may if the event's `time_text` is less than ten minutes from the chain's newest entry.
+        After an event ten minutes later, the text also says: export the chain again. For an
+        unreadable time, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -115,9 +113,8 @@ def compare_with_archive(
 ) -> Differences:
     """Compare every copy of a recording below `folder` with the facts of the chain.
 
-    `since` names a period, such as "last week" or "2026-11". Only calls that began on or after the
-    first day of this period are compared. If `since` is empty, all calls are compared. If
-    `with_payloads` is true, each payload is read, and compared with the digest in its manifest.
+    Only calls from the first day of `since`, a period such as "2026-11", are compared; "" means
+    all. With `with_payloads`, each payload is compared with the digest in its manifest.
 
     Raises:
         CliError: `folder` is not a folder, or `since` cannot be read.
@@ -153,11 +150,7 @@ def _is_wrong(found: Iterable[tuple[str, bool]]) -> bool:
 def _differences(
     facts: ChainFacts, call_id: str, folder: Path, *, with_payloads: bool
 ) -> list[tuple[str, bool]]:
-    """Return the problems of one copy of a recording, compared with the chain.
-
-    Each problem is a pair. The first value is the text of the problem. The second value is True if
-    an entry that explains the problem may still be added to the chain.
-    """
+    """Return each problem of a copy, and whether an entry that explains it may still be added."""
     paths = [folder / f"{call_id}.{each}" for each in ("manifest", "header", "disposal")]
     if any(path.exists() and not path.is_file() for path in paths):
         return [("its manifest, header or certificate of disposal is not a file", False)]
@@ -196,12 +189,7 @@ def _payload(manifest: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the file `path` has a header from before a rewrap of the recording.
-
-    For example, an old copy of the header was put back after the rewrap. The old header still has a
-    valid signature. If the signed record of the rewrap is missing, only the audit chain shows that
-    the header is old.
-    """
+    """Yield a problem if `path` has the valid header from before a rewrap that the chain names."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -224,10 +212,7 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if a certificate states a disposal that no entry of the chain ordered.
-
-    Such a certificate may be forged: a person who stole the node's key can sign one.
-    """
+    """Yield a problem for a disposal that the chain did not order: the key may be stolen."""
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:

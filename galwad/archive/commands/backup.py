@@ -46,7 +46,7 @@ def make(
     # These take a second to load, and the help of the command must not wait.
     from galwad.archive import backup as node_backup  # noqa: PLC0415
     from galwad.archive.backup_proof import backup_key_file  # noqa: PLC0415
-    from recording.keys.keyring import load_or_create_backup_key, public_text  # noqa: PLC0415
+    from recording.keys.keyring import load_or_create_signing_key, public_text  # noqa: PLC0415
 
     settings = load_settings(config)
     with (
@@ -54,7 +54,7 @@ def make(
         _backup_errors(folder, "the backup is not complete: remove the folder"),
     ):
         made = node_backup.make(settings, config, folder)
-        key = public_text(load_or_create_backup_key(backup_key_file(config)).public_key())
+        key = public_text(load_or_create_signing_key(backup_key_file(config)).public_key())
     if json:
         print_json({"folder": str(folder), **msgspec.to_builtins(made), "backup_key": key})
         return
@@ -147,11 +147,11 @@ def _trust(
     config: Path, backup_keys: Sequence[str], node_keys: Sequence[str], *, accepts_unsigned: bool
 ) -> RestoreTrust:
     from galwad.archive.backup_proof import RestoreTrust, backup_key_file  # noqa: PLC0415
-    from recording.keys.keyring import load_backup_key, public_text  # noqa: PLC0415
+    from recording.keys.keyring import load_signing_key, public_text  # noqa: PLC0415
 
     given = [public_key(text, "--backup-key") for text in backup_keys]
     try:
-        own = load_backup_key(backup_key_file(config))
+        own = load_signing_key(backup_key_file(config))
     except KeyFileError as error:
         raise CliError(str(error), error.hint) from None
     if own is not None:

@@ -49,11 +49,9 @@ def key_errors() -> Iterator[None]:
 
 
 def key_file(folder: Path) -> Path:
-    """Return the path of the key file in `folder`.
+    """Return the path of the key file in `folder`, or `folder` itself if it is not a folder.
 
-    If the folder has only the key file with a passphrase, return the path of this file. Otherwise
-    return the path of the key file without a passphrase, even if this file does not exist. If
-    `folder` is not a folder, it is the path of the key file itself and is returned.
+    It is the file without a passphrase, even if it does not exist, unless only the other one does.
     """
     if not folder.is_dir():
         return folder
@@ -71,10 +69,7 @@ def load_officer(folder: Path) -> OfficerKeys:
 
 
 def print_public(officer: OfficerKeys, file: Path, *, as_json: bool) -> None:
-    """Print the recipient, its fingerprint and the public signing key of an officer.
-
-    The path of the key file, `file`, is printed too.
-    """
+    """Print an officer's recipient, fingerprint and public key, and the key file's path."""
     recipient = officer.identity.recipient
     if as_json:
         print_json(
@@ -253,11 +248,9 @@ class _Changes:
 def _replaced(
     replaces: Path | None, output: Path, officer_key: str, *, force: bool
 ) -> RecipientSet | None:
-    """Return the set that is replaced; None if there is none.
+    """Return the set to replace; None if there is none. Raises `KeySetError`.
 
     Without `replaces`, the output that --force overwrites counts, if it is a set of this officer.
-
-    Raises `KeySetError` if the set `replaces` cannot be read.
     """
     if replaces:
         return RecipientSet.load(replaces, officer_key)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx2
 import typer
 
 from galwad.archive.commands.keys import Folder, key_errors, key_file
@@ -29,6 +29,9 @@ from recording.archive.manifest import MANIFEST
 from recording.archive.rewrap import HeaderStatus, classify_header, facts_of, rewrap
 from recording.errors import KeySetError, RecordingError
 from recording.keys.keyring import OfficerKeys, RecipientSet, fingerprint
+
+if TYPE_CHECKING:
+    import httpx2
 
 app = new_command()
 _PER_RECORDING_STATUSES = frozenset({404, 409, 422})
@@ -240,15 +243,9 @@ def _rewrap_one(
 def _replace(
     client: httpx2.Client, options: RewrapOptions, recipients: RecipientSet, call_id: str
 ) -> None:
-    """Replace the header of one recording.
+    """Replace the header of one recording; only the last request to the server changes it.
 
-    Several requests are sent to the server. Only the final request replaces the old header by the
-    new one.
-
-    Raises:
-        _RefusedError: The recording cannot be rewrapped.
-        _GoneError: The recording was disposed of.
-        CliError: The server refuses a request for a reason that concerns all recordings.
+    Raises `_RefusedError` or `_GoneError` for this recording, and `CliError` for all.
     """
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
@@ -271,12 +268,9 @@ def _replace(
 def _answer(response: httpx2.Response) -> Any:
     """Return the JSON document in the response.
 
-    Raises:
-        _GoneError: The recording was disposed of.
-        _RefusedError: The server refuses the request for this recording only.
-        CliError: The server refuses the request for a reason that concerns all recordings.
+    Raises `_GoneError` or `_RefusedError` for this recording, and `CliError` for all.
     """
-    if response.status_code == httpx2.codes.GONE:
+    if response.status_code == HTTPStatus.GONE:
         raise _GoneError
     if response.status_code in _PER_RECORDING_STATUSES:
         raise _RefusedError(refusal(response)[0])
@@ -284,11 +278,7 @@ def _answer(response: httpx2.Response) -> Any:
 
 
 def _lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the results as lines of text: the server's recipient set, counts, and errors.
-
-    With `only_count`, the number of recordings to rewrap is shown instead of the number of
-    rewrapped recordings.
-    """
+    """Yield the result as lines of text; `only_count` shows how many recordings are to rewrap."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in _named(found):

@@ -233,11 +233,7 @@ def _line(promise: dict[str, Any], texts: Texts) -> PromiseText:
 
 
 def _evidence(evidence: dict[str, int], texts: Texts) -> Iterable[tuple[str, str]]:
-    """Yield each number with its name, in the sequence of the locale's file.
-
-    The numbers of the same subject stand together there. A number that an older command does not
-    know, because the server is newer, keeps the server's name.
-    """
+    """Yield each number with its name, in the locale's order; an unknown one has the server's."""
     names = [name for name in _ORDER if name in evidence]
     for name in (*names, *(other for other in evidence if other not in _ORDER)):
         key, number = f"promise.evidence.{name}", evidence[name]

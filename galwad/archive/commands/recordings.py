@@ -96,11 +96,7 @@ def list_(
 
 
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return at most `limit` rows that match `query`; the rows are fetched page by page.
-
-    The result has two values. `rows` are the rows. `after` is the value with which a new search can
-    continue after these rows, or None if there are no more rows.
-    """
+    """Return at most `limit` matching rows, and `after`: where to continue, None at the end."""
     rows: list[dict[str, Any]] = []
     while True:
         ask_for = {**query, "limit": min(limit - len(rows), _PAGE)}

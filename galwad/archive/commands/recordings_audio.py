@@ -52,11 +52,7 @@ def export(
 
 
 def _read_to_the_end(plain: BinaryIO) -> None:
-    """Read the whole recording once, so that every byte is authenticated.
-
-    It is not enough that libsndfile reads the recording: libsndfile could ignore an error in the
-    middle, such as a failed authentication.
-    """
+    """Read the whole recording to authenticate it: libsndfile may ignore an error in the middle."""
     while plain.read(1 << 20):
         continue
     plain.seek(0)

@@ -144,13 +144,10 @@ def _fetch(
     identities: Sequence[Identity],
     server: str,
 ) -> tuple[int, str, float | None]:
-    """Fetch a recording and write the output file.
+    """Fetch a recording; return the output's size, SHA-256 digest, and seconds of audio or None.
 
-    Return the file's size in octets and its SHA-256 digest, and the length of the audio in seconds,
-    or None if it was not decrypted or is not audio.
-
-    The options and the files on this machine are checked before a request is sent, because for each
-    request the server adds an entry about a fetch to the audit, even if the command fails later.
+    The options and the local files are checked first, because the server audits each request, even
+    if the command fails later.
     """
     with (
         http_errors(),
@@ -309,11 +306,7 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
 
 
 def _audit(key: RecoveredKey, reference: str, server: str) -> None:
-    """Let the server make an entry about the recovery of `key` in its audit chain.
-
-    Raises:
-        CliError: The server made no entry. In this case the key must not be written.
-    """
+    """Let the server audit the recovery of `key`; if this raises CliError, do not write the key."""
     body = {"life": key.life, "reference": reference}
     try:
         ask(server, "POST", f"/recordings/{key.call_id}/recover", body)

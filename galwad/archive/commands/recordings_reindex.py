@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import httpx2
 import msgspec
 import typer
 
@@ -39,6 +39,9 @@ from recording.age.file import Identity
 from recording.archive.commitments import open_facts
 from recording.archive.manifest import read_manifest
 from recording.errors import ArchiveError, ManifestError
+
+if TYPE_CHECKING:
+    import httpx2
 
 app = new_command()
 _PER_RECORDING_STATUSES: Final = frozenset({404, 409})
@@ -137,10 +140,7 @@ def reindex(
 
 
 def _unindexed(server: str) -> list[str]:
-    """Return the call ids of the recordings in the archive that have no row in the index.
-
-    To find these recordings, the server lists its whole archive, which can take minutes.
-    """
+    """Return the call ids without a row in the index; the server lists its archive for minutes."""
     found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found
 
@@ -191,19 +191,14 @@ def _restore_each(
 def _restored(
     client: httpx2.Client, call_id: str, reference: str, identities: Sequence[Identity]
 ) -> dict[str, Any] | None:
-    """Decrypt the facts about people in a recording's manifest, and send them to the server.
+    """Send the server the facts about people from a recording's manifest; return its response.
 
-    Returns:
-        The server's response; None if the facts cannot be known any more, because the recording was
-        disposed of, or because an older release sealed it.
-
-    Raises:
-        ArchiveError: The identities do not open the recording, or the server refused the request.
-        ManifestError: The manifest is not valid.
+    None if the facts are lost: the recording was disposed of, or an older release sealed it. Raises
+    `ArchiveError` or `ManifestError`.
     """
     with http_errors():
         found = client.post(f"/recordings/{call_id}/header", json={"reference": reference})
-    if found.status_code == httpx2.codes.GONE:
+    if found.status_code == HTTPStatus.GONE:
         return None
     parts = _checked(found)
     manifest = read_manifest(parts["manifest"].encode())

@@ -194,12 +194,9 @@ def _custody(detail: dict[str, Any]) -> None:
 def packet_lines(manifest: str | None) -> Iterator[tuple[str, str]]:
     """Yield the lines about a recording's packets, each with its style.
 
-    There is a line for each party with the packets that were received, stored, dropped and lost.
-    More lines show what was dropped after a pause, silent parties, and counts that do not add up.
-
-    Args:
-        manifest: The text of the manifest's file. If it is None, damaged, or of older software,
-            there are no lines.
+    For each party: packets received, stored, dropped and lost; then what was dropped after a pause,
+    silent parties, and counts that do not add up. There are no lines if the manifest is None,
+    damaged, or of older software.
     """
     try:
         read = read_manifest((manifest or "").encode())
@@ -332,7 +329,7 @@ def sentence(gap: dict[str, Any], texts: Texts) -> str:
 def _cause(gap: dict[str, Any], texts: Texts) -> str:
     actor = _actor(gap["actor"], texts)
     reason, trigger = gap["reason"], gap["trigger"]
-    # What was erased belongs to the pause that follows, and has its trigger.
+    # The erased stretch belongs to the pause that follows, and has its trigger.
     key = f"explain.cause.{'payment' if reason == 'erased' else reason}.{trigger}"
     if key in texts:
         return texts.text(key, actor=actor)

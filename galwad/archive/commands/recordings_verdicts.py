@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import msgspec
 
-from galwad.call_id import is_call_id
 from galwad.cli.support.archive_client import (
     fetch_index_check,
     indexed_rows,
@@ -44,6 +43,7 @@ from recording.archive.verify import (
     verify_indexed,
     verify_recording,
 )
+from recording.call_id import is_call_id
 
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})
@@ -94,10 +94,7 @@ def counts(verdicts: Iterable[RecordingVerdict]) -> str:
 
 
 def next_step(verdicts: Sequence[RecordingVerdict]) -> str:
-    """Return what the user can do about the worst of the verdicts; "" if none needs anything.
-
-    Nothing is to be done about recordings that are whole or were disposed of.
-    """
+    """Return what the user can do about the worst of the verdicts; "" if none needs anything."""
     states = {verdict.state for verdict in verdicts}
     if VerdictState.NOT_WHOLE in states:
         damaged = [each for each in verdicts if each.state is VerdictState.NOT_WHOLE]
@@ -136,26 +133,17 @@ def verify(
 ) -> list[RecordingVerdict]:
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
 
-    `what` is a folder, one file of a recording, or the call id of a recording on the server. If
-    `what` is empty, all recordings on the server at `server` are verified.
+    `what` is a folder, one file of a recording, or the call id of a recording on the server; ""
+    means all on the server. Only calls from the start of `since`, a period such as "last week", are
+    verified.
 
-    `since` is a period in words, such as "last week". Only recordings of calls that began at or
-    after the start of this period are verified.
+    `node_keys` and `officer_keys` are public keys, or files with them: of trusted nodes, and of
+    officers whose rewraps and trust files are accepted. The trust file `trust`, or else the one
+    beside `identity`, names more nodes. Without a trusted key, no recording is whole.
 
-    `node_keys` are the public keys of trusted nodes, or names of files that hold the keys. `trust`
-    is the path of a trust file with further keys, which one of the officers signed. If it is None,
-    the trust file beside `identity` is read, if there is one. Without any trusted key, no recording
-    is whole.
-
-    `officer_keys` are the public keys of officers whose rewraps and trust files are accepted, or
-    names of files that hold the keys.
-
-    `identity` is the path of a key file with an age identity. If it is not None, each recording is
-    also decrypted to its end. If the key file also has a signing key, it counts as one of the
-    `officer_keys`.
-
-    `fetch` is a purpose and a reference. If it is not None, the files of recordings on the server
-    are fetched and verified. Otherwise only their manifests and rows are compared.
+    With the key file `identity`, each recording is also decrypted to its end; its signing key, if
+    any, counts as an officer's. With `fetch`, a purpose and a reference, the files on the server
+    are verified, and otherwise only manifests and rows.
 
     Raises:
         CliError: A key, a file or a folder cannot be read, or the server refused a request.
@@ -216,10 +204,7 @@ def verify(
 def _with_findings(
     verdicts: Sequence[RecordingVerdict], findings: Mapping[str, Sequence[str]]
 ) -> list[RecordingVerdict]:
-    """Add what the server found in its index and ledger to the verdicts, sorted by call id.
-
-    If there is no verdict about a call, because its row is gone, a verdict is added.
-    """
+    """Add the server's findings to the verdicts, or as verdicts of their own, sorted by call id."""
     by_call = {verdict.call_id: verdict for verdict in verdicts}
     for call_id, found in findings.items():
         verdict = by_call.get(call_id, RecordingVerdict(call_id))
@@ -229,10 +214,9 @@ def _with_findings(
 
 
 def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
-    """Return the folder and the call id of each recording to verify.
+    """Return folder and call id of each recording in `what`, a folder or a recording's file.
 
-    `what` is a folder or a file of one recording. In a folder, only recordings of calls that began
-    at or after `begin`, in Unix seconds, are included.
+    From a folder, only calls that began at or after `begin`, in Unix seconds.
     """
     path = Path(what)
     if path.is_dir():
@@ -267,10 +251,7 @@ def _verify_on_server(
     fetch: tuple[str, str] | None,
     server: str,
 ) -> RecordingVerdict:
-    """Verify a recording that is on the server, and compare it with the index.
-
-    If `fetch` is None, only the manifest is verified. Otherwise the files are fetched, too.
-    """
+    """Verify a recording on the server and its index row; with `fetch`, also the fetched files."""
     if not is_call_id(call_id):
         return RecordingVerdict(call_id, (disagreement("call id"),))
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
@@ -306,10 +287,7 @@ def _verify_on_server(
 def _fetch_files(
     folder: Path, row: RecordingSummary, fetch: tuple[str, str], server: str
 ) -> list[str]:
-    """Fetch the header, the payload and the undecoded packets of a recording into `folder`.
-
-    The files stay encrypted. Return a problem for each file that the server could not send.
-    """
+    """Fetch a recording's encrypted files into `folder`; return a problem for each missing one."""
     problems = []
     parts = ["payload", *(["raw"] if row.raw_size else [])]
     with http_errors(), open_client(server) as client:
@@ -328,11 +306,7 @@ def _fetch_files(
 
 
 def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
-    """Return the index row in the server's answer.
-
-    Raises:
-        CliError: A value has the wrong type.
-    """
+    """Return the index row in the server's answer; raise CliError if a value has the wrong type."""
     row = detail["recording"]
     others = {
         # An older server does not report the folder and the salt.

@@ -18,9 +18,9 @@ class Severity(StrEnum):
     """The severity of an alarm. The members are sorted, the most severe first."""
 
     CRITICAL = "critical"
-    """Calls, recordings or payment details are at risk now, or somebody changed evidence."""
+    """Calls, recordings or payment details are at risk now, or evidence was changed."""
     WARNING = "warning"
-    """Something does not work, and somebody must repair it or ask about it."""
+    """Something does not work, and a person must repair it or ask about it."""
     NOTICE = "notice"
     """Something happened that a supervisor must know; often there is nothing to do."""
 

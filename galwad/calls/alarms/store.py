@@ -104,7 +104,7 @@ class StoredAlarm:
     closed_by: str = ""
     remark: str = ""
     taken_by_another: Annotated[bool, Field(exclude=True)] = False
-    """True if somebody has taken the alarm, and the viewer may not see who. It is not stored."""
+    """True if a user has taken the alarm, and the viewer may not see who. It is not stored."""
 
     @computed_field  # type: ignore[prop-decorator]
     @property

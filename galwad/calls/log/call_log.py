@@ -26,7 +26,7 @@ from galwad.calls.log.store import CallStore, Rows
 from galwad.host.call_follower import CallFollower
 from galwad.host.switch_client import FromSwitch
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, Sealed
-from galwad.settings.calls import CallLogSection
+from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
 """Within these seconds after a snapshot, a call that it lacks may still end or ring again."""
@@ -96,11 +96,7 @@ class CallLog:
             await asyncio.sleep(_CLEAN_S)
 
     async def clean(self) -> None:
-        """Remove the numbers and rows that are older than the settings allow.
-
-        Raises:
-            SQLAlchemyError: The database cannot be written.
-        """
+        """Remove numbers and rows that the settings make too old. Raises `SQLAlchemyError`."""
         now = self._clock()
         numbers = await self.store.forget_numbers(now - self._section.numbers_hours * _HOUR_S)
         rows = await self.store.remove(now - self._section.calls_days * _DAY_S)

@@ -47,11 +47,7 @@ class Breaks:
         return [Break(row.user, row.reason, row.since, row.set_by) for row in rows]
 
     async def begin(self, each: Break) -> None:
-        """Store a break in place of the user's present break, if there is one.
-
-        Raises:
-            IntegrityError: There is no such user any more.
-        """
+        """Store a break in place of the present one. Raises `IntegrityError` without the user."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(breaks).where(breaks.c.user == each.user))
             await connection.execute(

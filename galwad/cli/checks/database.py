@@ -97,11 +97,7 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
 
 
 def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Check the database file by SQLite's quick_check.
-
-    Without this check, damage could stay unnoticed for years, because normal use might never read
-    the damaged page of the file.
-    """
+    """Check the file by quick_check: normal use may not read a damaged page for years."""
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         yield fault(
@@ -168,11 +164,10 @@ def _tokens(connection: sqlite3.Connection) -> Iterator[CheckResult]:
 
 
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each route and phone in the settings that names a missing phone or user.
+    """Yield a warning for each route and phone that names a missing phone or user.
 
-    Three faults are found: a route rings an extension that no phone has, a route has an advisor who
-    is not a user, or a phone belongs to a person who is not a user. Disabled users and their
-    extensions count as missing. A code for payments that is also a user's extension is found too.
+    Disabled users and their extensions count as missing. A code for payments that is also a user's
+    extension is found too.
     """
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     extensions = {row[1] for row in rows if row[1]}
@@ -208,10 +203,8 @@ def _count(connection: sqlite3.Connection, query: str) -> int:
 
 
 def check_coverage(settings: Settings) -> Iterator[CheckResult]:
-    """Read the findings of the most recent nightly coverage check from the database.
+    """Read the findings of the latest nightly coverage check: unexplained time and orphans.
 
-    The findings are unexplained time of calls, and orphans: files, rows or spools whose counterpart
-    is missing. The coverage itself is not checked here, because that would read the whole archive.
     If the database cannot be read, yield nothing: `check_database` reports this fault.
     """
     if not settings.database.exists():
@@ -250,10 +243,9 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
-    """Yield a result for a node whose coverage was never checked.
+    """Yield a result if coverage was never checked: a warning if it was due before `now`.
 
-    If the first nightly check should have ended before `now`, the result is a warning. Otherwise,
-    the result shows when the first check is due. If the node has no recordings, there is no result.
+    If the node has no recordings, there is no result.
     """
     if not connection.execute("SELECT 1 FROM recordings LIMIT 1").fetchone():
         return
@@ -269,10 +261,7 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield one result for each unresolved finding, at most `_MAX_SHOWN` of them.
-
-    If there are more findings, one further result gives their number.
-    """
+    """Yield one result for each open finding, at most `_MAX_SHOWN`, and the number of the rest."""
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()

@@ -36,9 +36,7 @@ _PARTS: Final = ("keys", "finaliser", "desk", "switch")
 def stored(path: Path) -> Path:
     """Return the path from which this process can read a certificate, key or password.
 
-    `path` is the file's path in the settings. A file in /run/credentials is systemd's copy of a
-    file in /etc/credstore, and only one unit can read this copy. If this process has no such copy,
-    return the path in /etc/credstore. In all other cases, return `path`.
+    It is `path`, or the original in /etc/credstore if only a unit can read systemd's copy.
     """
     if path.exists() or not path.is_relative_to(_CREDENTIALS):
         return path
@@ -117,10 +115,7 @@ def unit_user(settings: Settings) -> Owner | None:
 
 
 def unreadable_for_units(settings: Settings, path: Path, user: Owner | None) -> str:
-    """Return why the user cannot read a file, as the end of a sentence.
-
-    The result is "" if the user can read it, if it does not exist, or if there is no user.
-    """
+    """Return why the user cannot read a file, as the end of a sentence; "" otherwise."""
     if user is None:
         return ""
     base, way = _way_of(settings, path.resolve())
@@ -148,7 +143,7 @@ def fix_of(path: Path, user: Owner) -> str:
 
 
 def _way_of(settings: Settings, path: Path) -> tuple[Path, str]:
-    """Return the folder from which the units reach a file, and the way from there.
+    """Return the folder from which the units reach a file, and the file's path from there.
 
     systemd opens the services' folders for the units. They are in a folder through which only root
     can pass otherwise.

@@ -63,10 +63,7 @@ def check_folders(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield the free space of each disk that holds `state` or a folder in `state`.
-
-    The folders in `state`, such as spool and archive, may be on different disks.
-    """
+    """Yield the free space of each disk with `state` or a folder in it, such as the archive."""
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
         if path.is_dir():
@@ -80,10 +77,7 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
 
 
 def _unwritable(state: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each folder whose disk does not accept writes.
-
-    Such a disk is broken, or its file system has become read-only.
-    """
+    """Yield a fault for each folder whose disk is broken or read-only."""
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
         if why:
@@ -92,10 +86,7 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
 
 
 def _write_error(folder: Path) -> str:
-    """Write a temporary file without a name in `folder`, with fsync; return the error as text.
-
-    The text is empty if there is no error, or if the error is one of `_NOT_THE_DISK`.
-    """
+    """Return the error of an fsync in `folder`; "" if it works or is one of `_NOT_THE_DISK`."""
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
@@ -152,10 +143,7 @@ def _private(name: str, path: Path) -> Iterator[CheckResult]:
 
 
 def filesystem(path: Path) -> str:
-    """Return the type of the file system that contains `path`.
-
-    The type is written as in /proc/mounts, such as "tmpfs" or "ext4".
-    """
+    """Return the type of a path's file system as in /proc/mounts, such as "tmpfs" or "ext4"."""
     best, kind = "", ""
     real = str(path.resolve())
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():

@@ -68,10 +68,7 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
 
 
 def _newest(settings: Settings) -> int:
-    """Return the highest serial number of all recipient sets in the audit chain.
-
-    Return 0 if the audit chain cannot be read or contains no recipient set.
-    """
+    """Return the highest serial number of a recipient set in the audit chain; 0 without any."""
     query = "SELECT body FROM audit_entries WHERE node = ? AND kind = ?"
     if not settings.database.exists():
         return 0
@@ -165,11 +162,7 @@ def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check a certificate and its private key.
-
-    Both must be readable and must belong together, and the certificate must name all `hosts`.
-    `name` is the name of this check in its results.
-    """
+    """Check that a certificate and its key can be read, fit together, and name all `hosts`."""
     certificate, key = stored(certificate), stored(key)
     for path in (certificate, key):
         problem = unreadable(path)
@@ -256,11 +249,10 @@ def _is_wild(host: str) -> bool:
 
 
 def check_spools(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each spool that cannot be opened without an officer.
+    """Yield a fault for each spool that neither the boot keys nor a recovered key opens.
 
-    The check tries the boot keys of this machine, and the keys that an officer has already
-    recovered. It also yields a fault for each recovered key that the finaliser cannot read, and a
-    warning if there are spools in the spare folder, which is used after a disk failure.
+    Also for each recovered key that the finaliser cannot read; and a warning for spools in the
+    spare folder, which is used after a disk failure.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
@@ -285,10 +277,7 @@ def check_spools(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _moved(spare: Path) -> Iterator[CheckResult]:
-    """Yield a warning if there are spools in the folder `spare`.
-
-    Spools are made there only after the disk of the spool folder has failed.
-    """
+    """Yield a warning for spools in the folder `spare`, made after the spool disk has failed."""
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
@@ -311,11 +300,7 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 
 
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each recovered key that the finaliser cannot read.
-
-    The finaliser cannot read a key file if its owner is not the owner of the folder `keys`, for
-    example because root copied the file into the folder.
-    """
+    """Yield a fault for each recovered key of another owner: the finaliser cannot read it."""
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:
             fix = f"chown --reference={keys} {path}"

@@ -256,10 +256,7 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 def check_routes(settings: Settings, dns: DnsClient | None = None) -> Iterator[CheckResult]:
-    """Look up the targets of routes and destinations, and check the route of emergency calls.
-
-    `dns` is the client for DNS lookups; the default is the system's resolver.
-    """
+    """Look up the targets of routes and destinations, and check the route of emergency calls."""
     wrong = check_uris(settings)
     for each in wrong:
         yield fault("routes", each, f"see [[routes]] and [[destinations]] in {EXAMPLE}")
@@ -311,10 +308,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each such peer and registration, and on whether each PBX sends names.
-
-    If no switch is running, there is no result.
-    """
+    """Yield a result for each peer, registration and PBX; none if no switch is running."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return
@@ -362,10 +356,7 @@ async def _figures_of(switch_socket: Path) -> Figures | None:
 
 
 def check_srtp(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each peer that must use SRTP, but whose signalling may be without TLS.
-
-    The keys of SRTP are in SDP, so without TLS other people on the network can read them.
-    """
+    """Yield a warning for each peer whose SRTP keys may cross the network without TLS, in SDP."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _without_tls(settings, speaks_tls=speaks_tls):
         yield warning(
@@ -382,11 +373,7 @@ def _without_tls(settings: Settings, *, speaks_tls: bool) -> Iterator[str]:
 
 
 def _srtp_parties(settings: Settings) -> Iterator[tuple[str, str | None, bool]]:
-    """Yield each peer in the settings: its name, its SRTP rule, and whether it always uses TLS.
-
-    The name is a text such as "trunk pstn". The rule is None if the settings have no SRTP rule for
-    this peer; this module then uses the rule in [media].
-    """
+    """Yield each peer's name, SRTP rule (None: that of [media]), and whether it always has TLS."""
     for trunk in settings.trunks:
         yield f"trunk {trunk.name}", trunk.srtp, trunk.transport == "tls"
     for phone in settings.phones:

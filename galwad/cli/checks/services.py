@@ -16,8 +16,7 @@ from callerid.written_numbers import matching
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import SectionT, files_of, unreadable, with_stored_files
 from galwad.settings import Settings
-from galwad.settings.events import WebhookSection
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection, WebhookSection
 
 _NAME: Final = "directories"
 _TO_STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"

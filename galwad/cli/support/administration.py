@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def administration(settings: Settings) -> Administration:
-    """Return the `Administration` object for the server's database, which `settings` names.
-
-    The state folder is created if it is missing and this process is root.
-    """
+    """Return the `Administration` of the server's database; as root, make the state folder."""
     from galwad.administration import Administration  # noqa: PLC0415 - see above
 
     _create_state_folder(settings.node.state)
@@ -42,11 +39,7 @@ def notify_desk(settings: Settings) -> bool:
 
 
 def _create_state_folder(state: Path) -> None:
-    """Create the state folder with mode 0755, if the process is root and the folder is missing.
-
-    With this mode, all services can reach their own folders in it; systemd would use the same mode.
-    The mode is set explicitly because root's umask might remove a part of it.
-    """
+    """As root, create a missing state folder with mode 0755, as systemd would, for any umask."""
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
         state.chmod(0o755)

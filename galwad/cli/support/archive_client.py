@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import urlencode
-
-import httpx2
 
 from galwad.cli.support.client import ask, check_response
 from galwad.cli.support.console import CliError
+
+if TYPE_CHECKING:
+    import httpx2
 
 _PAGE: Final = 500
 _TIMEOUT_S: Final = 900.0
@@ -45,8 +46,7 @@ def download(
 ) -> Iterator[tuple[bytes, BinaryIO]]:
     """Fetch an encrypted recording; yield its header and a file with its payload.
 
-    The digest of the payload is checked before the header and the file are yielded. If `raw` is
-    true, the file has the packets that could not be decoded instead of the audio.
+    The digest is checked first. With `raw`, the file has the packets that could not be decoded.
 
     Raises:
         CliError: The server refused the request, or the digest of the received file is wrong.
@@ -74,9 +74,8 @@ def receive(
 ) -> tuple[bytes, bool]:
     """Fetch an encrypted recording, and write its payload to the file `payload`.
 
-    If `raw` is true, the packets that could not be decoded are written instead of the audio.
-
-    Return the header, and whether the payload has the digest that the server's index has.
+    Return the header, and whether the payload has the digest in the server's index. With `raw`, the
+    payload has the packets that could not be decoded.
 
     Raises:
         CliError: The server refused the request.
@@ -142,14 +141,7 @@ class IndexFindings:
 
 
 def fetch_index_check(server: str, *, since: float = 0.0, call_id: str = "") -> IndexFindings:
-    """Ask the server to check its index, and return the result.
-
-    Only calls that began at or after `since` (Unix seconds) are checked, or only the call with the
-    id `call_id`.
-
-    Raises:
-        CliError: The request failed.
-    """
+    """Check the server's index of one call, or of calls from `since` on. Raises `CliError`."""
     query: dict[str, Any] = {"call_id": call_id} if call_id else {"since": since}
     answer = ask(server, "GET", f"/index?{urlencode(query)}", timeout_s=_TIMEOUT_S)
     findings: dict[str, list[str]] = {}

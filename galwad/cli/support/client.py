@@ -1,109 +1,29 @@
-"""The client that the commands use for the HTTP API.
+"""The client that the commands use for the HTTP API. If a request fails, it raises a `CliError`.
 
-The server's address comes from `--server`, `$GALWAD_SERVER` or the file `client.toml`. The token
-comes from `$GALWAD_TOKEN` or the same file. If several of these sources have a value, the first of
-them in this order is used. The file is in the user's configuration folder, and `galwad login`
-writes it. If a request fails, the client raises a `CliError`.
+httpx2 and pydantic are loaded for the first request, so that the help of a command does not wait.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx2
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-
-from config.explain import faults_of, syntax_fault
 from galwad.cli.support.console import CliError, use_zone_of_response
 from galwad.periods import HEADER
+
+if TYPE_CHECKING:
+    import httpx2
 
 API = "/api/v1"
 _TOKEN = re.compile(r"[!-~]+")
 _TIMEOUT_S = 30.0
 _CONNECT_S = 5.0
-_MEND = "correct it, or remove it and run `galwad login`"
-
-
-def client_file() -> Path:
-    """Return the path of the file in which `galwad login` stores the server's address and token.
-
-    The path is `$XDG_CONFIG_HOME/galwad/client.toml`. If this variable is not set, the path is
-    `~/.config/galwad/client.toml`.
-    """
-    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return Path(base) / "galwad" / "client.toml"
-
-
-class ClientSettings(BaseSettings):
-    """The settings of an API client, from environment variables and the file `client.toml`.
-
-    If a setting is in both, the value in the environment variable is used. For example,
-    `$GALWAD_SERVER` replaces `server` in the file.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="GALWAD_", frozen=True, extra="forbid", hide_input_in_errors=True
-    )
-
-    server: str = Field(default="", description='an address such as "https://galwad.example"')
-    token: SecretStr | None = Field(default=None, description="what `galwad login` received")
-    certificate: Path | None = Field(
-        default=None, description="a PEM file with the authority that signed the server's key"
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of the settings: arguments, environment variables, `client.toml`.
-
-        If several sources have a value for a setting, the first of them in this order is used.
-        """
-        file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
-        return init_settings, env_settings, file
-
-
-def client_settings() -> ClientSettings:
-    """Read the client's settings from the environment and `client.toml`.
-
-    Raises:
-        CliError: The file cannot be read, or a value is wrong. If the wrong value is in the file,
-            the message gives its line number.
-    """
-    file = client_file()
-    try:
-        return ClientSettings()
-    except (OSError, UnicodeDecodeError):
-        raise CliError(f"cannot read {file} as UTF-8 text", _MEND) from None
-    except tomllib.TOMLDecodeError as error:
-        fault = syntax_fault(error)
-    except ValidationError as error:
-        fault = faults_of(error, _text(file), ClientSettings)[0]
-    where = f"{file}:{fault.line}" if fault.line else str(file)
-    raise CliError(f"{where}: {fault.message}", _MEND)
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def base_url(server: str) -> str:
@@ -113,6 +33,8 @@ def base_url(server: str) -> str:
         CliError: The address is missing or not valid, or it is a plain HTTP address of another
             machine.
     """
+    import httpx2  # noqa: PLC0415 - see above
+
     try:
         url = httpx2.URL(server)
     except httpx2.InvalidURL:
@@ -140,22 +62,28 @@ def _is_loopback(host: str) -> bool:
 
 
 def open_client(
-    server: str, *, anonymous: bool = False, token: str = "", authority: Path | None = None
+    server: str,
+    *,
+    anonymous: bool = False,
+    token: str = "",
+    authority: Path | None = None,
+    timeout_s: float = _TIMEOUT_S,
 ) -> httpx2.Client:
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
-    If `server` is empty, the address in the settings is used. If `token` is empty, the token in the
-    settings is used. `authority` is a PEM file with a certificate authority. If `authority` is
-    given, the client trusts this authority and not the authority in the settings.
-
-    The client uses the proxy that the environment names, such as `$HTTPS_PROXY`. A request to this
-    machine never passes through a proxy, which could read the token.
+    Address, token and PEM file `authority` are by default those of the settings. The proxy of the
+    environment, such as `$HTTPS_PROXY`, is used, but never for this machine: it could read the
+    token. A request fails if the server does not respond within `timeout_s` seconds.
 
     Raises:
         CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
             the certificate file cannot be read. Or the environment names a proxy of another kind
             than HTTP.
     """
+    import httpx2  # noqa: PLC0415 - see above
+
+    from galwad.cli.support.client_settings import client_file, client_settings  # noqa: PLC0415
+
     settings = client_settings()
     url = base_url(server or settings.server)
     headers = {"Accept": "application/json"}
@@ -166,14 +94,21 @@ def open_client(
         if not _TOKEN.fullmatch(known):
             raise CliError("the token is not valid", "correct $GALWAD_TOKEN, or run `galwad login`")
         headers["Authorization"] = f"Bearer {known}"
-    trust = _authorities(authority or settings.certificate)
+    certificate = authority or settings.certificate
+    try:
+        trust = ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError):
+        raise CliError(
+            f"cannot read {certificate} as a certificate",
+            f"give the right file with --tls-ca, or after `certificate =` in {client_file()}",
+        ) from None
     try:
         return httpx2.Client(
             base_url=url + API,
             headers=headers,
             verify=trust,
             trust_env=not _is_loopback(httpx2.URL(url).host),
-            timeout=httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
+            timeout=httpx2.Timeout(timeout_s, connect=_CONNECT_S),
             event_hooks={"response": [_take_time_zone]},
         )
     except (ImportError, ValueError, httpx2.InvalidURL):
@@ -188,23 +123,11 @@ def _take_time_zone(response: httpx2.Response) -> None:
     use_zone_of_response(response.headers.get(HEADER, ""))
 
 
-def _authorities(certificate: Path | None) -> ssl.SSLContext:
-    """Return a TLS context that trusts the certificate authority in the file `certificate`.
-
-    If `certificate` is None, the context trusts the same authorities as the operating system.
-    """
-    try:
-        return ssl.create_default_context(cafile=certificate)
-    except (OSError, ssl.SSLError):
-        raise CliError(
-            f"cannot read {certificate} as a certificate",
-            f"give the right file with --tls-ca, or after `certificate =` in {client_file()}",
-        ) from None
-
-
 @contextmanager
 def http_errors() -> Iterator[None]:
     """Turn an error of httpx2 in the `with` block into a `CliError`."""
+    import httpx2  # noqa: PLC0415 - see above
+
     try:
         yield
     except httpx2.ConnectError as error:
@@ -249,7 +172,7 @@ def check_response(response: httpx2.Response) -> None:
     if response.is_success:
         return
     message, hint = refusal(response)
-    if response.status_code == httpx2.codes.UNAUTHORIZED and (
+    if response.status_code == HTTPStatus.UNAUTHORIZED and (
         not hint or "Authorization" in response.request.headers
     ):
         # The hint in the response is for users of the web page. A user of the command line needs
@@ -258,7 +181,7 @@ def check_response(response: httpx2.Response) -> None:
     reason = _reason(response)
     if reason == "step_up_needed":
         hint = "run `galwad login --browser` again: the page asks for it when you approve the code"
-    wrong_usage = response.status_code == httpx2.codes.UNPROCESSABLE_CONTENT
+    wrong_usage = response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     raise CliError(
         message,
         hint,
@@ -277,13 +200,9 @@ def _reason(response: httpx2.Response) -> str:
 
 
 def answer_of(response: httpx2.Response) -> Any:
-    """Return the JSON document in the response; None if the response has no content.
-
-    Raises:
-        CliError: The server refused the request, or the response is not JSON.
-    """
+    """Return the response's JSON document, or None without content; raise CliError for an error."""
     check_response(response)
-    if response.status_code == httpx2.codes.NO_CONTENT:
+    if response.status_code == HTTPStatus.NO_CONTENT:
         return None
     try:
         return response.json()
@@ -309,8 +228,8 @@ def ask(
     Raises:
         CliError: The request failed, or the server refused it.
     """
-    opened = open_client(server, anonymous=anonymous, token=token, authority=authority)
+    opened = open_client(
+        server, anonymous=anonymous, token=token, authority=authority, timeout_s=timeout_s
+    )
     with http_errors(), opened as client:
-        timeout = httpx2.Timeout(timeout_s, connect=_CONNECT_S)
-        response = client.request(method, path, json=body, timeout=timeout)
-        return answer_of(response)
+        return answer_of(client.request(method, path, json=body))

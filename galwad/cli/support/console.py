@@ -61,10 +61,7 @@ def print_error(error: CliError) -> None:
 
 
 def one_line(text: str) -> str:
-    """Replace each unprintable character of `text` by U+FFFD.
-
-    Text from a server or a file may contain characters that control the terminal.
-    """
+    """Replace unprintable characters by U+FFFD: those of a server could control the terminal."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
@@ -114,11 +111,7 @@ def _cell(text: str) -> Text:
 
 
 def progress_bar(what: str, *, quiet: bool) -> Progress:
-    """Return a progress bar that is drawn on standard error.
-
-    `what` is the text to the left of the bar. The bar is not drawn if `quiet` is true, or if
-    standard error is not a terminal.
-    """
+    """Return a progress bar on standard error; hidden if `quiet` or without a terminal."""
     from rich.console import Console  # noqa: PLC0415 - as in `console`
     from rich.progress import (  # noqa: PLC0415 - as in `console`
         BarColumn,
@@ -148,7 +141,7 @@ def use_zone_of_response(name: str) -> None:
 
 
 def use_zone_of_settings(zone: tzinfo | None) -> None:
-    """Print times in this time zone of the settings file; None means that of this machine."""
+    """Print times in the settings file's time zone; None means this machine's, or else UTC."""
     _set_zone(zone or machine_zone() or UTC)
 
 

@@ -39,18 +39,12 @@ A thief who has the key file can try any number of passphrases, so a short passp
 
 
 def passphrase_of(path: Path) -> str:
-    """Return the passphrase of the encrypted key file `path`.
-
-    The passphrase comes from `$GALWAD_PASSPHRASE`. If this variable is not set, the user types it.
-    """
+    """Return the passphrase of a key file: `$GALWAD_PASSPHRASE`, or what the user types."""
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
 def new_passphrase() -> str:
-    """Return the passphrase for a new key file.
-
-    The passphrase comes from `$GALWAD_PASSPHRASE`. If this variable is not set, the user types the
-    passphrase twice.
+    """Return the passphrase for a new key file: `$GALWAD_PASSPHRASE`, or one typed twice.
 
     Raises:
         CliError: The passphrase is too short. Or the user cannot be asked, because there is no
@@ -87,11 +81,7 @@ def read_identity(path: Path) -> IdentityFile:
 
 
 def signer_of(file: IdentityFile) -> list[str]:
-    """Return an officer's public signing key, as a list with one item.
-
-    `file` is the content of the officer's key file. If the file has no signing key, return an empty
-    list.
-    """
+    """Return the public signing key in an officer's key file, in a list; [] if it has none."""
     try:
         return [OfficerKeys.of(file).public_key]
     except KeyFileError:
@@ -120,18 +110,14 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 
 
 def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
-    """Return a `CliError` for an error of the package `recording`.
-
-    The hint is the hint of `error` or, if `error` has no hint, the text `otherwise`.
-    """
+    """Return a `CliError` for an error of `recording`, with its hint, or else `otherwise`."""
     return CliError(str(error), getattr(error, "hint", "") or otherwise)
 
 
 def public_key(text: str, option: str) -> str:
-    """Return a public signing key as base64 text.
+    """Return a public signing key as base64 text: `text`, or the contents of the file `text`.
 
-    `text` is the key as base64, or the path of a file that contains the key as base64. `option` is
-    the name of the command-line option, for the error message.
+    The error names `option`.
 
     Raises:
         CliError: `text` is neither a public key nor the path of a file with a public key.

@@ -39,23 +39,24 @@ class LazyGroup(TyperGroup):
         return list(self.summaries)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Load the module of the command `cmd_name` and return the command.
-
-        Return None if the group has no such command.
-        """
+        """Load the module of a command and return the command; None if the group has none."""
         del ctx
         if cmd_name not in self.summaries:
             return None
         if cmd_name in self.groups:
             return self._group(cmd_name)
-        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
-        full = module if "." in module else f"{self.package}.{module}"
-        app = getattr(importlib.import_module(full), self.app)
-        command: Any = typer.main.get_command(app)
+        command: Any = typer.main.get_command(self.app_of(cmd_name))
         if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
             command = command.commands[cmd_name]
         command.name = cmd_name
         return command
+
+    def app_of(self, cmd_name: str) -> typer.Typer:
+        """Load the module of the command `cmd_name`, and return the Typer app with the command."""
+        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
+        full = module if "." in module else f"{self.package}.{module}"
+        app: typer.Typer = getattr(importlib.import_module(full), self.app)
+        return app
 
     def _group(self, name: str) -> TyperGroup:
         group = self.groups[name]
@@ -65,6 +66,16 @@ class LazyGroup(TyperGroup):
             no_args_is_help=True,
             rich_markup_mode=None,
         )
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option `--help` with the default False.
+
+        Typer's default is None, and Typer loads pydantic to convert it, for each command.
+        """
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False
+        return option
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of the commands to the help, without loading their modules."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from config.errors import SettingsError
-from galwad.call_id import is_call_id
 from galwad.cli.support.console import CliError, centre_zone, use_zone_of_settings
 from galwad.cli.support.page_texts import LANGUAGES, Texts, preferred_language
 from galwad.periods import HINT, Period, period
+from recording.call_id import is_call_id
 
 if TYPE_CHECKING:
     from galwad.settings import Settings
@@ -51,11 +51,7 @@ _POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,
 
 
 def load_settings(path: Path) -> Settings:
-    """Return the settings in the file `path`.
-
-    Raises:
-        CliError: The file cannot be read, or has faults; the message names each fault.
-    """
+    """Return the settings in a file; raise CliError, which names each fault, if it has any."""
     from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
 
     try:
@@ -73,11 +69,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def required(option: str, text: str, example: str) -> str:
-    """Return the text that the user gave for `option`, without spaces at its start and end.
-
-    Raises:
-        CliError: The text is empty. The hint shows `example`.
-    """
+    """Return the option's stripped text; raise CliError, with `example` as a hint, if empty."""
     if not text.strip():
         raise CliError(
             f"{option} is empty", f'write a value, such as {option} "{example}"', status=2
@@ -86,11 +78,7 @@ def required(option: str, text: str, example: str) -> str:
 
 
 def texts_in(language: str) -> Texts:
-    """Return the texts in the language that the user gave, or in that of $LANG if it is empty.
-
-    Raises:
-        CliError: There are no texts in this language.
-    """
+    """Return the texts in this language, or that of $LANG if it is empty. Raises `CliError`."""
     if language and language not in LANGUAGES:
         raise CliError(
             f'there are no texts in the language "{language}"',
@@ -101,13 +89,7 @@ def texts_in(language: str) -> Texts:
 
 
 def checked_id(call_id: str) -> str:
-    """Return `call_id` unchanged if it has the form of a call id.
-
-    Such an id can safely be used as a part of a URL's path.
-
-    Raises:
-        CliError: `call_id` does not have the form of a call id.
-    """
+    """Return `call_id`, which can be a part of a URL; raise CliError if it is not a call id."""
     if not is_call_id(call_id):
         raise CliError(
             f'"{call_id}" is not a call id',
@@ -118,12 +100,10 @@ def checked_id(call_id: str) -> str:
 
 
 def read_period(words: str, option: str) -> Period | None:
-    """Return the period that `words` describe, such as "last week"; None if `words` is empty.
+    """Return the period that words such as "last week" mean; None if `words` is empty.
 
-    Days are those of the centre's time zone, as far as the command knows it already; else of UTC.
-
-    Raises:
-        CliError: The words cannot be read. The message contains `option`, the name of the option.
+    Days are those of the centre's time zone, if the command knows it already, or of UTC. Raises
+    `CliError`, which names `option`.
     """
     if not words:
         return None
@@ -134,26 +114,13 @@ def read_period(words: str, option: str) -> Period | None:
 
 
 def checked_period(words: str, option: str) -> str:
-    """Return `words` unchanged if they can be read as a period.
-
-    Only the server turns the words into a period, because the server knows the centre's time zone.
-
-    Raises:
-        CliError: The words cannot be read. The message contains `option`, the name of the option.
-    """
+    """Return `words`, a period that only the server can compute; raise CliError otherwise."""
     read_period(words, option)
     return words
 
 
 def read_position(text: str, option: str) -> float | None:
-    """Return a position or a length as a number of seconds; None if `text` is empty.
-
-    `text` has the form `80` (seconds), `1:20` (minutes) or `1:02:03.5` (hours). `option` is the
-    name of the command-line option, which the error names.
-
-    Raises:
-        CliError: `text` has another form.
-    """
+    """Return seconds from `80`, `1:20` or `1:02:03.5`; None if empty. Raises `CliError`."""
     if not text:
         return None
     match = _POSITION.fullmatch(text)

@@ -25,10 +25,8 @@ _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
     """Yield a new file for writing and reading; it is named `path` only if the body succeeds.
 
-    Before that, the file has no name, so that nothing remains of it if the process dies. If the
-    file system does not support files without a name, the file first has a temporary name in the
-    same folder. If `replace` is false and a file exists at `path` when the body ends, the existing
-    file is not changed and the new file is deleted.
+    Until then it has no name, so that nothing remains if the process dies, or else a temporary name
+    in the folder. Without `replace`, an existing file is not changed.
 
     Raises:
         CliError: The file cannot be written, or `path` exists and `replace` is false.
@@ -59,10 +57,7 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise a `CliError` if a folder or a special file, such as /dev/null, is at `path`.
-
-    Only a regular file may be replaced.
-    """
+    """Raise a `CliError` if a folder or special file, such as /dev/null, is at `path`."""
     try:
         there = path.stat().st_mode
     except FileNotFoundError:
@@ -81,10 +76,9 @@ def check_replaceable(path: Path) -> None:
 def check_writable(
     path: Path, *, replace: bool, hint: str = "choose another name, or replace it with --force"
 ) -> None:
-    """Raise a `CliError` if `atomic_file` could not write to `path`.
+    """Raise a `CliError`, before any work, if `atomic_file` could not write to `path`.
 
-    A command calls this function first, before it does any work. If a file exists at `path` and
-    `replace` is false, the error has the hint `hint`.
+    `hint` is for an existing file that may not be replaced.
     """
     check_replaceable(path)
     if not path.parent.is_dir():
@@ -96,10 +90,7 @@ def check_writable(
 
 
 def _opened(part: Path, mode: int) -> int:
-    """Create a file in the folder of `part`, open the file, and return its descriptor.
-
-    The file has no name. But if the file system does not support this, the file is `part`.
-    """
+    """Create a nameless file beside `part`, or else the file `part`; return its descriptor."""
     # remove a file that an earlier process with the same process id left because it was killed
     part.unlink(missing_ok=True)
     if _NAMELESS:

@@ -33,11 +33,7 @@ class Texts:
         return key in self._texts
 
     def text(self, key: str, **values: str | int) -> str:
-        """Return the text with this key, with `values` in the places of its placeholders.
-
-        Raises:
-            KeyError: There is no such text, or a placeholder has no value.
-        """
+        """Return a text with `values` in its placeholders. Raises `KeyError` if one is missing."""
         return self._texts[key].format_map(values)
 
     def duration(self, us: int) -> str:
@@ -64,11 +60,7 @@ class Texts:
 
 
 def preferred_language(environment: Mapping[str, str] | None = None) -> str:
-    """Return "cy" if the environment's variables ask for Welsh, otherwise "en".
-
-    `environment` is `os.environ` by default. The first variable that is set decides, in the
-    sequence of GNU gettext.
-    """
+    """Return "cy" if the environment asks for Welsh, in the sequence of gettext; otherwise "en"."""
     known = os.environ if environment is None else environment
     first = next((known[name] for name in _VARIABLES if known.get(name)), "")
     return "cy" if first.lower().startswith("cy") else "en"

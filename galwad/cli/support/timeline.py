@@ -69,13 +69,9 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the call's gaps and its unexplained spans. A span is unexplained if no segment and no
-    gap covers it, or if more than one covers it. If an unexplained span overlaps a gap, the
-    overlapping part is unexplained. The rest of the call is recorded.
-
-    `talk_us` is the length of the call in microseconds. `begins` has the starts of the segments, in
-    microseconds since the recording's start. A recorded span is divided where a segment begins,
-    for example when another advisor takes over.
+    `gaps` has the gaps, and the unexplained spans, which no segment or gap covers, or more than
+    one. Where these overlap a gap, the time is unexplained. The rest is recorded, and divided at
+    `begins`, where segments start. Times are in microseconds since the recording's start.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
@@ -83,12 +79,10 @@ def spans_of(
 def spans_of_row(
     row: dict[str, Any], begins: Iterable[int] = (), partly: Iterable[TimelineSpan] = ()
 ) -> list[TimelineSpan]:
-    """Return the timeline of the whole call: its recorded periods and its gaps, sorted by time.
+    """Return the timeline of a row from the server: recorded periods and gaps, sorted by time.
 
-    `row` is the recording's row from the server. `begins` are the times at which the segments in
-    the manifest begin, in microseconds since the recording's start. If a segment begins inside a
-    recorded period, the period is divided there. `partly` are the stretches in which a voice is
-    missing.
+    A recorded period is divided at `begins`, where segments start, in microseconds. `partly` are
+    the stretches in which a voice is missing.
     """
     gaps = [
         TimelineSpan(
@@ -153,12 +147,10 @@ def layout(out: Console) -> tuple[int, bool]:
 
 
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
-    """Return the timeline as a text of `width` characters.
+    """Return the timeline as a text of `width` characters, or of one for each span if more.
 
-    Each span has at least one character. So if there are more spans than `width`, the timeline is
-    longer than `width`: it has one character for each span. A cross marks the place where one
-    segment follows another without a gap. With `plain`, the timeline has only ASCII characters, and
-    `|` replaces the cross.
+    A cross marks a segment that follows another without a gap. With `plain`, there are only ASCII
+    characters, and `|` replaces the cross.
     """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))
@@ -184,11 +176,7 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the row of times to print below a timeline of `width` characters.
-
-    The row shows the time at which the call ends. It also shows the time at which each span starts,
-    if there is enough space for this time.
-    """
+    """Return the row of times below a timeline: the end, and each start that has enough space."""
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
     row = [" "] * max(width, len(end) + 2)
@@ -217,10 +205,7 @@ def table(spans: Sequence[TimelineSpan], *, plain: bool) -> list[Text]:
 
 
 def style_of(span: TimelineSpan) -> SpanStyle:
-    """Return the style in which a span is drawn.
-
-    An unknown kind is drawn in the style of unexplained spans.
-    """
+    """Return the style of a span; an unknown kind is drawn as unexplained."""
     return STYLES.get(span.kind, _UNEXPLAINED)
 
 
@@ -230,11 +215,7 @@ def recorded_us(spans: Iterable[TimelineSpan]) -> int:
 
 
 def reasons(spans: Iterable[TimelineSpan]) -> str:
-    """Return the kinds of the gaps in `spans` as text, such as `payment, 2 transfer`.
-
-    This example means one gap of the kind payment and two gaps of the kind transfer. So a kind has
-    a number only if there are several gaps of this kind.
-    """
+    """Return the gaps by kind, such as `payment, 2 transfer`; a number only if several."""
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

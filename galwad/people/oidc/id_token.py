@@ -173,11 +173,7 @@ def _check_times(claims: dict[str, Any], now: float) -> None:
 
 
 def time_claim(claims: dict[str, Any], name: str) -> float:
-    """Return the Unix time in seconds of a claim.
-
-    Raises:
-        TokenError: The claim is missing, or is no time.
-    """
+    """Return the Unix time in seconds of a claim; raise TokenError if it has none."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
         raise TokenError(f"the ID token has no time in {name}")

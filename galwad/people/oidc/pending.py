@@ -87,8 +87,7 @@ class PendingSignIns:
     def begin(self, cookie: str, session: str = "", place: str = "") -> tuple[PendingSignIn, str]:
         """Begin a sign-in; return it, and the new value of the browser's cookie.
 
-        `session` is the key of the session that is stepped up, and `place` the fragment of the
-        page's address from which it is. Both are empty for a sign-in.
+        For a step-up, `session` is the session's key and `place` the page's fragment; otherwise "".
         """
         new = PendingSignIn(
             secrets.token_urlsafe(32),
@@ -103,11 +102,7 @@ class PendingSignIns:
         return new, sealed.decode()
 
     def find(self, cookie: str, state: str) -> PendingSignIn:
-        """Return the sign-in with this state. It can be found again until `use` is called.
-
-        Raises:
-            ResponseError: This browser has begun no such sign-in, or it is over.
-        """
+        """Return a begun sign-in that `use` has not ended. Raises `ResponseError`."""
         for each in self._open(cookie):
             if hmac.compare_digest(each.state.encode(), state.encode(errors="replace")):
                 if each.state in self._used:

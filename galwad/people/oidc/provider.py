@@ -32,7 +32,7 @@ from config.values import is_loopback
 from galwad.people.oidc.errors import ProviderError, ResponseError, UnknownKeyError
 from galwad.people.oidc.pending import PendingSignIn
 from galwad.people.oidc.signing_keys import SigningKey, parse_keys, verified_claims
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection
 
 _LONGEST = 2048
 
@@ -55,11 +55,7 @@ class ProviderMetadata:
 
     @classmethod
     def parse(cls, document: Any, issuer: str) -> Self:
-        """Return the metadata of the provider `issuer`, whose document this must be.
-
-        Raises:
-            ProviderError: The document is of another issuer, or lacks a part.
-        """
+        """Return the metadata in the document of `issuer`. Raises `ProviderError`."""
         if not isinstance(document, dict):
             raise ProviderError("the discovery document is not an object")
         if document.get("issuer") != issuer:
@@ -134,11 +130,7 @@ class Provider:
         return self._metadata
 
     async def metadata(self) -> ProviderMetadata:
-        """Return the provider's metadata, which are read again after `KEPT_S` seconds.
-
-        Raises:
-            ProviderError: The provider cannot be reached, or its documents cannot be used.
-        """
+        """Return the provider's metadata, read again after `KEPT_S` s. Raises `ProviderError`."""
         async with self._lock:
             now = self._clock()
             if self._metadata is not None and now - self._read_at < KEPT_S:

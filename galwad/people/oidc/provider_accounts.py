@@ -12,7 +12,7 @@ from galwad.people.identities import IdentifiedUser, Identities
 from galwad.people.oidc.id_token import IdToken
 from galwad.people.oidc.provider_sign_in import ProviderSignIn
 from galwad.people.user import ProviderIdentity
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection
 
 
 class RefusedError(Exception):

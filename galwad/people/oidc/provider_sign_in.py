@@ -24,7 +24,7 @@ from galwad.people.oidc.errors import (
 from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.people.oidc.provider import Provider, named_error
-from galwad.settings.sign_in import PersonRole, SignInSection
+from galwad.settings.desk import PersonRole, SignInSection
 
 CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""
@@ -180,12 +180,7 @@ class _Exchanges:
 
     @asynccontextmanager
     async def turn(self, network: str) -> AsyncIterator[None]:
-        """Wait for the turn of an exchange. The block then has the turn until its end.
-
-        Raises:
-            BusyProviderError: Too many exchanges of this network run or wait, or the exchange has
-                waited for too long.
-        """
+        """Wait for a turn, which the block then has to its end. Raises `BusyProviderError`."""
         if self._of_network[network] >= MOST_FROM_A_NETWORK:
             raise BusyProviderError("too many people sign in at the same time")
         self._of_network[network] += 1

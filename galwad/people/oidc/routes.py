@@ -193,10 +193,7 @@ async def _enter(
 ) -> str:
     """Return the name of the user whom the provider has signed in; audit the sign-in.
 
-    Raises:
-        OidcError: The sign-in is not complete.
-        RefusedError: The person may not use Galwad.
-        AuditError: The audit cannot be written.
+    Raises `OidcError`, `RefusedError` (the person may not use Galwad) or `AuditError`.
     """
     facts = {"client": "page", "method": "provider"}
     try:
@@ -231,10 +228,8 @@ async def _step_up(
 ) -> None:
     """Store that the session's person has proven a stronger sign-in; audit it, or the refusal.
 
-    Raises:
-        OidcError: The stronger sign-in is not complete, or not proven.
-        RefusedError: The session has ended, or another person has signed in.
-        AuditError: The audit cannot be written.
+    Raises `OidcError` without the proof, `RefusedError` after the session's end or for another
+    person, and `AuditError`.
     """
     found = await desk.people.sessions.with_key(pending.session)
     user = "" if found is None else found.user.name
@@ -259,22 +254,14 @@ async def _step_up(
 
 
 def _in_force(session: Session | None) -> Session:
-    """Return the session that is stepped up.
-
-    Raises:
-        RefusedError: The session has ended.
-    """
+    """Return the session that is stepped up; raise RefusedError if it has ended."""
     if session is None:
         raise RefusedError("ended")
     return session
 
 
 async def _open(desk: PeopleDesk, user: str) -> tuple[Session, str]:
-    """Open a session; return it with its token.
-
-    Raises:
-        RefusedError: The user was disabled just now.
-    """
+    """Open a session and return it with its token; raise RefusedError for a disabled user."""
     token = await desk.people.sessions.open(user, "page", provider=True)
     session = await desk.people.sessions.find(token)
     if session is None:

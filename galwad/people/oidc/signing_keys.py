@@ -47,11 +47,7 @@ class SigningKey:
 
 
 def parse_keys(document: Any) -> tuple[SigningKey, ...]:
-    """Return the keys for signatures in a set; leave out the keys that cannot be used.
-
-    Raises:
-        ProviderError: The document is no set of keys, or none of its keys can be used.
-    """
+    """Return the usable keys in a set; raise ProviderError if it has none."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
         raise ProviderError("the provider's keys are not a set that can be read")

@@ -6,7 +6,7 @@ client. Then the client exchanges its secret for a session, once. This is the id
 the desk as the server.
 
 A person who has seen only the code cannot get the session, because it needs the secret. The danger
-is a person who approves the client of somebody else (RFC 8628, section 5.4). So the page shows the
+is a person who approves the client of another person (RFC 8628, section 5.4). So the page shows the
 network address from which the code was requested, and asks.
 
 Command lines and panels wait in an `Approvals` of their own, so that the code of the one is never
@@ -50,7 +50,7 @@ At most half of them have never asked for their session. Clients that a person h
 count.
 """
 CODES: Final = Rate(10, 600.0)
-"""The codes of command lines and panels that a user may enter."""
+"""The most codes, of command lines and panels together, that one user may enter."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """The letters of a code: no vowels, so that no code is a word, and no digits."""
 _LENGTH: Final = 8
@@ -73,13 +73,13 @@ class WaitingClient:
 
 
 class _Line:
-    """Clients by the time at which they were last heard of; the one silent for longest is first."""
+    """Clients by the time of their latest request; the one silent for longest is first."""
 
     def __init__(self, most: int, most_of_a_network: int) -> None:
         self._most = most
         self._most_of_a_network = most_of_a_network
         self._heard: OrderedDict[str, tuple[str, float]] = OrderedDict()
-        """The network of each client, and the time at which it was last heard of."""
+        """The network of each client, and the time of its latest request."""
         self._of_network: dict[str, OrderedDict[str, None]] = {}
 
     def add(self, key: str, network: str, now: float) -> None:
@@ -88,7 +88,6 @@ class _Line:
         self._of_network.setdefault(network, OrderedDict())[key] = None
 
     def remove(self, key: str) -> None:
-        """Remove a client, if it is here."""
         if key not in self._heard:
             return
         network, _ = self._heard.pop(key)
@@ -98,7 +97,7 @@ class _Line:
             del self._of_network[network]
 
     def silent(self, since: float) -> str:
-        """Return the first client if it was last heard of before the time `since`; "" if not."""
+        """Return the first client if its latest request was before `since`, or else ""."""
         key = next(iter(self._heard), "")
         return key if key and self._heard[key][1] < since else ""
 
@@ -142,10 +141,7 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code in a session; return it, or None if there is none.
-
-        It must fetch its session within `FETCH_S` seconds.
-        """
+        """Approve the client with this code, for `FETCH_S` seconds; return it, or None."""
         found = self.find(code)
         if found is None:
             return None

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from galwad.cli.support.client import ask, base_url, client_file, client_settings
+from galwad.cli.support.client import ask, base_url
 from galwad.cli.support.console import CliError, one_line, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Server
@@ -62,6 +62,8 @@ def login(
     it is not used for some time, and in any case at a fixed time after the login. If the token is
     invalid, log in again.
     """
+    from galwad.cli.support.client_settings import client_file, client_settings  # noqa: PLC0415
+
     known = client_settings()
     authority = tls_ca or known.certificate
     address = base_url(server or known.server)

@@ -19,7 +19,7 @@ CODES_OF_STRANGERS: Final = Rate(10, 3600.0)
 So a guesser has 240 codes a day, of which each is right with a chance of 3 in a million.
 """
 CODES_OF_A_SOURCE: Final = Rate(10, 3600.0)
-"""The wrong codes for one account from one known device or network without a pace."""
+"""The wrong codes for one account from one known device or network until `CODE_PACE_S` applies."""
 CODE_PACE_S: Final = 60.0
 """The seconds between two codes for one account from one known device or network."""
 CODES_ALARM: Final = Rate(5, 3600.0)
@@ -87,7 +87,7 @@ class CodeGuesses:
 
 
 class PasswordGuesses:
-    """Counts wrong passwords, so that somebody learns of guesses before one is right.
+    """Counts wrong passwords, so that guesses raise an alarm before one is right.
 
     It limits nothing: `galwad.people.sign_in.throttle` does. `clock` returns the monotonic time in
     seconds.

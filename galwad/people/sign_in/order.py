@@ -184,18 +184,15 @@ class _Counts:
         self._began = float("-inf")
 
     def of(self, key: object) -> int:
-        """Return the count of a key."""
         return max(self._new.get(key, 0) + self._old.get(key, 0), 0)
 
     def add(self, key: object, now: float, number: int = 1) -> None:
-        """Add to the count of a key."""
         if now - self._began >= WINDOW_S or len(self._new) >= _MOST_COUNTS:
             self._old = self._new if now - self._began < 2 * WINDOW_S else {}
             self._new, self._began = {}, now
         self._new[key] = self._new.get(key, 0) + number
 
     def remove(self, key: object) -> None:
-        """Forget a key."""
         self._new.pop(key, None)
         self._old.pop(key, None)
 
@@ -264,7 +261,7 @@ class SignInOrder:
         return last
 
     def remove(self, attempt: SignInAttempt) -> None:
-        """Remove an attempt whose client has left."""
+        """Remove an attempt if it still waits."""
         for waiting in self._waiting.values():
             waiting.pop(attempt, None)
 

@@ -126,11 +126,7 @@ async def _check_second_factor(desk: PeopleDesk, visitor: Visitor, body: Login) 
 
 
 async def _audit(desk: PeopleDesk, visitor: Visitor, kind: str, **facts: str) -> None:
-    """Audit a sign-in.
-
-    An unknown name is not entered in the audit chain, because it may be a password typed into the
-    wrong field.
-    """
+    """Audit a sign-in without an unknown name, which may be a password in the wrong field."""
     named = await desk.people.users.get(visitor.name)
     personal = {"user": named.name if named else "", "address": visitor.address}
     await desk.host.audit.append(kind, facts, personal)

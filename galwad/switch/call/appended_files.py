@@ -128,13 +128,9 @@ def read_file(path: Path) -> bytes:
 
 
 def append(path: Path, lines: bytes, *, mode: int = 0o640, sync: bool = True) -> int:
-    """Append the lines to the file, and return the number of bytes written.
+    """Append lines to the file, and return the number of bytes; raise OSError if that fails.
 
-    If an error occurs, the file is cut back to its previous length. If `sync` is false, the file is
-    not synced to the disk.
-
-    Raises:
-        OSError: The lines cannot be written.
+    After an error, the file is cut back. Without `sync`, it is not synced to the disk.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
     try:
@@ -203,10 +199,7 @@ class LastingDialogs(AppendedFile):
             self._news.set()
 
     def keep(self, call_id: str, legs: msgspec.Raw, *, answered_at: float, recorded: bool) -> None:
-        """Store the dialogs of an answered call, if they have changed.
-
-        `legs` has them in the JSON of the call's checkpoint.
-        """
+        """Store an answered call's dialogs if they changed; `legs` is JSON as in the checkpoint."""
         dialogs = _dialogs_in(legs)
         if not dialogs:
             return

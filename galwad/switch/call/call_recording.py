@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from galwad.messages import Party
 from galwad.switch.call.checkpoints import AnsweredState, CallPause
 from galwad.switch.call.clocks import Now
-from galwad.switch.call.recorded_legs import RecordedLegs
 from galwad.switch.call.spools import CallSpools, SpoolFactory
 from recording.policy import (
     PAUSE_TRIGGERS,
@@ -26,8 +25,13 @@ from recording.policy import (
 from recording.recorder import Recorder
 from recording.spool import Clock, Field
 from recording.spool.gate import SavedLateness
+from recording.spool.packet_counts import Arrivals
+from telephony.aio.media_leg import Counters
 from telephony.aio.relay import Relay
-from telephony.b2bua.events import MediaNegotiated
+from telephony.b2bua.events import MediaNegotiated, Side
+
+TRACKS = {Side.CALLER: 0, Side.CALLEE: 1}
+"""The track of the recording for the leg on each side of the call."""
 
 
 class _OneWrite:
@@ -231,10 +235,7 @@ class CallRecording:
             self._on_change()
 
     def rang_before(self) -> None:
-        """Note that the call was already ringing before a restart.
-
-        The earlier process may have created a spool just before it died.
-        """
+        """Note that the call rang before a restart: the earlier process may have made a spool."""
         self._spools.follow()
 
     def one_write(self) -> _OneWrite:
@@ -261,10 +262,7 @@ class CallRecording:
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """From now on, record the audio of `advisor_leg` on the advisor's track.
-
-        `party` is the advisor at this leg, and is written to the spool.
-        """
+        """Record the audio of `advisor_leg` from now on; name `party` in the spool."""
         self._legs.follow(advisor_leg)
         self.advisor(party)
 
@@ -282,12 +280,10 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Shut the gate for a pause, without waiting for the disk.
+        """Shut the gate for a pause without waiting for the disk; a repeat changes nothing.
 
-        If the holder has a pause already, nothing changes. `arrived_mono` is the time at which the
-        request arrived, in monotonic seconds; None means now. `begun_mono` is the time at which the
-        person began to make the request, such as the arrival of a dialled code's first digit; None
-        means that this took no time.
+        The request arrived at `arrived_mono` (None: now). `begun_mono` is when the person began to
+        make it, such as the first digit of a code (None: then). Both are in monotonic seconds.
         """
         if self._keeper is not None:
             self._keeper.shut(pause, arrived_mono, begun_mono)
@@ -305,11 +301,10 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Write to the spool that a trigger arrived after which nothing may be stored.
+        """Write to the spool that a trigger arrived; only call it after the gate is shut.
 
-        This is written whatever the effect of the trigger was. So a check of the recording notices
-        a trigger without a gap. Call this method after the gate is shut, because it may wait for
-        the disk. The parameters are those of `shut`.
+        It may wait for the disk. It is written whatever the trigger's effect was, so that a check
+        notices a trigger without a gap. The parameters are those of `shut`.
         """
         took_s = 0.0
         if arrived_mono is not None and begun_mono is not None:
@@ -323,10 +318,7 @@ class CallRecording:
         self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Wait at most 250 ms for the disk to store all audio and events recorded until now.
-
-        Return whether the disk has confirmed the storage in this time.
-        """
+        """Return whether the disk has confirmed all recorded audio and events within 250 ms."""
         if self._keeper is not None:
             return await self._keeper.make_durable()
         return self._note(durable=self.recorder is None or await self.recorder.make_durable())
@@ -352,13 +344,10 @@ class CallRecording:
         *,
         trigger: Trigger = Trigger.REFER,
     ) -> None:
-        """Shut the gate if the advisor transfers the call to a party outside the centre.
+        """Shut the gate from `now.arrived` if the advisor transfers to a party outside the centre.
 
-        The gate is shut from `now.arrived`, which is when the request for the transfer arrived.
-
-        If the party is within the centre, the gate is not shut, and a new segment begins. `label`
-        is the pattern in the settings that matches the transfer's target, or the extension of one
-        of our phones. For any other target, it is "".
+        For a party within the centre, a new segment begins. `label` is the settings' pattern for
+        the target, the extension of one of our phones, or "".
         """
         if self.recorder is None:
             return
@@ -384,13 +373,11 @@ class CallRecording:
         *,
         trigger: Trigger = Trigger.IDENTITY,
     ) -> None:
-        """Shut the gate if a PBX names a new party (RFC 3325) and the party is outside the centre.
+        """Shut the gate if a PBX names a new party (RFC 3325) outside the centre.
 
-        The new party is at the advisor's end. `destination` is the destination class of this party,
-        and `trigger` is what says so.
-        If the party is within the centre, a new segment begins without a gap, and a payment pause
-        continues without a break. All this counts from `now.arrived`, which is when the new name
-        arrived.
+        The party is at the advisor's end; `trigger` is what names it. For a party within the
+        centre, a new segment begins without a gap, and a pause continues. All this counts from
+        `now.arrived`, when the name arrived.
         """
         if self.recorder is None:
             return
@@ -470,3 +457,94 @@ class CallRecording:
 
 def _ignore() -> None:
     """Do nothing after a change in a call that has ended."""
+
+
+class RecordedLegs:
+    """Connects the legs of one call with the call's recorder.
+
+    The media relay gives each packet of these legs to the recorder's tap, a function that receives
+    packets.
+    """
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._recorder: Recorder | None = None
+        self._negotiated: dict[str, MediaNegotiated] = {}
+        self._tracks: dict[str, int] = {}
+        self._counting: dict[int, tuple[Counters, Arrivals]] = {}
+        """For each track, the counters of the present leg, and the counts when it was attached."""
+        self._earlier: dict[int, Arrivals] = {}
+        """For each track, the sums of the counts of its earlier legs."""
+
+    def connect(self, recorder: Recorder, caller_leg: str, advisor_leg: str | None) -> None:
+        """Record the audio of the legs `caller_leg` and `advisor_leg` with `recorder` from now on.
+
+        `advisor_leg` is None if the caller talks with no party at present.
+        """
+        self._recorder = recorder
+        recorder.packets.arrivals = self.arrivals
+        self._tracks = {caller_leg: TRACKS[Side.CALLER]}
+        self._attach(caller_leg, recorder)
+        if advisor_leg is not None:
+            self.follow(advisor_leg)
+
+    def follow(self, advisor_leg: str) -> None:
+        """From now on, record the audio of `advisor_leg` on track 1, the advisor's track.
+
+        The leg that was recorded on track 1 before is not recorded any more. Without a recorder,
+        nothing happens.
+        """
+        if self._recorder is None:
+            return
+        for leg_id, track in list(self._tracks.items()):
+            if track == TRACKS[Side.CALLEE]:
+                del self._tracks[leg_id]
+                self._relay.set_tap(leg_id, track, None)
+                self._earlier[track] = self.arrivals(track)
+                self._counting.pop(track, None)
+        self._tracks[advisor_leg] = TRACKS[Side.CALLEE]
+        counters = self._attach(advisor_leg, self._recorder)
+        self._recorder.attached(TRACKS[Side.CALLEE], counters.last if counters else None)
+
+    def negotiated(self, event: MediaNegotiated) -> None:
+        """Store the codecs of a leg; a recorded leg's go into the spool before its first packet."""
+        self._negotiated[event.leg_id] = event
+        if self._recorder is not None and event.leg_id in self._tracks:
+            self._record_media(event.leg_id, self._recorder)
+
+    def catch_up(self) -> None:
+        """Make the relay handle all packets of these legs that have already arrived."""
+        self._relay.drain(*self._tracks)
+
+    def arrivals(self, track: int) -> Arrivals:
+        """Return the counts of a track's packets, as the relay has counted them on all its legs.
+
+        Packets that arrived before a leg was attached are not counted.
+        """
+        earlier = self._earlier.get(track, Arrivals())
+        if track not in self._counting:
+            return earlier
+        counters, base = self._counting[track]
+        return earlier.plus(_arrivals(counters) - base)
+
+    def _attach(self, leg_id: str, recorder: Recorder) -> Counters | None:
+        self._record_media(leg_id, recorder)
+        track = self._tracks[leg_id]
+        listeners = recorder.tap, recorder.media_lost, recorder.media_reported
+        counters = self._relay.set_tap(leg_id, track, *listeners)
+        if counters is not None:
+            self._counting[track] = counters, _arrivals(counters)
+        return counters
+
+    def _record_media(self, leg_id: str, recorder: Recorder) -> None:
+        event = self._negotiated.get(leg_id)
+        if event is not None:
+            payloads = {
+                number: (name, rate, channels, fmtp)
+                for number, name, rate, channels, fmtp in event.payloads
+            }
+            recorder.media(self._tracks[leg_id], payloads)
+
+
+def _arrivals(counters: Counters) -> Arrivals:
+    return Arrivals(counters.received, counters.refused, counters.unwanted)

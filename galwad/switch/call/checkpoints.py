@@ -221,10 +221,10 @@ class CheckpointStore:
             )
 
     def mark_ended(self, call_id: str) -> None:
-        """Mark the checkpoint file of a call that ends now, so that no process continues the call.
+        """Mark the file of a call that ends now, so that no process continues it.
 
-        Call this before anything that the end of the call changes for good. One octet is
-        overwritten, which needs no space.
+        Call this before its end changes anything for good. One octet is overwritten, which needs no
+        space.
         """
         self._last.pop(call_id, None)
         with contextlib.suppress(OSError):
@@ -245,10 +245,9 @@ class CheckpointStore:
         return path
 
     def left_behind(self) -> Iterator[tuple[str, LeftBehind]]:
-        """Yield the call id and the checkpoint of each call that an earlier process did not end.
+        """Yield the id and checkpoint of each call that an earlier process did not end.
 
-        If a checkpoint file cannot be read, it is deleted before its call is yielded, so that no
-        later process reads this file again.
+        An unreadable file is deleted first, so that no later process reads it again.
         """
         for half_written in self._folder.glob("*.new"):
             half_written.unlink(missing_ok=True)
@@ -279,10 +278,7 @@ def _mended(data: bytes) -> bytes:
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
-    """Return the legs in an unreadable checkpoint; {} if the legs cannot be read either.
-
-    The checkpoint is unreadable because it is damaged, out of date or from another release.
-    """
+    """Return the legs in an unreadable checkpoint (damaged, old or of another release), or {}."""
     if data.startswith((_SPOILT, _ENDED)):
         data = b"{" + data[1:]
     try:

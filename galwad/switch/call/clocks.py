@@ -14,10 +14,10 @@ from recording.spool import Clock
 
 @dataclass(frozen=True, slots=True)
 class Now(Clock):
-    """The present time, and the time at which the event arrived that is handled now.
+    """The present time, and the arrival time of the event that is being handled.
 
-    A message can be read long after it arrived, for example if the machine stood still. Timers
-    count from the present time. What a message does to a recording counts from its arrival.
+    A message can be read long after it arrived, for example if the machine was suspended. Timers
+    start at the present time. A message takes effect on a recording from its arrival.
     """
 
     arrived: float
@@ -30,10 +30,6 @@ class Now(Clock):
 
 
 def read_clocks(arrived: float | None = None) -> Now:
-    """Return the present time on the wall clock and on the monotonic clock, both in seconds.
-
-    `arrived` is the arrival of the event that is handled now, in monotonic seconds. If it is None,
-    the event arrives now.
-    """
+    """Return wall clock and monotonic time in seconds; `arrived` None means an event now."""
     mono = time.monotonic()
     return Now(time.time(), mono, mono if arrived is None else min(arrived, mono))

@@ -74,10 +74,9 @@ def address_of(number: str) -> NameAddr | None:
 
 
 async def act(call: SwitchCall | None, command: PhoneAct) -> str:
-    """Carry out an act for the advisor of a call, or answer for a user whose phone rings.
+    """Carry out an act for the advisor or a ringing user; return why that failed, or "".
 
-    `call` is None if the call of the command has ended. Return the reason why nothing was done; ""
-    if the act has begun.
+    `call` is None if the call has ended.
     """
     if call is None:
         return "no_call"
@@ -166,10 +165,7 @@ class Dialler:
         self._placed = placed
 
     def dial(self, command: DialNumber) -> str:
-        """Ring the phone of a user; when the user answers, call the number for this phone.
-
-        Return the reason why the phone does not ring; "" if it rings.
-        """
+        """Ring a user's phone, then call the number; return why it does not ring, or ""."""
         settings = self._context.settings
         there = address_of(command.number)
         called = "" if there is None else called_number(settings, there.uri)
@@ -239,11 +235,7 @@ class DeskCommands:
         """Places the calls that the page dials. The switch sets it when it can place calls."""
 
     async def pause(self, command: Pause) -> PauseReply:
-        """Pause the recordings of the calls that `command` names, and return the reply.
-
-        First, the gates of all these calls are shut. After that, this method waits until the disks
-        have confirmed the pauses.
-        """
+        """Shut the gates of the calls in `command`, wait for the disks, and return the reply."""
         calls, trigger = self._meant(command), Trigger(command.trigger)
         pause = CallPause(command.holder, trigger, command.actor)
         arrived = read_clocks(command.arrived_mono or None).arrived

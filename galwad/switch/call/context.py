@@ -20,7 +20,7 @@ from galwad.switch.edge.peers import NamingMonitor
 from galwad.switch.edge.routing import Router, grants_of
 from recording.policy import DestinationClass, Trigger
 from telephony.aio.relay import Relay
-from telephony.b2bua import BackToBackCall, CallSettings, Target
+from telephony.b2bua import BackToBackCall, CallSettings, SessionInterval, Target
 from telephony.sdp import Srtp
 from telephony.sip.endpoint import Endpoint
 
@@ -107,11 +107,7 @@ class LiveCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make the party at `target` the new party at the advisor's end.
-
-        From now on, the audio of the leg `leg_id` is recorded as the advisor's audio, and the page
-        shows the new party.
-        """
+        """Make the party at `target` the new one: its leg is recorded, and the page shows it."""
 
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
         """Do the same for a party in the centre, after a party that was outside the centre."""
@@ -179,8 +175,7 @@ def call_settings(settings: Settings, admission: Admission) -> CallSettings:
     trunk = next((each for each in settings.trunks if each.name == admission.trunk), None)
     return CallSettings(
         ring_timeout=sip.ring_timeout,
-        session_expires=sip.session_expires,
-        min_se=sip.min_se,
+        session=SessionInterval(sip.session_expires, sip.min_se),
         recall_timeout=sip.recall_timeout,
         transfer_timeout=sip.transfer_timeout,
         trust_caller=admission.trusted,

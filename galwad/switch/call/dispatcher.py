@@ -129,12 +129,10 @@ class EventDispatcher:
     def _replace(
         self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Now
     ) -> None:
-        """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
+        """Give an advisor's place to a trusted sender of an INVITE with Replaces; others get 603.
 
-        The sender must be trusted: one of our phones, or a trusted trunk such as the centre's PBX.
-        Any other sender gets 603. `replaced` is the advisor's leg that the Replaces names. If the
-        Replaces names no leg that can be replaced, `replaced` is the SIP status with which the
-        INVITE is refused.
+        `replaced` is the advisor's leg, or the SIP status if the Replaces names no such leg (RFC
+        3891).
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -202,10 +200,7 @@ class EventDispatcher:
 
 
 def _retry_after(response: Response) -> float:
-    """Return the time in seconds in the Retry-After header field of a 503 response.
-
-    The result is at most `HELD_DOWN_S`. If the response has no Retry-After, return `RETRY_AFTER_S`.
-    """
+    """Return a 503's Retry-After in seconds, at most `HELD_DOWN_S`; by default `RETRY_AFTER_S`."""
     text = re.match(r"[0-9]{1,6}", (response.headers.get("Retry-After") or "").strip())
     return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)
 

@@ -62,11 +62,7 @@ class PauseAction(Enum):
 
 
 def record_key(value: str) -> PauseAction | None:
-    """Return the request that the value of a `Record` header field means.
-
-    The value `off` is a request to pause, and `on` a request to resume, in upper or lower case. For
-    any other value, return None.
-    """
+    """Return the request of a `Record` value, `off` (pause) or `on` (resume); else None."""
     return {"off": PauseAction.PAUSE, "on": PauseAction.RESUME}.get(value.strip().lower())
 
 
@@ -105,10 +101,9 @@ class CodeListener:
         """All digits, proven or not."""
 
     def packet(self, data: bytes, arrived_mono: float, *, proven: bool) -> DialledCode | None:
-        """Read a telephone-event packet; ignore a packet that cannot be parsed.
+        """Read a telephone-event packet, if it parses; return the code that it completes, or None.
 
         `proven` is true if the packet is certainly from the party whose voice the leg has accepted.
-        Return the code that the packet completes, or None.
         """
         digits = (self._proven, self._unproven) if proven else (self._unproven,)
         try:
@@ -236,10 +231,7 @@ class Pauses:
 
     @property
     def watcher(self) -> Watcher | None:
-        """The function that receives the telephone events (DTMF digits) of the phone's leg.
-
-        None if the settings have no dialled codes.
-        """
+        """The function that receives the leg's telephone events; None without dialled codes."""
         return self._packet if self._book else None
 
     def pause(
@@ -261,10 +253,7 @@ class Pauses:
         return self._confirm(recordings, _PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """End the pause of `holder`. `actor` is the user or system that requests this.
-
-        Return whether the disk has confirmed the change within 5 s.
-        """
+        """End the pause of `holder` for `actor`; return whether the disk confirmed it in 5 s."""
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Now) -> None:

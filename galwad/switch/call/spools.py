@@ -6,11 +6,8 @@ Once a second, the `SpoolFactory` calls `syncfs`, which writes all spools togeth
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
-import secrets
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,16 +25,6 @@ from recording.spool import Clock, SpoolSync, SpoolWriter
 from recording.spool.sync import tick_for
 
 log = structlog.get_logger()
-
-
-def new_call_id(wall: float) -> str:
-    """Return a new call id `YYYYMMDD-HHMMSS-xxxxxxxx`.
-
-    `wall` is the start of the call in Unix seconds, and the id begins with this time in UTC. Call
-    ids are unique, sort by time and contain no personal data.
-    """
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(wall))
-    return f"{stamp}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
 
 
 class SpoolFactory:
@@ -77,13 +64,10 @@ class SpoolFactory:
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
-        """Return the boot key for new spools: the key that encrypts the spools' own keys.
+        """Return the boot key for new spools, which encrypts their own keys: that in `first`.
 
-        It is the key in the file `first`. If `first` is on the disk and cannot be read, return the
-        key in `second`, which is in memory, so that calls can still be recorded.
-
-        Raises:
-            KeyFileError: `first` is in memory and cannot be read, or neither file can be read.
+        If `first` is on the disk and cannot be read, it is that in `second`, in memory, so that
+        calls are still recorded. Raises `KeyFileError`.
         """
         try:
             return load_or_create_boot_key(first)
@@ -104,10 +88,9 @@ class SpoolFactory:
         return found
 
     def next_life(self, call_id: str, lives: int) -> int:
-        """Return the life number of a call's next spool, which is higher than `lives`.
+        """Return a call's next life number, above `lives` and any file of a process that died.
 
-        A file with a higher number than `lives` can exist if a process died just after it had
-        created the file. If a disk does not respond, its files are ignored.
+        If a disk does not respond, its files are ignored.
         """
         life = lives + 1
         while any(self._shows(folder, f"{call_id}.{life}.spool") for folder in self._disks):
@@ -127,11 +110,9 @@ class SpoolFactory:
         started: Clock,
         on_change: Callable[[RecordingStatus], None],
     ) -> Recorder:
-        """Return a recorder for one call.
+        """Return a recorder for one call, which opens each of its spools with `open_spool`.
 
-        The recorder calls `open_spool` to open the call's next spool. If the first disk fails and
-        there is a spare disk, the recorder calls `open_on_other_disk` to open a spool on the spare
-        disk.
+        If the first disk fails and there is a spare one, it uses `open_on_other_disk`.
         """
         return Recorder(
             open_spool,
@@ -156,10 +137,9 @@ class SpoolFactory:
         return int(min(certain_s, took_s + back_s) * 1_000_000) if back_s else 0
 
     def open(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open the spool with the life number `life` (from 1) of a call, and return its writer.
+        """Open a call's spool with this life (from 1), on the spare disk if the first has failed.
 
-        If the first disk has failed, open the spool on the spare disk. A disk that is only full has
-        not failed. The errors are those of `SpoolWriter.create`.
+        A disk that is only full has not failed. The errors are those of `SpoolWriter.create`.
         """
         try:
             writer = self._make(self.folder, call_id, life, started)
@@ -172,18 +152,11 @@ class SpoolFactory:
         return writer
 
     def open_spare(self, call_id: str, life: int, started: Clock) -> SpoolWriter:
-        """Open the spool with the life number `life` of a call on the spare disk.
-
-        The errors are those of `SpoolWriter.create`.
-        """
+        """Open a spool on the spare disk, with the errors of `SpoolWriter.create`."""
         return self._make(self._spare, call_id, life, started)
 
     def _has_spare(self) -> bool:
-        """Return whether the spare folder is on another disk than the first folder.
-
-        If only the spare folder can be read, the first disk has failed, and the result is also
-        True.
-        """
+        """Return whether the spare folder is on another disk, or the first disk has failed."""
         try:
             spare = self._disks[self._spare].run(self._spare.stat)
         except OSError:
@@ -226,19 +199,11 @@ class CallSpools:
         """True if no process can have created a spool of the call before."""
 
     def follow(self, lives: int = 0) -> None:
-        """Continue after the spools of an earlier process.
-
-        `lives` is the highest life number that the process has saved. It may have died just after
-        it had created one more spool.
-        """
+        """Continue after an earlier process, which may have made one more spool than `lives`."""
         self.lives, self._is_new = lives, False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:
-        """Return a recorder for the call.
-
-        The recorder opens the call's next spool. If the disk of this spool fails, the recorder
-        opens another spool.
-        """
+        """Return a recorder for the call."""
         return self._factory.recorder(
             partial(self._open, self._factory.open, started),
             partial(self._open, self._factory.open_spare, started),
@@ -258,9 +223,6 @@ class CallSpools:
 
 
 def _reason(error: SpoolWriteError) -> str:
-    """Return the text of the disk's error without the call's file name.
-
-    Without the file name, the text is the same for all calls, so the fault is reported only once.
-    """
+    """Return the disk's error without the call's file name, so that a fault is reported once."""
     cause = error.__cause__
     return (cause.strerror if isinstance(cause, OSError) else None) or str(error)

@@ -20,7 +20,7 @@ import structlog
 from galwad.messages import ActState, CallEnded, CallStatus, Party, Unanswered
 from galwad.settings.switch import Route
 from galwad.switch.call.advisor_side import AdvisorSide
-from galwad.switch.call.call_recording import CallRecording
+from galwad.switch.call.call_recording import TRACKS, CallRecording
 from galwad.switch.call.checkpoints import (
     AnsweredState,
     CallPause,
@@ -32,11 +32,10 @@ from galwad.switch.call.clocks import Now, read_clocks
 from galwad.switch.call.context import CallContext, JoinState, TransferState, call_settings
 from galwad.switch.call.pauses import Pauses, PaymentCodes
 from galwad.switch.call.pbx import PbxJoins, held_recordings, is_lost_fork
-from galwad.switch.call.recorded_legs import TRACKS
-from galwad.switch.call.spools import new_call_id
 from galwad.switch.call.transfers import CallTransfers
 from galwad.switch.edge.admission import Admission
 from galwad.switch.edge.callers import caller_fields, new_caller
+from recording.call_id import new_call_id
 from recording.policy import DestinationClass, Trigger
 from telephony.aio.relay import SourceRule
 from telephony.b2bua import (
@@ -193,10 +192,7 @@ class SwitchCall:
         return self.admission.phone or any(map(self._context.router.phones.user_of, asserted))
 
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
-        """Return whether the phone `extension`, or the phone of `user`, takes part in this call.
-
-        The phone may be at the advisor's end, or may have made the call, such as a consultation.
-        """
+        """Return whether a phone takes part: at the advisor's end, or as the maker of the call."""
         if self.advisor_side.concern(extension=extension, user=user):
             return True
         phone = self._callers_extension
@@ -218,10 +214,9 @@ class SwitchCall:
     ) -> SwitchCall:
         """Create a call for the new INVITE `invite`; `route` is the route of the called number.
 
-        If the INVITE was refused, the returned call has already ended. `ringing_call` is given if
-        this call was already ringing before a restart of the switch. The new call then has the call
-        id and the payment pauses that the call had before the restart. `consults` is the id of the
-        call whose advisor makes this call; "" if it is not a consultation.
+        The call of a refused INVITE has already ended. `ringing_call` has the call id and the
+        pauses of a call that rang before a restart. `consults` is the id of the call whose advisor
+        makes this call; "" if it is not a consultation.
         """
         if ringing_call is not None:
             consults = ringing_call.checkpoint.consults
@@ -384,11 +379,7 @@ class SwitchCall:
         self._phase = phase
 
     def save_checkpoint(self) -> None:
-        """Save the whole checkpoint, so that the next switch process can continue the call.
-
-        The checkpoint of a new state must be saved before the desk receives this state. If the call
-        has ended, no checkpoint is saved.
-        """
+        """Save the checkpoint, before the desk gets a new state; not after the call's end."""
         if not self.legs.ended:
             self._saved_legs = self.legs.checkpoint()
             self._save_own_part()
@@ -408,10 +399,7 @@ class SwitchCall:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
     def start(self, targets: tuple[Target, ...], later: LaterTargets | None, now: Now) -> None:
-        """Ring the targets, and those of `later` if the first do not answer.
-
-        If there are no targets, respond to the caller with 480.
-        """
+        """Ring the targets, then those of `later`; without targets, send the caller a 480."""
         self._in_settle = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
@@ -442,10 +430,7 @@ class SwitchCall:
         self.settle(now)
 
     def set_hold(self, now: Now, *, held: bool) -> None:
-        """Put the caller on hold because the advisor asks for it on the page, or end this hold.
-
-        For the recording, this is the same as a hold by the advisor's phone.
-        """
+        """Hold the caller for the page, or end this hold; recorded as a hold by the phone."""
         if held:
             self.legs.hold(now.mono)
         else:
@@ -700,10 +685,9 @@ class SwitchCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make `target` the new party at the advisor's end; `leg_id` is the leg of `target`.
+        """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it.
 
-        From now on, this leg is recorded as the advisor's leg, and the page shows the new party. If
-        a PBX has named a party outside the centre, the gate shuts before the leg is recorded.
+        If a PBX has named a party outside the centre, the gate shuts before the leg is recorded.
         """
         destination = self._take_party(leg_id, target, now)
         if destination is DestinationClass.CENTRE and self.recording.shut_causes.identity:
@@ -764,10 +748,9 @@ class SwitchCall:
         )
 
     def _identified(self, event: sip.IdentityChanged, now: Now) -> None:
-        """Handle a new name that a PBX gives to the party at the advisor's end.
+        """Handle a name from a PBX for the advisor's end: a new party may shut the gate.
 
-        The name arrives in P-Asserted-Identity or Remote-Party-ID. If the name means that a new
-        party has the call, the destination class of this party decides whether the gate shuts.
+        The name is in P-Asserted-Identity or Remote-Party-ID.
         """
         side, state = self.advisor_side, self.transfer_state
         before = side.asserted
@@ -791,11 +774,7 @@ class SwitchCall:
         self.publish()
 
     def _may_be_advisor(self, destination: DestinationClass) -> bool:
-        """Return whether the first name from a PBX may be that of an advisor of the group.
-
-        Nothing in the settings says who has this name. The settings may lack an advisor's
-        extension, so an alarm is raised.
-        """
+        """Return whether a PBX's first name may be an unlisted advisor's; then raise an alarm."""
         if destination is not DestinationClass.UNKNOWN:
             return False
         if self.admission.recorded:
@@ -835,11 +814,7 @@ class SwitchCall:
             self._has_new_party(destination, now)
 
     def _update_hold(self) -> None:
-        """Compare the sides that are on hold with those before, and publish a change.
-
-        The call is held while at least one side holds. If the party that held is replaced by
-        another party, its hold ends.
-        """
+        """Publish a change of the sides on hold; a hold ends with the party that held."""
         before, self._holding = self._holding, self.legs.holding
         for side in before ^ self._holding:
             kind = "hold" if side in self._holding else "resume"
@@ -933,11 +908,7 @@ def answerable_of(legs: BackToBackCall) -> tuple[Party, ...]:
 
 
 def call_of_leg(calls: Mapping[str, SwitchCall], leg_id: str) -> SwitchCall | None:
-    """Return the call that has the leg `leg_id` now, or None.
-
-    The id of a leg begins with the id of the leg's first call. A leg keeps its id when it moves to
-    another call. If the first call does not have the leg any more, all calls are searched.
-    """
+    """Return the call that has a leg now, or None; the call in the leg's id is tried first."""
     call = calls.get(leg_id.partition("/")[0])
     if call is not None and leg_id in call.legs.legs:
         return call

@@ -37,11 +37,10 @@ class CallTransfers:
         *,
         ceases_at_request: bool,
     ) -> None:
-        """Continue with the call's `transfer_state`.
+        """Continue with the call's `transfer_state`; `find` returns the live call with an id.
 
-        `find` returns the live call with a given call id, or None. `ceases_at_request` decides when
-        a transfer to a party outside the centre shuts the gate: at the request, or when the party
-        answers or the advisor has hung up.
+        `ceases_at_request`: a transfer to a party outside shuts the gate at the request, and not
+        when the party answers or the advisor has hung up.
         """
         self._call = call
         self._state = call.transfer_state
@@ -50,11 +49,7 @@ class CallTransfers:
         self._ceases_at_request = ceases_at_request
 
     def requested(self, event: sip.TransferRequested, now: Now) -> None:
-        """Handle a REFER, which requests a transfer.
-
-        A REFER without Replaces requests a blind transfer. If Replaces names the advisor's second
-        call, a consultation call, the REFER requests an attended transfer.
-        """
+        """Handle a REFER: a blind transfer, or an attended one if Replaces names a consultation."""
         call = self._call
         plan = call.legs.join_plan(event.request_id)
         other = call.legs.call_named_by_replaces(event.request_id)
@@ -71,11 +66,7 @@ class CallTransfers:
             self._send(event, now)
 
     def order(self, refer_to: NameAddr, actor: str, now: Now) -> str:
-        """Transfer the caller to `refer_to` because the page asks for it, as a REFER would.
-
-        `actor` is the person who asks. Return the reason why the transfer has not begun; "" if it
-        has.
-        """
+        """Transfer the caller for the page, as a REFER would; return why it cannot, or ""."""
         call = self._call
         if call.legs.joined is None or call.legs.transferring:
             return "transferring"
@@ -110,10 +101,9 @@ class CallTransfers:
     def _send_after(
         self, event: sip.TransferRequested, consultation: LiveCall | None, now: Now
     ) -> None:
-        """Transfer the caller to a party that the advisor has rung, and that has not answered yet.
+        """End the advisor's unanswered consultation, and ring its party for the caller.
 
-        The advisor's call to this party is the consultation call. The party is rung for the caller,
-        and the consultation call ends. If `consultation` is None, the REFER is refused.
+        The REFER is refused if there is no unanswered consultation, or if it has no targets.
         """
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now.mono) if consultation is not None and rings else ()
@@ -128,8 +118,7 @@ class CallTransfers:
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Now) -> bool:
         """Ring the targets for the caller, and return whether the REFER was accepted.
 
-        `telephony.b2bua` accepts or refuses the REFER. If the REFER was not accepted, the call
-        continues as before, and the effect of the REFER on the recording is undone.
+        If not, the call continues, and the REFER's effect on the recording is undone.
         """
         call = self._call
         call.advisor_side.rings_at(targets)
@@ -141,11 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls into one.
-
-        The call that continues takes over every reason for which the gate of the other call must be
-        shut (see `_absorb_causes`).
-        """
+        """Join the advisor's two calls; the one that goes on takes over the other's shut causes."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -159,12 +144,7 @@ class CallTransfers:
             each.settle(now)
 
     def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
-        """Return a plan for joining two calls; if possible, the recorded call continues.
-
-        In `plan`, one call continues and the other call ends. If only the call that ends is
-        recorded, return a plan in which that call continues. If this is not possible, or not
-        necessary, return `plan`.
-        """
+        """Return `plan`, or one in which the recorded call continues, if possible and necessary."""
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
@@ -175,11 +155,7 @@ class CallTransfers:
     def replace_advisor(
         self, old: Leg, invite: InviteServer, admission: Admission, now: Now
     ) -> None:
-        """Give the advisor's place in the call to the sender of an INVITE with Replaces.
-
-        A PBX sends such an INVITE to join two calls. A phone sends such an INVITE to pick up a
-        call.
-        """
+        """Give the advisor's place in the call to the sender of an INVITE with Replaces."""
         call, before = self._call, self._call.legs.joined
         caller = admission.caller
         user = (*caller.asserted, caller.from_user)[0]
@@ -227,10 +203,7 @@ class CallTransfers:
         self._state.referred_to, self._state.ringing = destination, transfer
 
     def leg_ended(self, now: Now) -> None:
-        """Shut the gate if the advisor has hung up while the target of the transfer still rings.
-
-        The gate shuts from `now.arrived`, the time at which the advisor hung up.
-        """
+        """Shut the gate at `now.arrived` if the advisor hung up while the target still rings."""
         if self._call.legs.joined is None:
             self._reached(now)
 
@@ -269,10 +242,7 @@ class CallTransfers:
             self._call.talk_with(leg_id, target, now)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
-        """Give the call back to the advisor after a failed transfer.
-
-        If the advisor has already hung up, ring the advisor again.
-        """
+        """Give the call back after a failed transfer; ring an advisor who has hung up again."""
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
         self._state.failed = event.status
@@ -285,10 +255,7 @@ class CallTransfers:
         call.publish()
 
     def recalled(self, leg_id: str, target: Target, now: Now) -> None:
-        """Give the call back to an advisor who was rung again and has answered.
-
-        This advisor had requested a transfer and hung up, and then the transfer failed.
-        """
+        """Give the call back to an advisor who had hung up and was rung again."""
         self._back(now)
         self._call.talk_with(leg_id, target, now)
 
@@ -306,15 +273,11 @@ class CallTransfers:
 def class_of_far_end(
     router: Router, call: LiveCall, side: sip.Side
 ) -> tuple[DestinationClass, str]:
-    """Return the destination class and the name of one party of a call.
+    """Return the destination class and the name of the party on one `side` of a call.
 
-    `side` says which party: the caller, or the party at the advisor's end. A caller at one of our
-    phones has the class of the phone's number, and any other caller is external. The class of the
-    party at the advisor's end depends on the call:
-
-    - after a transfer to a party outside the centre: the class of the transfer's target;
-    - otherwise, if a PBX has named the party: the class of this name;
-    - otherwise: the class of the number that the caller dialled.
+    A caller at one of our phones has the class of its number, and any other is external. The
+    advisor's end has, after a transfer outside, the class of the target; or else that of the name
+    that a PBX gave; or else that of the dialled number.
     """
     admission, state = call.admission, call.transfer_state
     if side is sip.Side.CALLER:

@@ -70,11 +70,7 @@ class Admission:
     """True if one of our phones, or a trusted trunk such as a PBX, calls an emergency number."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
-        """Return the fields of the `call` event, which is written to the spool.
-
-        `line` is the label that the settings give to the call's route. Advisors see this label. The
-        fields are personal data. They are encrypted in the spool, like the audio.
-        """
+        """Return the `call` event's fields, encrypted in the spool; `line` is the route's label."""
         return {**caller_fields(self.caller), "line": line, "called": self.called}
 
 
@@ -89,10 +85,7 @@ class Rejection:
 def phone_admission(
     settings: Settings, phones: Phones, extension: str, host: str, called: str
 ) -> Admission:
-    """Return the `Admission` of a call that one of our phones makes to the number `called`.
-
-    `host` is the host of the phone's From URI.
-    """
+    """Return the `Admission` of a phone's call to `called`; `host` is that of its From URI."""
     return Admission(
         caller=CallerFacts(extension, host, trusted=False),
         called=called,
@@ -119,9 +112,8 @@ class AdmissionControl:
     ) -> None:
         """Prepare the digest authentication.
 
-        `secret` is the key that signs the nonces: a random key, which is new in each process.
-        `guesses` limits how often passwords are checked. `count_outcome` is called after each check
-        of a request's credentials, with the request's source, the result and the monotonic time in
+        `secret`, a new random key in each process, signs the nonces. `guesses` limits password
+        checks. `count_outcome` receives each request's source, result and monotonic time in
         seconds.
         """
         self._settings = settings
@@ -170,10 +162,7 @@ class AdmissionControl:
     def prove(
         self, extension: str, request: Request, source: Address, now: float
     ) -> Rejection | None:
-        """Return None if the request has the credentials of this extension.
-
-        Otherwise return the `Rejection` with which a request within a call is refused.
-        """
+        """Return None if the request has this extension's credentials, else the `Rejection`."""
         verification = self._verify(request, source, now)
         if verification.outcome is not AuthOutcome.ACCEPTED:
             return self._rejection(source, verification.outcome, now)

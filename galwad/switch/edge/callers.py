@@ -50,11 +50,10 @@ def caller_fields(caller: CallerFacts) -> dict[str, str | bool | None]:
 
 
 def new_caller(before: CallerFacts, event: IdentityChanged) -> CallerFacts | None:
-    """Return the facts about the caller that a trusted trunk names during a call.
+    """Return the facts about another caller whom a trusted trunk names during a call, or None.
 
-    Return None if the name means the caller that is known already, from the facts `before`. The
-    rules for privacy are those of the first INVITE. If the caller's dialog is anonymous, each
-    further caller in this dialog is anonymous too. A Contact is an address and names no caller.
+    The rules for privacy are those of the first INVITE: in an anonymous dialog, each further caller
+    is anonymous too. A Contact is an address and names no caller.
     """
     if event.source.lower() == "contact":
         return None
@@ -121,10 +120,7 @@ def _presented(caller: CallerFacts) -> CallerId:
 
 
 def _privacy(message: Request | Response) -> tuple[str, ...]:
-    """Return the values of Privacy, in lower case and sorted.
-
-    Remote-Party-ID can also ask for privacy. The result then contains "id".
-    """
+    """Return the values of Privacy, sorted, in lower case; "id" may be from Remote-Party-ID."""
     privacy = {
         token.strip().lower()
         for value in message.headers.get_all("Privacy")

@@ -50,17 +50,14 @@ class EmergencyRoutes:
     """Finds the way out of the centre for emergency calls."""
 
     def __init__(self, settings: Settings, locations: Locations) -> None:
-        """Store the settings and the known addresses of their targets."""
         self._settings = settings
         self._locations = locations
 
     def route(self, called: str) -> Route | None:
-        """Return the first route that can carry a call to the emergency number `called`.
+        """Return the first route that can carry a call to the emergency number `called`, or None.
 
-        Only a route with `target` leads out of the centre. A route that rings our phones cannot
-        carry the call, even if its pattern fits. If only another emergency number has a route, that
-        route is returned, because all of them reach the same service. The pattern "*" names no
-        number, so it counts only if no other pattern fits, such as a destination "*" at the PBX.
+        Only a route with `target` leads out of the centre. A route of another emergency number will
+        do: all reach the same service. The pattern "*" counts only if no other fits.
         """
         numbers = dict.fromkeys((called, *self._settings.sip.emergency_numbers))
         found = [route for number in numbers for route in self._carriers(number)]

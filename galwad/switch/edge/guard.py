@@ -98,9 +98,9 @@ Trunks count as known.
 """
 _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
-"""A flow may send five messages at once, and then one every two seconds, whatever its source does.
+"""A flow may send five messages at once, then one every two seconds, even if its source may not.
 
-A phone needs two for a registration.
+A phone needs two messages to register. The next two rates limit these messages further.
 """
 _NEW_FLOWS_RATE: Final = 10.0
 """The number of such messages a second from all flows of one source together."""
@@ -148,11 +148,10 @@ class Bucket:
         self._in_advance_s = in_advance_s
 
     def take(self, rate: float, now: float, count: float = 1.0) -> bool:
-        """Take `count` tokens and return True, or return False if the bucket has a debt.
+        """Take `count` tokens and return True; False while the bucket has a debt.
 
-        If the bucket has fewer than `count` tokens, the missing tokens become its debt. The debt
-        ends when enough tokens have been added. `rate` is the number of tokens that are added per
-        second. `now` is the present monotonic time in seconds.
+        Missing tokens become a debt, until `rate` tokens per second have made up for it. `now` is
+        in monotonic seconds.
         """
         due = max(self._due, now)
         if due - now > self._in_advance_s:
@@ -216,15 +215,10 @@ class FloodGuard:
         trunks: Iterable[IPv4Network | IPv6Network] = (),
         set_filter: SetFilter = lambda *_: None,
     ) -> None:
-        """Create a guard without bans.
+        """Create a guard without bans; `sip` has the rate limits and the length of a ban.
 
-        Args:
-            sip: The `[sip]` settings, which contain the rate limits and the length of a ban.
-            is_trunk: A function that returns whether a trunk sends from this host and port with
-                this transport.
-            in_call: A function that returns whether a Call-ID belongs to one of our calls.
-            trunks: The networks of the trunks.
-            set_filter: A function that sets the kernel's filter for datagrams.
+        `is_trunk` gets host, port and transport, `in_call` a Call-ID. `trunks` are their networks.
+        `set_filter` sets the kernel's filter for datagrams.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.
@@ -314,14 +308,11 @@ class FloodGuard:
         return False
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether the source is a trunk or is known (see `kind_of`).
-
-        Such a source can connect even if the maximum number of connections is reached.
-        """
+        """Return whether a source is a trunk or known: it may exceed the connection limit."""
         return self.kind_of(source, now) is not SourceKind.STRANGER
 
     def on_malformed(self, source: Address, now: float) -> None:
-        """Count a failure of `source`, because its data was not a complete SIP message.
+        """Count an unreadable message of `source`, or a TLS handshake that took too long.
 
         Too many failures lead to a ban. A datagram is not counted, because anyone can forge it.
         """
@@ -352,10 +343,7 @@ class FloodGuard:
                 pass
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
-        """Replace the set of known hosts: the hosts of calls and phones, and those in the settings.
-
-        Call this method once a second. If a host in `hosts` is banned, its ban ends immediately.
-        """
+        """Replace the known hosts, once a second; a ban of one of `hosts` ends at once."""
         self._known = frozenset(origin_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
             del self._bans[origin]
@@ -376,10 +364,10 @@ class FloodGuard:
         return sum(1 for ban in self._bans.values() if ban.until > now)
 
     def kind_of(self, source: Address, now: float) -> SourceKind:
-        """Return whether a source is now a trunk, a known source or a stranger.
+        """Return whether a source is a trunk, a known source or a stranger.
 
-        A source is known if `set_known_hosts` was last called with its host. A source is also known
-        if it has sent a correct password within the previous `PROVED_S` seconds.
+        Hosts of `set_known_hosts` are known, and so is a correct password within `PROVED_S`
+        seconds.
         """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
@@ -499,10 +487,7 @@ def _count_of(data: bytes) -> float:
 
 
 def trim(kept: OrderedDict[Key, T], most: int = 0) -> None:
-    """Remove the oldest entries of a table, until it has at most `most` entries.
-
-    The default of `most` is `MAX_SOURCES`.
-    """
+    """Remove the oldest entries of a table beyond `most`, by default `MAX_SOURCES`."""
     while len(kept) > (most or MAX_SOURCES):
         kept.popitem(last=False)
 

@@ -61,7 +61,6 @@ class _Suspect:
         self.slow = Bucket(in_advance_s=10.0)
 
     def add(self, now: float) -> None:
-        """Count one wrong password."""
         self._wrong = self._count(now) + 1.0
         self._since = now
 
@@ -81,9 +80,8 @@ class GuessLimits:
     ) -> None:
         """Start without wrong passwords.
 
-        Args:
-            is_account: A function that returns whether a phone with this name has an account.
-            alarm: A function that raises an alarm, given its kind, None and a text for a person.
+        `is_account` returns whether a phone with this name has an account. `alarm` gets a kind,
+        None and a text for a person.
         """
         self._is_account = is_account
         self._alarm = alarm
@@ -101,10 +99,7 @@ class GuessLimits:
     def may_check(
         self, user: str, source: Address, now: float, *, for_emergency: bool = False
     ) -> bool:
-        """Return whether to check a password for the account `user` that came from `source`.
-
-        `for_emergency` is True if it came with a call to an emergency number.
-        """
+        """Return whether to check a password for `user`, perhaps of an emergency call."""
         if (user, source) in self._familiar:
             return True
         origin = origin_of(source.host)

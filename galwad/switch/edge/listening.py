@@ -37,11 +37,7 @@ class Listening:
         self._tls: Tls | None = None
 
     async def start(self) -> None:
-        """Bind every listening address.
-
-        Raises:
-            OSError: An address cannot be bound, or a certificate cannot be used.
-        """
+        """Bind every listening address; raise OSError for an address or a certificate."""
         for listener in self._sip.listen:
             wanted = Address(listener.host, listener.port, listener.transport.upper())
             told = host_of_family(self._sip.advertise, listener.host)
@@ -55,10 +51,7 @@ class Listening:
             )
 
     def reload(self) -> None:
-        """Load the certificate and its key from their files again, for all new connections.
-
-        If the files cannot be used, log an error and keep the present certificate.
-        """
+        """Load the certificate for new connections; after a logged error, the present one stays."""
         certificate, key = self._sip.tls_certificate, self._sip.tls_key
         if self._tls is None or certificate is None:
             return

@@ -34,10 +34,7 @@ class DnsClient(Protocol):
     """A client of the domain name system (DNS)."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return the list of DNS records for each question, in the sequence of the questions.
-
-        If no server answers a question, the list for this question is None.
-        """
+        """Return the DNS records for each question in turn, None if no server answers it."""
 
 
 class Locations:
@@ -62,10 +59,7 @@ class Locations:
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
-        """Return the addresses of a URI, in the sequence in which they are to be tried.
-
-        The result is () if no address is known yet.
-        """
+        """Return the addresses of a URI, the first to try first; () if none is known yet."""
         asking = locate(uri, self._speaks, self._rng)
         try:
             batch = next(asking)
@@ -97,10 +91,7 @@ class Locations:
         self._busy.discard(address)
 
     def mark_down(self, address: Address) -> None:
-        """Sort this address after all others, because it does not answer OPTIONS.
-
-        The effect ends when `mark_up` is called.
-        """
+        """Sort this address, which does not answer OPTIONS, after all others until `mark_up`."""
         self.mark_failed(address, math.inf)
 
     def mark_up(self, address: Address) -> None:
@@ -108,20 +99,13 @@ class Locations:
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Look up all names, but stop the lookups after one second.
-
-        The switch accepts calls even if some addresses are not known yet. `run` looks up all names
-        again.
-        """
+        """Look up all names for at most a second: calls do not wait for `run` to find the rest."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Look up all names once.
-
-        If no DNS server answers a question, the earlier DNS answer to this question stays in use.
-        """
+        """Look up all names once; without a server's answer, the earlier one stays in use."""
         await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
 
     async def _refresh(self, uri: Uri) -> None:
@@ -139,10 +123,7 @@ class Locations:
                 log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
-        """Look up all names once a minute until this task is cancelled.
-
-        Return immediately if there are no names to look up.
-        """
+        """Look up all names once a minute until cancelled; return at once without names."""
         while self._uris:
             await self.refresh()
             await asyncio.sleep(_REFRESH_S)

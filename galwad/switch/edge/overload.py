@@ -1,8 +1,8 @@
 """Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
-A new call is refused in three cases: there are already as many calls as the settings allow, no
-media ports are free, or the switch is late with its work while other calls are in progress. A full
-disk is not a reason to refuse a call, because a call can continue without being recorded.
+A new call is refused in three cases: there are already as many calls as the settings allow, fewer
+media ports are free than a call needs, or the switch is late while other calls are in progress. A
+full disk is not a reason to refuse a call, because a call can continue without being recorded.
 
 The *lateness* is the longer of two times: the delay of the event loop, and the time for which the
 oldest media packet has waited. The loop itself can be punctual while packets wait, because it
@@ -99,11 +99,10 @@ class OverloadControl:
         self._message_waited_s = max(self._message_waited_s, seconds)
 
     def late(self, loop_s: float, media_s: float, now: float, cpu_wait_s: float = 0.0) -> None:
-        """Store the lateness since the previous call; call this method ten times a second.
+        """Store the lateness since the previous call, in seconds; call this ten times a second.
 
-        `loop_s` is the delay of the event loop, and `media_s` the time for which the oldest media
-        packet has waited. `cpu_wait_s` is the time since the previous call for which the switch was
-        ready to run, but other programs ran. All three are in seconds.
+        `loop_s` is the event loop's delay, `media_s` the wait of the oldest media packet, and
+        `cpu_wait_s` the time in which the switch was ready to run, but other programs ran.
         """
         seconds, message_s = max(loop_s - cpu_wait_s, media_s), self._message_waited_s
         self._message_waited_s = 0.0
@@ -128,10 +127,7 @@ class OverloadControl:
             self.share = min(1.0, self.share + _RISE)
 
     def lag(self, now: float) -> float:
-        """Return the second longest lateness during the most recent second.
-
-        The result is in seconds. It is 0 if fewer than two values were stored.
-        """
+        """Return the second longest lateness in the latest second, in s; 0 below two values."""
         recent = (late for when, late in self._late if when >= now - _LOOK_BACK_S)
         longest = nlargest(2, recent)
         return longest[1] if len(longest) == 2 else 0.0
@@ -139,12 +135,10 @@ class OverloadControl:
     def refuses(
         self, calls: int, invite: tuple[str, ...], now: float, waited_s: float = 0.0
     ) -> bool:
-        """Return whether to refuse a new call. `calls` is the number of calls in progress.
+        """Return whether to refuse a new call; `calls` is the number of calls in progress.
 
-        `waited_s` is the time in seconds from the arrival of the INVITE until it was read. `invite`
-        identifies the INVITE: all retransmissions of an INVITE have the same value, and
-        different INVITEs have different values. If an INVITE was refused, its retransmissions are
-        refused too.
+        `waited_s` is the time in seconds from the arrival of the INVITE to its reading. `invite`
+        identifies it: the retransmissions of a refused INVITE are refused too.
         """
         copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S
         reason = self._reason(calls, now, waited_s, copy=copy)

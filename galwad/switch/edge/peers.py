@@ -52,11 +52,7 @@ class PeerMonitor:
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm
     ) -> None:
-        """Prepare the pings.
-
-        `locations` gives the addresses of the targets. If an address does not respond, it is marked
-        in `locations`.
-        """
+        """Prepare the pings; addresses are from `locations`, where silent ones are marked."""
         self._endpoint = endpoint
         self._locations = locations
         self._alarm = alarm
@@ -103,11 +99,7 @@ class PeerMonitor:
                 yield PeerStatus(self._names[address], "options", up)
 
     def _refresh(self) -> None:
-        """Update the list of pinged addresses with the most recent DNS answers.
-
-        If several peers have the same address, this address is pinged at the shortest interval of
-        these peers.
-        """
+        """Update the pinged addresses from DNS; of several intervals, the shortest counts."""
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
             asked[address] = min(every, asked.get(address, every))
@@ -149,11 +141,7 @@ class PeerMonitor:
 
 
 def addresses_of(trunk: Trunk) -> list[Address]:
-    """Return those addresses of a trunk that can be pinged.
-
-    An entry of the settings can be pinged if it is a single address, but not if it is a network of
-    several addresses.
-    """
+    """Return the single addresses of a trunk in the settings; networks are not pinged."""
     transport = (trunk.transport or "udp").upper()
     return [
         Address(str(peer.network[0]), peer.port or DEFAULT_PORTS[transport], transport)
@@ -179,11 +167,9 @@ class TrunkAccounts:
     ) -> None:
         """Prepare our accounts at the trunks that have a password; send nothing yet.
 
-        If the file with a trunk's password cannot be read, there is an alarm at the first `tick`,
-        and the trunk is used without a password: it may still send us calls.
-
-        `locate` returns the addresses of a registrar's URI. `alarm` sends an alarm when a
-        registration fails.
+        If a password's file cannot be read, the first `tick` raises an alarm, and the trunk is used
+        without one: it may still send us calls. `locate` returns the addresses of a registrar's
+        URI. `alarm` is for failed registrations.
         """
         self._settings = settings
         self._locate = locate
@@ -215,11 +201,7 @@ class TrunkAccounts:
     def credentials(
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
-        """Return a header field with our credentials, as the answer to the challenge in `response`.
-
-        Return None if `destination` does not belong to a trunk with a password or to the registrar
-        of such a trunk.
-        """
+        """Return the header field that answers a challenge; None outside trunks with a password."""
         trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
         client = client or self._of_registrar(destination)
@@ -273,11 +255,7 @@ class TrunkAccounts:
 
 
 def _password(trunk: Trunk) -> str:
-    """Return the password of our account at the trunk.
-
-    Raises:
-        OSError: The file with the password cannot be read, or contains no text.
-    """
+    """Return the password of our account at the trunk; raise OSError if its file has none."""
     if trunk.password is not None:
         return trunk.password.get_secret_value()
     if trunk.password_file is None:
@@ -323,9 +301,6 @@ class NamingMonitor:
             self._alarm("pbx.no_names", None, f"{name}: {MOST_UNNAMED} calls in a row")
 
     def states(self) -> dict[str, bool]:
-        """Return whether each trunk names parties, as far as its most recent calls show it.
-
-        A trunk is left out while it is not certain: after one or two calls without a name.
-        """
+        """Return whether each trunk names parties, without those that are not certain yet."""
         counts = self._unnamed.items()
         return {name: not count for name, count in counts if not 0 < count < MOST_UNNAMED}

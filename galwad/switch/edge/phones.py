@@ -64,13 +64,10 @@ class Phones:
         """
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
-        """Replace the desk's accounts, and remove the bindings that belong to no present account.
+        """Replace the desk's accounts, and remove the bindings of accounts that are not valid now.
 
-        These are the bindings of an extension whose account is gone, belongs to another user now,
-        or has a new SIP password.
-
-        The accounts in the settings do not change. If the settings and the desk have an account for
-        the same extension, the account in the settings is used.
+        That is, of another user or with a new SIP password. If the settings have an account for the
+        same extension, it is the one in use.
         """
         accounts = tuple(accounts)
         before = self._accounts
@@ -89,10 +86,7 @@ class Phones:
             self._accounts.setdefault(account.extension, account)
 
     def ha1(self, username: str, realm: str, algorithm: str) -> str | None:
-        """Return a phone's digest secret (HA1, RFC 7616) for `algorithm`, or None.
-
-        None means that `username` has no such secret, or that `realm` is not our realm.
-        """
+        """Return a phone's digest secret (HA1, RFC 7616); None without one or in another realm."""
         account = self._accounts.get(username)
         if account is None or realm != self._realm:
             return None
@@ -167,11 +161,10 @@ class Phones:
 
 
 def is_same_phone(one: Binding, other: Binding) -> bool:
-    """Return whether two bindings belong to the same phone.
+    """Return whether two bindings, registered over connections such as TCP, are of one phone.
 
-    Both bindings must have been registered over a connection, such as TCP. If `one` has a
-    `+sip.instance`, `other` must have the same `+sip.instance`. If `one` has no `+sip.instance`,
-    the two bindings must have the same user part of the Contact and the same source IP address.
+    Both have the same `+sip.instance`; if `one` has none, the same user part of the Contact and the
+    same source IP address.
     """
     if not (one.source.flow and other.source.flow):
         return False

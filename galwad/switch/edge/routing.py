@@ -93,9 +93,8 @@ class Router:
     ) -> None:
         """Parse the SIP URIs in the settings.
 
-        `is_open` returns False if the connection to a phone's address is closed. A phone with a
-        closed connection cannot be rung. `dns` is the client for DNS lookups; the default is the
-        system's resolver. `away` has the users whom a route with `skip_away` rings last.
+        `is_open` returns False for a phone's closed connection: it cannot be rung. `dns` is by
+        default the system's resolver. A route with `skip_away` rings users in `away` last.
         """
         self._settings = settings
         self.phones = phones
@@ -120,9 +119,8 @@ class Router:
     ) -> Route | None:
         """Return the route of the called number, or None if there is no route.
 
-        If `by_phone` is true, one of our phones dials. In addition to the routes, a phone can reach
-        the other phones and the destinations in the settings. If `emergency` is true, a route that
-        can carry an emergency call goes before all others (see `EmergencyRoutes.route`).
+        A phone (`by_phone`) also reaches the other phones and the settings' destinations. With
+        `emergency`, a route that can carry an emergency call goes first.
         """
         carrier = self._emergency_route(called) if emergency else None
         route = carrier or self._settings.find_route(*spellings(called))
@@ -142,11 +140,7 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Return the targets that `route` rings for the called number.
-
-        Return () if none of the route's phones is registered, or if no address of the route's URI
-        is known.
-        """
+        """Return the targets of a route; () if none of its phones or addresses is known now."""
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self.phone_targets(e, now, route.srtp))
         return self._at(route.target, called, route.srtp)
@@ -156,9 +150,8 @@ class Router:
     ) -> tuple[tuple[Target, ...], LaterTargets | None]:
         """Return the targets that a new call rings at first, and those that ring later.
 
-        Only a route with `skip_away` has targets that ring later: the phones of users who are away.
-        If no other phone can be rung, all ring at first, because a call must not stay unanswered
-        when a break was forgotten.
+        The latter are phones of users who are away, on a route with `skip_away`. If no other can be
+        rung, all ring at first: a forgotten break must not leave a call unanswered.
         """
         targets = self.targets(route, called, now)
         if not route.skip_away:
@@ -223,9 +216,8 @@ class Router:
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
         """Return the class of a number that a phone dialled, and the pattern that matches it.
 
-        The pattern is returned as it is written in the settings. If no pattern matches, the number
-        itself is returned for an extension of one of our phones, and "" for any other number. A
-        number that only a route matches has the class of what this route rings.
+        Without a pattern, the second value is the extension of one of our phones, or "". A number
+        that only a route matches has the class of what this route rings.
         """
         destination = self._dialled(dialled)
         if destination is not None:
@@ -252,10 +244,7 @@ class Router:
         return kind, "" if kind is DestinationClass.UNKNOWN else route.called.text
 
     def _classes(self, route: Route, user: str) -> set[DestinationClass]:
-        """Return the classes of the parties that a route rings.
-
-        Phones without an account do not count, because they cannot be rung.
-        """
+        """Return the classes of the parties that a route rings, except phones without account."""
         found = set()
         for extension in route.ring or ():
             destination = self._dialled(extension)
@@ -269,11 +258,10 @@ class Router:
         }
 
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
-        """Return the class that the settings give to a target that `route` rings.
+        """Return the class that the settings give to a target that `route` rings, or None.
 
-        `called` is the number that the caller dialled. If it is listed itself, its class counts
-        before that of the target, except for a payment line. Return None if the settings say
-        nothing.
+        The class of the dialled number `called` counts first, if it is listed itself, except for a
+        payment line.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -344,10 +332,7 @@ class Router:
     def _at(
         self, uris: Sequence[str] | None, user: str, srtp: SrtpRule | None
     ) -> tuple[Target, ...]:
-        """Return a target that is tried at all these URIs, one after the other.
-
-        URIs whose addresses have all failed come last. Return () if no address is known.
-        """
+        """Return a target for all these URIs, failed addresses last; () if no address is known."""
         found = [(self._uris[text], self.locations(self._uris[text])) for text in uris or ()]
         found.sort(key=lambda place: all(map(self.locations.is_down, place[1])))
         targets = [
@@ -392,28 +377,19 @@ class Router:
         return found.pop() if len(found) == 1 else NO_GRANTS
 
     def _is_trusted(self, address: Address) -> bool:
-        """Return whether the address belongs to a trusted trunk.
-
-        Trust has two effects: we believe the identities that the trunk asserts, and we send our
-        identities to the trunk (RFC 3325 section 2.3).
-        """
+        """Return whether this is a trusted trunk: we exchange identities with it (RFC 3325 2.3)."""
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
 
 
 def spellings(called: str) -> tuple[str, ...]:
-    """Return the forms in which the settings may write a called number.
+    """Return the forms in which the settings may write a called number, each once.
 
-    They are `called` itself, international (+44…) and national (0…): trunks use all of them. A
-    route or destination matches a called number if it is equal to any of these forms. Extensions
-    and dialled codes have only one form.
+    They are `called` itself, international (+44…) and national (0…), all of which trunks use.
+    Extensions and codes have one form.
 
-    Instead of the national form, a number abroad has the form with the international prefix (00…).
-    A number at home does not have that form, so that a pattern such as "00*", which is for numbers
-    abroad, does not match it.
-
-    Equal forms are returned only once. If `called` is not a telephone number, only `called` itself
-    is returned.
+    A number abroad has 00… in place of the national form. One at home does not have it, so that a
+    pattern such as "00*" does not match it.
     """
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)
@@ -448,10 +424,7 @@ def grants_of(trunk: Trunk | None) -> Grants:
 
 
 def check_uris(settings: Settings) -> list[str]:
-    """Return an error text for each invalid SIP URI in the settings.
-
-    The command `galwad check` shows these texts.
-    """
+    """Return an error for each invalid SIP URI in the settings, for `galwad check`."""
     faults = []
     registrars = [trunk.registrar for trunk in settings.trunks if trunk.registrar]
     for text in (*settings.target_uris, *registrars):

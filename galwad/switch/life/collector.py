@@ -58,10 +58,7 @@ class Collector:
         gc.disable()
 
     def tick(self, calls: int) -> None:
-        """Collect the garbage if necessary. `calls` is the number of calls in progress.
-
-        Call this method once a second.
-        """
+        """Collect garbage if necessary, with `calls` in progress; call this once a second."""
         new = gc.get_count()[0]  # The objects that were made minus those that were freed.
         most = self._most_new + MOST_OF_A_CALL * calls if calls else self._most_new_when_idle
         if new >= most:

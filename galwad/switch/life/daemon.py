@@ -216,10 +216,10 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self, now: float) -> None:
-        """Raise an alarm for each fault that makes calls or recordings impossible, once.
+        """Raise an alarm, once, for each fault that makes calls or recordings impossible.
 
-        If the boot key on the disk cannot be read, new spools use a boot key in memory. The check
-        runs every second, because the recipients can change while the process runs.
+        It is called every second, because the recipients can change. If the boot key on the disk
+        cannot be read, new spools use a boot key in memory.
         """
         has_phones = self._phones.registered(now) > 0
         faults = {
@@ -310,10 +310,7 @@ class Switch:
         self._transport.flush()
 
     def _hand_over(self) -> None:
-        """Stop the process without ending the calls, so that the next process continues the calls.
-
-        Before the process ends, the audio that is still in memory is written to the spools.
-        """
+        """Stop without ending the calls, which the next process continues; write all audio."""
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
         self._handing_over = True
@@ -355,11 +352,7 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Count a refusal of media from an unexpected sender, and raise an alarm.
-
-        The relay calls this method when a leg refuses a media packet, but only if the leg has
-        refused no other packet in the five seconds before.
-        """
+        """Count media refused from an unexpected sender, once in 5 s, and raise an alarm."""
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)
         self._links.alarm("media.refused", call.call_id if call is not None else None)
@@ -371,10 +364,9 @@ class Switch:
 
 
 def _pools(settings: Settings) -> list[PortPool]:
-    """Return one pool of media ports for each address of `[media] listen`.
+    """Return one pool of media ports for each address of `[media] listen`, with the same range.
 
-    All pools have the same range of ports. Each keeps two free pairs for each emergency call that
-    the settings reserve, but never more than a tenth of its pairs.
+    Each keeps two pairs for each reserved emergency call, at most a tenth of its pairs.
     """
     media, sip = settings.media, settings.sip
     reserved = min(sip.emergency_calls, media.ports.calls // 10) if sip.emergency_numbers else 0

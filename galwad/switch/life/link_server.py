@@ -52,10 +52,7 @@ class LinkServer:
     """Holds the links to all connected desks and finalisers, and sends messages on these links."""
 
     def __init__(self, commands: DeskCommands, outbox: Path) -> None:
-        """Start without links.
-
-        `outbox` is the path of the file with the ended calls that no desk has confirmed.
-        """
+        """Start without links; `outbox` has the ended calls that no desk has confirmed."""
         self._commands = commands
         self._tasks: set[asyncio.Task[None]] = set()
         self._desks: set[link.Link] = set()
@@ -69,10 +66,7 @@ class LinkServer:
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
-        """Open the socket at `path`, and return its server.
-
-        The code that calls this method must close the server at the end of the process.
-        """
+        """Open the socket at `path`; the caller closes the returned server at the end."""
         return await link.serve(path, self._on_message, self._forget)
 
     def call_changed(self, call: CallStatus) -> None:
@@ -99,10 +93,7 @@ class LinkServer:
         self._send(self._desks, figures)
 
     def devices(self, devices: Mapping[Party, int]) -> None:
-        """Report to each desk for which extensions the number of registered devices has changed.
-
-        `devices` has the number for each extension that has any.
-        """
+        """Report changed numbers of registered devices to each desk; `devices` leaves out zeros."""
         before, self._devices = self._devices, devices
         changed = tuple(
             RegisteredPhone(party, devices.get(party, 0))
@@ -113,11 +104,9 @@ class LinkServer:
             self._send(self._follow_devices, PhonesRegistered(changed))
 
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
-        """Log an alarm and send it to every desk.
+        """Log an alarm and send it to every desk, or store it for the next desk that connects.
 
-        `call_id` is None if the alarm is not about a certain call. `detail` is a text that explains
-        the alarm to a person. If no desk is connected, the alarm is stored and sent to the next
-        desk that connects.
+        `call_id` is None if it is about no certain call. `detail` explains it to a person.
         """
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)
@@ -150,11 +139,7 @@ class LinkServer:
                 log.warning("hub.unexpected", message=type(message).__name__)
 
     async def _control_phone(self, peer: link.Link, command: PhoneAct | DialNumber) -> None:
-        """Carry out an act, and send the reply.
-
-        This is a task of its own, because a phone may take a second to respond: a pause that
-        arrives meanwhile must not wait for it.
-        """
+        """Carry out an act and reply, in a task of its own: no pause waits for a slow phone."""
         if isinstance(command, PhoneAct):
             peer.send(await self._commands.act(command))
         else:
@@ -188,11 +173,7 @@ class LinkServer:
         self._spawn(self._send_ended(peer))
 
     async def _send_ended(self, peer: link.Link) -> None:
-        """Send a newly connected desk the ended calls that no desk has confirmed.
-
-        After an outage, there can be thousands of these calls. They are sent a few at a time, so
-        that the calls in progress are not delayed.
-        """
+        """Send a new desk the ended calls that no desk has confirmed, a few at a time."""
         waiting = self.outbox.waiting
         for start in range(0, len(waiting), _AT_ONCE):
             for ended in waiting[start : start + _AT_ONCE]:

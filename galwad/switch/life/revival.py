@@ -124,8 +124,8 @@ def _is_heard(context: CallContext, call: SwitchCall) -> bool:
 def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: Now) -> int:
     """Send a BYE to the parties of each call whose checkpoint is lost, usually by a reboot.
 
-    Return the number of these calls. The parties of a call that was answered too long ago get no
-    BYE. The end of each call is reported to the desk.
+    Return their number. A call that was answered too long ago gets no BYE. Each end is reported to
+    the desk.
     """
     lasting = context.checkpoints.lasting
     lost = lasting.lost(calls) if lasting is not None else ()
@@ -191,7 +191,7 @@ def _try(
 def _tell_its_end(
     context: CallContext, call_id: str, checkpoint: Checkpoint, answered: AnsweredState, now: Now
 ) -> None:
-    """Report to the desk that an answered call has ended, because it cannot be continued.
+    """Report to the desk that an answered call has ended.
 
     If the call was recorded, its spool is on the disk, and a recording will follow.
     """
@@ -210,10 +210,9 @@ def _take_up(
     left: Checkpoint | EndedCheckpoint,
     now: Now,
 ) -> SwitchCall | None:
-    """Continue an answered call, or let a ringing call ring again; return the continued call.
+    """Continue an answered call, or let a ringing one ring again; return the continued call.
 
-    Return None if the call cannot be continued, or if it has ended. Also return None for a ringing
-    call, because its INVITE is handled again and begins a new call.
+    None if the call has ended or cannot continue, or rings: its INVITE then begins a new call.
     """
     checkpoint = left.checkpoint if isinstance(left, EndedCheckpoint) else left
     legs, admission = checkpoint.legs_values(), checkpoint.admission

@@ -172,11 +172,7 @@ def unquote(value: str) -> str:
 
 
 def leading_quoted(text: str) -> tuple[str, int]:
-    """Return the plain text of the leading quoted string, and the index after it.
-
-    Raises:
-        SipParseError: The closing quote is missing.
-    """
+    """Return the plain leading quoted string, and the index after it. Raises `SipParseError`."""
     found = _QUOTED.match(text)
     if found is None:
         raise SipParseError("a quoted string without an end")
@@ -210,11 +206,7 @@ def _split(text: str, marks: re.Pattern[str], separator: str) -> list[str]:
 
 
 def parse_parameters(text: str) -> Parameters:
-    """Parse parameters such as `;name=value;flag`, with optional spaces and tabs, or "".
-
-    Raises:
-        SipParseError: The text does not begin with a semicolon, or a name or value is not valid.
-    """
+    """Parse parameters such as `;name=value;flag`, or "". Raises `SipParseError`."""
     text = text.strip(WHITESPACE)
     if not text:
         return ()

@@ -94,11 +94,7 @@ class RAck:
 
     @classmethod
     def parse(cls, text: str) -> RAck:
-        """Parse the text of an RAck: an RSeq, a CSeq number and a method.
-
-        Raises:
-            SipParseError: The text is not an RAck.
-        """
+        """Parse an RAck: an RSeq, a CSeq number and a method. Raises `SipParseError`."""
         found = _RACK.fullmatch(text.strip(" \t"))
         if found is None or not 1 <= int(found[1]) <= MAX_RSEQ:
             raise SipParseError("not an RAck")
@@ -129,20 +125,12 @@ class NameAddr:
 
     @classmethod
     def parse(cls, text: str) -> NameAddr:
-        """Parse one address, with or without angle brackets.
-
-        Raises:
-            SipParseError: The text is not an address.
-        """
+        """Parse one address, with or without angle brackets. Raises `SipParseError`."""
         return _short_address(text) if len(text) <= _SHORT else _address(text)
 
     @classmethod
     def parse_list(cls, text: str) -> list[NameAddr]:
-        """Parse a comma-separated list of addresses.
-
-        Raises:
-            SipParseError: An element of the list is not an address.
-        """
+        """Parse a comma-separated list of addresses. Raises `SipParseError`."""
         return [cls.parse(element) for element in split_list(text)]
 
     def __str__(self) -> str:
@@ -308,11 +296,7 @@ class Replaces:
 
     @classmethod
     def parse(cls, text: str) -> Replaces:
-        """Parse the value of a Replaces header field.
-
-        Raises:
-            SipParseError: The Call-ID or a tag is missing, or a parameter occurs twice.
-        """
+        """Parse the value of a Replaces header field, or raise SipParseError."""
         call_id, *parameters = (part.strip() for part in text.split(";"))
         found: dict[str, str] = {}
         for parameter in parameters:

@@ -32,11 +32,7 @@ class Latin1Text(str):
 
 
 def encode(text: str) -> bytes:
-    """Return the bytes of `text` for a message: `Latin1Text` as Latin-1, other text as UTF-8.
-
-    Raises:
-        ProtocolError: `text` contains a character that cannot be encoded.
-    """
+    """Return a message's bytes: `Latin1Text` as Latin-1, else UTF-8. Raises `ProtocolError`."""
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
     except UnicodeEncodeError:
@@ -44,11 +40,7 @@ def encode(text: str) -> bytes:
 
 
 def header_key(name: str) -> str:
-    """Return the lookup name of a header field: its long name in lower case.
-
-    Raises:
-        ProtocolError: `name` is not a token.
-    """
+    """Return a header field's lookup name: long, in lower case. Raises `ProtocolError`."""
     key = _keys.get(name)
     if key is None:
         if not is_token(name):
@@ -136,11 +128,7 @@ class Headers:
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Parse header fields, one in each line. Continuation lines must already be joined.
-
-        Raises:
-            SipParseError: A line is malformed or too long, or there are too many lines.
-        """
+        """Parse header fields, a joined line each. Raises `SipParseError`, also for too many."""
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []
@@ -178,11 +166,7 @@ class Headers:
         return [row[2] for row in self._rows if row[0] == key]
 
     def get_list(self, name: str) -> list[str]:
-        """Return the elements of all header fields `name`, split at the commas.
-
-        Raises:
-            SipParseError: A quoted string or an angle bracket is not closed.
-        """
+        """Return the elements of all header fields `name`, or raise SipParseError."""
         return [element for value in self.get_all(name) for element in split_list(value)]
 
     def add(self, name: str, value: object) -> None:

@@ -94,11 +94,7 @@ class Message(ABC):
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """The addresses in all Contact header fields.
-
-        Raises:
-            SipParseError: An address cannot be parsed, or the Contact is `*`.
-        """
+        """The addresses in all Contacts; raises SipParseError for `*` or one that is malformed."""
         return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
 
     @property
@@ -205,9 +201,7 @@ class Response(Message):
 def parse_message(data: bytes) -> Request | Response:
     """Parse the message in a datagram; ignore the bytes after its body.
 
-    Raises:
-        SipParseError: The data is not a SIP message. Its `status` is that of our response, if
-            one is possible.
+    Raises `SipParseError`, whose `status` is that of our response, if one is possible.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)

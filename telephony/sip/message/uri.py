@@ -81,10 +81,8 @@ class Uri:
     def parse(cls, text: str) -> Uri:
         """Parse a URI without angle brackets.
 
-        Raises:
-            SipParseError: The text is not a URI, or it is too long, perhaps only with the escapes
-                that its sender left out: a checkpoint would then have a URI that cannot be parsed
-                again.
+        Raises `SipParseError` also if it is only too long with the escapes that its sender left
+        out: a checkpoint would have a URI that cannot be parsed again.
         """
         text = text.strip(" \t")
         if len(text) > MAX_URI:
@@ -191,20 +189,12 @@ class Uri:
 
 
 def escape_user(text: str) -> str:
-    """Return `text` with %-escapes for the characters that the user part of a URI cannot contain.
-
-    Raises:
-        ProtocolError: `text` is not valid Unicode.
-    """
+    """Return `text` with %-escapes for a URI's user part, or raise ProtocolError."""
     return _escape(text, "-_.!~*'()&=+$,;?/")
 
 
 def escape_header(text: str) -> str:
-    """Return `text` with %-escapes for the characters that a header field in a URI cannot contain.
-
-    Raises:
-        ProtocolError: `text` is not valid Unicode.
-    """
+    """Return `text` with %-escapes for a header field in a URI, or raise ProtocolError."""
     return _escape(text, "-_.!~*'()[]/?:+$")
 
 
@@ -227,11 +217,7 @@ def without_brackets(host: str) -> str:
 
 
 def parse_host_port(text: str) -> tuple[str, int | None]:
-    """Parse `host`, `host:port` or `[IPv6 address]:port`; return host (no brackets) and port.
-
-    Raises:
-        SipParseError: The text is not a host and port.
-    """
+    """Parse `host`, `host:port` or `[IPv6]:port` into host and port, or raise SipParseError."""
     found = _HOST_AND_PORT.fullmatch(text)
     if found is None:
         raise SipParseError("not a host and port")

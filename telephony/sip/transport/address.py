@@ -103,9 +103,7 @@ class LocalAddresses:
     def add(self, address: Address, advertised: Address | None) -> None:
         """Add the address of a socket; None for `advertised` means the same address.
 
-        Raises:
-            ProtocolError: `advertised` is None, and `address` has the wildcard address 0.0.0.0 or
-                `::`, to which peers cannot send.
+        Raises `ProtocolError` if peers would get a wildcard address, to which they cannot send.
         """
         if (advertised or address).host in {"0.0.0.0", "::"}:  # noqa: S104 - refused here
             raise ProtocolError("a wildcard address needs an advertised address")
@@ -119,11 +117,7 @@ class LocalAddresses:
         """Return the local address from which to send to `destination`.
 
         It is the one of the socket `address`, or (None) the first with the destination's transport
-        and IP family.
-
-        Raises:
-            ProtocolError: `address` was not added. Or `address` is None, and no local address has
-                the destination's transport and IP family.
+        and IP family. Raises `ProtocolError` if there is none.
         """
         found = self.reaching(destination) if address is None else self.get(address)
         if found is not None:

@@ -51,11 +51,7 @@ def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Parse a challenge or credentials, such as `Digest name=value, …`; names in lower case.
-
-    Raises:
-        SipParseError: The scheme is not Digest, a name occurs twice, or the list is malformed.
-    """
+    """Parse a challenge or credentials (Digest); names in lower case. Raises `SipParseError`."""
     scheme, *tail = _BLANKS.split(text.strip(" \t"), maxsplit=1)
     if scheme.lower() != "digest" or not tail:
         raise SipParseError("not a Digest")
@@ -139,19 +135,11 @@ class DigestServer:
         lifetime: float = 300.0,
         algorithms: Sequence[str] = ("SHA-256", "MD5"),
     ) -> None:
-        """Make a server for one realm.
+        """Make a server for one realm, a text by which phones name this server to their users.
 
-        Args:
-            realm: A text that names this server, which phones show to their users.
-            secret: At least 16 random bytes, with which nonces are made. If it changes, all earlier
-                nonces become stale.
-            find_ha1: Returns a user's HA1.
-            lifetime: The time in seconds for which a nonce may be used.
-            algorithms: The algorithms that we offer, the preferred one first.
-
-        Raises:
-            ProtocolError: The secret is too short, there is no algorithm, an algorithm is unknown,
-                or the realm cannot be written in a header field.
+        `secret`, at least 16 random bytes, makes nonces; if it changes, earlier ones become stale.
+        `find_ha1` returns a user's HA1. A nonce may be used for `lifetime` seconds. `algorithms`
+        are offered in this order. Raises `ProtocolError` if one of these cannot be used.
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
             raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")

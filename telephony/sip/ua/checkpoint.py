@@ -27,9 +27,7 @@ _MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     """Make a confirmed dialog from the values that `Dialog.checkpoint` returned.
 
-    Raises:
-        ProtocolError: `data` is not a checkpoint of a dialog. Or the dialog's local address is no
-            longer ours. Or the dialog already exists.
+    Raises `ProtocolError` if these are not valid, its local address is gone, or it exists already.
     """
     try:
         return _restore(dialogs, data)
@@ -104,11 +102,7 @@ def cancel_restored(
 
 
 def parse_invite(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
-    """Return an INVITE of `InviteServer.checkpoint`, with its source and local address.
-
-    Raises:
-        ProtocolError: `data` is not a checkpoint of an INVITE.
-    """
+    """Return an INVITE in `data` with its source and local address. Raises `ProtocolError`."""
     try:
         return _request(data), _address(data["source"]), _address(data["local"])
     except _MALFORMED as error:

@@ -128,10 +128,7 @@ class NonInviteClient(UserAgentClient):
         """Send the request again with the same Call-ID and From tag, and the next CSeq number.
 
         `headers` replace those with the same names, as after a 423, or with credentials after a 401
-        or 407.
-
-        Raises:
-            ProtocolError: The dialog is terminated.
+        or 407. Raises `ProtocolError` after the dialog's end.
         """
         return self._again(headers, None, None, now)
 

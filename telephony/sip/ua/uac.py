@@ -150,10 +150,8 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Answer, by `body`, the offer in a reliable provisional response (RFC 3262 section 5).
 
-        Every other reliable response gets its PRACK from the core before it is reported.
-
-        Raises:
-            ProtocolError: `response` is not a reliable provisional response.
+        Every other reliable response gets its PRACK from the core before it is reported. Raises
+        `ProtocolError` if `response` is not one.
         """
         rseq = rseq_of(response)
         if rseq is None:
@@ -183,7 +181,6 @@ class InviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def _failed(self, status: int, now: float) -> None:
-        """Report to the application that no final response will arrive."""
         self._finish()
         if self.dialog is None:
             self._drop_early_dialogs()

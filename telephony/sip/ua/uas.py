@@ -215,7 +215,6 @@ class InviteServer(ServerRequest):
         return self._sequences[tag]
 
     def _send_waiting_2xx(self, now: float) -> None:
-        """Send the waiting 2xx, if any, unless a response with a body still waits for its PRACK."""
         if self._waiting_2xx is not None and not any(
             s.body_unacknowledged for s in self._sequences.values()
         ):

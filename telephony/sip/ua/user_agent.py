@@ -74,9 +74,11 @@ class UserAgent:
     Attributes:
         credentials: Returns credentials for a 401 or 407. If None, the application gets each
             challenge.
-        check_source: Decides about a request in a dialog from an unknown host. None accepts it.
-        awaiting_ack: What repeats each 2xx that waits for its ACK.
-        awaiting_prack: What repeats each reliable provisional response that waits for its PRACK.
+        check_source: Decides about a request in a dialog from an unknown host. If it is None, the
+            request is accepted.
+        awaiting_ack: The objects that send each 2xx again until its ACK arrives.
+        awaiting_prack: The objects that send each reliable provisional response again until its
+            PRACK arrives.
     """
 
     def __init__(

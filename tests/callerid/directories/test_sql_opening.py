@@ -11,7 +11,7 @@ from callerid.directories.sql import SqlDirectorySection
 from callerid.errors import SourceError
 from callerid.note import EarlierDelivery
 from callerid.number import PhoneNumber
-from galwad.directories.opened import open_note_destination
+from galwad.directories.subject import open_note_destination
 from helpers.notes import NOTE
 
 CRM = {

@@ -39,7 +39,8 @@ EXAMPLES = 6
 """The most requests that each phase makes for one endpoint."""
 
 
-@pytest.mark.parametrize("user", ["gwen", "machine"])
+# Schemathesis makes some 3,000 requests for each user, in 24 seconds of CPU time.
+@pytest.mark.parametrize("user", ["gwen", pytest.param("machine", marks=pytest.mark.long)])
 async def test_no_answer_contradicts_the_description(running, tmp_path, user):
     token = await sign_in(running, user)
     arguments = [

@@ -81,10 +81,10 @@ async def test_only_the_advisor_of_the_call_may_search(running, crm):
     assert crm.texts == []
 
 
-@pytest.mark.parametrize("text", ["", " ", "a", "x" * 101, "4111 1111 1111 1111", "a\nb"])
-async def test_a_text_that_cannot_be_sought_is_refused(running, crm, text):
+async def test_a_text_that_cannot_be_sought_is_refused(running, crm):
     sian = await running.answered(CALL)
-    assert (await search(sian, text)).status_code == 422
+    for text in ("", " ", "a", "x" * 101, "4111 1111 1111 1111", "a\nb"):
+        assert (await search(sian, text)).status_code == 422, text
     assert crm.texts == []
 
 

@@ -12,7 +12,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from callerid.directories.embedded import EmbeddedDirectory
 from callerid.number import PhoneNumber
 from galwad.host.database import open_engine
 from helpers.file_sizes import run_with_small_files
+from helpers.processes import GALWAD, Child
 from helpers.terminal import on_terminal
 from recording.audit.log import AuditLog
 
@@ -36,9 +36,6 @@ P2,Owen Evans,01970 000001,en,yes
 
 MANY = "".join(f"Q{n},New Person {n},01970 1{n:05},en,no\n" for n in range(20_000))
 """More rows than a pipe and an import's buffers hold: an import that was given them is at work."""
-
-
-GALWAD = (sys.executable, "-m", "galwad")
 
 
 @pytest.fixture
@@ -279,7 +276,7 @@ TWO_PEOPLE = HEADER + "P1,Mair Evans,01632 960001\nP2,Owen Evans,01632 960002\n"
 FAULTY = HEADER + "P1,Nia Morgan,01632 960001\nP2,Huw Morgan,01632 96000x\n"
 
 
-MANY_PEOPLE = HEADER + "".join(f"Q{n},New Person {n},01632 {n:06}\n" for n in range(200_000))
+MANY_PEOPLE = HEADER + "".join(f"Q{n},New Person {n},01632 {n:06}\n" for n in range(100_000))
 
 
 DEADLINE_S = 120
@@ -440,8 +437,8 @@ def test_a_folder_that_is_missing_is_one_clear_error(take, folder):
 
 
 def start(folder, settings_file, **more):
-    command = (sys.executable, "-m", "galwad", "directory", "import-folder", str(folder))
-    return subprocess.Popen([*command, "--config", str(settings_file)], **more)
+    command = [*GALWAD, "directory", "import-folder", folder, "--config", settings_file]
+    return Child(command, **more)
 
 
 def wait_until(true):

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from galwad.events.outbox import WebhookOutbox
-from galwad.settings.events import WebhookSection
+from galwad.settings.desk import WebhookSection
 from helpers.followed_calls import write_events
 from helpers.http_server import HttpServer
 

@@ -25,7 +25,7 @@ from galwad.messages import (
     Party,
     Sealed,
 )
-from galwad.settings.events import ALL_EVENTS
+from galwad.settings.desk import ALL_EVENTS
 from helpers.desk import PATIENCE_S, Clock
 from helpers.followed_calls import call_follower
 from recording.errors import AuditError

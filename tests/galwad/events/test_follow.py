@@ -11,6 +11,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 
@@ -20,6 +21,7 @@ from galwad.people.user import User
 from galwad.settings import load
 from helpers.desk import FakeSwitch, until
 from helpers.loopback import free_port
+from helpers.processes import GALWAD, Child
 
 PROGRAM = Path(__file__).parents[3] / "examples" / "call-events" / "follow.py"
 PATIENCE_S = 120.0
@@ -47,26 +49,26 @@ class Site:
 
     async def start_desk(self):
         links = len(self.switch.of(SetPhones))
-        self.desk = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "galwad", "serve", "--only", "desk"),
-            *("--config", str(self.settings)),
-            stderr=asyncio.subprocess.DEVNULL,
+        self.desk = Child(
+            [*GALWAD, "serve", "--only", "desk", "--config", self.settings], stderr=DEVNULL
         )
         await until(lambda: len(self.switch.of(SetPhones)) > links, PATIENCE_S)
 
-    async def start_client(self):
+    def start_client(self):
         with self.errors.open("ab") as errors:
-            self.client = await asyncio.create_subprocess_exec(
-                *(sys.executable, str(PROGRAM), f"http://127.0.0.1:{self.port}"),
-                *("--token-file", str(self.token), "--out", str(self.out)),
+            self.client = Child(
+                [
+                    *(sys.executable, PROGRAM, f"http://127.0.0.1:{self.port}"),
+                    *("--token-file", self.token, "--out", self.out),
+                ],
                 stderr=errors,
             )
 
     @staticmethod
-    async def kill(process):
-        if process is not None and process.returncode is None:
+    def kill(process):
+        if process is not None:
             process.kill()
-            await process.wait()
+            process.wait()
 
     def documents(self):
         """Return the documents in the client's file, except a last line that is not complete."""
@@ -96,8 +98,8 @@ async def site(tmp_path):
     async with administration.users() as users:
         site.token.write_text(await users.add(board, None) or "")
     yield site
-    await site.kill(site.client)
-    await site.kill(site.desk)
+    site.kill(site.client)
+    site.kill(site.desk)
     await site.switch.stop()
 
 
@@ -105,7 +107,7 @@ ONCE = ["call.ringing", "call.answered", "call.ended"]
 
 
 async def test_the_client_killed_at_any_time_misses_no_event_and_writes_none_twice(site):
-    await site.start_client()
+    site.start_client()
     await until(lambda: site.kinds() == ["ready"], PATIENCE_S)
     calls = [f"20261125-101500-{letter * 8}" for letter in "abcdef"]
     for call_id in calls:
@@ -113,8 +115,8 @@ async def test_the_client_killed_at_any_time_misses_no_event_and_writes_none_twi
         await until(partial(site.has, call_id, ONCE[:1]), PATIENCE_S)
         site.switch.answer(call_id, "201", "sian")
         site.switch.hang_up(call_id)
-        await site.kill(site.client)  # perhaps before, while or after it writes these two
-        await site.start_client()
+        site.kill(site.client)  # perhaps before, while or after it writes these two
+        site.start_client()
     await until(lambda: len(site.documents()) >= 1 + 3 * len(calls), PATIENCE_S)
     assert [site.kinds(call_id) for call_id in calls] == [ONCE] * len(calls)
     ids = [each["id"] for each in site.documents()]
@@ -122,14 +124,14 @@ async def test_the_client_killed_at_any_time_misses_no_event_and_writes_none_twi
 
 
 async def test_a_desk_that_is_killed_loses_no_event_and_repeats_none(site):
-    await site.start_client()
+    site.start_client()
     await until(lambda: site.kinds() == ["ready"], PATIENCE_S)
     first, second = (f"20261125-101500-{letter * 8}" for letter in "ab")
     site.switch.ring(first)
     site.switch.ring(second)
     await until(lambda: len(site.documents()) == 3, PATIENCE_S)
     site.switch.answer(first, "201", "sian")
-    await site.kill(site.desk)  # perhaps before it has stored this event
+    site.kill(site.desk)  # perhaps before it has stored this event
     site.switch.answer(second, "202", "huw")
     await site.start_desk()
     await until(lambda: len(site.documents()) == 5, PATIENCE_S)
@@ -137,18 +139,18 @@ async def test_a_desk_that_is_killed_loses_no_event_and_repeats_none(site):
         site.switch.hang_up(call_id)
     await until(lambda: len(site.documents()) >= 7, PATIENCE_S)
     assert [site.kinds(call_id) for call_id in (first, second)] == [ONCE, ONCE]
-    assert site.client.returncode is None, site.errors.read_text()
+    assert site.client.poll() is None, site.errors.read_text()
 
 
 async def test_a_last_line_that_was_cut_off_is_written_again(site):
-    await site.start_client()
+    site.start_client()
     await until(lambda: site.kinds() == ["ready"], PATIENCE_S)
     call_id = "20261125-101500-aaaaaaaa"
     site.switch.ring(call_id)
     await until(lambda: site.kinds(call_id) == ONCE[:1], PATIENCE_S)
-    await site.kill(site.client)
+    site.kill(site.client)
     site.out.write_bytes(site.out.read_bytes()[:-10])
-    await site.start_client()
+    site.start_client()
     await until(lambda: site.kinds(call_id) == ONCE[:1], PATIENCE_S)
     assert site.kinds() == ["ready", "call.ringing"]
 
@@ -156,7 +158,7 @@ async def test_a_last_line_that_was_cut_off_is_written_again(site):
 async def test_a_position_that_is_too_old_is_marked_in_the_file(site):
     unknown = "00000000-0000-0000-0000-000000000000"
     site.out.write_text(json.dumps({"type": "call.ended", "id": unknown}) + "\n")
-    await site.start_client()
+    site.start_client()
     await until(lambda: site.kinds() == ["call.ended", "missed"], PATIENCE_S)
     site.switch.ring("20261125-101500-aaaaaaaa")
     await until(lambda: site.kinds()[2:] == ["call.ringing"], PATIENCE_S)
@@ -164,6 +166,6 @@ async def test_a_position_that_is_too_old_is_marked_in_the_file(site):
 
 async def test_the_client_ends_if_the_desk_refuses_its_token(site):
     site.token.write_text("galwad_unknown")
-    await site.start_client()
-    assert await site.client.wait() == 1
+    site.start_client()
+    assert await asyncio.to_thread(site.client.wait) == 1
     assert "error: status 401" in site.errors.read_text()

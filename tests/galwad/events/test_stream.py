@@ -9,7 +9,7 @@ import pytest
 
 from galwad.events.call_events import EventCall, WebhookEvent
 from galwad.events.stream import CallStream
-from galwad.settings.events import EventStreamSection
+from galwad.settings.desk import EventStreamSection
 from helpers.desk import PATIENCE_S
 
 NOW = 1_800_000_000.0

@@ -19,7 +19,7 @@ from galwad.host.streams import MAX_STREAMS_PER_SESSION
 from galwad.messages import SetPhones
 from galwad.people.sessions import Session
 from galwad.people.user import User
-from galwad.settings.events import EventStreamSection
+from galwad.settings.desk import EventStreamSection
 from helpers.desk import PATIENCE_S, changed, until
 from helpers.people import change
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from galwad.events.call_events import EventCall, WebhookEvent
 from galwad.events.formats import request_body
 from galwad.events.stream import BEFORE_ALL, OLDEST, StreamStore, remove_contents, stream_events
-from galwad.settings.events import EventName
+from galwad.settings.desk import EventName
 
 NOW = 1_800_000_000.0
 HOUR_S = 3600.0

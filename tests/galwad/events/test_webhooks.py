@@ -10,8 +10,8 @@ import base64
 import contextlib
 import json
 import sqlite3
-import sys
 from collections import defaultdict
+from subprocess import DEVNULL
 
 import msgspec
 import pytest
@@ -23,6 +23,7 @@ from galwad.settings import load
 from helpers.desk import FakeSwitch, changed, until
 from helpers.http_server import answer
 from helpers.loopback import free_port
+from helpers.processes import GALWAD, Child
 
 CALL = "20261125-101500-abcdefgh"
 KEY = b"k" * 32
@@ -197,17 +198,15 @@ class DeskProcess:
     async def start(self):
         """Start the desk; return when it is connected to the switch."""
         links = len(self.switch.of(SetPhones))
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "galwad", "serve", "--only", "desk"),
-            *("--config", str(self.settings)),
-            stderr=asyncio.subprocess.DEVNULL,
+        self._process = Child(
+            [*GALWAD, "serve", "--only", "desk", "--config", self.settings], stderr=DEVNULL
         )
         await until(lambda: len(self.switch.of(SetPhones)) > links, PATIENCE_S)
 
-    async def kill(self):
-        if self._process is not None and self._process.returncode is None:
+    def kill(self):
+        if self._process is not None:
             self._process.kill()
-            await self._process.wait()
+            self._process.wait()
 
 
 @pytest.fixture
@@ -227,7 +226,7 @@ async def desk_process(tmp_path, server, section):
     await switch.start()
     desk = DeskProcess(tmp_path, settings, switch)
     yield desk
-    await desk.kill()
+    desk.kill()
     await switch.stop()
 
 
@@ -248,14 +247,14 @@ async def test_a_desk_that_is_killed_twice_loses_no_event_and_changes_no_id(desk
     switch.answer(first, "201", "sian")
     async with asyncio.timeout(PATIENCE_S):
         await hanging.wait()
-    await desk_process.kill()  # the receiver has read the first event, and has not answered
+    desk_process.kill()  # the receiver has read the first event, and has not answered
 
     server.handler, accepted.up = handle, False
     switch.ring(second)
     switch.answer(second, "202", "huw")
     await desk_process.start()
     await until(lambda: len(server.received) >= 3, PATIENCE_S)
-    await desk_process.kill()  # the receiver is down
+    desk_process.kill()  # the receiver is down
 
     del switch.calls[first]  # this call ends while the desk is down
     accepted.up = True

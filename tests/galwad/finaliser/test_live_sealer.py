@@ -5,8 +5,8 @@ import contextlib
 import os
 import signal
 import struct
-import sys
 from pathlib import Path
+from subprocess import DEVNULL
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from galwad.finaliser import live_sealer
 from galwad.finaliser.process import sealer_of
 from galwad.finaliser.worker import SEALING_TASKS
 from galwad.messages import Sealed
+from helpers.processes import GALWAD, Child
 from helpers.recording.tones import packets, silence, tone
 from recording.archive import store as archive_module
 from recording.archive.sealing import LiveSealing, seal_audio
@@ -240,18 +241,16 @@ async def test_a_kill_of_the_finaliser_while_it_follows_a_call_loses_nothing(sit
     writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
     writer.event("segment", {"class": "centre", "to": ""}, 0)
     talk(writer, 0, 60)
-    command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
+    command = [*GALWAD, "serve", "--only", "finaliser", "--json", "--config", site.config]
     async with site.desk() as peer:
         for ending in (signal.SIGKILL, signal.SIGTERM):
-            process = await asyncio.create_subprocess_exec(
-                *command, "--config", site.config, stderr=asyncio.subprocess.PIPE
-            )
+            process = Child(command, stderr=DEVNULL)
             await followed(site, FIRST)
             if ending == signal.SIGTERM:
                 writer.event("ended", {"cause": "bye"}, 60_000_000)
                 writer.close(60_000_000)
             process.send_signal(ending)
-            await asyncio.wait_for(process.communicate(), 20)
+            await asyncio.to_thread(process.wait, 20)
             # The worker may see the end of its socket before the kernel kills it; then it has
             # discarded the file. Otherwise this is an old file that is shorter than the next one.
             if ending == signal.SIGKILL:

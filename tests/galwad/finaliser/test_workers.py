@@ -8,8 +8,8 @@ import contextlib
 import os
 import resource
 import signal
-import sys
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 
@@ -19,6 +19,7 @@ from galwad.finaliser.spools import number_of
 from galwad.finaliser.workers import WorkerHungError, WorkerProcess, how_many
 from galwad.messages import Alarm, Hello, Sealed, SpoolClosed
 from galwad.process_start import lock_folder
+from helpers.processes import GALWAD, Child
 from recording.spool import SpoolWriter
 
 CALLS = [f"20260301-09{number:02}00-abcdefgh" for number in range(8)]
@@ -206,11 +207,9 @@ async def test_a_stopped_worker_ends_the_finaliser(site):
             workers[0].process.wait()
 
 
-async def finaliser_of(site) -> asyncio.subprocess.Process:
-    command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
-    return await asyncio.create_subprocess_exec(
-        *command, "--config", site.config, stderr=asyncio.subprocess.PIPE
-    )
+def finaliser_of(site) -> Child:
+    command = [*GALWAD, "serve", "--only", "finaliser", "--json", "--config", site.config]
+    return Child(command, stderr=DEVNULL)
 
 
 def children_of(pid: int) -> list[int]:
@@ -221,14 +220,14 @@ def children_of(pid: int) -> list[int]:
 
 
 async def test_workers_end_at_once_with_a_killed_finaliser(site):
-    process = await finaliser_of(site)
+    process = finaliser_of(site)
     wanted = min(2, os.cpu_count() or 1)
     folder = site.root / "state" / "finaliser"
     await site.until(lambda: len(list(folder.glob("worker-*"))) == wanted)  # they can seal now
     workers = children_of(process.pid)
     os.kill(workers[0], signal.SIGSTOP)  # also one that does not run
     process.kill()
-    await asyncio.wait_for(process.communicate(), 20)
+    await asyncio.to_thread(process.wait, 20)
     await site.until(lambda: not any(runs(pid) for pid in workers))
 
 

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -36,10 +35,12 @@ from galwad.people.sessions import Sessions
 from galwad.people.store import Users
 from galwad.people.user import ProviderIdentity
 from galwad.settings import load
-from galwad.settings.events import ALL_EVENTS
+from galwad.settings.desk import ALL_EVENTS
 from galwad.texts.rules import TextEntry
 from galwad.texts.store import TextStore
+from helpers import processes
 from helpers.loopback import free_port
+from helpers.processes import GALWAD, Child
 from helpers.stored_databases import STORED, write_database
 from recording.audit.log import verify
 
@@ -141,8 +142,8 @@ async def desk_at_work(settings, tmp_path):
     file, url = settings
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notify:
         notify.bind(str(tmp_path / "notify"))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "galwad", "serve", "--only", "desk", "--config", str(file)),
+        process = Child(
+            [*GALWAD, "serve", "--only", "desk", "--config", file],
             env={**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify")},
         )
         try:
@@ -155,8 +156,8 @@ async def desk_at_work(settings, tmp_path):
                 client.headers["Authorization"] = f"Bearer {token}"
                 yield client
         finally:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
+            process.terminate()
+            await asyncio.to_thread(process.wait)
 
 
 async def search(client, **query):
@@ -452,7 +453,7 @@ def people_of(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("revision", [OF_2026_11_26, MIDDLE])
+@pytest.mark.parametrize("revision", [OF_2026_11_26, pytest.param(MIDDLE, marks=pytest.mark.long)])
 def test_an_upgrade_killed_after_any_statement_succeeds_when_run_again(tmp_path, revision):
     path = left_by(revision, tmp_path)
     before = tables(path)
@@ -511,23 +512,14 @@ def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(se
     before = path.read_bytes(), path.stat().st_mtime_ns
     with pytest.raises(SchemaError, match="from a later version of Galwad"):
         upgrade(path)
-    galwad = [sys.executable, "-m", "galwad"]
-    config = ["--config", str(settings[0])]
-    desk = subprocess.run(
-        [*galwad, "serve", "--only", "desk", *config],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    config = ["--config", settings[0]]
+    desk = processes.run([*GALWAD, "serve", "--only", "desk", *config])
     assert desk.returncode == 1
     [line] = [line for line in desk.stderr.splitlines() if "desk.cannot_start" in line]
     assert "from a later version of Galwad" in line
     assert "install that version" in line
     assert "Traceback" not in desk.stderr
-    users = subprocess.run(
-        [*galwad, "users", "list", *config], check=False, capture_output=True, text=True, timeout=60
-    )
+    users = processes.run([*GALWAD, "users", "list", *config])
     assert (users.returncode, users.stdout) == (1, "")
     assert users.stderr == (
         f"error: {path} is from a later version of Galwad\n"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 
 import pytest
 
@@ -23,10 +22,11 @@ from helpers.desk import until
 from helpers.http_server import HttpServer, answer
 from helpers.loopback import free_port
 from helpers.notes import written
+from helpers.processes import GALWAD, Child
 
-pytestmark = pytest.mark.slow  # hundreds of notes, and four starts of a desk
+pytestmark = pytest.mark.slow  # a hundred notes, and four starts of a desk
 
-CALLS = 200
+CALLS = 100
 SETTINGS = """\
 [node]
 name = "notes"
@@ -111,7 +111,7 @@ async def crm():
 
 @pytest.fixture
 async def settings(tmp_path, crm):
-    """The settings of a desk whose database has 200 notes, every fourth in two versions."""
+    """The settings of a desk whose database has 100 notes, every fourth in two versions."""
     (tmp_path / "run").mkdir()
     database = tmp_path / "state/desk/galwad.db"
     create_database(database)
@@ -129,27 +129,25 @@ async def settings(tmp_path, crm):
     return file
 
 
-async def start(settings):
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "galwad", "serve", "--only", "desk", "--config", str(settings))
-    )
+def start(settings):
+    return Child([*GALWAD, "serve", "--only", "desk", "--config", settings])
 
 
 async def test_every_note_arrives_once_and_its_versions_in_sequence(crm, settings):
-    desk = await start(settings)
+    desk = start(settings)
     try:
         await until(lambda: len(crm.received) > 1, 60)
         crm.down = False
-        for number in (20, 60, 120):
+        for number in (10, 30, 60):
             await crm.reaches(number)
             desk.kill()
-            await desk.wait()
-            desk = await start(settings)
+            desk.wait()
+            desk = start(settings)
         await until(lambda: sum(map(len, crm.tickets)) == CALLS + CALLS // 4, 240)
         await asyncio.sleep(2)  # a note that is written twice would come now
     finally:
         desk.kill()
-        await desk.wait()
+        desk.wait()
     calls = [texts[0][-25:-1] for texts in crm.tickets]
     assert len(calls) == len(set(calls)) == CALLS
     versions = sorted(len(texts) for texts in crm.tickets)

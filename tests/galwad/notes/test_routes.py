@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from callerid.directories.http import HttpDirectorySection
-from galwad.settings.notes import ContactNotesSection
+from galwad.settings.desk import ContactNotesSection
 from helpers.desk import Running, changed, until
 from helpers.http_server import HttpServer, answer
 from recording.audit.log import AuditFilter

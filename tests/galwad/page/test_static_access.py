@@ -384,8 +384,15 @@ def test_axe_finds_no_violation_during_a_lookup_and_an_ending_session(desk, brow
     assert found_by_axe(browser_page) == []
 
 
-@pytest.mark.parametrize("state", ["recording", "paused"])
-@pytest.mark.parametrize("forced", ["active", "none"])
+@pytest.mark.parametrize(
+    ("state", "forced"),
+    [
+        ("recording", "active"),
+        ("paused", "none"),
+        pytest.param("recording", "none", marks=pytest.mark.long),
+        pytest.param("paused", "active", marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_no_violation_while_a_pause_or_resume_is_pending(desk, page, state, forced):
     page.emulate_media(forced_colors=forced)
     (answered if state == "recording" else paused)(desk)
@@ -396,8 +403,15 @@ def test_axe_finds_no_violation_while_a_pause_or_resume_is_pending(desk, page, s
     assert found_by_axe(page) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 1920])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 320),
+        ("dark", 1920),
+        pytest.param("light", 1920, marks=pytest.mark.long),
+        pytest.param("dark", 320, marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_no_violation_in_the_alarms_and_on_the_wall(desk, page, scheme, width):
     desk.me["role"] = "supervisor"
     desk.put(mine=False, state="ringing", since=time.time() - 60)

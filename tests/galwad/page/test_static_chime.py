@@ -105,7 +105,7 @@ def test_a_pause_counts_up_and_chimes_after_the_reminder_time_and_each_minute_th
     assert [method for method, path, _ in desk.asked if path.endswith("payment")] == []
     desk.put(recording="recording", holders=[])
     expect(warning).to_be_hidden()
-    advance(timeless, desk, 300)
+    advance(timeless, desk, 2 * AGAIN_S)
     assert tones(timeless) == [660, 880] * 2
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from argon2 import PasswordHasher
 
 from galwad.people.identities import Identities
 from galwad.people.oidc.id_token import IdToken
 from galwad.people.oidc.provider_accounts import ProviderAccounts, RefusedError
 from galwad.people.store import Users
 from galwad.people.user import PURGE, ProviderIdentity, User, UserError
+from helpers.desk import HASHER
 from helpers.openid import provider, section
 from helpers.people import change, remove
 
@@ -27,7 +27,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture
 def users(engine):
-    return Users(engine, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    return Users(engine, HASHER)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from galwad.cli import main
 from galwad.messages import SetPhones
 from galwad.people import totp
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection
 from galwad.settings.switch import Route
 from helpers.desk import PASSWORD, changed, until
 from helpers.people import change

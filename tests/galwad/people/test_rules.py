@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from galwad.people import totp
@@ -18,6 +17,7 @@ from galwad.people.store import users as user_rows
 from galwad.people.user import ProviderIdentity, UnknownUserError, User, UserChange, UserError
 from galwad.texts.rules import TextEntry
 from galwad.texts.store import StoredTexts, TextStore
+from helpers.desk import HASHER
 from recording.audit.log import AuditLog
 
 PASSWORD = "correct horse battery"
@@ -26,7 +26,7 @@ ISSUER = "https://login.example"
 
 @pytest.fixture
 async def users(engine):
-    users = Users(engine, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    users = Users(engine, HASHER)
     await users.add(User("sian", "advisor", extension="201"), PASSWORD, "sip secret")
     await users.add(User("gwen", "admin"), PASSWORD)
     await users.add(User("nia", "admin"), PASSWORD)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from argon2 import PasswordHasher
 
 from galwad.administration import Administration, poke
 from galwad.messages import SetPhones
 from galwad.people.store import Users
 from galwad.people.user import User, UserChange, UserError
+from helpers.desk import HASHER
 from helpers.people import change, remove
 from recording.audit.log import verify
 
@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture
 async def users(engine):
-    users = Users(engine, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    users = Users(engine, HASHER)
     await users.add(User("sian", "advisor", extension="201"), PASSWORD, "sip secret")
     return users
 

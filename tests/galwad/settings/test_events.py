@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from config.errors import SettingsError
 from galwad.events.receiver import signature_headers
 from galwad.settings import load
-from galwad.settings.events import ALL_EVENTS, EventStreamSection, WebhookSection
+from galwad.settings.desk import ALL_EVENTS, EventStreamSection, WebhookSection
 
 KEY = {"secret_file": "/etc/key"}
 TOKEN = {"token_file": "/etc/token"}

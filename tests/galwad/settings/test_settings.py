@@ -17,7 +17,7 @@ from callerid.directories.http import HttpDirectorySection
 from config.errors import SettingsError
 from config.section import Section
 from galwad.settings import EXAMPLE, Settings, load
-from galwad.settings.events import ALL_EVENTS, EventStreamSection, WebhookSection
+from galwad.settings.desk import ALL_EVENTS, EventStreamSection, WebhookSection
 
 OFFICER_KEY = "3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 LEAST = f"""\

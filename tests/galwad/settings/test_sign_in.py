@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from galwad.settings import EXAMPLE
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection
 
 TENANT = "6f1c4f0e-5a54-4b6f-9a0e-0d4d5b1d7c11"
 LEAST = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections import Counter
 from dataclasses import replace
 
@@ -16,10 +17,10 @@ from galwad.cli.support.console import CliError
 from galwad.simulate.api import OpenedRecording
 from galwad.simulate.call import Spoken, judge, simulate
 from galwad.simulate.judgement import PAUSED, judge_recording
-from galwad.simulate.load import Tally, report_tally
 from galwad.simulate.phones import Heard
 from galwad.simulate.plan import Addresses, PhoneTransport, Plan, SipLogin, locate
 from galwad.simulate.report import Report, StepResult, call_error, registration_error
+from galwad.simulate.run import Tally, report_tally
 from galwad.simulate.sound import RATE, similarities_anywhere, similarity_at, speech
 from telephony.phone import CallState, ReceptionQuality, VoIPPhone
 
@@ -323,6 +324,17 @@ def test_an_undiallable_number_is_refused_before_any_call(run, number):
     done = run("simulate", "call", number, "--sip", "127.0.0.1")
     assert (done.status, done.out) == (2, "")
     assert done.err.startswith(f'error: the number "{number}" cannot be dialled\nhint: ')
+
+
+def test_a_server_whose_api_does_not_answer_is_an_error_before_any_call(run, monkeypatch):
+    monkeypatch.setenv("GALWAD_TOKEN", "a" * 43)
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret"))
+    where = ("--sip", "127.0.0.1:9", "--server", "http://127.0.0.1:9")
+    phone = ("--answer", "201", "--password-stdin", "--pause", "3", "--pause-by", "api")
+    done = run("simulate", "call", "1", *where, *phone)
+    assert done.status == 1
+    assert "register" not in done.out
+    assert done.err.startswith("error: server: cannot reach the server\nhint: ")
 
 
 # --- a whole simulation, with a phone as the server -------------------------------------------

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from galwad.settings.calls import PresenceSection
-from galwad.settings.notes import ContactNotesSection
+from galwad.settings.desk import ContactNotesSection, PresenceSection
 from galwad.settings.switch import Route
 from galwad.texts.rules import TextEntry
 from galwad.texts.text_lists import initial_lists

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from galwad.settings.notes import ContactNotesSection
+from galwad.settings.desk import ContactNotesSection
 from galwad.settings.switch import Route
 from helpers.desk import changed
 from recording.audit.log import AuditFilter

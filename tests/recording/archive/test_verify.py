@@ -1,6 +1,6 @@
 """The verification of a recording: each fault is named, with or without an identity.
 
-Covers `recording/archive/content_check.py` and `recording/archive/manifest.py`.
+Covers `recording/archive/verify.py` and `recording/archive/manifest.py`.
 """
 
 import base64

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from helpers.recording.timeline import rtp
+from recording.audio.network_quality import Jitter, LossBursts, NetworkCount
 from recording.audio.timeline import Timeline
-from recording.audio.track_counts import Jitter, LossBursts, NetworkCount
 
 SOME = settings(max_examples=examples(200), deadline=None)
 RATE = (8000, 1_000_000)
@@ -107,6 +107,7 @@ def test_a_timeline_counts_the_losses_and_the_jitter_of_each_track():
     timeline.finish(500 * STEP_US)
     for track, jitter in zip(timeline.counts, (8000, 0), strict=True):
         network = track.network
+        assert network is not None
         assert track.lost == len(lost)
         assert (network.loss_bursts, network.longest_loss) == (3, 3)
         assert network.jitter_most_us == pytest.approx(jitter, rel=0.05)

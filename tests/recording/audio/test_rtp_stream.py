@@ -21,7 +21,7 @@ class Sender:
     """A sender of one stream's packets to a track; `late_us` is their delay."""
 
     def __init__(self):
-        self.track = Track(8000)
+        self.track = Track(8000, "caller")
         self.index = 0
         self.late_us = 0
 

@@ -18,7 +18,7 @@ from recording.keys.keyring import (
     fingerprint,
     load_boot_key,
     load_or_create_boot_key,
-    load_or_create_node_key,
+    load_or_create_signing_key,
     parse_public,
     public_text,
 )
@@ -186,8 +186,8 @@ def test_the_boot_key_is_created_once_and_kept(tmp_path):
 
 
 def test_the_nodes_signing_key_is_created_once_and_kept(tmp_path):
-    first = load_or_create_node_key(tmp_path / "key")
-    assert public_text(load_or_create_node_key(tmp_path / "key").public_key()) == public_text(
+    first = load_or_create_signing_key(tmp_path / "key")
+    assert public_text(load_or_create_signing_key(tmp_path / "key").public_key()) == public_text(
         first.public_key()
     )
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600

@@ -9,6 +9,7 @@ import pytest
 
 from recording.age.file import Identity
 from recording.errors import KeySetError
+from recording.files.atomic import read_small
 from recording.keys import keyring
 from recording.keys.keyring import OfficerKeys, RecipientSet, RecipientsFile
 
@@ -212,13 +213,68 @@ def test_an_unchanged_set_is_verified_once(room, monkeypatch):
 
 
 def test_a_changed_set_of_the_same_size_and_time_counts_at_once(room):
+    file = room.file
     room.put(1, FORMER)
-    assert room.in_force() == [FORMER]
+    assert file.load().recipients.recipients == [FORMER]
     before = room.path.stat()
     room.put(2, PRESENT)
     os.utime(room.path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert room.path.stat().st_size == before.st_size
-    assert room.in_force() == [PRESENT]
+    assert file.load().recipients.recipients == [PRESENT]
+
+
+@pytest.fixture
+def remembered(room, monkeypatch):
+    """A process that has read the files and remembers them, and the list of files that it reads."""
+    monkeypatch.setattr(keyring, "_SETTLED_NS", -(10**18))
+    room.put(1, FORMER)
+    file = room.file
+    file.load()
+    file.load()
+    paths = []
+
+    def noted(path):
+        paths.append(path)
+        return read_small(path)
+
+    monkeypatch.setattr(keyring, "read_small", noted)
+    return file, paths
+
+
+def test_files_that_have_not_changed_are_not_read_again(remembered):
+    file, paths = remembered
+    for _ in range(3):
+        assert file.load().recipients.recipients == [FORMER]
+    assert not paths
+
+
+def test_a_new_set_in_the_place_of_a_remembered_one_is_in_force_at_the_next_load(room, remembered):
+    file, paths = remembered
+    old = room.path.with_name("old.json")
+    room.path.rename(old)
+    room.put(2, PRESENT)
+    assert file.load().recipients.recipients == [PRESENT]
+    assert set(paths) == {room.path, *room.copies}
+    old.replace(room.path)
+    found = file.load()
+    assert found.recipients.recipients == [PRESENT]
+    assert found.put_back is not None
+
+
+@pytest.mark.parametrize("how", ["missing", "emptied"])
+def test_a_remembered_copy_that_is_lost_is_written_again(room, remembered, how):
+    file, _ = remembered
+    room.lose(room.copies[0], how)
+    assert file.load().missing == (room.copies[0],)
+    assert room.copies[0].read_bytes() == room.path.read_bytes()
+    assert not file.load().missing
+
+
+def test_a_remembered_set_that_is_removed_is_an_error(room, remembered):
+    file, _ = remembered
+    room.path.unlink()
+    with pytest.raises(KeySetError):
+        file.load()
 
 
 def test_a_verified_set_is_refused_under_another_officers_key(room):

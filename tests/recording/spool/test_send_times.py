@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from helpers.examples import examples
 from recording.spool.gate import RecordingGate, SavedLateness
-from recording.spool.send_times import SavedSendTimes, SavedStream
+from recording.spool.send_times import SavedSendTimes, StreamAnchor
 
 PACKET_S = 0.020
 QUARANTINE_S = 3.0
@@ -404,7 +404,7 @@ def test_no_packet_of_a_thousand_pauses_with_restarts_and_random_delays_is_store
 
 _COUNTS = st.integers(-(1 << 62), 1 << 62)
 _STREAMS = st.builds(
-    SavedStream,
+    StreamAnchor,
     **dict.fromkeys(["rate", "at_us", "heard_us", "proven_us", "timestamp", "packet_us"], _COUNTS),
     track=st.integers(0, 1),
     ssrc=st.just(0),

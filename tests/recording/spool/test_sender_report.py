@@ -1,6 +1,6 @@
 """Sender reports show which RTP timestamp belongs to which time of the sender's clock.
 
-Covers `recording/spool/sender_report.py`, and its use in `recording/spool/send_times.py`.
+Covers `recording/spool/send_times.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recording.spool.gate import RecordingGate
-from recording.spool.sender_report import SenderReport
+from recording.spool.send_times import SenderReport
 
 PACKET_S = 0.020
 RATE = 8000

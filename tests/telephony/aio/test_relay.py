@@ -87,15 +87,22 @@ async def test_a_packet_larger_than_the_network_mtu_is_forwarded_and_recorded_wh
     assert kept == [sent, sent]
 
 
+@pytest.fixture
+def made(monkeypatch):
+    """The names of the functions that have made readers since the test began."""
+    made: list[str] = []
+    for function in (reader_of, connected_reader_of):
+        monkeypatch.setattr(relay_module, function.__name__, counted(function, made))
+    return made
+
+
 async def test_changes_of_a_leg_before_its_next_packet_make_one_reader_in_each_socket(
-    pair, relay, rtp, monkeypatch
+    made, pair, relay, rtp
 ):
     a, b = pair
     a.send(rtp(0, 0))
     assert await b.heard() == rtp(0, 0)
-    made: list[str] = []
-    for function in (reader_of, connected_reader_of):
-        monkeypatch.setattr(relay_module, function.__name__, counted(function, made))
+    made.clear()
     kept = []
     for _ in range(5):
         relay.set_tap("a", 0, lambda _track, data, *_: kept.append(bytes(data)))

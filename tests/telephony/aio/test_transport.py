@@ -116,6 +116,29 @@ async def test_flush_in_an_event_handler_keeps_the_order_of_events(agents):
     assert seen == ["malformed", "unknown local address"]
 
 
+async def test_a_response_is_sent_only_after_its_event_handler_has_returned(agents, monkeypatch):
+    """The switch saves a call in its handler: after a kill, no peer has more than was saved."""
+    steps = []
+    bob, alice = await agents(), await agents()
+    send, take = bob.transport._send_datagram, bob.take
+    bob.answer = True
+
+    def take_and_save(event):
+        take(event)
+        bob.transport.flush()
+        steps.append("saved")
+
+    def note(out):
+        steps.append("sent")
+        send(out)
+
+    bob.transport._on_event = take_and_save
+    monkeypatch.setattr(bob.transport, "_send_datagram", note)
+    alice.options(bob.address)
+    await alice.wait(StandaloneResponse)
+    assert steps == ["saved", "sent"]
+
+
 async def test_on_sent_is_called_when_the_response_to_a_message_has_been_sent(agents, monkeypatch):
     steps = []
     bob = await agents(on_sent=lambda: steps.append("on_sent"))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
 from helpers.examples import examples
+from telephony.b2bua import SessionInterval
 from telephony.errors import ProtocolError
 from telephony.sip.dialog import DialogState
 from telephony.sip.message.messages import takes_reliable
@@ -189,7 +190,7 @@ class Script:
 )
 def test_no_sequence_of_events_leaves_a_leg_dialog_or_transaction_open(steps, weather, shape):
     (seed, loss), (group, at_once, offerless, wish) = weather, shape
-    world = World(seed, session_expires=90, trust_caller=True)
+    world = World(seed, session=SessionInterval(90), trust_caller=True)
     chance = random.Random(seed)
     world.net.lost = lambda _data: chance.random() < loss
     script = Script(world, group=group, at_once=at_once)

@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
-from telephony.b2bua import BackToBackCall, bye_from_checkpoint, bye_in_dialogs
+from telephony.b2bua import (
+    BackToBackCall,
+    SessionInterval,
+    bye_from_checkpoint,
+    bye_in_dialogs,
+)
 from telephony.b2bua.events import (
     CallEnded,
     CallHeld,
@@ -91,7 +96,7 @@ def _origins(phone):
 
 
 def test_session_timers_continue_after_a_restart():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.talk()
     world.net.run(30)
     world.crash()

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
-from telephony.b2bua import CallSettings, bye_from_checkpoint
+from telephony.b2bua import SessionInterval, bye_from_checkpoint
 from telephony.b2bua.events import CallEnded
 from telephony.b2bua.session_timer import request_fields
 from telephony.sip.endpoint import Endpoint
@@ -20,7 +20,7 @@ TIMER = ("Supported", "timer")
 
 
 def test_we_request_a_session_timer_and_refresh_a_peer_that_does_not_mention_it():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.talk()
     assert world.b.invites[0].request.headers.get("Session-Expires") == "90"
     assert world.a.responses[-1].headers.get("Session-Expires") == "90;refresher=uas"
@@ -32,7 +32,7 @@ def test_we_request_a_session_timer_and_refresh_a_peer_that_does_not_mention_it(
 
 
 def test_a_peer_that_does_not_allow_update_is_refreshed_by_an_unchanged_re_invite():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE"),))
     world.talk()
     before = world.b.told()
@@ -51,7 +51,7 @@ def test_a_session_interval_that_is_too_short_gets_422_with_min_se(world):
 
 @pytest.mark.parametrize(("asked", "told"), [("60", 90), ("120", 120), ("300", 300), ("9999", 600)])
 def test_a_proxys_session_interval_for_a_peer_without_timers_is_not_lengthened(asked, told):
-    world = World(session_expires=600, min_se=300)
+    world = World(session=SessionInterval(600, 300))
     world.talk(headers=(("Supported", "100rel"), ("Session-Expires", asked)))
     answer = world.a.responses[-1].headers
     assert answer.get("Session-Expires") == f"{told};refresher=uas"
@@ -59,13 +59,13 @@ def test_a_proxys_session_interval_for_a_peer_without_timers_is_not_lengthened(a
 
 
 def test_min_se_for_a_peer_without_timers_is_respected():
-    world = World(session_expires=600)
+    world = World(session=SessionInterval(600))
     world.talk(headers=(("Supported", ""), ("Session-Expires", "200"), ("Min-SE", "400")))
     assert world.a.responses[-1].headers.get("Session-Expires") == "400;refresher=uas"
 
 
 def test_a_422_from_the_callee_repeats_the_invite_with_its_min_se(monkeypatch):
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     served = []
 
     def answer(invite=None, reply=None):
@@ -83,7 +83,7 @@ def test_a_422_from_the_callee_repeats_the_invite_with_its_min_se(monkeypatch):
 
 
 def test_a_caller_that_chose_to_refresh_but_stops_doing_so_ends_the_call():
-    world = World(session_expires=1800)
+    world = World(session=SessionInterval(1800))
     world.talk(headers=(TIMER, ("Session-Expires", "120;refresher=uac")))
     headers = world.a.responses[-1].headers
     assert headers.get("Session-Expires") == "120;refresher=uac"
@@ -99,7 +99,7 @@ def test_a_caller_that_chose_to_refresh_but_stops_doing_so_ends_the_call():
 
 
 def test_a_phone_that_disappears_on_hold_ends_the_call_at_the_refresh():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.talk()
     world.b.reinvite(direction="sendonly")
     world.net.down.add(world.b.address)
@@ -110,7 +110,7 @@ def test_a_phone_that_disappears_on_hold_ends_the_call_at_the_refresh():
 
 
 def test_a_peer_that_lost_its_dialog_ends_the_call_at_the_refresh():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.talk()
     assert world.a.dialog is not None
     world.a.dialog.drop("crashed")
@@ -120,7 +120,7 @@ def test_a_peer_that_lost_its_dialog_ends_the_call_at_the_refresh():
 
 
 def test_a_501_to_an_update_makes_the_refresh_use_re_invite():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.talk()
     world.b.infos["UPDATE"] = 501
     world.net.run(50)
@@ -129,7 +129,7 @@ def test_a_501_to_an_update_makes_the_refresh_use_re_invite():
 
 
 def test_a_refresh_that_fails_with_500_is_repeated():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.talk()
     world.b.infos["UPDATE"] = 500
     world.net.run(50)
@@ -138,14 +138,14 @@ def test_a_refresh_that_fails_with_500_is_repeated():
     assert not world.call.ended
 
 
-@pytest.mark.parametrize("bad", [{"min_se": 60}, {"session_expires": 80}])
+@pytest.mark.parametrize("bad", [{"least": 60}, {"wanted": 80}])
 def test_settings_with_a_session_interval_below_90_s_are_refused(bad):
     with pytest.raises(ValueError, match="90"):
-        CallSettings(**bad)
+        SessionInterval(**bad)
 
 
 def test_a_request_carries_the_peers_min_se():
-    assert request_fields(None, CallSettings(), 600)[1] == ("Min-SE", "600")
+    assert request_fields(None, SessionInterval(), 600)[1] == ("Min-SE", "600")
 
 
 def test_both_legs_can_be_hung_up_from_a_checkpoint_after_a_restart(world):
@@ -170,7 +170,7 @@ def test_an_unreadable_checkpoint_sends_no_bye(world, data):
 
 
 def test_a_refresh_answered_without_a_common_codec_leaves_the_media_unchanged():
-    world = World(session_expires=90)
+    world = World(session=SessionInterval(90))
     world.b.reply = Reply(headers=(("Allow", "INVITE, ACK, BYE"),))
     world.talk()
     before = world.switch.plane.remotes[world.call.joined[1]]

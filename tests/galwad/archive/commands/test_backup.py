@@ -34,7 +34,7 @@ from helpers.site import Site
 from helpers.stored_databases import write_database
 from recording.age.file import Identity, open_header
 from recording.audit.chain import RESTORED
-from recording.keys.keyring import RecipientSet, load_or_create_backup_key, public_text
+from recording.keys.keyring import RecipientSet, load_or_create_signing_key, public_text
 from recording.keys.signed_document import canonical_json
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
@@ -410,7 +410,7 @@ def test_a_foreign_damaged_or_unfinished_backup_is_refused(run, site, backup):
 
 
 def test_a_signed_backup_of_another_node_or_with_a_damaged_key_is_refused(run, site, backup):
-    key = load_or_create_backup_key(site.config.with_name("backup.key"))
+    key = load_or_create_signing_key(site.config.with_name("backup.key"))
     description = msgspec.convert(json.loads((backup / INDEX).read_text())["backup"], Description)
     for name in (INDEX, "SHA256SUMS"):
         (backup / name).unlink()
@@ -480,7 +480,7 @@ def test_another_machine_restores_a_backup_with_the_public_key_that_make_printed
     made = run("backup", "make", tmp_path / "next", "--config", site.config)
     assert made.status == 1  # the server has lost its database
     key_file = site.config.with_name("backup.key")
-    public = public_text(load_or_create_backup_key(key_file).public_key())
+    public = public_text(load_or_create_signing_key(key_file).public_key())
     key_file.unlink()
     refused(run, site, backup, "hint: add --backup-key with the public key")
     wrong = public_text(Ed25519PrivateKey.generate().public_key())

@@ -22,7 +22,7 @@ from helpers.house import House
 from helpers.site import Site
 from recording.archive.disposal import CERTIFICATE
 from recording.archive.manifest import read_manifest
-from recording.keys.keyring import RecipientSet, load_or_create_node_key
+from recording.keys.keyring import RecipientSet, load_or_create_signing_key
 
 CALL = "20261125-093000-abcdefgh"
 
@@ -194,7 +194,7 @@ def test_a_forged_disposal_certificate_without_an_order_in_the_audit_is_reported
     signed = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
     payload = read_manifest(house.path(SECOND, "manifest").read_bytes()).payload
     forged = replace(signed, call_id=SECOND, payload=payload, disposed="2026-03-02T09:00:00Z")
-    key = load_or_create_node_key(house.site.root / "state" / "finaliser" / "manifest.key")
+    key = load_or_create_signing_key(house.site.root / "state" / "finaliser" / "manifest.key")
     house.path(SECOND, "disposal").write_bytes(CERTIFICATE.sign(forged, key))
     house.path(SECOND, "header").unlink()
     assert run("recordings", "verify", archive, "--node-key", node_key(house)).status == 0

@@ -24,7 +24,7 @@ from galwad.messages import (
     Party,
     Sealed,
 )
-from galwad.settings.calls import CallLogSection
+from galwad.settings.desk import CallLogSection
 from helpers.desk import Clock, until
 from helpers.followed_calls import call_follower
 from recording.errors import AuditError

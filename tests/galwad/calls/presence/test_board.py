@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from argon2 import PasswordHasher
 
 from galwad.calls.presence.board import PresenceBoard, PresenceListeners, may_be_at_pbx
 from galwad.calls.presence.presence import PresenceState
@@ -12,6 +11,7 @@ from galwad.messages import Party, PhonesRegistered, RegisteredPhone
 from galwad.people.store import Users
 from galwad.people.user import User
 from galwad.settings.switch import Route
+from helpers.desk import HASHER
 from helpers.people import change, remove
 
 PASSWORD = "correct horse battery"
@@ -38,7 +38,7 @@ def reports():
 @pytest.fixture
 async def users(engine):
     """The users sian and huw with phones, and mair without one."""
-    users = Users(engine, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    users = Users(engine, HASHER)
     for each in (SIAN, HUW, MAIR):
         await users.add(each, PASSWORD)
     return users

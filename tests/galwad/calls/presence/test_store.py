@@ -4,12 +4,12 @@ Covers `galwad/calls/presence/store.py`.
 """
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy.exc import IntegrityError
 
 from galwad.calls.presence.store import Break, Breaks
 from galwad.people.store import Users
 from galwad.people.user import User
+from helpers.desk import HASHER
 from helpers.people import remove
 
 PASSWORD = "correct horse battery"
@@ -18,7 +18,7 @@ PASSWORD = "correct horse battery"
 @pytest.fixture
 async def users(engine):
     """The users of the database, among them sian."""
-    users = Users(engine, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    users = Users(engine, HASHER)
     await users.add(User("sian", "advisor", extension="201"), PASSWORD)
     return users
 

@@ -12,8 +12,7 @@ from callerid.directories.ldap import LdapDirectorySection
 from callerid.directories.sql import SqlColumns, SqlDirectorySection
 from galwad.cli.checks import files, services
 from galwad.settings import load
-from galwad.settings.events import WebhookSection
-from galwad.settings.sign_in import SignInSection
+from galwad.settings.desk import SignInSection, WebhookSection
 from helpers.certificates import Authority
 
 CRM = {

@@ -25,6 +25,7 @@ ESTABLISHED = b"\x01"
 FILES = 1024
 START_S = 60.0
 STRANGERS = [f"127.66.0.{number}" for number in range(1, 5)]
+LONG = pytest.mark.long
 HALF = b"POST /api/v1/login HTTP/1.1\r\nHost: desk\r\nContent-Length: 200\r\n\r\n{"
 SETTINGS = """
 [node]
@@ -148,9 +149,15 @@ async def new_connection_pauses(client):
     return states == ["paused", "recording"]
 
 
-@pytest.mark.parametrize("data", [b"", HALF], ids=["bare", "half-sent"])
+# Thousands of connections take five seconds of CPU time.
 @pytest.mark.parametrize(
-    "hosts", [STRANGERS, ["127.0.0.1"]], ids=["from elsewhere", "from the advisor's address"]
+    ("hosts", "data"),
+    [
+        pytest.param(STRANGERS, HALF, id="from elsewhere, half-sent"),
+        pytest.param(["127.0.0.1"], b"", id="from the advisor's address, bare"),
+        pytest.param(STRANGERS, b"", id="from elsewhere, bare", marks=LONG),
+        pytest.param(["127.0.0.1"], HALF, id="from the advisor's address, half-sent", marks=LONG),
+    ],
 )
 async def test_an_advisor_can_pause_over_a_new_connection_while_strangers_hold_all_others(
     desk, crowd, hosts, data

@@ -213,7 +213,7 @@ async def test_a_call_that_a_department_answers_is_one_gap_from_its_answer_on(
     assert (trigger, actor) == ("identity", "phone:3001")
     assert facts.ended_us is not None
     assert ignored_triggers(facts.triggers, facts.gaps, facts.segments, facts.ended_us) == []
-    assert facts.unexplained(facts.ended_us) == []
+    assert facts.unexplained == []
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Random calls, pauses, transfers and crashes: no gate is open that must be shut.
 
 Covers `galwad/switch/call/switch_call.py`, `galwad/switch/call/dispatcher.py` and
-`galwad/switch/call/recorded_legs.py`.
+`galwad/switch/call/call_recording.py`.
 """
 
 import asyncio

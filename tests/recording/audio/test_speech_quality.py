@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.examples import examples
-from recording.archive.speech_quality import (
+from recording.audio.network_quality import (
     BEST_RATING,
     CODECS,
     delay_impairment,

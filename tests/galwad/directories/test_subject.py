@@ -15,7 +15,7 @@ from callerid.errors import SourceError, TemplateError
 from callerid.limited_source import LimitedSource
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
-from galwad.directories.opened import open_directories
+from galwad.directories.subject import open_directories
 from helpers.http_server import HttpServer, answer
 
 NUMBER = PhoneNumber("+441632960001")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from galwad.switch.call.recorded_legs import RecordedLegs
+from galwad.switch.call.call_recording import RecordedLegs
 from recording.recorder import Recorder
 from recording.spool import Clock
 from recording.spool.packet_counts import Arrivals

@@ -1,9 +1,13 @@
-"""A load test: many calls at a fixed rate, to show how many calls a new machine can handle."""
+"""Runs the plan of `galwad simulate call`: one call, or a load test of many calls.
+
+A load test places calls at a fixed rate, to show how many calls a new machine can handle.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
 import secrets
 import time
 from collections import Counter
@@ -11,21 +15,82 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from galwad.simulate.call import place, registered, started
-from galwad.simulate.phones import Answerer, CallAudio
-from galwad.simulate.plan import Plan
+import uvloop
+
+from galwad.cli.support.client import base_url
+from galwad.cli.support.client_settings import client_settings
+from galwad.cli.support.console import CliError
+from galwad.cli.support.identities import read_identity
+from galwad.simulate.api import LATE, ApiClient
+from galwad.simulate.call import SimulatedCall, place, registered, simulate, started
+from galwad.simulate.judgement import judge_recording
+from galwad.simulate.phones import Answerer, CallAudio, hush
+from galwad.simulate.plan import PauseBy, Plan
 from galwad.simulate.report import Report, StepError, call_error, elapsed_ms
 from galwad.simulate.sound import Samples, similarity_at, speech
 from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
-_LATE: Final = 0.1
+_MOST_DELAY: Final = 0.1
 """The maximum delay of a task in seconds; with a longer one, measurements are not reliable."""
 _JUDGED: Final = 40
 """The most legs whose audio is compared; all legs would take longer than the calls."""
 _ALIKE: Final = 0.9
 _LOSS: Final = 0.01
 _TAIL: Final = 0.5
+
+
+def run_plan(plan: Plan) -> Report:
+    """Place the calls of the plan, and return what was found.
+
+    Raises:
+        CliError: An option is wrong, such as the identity or the server's address.
+    """
+    api = _api_client(plan)
+    hush()
+    report = Report()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if plan.calls > 1:
+            runner.run(LoadTest(plan).run(report))
+            return report
+        call = runner.run(simulate(plan, report, api))
+        if plan.identity is not None and api is not None:
+            runner.run(_judge(plan, report, api, call))
+    return report
+
+
+def _api_client(plan: Plan) -> ApiClient | None:
+    """Return the API client, None if unused; check its options before any phone rings."""
+    by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
+    if plan.identity is None and not by_api:
+        return None
+    base_url(plan.api or client_settings().server)
+    identities = read_identity(plan.identity).identities if plan.identity else ()
+    return ApiClient(plan.api, os.environ.get("GALWAD_PAUSE_TOKEN", ""), identities)
+
+
+async def _judge(plan: Plan, report: Report, api: ApiClient, call: SimulatedCall | None) -> None:
+    if call is None or not call.call_id:
+        if all(step.name != "recording" for step in report.faults):
+            report.skip("recording", "there is no complete call to look for")
+        return
+    try:
+        manifest = (await api.sealed(call.call_id))["manifest"]
+    except StepError as error:
+        report.fail(
+            "recording",
+            f"{LATE}: {error.message}",
+            "check that the call is recorded: see `galwad recordings list`, and the journal of "
+            "galwad-finaliser",
+        )
+        return
+    try:
+        there = await asyncio.to_thread(api.open, call.call_id, plan.reference, manifest)
+    except CliError as error:
+        report.fail("recording", error.message, error.hint)
+        return
+    report.ok("recording", f"{call.call_id}, sealed, fetched and opened", call_id=call.call_id)
+    judge_recording(report, there, call.spoken)
 
 
 @dataclass(slots=True)
@@ -139,7 +204,7 @@ def report_tally(report: Report, tally: Tally, plan: Plan) -> None:
     if tally.setup:
         _report_media(report, tally)
     text = f"at most {tally.late * 1000:.0f} ms late"
-    if tally.late > _LATE:
+    if tally.late > _MOST_DELAY:
         hint = (
             "the figures above include this machine's delays: use a second machine, or fewer calls"
         )
@@ -177,7 +242,7 @@ def _report_media(report: Report, tally: Tally) -> None:
         f"the worst of {len(tally.similarities)} ends heard {worst:.0%} of what was said"
     )
     figures = {"received": tally.received, "lost": tally.lost, "alike": round(worst, 4)}
-    if (worst < _ALIKE or loss > _LOSS) and tally.late > _LATE:
+    if (worst < _ALIKE or loss > _LOSS) and tally.late > _MOST_DELAY:
         report.warn("sound", text, "this machine was late: see below", **figures)
     elif worst < _ALIKE or loss > _LOSS:
         report.fail("sound", text, "the network or the machines are too slow", **figures)

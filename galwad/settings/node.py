@@ -1,13 +1,32 @@
-"""The settings of `[recording]`: who can open the archive, and the methods to pause a recording."""
+"""The settings that all three processes read: the installation, and what is recorded."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from config.fields import DtmfCode, FilePath, Flag, Number, PublicKey
 from config.section import Section
+
+
+class NodeSection(Section):
+    """`[node]`: the name of this installation, and its folders."""
+
+    name: str = Field(
+        default="galwad",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+        description='1 to 32 lower-case letters, digits and hyphens, such as "galwad-1"',
+    )
+    state: FilePath = Field(
+        default=Path("/var/lib/galwad"),
+        description="the full path of the folder for data that must survive a restart",
+    )
+    runtime: FilePath = Field(
+        default=Path("/run/galwad"),
+        description="the full path of a folder in memory (tmpfs), which is empty after a reboot",
+    )
 
 
 class RecordingSection(Section):
@@ -24,7 +43,7 @@ class RecordingSection(Section):
     erase_back: Number = Field(
         default=0.5, ge=0, le=60, description='a number of seconds, not more than "lookback"'
     )
-    """A recorder with a shorter `lookback` erases only as far back as that."""
+    """The seconds before a payment pause that are erased too, but at most the `lookback`."""
     quarantine: Number = Field(
         default=3, ge=0, le=10, description="a number of seconds from 0 to 10"
     )
