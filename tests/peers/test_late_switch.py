@@ -171,8 +171,9 @@ def takes_effect_when_it_arrived(service, call, signal_to, speak, trigger):
         talker.end()
     if state is not None:
         call.caller_sip.hang_up()
-    call.callee_sip.end()  # the scenario with the key would wait for further keys
     recording = Recording(service, call.call_id)
+    # It has answered the BYE; the scenario with the key would wait for further keys.
+    call.callee_sip.end()
     gaps = recording.gaps()
     if state is not None:
         assert recording.silent_in(gaps[0])
