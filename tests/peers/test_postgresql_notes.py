@@ -133,6 +133,7 @@ async def test_a_text_that_is_too_long_is_refused_and_a_missing_right_is_not(ser
 async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there_once(
     server, destination
 ):
+    """The server crashes and starts again and again: 4 s of CPU time."""
     failures = 0
     todo = iter([at for at in range(NOTES) for _ in range(2)])
     delivered = 0
