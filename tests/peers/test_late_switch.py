@@ -192,7 +192,7 @@ def takes_effect_when_it_arrived(service, call, signal_to, speak, trigger):
 
 
 @pytest.mark.parametrize("stood_s", [4, pytest.param(8, marks=pytest.mark.long)])
-def test_a_switch_that_stood_still_loses_nothing_and_lays_each_packet_in_its_place(
+def test_a_stopped_switch_records_every_packet_at_its_position_after_it_continues(
     service, place_call, signal_to, speak, stood_s
 ):
     call = place_call("uas_plain")

@@ -280,7 +280,7 @@ async def test_a_search_finds_at_most_50_people(dataverse, directory):
     assert len(await directory().search("Fictitious")) == 50
 
 
-async def test_what_is_searched_for_is_not_in_an_address(dataverse, directory):
+async def test_a_search_text_is_not_in_the_request_url(dataverse, directory):
     await directory().search("Fictitious")
     (request,) = dataverse.received
     assert request.target == "/api/data/v9.2/$batch"

@@ -188,7 +188,7 @@ async def test_a_view_that_does_not_exist_is_an_error(crm, find):
 
 
 @pytest.mark.parametrize("text", ["' OR '1'='1", "%", "1632960001' --", "\x00", "201; --"])
-async def test_a_number_that_is_not_one_finds_nobody(crm, find, text):
+async def test_an_invalid_number_finds_no_person(crm, find, text):
     add(crm, ELIN)
     assert await find(number=PhoneNumber("", text)) == []
 
