@@ -27,7 +27,8 @@ _MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     """Make a confirmed dialog from the values that `Dialog.checkpoint` returned.
 
-    Raises `ProtocolError` if these are not valid, its local address is gone, or it exists already.
+    Raises `ProtocolError` if `data` is not valid, the dialog's local address is no longer ours, or
+    the dialog exists already.
     """
     try:
         return _restore(dialogs, data)

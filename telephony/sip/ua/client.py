@@ -83,7 +83,8 @@ class UserAgentClient(ClientRequest):
         replace those of the request if they are not None.
 
         Raises:
-            ProtocolError: The dialog is terminated, or no local address reaches `destination`.
+            ProtocolError: The dialog has ended or is ending, another INVITE is pending in it, or no
+                local address reaches `destination`.
         """
         merged = merge(self._answers.without(self._draft.headers), headers)
         if self.dialog is not None:
@@ -128,7 +129,7 @@ class NonInviteClient(UserAgentClient):
         """Send the request again with the same Call-ID and From tag, and the next CSeq number.
 
         `headers` replace those with the same names, as after a 423, or with credentials after a 401
-        or 407. Raises `ProtocolError` after the dialog's end.
+        or 407. Raises `ProtocolError` after the dialog's end or our BYE.
         """
         return self._again(headers, None, None, now)
 
