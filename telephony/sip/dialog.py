@@ -354,7 +354,7 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return `draft` with the next CSeq number and `headers` (credentials), even after a BYE."""
+        """Return `draft` with the next CSeq number and `headers` (credentials), even for a BYE."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 

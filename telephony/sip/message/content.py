@@ -26,7 +26,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body; `headers` are its header fields other than Content-Type."""
+    """One part of a body; `headers` has neither its Content-Type nor its Content-Length."""
 
     content_type: str
     body: bytes

@@ -72,7 +72,7 @@ class MessageDropped(SipEvent):
 
 
 class Core:
-    """The state of one `Endpoint`. Its dialogs and all layers below the dialogs use this object."""
+    """The state of one `Endpoint`, which its dialogs, requests and transactions share."""
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return an IP address, with or without brackets, in its usual form; None for a host name."""
+    """Return the IP address in `host`, perhaps in brackets, in its usual form; None for a name."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:

@@ -182,7 +182,7 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` is the INVITE's host (RFC 3261 9.1) or the application allows it."""
+        """Return whether `source` is the INVITE's host (RFC 3261 9.1), or otherwise accepted."""
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)
