@@ -33,7 +33,7 @@ class ReportBlock:
     fraction_lost: int
     """The loss since the previous report, in 1/256 of the expected packets."""
     lost: int
-    """The lost packets since the first packet; negative if packets arrived twice."""
+    """The number of packets lost since the first one; negative if packets arrived twice."""
     highest_sequence: int
     """The lower 16 bits are a sequence number; the upper 16 count its restarts at 0."""
     jitter: int

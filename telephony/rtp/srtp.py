@@ -8,9 +8,9 @@ A new key of the peer is in force from the first packet that is authentic with i
 old key is used, because packets with it are still on the network.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
-A receiver does not know it without the stream's beginning, nor after a change of the key: most
-senders then reset it, although RFC 3711 section 3.3.1 says that a new key does not. If it is not 0
-at a peer's first packet, `_find_rollover` finds it.
+A receiver does not know it if it missed the stream's beginning, or after a change of the key: most
+senders then reset it, although by RFC 3711 section 3.3.1, it continues. If the counter is not 0 at
+a peer's first packet, `_find_rollover` finds it.
 """
 
 import secrets
@@ -52,8 +52,8 @@ _MOST_WRAPS: Final = 32
 _LEAP: Final = 0x7000
 """The step between the sequence numbers of search packets.
 
-After 32768 (half of the 65536 sequence numbers) or more, libsrtp would take the packet for an old
-one.
+With a step of 32768 (half of the 65536 sequence numbers) or more, libsrtp would take the packet for
+an old one.
 """
 _BEHIND: Final = 0x1000
 """The last search packet is this many sequence numbers before the received packet.
@@ -288,8 +288,8 @@ class Protection:
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
         """Create the sessions for these keys.
 
-        With `rename`, every source gets a new SSRC: for a leg with a `Protection` in an earlier
-        process, whose roll-over counters are lost.
+        With `rename`, every source gets a new SSRC. A leg that had a `Protection` in an earlier
+        process needs this, because the roll-over counters are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}

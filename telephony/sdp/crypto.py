@@ -88,7 +88,7 @@ class Crypto:
 
     @classmethod
     def parse(cls, value: str) -> "Crypto":
-        """Read the value of an a=crypto line; case is ignored (RFC 4568 9.2, RFC 5234 2.3).
+        """Read the value of an a=crypto line; names may have any case (RFC 4568 9.2, RFC 5234 2.3).
 
         The key's lifetime is checked but has no other effect: the side that wrote it must change
         the key in time.

@@ -192,10 +192,7 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the common codecs, and the offer's payload type for each of the answer's.
-
-    The codecs have the payload types of the offer.
-    """
+    """Return the common codecs by the offer's payload types, and these types by the answer's."""
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
     for number, codec in answered.items():

@@ -212,7 +212,7 @@ def _split_payload(value: str) -> tuple[int, str]:
 
 
 def _codec(text: str, static: Codec | None) -> Codec | None:
-    """Return the codec of an a=rtpmap, or None; `static` is the one without an a=rtpmap."""
+    """Return the codec in an a=rtpmap, or None; `static` is the payload type's static codec."""
     if static is not None and text.strip().lower() == static.name.lower():
         return static
     found = _RTPMAP.fullmatch(text)
@@ -256,7 +256,7 @@ class SessionDescription:
         return session
 
     def check(self) -> None:
-        """Raise SdpParseError if there is not one valid o= line, or a c= line is malformed.
+        """Raise SdpParseError if there is not exactly one valid o= line, or a c= line is malformed.
 
         c= lines are checked only for audio sections, because we decline all others.
         """
@@ -314,8 +314,8 @@ class SessionDescription:
     def direction(self, index: int) -> Direction:
         """Return the direction of section `index`, as seen by the side that wrote the description.
 
-        If its address is 0.0.0.0 or ::, it does not receive: this is an old way to put a call on
-        hold.
+        If the section's address is 0.0.0.0 or ::, this side does not receive: it is an old way to
+        put a call on hold.
         """
         own, all_media = self.media[index].table.direction, self._table.direction
         said = own or all_media or Direction.SENDRECV

@@ -27,7 +27,7 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""A 481 to one of these does not end the dialog: perhaps only a subscription or 1xx is unknown."""
+"""A 481 to these methods does not end the dialog: perhaps only a subscription or 1xx is gone."""
 
 _KEPT_ACKS = 4
 """The most sent ACKs that a dialog stores: a 2xx may come again even after our next INVITE."""
@@ -86,7 +86,7 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
 
     @property
     def ack_due(self) -> bool:
-        """True from our 2xx until its ACK arrives or is 64*T1 late."""
+        """True from our 2xx until its ACK arrives or is missing for 64*T1."""
 
     def on_cancel(self, request: Request, now: float) -> None:
         """Answer the INVITE with 487 after a CANCEL or early BYE, unless it has been answered."""
@@ -195,7 +195,7 @@ class Dialog(DialogAddresses):
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False for a callee until the ACK to the first 2xx: a BYE must wait (RFC 3261 15)."""
+        """False, if we answer, until the ACK to our first 2xx: a BYE must wait (RFC 3261 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -333,7 +333,7 @@ class Dialog(DialogAddresses):
 
     @property
     def is_ending(self) -> bool:
-        """True if the dialog is terminated, or our BYE was sent or waits: no more requests then."""
+        """True if the dialog is terminated, or our BYE was sent or waits: no request is allowed."""
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
@@ -506,12 +506,12 @@ class Dialog(DialogAddresses):
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """After the peer's BYE, end the dialog if our own BYE still waits; ours is not sent."""
+        """After the peer's BYE, end the dialog if our BYE waits for an ACK; ours is not sent."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog. A pending INVITE of the peer gets 487; ours fails after 64*T1 more."""
+        """End the dialog. The peer's pending INVITE gets 487; ours has 64*T1 for its response."""
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

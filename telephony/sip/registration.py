@@ -31,7 +31,7 @@ MAX_EXPIRES: Final = 86_400
 FIRST_RETRY_DELAY: Final = 30.0
 """The pause in seconds after the first failure; each further failure doubles the pause."""
 MAX_RETRY_DELAY: Final = 1800.0
-"""The longest pause in seconds. Each pause is then multiplied by a random 0.5 to 1."""
+"""The longest pause in seconds. Each pause is then multiplied by a random number, 0.5 to 1."""
 
 
 class RegistrationState(enum.Enum):
@@ -41,7 +41,7 @@ class RegistrationState(enum.Enum):
     """No final response since the start, or since the connection to the registrar was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """The registrar refused our REGISTER, or sent no response. We send it again later."""
+    """Our latest REGISTER was refused, got no response or was not sent. We send it again later."""
     STOPPED = "stopped"
 
 

@@ -160,7 +160,7 @@ class Framer:
     def _measure(self, head: bytes) -> StreamUnit | None:
         """Store the lengths of the message's head and body; return a fault or None.
 
-        A fault is a line without CRLF, or a Content-Length (mandatory in a stream, RFC 3261 section
+        A fault is a bare CR or LF, or a Content-Length (mandatory in a stream, RFC 3261 section
         18.3) that is missing, not a number, ambiguous, or more than `MAX_BODY`.
         """
         if has_bare_line_break(head):

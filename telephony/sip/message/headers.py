@@ -108,7 +108,7 @@ class Headers:
     Several may have one name. Case makes no difference, nor does the compact form of a name.
 
     Attributes:
-        changes: The number of changes so far. Values that were read can be kept until it grows.
+        changes: The number of changes so far. Values that were read are valid until it grows.
     """
 
     __slots__ = ("_rows", "changes")

@@ -1,8 +1,8 @@
 """Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
 
 The parts are stored as received, with their %-escapes, so that a request has the URI of the peer's
-Contact unchanged. `number`, `parameter` and `header` return text without %-escapes, except those of
-control characters: %0D%0A would become a line break in a header field.
+Contact unchanged. `number`, `dialled`, `parameter` and `header` return text without %-escapes,
+except those of control characters: %0D%0A would become a line break in a header field.
 """
 
 from __future__ import annotations

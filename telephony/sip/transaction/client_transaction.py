@@ -1,9 +1,9 @@
 """Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
 They retransmit a request until a response arrives or the time is over, absorb (drop without effect)
-repeated responses, and send the ACK to a non-2xx response to an INVITE. The "user", RFC 3261's
-transaction user, receives the responses and does what depends on their meaning: dialogs, forks, the
-ACK to a 2xx, and CANCEL.
+repeated final responses, and send the ACK to a non-2xx response to an INVITE. The "user", RFC
+3261's transaction user, receives the responses and does what depends on their meaning: dialogs,
+forks, the ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ClientUser(Protocol):
     """The transaction user of a client transaction: the object that receives the responses."""
 
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response, or a copy of a 2xx to an INVITE; other copies are dropped."""
+        """Process a provisional response, the first final one, or a further 2xx to an INVITE."""
 
     def on_failure(self, status: int, now: float) -> None:
         """Process the failure of the request: no final response will arrive.
@@ -135,8 +135,8 @@ class ClientTransaction:
     def connection_lost(self, now: float) -> None:
         """Send the request once more over a new connection, unless a response has arrived.
 
-        The request may be lost. If it is not, the peer recognises the copy by the Via branch (RFC
-        3261 section 17.2.3). If the new connection is lost too, the request fails with 503.
+        The request may be lost; if not, the peer recognises the copy by the Via branch (RFC 3261
+        section 17.2.3). If the new connection is lost too, the request fails with 503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)

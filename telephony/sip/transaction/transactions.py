@@ -149,7 +149,7 @@ class Transactions:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop, tag: str
     ) -> ServerTransaction:
-        """Make a server transaction that sends to `hop`; `tag` is the To tag after a CANCEL."""
+        """Make a server transaction that sends to `hop`; `tag` is the To tag of a CANCEL's 200."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         original = merge_key(request)
         transaction = kind(

@@ -21,7 +21,7 @@ RETRY_AFTER_S = 5
 """The seconds after which a peer that sends too many requests may try again."""
 
 _MAX_READ = 16384
-"""Bytes of a message that are parsed; the rest is ignored."""
+"""The most bytes of a message that are read for its response; the rest is ignored."""
 
 _MAX_LINE = 1024
 """A longer header field value, in characters, is not copied."""

@@ -21,7 +21,7 @@ from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent
 
 _MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
-"""Raised while `data` is read, if it is not a checkpoint."""
+"""The exceptions that occur while `data` is read, if it is not a checkpoint."""
 
 
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:

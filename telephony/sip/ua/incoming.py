@@ -3,8 +3,9 @@
 For a received request, the first of these rules that applies is used:
 
 - A retransmission is passed to the transaction of the original request.
-- A CANCEL or ACK is passed to its INVITE or our 2xx to that. If it is from a host that is not the
-  peer's and the application refuses it, a CANCEL has no effect, and an ACK with a body is dropped.
+- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. From a host that is
+  not the peer's, if the application refuses it, a CANCEL has no effect, and an ACK with a body is
+  dropped.
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
 - A request within a dialog from a host that is not the peer's gets the response that the
   application chooses (`CheckSource`).
@@ -37,7 +38,7 @@ from telephony.sip.ua.user_agent import UserAgent
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
 _SETS_TARGET = {"INVITE", "UPDATE"}
-"""Their Contact becomes the remote target of the dialog."""
+"""The Contact of requests with these methods becomes the remote target of the dialog."""
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
 """Requests with these methods never belong to a dialog; a To tag is ignored."""
 
@@ -182,7 +183,7 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` is the INVITE's host (RFC 3261 9.1), or otherwise accepted."""
+        """Return whether `source` may cancel: the INVITE's host, or one that is accepted."""
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)

@@ -152,7 +152,7 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Answer, by `body`, the offer in a reliable provisional response (RFC 3262 section 5).
 
-        To every other reliable response, the core sends the PRACK before it reports the response.
+        The core itself sends the PRACK to every other reliable response, before it reports this.
         Raises `ProtocolError` if `response` is not reliable.
         """
         rseq = rseq_of(response)
