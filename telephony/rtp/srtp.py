@@ -8,9 +8,9 @@ A new key of the peer is in force from the first packet that is authentic with i
 old key is used, because packets with it are still on the network.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
-A receiver does not know it if it missed the stream's beginning, or after a change of the key: most
-senders then reset it, although by RFC 3711 section 3.3.1, it continues. If the counter is not 0 at
-a peer's first packet, `_find_rollover` finds it.
+A receiver does not know the counter if it missed the stream's beginning, or after a change of the
+key: most senders then reset it, although RFC 3711 section 3.3.1 says that it continues. If the
+counter is not 0 at a peer's first packet, `_find_rollover` finds it.
 """
 
 import secrets

@@ -127,7 +127,7 @@ class DialogAddresses:
         remote_target: The peer's Contact URI, which an INVITE or UPDATE can change.
         routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The peer's address: at first, where its INVITE came from or ours was sent to.
+        peer: The peer's address, at first the source of its INVITE or the destination of our own.
         send_to: The application's address for all our requests, as for a phone behind NAT. None
             lets `next_hop` choose between `peer` and the URI of the first route or `remote_target`.
         contact: Our Contact in the requests and responses of this dialog.

@@ -161,7 +161,7 @@ class NameAddr:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
-        """Return the address with one parameter set: `value` with its quotes; None: no value."""
+        """Return a copy with this parameter; `value` includes any quotes, None means no value."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 
@@ -260,7 +260,7 @@ class Via:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return the entry with one parameter set: `value` with its quotes; None: no value."""
+        """Return a copy with this parameter; `value` includes any quotes, None means no value."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 

@@ -42,7 +42,7 @@ class SipEvent:
 class ConnectionOffered(SipEvent):
     """A peer allows us to send requests over the connection that it opened (`alias`, RFC 5923).
 
-    The transport checks the peer's certificate, and then decides whether to send them there.
+    The transport checks the peer's certificate, and then decides whether to use the connection.
     """
 
     source: Address

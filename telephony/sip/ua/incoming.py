@@ -251,8 +251,8 @@ class Incoming:
     ) -> None:
         """Process a PRACK: find the response that it acknowledges (RFC 3262 section 3).
 
-        The application responds to a PRACK with a body, the core to any other. A PRACK is accepted
-        even after a request with a higher CSeq number, such as an UPDATE.
+        The application responds to a valid PRACK with a body, the core to any other. A PRACK is
+        accepted even after a request with a higher CSeq number, such as an UPDATE.
         """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
