@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from recording.errors import RecordingError, SpoolGoneError, SpoolSyncError, has_failed
+from recording.spool.file import ROOM_TO_RESUME
 from recording.spool.gate import FAILURES
 from recording.spool.outbox import SpoolOutbox
 from recording.spool.writer import SpoolWriter
 
-ROOM_TO_RESUME: Final = 64 * 1024
-"""In free bytes: some seconds of a call, so that the next fault does not follow directly."""
 MOVE_AFTER_US: Final = 10_000_000
 """A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 

@@ -299,7 +299,9 @@ def test_a_call_that_begins_on_an_unreadable_disk_is_recorded_on_the_spare_disk(
     call = place_call()
     said = talk(call, 2, 50)
     *_, why = service.log.wait("alarm", kind="spool.disk_failed")["detail"].split(": ")
-    assert why in {"Input/output error", "Bad message"}  # the second one, if it read zeros
+    # It may also read zeros, or skip what it cannot read.
+    skipped = "no space left, although the disk reports free space"
+    assert why in {"Input/output error", "Bad message", skipped}
     whole_from_the_spare_disk(service, call, said)
 
 
