@@ -64,7 +64,8 @@ class Stanza:
 def check_native(stanza: Stanza) -> None:
     """Check that a stanza of the type X25519 or scrypt is well-formed.
 
-    Raises `StanzaError`, `Base64Error`, or `WorkFactorError` if that has too many digits.
+    Raises `StanzaError`, `Base64Error`, or `WorkFactorError` if the work factor has too many
+    digits.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -208,8 +209,8 @@ class Header:
 def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
-    Raises `AgeError` without a recipient, for a point of low order, or for a passphrase among
-    others.
+    Raises `AgeError` without a recipient, for a point of low order, or for a passphrase together
+    with other recipients.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")

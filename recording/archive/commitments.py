@@ -58,7 +58,7 @@ SALT_MISSING: Final = (
 
 
 def match(facts: PersonalFacts, manifest: Manifest) -> bool:
-    """Return whether the manifest has commitments, and they are those to these facts."""
+    """Return whether the manifest has commitments, and all these facts match them."""
     if manifest.index is None:
         return False
     try:

@@ -62,8 +62,9 @@ class Gap(Interval):
 class PartyPackets(msgspec.Struct):
     """The packets of one party ("caller" or "advisor") in one stretch of the call.
 
-    The switch has counted up to `late_us`, and the finaliser the others when it read the spools:
-    `PacketLedger` adds to these counts until the manifest is made.
+    The counts from `received` to `late_us`, and `lost_by_kernel`, are the switch's. The others are
+    the finaliser's, from reading the spools. `PacketLedger` adds to all of them until the manifest
+    is made.
     """
 
     channel: str
@@ -107,7 +108,7 @@ class PacketStretch(Interval):
 
 @dataclass(frozen=True, slots=True)
 class TriggerFacts:
-    """A trigger that the switch received, whatever its effect was.
+    """A trigger that the switch received, with or without an effect.
 
     `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. It
     had to erase at least `erase_us`.
@@ -127,7 +128,7 @@ class FaultFacts(msgspec.Struct, frozen=True):
 
 
 class SpoolFacts(msgspec.Struct, frozen=True):
-    """The state of one spool from which the recording was made; `life` numbers those of the call.
+    """The state of one spool from which the recording was made; `life` is its number in the call.
 
     An `interrupted` spool has no END frame, and a `truncated` one ends inside a frame.
     """

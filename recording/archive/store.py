@@ -88,7 +88,7 @@ class Archive:
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Return the path of a payload, raw, header or manifest, which may be missing."""
+        """Return the path of one of a recording's files by its suffix. It may be missing."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
@@ -134,7 +134,7 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        # It describes a rewrap of the old header; a new header is written below.
+        # This record is about a rewrap of the old header. A new header is written below.
         self.path(call_id, "rewrap").unlink(missing_ok=True)
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
@@ -158,8 +158,8 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day, if it does not exist yet.
 
-        Only one thread of one process at a time does this. A second one that needs the same folder
-        waits until its name is on the disk.
+        Only one thread of one process at a time does this. Another one that needs the same folder
+        waits until the folder's name is on the disk.
         """
         if not self._root.exists():
             make_folder(self._root, self._root.parent)
@@ -322,11 +322,11 @@ def verify_unindexed(
 ) -> VerifiedRecording:
     """Read a whole recording, or its certificate of disposal; compare it with its manifest.
 
-    The manifest has all facts for the row except the caller, the line and the advisor, which were
-    in the spool. They are empty in the new row.
+    The manifest has all facts for the row except those about people, which were in the spool. They
+    are empty in the new row.
 
-    One of the nodes with `node_keys` (base64) must have signed the manifest. Without the key of the
-    officer who rewrapped the header, there is an error.
+    One of the nodes with `node_keys` (base64) must have signed the manifest. If the header was
+    rewrapped, `officer_keys` must have the key of the officer who did it.
 
     Raises:
         ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed

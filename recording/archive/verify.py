@@ -79,7 +79,7 @@ _MAX_CHECKS: Final = 10
 
 
 class VerdictState(StrEnum):
-    """The result of a verification in two words, for people and programs."""
+    """The result of a verification in one or two words, for people and programs."""
 
     WHOLE = "whole"
     DISPOSED = "disposed of"
@@ -138,8 +138,8 @@ class RecordingVerdict:
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
     """Return the folder and call id of every recording below `folder`, sorted by call id.
 
-    One file is enough. Raises `OSError` if a folder cannot be read, because its recordings would
-    otherwise be missing without a notice.
+    One of its files is enough, except a rewrap record. Raises `OSError` if a folder cannot be read,
+    because its recordings would otherwise be missing without a notice.
     """
     found = set()
     for parent, _, names in os.walk(folder, onerror=_unless_gone):
@@ -204,8 +204,8 @@ def verify_recording(
 def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem for each file of the recording that is not safe to read.
 
-    Pipes and devices are not. A file that should be small is not if it is larger than `_LARGEST`,
-    because it would fill the memory.
+    A pipe or a device is not safe. A file that should be small is not safe if it is larger than
+    `_LARGEST`, because it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
         # The code that reads the file reports the error.
@@ -500,7 +500,8 @@ def check_when_stable(
 def _last_changed(folder: Path, call_id: str) -> float:
     """Return the Unix time of the most recent change of any file of this recording, or 0.
 
-    Staged and unfinished files are included. It is the ctime, because a program can set the mtime.
+    Staged and unfinished files are included. The time is the ctime, because a program can set the
+    mtime.
     """
     newest = 0.0
     try:

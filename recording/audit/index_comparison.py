@@ -22,7 +22,7 @@ from recording.errors import AuditError, reason_of
 INDEXED: Final = "recording.indexed"
 REINDEXED: Final = "recording.reindexed"
 FACTS_ERASED: Final = "recording.facts-erased"
-"""A row's number, line, advisor, extension and salt were erased, for example for the caller."""
+"""A row's personal facts and salt were erased, for example because the caller asked for it."""
 CARD_CAPTURED: Final = "recording.captured-card"
 """A card number was keyed outside a pause."""
 CARD_PREVENTION: Final = "captured-card.prevention"
