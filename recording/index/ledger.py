@@ -102,7 +102,7 @@ class OthersEnded:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A call counts as not answered, because another fork of the same call was answered.
+    """A call counts as not answered, because the PBX kept another call for the same caller.
 
     Its row is removed, unless it has an end already. The audit chain has no entry about it yet.
     """
