@@ -68,7 +68,7 @@ class Trigger(StrEnum):
     """A transfer that the advisor ordered on the page; `PAGE` is a pause on the page."""
     IDENTITY = "identity"
     ROUTE = "route"
-    """The settings say that what the line rings is not in the centre."""
+    """The line rings a target that is not in the centre, according to the settings."""
     UNNAMED = "unnamed"
     """The PBX has named another party than the one that has answered."""
     STORAGE = "storage"
@@ -338,7 +338,7 @@ class Policy:
         return self._update_gap(at)
 
     def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
-        """Make a gap of the loss of all media between two times. The gate stays open."""
+        """Turn the loss of all media between two times into a gap. The gate stays open."""
         since = max(since, self._edge)
         if not self.gate_open or since >= until:
             return ()

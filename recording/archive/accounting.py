@@ -34,7 +34,7 @@ from recording.policy import CONFIDENTIAL, PAUSE_TRIGGERS, GapReason, Trigger
 _STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
 """The reasons of the gaps that a trigger can lead to, or during which it can arrive."""
 _SPACING_US: Final = 1_000_000
-"""A gap may begin this much later than its trigger, because a segment began in the meantime."""
+"""The most µs by which a gap may begin after its trigger: a segment began in the meantime."""
 _INACCURACY_US: Final = 50_000
 FEWEST: Final = 25
 """A party is silent only if at least this many of its packets are not heard in a segment.

@@ -1,7 +1,7 @@
 """Derives a call's segments, gaps, faults, parties and times from the events of its spools.
 
 An offset is a time in microseconds since the recording's start, which is the call's answer.
-Personal facts (such as the caller's number) are stored only in the index, never in the manifest.
+Personal facts (such as the caller's number) are in clear only in the index, never in the manifest.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ class RowComparison:
     The problems name each changed value. `is_committed` means that the manifest has commitments to
     the facts about people. `salt_missing` means that it has, but the row has neither these facts
     nor their salt. This is right if the row was made again from the manifest, or if the facts were
-    erased; only the audit chain shows it.
+    erased; only the audit chain shows whether one of these happened.
     """
 
     problems: tuple[str, ...] = ()

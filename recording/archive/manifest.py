@@ -1,8 +1,8 @@
 """The manifest: a signed document that describes one recording, its gaps and their reasons.
 
-It contains no name and no phone number of a caller, only commitments to such facts
-(`recording.archive.commitments`). `recording.keys.signed_document` makes and verifies the
-signature.
+It contains no name and no phone number of a caller in clear, only commitments to such facts and an
+encrypted copy (`recording.archive.commitments`). `recording.keys.signed_document` makes and
+verifies the signature.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class Manifest(RecordingDocument, frozen=True):
     raw: RawFacts | None = None
     """None if all packets could be decoded."""
     index: dict[str, str] | None = None
-    """The commitments to the facts about people, which only the index has, by the facts' names.
+    """The commitments to the facts about people, by the facts' names.
 
     Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
     (`recording.archive.commitments`). None in manifests of older software.

@@ -95,7 +95,7 @@ class PersonalFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     @property
     def has_personal_facts(self) -> bool:
-        """True if a number, the line, an advisor or an extension is known."""
+        """True if a number, the line, an advisor, an extension or a later party is known."""
         first = self.number or self.line or self.advisor or self.extension
         return bool(first or self.later_callers or self.later_advisors)
 

@@ -61,9 +61,9 @@ _FRAMES: Final = 1 << 16
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""The accepted difference in µs of the time in a call's id from the manifest's start.
+"""The largest accepted difference in µs between the time in a call's id and its answer.
 
-The call began to ring at the first, and was answered at the second.
+The id has the time at which the call began to ring. The manifest's start is the answer.
 """
 _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
@@ -85,7 +85,7 @@ class VerdictState(StrEnum):
     DISPOSED = "disposed of"
     NOT_WHOLE = "not whole"
     INDEX_ONLY = "index only"
-    """The row, the manifest and the audit agree, but header and payload were not read."""
+    """The row and the manifest agree, but header and payload were not read."""
     UNKNOWN_SIGNER = "unknown signer"
     """The files belong together, but no trusted key vouches for the key that signed them."""
 
@@ -131,7 +131,9 @@ class RecordingVerdict:
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if there are `problems` or `faults`; not for files missing after a disposal."""
+        """True if there are `problems` or `faults`. Files that are missing after a disposal are
+        not.
+        """
         return bool(self.problems or self.faults)
 
 

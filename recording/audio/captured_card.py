@@ -43,8 +43,8 @@ The expiry date and the security code often follow the card number.
 MOST_NEAR_S: Final = 10
 """The largest value of `near_pause_s`.
 
-A group is decided on at least `DIGIT_GAP_S` seconds after its last digit, when all edges of pauses
-that are at most as far away are known.
+The filter decides on a group at least `DIGIT_GAP_S` seconds after its last digit. By then, it knows
+all edges of pauses that are at most this far from the group.
 """
 NEAR_DIGITS: Final = 3
 """The fewest digits of a group near a pause that are silenced. A security code has three or four.
@@ -52,7 +52,7 @@ NEAR_DIGITS: Final = 3
 Before a pause that erased a stretch, one is enough, because the others may be in that stretch.
 """
 _CUT_S: Final = 1
-"""A group that ends at most so many seconds before a pause is silenced up to the pause.
+"""A group that ends at most this many seconds before a pause is silenced up to the pause.
 
 The pause can cut off the next tone, of which too little is left for the detector to find it.
 """
@@ -232,7 +232,7 @@ class CardFilter:
     def __init__(self, rate: int, near_pause_s: float = 0.0) -> None:
         """Set up a filter for audio with 8000 or 16000 samples a second.
 
-        If `near_pause_s` (up to `MOST_NEAR_S`) is not 0, runs of digits at most this many seconds
+        If `near_pause_s` (up to `MOST_NEAR_S`) is not 0, groups of digits at most this many seconds
         from the start or end of a payment pause are silenced too.
         """
         if not 0 <= near_pause_s <= MOST_NEAR_S:

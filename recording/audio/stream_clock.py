@@ -67,7 +67,7 @@ _MOST_JITTER = 1.5
 _FEW = 3
 _APART_US = 500_000
 _LONGEST_STALL_US = 10_000_000
-"""The longest time in µs for which a network delivers no packets and then delivers all at once."""
+"""The longest time in µs for which a network is assumed to hold back packets in a stall."""
 
 
 class _TimestampRate(NamedTuple):

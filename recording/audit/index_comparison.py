@@ -31,7 +31,7 @@ CALL_ENDED: Final = "call.ended"
 """The times of a call in the ledger."""
 _US: Final = 1_000_000
 _ROUNDING_US: Final = 0.5
-"""In µs. The ledger has seconds as a float, and an entry the nearest whole microsecond."""
+"""The largest rounding error in µs of a time in an entry; the ledger has seconds as a float."""
 _REPORT: Final = "keep the journal, report it"
 _OTHER_REASONS: Final = f"a search by gap reason shows other values than its row: {_REPORT}"
 _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"

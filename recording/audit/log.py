@@ -143,7 +143,7 @@ Work = Callable[[AsyncConnection], Awaitable[Sequence[NewEntry]]]
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """The end of a chain, which a new entry follows. Without a day key, its fields are None.
+    """The end of a chain, which a new entry follows. `day_key_*` are None without a day key.
 
     `taken` is the highest number that must not be used again: that of the newest entry, or a higher
     one if later entries were deleted and their personal values were not. A new entry with such a

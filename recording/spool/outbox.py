@@ -33,7 +33,7 @@ _MAX_WAITING = 10_000
 Above it, the oldest event whose kind is not in `_NEVER_DROPPED` is dropped.
 """
 _MOST_IN_ONE_WRITE = 100
-"""The most events in one write: after a long fault, a disk with little space takes a part."""
+"""The most events in one write, so that a disk with little space can take some of them."""
 _NEVER_DROPPED = frozenset({"call", "caller", "answered"})
 """A recording gets its callers, its advisor and its beginning from these kinds of events."""
 

@@ -202,7 +202,7 @@ class StreamAnchor:
             self.uncertain_us -= min(max(0, earlier_us), self.uncertain_us)
 
     def counted_from(self, start_us: int) -> StreamAnchor:
-        """Return a copy whose times count from `start_us` on the clock of the present times."""
+        """Return a copy whose times are lower by `start_us`, so that they count from this time."""
         return replace(
             self,
             at_us=self.at_us - start_us,
@@ -628,5 +628,5 @@ class SendTimes:
 
 
 def _drift_us(passed_us: int) -> int:
-    """Return the largest difference, in µs, that two clocks can gain in a time in µs."""
+    """Return the µs by which two clocks can drift apart, at most, in a time in µs."""
     return passed_us * _PPM // _US
