@@ -281,7 +281,7 @@ class Recorder:
 
     @property
     def lateness(self) -> SavedLateness:
-        """The state of the gate by which the next process recognises late packets of a pause."""
+        """The state by which the next process recognises late packets of a payment or transfer."""
         return self.gate.saved()
 
     def restored(

@@ -147,7 +147,10 @@ class PayloadWriter(io.RawIOBase):
         super().close()
 
     def __del__(self) -> None:
-        """Discard an unclosed writer. The base class would close and so complete it."""
+        """Discard an unclosed writer.
+
+        The base class would call `close`, which completes the payload.
+        """
         if not self.closed:
             self.discard()
 

@@ -72,8 +72,9 @@ class SealedRecording:
 class Archive:
     """Stores the recordings of calls in a folder.
 
-    A call is sealed again only if it has a new spool. Several threads may use an `Archive`, and
-    several processes the same folder, but two of them must not seal the same call.
+    A call with a complete recording is sealed again only if it has a new spool. Several threads may
+    use an `Archive`, and several processes the same folder, but two of them must not seal the same
+    call.
     """
 
     def __init__(self, root: Path, node: SealingNode, near_pause_s: float = 0.0) -> None:
@@ -118,7 +119,7 @@ class Archive:
 
         Raises:
             SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
-            SpoolError: A spool has no readable header.
+            SpoolError: There is no spool, or one has no readable header.
             ArchiveError: The call cannot be sealed. Or it has a recording and a new spool, but a
                 spool from which this recording was made is not in `spools`.
             OSError: A read or write on the disk failed.

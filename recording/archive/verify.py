@@ -131,9 +131,7 @@ class RecordingVerdict:
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if there are `problems` or `faults`. Files that are missing after a disposal are
-        not.
-        """
+        """True if there are `problems` or `faults`, but not because of a disposal."""
         return bool(self.problems or self.faults)
 
 

@@ -36,7 +36,7 @@ _RENAMED: Final = (("payment.pause", "payment.hold"), ("payment.resume", "paymen
 """The kinds of entries that had another name before the first release."""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
-"""In µs since 1970. `datetime` ends here, but a number in JSON may be of any size."""
+"""The year 10,000 in µs since 1970: `datetime` ends before it, but JSON has larger numbers."""
 DAY_US: Final = 86_400_000_000
 """One day in µs. By UTC, a day's first entry must announce a new key, the day key."""
 

@@ -26,7 +26,7 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 @dataclass(frozen=True, slots=True)
 class UnsealedSpool:
-    """A finished spool that waits to be sealed since `since` (Unix seconds).
+    """A finished spool that has waited to be sealed since `since` (Unix seconds).
 
     `why` is the kind of the alarm after a failed attempt; "" if there is none.
     """
