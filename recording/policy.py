@@ -54,10 +54,7 @@ class GapReason(StrEnum):
 
 
 class Trigger(StrEnum):
-    """The event that made a gap begin.
-
-    Most of them shut the gate; `OVERFLOW`, `CRASH` and `TONES` do not.
-    """
+    """The event that made a gap begin. All but `OVERFLOW`, `CRASH` and `TONES` shut the gate."""
 
     PAGE = "page"
     API = "api"

@@ -43,10 +43,7 @@ from recording.spool.sync import TICK_S, SpoolSync
 from recording.spool.writer import SpoolWriter
 
 RELEASE_TIMEOUT_S = 5.0
-"""The most seconds for the sync at the end of a pause.
-
-It writes some kilobytes. If it takes longer, the disk counts as failed.
-"""
+"""The most seconds for the sync at the end of a pause; a slower disk counts as failed."""
 CLOCK_EVENT_US = 60_000_000
 """The µs between two events "clock", by which the manifest shows jumps of the wall clock."""
 SHORTEST_LOSS_US = 60_000
@@ -495,10 +492,7 @@ class Recorder:
         return self._now() if mono is None else max(0, self._started.at_us(mono))
 
     def _stop_at(self, at_us: int) -> None:
-        """Read all packets: store those from before `at_us`, drop the others.
-
-        The caller must then call `_execute`, which shuts or reopens the gate.
-        """
+        """Read all packets: store those from before `at_us`, drop others. Then call `_execute`."""
         if self.gate.is_open:
             self._write_waiting_events()
             self.gate.stop_at(at_us)

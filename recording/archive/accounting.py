@@ -228,10 +228,7 @@ class SilentTrack:
 
 
 def packet_problems(manifest: Manifest) -> list[str]:
-    """Return a text for each pair of packet counts that should be equal but are not.
-
-    It names the party, the stretch and the two numbers.
-    """
+    """Return a text for each pair of packet counts that should be equal but are not."""
     stretches = manifest.packets
     if stretches is None:
         return []

@@ -106,10 +106,7 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording.
-
-    `started` is in Unix seconds, and `folder` is relative to the archive.
-    """
+    """The summary of one recording: `folder` is within the archive, `started` in Unix seconds."""
 
     call_id: str
     folder: str

@@ -20,10 +20,7 @@ T = TypeVar("T")
 TIME_LIMIT_S: Final = 1.0
 """The most seconds for a job. A busy disk that works finishes nearly every job in this time."""
 BACKOFF_S: Final = 2.0
-"""The seconds for which a disk is not used after it has stopped hanging.
-
-It may soon hang again.
-"""
+"""The seconds for which a disk is not used after hanging, because it may soon hang again."""
 _WAIT_PARTS: Final = 10
 """The number of short waits that make up the time limit.
 

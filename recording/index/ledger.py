@@ -72,10 +72,7 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call that must have a recording was answered at `at` (Unix seconds).
-
-    If the ledger has the call already, its row is not changed.
-    """
+    """A call that must have a recording was answered at `at` (Unix seconds). Repeats do nothing."""
 
     call_id: str
     at: float

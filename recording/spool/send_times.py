@@ -80,10 +80,7 @@ _SHORTEST_PACKET_US = 2_000
 _MOST_STRIKES = 3
 """The timestamps of a stream are unusable after this number of oddities in a few seconds."""
 _REPEATED_US = 50_000
-"""If a sequence number is repeated after at least this time, in µs, the sender has repeated it.
-
-The network delivers a second copy of a packet sooner.
-"""
+"""A packet that arrives again after this time, in µs, was repeated by the sender itself."""
 _MOST_BEHIND = 512
 """A packet whose sequence number is at most this much too low was overtaken by later ones."""
 _PROOF_US = 40_000

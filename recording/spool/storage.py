@@ -21,10 +21,7 @@ from recording.spool.outbox import SpoolOutbox
 from recording.spool.writer import SpoolWriter
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""A storage fault ends only if the disk has at least this number of free bytes.
-
-They are enough for some seconds of a call, so that the next fault does not follow directly.
-"""
+"""A storage fault ends only with this many free bytes: enough for some seconds of a call."""
 MOVE_AFTER_US: Final = 10_000_000
 """A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 

@@ -52,10 +52,7 @@ def tick_for(lookback_s: float) -> float:
 
 
 class SyncListener(Protocol):
-    """An object that is notified of failed syncs, such as an open `Recorder`.
-
-    Its methods are called in the event loop's thread.
-    """
+    """An object, such as a `Recorder`, that is notified of failed syncs in the loop's thread."""
 
     def sync_failed(self, error: SpoolSyncError) -> None:
         """Handle the error of a failed sync; called after each failure."""
