@@ -117,7 +117,7 @@ class Identity:
             private = X25519PrivateKey.from_private_bytes(self.key)
             shared = private.exchange(X25519PublicKey.from_public_bytes(share))
         except ValueError:
-            raise LowOrderError("an ephemeral share of low order") from None
+            raise LowOrderError("the ephemeral share is of low order") from None
         cipher = _wrapping(shared, share + self.recipient.key)
         try:
             return cipher.decrypt(_ZERO_NONCE, stanza.body, None)

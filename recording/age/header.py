@@ -79,7 +79,7 @@ def x25519_share(stanza: Stanza) -> bytes:
         raise StanzaError("an X25519 stanza must have one argument")
     share = decode(stanza.arguments[1].encode())
     if len(share) != 32 or len(stanza.body) != _WRAPPED:
-        raise StanzaError("an X25519 stanza of the wrong length")
+        raise StanzaError("an X25519 stanza has the wrong length")
     return share
 
 
@@ -89,7 +89,7 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
         raise StanzaError("a scrypt stanza must have two arguments")
     salt, factor = decode(stanza.arguments[1].encode()), stanza.arguments[2]
     if len(salt) != SALT or len(stanza.body) != _WRAPPED:
-        raise StanzaError("a scrypt stanza of the wrong length")
+        raise StanzaError("a scrypt stanza has the wrong length")
     if _DECIMAL.fullmatch(factor) is None:
         raise StanzaError("a work factor must be a decimal number without leading zeros")
     if len(factor) > _MOST_DIGITS:
@@ -113,7 +113,7 @@ def decode(text: bytes) -> bytes:
     except (binascii.Error, ValueError):
         data = b""
     if encode(data).encode() != text:
-        raise Base64Error("base64 that is not canonical")
+        raise Base64Error("the base64 is not canonical")
     return data
 
 

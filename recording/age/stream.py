@@ -147,10 +147,7 @@ class PayloadWriter(io.RawIOBase):
         super().close()
 
     def __del__(self) -> None:
-        """Discard an unclosed writer.
-
-        The base class would call `close`, which completes the payload.
-        """
+        """Discard an unclosed writer. The base class would `close` it, which completes the file."""
         if not self.closed:
             self.discard()
 

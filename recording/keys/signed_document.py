@@ -157,5 +157,5 @@ def trusted_nodes(content: bytes, officer_keys: Collection[str]) -> tuple[str, .
     for key in keys:
         parse_public(key)
     if not keys:
-        raise KeySetError("the trust-file names no node", _SIGN_HINT)
+        raise KeySetError("the trust file names no node", _SIGN_HINT)
     return keys

@@ -250,7 +250,7 @@ class FrameCipher:
         plaintext: bytes | memoryview,
         key: bytearray | None = None,
     ) -> bytes:
-        """Return a frame with `plaintext` under `key` (None: the spool key). `span` is in µs."""
+        """Return a frame with `plaintext` under `key` (None: spool key). `span` has two offsets."""
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
@@ -342,7 +342,9 @@ def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
     """
     body = msgspec.msgpack.encode(header)
     if len(body) > MAX_HEADER:
-        raise SpoolHeaderError(f"header of {len(body)} bytes; {MAX_HEADER} are allowed")
+        raise SpoolHeaderError(
+            f"the header has {len(body)} bytes, but at most {MAX_HEADER} are allowed"
+        )
     crc = zlib.crc32(body, zlib.crc32(HEADER_PREFIX.pack(HEADER_MAGIC, VERSION, len(body), 0)[:14]))
     return HEADER_PREFIX.pack(HEADER_MAGIC, VERSION, len(body), crc) + body, identity_of(body)
 
@@ -368,7 +370,7 @@ def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
     if zlib.crc32(body, zlib.crc32(data[:14])) != crc:
         return None
     if version != VERSION:
-        raise SpoolHeaderError(f"spool of version {version}; this program reads {VERSION}")
+        raise SpoolHeaderError(f"the spool has version {version}, but this program reads {VERSION}")
     try:
         header = _HEADER_DECODER.decode(body)
     except msgspec.DecodeError:
