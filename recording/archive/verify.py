@@ -131,7 +131,7 @@ class RecordingVerdict:
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if there are `problems` or `faults`, but not because of a disposal."""
+        """True if there are `problems` or `faults`. A disposal is neither."""
         return bool(self.problems or self.faults)
 
 

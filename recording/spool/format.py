@@ -250,7 +250,10 @@ class FrameCipher:
         plaintext: bytes | memoryview,
         key: bytearray | None = None,
     ) -> bytes:
-        """Return a frame with `plaintext` under `key` (None: spool key). `span` has two offsets."""
+        """Return a frame with `plaintext`, encrypted under `key`, or under the spool key if None.
+
+        `span` is the first and the last offset of the contents in µs.
+        """
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
