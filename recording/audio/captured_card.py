@@ -57,7 +57,7 @@ _CUT_S: Final = 1
 The pause can cut off the next tone, of which too little is left for the detector to find it.
 """
 _MARGIN_S: Final = 0.25
-"""The seconds that are silenced before and after a run: a codec or an echo lengthens a tone."""
+"""The seconds silenced before and after a run: a codec or an echo can lengthen a tone."""
 _LENGTHS: Final = range(13, 20)
 """The lengths of card numbers in digits (ISO/IEC 7812-1 and the issuers' own rules)."""
 _SHORTEST_OF: Final = {2: 16, 3: 14, 4: 13, 5: 13, 6: 13}
