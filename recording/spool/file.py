@@ -18,7 +18,7 @@ from recording.files.atomic import sync_folder, write_all
 from recording.files.disk import Disk
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""A disk with fewer free bytes is full: they hold some seconds of a call, so that it goes on."""
+"""A disk with fewer free bytes is full; so many are enough for some seconds of a call."""
 
 
 class SpoolFile:

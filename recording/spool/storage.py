@@ -26,12 +26,12 @@ MOVE_AFTER_US: Final = 10_000_000
 
 An unmounted disk is usually mounted again within seconds, even if its journal is checked first, and
 then hides all files written to its mount point meanwhile. So a new spool should not begin too
-early; nor too late, because the call is not recorded until then.
+early. It should not begin too late either, because the call is not recorded until then.
 """
 
 
 class SpoolStorage:
-    """The spool of one call, and the state of its disk; `error` is the most recent one or None.
+    """The spool of one call, and the state of its disk; `error` is the most recent error or None.
 
     All methods run in the event loop's thread and do not wait.
     """
@@ -116,7 +116,7 @@ class SpoolStorage:
         """Write the waiting events, and return whether the fault is over.
 
         If the spool file has been missing, or the disk has failed, for `MOVE_AFTER_US`, the call
-        continues in a new spool. Raises one of `FAILURES` if neither spool can be written.
+        continues in a new spool. Raises one of `FAILURES` if no spool can be written yet.
         """
         try:
             self._check_path()
