@@ -216,7 +216,7 @@ async def test_the_running_delivery_is_woken_and_closes_its_destination(world):
     task = asyncio.create_task(delivery.run())
     await world.save(ONE, "a")
     delivery.wake()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await world.destination.written.wait()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
