@@ -25,7 +25,7 @@ ADVICE: Final = "remove it; if it is another number, write a word between its fi
 SHORTEST: Final = 13
 LONGEST: Final = 19
 _SHORTEST_INSIDE: Final = 15
-"""The shortest number that is looked for inside a group of digits, behind the group's start.
+"""The shortest number that is looked for inside a group of digits, after the group's start.
 
 Cards with 13 and 14 digits are so rare that more other numbers than cards would be found.
 """

@@ -167,7 +167,7 @@ class NewDirectory:
         """Build the new directory from an import file. The present directory does not change.
 
         A row replaces the person with the same reference, who keeps the id. People who are not in
-        the file stay, or are removed if `absent` is "remove". A person whose row has faults stays.
+        the file stay, or are removed if `absent` is "remove". A person whose row is left out stays.
         `on_progress` gets the number of people read so far. `least` is the smallest size of the new
         directory, as a share of the present one. It protects against a file that was cut off.
 

@@ -100,10 +100,7 @@ class SourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One request to a directory, or its answer from memory, for logs and metrics.
-
-    It has no personal data.
-    """
+    """One request to a directory, or an answer from memory. It has no personal data."""
 
     source: str
     state: AnswerState

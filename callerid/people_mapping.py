@@ -215,7 +215,7 @@ def _hides(value: Any) -> bool:
     """Return whether a value says that a person must not be shown: all but a clear no."""
     if isinstance(value, list | dict):
         return bool(value)
-    if isinstance(value, str):  # with invisible characters, which are not a no
+    if isinstance(value, str):  # without its invisible characters, it could become a no
         return " ".join(value.split()).lower() not in _NO
     return value is not None and text_of_value(value).lower() not in _NO
 

@@ -17,7 +17,7 @@ class PersonKind(StrEnum):
 
 
 def record_id_in(directory: str, entries: Iterable[str]) -> str:
-    """Return the id of the record in a directory among `Person.entries`; "" if there is none."""
+    """Return the record id in `directory` of a person with these entries; "" if there is none."""
     for entry in entries:
         name, _, record_id = entry.partition(":")
         if name == directory:

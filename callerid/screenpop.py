@@ -39,7 +39,7 @@ class PopConfirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person to whom the caller's number may belong.
+    """A person who may be the caller.
 
     The fields are facts that the advisor may see before the caller's identity is confirmed.
     """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _AHEAD_S: Final = 60.0
-"""A token is replaced this many seconds before it expires, not earlier than after half its life."""
+"""A token is replaced this many seconds before it expires, but not before half of its lifetime."""
 _LIFETIME_S: Final = 300.0
 """The lifetime of a token if the server does not say it."""
 _LONGEST_LIFETIME_S: Final = 86_400.0
@@ -40,10 +40,7 @@ _CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 def read_secret(path: Path) -> str:
-    """Return the secret in a file, without the spaces and line ends around it.
-
-    Raises `ServerError`.
-    """
+    """Return the secret in a file, without white space around it. Raises `ServerError`."""
     try:
         with path.open(encoding="utf-8") as file:
             secret = file.read(_LONGEST_SECRET).strip()

@@ -196,7 +196,7 @@ class DataverseDirectory:
         self._client = client
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the active people who have the number in a usual spelling.
+        """Return at most 500 active people who have the number in a usual spelling.
 
         Raises `ServerBusyError` if Dataverse asks for a rest, or else `ServerError`.
         """

@@ -78,7 +78,8 @@ class EmbeddedDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people with this number, at most 500. Raises `DirectoryError`.
 
-        Those with the number's extension come first, and those who may be shown before the others.
+        Those with the number's extension come first. In both groups, people who may be shown come
+        before the others.
         """
         values = {"e164": number.e164, "extension": number.extension}
         by_id: dict[int, list[Any]] = {}

@@ -225,7 +225,7 @@ class HttpDirectory:
         section = self._section.earlier_contacts
         if section is None or self._contacts is None:
             return []
-        if not record_id.strip("."):  # in an address, dots are another folder
+        if not record_id.strip("."):  # in an address, ".." is another folder
             raise ServerError("the person has no record id that can be asked for")
         url = section.url.replace(_PERSON, quote(record_id, safe="", errors="replace"))
         query, body = self._contacts_form.query(record_id), self._contacts_form.body(record_id)

@@ -326,7 +326,7 @@ class _Search:
             raise ServerError("cannot use the TLS files") from None
 
     def _remember(self, connection: SimpleLDAPObject) -> None:
-        """Remember the socket so that `end` can end it: libldap waits within a TLS record."""
+        """Remember the socket for `end`: within a TLS record, libldap waits without a limit."""
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         if self._ended:
             self.end()

@@ -167,7 +167,7 @@ class SqlDatabase:
 
 
 def _check_file(path: Path) -> None:
-    """Raise a ServerError if a file does not open. The driver would leave a thread behind."""
+    """Raise a ServerError if a file does not open: the driver would leave a thread behind."""
     try:
         path.open("rb").close()
     except OSError as error:

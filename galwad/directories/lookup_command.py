@@ -74,7 +74,7 @@ def look_up(
     """Look a number up in each directory, and show each step. Run this on the server, as root.
 
     For each directory, the command shows the request, the time of the answer, the records in the
-    answer, which of them have exactly this number, and which details they have. It shows no names.
+    answer, which of them have this number, and which details they have. It shows no names.
     """
     settings = load_settings(config)
     sought = _number(number)
