@@ -226,7 +226,7 @@ class HttpDirectory:
         if section is None or self._contacts is None:
             return []
         if not record_id.strip("."):  # in an address, ".." is another folder
-            raise ServerError("the person has no record id that can be asked for")
+            raise ServerError("the person's record id is empty, or has only dots")
         url = section.url.replace(_PERSON, quote(record_id, safe="", errors="replace"))
         query, body = self._contacts_form.query(record_id), self._contacts_form.body(record_id)
         request = JsonRequest(section.method, url, query, section.headers, body)
