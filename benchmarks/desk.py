@@ -10,7 +10,7 @@ rings, is answered, held, resumed and ends. Meanwhile one call after another rin
 advisor, and ends without an answer as soon as the page shows it.
 
 - `event_ms`: from the moment when the switch sends the new call to the end of the frame in which
-  the browser paints its number. A browser paints every 16.7 ms, so half of that is its own.
+  the browser paints its number. A browser paints every 16.7 ms, which adds 8 ms on average.
 - `pause_ms`: from the press of F8 to the end of the frame that shows PAUSED. The scripted switch
   confirms a pause at once.
 - `first_ms`, `reload_ms`: from the start of the navigation to the end of the frame that shows a

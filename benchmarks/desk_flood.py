@@ -4,8 +4,8 @@
 
 The real switch and desk run on the loopback, with one call in progress. The desk may open `files`
 files. One flood after another runs at the same time, as fast as one process can send: connections
-that send nothing, from four addresses, from a thousand, or from the supervisor's own; requests of
-which half is missing; sign-ins with wrong passwords; requests with cookies of no session; and event
+that send nothing, from four addresses, from a thousand, or from the supervisor's; requests of which
+half is missing; sign-ins with wrong passwords; requests with cookies of no session; and event
 streams of one advisor's many sessions.
 
 Meanwhile a supervisor, who has an open event stream, pauses or resumes the call every 0.1 s,

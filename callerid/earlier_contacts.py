@@ -5,7 +5,7 @@ each contact has a time, a subject and so on. A document that does not fit is a 
 message never repeats a part of the document.
 
 A server can ignore a condition of a request that it does not know, and return the contacts of all
-people. So the mapping says where a contact names its person, and all others are left out.
+people. So the mapping can say where a contact names its person; others are left out.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DirectoryContact:
 
 
 class ContactFields(Section):
-    """`[directories.earlier_contacts.fields]`: where each contact in an answer has what.
+    """`[directories.earlier_contacts.fields]`: the places of a contact's fields.
 
     `time` finds a text in ISO 8601, in UTC if it has no offset, or a number of seconds or
     milliseconds since 1970. `person` finds the id of the contact's person, or a list of ids; it is
@@ -89,8 +89,8 @@ class ContactsMapping:
     def read(self, document: Json, person_id: str) -> list[DirectoryContact]:
         """Return a person's newest contacts in a document, if any, the newest first.
 
-        One without a subject is left out. Raises `ServerError` without a list, or if no time can be
-        read.
+        A contact without a subject or a readable time is left out. Raises `ServerError` if there is
+        no list, the list is too long, or no contact of the person can be read.
         """
         if document is None:
             return []

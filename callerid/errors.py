@@ -23,7 +23,7 @@ from net.errors import ServerError
 
 
 class CallerIdError(Exception):
-    """The base of the errors of this package, except those of servers.
+    """The base of the errors of this package, except `SqlError`, which is a `ServerError`.
 
     Messages never contain a phone number or a person's name.
     """
@@ -54,7 +54,7 @@ class ImportFault:
 
 
 class ImportFileError(CallerIdError):
-    """An import file has faults, so nothing was imported. `faults` lists the faults to correct."""
+    """An import file has faults, so nothing was imported. `faults` has the first hundred."""
 
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -68,7 +68,7 @@ class DirectoryError(CallerIdError):
 class WatchedFileError(CallerIdError):
     """A watched folder cannot be used, or a file in it is not imported.
 
-    The message is the end of a sentence.
+    The message is the end of a sentence that begins with the folder or the file.
     """
 
 
@@ -85,16 +85,16 @@ class NoteRefusedError(CallerIdError):
 
 
 class TemplateError(CallerIdError):
-    """A template in the settings has a fault. The message is the end of a sentence."""
+    """A template in the settings has a fault. Its message follows the name of the setting."""
 
 
 class ChoiceError(CallerIdError):
-    """No person is chosen, or the screen-pop has no candidate with the id of the chosen person."""
+    """No such person can be chosen, or the caller is already confirmed or has changed."""
 
 
 class ContactError(CallerIdError):
-    """The contact note lacks a field or has a card number, or its call was never answered."""
+    """A field of the contact note is missing or refused, or there is no such answered call."""
 
 
 class DraftConflictError(ContactError):
-    """Another window has changed the draft of a contact note since this window has seen it."""
+    """Another window has changed the draft of a contact note since this window last read it."""

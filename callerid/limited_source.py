@@ -1,9 +1,9 @@
 """Protects a directory from too many requests, and calls from a directory that does not answer.
 
-For each directory, only a few requests are made at a time, and only one for each number. A request
-has a time limit. Recent answers are kept in memory. After repeated failures, or if the directory
-asks for it, no request is made for a while (`net.breaker`). Of each answer, only the people
-with exactly the searched number are kept (`callerid.written_numbers`).
+For each directory, only a few requests are made at a time, and lookups of the same number share
+one. A request has a time limit. Recent answers about numbers are kept in memory. After repeated
+failures, or if the directory asks for it, no request is made for a while (`net.breaker`). Of an
+answer about a number, only people with this number are kept (`callerid.written_numbers`).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from net.errors import ServerBusyError, ServerError
 T = TypeVar("T")
 
 _MOST_PEOPLE: Final = 500
-"""The most people that are compared with the searched number, which takes a few milliseconds."""
+"""The most people in an answer about a number. With more, the search fails."""
 _MOST_ANSWERS: Final = 10_000
 """The most answers that are kept. The one that was not used for the longest time leaves first."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """For how long answers are kept, in seconds; 0 keeps none."""
+    """The seconds for which answers are kept; with 0, none is kept."""
 
     found_s: float = 300.0
     not_found_s: float = 60.0
@@ -100,16 +100,16 @@ class SourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One search in a directory, for logs and metrics. It has no personal data."""
+    """One request to a directory, or an answer from memory. It has no personal data."""
 
     source: str
     state: AnswerState
     seconds: float
     """The time of the request; 0 if no request was made."""
     cached: bool = False
-    """True if the answer was kept in memory."""
+    """True if the answer came from memory."""
     reason: str = ""
-    """Why the directory is unavailable or busy; "" if it is not, or if it is still resting."""
+    """Why the request failed; "" if it did not fail, or if no request was made."""
 
 
 def ignore(_observation: Observation) -> None:
@@ -126,10 +126,10 @@ class _Request:
 
 
 class LimitedSource:
-    """A directory whose answers never raise an error, within the limits for its requests.
+    """A directory with limits for its requests. A failure is an `AnswerState`, never an exception.
 
     `region` and `area_code` complete its numbers, such as "GB" and "01970". `observe` receives an
-    observation of each search. `clock` returns monotonic seconds.
+    observation of each request. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -151,7 +151,8 @@ class LimitedSource:
         self._cache = AnswerCache(limits.cache)
         self._breaker = CircuitBreaker(limits.breaker)
         self._slots = asyncio.Semaphore(limits.concurrency)
-        # Searches by a text have at most half of the slots, so that a ringing call need not wait.
+        # Searches by a text and requests for contacts have at most half of the slots (at least
+        # one), so that a ringing call need not wait.
         self._text_slots = asyncio.Semaphore(max(1, limits.concurrency // 2))
         self._requests: dict[PhoneNumber, _Request] = {}
         self._tasks: set[asyncio.Task[SourceAnswer]] = set()
@@ -182,12 +183,12 @@ class LimitedSource:
         return self._breaker.state(self._clock())
 
     def forget_answers(self) -> None:
-        """Forget all answers, also that of a running request: people were changed or erased."""
+        """Forget all answers, and do not keep those of running requests: people have changed."""
         self._cache.clear()
         self._requests.clear()
 
     async def close(self) -> None:
-        """End the requests that are running, and close the directory."""
+        """End the running searches for numbers, and close the directory."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -276,7 +277,7 @@ class LimitedSource:
         self, ask: Callable[[], Awaitable[list[T]]]
     ) -> tuple[AnswerState, tuple[T, ...]]:
         started = self._clock()
-        if not self._breaker.begin(started):  # another request tries whether it works again
+        if not self._breaker.begin(started):  # another request is testing it
             self._observe(Observation(self.name, AnswerState.UNAVAILABLE, 0.0))
             return AnswerState.UNAVAILABLE, ()
         reason, found = "", list[T]()
@@ -310,7 +311,7 @@ class LimitedSource:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a directory is unavailable. The text of foreign errors may have personal data."""
+    """Return why a request failed: of foreign errors only the type, without personal data."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

@@ -95,8 +95,8 @@ PATH: Final = 'a JMESPath expression, such as "fullname"'
 class PeopleFields(Section):
     """`[directories.fields]`: where each person in an answer has an id, a name and numbers.
 
-    `numbers` finds a text with the person's numbers, or a list of such texts. A setting that is
-    None gives the default.
+    `numbers` finds a text with the person's numbers, or a list of such texts. If a setting is
+    None, the field has its default.
     """
 
     id: Expression = Field(description=PATH)
@@ -133,8 +133,8 @@ class PeopleMapping:
     def read(self, document: Json, source: str) -> list[Person]:
         """Return the people in a document; `source` is the name of the directory.
 
-        None has none; one without an id or a name is left out. Raises `ServerError` without a list
-        at `people`.
+        A document that is None has no people. A person is left out if the name or the id is missing
+        or the id is too long. Raises `ServerError` if `people` finds no list, or too many people.
         """
         if document is None:
             return []
@@ -176,12 +176,12 @@ def apply(place: ParsedResult, document: Json) -> Any:
 
 
 def text_of_value(value: Any) -> str:
-    """Return a text, a number or a truth value as one line of visible text; "" otherwise."""
+    """Return a text, number or truth value as a line of at most 2000 visible characters, or ""."""
     return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
 
 
 def text_of_lines(value: Any) -> str:
-    """Return a value as `text_of_value` does, but with its line ends."""
+    """Return a value as `text_of_value` does, but with its line ends and spaces."""
     return _visible(value).strip()[:_LONGEST_TEXT].strip()
 
 
@@ -215,7 +215,7 @@ def _hides(value: Any) -> bool:
     """Return whether a value says that a person must not be shown: all but a clear no."""
     if isinstance(value, list | dict):
         return bool(value)
-    if isinstance(value, str):  # with its invisible characters: a text of only these is not a no
+    if isinstance(value, str):  # without its invisible characters, it could become a no
         return " ".join(value.split()).lower() not in _NO
     return value is not None and text_of_value(value).lower() not in _NO
 

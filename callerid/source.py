@@ -77,14 +77,14 @@ class AnswerState(StrEnum):
     FOUND = "found"
     NOT_FOUND = "not_found"
     UNAVAILABLE = "unavailable"
-    """The directory is down, does not answer in time, or gives an answer that cannot be read."""
+    """The directory fails, answers late or unreadably, or is not asked after repeated failures."""
     BUSY = "busy"
     """The directory has asked for a rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
-    """A directory's answer to one search. People found by number have exactly this number."""
+    """A directory's answer to one search, by number or by a text."""
 
     state: AnswerState
     people: tuple[Person, ...] = ()
@@ -92,7 +92,7 @@ class SourceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ContactsAnswer:
-    """A directory's answer to the question for a person's earlier contacts, the newest first."""
+    """A directory's answer about the earlier contacts of a person, the newest first."""
 
     state: AnswerState
     contacts: tuple[DirectoryContact, ...] = ()

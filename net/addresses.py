@@ -19,7 +19,7 @@ _AREA_PREFIXES: Final = (32, 48)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, so that a connection to it needs no TLS."""
+    """Return whether a host is a loopback address or "localhost", so that it needs no TLS."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -55,7 +55,7 @@ def network_of(address: str) -> str:
 
 @lru_cache(maxsize=_CACHED)
 def areas_of(address: str) -> tuple[str, ...]:
-    """Return the /32, the /48 and the /64 of an IPv6 address; the address itself for each else."""
+    """Return the /32, /48 and /64 of an IPv6 address; for any other, the address three times."""
     return *(_around(address, prefix) for prefix in _AREA_PREFIXES), network_of(address)
 
 

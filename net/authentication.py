@@ -1,7 +1,7 @@
-"""Authentication at a directory's server: none, a password, or a token.
+"""Authentication at a server, such as a directory's, with a password or a token.
 
-Secrets are in files, such as systemd's credentials. A file is read each time when its secret is
-needed, so a secret that was replaced is used at once. Secrets and tokens are in no message.
+Secrets are in files, such as systemd's credentials. A file is read each time its secret is needed,
+so that a new secret is used at once. No message has a secret or a token.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import httpx2
 
 _AHEAD_S: Final = 60.0
-"""A token is replaced this many seconds before it expires."""
+"""A token is replaced this many seconds before it expires, but not before half of its lifetime."""
 _LIFETIME_S: Final = 300.0
 """The lifetime of a token if the server does not say it."""
 _LONGEST_LIFETIME_S: Final = 86_400.0
@@ -40,7 +40,7 @@ _CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 def read_secret(path: Path) -> str:
-    """Return the secret in a file, without the line end. Raises `ServerError`."""
+    """Return the secret in a file, without white space around it. Raises `ServerError`."""
     try:
         with path.open(encoding="utf-8") as file:
             secret = file.read(_LONGEST_SECRET).strip()
@@ -90,7 +90,8 @@ class ClientCredentials(Authentication):
 
     The token is replaced before it expires. Only one request for a token is made at a time. `scope`
     has the rights that are asked for; "" if the server decides. `check` gets the answer with a
-    token, and raises a ServerError if it must not be used. `clock` returns monotonic seconds.
+    token, and raises a ServerError if the token must not be used. `clock` returns monotonic
+    seconds.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class ClientCredentials(Authentication):
         self._lock = asyncio.Lock()
 
     async def header(self) -> str:
-        """Return the header field's value, after a request for a token if there is none.
+        """Return the header field's value, after a request for a token if there is no valid one.
 
         Raises:
             ServerBusyError: The server that issues tokens asks for a rest.

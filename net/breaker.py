@@ -1,8 +1,8 @@
 """A circuit breaker: after repeated failures, a server gets no requests for a while.
 
 After the rest, one request tries whether the server works again. If it does, the breaker closes. If
-it does not, the next rest is twice as long. The breaker is also opened by a server that asks for a
-rest (HTTP 429 or 503 with Retry-After, RFC 9110, section 10.2.3).
+it does not, the next rest is twice as long, up to a limit. A server that asks for a rest also gets
+no requests, for example after HTTP 503 with Retry-After (RFC 9110, section 10.2.3).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ class BreakerState(StrEnum):
     BUSY = "busy"
     """The server has asked for a rest: no request is made."""
     HALF_OPEN = "half_open"
-    """One request tries whether the server works again."""
+    """The rest is over: one request tries whether the server works again."""
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerLimits:
-    """When a breaker opens, and for how long. Durations are in seconds."""
+    """The limits of a circuit breaker. Durations are in seconds."""
 
     failures: int = 5
     """The failures in succession after which the breaker opens."""
     rest_s: float = 5.0
-    """The first rest. Each further rest is twice as long as the one before."""
+    """The first rest. Each further rest is twice as long, but at most `longest_rest_s`."""
     longest_rest_s: float = 60.0
     longest_busy_s: float = 3600.0
     """The longest rest that the server itself can ask for."""
@@ -53,7 +53,7 @@ class CircuitBreaker:
         return BreakerState.HALF_OPEN if resting and now >= self._until else self._state
 
     def begin(self, now: float) -> bool:
-        """Return whether a request may be made: in HALF_OPEN, one until its result is reported."""
+        """Return whether a request may be made: in HALF_OPEN, one until its result is known."""
         if self._state is BreakerState.CLOSED:
             return True
         if self.state(now) is not BreakerState.HALF_OPEN or self._state is BreakerState.HALF_OPEN:

@@ -4,8 +4,8 @@ The server is not trusted. An answer has a largest size, a redirect is never fol
 document with duplicate names or of great depth is refused. Every failure is a `ServerError`. Its
 message never repeats a part of the request or of the answer, which may have personal data.
 
-httpx2 is imported when a client is made: the settings of directories import this module, and all
-processes read those.
+httpx2 is imported when a client is made: all processes read the settings of directories, which
+import this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LARGEST: Final = 1 << 20
 """The largest answer that is read, in bytes."""
 _CONNECT_S: Final = 5.0
 _STEP_S: Final = 10.0
-"""No step of a request takes longer. The directory's own time limit comes first."""
+"""The longest time of one step of a request. The time limit of a directory is shorter."""
 REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 """The statuses that refuse a request's content, so another attempt would have the same result."""
 _REST_S: Final = 10.0
@@ -47,7 +47,7 @@ class Authentication:
         return None
 
     def rejected(self) -> bool:
-        """Report that the server has refused this value; return whether another one may work."""
+        """Report that the server has refused the value; return whether another one may work."""
         return False
 
     async def close(self) -> None:
@@ -65,7 +65,7 @@ class JsonRequest:
     body: Json = None
     """The JSON document to send; None if there is none."""
     content: bytes | None = None
-    """The body to send if it is not JSON. The header fields have its type."""
+    """The body to send if it is not JSON. `headers` must have its Content-Type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class JsonClient:
     async def send(self, request: JsonRequest) -> Json:
         """Send a request; return the document of the answer, or None if nothing was found.
 
-        If the server refuses the authentication, another attempt is made with a new token.
+        If the server refuses a token of OAuth 2, another attempt is made with a new one.
 
         Raises:
             ServerBusyError: The server asks for a rest.
@@ -160,10 +160,10 @@ class JsonClient:
             raise ServerError(failure(error)) from None
 
     def _has_body(self, response: httpx2.Response, accepted: Collection[int]) -> bool:
-        """Return whether to read an answer's body; False if nothing was found.
+        """Return whether to read an answer's body; False if nothing was found, and for status 401.
 
-        Raises `ServerBusyError` for a rest, `ServerError` for an error that is not accepted, except
-        401.
+        Raises `ServerBusyError` if the server asks for a rest, and `ServerError` for a redirect or
+        any other status that is neither a success nor accepted.
         """
         status = response.status_code
         if status in self._empty_statuses or status in {204, HTTPStatus.UNAUTHORIZED}:

@@ -29,11 +29,11 @@ import structlog
 from net.addresses import Network
 
 MOST_FLOODING: Final = 256
-"""Flooding networks in one program, because the kernel limits its memory; others are left out."""
+"""The most flooding networks in one program, whose size is limited. Others are left out."""
 MOST_KNOWN: Final = 500
-"""Known networks in one program.
+"""The most known networks in one program.
 
-With more, it accepts every packet whose source is not in a flooding network.
+If there are more, it accepts every packet whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
 """One in this many packets from neither flooding nor known networks is accepted, at random."""
@@ -92,10 +92,10 @@ def program(
 ) -> list[Instruction]:
     """Return the BPF program that drops packets by their source; empty if nothing is to be dropped.
 
-    Of packets from the networks `flooding`, one in `ONE_IN_FLOOD` is accepted, and all from
-    `known`. Of those from neither, one in `ONE_IN` is accepted, or all if `known` is None or has
-    more than `MOST_KNOWN` networks. `versions` are the IP versions that the socket receives, 4, 6
-    or both; networks of another are left out.
+    Of packets from the networks `flooding`, one in `ONE_IN_FLOOD` is accepted. Of the others, all
+    from the networks `known` are accepted, and one in `ONE_IN` of the rest; all if `known` is None
+    or has more than `MOST_KNOWN` networks. `versions` are the IP versions that the socket receives:
+    4, 6 or both. Networks of another version are left out.
     """
     thinned = [each for each in flooding if each.version in versions][:MOST_FLOODING]
     accepted = None if known is None else [each for each in known if each.version in versions]
@@ -178,7 +178,7 @@ def attach_filter(
     """Make the kernel drop packets to a UDP or listening TCP socket, as `program` says.
 
     If there is nothing to drop, an attached filter is removed. Raises `OSError` if this kernel does
-    not accept the filter: the packets still arrive.
+    not accept the filter; then no packet is dropped.
     """
     code = program(flooding, known, versions=_versions(sock))
     if code and sock.type == socket.SOCK_STREAM:
@@ -209,13 +209,13 @@ class ThinningLimits:
     known: int
     """From one known source."""
     strangers: int
-    """From all those strangers together that send few each."""
+    """From all strangers together. Of each stranger, only the first `few` are counted."""
     few: int
-    """A stranger sends few up to this number in a second."""
+    """The most packets of one stranger that are counted for `strangers`."""
 
 
 class Thinning:
-    """Counts refused packets, and sets the kernel's filter if a source has too many."""
+    """Counts refused packets, and sets the kernel's filter if there are too many."""
 
     def __init__(
         self,
@@ -251,7 +251,7 @@ class Thinning:
             self._thin(source, now)
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and begin a second for strangers; call it once a second."""
+        """Update the kernel's filter, and count strangers from 0 again; call this once a second."""
         for source in [each for each, until in self._thinned.items() if until < now - THINNING_S]:
             del self._thinned[source]
         self._strangers = 0

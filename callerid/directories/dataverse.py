@@ -3,7 +3,7 @@
 Each number is sought in its usual spellings, which are compared as whole texts: a search for the
 last digits would have to read the whole table. The query is sent in a batch of OData 4.0 with one
 request (part 1, section 11.7), so that no server or proxy writes the number to a log of addresses.
-The answer is not trusted: what is not exactly one response is a `ServerError`.
+The answer is not trusted: if it is not exactly one response, a `ServerError` is raised.
 
 Each contact note is a phone call in the timeline of the person. The phone call has the id of the
 note, so no attempt can make a second one. A completed phone call is read-only. So it is reopened
@@ -196,7 +196,7 @@ class DataverseDirectory:
         self._client = client
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the active people who have the number in a usual spelling.
+        """Return at most 500 active people who have the number in a usual spelling.
 
         Raises `ServerBusyError` if Dataverse asks for a rest, or else `ServerError`.
         """
@@ -275,7 +275,7 @@ def _mapping(section: DataverseSection) -> PeopleMapping:
         numbers=f"[{', '.join(section.phone_columns)}]",
         language=_shown(section.language) if section.language else None,
         kind="'organisation'" if section.table == "accounts" else None,
-        # Not the label: that of a yes could be any text, such as "Do Not Allow".
+        # The values, not the labels: the label of a yes can be any text, such as "Do Not Allow".
         do_not_pop=section.do_not_pop,
         shared=section.shared,
         details={label: _shown(column) for label, column in section.details.items()},
@@ -284,14 +284,14 @@ def _mapping(section: DataverseSection) -> PeopleMapping:
 
 
 def _shown(column: str) -> str:
-    """Return where a column's label or formatted value is, or else its value."""
+    """Return the expression for a column's label or formatted value, or else its value."""
     return f'"{column}@{_FORMATTED}" || {column}'
 
 
 def _pattern(text: str) -> str:
     """Return the literal of OData for a pattern that matches exactly this text.
 
-    Dataverse takes `%`, `_` and `[…]` for wildcards. In brackets, they are themselves.
+    Dataverse takes `%`, `_` and `[…]` for wildcards. In brackets, they match themselves.
     """
     literal = _WILDCARD.sub(r"[\g<0>]", text).replace("'", "''")
     return f"'{literal}'"
@@ -399,7 +399,7 @@ class DataverseNotes:
         Raises:
             NoteRefusedError: Dataverse does not accept the note, or the phone call was deleted.
             ServerBusyError: Dataverse asks for a rest.
-            ServerError: Dataverse cannot be reached.
+            ServerError: Dataverse cannot be reached now, or refuses Galwad's user.
         """
         record = f"phonecalls({note.note_id})"
         content, person = self._content(note), self._person(note)
@@ -444,7 +444,7 @@ class DataverseNotes:
     async def _create(
         self, record: str, content: dict[str, Json], person: str, parties: list[Json]
     ) -> bool:
-        """Create a phone call that is open; return False if there is one already."""
+        """Create a phone call that is open; return False if the phone call exists already."""
         if person:
             content = {**content, self._regarding: person, _PARTIES: parties}
         answer = await self._send("PATCH", record, content, "If-None-Match", {_EXISTS})
@@ -461,7 +461,7 @@ class DataverseNotes:
         condition: str = "",
         expected: Collection[int] = (),
     ) -> HttpAnswer:
-        """Send a request on the condition that the record exists or does not.
+        """Send a request. `condition` is If-Match if the record must exist, If-None-Match if not.
 
         Raises:
             NoteRefusedError: The status is not in `expected`, and would be the same again.

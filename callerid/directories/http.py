@@ -69,7 +69,7 @@ class DirectoryAuthentication(Section):
         return self
 
     def open(self, tls: SSLContext) -> Authentication:
-        """Return the authentication of the requests. `tls` is for the server of the tokens."""
+        """Return the authentication of the requests. `tls` is for the server that issues tokens."""
         match self.kind:
             case "basic":
                 return BasicAuthentication(self.user, self.secret_file)
@@ -205,9 +205,10 @@ class HttpDirectory:
         return self._contacts is not None
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people whom the server finds, at most those on the first five pages.
+        """Return the people whom the server finds, on at most five pages.
 
-        Raises `ServerBusyError` if the server asks for a rest, or else `ServerError`.
+        Raises `ServerBusyError` if the server asks for a rest, or else `ServerError`, also if there
+        are more pages.
         """
         query, body = self._form.query(number), self._form.body(number)
         return await self._people(self._section.method, self._section.url, query, body)
@@ -215,17 +216,17 @@ class HttpDirectory:
     async def contacts_of(self, record_id: str) -> list[DirectoryContact]:
         """Return the earlier contacts of the person with this record id, the newest first.
 
-        Only the first page of an answer is read, so the request should ask for the newest ones.
+        Only the first page of an answer is read, so the request should ask for the newest first.
 
         Raises:
             ServerBusyError: The server asks for a rest.
-            ServerError: The server cannot be asked, or the id cannot be a part of an address.
+            ServerError: The server cannot be asked, or the id cannot be a part of the request.
         """
         section = self._section.earlier_contacts
         if section is None or self._contacts is None:
             return []
-        if not record_id.strip("."):  # in an address, dots are another folder
-            raise ServerError("the person has no record id that can be asked for")
+        if not record_id.strip("."):  # in an address, ".." is another folder
+            raise ServerError("the person's record id is empty, or has only dots")
         url = section.url.replace(_PERSON, quote(record_id, safe="", errors="replace"))
         query, body = self._contacts_form.query(record_id), self._contacts_form.body(record_id)
         request = JsonRequest(section.method, url, query, section.headers, body)

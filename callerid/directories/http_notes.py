@@ -59,7 +59,8 @@ class NoteRequestSection(Section):
     def is_repeatable(self) -> bool:
         """True if the server has one record for each address, so a repeated request does no harm.
 
-        This is so for PUT (RFC 9110, section 9.2.2) if the address has the id of the note.
+        This is so for PUT (RFC 9110, section 9.2.2) if the address has the id of the note, of its
+        call or of its record.
         """
         return self.method == "PUT" and any(name in self.url for name in _OWN_ADDRESS)
 
@@ -293,7 +294,7 @@ class AddressTemplate:
     text: str
 
     def __post_init__(self) -> None:
-        """Check the placeholders, which may not be personal. Raises `TemplateError`."""
+        """Check the placeholders: none may be personal data. Raises `TemplateError`."""
         for name in PLACEHOLDER.findall(self.text):
             if name not in IN_ADDRESS:
                 raise TemplateError(f"has a placeholder that no address can have: {{{name}}}")

@@ -1,9 +1,9 @@
 """A directory whose server is asked over LDAP, such as OpenLDAP or Active Directory.
 
-libldap does the work, by python-ldap, which is optional and imported when a directory is opened. It
-blocks, so each directory has a few threads of its own: a server that hangs cannot use up the
-threads of others. libldap looks up the host's name without a time limit. The operating system's
-resolver ends that, by default after 10 s for each name server.
+python-ldap is optional, and is imported when a directory is opened. Its library, libldap, blocks.
+So each directory has a few threads of its own: a server that hangs cannot use up the threads of
+others. libldap looks up the host's name without a time limit of its own. The operating system's
+resolver gives up, by default after 10 s for each name server.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ LdapEntry: TypeAlias = tuple[str, Mapping[str, Sequence[bytes]]]
 _MOST_ENTRIES: Final = 200
 """The most entries that a server is asked for."""
 _LARGEST: Final = 1 << 20
-"""The most octets of values that all entries of an answer may have."""
+"""The most octets of values in all entries of an answer together."""
 _BUSY_S: Final = 10.0
-"""The rest of a server that says that it is busy, which does not say for how long."""
+"""The rest, in seconds, of a server that is busy. Its answer does not say for how long."""
 _EXTENSION_SPELLINGS: Final = ("{}", "ext {}", "x{}")
 """The usual spellings of an internal extension."""
 _GUID: Final = "objectguid"
@@ -161,7 +161,7 @@ class LdapDirectorySection(ExternalDirectorySection):
             raise ServerError(
                 'needs python-ldap: install "galwad[ldap]", as docs/crm/ldap.md says'
             ) from None
-        self.tls.context()  # names a file that cannot be used; libldap does not
+        self.tls.context()  # its error names the file that cannot be used; that of libldap does not
         return LdapDirectory(self)
 
     @model_validator(mode="after")
@@ -263,7 +263,7 @@ class LdapDirectory:
 
 
 class _Search:
-    """A search on a connection of its own: none grows old, and the present password is used."""
+    """A search on a new connection: it cannot have grown old, and uses the present password."""
 
     def __init__(self, section: LdapDirectorySection) -> None:
         self._section = section
@@ -326,7 +326,7 @@ class _Search:
             raise ServerError("cannot use the TLS files") from None
 
     def _remember(self, connection: SimpleLDAPObject) -> None:
-        """Remember the socket so that `end` can end it: libldap waits within a TLS record."""
+        """Remember the socket for `end`: within a TLS record, libldap waits without a limit."""
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         if self._ended:
             self.end()
@@ -389,7 +389,7 @@ def _first(entry: Mapping[str, Sequence[bytes]], names: Iterable[str]) -> str:
 
 
 def _texts(entry: Mapping[str, Sequence[bytes]], name: str) -> Iterator[str]:
-    """Yield the values of an attribute that are texts."""
+    """Yield the values of an attribute that are texts in UTF-8, or ids in `objectGUID`."""
     for value in entry.get(name.lower(), ()):
         if name.lower() == _GUID and len(value) == _GUID_OCTETS:
             yield str(UUID(bytes_le=value))

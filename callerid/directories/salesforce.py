@@ -41,7 +41,7 @@ from net.json_client import Json, JsonClient, JsonRequest, parse_json
 _MY_DOMAIN: Final = 'the address of My Domain, such as "https://council.my.salesforce.com"'
 _FIELD: Final = 'the API name of a field, such as "Name"'
 _OLDEST: Final = 61
-"""The first version of the API in which a record can be changed but not created."""
+"""The first version of the API with `updateOnly`, which changes a record but creates none."""
 _NUMBERS: Final = {
     "Account": ("Phone",),
     "Contact": ("Phone", "MobilePhone", "HomePhone", "OtherPhone"),
@@ -74,7 +74,7 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 _WHOLE: Final = re.compile(r"[0-9]{2,}(?: [0-9]{2,})*")
 """A phrase without a word of one character, for which Salesforce does not search."""
 _LENGTH: Final = 10
-"""The digits of most British numbers without the 0."""
+"""The number of digits of most British numbers, without the 0."""
 _GROUPS: Final = ((4,), (4, 7), (3, 6), (2, 6), (2, 4), (2,), (5,))
 """The places at which people divide the digits of such a number.
 
@@ -202,7 +202,7 @@ class SalesforceDirectorySection(ExternalDirectorySection):
 
 
 def check_token(document: Json, url: str) -> None:
-    """Check that a token's answer names the server `url` that will get it, or raise ServerError."""
+    """Raise a ServerError if the token in an answer is for another server than `url`."""
     instance = document.get("instance_url") if isinstance(document, dict) else None
     if not isinstance(instance, str) or instance.rstrip("/").lower() != url.lower():
         raise ServerError('the token is for another server: set "url" to your My Domain')
@@ -266,15 +266,15 @@ class SalesforceDirectory:
         self._mapping = _mapping(section)
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people whom Salesforce finds, at most 500.
+        """Return the people whom Salesforce finds.
 
         Raises `ServerBusyError` if it asks for a rest or the day's requests are used up, or else
-        `ServerError`.
+        `ServerError`, also if it finds more than 500.
         """
         return await self._ask(search_text(number), "PHONE", _LIMIT)
 
     async def search(self, text: str) -> list[Person]:
-        """Return people who have all words of a text, such as a name and a postcode; at most 50.
+        """Return people who have the first ten words of a text, such as a name; at most 50.
 
         The words, or their beginnings, may be in any field that Salesforce searches. Without a word
         of two letters or digits, no person is found.
@@ -314,14 +314,14 @@ class SalesforceDirectory:
 def search_text(number: PhoneNumber) -> str:
     """Return the text of a search for a number: phrases of digits, one of which must be found.
 
-    Its other characters are spaces, quotation marks and the operator OR: none is a command.
+    Besides the digits, it has only spaces, quotation marks and the operator OR.
     """
     phrases = dict.fromkeys(" ".join(_DIGITS.findall(form)) for form in _forms(number))
     return " OR ".join(f'"{phrase}"' for phrase in phrases if _WHOLE.fullmatch(phrase))
 
 
 def search_words(text: str) -> str:
-    """Return the text of a search for words that begin with each word of a text.
+    """Return the text of a search for records with words that begin as each word of a text.
 
     It is "" if the text has no word of two letters or digits. Each word is in quotation marks, and
     each character with a meaning of its own is escaped.
@@ -341,7 +341,7 @@ def _plain(character: str) -> bool:
 
 
 def _forms(number: PhoneNumber) -> Iterator[str]:
-    """Yield the spellings of a number, and those of its end, which any prefix may precede."""
+    """Yield the spellings of a number, also without 0 or country code, and in usual groups."""
     if not number.e164:
         yield number.extension
         return
@@ -457,7 +457,7 @@ class SalesforceNotes:
     async def _write(
         self, note: OutgoingNote, task: dict[str, Json], *query: tuple[str, str]
     ) -> str:
-        """Create or change the task of a note; return its id, or "" if it is not named."""
+        """Create or change the task of a note; return its id, or "" if the answer has none."""
         path = f"sobjects/Task/{self._external_id}/{quote(note.call_id, safe='')}"
         document = await self._api.send("PATCH", path, task, query)
         if document is None:  # 204, as some versions of the API answer a change

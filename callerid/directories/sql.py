@@ -6,10 +6,10 @@ converts each value to a text and cuts the text, so neither an unusual type nor 
 this process.
 
 The table has one row for each version of a note. Rows are only added. So the database's user needs
-the right to insert rows, and to read the columns `note_id` and `version`; it cannot read, change or
-delete notes. The table's primary key must be these two columns, which keeps two attempts from
-adding the same version twice. There is no column for a note that is not finished: its text says so,
-and the tables of earlier releases fit.
+the right to insert rows, and to read the columns `note_id` and `version`, but none to read, change
+or delete notes. The table's primary key must be these two columns, which keeps two attempts from
+adding the same version twice. No column says that a note is not finished: its text does, so
+that the tables of earlier releases still fit.
 
 The connections and statements are in `callerid.directories.sql_database`, which imports SQLAlchemy.
 """
@@ -126,7 +126,10 @@ class SqlDirectorySection(ExternalDirectorySection):
 
     @property
     def has_tls(self) -> bool:
-        """True if Galwad encrypts the connection: to this machine, only if "tls" is set."""
+        """True if Galwad encrypts the connection.
+
+        It encrypts only connections to PostgreSQL: on this machine, only if `tls` is set.
+        """
         postgresql = self.url.startswith("postgresql")
         return postgresql and not (is_loopback(self.host) and self.tls == TlsSection())
 
@@ -171,7 +174,7 @@ _COLUMNS: Final = (
     *("purpose_code", "language", "outcome", "caller_type", "on_behalf_of", "authority", "notes"),
     *("recording_url", "no_note_reason"),
 )
-"""The columns beside `note_id`. Councils have tables with these, so a new field adds none."""
+"""The columns beside `note_id`. Councils have tables with these, so no column may be added."""
 _NOT_FINISHED: Final = "Not finished: the advisor did not save this note.\n"
 _REFUSED: Final = ("22", "23", "SQLITE_CONSTRAINT")
 """The beginnings of the codes of errors that concern the note, not the database or its settings."""

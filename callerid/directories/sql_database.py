@@ -1,6 +1,6 @@
 """The connections to a database, and the statements of directories and destinations in it.
 
-All use of SQLAlchemy is here, because `callerid.directories.sql` is read by processes without it.
+All use of SQLAlchemy is here, because processes that do not need it import the module `sql`.
 
 A connection that is broken or was cancelled is never used again. Every failure is a `ServerError`.
 Its message never repeats a parameter, a row or a text of the server, which may have personal data.
@@ -52,7 +52,7 @@ _RECYCLE_S: Final = 300
 _KEEPALIVE_S: Final = 60
 """The idle time after which the server checks a connection. Firewalls forget idle connections."""
 _STEPS: Final = 10_000
-"""The steps of SQLite's virtual machine between two looks at the clock."""
+"""The steps of SQLite's virtual machine after which it checks the time limit."""
 _MOST_ROWS: Final = 501
 """One row more than a directory may find, so that the mapping refuses an answer with more."""
 _LONGEST: Final = 2001
@@ -84,7 +84,7 @@ class SqlAddress:
     password: Path | None = None
     """The file with the password; None if there is none."""
     tls: ssl.SSLContext | None = None
-    """The TLS settings for PostgreSQL; None if the connection is not encrypted."""
+    """The TLS settings for PostgreSQL; None if Galwad does not encrypt the connection."""
 
     def with_user(self, user: str, password: Path | None) -> Self:
         """Return the address of the same database for another user."""
@@ -92,10 +92,10 @@ class SqlAddress:
 
 
 class SqlDatabase:
-    """The connections to one database, at most `connections` at a time.
+    """The connections to one database: to a server, at most `connections` at a time.
 
-    With `access` "read", no statement may change anything, as far as the database can prevent it.
-    `timeout_s` limits a statement and a new connection. Raises `ServerError` if the driver is not
+    With `access` "read", no statement may change anything. `timeout_s` limits a statement and a new
+    connection. For SQL Server, Galwad sets neither limit. Raises `ServerError` if the driver is not
     installed.
     """
 
@@ -167,7 +167,7 @@ class SqlDatabase:
 
 
 def _check_file(path: Path) -> None:
-    """Check that a database's file opens, or raise ServerError; the driver would leave a thread."""
+    """Raise a ServerError if a file does not open: the driver would leave a thread behind."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -205,7 +205,7 @@ def _server(
 
 
 def _sqlite(url: URL, access: Literal["read", "write"], timeout_s: float) -> AsyncEngine:
-    """Return an engine that opens the file for each transaction, because it may be replaced."""
+    """Return an engine that opens the file for each transaction, because another may replace it."""
     mode = "ro" if access == "read" else "rw"
     file = url.set(
         database=f"file:{quote(url.database or '')}", query={"mode": mode, "uri": "true"}
@@ -267,7 +267,7 @@ def _table(name: str, *columns: ColumnClause[Any]) -> TableClause:
 
 
 def _text(label: str, value: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return a value as a text. PostgreSQL and SQL Server cut it, SQLite needs a function."""
+    """Return a value as a text that is cut: by the cast, or in SQLite by a function."""
     text: ColumnElement[str] = cast(value, Unicode(_LONGEST))
     if label != "do_not_pop":  # SQLite's function makes a text that begins with NUL empty
         text = func.substring(text, 1, _LONGEST)

@@ -1,7 +1,7 @@
 """`DirectoriesSubject`: the lookup of callers in the directories of people.
 
-A directory whose settings cannot be used, for example because a certificate is missing, does not
-keep the desk from starting. Each search in it fails with the reason, and `galwad check` shows it.
+The desk starts even if the settings of a directory cannot be used, for example because a
+certificate is missing. Each search in it fails with the reason, and `galwad check` shows it.
 """
 
 from __future__ import annotations
