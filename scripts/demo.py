@@ -116,7 +116,7 @@ async def _set_up(site: Site, report: Report) -> None:
 
 
 def _say_where(site: Site, report: Report, inspection: Inspection) -> None:
-    report.title("Where everything lies")
+    report.title("Where everything is")
     for what, where in (
         ("sealed recording", f"{site.state / 'archive'} (ID.header, ID.payload, ID.manifest)"),
         ("opened recording", inspection.sound),
