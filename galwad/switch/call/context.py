@@ -55,9 +55,10 @@ class TransferState:
     outside: bool = False
     """True while the caller talks with a party outside the centre because of a transfer."""
     identity_class: DestinationClass | None = None
-    """The destination class of the new party that a PBX has named at the advisor's end.
+    """The destination class of a new party that a PBX has named at the advisor's end.
 
-    None if a PBX has named no new party since the most recent transfer.
+    It is also the class of a party outside the centre that has answered the call. It is None if
+    there has been no such party since the most recent transfer.
     """
     completed: int = 0
     """The number of complete transfers, with those inside a PBX that it has reported."""
@@ -107,10 +108,10 @@ class LiveCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make the party at `target` the new one: its leg is recorded, and the page shows it."""
+        """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it."""
 
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
-        """Do the same for a party in the centre, after a party that was outside the centre."""
+        """Make `target` the new party: the call has come back to the centre from outside."""
 
     def publish(self) -> None:
         """Send the call's present state to the desk."""

@@ -83,7 +83,10 @@ class PbxJoins:
         return False
 
     def _is_one_party(self, name: str) -> bool:
-        """Return whether a name belongs to one party; several calls can wait in one queue."""
+        """Return whether a name belongs to one party: an outside number or one of our phones.
+
+        Other names in the centre can be queues, in which several calls wait.
+        """
         inside = self._router.place(name)[0] is DestinationClass.CENTRE
         return not inside or self._router.phones.known(name)
 
@@ -181,9 +184,9 @@ class PbxJoins:
                 yield other
 
     def _doubt(self, other: LiveCall, now: Now) -> None:
-        """Shut the gate of the call `other`, which is perhaps one with another call.
+        """Shut the gate of the call `other`, because a PBX may have joined it with a second call.
 
-        If it is, the other call records the conversation.
+        If it has, the second call records the conversation.
         """
         other.log.info("call.join_in_doubt")
         other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)
@@ -232,7 +235,7 @@ def held_recordings(
 
     `extension` is that of the phone; "" if a trunk brought its call. `state` has the joins of the
     call that the phone has made. A PBX does not report that its phone holds, so the call of the
-    consulting advisor counts.
+    consulting advisor counts as held.
     """
     for other in live_calls:
         side = other.advisor_side

@@ -130,7 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls; the one that goes on takes over the other's shut causes."""
+        """Join the advisor's two calls; the call that continues takes over the other's pauses."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -242,7 +242,10 @@ class CallTransfers:
             self._call.talk_with(leg_id, target, now)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
-        """Give the call back after a failed transfer; ring an advisor who has hung up again."""
+        """Give the call back to the advisor after a failed transfer.
+
+        If the advisor has hung up, the advisor's phone rings again.
+        """
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
         self._state.failed = event.status
