@@ -1,8 +1,7 @@
 """Routing: the targets of a called number, and the destination class of a transfer.
 
-The switch dials only the targets in the settings and registered phones. Only the user part of a
-Refer-To decides what is dialled: it is looked up in the settings and among the phones. The host in
-a Refer-To is never dialled.
+The switch dials only the targets in the settings and registered phones. A Refer-To is looked up in
+the settings, and its user part also among the phones. The host in a Refer-To is never dialled.
 """
 
 from __future__ import annotations
@@ -260,8 +259,8 @@ class Router:
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
         """Return the class that the settings give to a target that `route` rings, or None.
 
-        The class of the dialled number `called` counts first, if it is listed itself, except for a
-        payment line.
+        If the settings list exactly the dialled number `called`, its class is returned, unless the
+        target is a payment line. A phone has a class only if they list exactly its extension.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -279,8 +278,8 @@ class Router:
 
         A number may match a destination only because it belongs to the same range. So if the
         settings name advisors behind this URI, only a destination with exactly this number counts,
-        and a destination "*" never does. No advisor has a feature code of the PBX that the caller
-        has dialled, such as `*68` for parking.
+        and a destination "*" never does. If the caller has dialled a feature code of the PBX, such
+        as `*68` for parking, no advisor is behind it.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
@@ -371,7 +370,7 @@ class Router:
     def grants_at(self, *addresses: Address) -> Grants:
         """Return what the settings allow the peer at these addresses to send to phones.
 
-        The result is nothing special if the addresses belong to trunks with different rules.
+        The result is `NO_GRANTS` if the addresses belong to trunks with different rules.
         """
         found = {grants_of(self._settings.find_trunk(*address[:3])) for address in addresses}
         return found.pop() if len(found) == 1 else NO_GRANTS
@@ -412,7 +411,7 @@ def is_exact(destination: Destination, number: str) -> bool:
 
 
 def grants_of(trunk: Trunk | None) -> Grants:
-    """Return what the settings allow a trunk to send to phones besides the usual."""
+    """Return what the settings allow a trunk to send to phones, beyond what every peer may send."""
     if trunk is None or not trunk.trusted:
         return NO_GRANTS
     return Grants(

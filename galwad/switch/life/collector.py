@@ -1,4 +1,4 @@
-"""When Python's garbage collector runs in the switch process.
+"""The rule for when Python's garbage collector runs in the switch process.
 
 Reference counting frees all that the switch makes, as soon as it is no longer needed. Only objects
 that refer to each other in a circle need the collector, and the tests of ended calls show that the
