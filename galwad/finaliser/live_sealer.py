@@ -148,7 +148,7 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal a slice of a call; return True if there is more. After an error, give it up."""
+        """Seal a slice of a call, or give the call up; return True if there is more to seal."""
         following = self._followed.pop(call_id)
         try:
             more = following.step(_SLICE_FRAMES)

@@ -67,7 +67,7 @@ class LiveRow:
     # --- beginning and end --------------------------------------------------------------------
 
     async def ring(self) -> VoIPCall:
-        """Call the line, and return the call as it rings; hold `site.ringing` meanwhile."""
+        """Call the line, and return the ringing call. The caller of this holds `site.ringing`."""
         site, known = self.site, {pop["call_id"] for pop in await self.calls()}
         try:
             line = self.pbx.line.number if self.pbx else site.plan.number
@@ -285,8 +285,9 @@ class GapRule:
 class Row:
     """One kind of pause or transfer. `before` are the steps while the call rings.
 
-    A row that acts on all calls of the phone is `alone`. The recording must have so many
-    `segments`, by default one before and one after; if it is None, any number is right.
+    A row that acts on all calls of the phone is `alone`. `segments` is the number of segments that
+    the recording must have: by default one before the gap and one after it. If it is None, any
+    number is right.
     """
 
     name: str

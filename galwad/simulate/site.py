@@ -80,7 +80,7 @@ class PbxLine:
 
 
 def outside_number(settings: Settings, number: str) -> OutsideNumber:
-    """Return the destination of a number of --outside; raise CliError without one for UDP."""
+    """Return where to receive calls to a number of --outside; raise CliError if not by UDP."""
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
         raise CliError(

@@ -65,7 +65,10 @@ async def _sent_to(
 
 @dataclass(frozen=True, slots=True)
 class BlindTransfer:
-    """The advisor sends the caller to a party, which rings and answers; `ringing` as above."""
+    """The advisor sends the caller to a party, which rings and answers.
+
+    `ringing` says what happens to speech while it rings; None: what `point_of_transfer` says.
+    """
 
     to: Need
     ringing: Fate | None = None
