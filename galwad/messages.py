@@ -95,14 +95,14 @@ class CallStatus(msgspec.Struct, frozen=True):
     are the parties that ring now. `advisor` is the party that has the call at the advisor's end; it
     is None before the answer. If a PBX has answered without naming a user, `group` lists the
     advisors who may have the call. `holders` are the pause holders. `durable` is False if the disk
-    did not confirm the most recent pause or resume in time.
-    `callers` is the number of callers that the call has had until now. `caller` is the last one.
-    `recorded` is False for a call that is not to be recorded, such as a consultation.
-    `outgoing` is True if an advisor has placed the call. `transfers` is the number of complete
-    transfers, and `destination` the class of the last one's destination, such as "department"; ""
-    if there was none. `transferring` is the class of the destination that rings now because of a
-    transfer; "" if there is none. `transfers_begun` is the number of transfers that have begun, and
-    `transfer_failed` the SIP status of the most recent one if it failed; 0 if it did not.
+    did not confirm the most recent pause or resume in time. `callers` is the number of callers that
+    the call has had until now. `caller` is the last one. `recorded` is False for a call that is not
+    to be recorded, such as a consultation. `outgoing` is True if an advisor has placed the call.
+    `transfers` is the number of complete transfers, and `destination` the class of the last one's
+    destination, such as "department"; "" if there was none. `transferring` is the class of the
+    destination that rings now because of a transfer; "" if there is none. `transfers_begun` is the
+    number of transfers that have begun, and `transfer_failed` the SIP status of the most recent one
+    if it failed; 0 if it did not.
 
     `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
     is empty if no advisor has the call, or if the switch is of the first release. `answerable` are
@@ -334,7 +334,7 @@ class HolderRequest(LinkMessage, frozen=True):
 
 
 class Pause(HolderRequest, frozen=True, tag="Hold"):
-    """The holder pauses the recording of the calls, and must later send `Resume`.
+    """The holder pauses the recording of the calls, until a `Resume` with the same holder.
 
     `arrived_mono` is the time at which the desk received the request, in seconds of the machine's
     monotonic clock; 0 means the time at which the switch reads this message.
@@ -344,7 +344,7 @@ class Pause(HolderRequest, frozen=True, tag="Hold"):
 
 
 class Resume(HolderRequest, frozen=True, tag="Release"):
-    """The holder of an earlier `Pause` stops pausing the calls."""
+    """The pause that `holder` began by an earlier `Pause` ends."""
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):
@@ -456,7 +456,7 @@ class WaitingSpool(msgspec.Struct, frozen=True):
 
 
 class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
-    """From the finaliser to the desk: all spools that have waited to be sealed for minutes."""
+    """From the finaliser to the desk: all spools that have waited five minutes to be sealed."""
 
     spools: tuple[WaitingSpool, ...]
 

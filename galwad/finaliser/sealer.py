@@ -348,7 +348,7 @@ class Sealer:
                 yield found
 
     def _spool_proof(self, call_id: str, paths: Sequence[Path]) -> SpoolProof | None:
-        """Return the findings about one call; None if its spools are gone meanwhile."""
+        """Return the findings about one call; None if a spool is gone, or is locked."""
         with contextlib.ExitStack() as stack:
             try:
                 keys = self._keys(paths)

@@ -9,8 +9,8 @@ finaliser. SIGTERM reaches all processes of a unit; the worker ignores it, becau
 still needs it.
 
 The finaliser's orders and the worker's reports go over a socket pair: the length of a message (four
-bytes) and the message in msgpack, as over the links of `galwad.link`. Both are of the same release,
-because the finaliser starts its workers.
+bytes) and the message in msgpack, as over the links of `galwad.link`. Both ends are of the same
+release, because the finaliser starts its workers.
 """
 
 from __future__ import annotations

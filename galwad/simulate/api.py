@@ -47,7 +47,7 @@ class OpenedRecording:
 
 
 async def attempts(seconds: float) -> AsyncIterator[None]:
-    """Yield at once, and then again and again, until `seconds` have passed."""
+    """Yield at once, and then every `_RETRY_S` seconds, until `seconds` have passed."""
     limit = time.monotonic() + seconds
     while True:
         yield

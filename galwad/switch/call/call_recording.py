@@ -187,7 +187,7 @@ class CallRecording:
 
         `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
         not to be recorded, do nothing. If the class `destination` of the party is not the centre,
-        the gate stays shut; `trigger` is what says so, and `actor` is the party.
+        the gate stays shut, and the gap gets `trigger` and `actor`.
         """
         if self._facts is None:
             return

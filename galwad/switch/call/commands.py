@@ -94,7 +94,7 @@ async def act(call: SwitchCall | None, command: PhoneAct) -> str:
 
 
 async def _answer(call: SwitchCall, command: PhoneAct) -> str:
-    """Ask the phone of the user to answer, and wait for its response to this."""
+    """Ask the user's phone to answer the call, and wait for the phone's response."""
     if not any(_has(party, command) for party in call.advisor_side.ringing):
         return "not_yours"
     targets = [(leg, leg.target) for leg in call.legs.answerable if leg.target is not None]
@@ -254,7 +254,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     async def act(self, command: PhoneAct) -> PhoneReply:
-        """Carry out an act of the page for the advisor of a call, and return the reply."""
+        """Carry out an act of the page (see the function `act`), and return the reply."""
         try:
             refused = await act(self._calls.get(command.call_id), command)
         except Exception:  # the page must learn of a failure, whatever failed

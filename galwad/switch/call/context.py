@@ -1,4 +1,4 @@
-"""One live call as its parts see it, and the objects that all calls of the switch share."""
+"""A live call's interface for its parts, and the objects that all calls of the switch share."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TransferState:
 
 @dataclass(slots=True)
 class JoinState:
-    """The ids of the two calls with which one call can be connected by a PBX."""
+    """The ids of the calls with which a PBX can connect one call."""
 
     consults: str = ""
     """The id of the call whose advisor has made this call; "" if this is no consultation."""

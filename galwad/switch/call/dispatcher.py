@@ -155,7 +155,7 @@ class EventDispatcher:
             locations.mark_busy(there, _retry_after(event.response))
 
     def _refuses(self, invite: InviteServer, now: Now, *, is_new: bool) -> bool:
-        """Refuse an INVITE with 503 if the switch drains or is overloaded; return whether it is.
+        """Refuse an INVITE with 503 if the switch drains or is overloaded; return True if so.
 
         `is_new` is False if the call was ringing before a restart. It is not additional work, so
         overload is no reason to refuse it.

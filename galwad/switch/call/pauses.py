@@ -203,7 +203,7 @@ class _PauseRequest:
 
 
 class Pauses:
-    """Pauses and resumes the recordings that one phone controls with a call, for payments."""
+    """Pauses and resumes, for payments, the recordings that one party of a call controls."""
 
     def __init__(
         self,

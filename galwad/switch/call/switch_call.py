@@ -78,7 +78,7 @@ class SwitchCall:
         *,
         consults: str = "",
     ) -> None:
-        """Connect the parts of the call. To create a call, call `incoming` or `resumed` instead.
+        """Connect the parts of the call; only `incoming`, `placed` and `resumed` create a call.
 
         `consults` is the id of the call whose advisor makes this call; "" if there is none.
         """
@@ -774,7 +774,10 @@ class SwitchCall:
         self.publish()
 
     def _may_be_advisor(self, destination: DestinationClass) -> bool:
-        """Return whether a PBX's first name may be an unlisted advisor's; then raise an alarm."""
+        """Return whether a PBX's first name may be that of an advisor who is not in the settings.
+
+        If so, and if the call must be recorded, raise an alarm.
+        """
         if destination is not DestinationClass.UNKNOWN:
             return False
         if self.admission.recorded:

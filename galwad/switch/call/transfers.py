@@ -39,8 +39,8 @@ class CallTransfers:
     ) -> None:
         """Continue with the call's `transfer_state`; `find` returns the live call with an id.
 
-        `ceases_at_request`: a transfer to a party outside shuts the gate at the request, and not
-        when the party answers or the advisor has hung up.
+        If `ceases_at_request` is true, a transfer to a party outside shuts the gate at the request.
+        Otherwise, it does so when the party answers or the advisor has hung up.
         """
         self._call = call
         self._state = call.transfer_state
@@ -66,7 +66,7 @@ class CallTransfers:
             self._send(event, now)
 
     def order(self, refer_to: NameAddr, actor: str, now: Now) -> str:
-        """Transfer the caller for the page, as a REFER would; return why it cannot, or ""."""
+        """Transfer the caller for the page, as a REFER would; return why that failed, or ""."""
         call = self._call
         if call.legs.joined is None or call.legs.transferring:
             return "transferring"
@@ -208,7 +208,7 @@ class CallTransfers:
             self._reached(now)
 
     def _reached(self, now: Now) -> None:
-        """Apply the transfer whose target rings to the recording: this is the point of transfer."""
+        """Apply a transfer whose target has been ringing: this is the point of transfer."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
             self._refer(self._call, ringing, now)

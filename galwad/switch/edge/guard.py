@@ -100,12 +100,13 @@ _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
 """A flow may send five messages at once, then one every two seconds, even if its source may not.
 
-A phone needs two messages to register. The next two rates limit these messages further.
+A phone needs two messages to register. `_NEW_FLOWS_RATE` and `_ALL_NEW_FLOWS_RATE` limit these
+messages further.
 """
 _NEW_FLOWS_RATE: Final = 10.0
-"""The number of such messages a second from all flows of one source together."""
+"""The messages a second that `_FLOW_RATE` may admit from all flows of one source together."""
 _ALL_NEW_FLOWS_RATE: Final = 50.0
-"""The number of such messages a second from all flows together."""
+"""The messages a second that `_FLOW_RATE` may admit from all flows of all sources together."""
 _BANNED_CONNECTIONS: Final = 5.0
 """The number of new TCP connections a second from a banned source."""
 _USUAL_MESSAGE_BYTES: Final = 2048

@@ -33,7 +33,7 @@ are not checked do not lead to a ban.
 MOST_WRONG_FOR_ACCOUNT: Final = 30.0
 """The number of wrong passwords for one account, from all addresses, that raises an alarm."""
 SLOW_RATE: Final = 1.0
-"""The passwords a second that are checked after that alarm, from all ports that are new to us."""
+"""The passwords a second that are checked, from new ports, for an address or account in alarm."""
 
 _MOST_FAMILIAR: Final = 16_384
 _FLOW_RATE: Final = 1 / 30

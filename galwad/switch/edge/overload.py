@@ -127,7 +127,7 @@ class OverloadControl:
             self.share = min(1.0, self.share + _RISE)
 
     def lag(self, now: float) -> float:
-        """Return the second longest lateness of the latest second, in s; 0 if it has only one."""
+        """Return the second longest lateness in the last second, in s; 0 if there are not two."""
         recent = (late for when, late in self._late if when >= now - _LOOK_BACK_S)
         longest = nlargest(2, recent)
         return longest[1] if len(longest) == 2 else 0.0

@@ -149,8 +149,8 @@ class Router:
     ) -> tuple[tuple[Target, ...], LaterTargets | None]:
         """Return the targets that a new call rings at first, and those that ring later.
 
-        The latter are phones of users who are away, on a route with `skip_away`. If no other can be
-        rung, all ring at first: a forgotten break must not leave a call unanswered.
+        On a route with `skip_away`, the phones of users who are away ring later. If no other phone
+        can be rung, all ring at first: a forgotten break must not leave a call unanswered.
         """
         targets = self.targets(route, called, now)
         if not route.skip_away:
@@ -384,11 +384,11 @@ class Router:
 def spellings(called: str) -> tuple[str, ...]:
     """Return the forms in which the settings may write a called number, each once.
 
-    They are `called` itself, international (+44…) and national (0…), all of which trunks use.
-    Extensions and codes have one form.
+    They are `called` itself, the international form (+44…) and the national form (0…): trunks use
+    all of them. Extensions and codes have one form.
 
-    A number abroad has 00… in place of the national form. One at home does not have it, so that a
-    pattern such as "00*" does not match it.
+    A number abroad has the form 00… in place of the national form. A number at home does not have
+    it, so that a pattern such as "00*" does not match a number at home.
     """
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)

@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 class Collector:
-    """Runs the garbage collector in place of Python, which runs it no more after `start`."""
+    """Runs the garbage collector; after `start`, Python itself no longer runs it."""
 
     def __init__(
         self, most_new: int = MOST_NEW, most_new_when_idle: int = MOST_NEW_WHEN_IDLE

@@ -1,12 +1,12 @@
 """Continuation of the calls of a switch process that died.
 
 A call that was answered continues, and a call that was ringing rings again. A call that cannot be
-continued is hung up on both sides. After a reboot of the machine, this happens to every call. All
+continued is hung up on both sides. After a reboot of the machine, no call can be continued. All
 this happens before the first datagram is read, because a received request may belong to a dialog of
 such a call.
 
 The parties may have hung up while no process ran. If no media of a continued call arrives, its
-parties are asked, and if none of them answers, the call is ended.
+parties are asked. If none of them answers, and the call is not on hold, it is ended.
 """
 
 from __future__ import annotations
