@@ -183,7 +183,7 @@ class Worker:
             return await asyncio.to_thread(self._sealer.seal, call_id)
         except Exception:  # One call with unusual audio must not stop the sealing of other calls.
             log.exception("recording.not_sealed", call_id=call_id)
-            return Alarm("recording.not_sealed", call_id, "see the journal")
+            return Alarm("recording.not_sealed", call_id, "unexpected error: see the journal")
         finally:
             self._sealing -= 1
 

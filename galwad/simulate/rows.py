@@ -286,8 +286,8 @@ class Row:
     """One kind of pause or transfer. `before` are the steps while the call rings.
 
     A row that acts on all calls of the phone is `alone`. `segments` is the number of segments that
-    the recording must have: by default one before the gap and one after it. If it is None, any
-    number is right.
+    the recording must have, by default one before the pause or transfer, and one after it; None if
+    any number is right.
     """
 
     name: str

@@ -65,10 +65,7 @@ async def _sent_to(
 
 @dataclass(frozen=True, slots=True)
 class BlindTransfer:
-    """The advisor sends the caller to a party, which rings and answers.
-
-    `ringing` says what happens to speech while it rings; None: what `point_of_transfer` says.
-    """
+    """The advisor sends the caller to a party, who rings and answers. `ringing`: see `_sent_to`."""
 
     to: Need
     ringing: Fate | None = None

@@ -817,10 +817,7 @@ class SwitchCall:
             self._has_new_party(destination, now)
 
     def _update_hold(self) -> None:
-        """Record each hold that has begun or ended, and publish the call's state.
-
-        If a party that held leaves the call, its hold ends.
-        """
+        """Record each hold that has begun or ended, and publish the call's state."""
         before, self._holding = self._holding, self.legs.holding
         for side in before ^ self._holding:
             kind = "hold" if side in self._holding else "resume"
