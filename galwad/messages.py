@@ -101,8 +101,8 @@ class CallStatus(msgspec.Struct, frozen=True):
     `transfers` is the number of complete transfers, and `destination` the class of the last one's
     destination, such as "department"; "" if there was none. `transferring` is the class of the
     destination that rings now because of a transfer; "" if there is none. `transfers_begun` is the
-    number of transfers that have begun, and `transfer_failed` the SIP status of the most recent one
-    if it failed; 0 if it did not.
+    number of transfers that have begun to ring a target, and `transfer_failed` the SIP status of
+    the most recent one if it failed; 0 if it did not.
 
     `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
     is empty if no advisor has the call, or if the switch is of the first release. `answerable` are

@@ -320,7 +320,7 @@ class CallRecording:
         self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Return whether the disk has confirmed all recorded audio and events within 250 ms."""
+        """Return whether the disk confirms all audio and events in 250 ms; True if no recorder."""
         if self._keeper is not None:
             return await self._keeper.make_durable()
         return self._note(durable=self.recorder is None or await self.recorder.make_durable())

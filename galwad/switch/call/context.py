@@ -47,7 +47,7 @@ class TransferState:
     The recording has not seen this transfer yet.
     """
     begun: int = 0
-    """The number of transfers that have begun."""
+    """The number of transfers that have begun to ring a target."""
     failed: int = 0
     """The SIP status of the most recent transfer, if it failed; 0 if it did not."""
     referred_to: DestinationClass = DestinationClass.UNKNOWN
@@ -71,7 +71,7 @@ class TransferState:
         self.failed = 0
 
     def begin(self) -> None:
-        """Count a transfer that begins. The failure of an earlier transfer does not matter now."""
+        """Count a transfer that begins, and forget the failure of an earlier transfer."""
         self.begun, self.failed = self.begun + 1, 0
 
 
