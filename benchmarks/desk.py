@@ -33,7 +33,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import statistics
 import sys
 import time
@@ -41,7 +40,7 @@ from pathlib import Path
 
 import httpx2
 import msgspec
-from _common import all_files, cpu_us, daemon, machine, resident_kb, said
+from _common import all_files, cpu_us, daemon, ends_within, machine, resident_kb, said
 from _desk_floods import streams
 from _floods import running
 from _site import ADMIN, PASSWORD, WHY, Site, site
@@ -490,7 +489,7 @@ def main() -> None:
     options.desks = options.desks or (50 if options.quick else 200)
     options.seconds = options.seconds or (10.0 if options.quick else 60.0)
     all_files()
-    signal.alarm(600)
+    ends_within(600)
     with site(50) as at:
         found = asyncio.run(measure(at, options))
     for name, value in found.items():

@@ -19,7 +19,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import signal
 import statistics
 import sys
 import time
@@ -27,7 +26,17 @@ from dataclasses import dataclass, field
 
 import httpx2
 import uvloop
-from _common import SWITCH, all_files, cpu_us, daemon, machine, peak_mb, resident_kb, said
+from _common import (
+    SWITCH,
+    all_files,
+    cpu_us,
+    daemon,
+    ends_within,
+    machine,
+    peak_mb,
+    resident_kb,
+    said,
+)
 from _desk_floods import FLOODS, DeskFlood, streams
 from _floods import running
 from _parties import Stage
@@ -181,7 +190,7 @@ def main() -> None:
     options = parser.parse_args()
     options.seconds = options.seconds or (3.0 if options.quick else 10.0)
     all_files()
-    signal.alarm(600)
+    ends_within(600)
     with site(50) as at:
         at.add_users(SUPERVISOR, ADVISOR)
         command = ["prlimit", f"--nofile={options.files}:{options.files}", sys.executable]

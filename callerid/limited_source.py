@@ -2,7 +2,7 @@
 
 For each directory, only a few requests are made at a time, and only one for each number. A request
 has a time limit. Recent answers are kept in memory. After repeated failures, or if the directory
-asks for it, no request is made for a while (`callerid.limits`). Of each answer, only the people
+asks for it, no request is made for a while (`net.breaker`). Of each answer, only the people
 with exactly the searched number are kept (`callerid.written_numbers`).
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from callerid.errors import CallerIdError, SourceBusyError, SourceError
-from callerid.limits import AnswerCache, BreakerLimits, BreakerState, CacheLimits, CircuitBreaker
+from callerid.errors import CallerIdError
 from callerid.number import REGION, PhoneNumber
 from callerid.person import Person
 from callerid.source import (
@@ -28,11 +28,62 @@ from callerid.source import (
     SourceAnswer,
 )
 from callerid.written_numbers import matching
+from net.breaker import BreakerLimits, BreakerState, CircuitBreaker
+from net.errors import ServerBusyError, ServerError
 
 T = TypeVar("T")
 
 _MOST_PEOPLE: Final = 500
 """The most people that are compared with the searched number, which takes a few milliseconds."""
+_MOST_ANSWERS: Final = 10_000
+"""The most answers that are kept. The one that was not used for the longest time leaves first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """For how long answers are kept, in seconds; 0 keeps none."""
+
+    found_s: float = 300.0
+    not_found_s: float = 60.0
+
+
+class AnswerCache:
+    """The recent answers of one directory. Times are in monotonic seconds."""
+
+    def __init__(self, limits: CacheLimits) -> None:
+        self._seconds = {
+            AnswerState.FOUND: limits.found_s,
+            AnswerState.NOT_FOUND: limits.not_found_s,
+        }
+        self._kept: OrderedDict[PhoneNumber, tuple[float, SourceAnswer]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, number: PhoneNumber, now: float) -> SourceAnswer | None:
+        """Return the answer to a search for this number; None if no answer is kept."""
+        until, answer = self._kept.get(number, (0.0, None))
+        if answer is None:
+            return None
+        if now >= until:
+            del self._kept[number]
+            return None
+        self._kept.move_to_end(number)
+        return answer
+
+    def put(self, number: PhoneNumber, answer: SourceAnswer, now: float) -> None:
+        """Keep the answer to a search, if it says whether the directory has the number."""
+        seconds = self._seconds.get(answer.state, 0.0)
+        if seconds <= 0:
+            return
+        self._kept[number] = now + seconds, answer
+        self._kept.move_to_end(number)
+        if len(self._kept) > _MOST_ANSWERS:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all answers, because people were changed or erased."""
+        self._kept.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +283,7 @@ class LimitedSource:
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 found = await ask()
-        except SourceBusyError as error:
+        except ServerBusyError as error:
             self._breaker.asked_for_rest(self._clock(), error.seconds)
             state, reason = AnswerState.BUSY, str(error)
         except asyncio.CancelledError:
@@ -251,7 +302,7 @@ class LimitedSource:
     async def _find(self, number: PhoneNumber) -> list[Person]:
         found = await self._source.find(number)
         if len(found) > _MOST_PEOPLE:
-            raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
+            raise ServerError(f"the answer has more than {_MOST_PEOPLE} people")
         # In a thread, because a hostile answer can take seconds, and a pause must not wait for it.
         return await asyncio.to_thread(
             matching, found, number, region=self._region, area_code=self._area_code
@@ -262,4 +313,4 @@ def _reason(error: Exception) -> str:
     """Return why a directory is unavailable. The text of foreign errors may have personal data."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error) if isinstance(error, CallerIdError) else type(error).__name__
+    return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

@@ -233,8 +233,8 @@ class NoteDestination(Protocol):
         Raises:
             NoteRefusedError: The destination does not accept this version, and a further attempt
                 would have the same result.
-            SourceBusyError: The destination asks for a rest.
-            SourceError: The destination cannot be reached now. Any other exception means the same.
+            ServerBusyError: The destination asks for a rest.
+            ServerError: The destination cannot be reached now. Any other exception means the same.
         """
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Reads people from the JSON document with which a directory answers.
 
 The settings say by JMESPath expressions (jmespath.org) where the document has the people, and where
-each of them has a name, numbers and so on. A document that does not fit is a `SourceError`, whose
+each of them has a name, numbers and so on. A document that does not fit is a `ServerError`, whose
 message never repeats a part of the document.
 """
 
@@ -19,11 +19,13 @@ import jmespath.functions
 from jmespath.parser import ParsedResult
 from pydantic import AfterValidator, Field
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.person import Person, PersonKind
-from callerid.templates import Json, naming
+from callerid.templates import naming
 from callerid.written_numbers import LONGEST
 from config.section import Section
+from net.errors import ServerError
+from net.json_client import Json
 
 _MOST_PEOPLE: Final = 500
 _MOST_NUMBERS: Final = 50
@@ -131,16 +133,16 @@ class PeopleMapping:
     def read(self, document: Json, source: str) -> list[Person]:
         """Return the people in a document; `source` is the name of the directory.
 
-        None has none; one without an id or a name is left out. Raises `SourceError` without a list
+        None has none; one without an id or a name is left out. Raises `ServerError` without a list
         at `people`.
         """
         if document is None:
             return []
         found = apply(self._people, document)
         if not isinstance(found, list):
-            raise SourceError('the answer has no list where "people" points')
+            raise ServerError('the answer has no list where "people" points')
         if len(found) > _MOST_PEOPLE:
-            raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
+            raise ServerError(f"the answer has more than {_MOST_PEOPLE} people")
         return [person for item in found if (person := self._person(item, source)) is not None]
 
     def _person(self, item: Json, source: str) -> Person | None:
@@ -166,11 +168,11 @@ class PeopleMapping:
 
 
 def apply(place: ParsedResult, document: Json) -> Any:
-    """Return what a JMESPath expression points to, or None. Raises `SourceError`."""
+    """Return what a JMESPath expression points to, or None. Raises `ServerError`."""
     try:
         return place.search(document)
     except _MISFITS as error:
-        raise SourceError(f"the answer does not fit the mapping: {type(error).__name__}") from None
+        raise ServerError(f"the answer does not fit the mapping: {type(error).__name__}") from None
 
 
 def text_of_value(value: Any) -> str:

@@ -38,15 +38,18 @@ class PopConfirmation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PopCandidate:
-    """A possible caller. The page may show these data before the advisor confirms the person."""
+class Candidate:
+    """A person to whom the caller's number may belong.
+
+    The fields are facts that the advisor may see before the caller's identity is confirmed.
+    """
 
     person_id: str
     name: str
     language: str
     shared_warning: bool
     kind: PersonKind
-    main_line: bool
+    main_line: bool = False
 
 
 _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
@@ -90,11 +93,11 @@ class ScreenPop:
         return self.confirmation is not None and self.confirmation.shows_details
 
     @property
-    def candidates(self) -> tuple[PopCandidate, ...]:
+    def candidates(self) -> tuple[Candidate, ...]:
         """The people who may be the caller, with a warning if others may use the same number."""
         several = len(self.people) > 1
         return tuple(
-            PopCandidate(
+            Candidate(
                 person.person_id,
                 person.name,
                 person.language,

@@ -31,8 +31,8 @@ class DirectorySource(Protocol):
         """Return the people with this number, and perhaps others.
 
         Raises:
-            SourceBusyError: The directory asks for a rest.
-            SourceError: The directory cannot be searched now. Any other exception means the same.
+            ServerBusyError: The directory asks for a rest.
+            ServerError: The directory cannot be searched now. Any other exception means the same.
         """
 
     async def close(self) -> None:
@@ -47,8 +47,8 @@ class SearchableSource(DirectorySource, Protocol):
         """Return people who have the words of a text, such as a name, a postcode or a reference.
 
         Raises:
-            SourceBusyError: The directory asks for a rest.
-            SourceError: The directory cannot be searched now. Any other exception means the same.
+            ServerBusyError: The directory asks for a rest.
+            ServerError: The directory cannot be searched now. Any other exception means the same.
         """
 
 
@@ -64,8 +64,8 @@ class ContactsSource(DirectorySource, Protocol):
         """Return the earlier contacts of the person with this record id, the newest first.
 
         Raises:
-            SourceBusyError: The directory asks for a rest.
-            SourceError: The directory cannot be asked now. Any other exception means the same.
+            ServerBusyError: The directory asks for a rest.
+            ServerError: The directory cannot be asked now. Any other exception means the same.
         """
 
 

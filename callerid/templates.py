@@ -26,13 +26,14 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
 from callerid.written_numbers import national, spellings
+from net.errors import ServerError
+from net.json_client import Json
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 _DEEPEST: Final = 50
 _ALL: Final = "{spellings}"
 _EACH: Final = "{spelling}"
@@ -41,18 +42,24 @@ PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 _QUOTING: Final = re.compile(r"""['"`\\\x00-\x1f\x7f]""")
 """Characters that begin or end a text in the query languages of servers."""
 ValueT_contra = TypeVar("ValueT_contra", contravariant=True)
-_NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
 
 
 @dataclass(frozen=True, slots=True)
-class NumberTemplate:
-    """A JSON value with placeholders."""
+class PlaceholderTemplate:
+    """A JSON value with placeholders. The subclasses say which ones, and fill them in."""
 
+    names: ClassVar[tuple[str, ...]]
     value: Json
 
     def __post_init__(self) -> None:
         """Check the placeholders and their places. Raises `TemplateError`."""
-        check_placeholders(self.value, _NAMES)
+        check_placeholders(self.value, self.names)
+
+
+class NumberTemplate(PlaceholderTemplate):
+    """A JSON value with placeholders for a telephone number."""
+
+    names = ("e164", "digits", "national", "spelling", "spellings")
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -69,39 +76,29 @@ class NumberTemplate:
         return _filled(self.value, texts, spellings(number))
 
 
-@dataclass(frozen=True, slots=True)
-class TextTemplate:
+class TextTemplate(PlaceholderTemplate):
     """A JSON value with the placeholder `{text}`."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, ("text",))
+    names = ("text",)
 
     def fill(self, text: str) -> Json:
         """Return the JSON value in which the text is filled in."""
         return _filled(self.value, {"text": text}, ())
 
 
-@dataclass(frozen=True, slots=True)
-class RecordTemplate:
+class RecordTemplate(PlaceholderTemplate):
     """A JSON value with the placeholder `{id}`."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, ("id",))
+    names = ("id",)
 
     def fill(self, record_id: str) -> Json:
         """Return the JSON value with the id filled in.
 
-        Raises `SourceError` for an id within a longer text, such as a query, with a character that
+        Raises `ServerError` for an id within a longer text, such as a query, with a character that
         could end a word there.
         """
         if _QUOTING.search(record_id) and _is_inside_text(self.value):
-            raise SourceError("the person has a record id that cannot be a part of a query")
+            raise ServerError("the person has a record id that cannot be a part of a query")
         return _filled(self.value, {"id": record_id}, ())
 
 
@@ -109,7 +106,7 @@ class Template(Protocol[ValueT_contra]):
     """A JSON value with placeholders."""
 
     def fill(self, value: ValueT_contra) -> Json:
-        """Return the JSON value in which a value is filled in. Raises `SourceError`."""
+        """Return the JSON value in which a value is filled in. Raises `ServerError`."""
 
 
 class RequestForm(Generic[ValueT_contra]):

@@ -23,7 +23,7 @@ from itertools import combinations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = ("telephony", "recording", "callerid", "config", "galwad")
+PRODUCT = ("telephony", "recording", "callerid", "config", "net", "galwad")
 FIELDS = 5
 """This many fields make a class a data shape, and this many common ones a shared shape."""
 SMALL = 50

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from callerid.directory import open_directory
-from callerid.errors import DirectoryError, SourceError
+from callerid.errors import DirectoryError
 from callerid.import_file import DETAILS, LONGEST_DETAIL, MOST_PEOPLE_OF_A_NUMBER
-from callerid.limited_source import SourceLimits
-from callerid.limits import CacheLimits
+from callerid.limited_source import CacheLimits, SourceLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind
 
@@ -77,7 +76,7 @@ class EmbeddedDirectory:
         self._path = path
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number, at most 500. Raises `SourceError`.
+        """Return the people with this number, at most 500. Raises `DirectoryError`.
 
         Those with the number's extension come first, and those who may be shown before the others.
         """
@@ -91,7 +90,7 @@ class EmbeddedDirectory:
         """Return people with this reference, or with all words of a text in their name; at most 50.
 
         A word may also begin the postcode, with its space or not. Capitals and accents do not
-        matter. Raises `SourceError`.
+        matter. Raises `DirectoryError`.
         """
         joined = _POSTCODE.sub(r"\1\2", _plain(text))
         words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]
@@ -111,7 +110,7 @@ class EmbeddedDirectory:
         try:
             return await asyncio.to_thread(self._retried, query, values, given_up)
         except (sqlite3.Error, DirectoryError) as error:
-            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
+            raise DirectoryError(f"cannot read the directory: {type(error).__name__}") from None
         finally:
             given_up.set()
 

@@ -24,19 +24,19 @@ from urllib.parse import quote, urlsplit
 import phonenumbers
 from pydantic import AfterValidator, Field, model_validator
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.base import ExternalDirectorySection
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError, StatusError
-from callerid.json_client import JsonClient, JsonRequest, parse_json, tls_context
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.templates import Json
 from callerid.written_numbers import national, spellings
 from config.fields import FilePath
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import Url
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError, StatusError
+from net.json_client import Json, JsonClient, JsonRequest, parse_json
 
 _MY_DOMAIN: Final = 'the address of My Domain, such as "https://council.my.salesforce.com"'
 _FIELD: Final = 'the API name of a field, such as "Name"'
@@ -153,7 +153,6 @@ class SalesforceDirectorySection(ExternalDirectorySection):
     contact_notes: SalesforceNotesSection | None = Field(
         default=None, description='a table, such as { external_id = "Galwad_Call__c" }'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:
@@ -184,7 +183,7 @@ class SalesforceDirectorySection(ExternalDirectorySection):
         return SalesforceNotes(self.name, self.contact_notes, self._api(), zone)
 
     def _api(self) -> SalesforceApi:
-        tls = tls_context(self.tls)
+        tls = self.tls.context()
         credentials = ClientCredentials(
             tls,
             f"{self.url}/services/oauth2/token",
@@ -203,10 +202,10 @@ class SalesforceDirectorySection(ExternalDirectorySection):
 
 
 def check_token(document: Json, url: str) -> None:
-    """Check that a token's answer names the server `url` that will get it, or raise SourceError."""
+    """Check that a token's answer names the server `url` that will get it, or raise ServerError."""
     instance = document.get("instance_url") if isinstance(document, dict) else None
     if not isinstance(instance, str) or instance.rstrip("/").lower() != url.lower():
-        raise SourceError('the token is for another server: set "url" to your My Domain')
+        raise ServerError('the token is for another server: set "url" to your My Domain')
 
 
 class SalesforceApi:
@@ -226,16 +225,16 @@ class SalesforceApi:
         """Send a request; return the document of the answer, or None if it has none.
 
         Raises:
-            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
+            ServerBusyError: Salesforce asks for a rest, or the requests of the day are used up.
             StatusError: Salesforce refuses the request.
-            SourceError: Salesforce cannot be reached, or its answer cannot be read.
+            ServerError: Salesforce cannot be reached, or its answer cannot be read.
         """
         request = JsonRequest(method, f"{self._base}/{path}", query, body=body)
         answer = await self._client.exchange(request, _ERRORS)
         if answer.status in _ERRORS:
             code = error_code(answer.body)
             if code == _USED_UP:
-                raise SourceBusyError(_USED_UP_REST_S)
+                raise ServerBusyError(_USED_UP_REST_S)
             raise StatusError(answer.status, code)
         return None if answer.status == HTTPStatus.NO_CONTENT else parse_json(answer.body)
 
@@ -248,7 +247,7 @@ def error_code(text: bytes) -> str:
     """Return the code of the first error in the document of an error; "" if there is none."""
     try:
         document = parse_json(text)
-    except SourceError:
+    except ServerError:
         return ""
     first = document[0] if isinstance(document, list) and document else None
     code = first.get("errorCode") if isinstance(first, dict) else None
@@ -269,8 +268,8 @@ class SalesforceDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom Salesforce finds, at most 500.
 
-        Raises `SourceBusyError` if it asks for a rest or the day's requests are used up, or else
-        `SourceError`.
+        Raises `ServerBusyError` if it asks for a rest or the day's requests are used up, or else
+        `ServerError`.
         """
         return await self._ask(search_text(number), "PHONE", _LIMIT)
 
@@ -280,7 +279,7 @@ class SalesforceDirectory:
         The words, or their beginnings, may be in any field that Salesforce searches. Without a word
         of two letters or digits, no person is found.
 
-        Raises `SourceBusyError` and `SourceError` as `find`.
+        Raises `ServerBusyError` and `ServerError` as `find`.
         """
         sought = search_words(text)
         return await self._ask(sought, "ALL", _MOST_FOUND) if sought else []
@@ -305,7 +304,7 @@ class SalesforceDirectory:
     def _people(self, document: Json) -> list[Person]:
         records = document.get("searchRecords") if isinstance(document, dict) else None
         if not isinstance(records, list):
-            raise SourceError("the answer has no list of records")
+            raise ServerError("the answer has no list of records")
         rows: list[Json] = [
             {column: _value(record, column) for column in self._columns} for record in records
         ]
@@ -410,8 +409,8 @@ class SalesforceNotes:
 
         Raises:
             NoteRefusedError: Salesforce does not accept this version, or the task was deleted.
-            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
-            SourceError: Salesforce cannot be reached now, or refuses Galwad's user.
+            ServerBusyError: Salesforce asks for a rest, or the requests of the day are used up.
+            ServerError: Salesforce cannot be reached now, or refuses Galwad's user.
         """
         if note.version <= earlier.version:
             return earlier.record_id
@@ -465,7 +464,7 @@ class SalesforceNotes:
             return ""
         record_id = document.get("id") if isinstance(document, dict) else None
         if not isinstance(record_id, str) or not _TASK_ID.fullmatch(record_id):
-            raise SourceError("the answer has no id of a task")
+            raise ServerError("the answer has no id of a task")
         return record_id
 
 

@@ -7,7 +7,7 @@ import hashlib
 from importlib.metadata import version
 from importlib.resources import files
 from ipaddress import ip_address
-from typing import Annotated, Final, Literal, Protocol
+from typing import Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -17,28 +17,15 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from galwad.archive.subject import ArchiveSubject
-from galwad.calls.subject import CallsSubject
+from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import Language
 from galwad.host.errors import ApiError
-from galwad.host.host import Host, desk_of
 from galwad.people.access import session_of
 from galwad.people.sessions import Session
 
 router = APIRouter()
 _OF_COMMANDS: Final = ("explain.", "promise.")
 """The beginnings of the keys of texts that only the command line shows."""
-
-
-class SystemDesk(Protocol):
-    """The parts of the desk that these endpoints use."""
-
-    host: Host
-    calls: CallsSubject
-    archive: ArchiveSubject
-
-
-TheDesk = Annotated[SystemDesk, Depends(desk_of)]
 
 
 class NodeHealth(BaseModel):
@@ -148,7 +135,7 @@ def _page_texts(language: str) -> bytes | None:
     return msgspec.json.encode(page)
 
 
-async def _database(desk: SystemDesk) -> bool:
+async def _database(desk: ArchiveDesk) -> bool:
     try:
         async with desk.host.engine.connect() as connection:
             await connection.execute(text("SELECT 1"))

@@ -20,7 +20,7 @@ from galwad.calls.alarms.kinds import Ending
 from galwad.calls.subject import CallsSubject
 from galwad.host.host import Host, desk_of
 from galwad.messages import Alarm, Sealed
-from galwad.people.subject import PeopleSubject
+from galwad.people.subject import PeopleDesk, PeopleSubject
 from recording.audit.index_comparison import IndexComparison
 from recording.index.catalogue import Catalogue
 from recording.index.custody import CapturedCards, Custodian
@@ -178,11 +178,9 @@ class ArchiveSubject:
         self._host.alarm(Alarm("recording.hold_ended", call_id))
 
 
-class ArchiveDesk(Protocol):
+class ArchiveDesk(PeopleDesk, Protocol):
     """The parts of the desk that endpoints about recordings use."""
 
-    host: Host
-    people: PeopleSubject
     calls: CallsSubject
     archive: ArchiveSubject
 

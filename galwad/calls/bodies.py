@@ -1,50 +1,34 @@
-"""Request and response bodies for live calls, and the data of stream events."""
+"""Request and response bodies for live calls and presence, and the data of stream events."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from callerid.lookup import LookupStatus
 from callerid.note import WrittenNote
+from callerid.screenpop import Candidate, PopConfirmation
+from callerid.source import AnswerState
 from galwad.calls.alarms.store import StoredAlarm
-from galwad.calls.presence.presence import Presence
 from galwad.host.bodies import RequestBody, RequiredText, ShortText
+from galwad.messages import RecordingStateName
 from galwad.notes.bodies import DraftView
 from galwad.people.sign_in.bodies import Me
 from galwad.texts.rules import TextEntry
 from galwad.texts.text_lists import PageTexts
 
 PopState: TypeAlias = Literal["ringing", "answered", "held", "wrapup", "ended"]
-RecordingShown: TypeAlias = Literal[
-    "not_started", "recording", "paused", "ceased", "fault", "ended"
-]
-LookupStatus: TypeAlias = Literal[
-    "looking_up", "found", "several", "not_found", "withheld", "unavailable", "busy"
-]
-DirectoryAnswerState: TypeAlias = Literal["asking", "found", "not_found", "unavailable", "busy"]
-ConfirmationOutcome: TypeAlias = Literal["confirmed", "volunteered", "not_them", "new_person"]
-
-
-class Candidate(BaseModel):
-    """A person to whom the caller's number may belong.
-
-    The fields are facts that the advisor may see before the caller's identity is confirmed.
-    """
-
-    person_id: str
-    name: str
-    language: str
-    shared_warning: bool
-    kind: Literal["person", "organisation", "payphone"]
-    main_line: bool = False
 
 
 class DirectoryAnswer(BaseModel):
     """The state of a directory's answer to the lookup of the caller."""
 
     name: str
-    answer: DirectoryAnswerState
+    answer: AnswerState
 
 
 class RecordLink(BaseModel):
@@ -69,10 +53,10 @@ class Caller(BaseModel):
 
     status: LookupStatus
     number_display: str | None
-    candidates: list[Candidate]
+    candidates: Sequence[Candidate]
     chosen: str | None = None
     confirmed: bool = False
-    outcome: ConfirmationOutcome | None = None
+    outcome: PopConfirmation | None = None
     details: dict[str, str] = Field(default_factory=dict)
     position: int = 1
     directories: list[DirectoryAnswer] = Field(default_factory=list)
@@ -81,6 +65,8 @@ class Caller(BaseModel):
     name: str | None = None
 
 
+# Many fields are those of `CallStatus`. They are listed again, so that a new field of the switch's
+# report reaches no advisor by itself.
 class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
@@ -108,7 +94,7 @@ class Pop(BaseModel):
     mine: bool
     called: str | None = None
     talking_since: float | None = None
-    recording: RecordingShown
+    recording: RecordingStateName
     recording_since: float
     durable: bool
     holders: list[str]
@@ -122,6 +108,63 @@ class Pop(BaseModel):
     transferring: str = ""
     transfers_begun: int = 0
     transfer_failed: int = 0
+
+
+class PresenceState(StrEnum):
+    """The state of a user. If several fit, the first of them counts."""
+
+    ON_CALL = "on_call"
+    """A phone of the user rings, or the user is on a call."""
+    BREAK = "break"
+    WRAP_UP = "wrap_up"
+    """A call of the user has just ended, and its contact note is not written."""
+    OFFLINE = "offline"
+    """The user has no open page and no registered phone."""
+    NO_PHONE = "no_phone"
+    """The user has an open page, but no phone that can ring."""
+    AVAILABLE = "available"
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """The presence of one user.
+
+    `since` is the start of `state` in Unix seconds. `on_break` is true from the start of the user's
+    break to its end, also during a call; `reason` is the code of its reason, and `set_by` the
+    supervisor who has set it, or "". `devices` is the number of registered devices of the user's
+    phone; null while the switch is not connected. `page` is true if a page of the user is open.
+    `line` is the line on which the user talks, or "". `ringing` is true if the user's phone rings
+    and the user does not talk. `team` is the code of the user's team, or "".
+    """
+
+    user: str
+    extension: str | None
+    state: PresenceState
+    since: float
+    on_break: bool = False
+    reason: str = ""
+    set_by: str = ""
+    devices: int | None = None
+    page: bool = False
+    line: str = ""
+    ringing: bool = False
+    team: str = ""
+
+    @property
+    def away(self) -> bool:
+        """True if a line with `skip_away` rings this user last."""
+        return self.on_break or self.state is PresenceState.WRAP_UP
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceNews:
+    """Each presence that has changed; an event has those that the signed-in user may see.
+
+    `gone` are the users who are no longer listed.
+    """
+
+    advisors: Sequence[Presence]
+    gone: Sequence[str] = ()
 
 
 class PageSnapshot(BaseModel):
@@ -203,5 +246,5 @@ class SearchOutcome(BaseModel):
 class Confirmation(RequestBody):
     """A request that says whether the advisor has confirmed `person_id` as the caller."""
 
-    outcome: ConfirmationOutcome
+    outcome: PopConfirmation
     person_id: ShortText | None = None

@@ -21,7 +21,7 @@ from callerid.note import Note, WrittenNote
 from callerid.number import CallerId, PhoneNumber, presented_caller
 from callerid.person import Person, RecordPage, record_id_in
 from callerid.screenpop import PopConfirmation, ScreenPop
-from galwad.calls.bodies import Caller, Candidate, DirectoryAnswer, Pop, PopState, RecordLink
+from galwad.calls.bodies import Caller, DirectoryAnswer, Pop, PopState, RecordLink
 from galwad.host.limits import Rate
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.bodies import DraftView
@@ -207,20 +207,19 @@ class DeskCall:
             holders=list(state.holders),
             called=shown_number(state.called) if placed else None,
             talking_since=self.connected_since if self.is_heard_by(user) else None,
-            caller=Caller(status="not_found", number_display=None, candidates=[])
+            caller=Caller(status=LookupStatus.NOT_FOUND, number_display=None, candidates=[])
             if placed
             else Caller(
-                status=pop.status.value,
+                status=pop.status,
                 number_display=number.display if number is not None else None,
-                candidates=_candidates(pop),
+                candidates=pop.candidates,
                 chosen=pop.chosen,
                 confirmed=pop.confirmed,
-                outcome=pop.confirmation.value if pop.confirmation else None,
+                outcome=pop.confirmation,
                 details=pop.details if has else {},
                 position=state.callers,
                 directories=[
-                    DirectoryAnswer(name=name, answer=answer.value)
-                    for name, answer in pop.result.answers
+                    DirectoryAnswer(name=name, answer=answer) for name, answer in pop.result.answers
                 ],
                 searched=bool(pop.searched),
                 pages=self._links() if has else [],
@@ -290,20 +289,6 @@ def _has_new_caller(before: CallStatus, after: CallStatus) -> bool:
 
 def _is_phone_of(party: Party, user: User) -> bool:
     return party.user == user.name if party.user else party.extension == user.extension
-
-
-def _candidates(pop: ScreenPop) -> list[Candidate]:
-    return [
-        Candidate(
-            person_id=candidate.person_id,
-            name=candidate.name,
-            language=candidate.language,
-            shared_warning=candidate.shared_warning,
-            kind=candidate.kind.value,
-            main_line=candidate.main_line,
-        )
-        for candidate in pop.candidates
-    ]
 
 
 def _draft_view(draft: NoteDraft | None) -> DraftView | None:

@@ -28,7 +28,7 @@ from galwad.calls.payments import (
 )
 from galwad.calls.subject import CallsDesk, TheDesk
 from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
-from galwad.host.switch_client import PauseOrder, PauseTarget
+from galwad.messages import Pause, Resume
 from galwad.people.access import ArrivedAt, SignedIn
 from galwad.people.session_layer import vouch_for
 
@@ -108,7 +108,11 @@ async def pause(
     heartbeat = body.heartbeat if body else None
     if token.used:
         return await _renew(desk, token, heartbeat)
-    outcome = await carry_out(desk, "pause", _order(token, arrived), heartbeat=heartbeat)
+    outcome = await carry_out(
+        desk,
+        Pause(0, token.holder, "api", token.actor, token.call_id, arrived_mono=arrived),
+        heartbeat=heartbeat,
+    )
     try:
         in_force = await desk.calls.payment_tokens.paused(token)
     except SQLAlchemyError:
@@ -116,11 +120,11 @@ async def pause(
         log.warning("payment.token_not_marked", call_id=token.call_id)
         return outcome
     # A page that is left while it loads sends its request to resume before this pause is in force.
-    return outcome if in_force else await resume(desk, token, arrived)
+    return outcome if in_force else await resume(desk, token)
 
 
 @router.delete(PATH)
-async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcome:
+async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
     """End the pause of the token's page, for good: the token cannot pause again.
 
     The recording resumes if the call has no other pause holder. Repeating this changes nothing.
@@ -136,12 +140,7 @@ async def resume(desk: TheDesk, token: Token, arrived: ArrivedAt) -> PauseOutcom
         raise ApiError(
             503, "the database does not answer", "the recording stays paused; try again"
         ) from None
-    return await carry_out(desk, "resume", _order(token, arrived))
-
-
-def _order(token: PaymentToken, arrived_mono: float) -> PauseOrder:
-    target = PauseTarget(call_id=token.call_id)
-    return PauseOrder(target, token.holder, token.actor, "api", arrived_mono)
+    return await carry_out(desk, Resume(0, token.holder, "api", token.actor, token.call_id))
 
 
 async def _renew(desk: CallsDesk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:

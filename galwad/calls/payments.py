@@ -32,14 +32,12 @@ import structlog
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from galwad.calls.bodies import RecordingShown
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.subject import CallsDesk, TheDesk, live_call
 from galwad.host import background
 from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
-from galwad.host.switch_client import PauseOrder, PauseTarget, PauseTrigger
-from galwad.messages import PauseReply
+from galwad.messages import Pause, PauseReply, RecordingStateName, Resume
 from galwad.people.access import ArrivedAt, Pausing, SignedIn
 from galwad.people.sessions import Session
 
@@ -113,7 +111,7 @@ class PauseOutcome(BaseModel):
     the ids of the calls that were paused or resumed.
     """
 
-    state: RecordingShown
+    state: RecordingStateName
     durable: bool
     calls: list[str]
 
@@ -140,10 +138,15 @@ class Asker:
     arrived_mono: float
     """The time in monotonic seconds."""
 
-    def order(self, target: PauseTarget, holder: str) -> PauseOrder:
-        """Return the order to pause or resume the calls of `target` for a pause holder."""
-        trigger: PauseTrigger = "page" if self.session.kind in {"page", "embedded"} else "api"
-        return PauseOrder(target, holder, self.session.actor, trigger, self.arrived_mono)
+    def order(
+        self, action: Action, holder: str, *, call_id: str = "", extension: str = "", user: str = ""
+    ) -> Pause | Resume:
+        """Return the order to pause or resume these calls for a pause holder."""
+        trigger: Literal["page", "api"] = (
+            "page" if self.session.kind in {"page", "embedded"} else "api"
+        )
+        order = 0, holder, trigger, self.session.actor, call_id, extension, user
+        return Pause(*order, self.arrived_mono) if action == "pause" else Resume(*order)
 
 
 async def _asker(session: SignedIn, arrived: ArrivedAt) -> Asker:
@@ -247,9 +250,9 @@ async def _for_call(
         holder = _pausing_holder(session, body)
     else:
         holder = _holder_to_release(session, body, holders, talking=talking)
-    target = PauseTarget(call_id=call_id)
     heartbeat = body.heartbeat if body is not None else None
-    return await carry_out(desk, action, asker.order(target, holder), heartbeat=heartbeat)
+    order = asker.order(action, holder, call_id=call_id)
+    return await carry_out(desk, order, heartbeat=heartbeat)
 
 
 async def _for_all(
@@ -264,9 +267,9 @@ async def _for_all(
         raise NotPermittedError(
             "only payment systems and supervisors may do this", "use the page's key"
         )
-    target = PauseTarget(user=body.advisor or "", extension=body.extension or "")
-    order = asker.order(target, _own(session))
-    return await carry_out(desk, action, order, heartbeat=body.heartbeat)
+    named = {"user": body.advisor or "", "extension": body.extension or ""}
+    order = asker.order(action, _own(session), **named)
+    return await carry_out(desk, order, heartbeat=body.heartbeat)
 
 
 async def _for_own(
@@ -297,8 +300,8 @@ async def _for_own(
             if release
             else _own(asker.session)
         )
-        order = asker.order(PauseTarget(call_id=call.call_id), holder)
-        return await carry_out(desk, action, order, heartbeat=body.heartbeat)
+        order = asker.order(action, holder, call_id=call.call_id)
+        return await carry_out(desk, order, heartbeat=body.heartbeat)
 
     results = await asyncio.gather(*map(carry_out_for, own), return_exceptions=True)
     outcomes = []
@@ -368,7 +371,7 @@ def _holder_to_release(
 
 
 async def carry_out(
-    desk: CallsDesk, action: Action, order: PauseOrder, *, heartbeat: float | None = None
+    desk: CallsDesk, order: Pause | Resume, *, heartbeat: float | None = None
 ) -> PauseOutcome:
     """Pause the calls of an order for its pause holder, or end the holder's pause; audit it.
 
@@ -379,13 +382,14 @@ async def carry_out(
         SwitchDownError: The switch did not reply.
         ApiError: 404, there is no such call. 503, a resume could not be audited.
     """
-    if action == "resume":
+    action: Action = "pause" if isinstance(order, Pause) else "resume"
+    if isinstance(order, Resume):
         await _audit_resumption(desk, order)
     holder = order.holder
     held = {call.call_id for call in desk.calls.live.all() if holder in call.state.holders}
-    send = desk.host.switch.pause if action == "pause" else desk.host.switch.resume
+    switch = desk.host.switch
     try:
-        reply = await send(order)
+        reply = await (switch.pause(order) if isinstance(order, Pause) else switch.resume(order))
     except SwitchDownError:
         desk.calls.metrics.pauses.labels(action, "no_switch").inc()
         raise
@@ -393,7 +397,7 @@ async def carry_out(
     _watch(desk, reply, holder, heartbeat if action == "pause" else None)
     # A renewal, which may come every few seconds, changes nothing and is not audited again.
     renewed = heartbeat is not None and bool(reply.calls) and held.issuperset(reply.calls)
-    if action == "pause" and not renewed:
+    if isinstance(order, Pause) and not renewed:
         await _audit_pause(desk, order, reply)
     if not reply.calls:
         raise ApiError(404, "there is no such call", "check the call: it may have ended")
@@ -410,7 +414,7 @@ def _watch(desk: CallsDesk, reply: PauseReply, holder: str, heartbeat: float | N
             desk.calls.heartbeats.beat(call_id, holder, heartbeat)
 
 
-async def _audit_resumption(desk: CallsDesk, order: PauseOrder) -> None:
+async def _audit_resumption(desk: CallsDesk, order: Resume) -> None:
     written = _audit(desk, "resume", order)
     if not await desk.host.background.finishes_within(written, background.AUDIT_S):
         desk.calls.metrics.pauses.labels("resume", "no_audit").inc()
@@ -418,7 +422,7 @@ async def _audit_resumption(desk: CallsDesk, order: PauseOrder) -> None:
         raise ApiError(503, "the audit does not answer", "the recording stays paused; try again")
 
 
-async def _audit_pause(desk: CallsDesk, order: PauseOrder, reply: PauseReply) -> None:
+async def _audit_pause(desk: CallsDesk, order: Pause, reply: PauseReply) -> None:
     """Write the audit entry of a pause that is already in force, with the time of the pause."""
     write = partial(_audit, desk, "pause", order, at=time.time())
     await background.audit_done(
@@ -432,13 +436,12 @@ async def _audit_pause(desk: CallsDesk, order: PauseOrder, reply: PauseReply) ->
 
 
 async def _audit(
-    desk: CallsDesk, action: Action, order: PauseOrder, *, at: float | None = None
+    desk: CallsDesk, action: Action, order: Pause | Resume, *, at: float | None = None
 ) -> None:
-    target = order.target
-    personal = {"actor": order.actor, "holder": order.holder, "user": target.user}
+    personal = {"actor": order.actor, "holder": order.holder, "user": order.user}
     await desk.host.audit.append(
         f"payment.{action}",
-        {"call_id": target.call_id, "extension": target.extension},
+        {"call_id": order.call_id, "extension": order.extension},
         {name: value for name, value in personal.items() if value},
         at=at,
     )

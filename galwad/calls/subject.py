@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from galwad.calls.alarms.alarm_list import AlarmList, CallStage
 from galwad.calls.alarms.kinds import ENDS, Audience, kind_of, may_see
 from galwad.calls.alarms.store import StoredAlarm
+from galwad.calls.bodies import PresenceState
 from galwad.calls.ledger_writer import LedgerWriter
 from galwad.calls.live_calls import ACTS, DIALS, SEARCHES, DeskCall, LiveCalls
 from galwad.calls.log.call_log import CallLog
@@ -25,9 +26,8 @@ from galwad.calls.presence.board import (
     PresenceListeners,
     may_be_at_pbx,
 )
-from galwad.calls.presence.presence import PresenceState
 from galwad.calls.presence.store import Breaks
-from galwad.directories.subject import DirectoriesSubject, record_pages
+from galwad.directories.subject import DirectoriesDesk, DirectoriesSubject, record_pages
 from galwad.host.errors import ApiError
 from galwad.host.host import Host, SwitchLinkChanged, desk_of
 from galwad.host.limits import Window
@@ -43,7 +43,7 @@ from galwad.messages import (
 from galwad.people.sessions import Session
 from galwad.people.subject import PeopleChanged, PeopleSubject
 from galwad.people.user import User
-from galwad.texts.subject import TextsSubject
+from galwad.texts.subject import TextsDesk
 
 _DAY_S: Final = 86_400.0
 log = structlog.get_logger()
@@ -369,26 +369,16 @@ def _stage_of(call: DeskCall | None) -> CallStage:
     return CallStage(call.state.recording, call.wrapup) if call is not None else CallStage()
 
 
-class CallsDesk(Protocol):
+class CallsDesk(TextsDesk, DirectoriesDesk, Protocol):
     """The parts of the desk that endpoints about calls use."""
 
-    host: Host
-    people: PeopleSubject
-    texts: TextsSubject
-    directories: DirectoriesSubject
     calls: CallsSubject
 
 
 TheDesk = Annotated[CallsDesk, Depends(desk_of)]
 
 
-class HasCalls(Protocol):
-    """The part of the desk in which `live_call` and `own_call` find calls."""
-
-    calls: CallsSubject
-
-
-def live_call(desk: HasCalls, session: Session, call_id: str) -> DeskCall:
+def live_call(desk: CallsDesk, session: Session, call_id: str) -> DeskCall:
     """Return the live call with this id, if the session's user may see it.
 
     Raises:
@@ -405,7 +395,7 @@ def no_live_call() -> ApiError:
     return ApiError(404, "no live call has this id", "check the id: the call may have ended")
 
 
-def own_call(desk: HasCalls, session: Session, call_id: str) -> DeskCall:
+def own_call(desk: CallsDesk, session: Session, call_id: str) -> DeskCall:
     """Return the live call with this id, if the session's user is responsible for it.
 
     Raises:

@@ -18,6 +18,7 @@ from callerid.errors import CallerIdError, NumberError
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from net.errors import ServerError
 
 if TYPE_CHECKING:
     from callerid.directories import ExternalDirectory
@@ -123,7 +124,7 @@ async def _test(
         request = section.target
         try:
             directory = with_stored_files(section).open()
-        except CallerIdError as error:
+        except (CallerIdError, ServerError) as error:
             found.append(DirectoryTest(section.name, request, 0, str(error), ()))
             continue
         try:
@@ -146,7 +147,7 @@ async def _search(
     people: Sequence[Person] = ()
     try:
         people = await source.find(number)
-    except CallerIdError as failure:
+    except (CallerIdError, ServerError) as failure:
         error = str(failure)
     ms = round((time.monotonic() - began) * 1000)
     kept = {each.person_id: each for each in matching(people, number, area_code=area_code)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 from sqlalchemy import (
@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
     delete,
     insert,
     or_,
@@ -32,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from galwad.events.call_events import CallProgress, WebhookEvent
-from galwad.events.stream import StreamStore
+from galwad.events.stream import StreamStore, exceeds, insert_new
 from galwad.host.outbox import Outbox
 from galwad.settings.desk import ALL_EVENTS, EventName
 
@@ -140,7 +141,7 @@ class WebhookOutbox(Outbox):
         events = [event for step in steps for event in step.events]
         latest = {step.call_id: step.progress for step in steps}
         sent = [event for event in events if event.kind in self._kinds]
-        await _write_events(connection, sent, now)
+        await insert_new(connection, webhook_events, (_row_of(event, now) for event in sent))
         if self._stream is not None:
             await self._stream.add(connection, events, now)
         await connection.execute(delete(webhook_calls).where(webhook_calls.c.call_id.in_(latest)))
@@ -186,30 +187,19 @@ class WebhookOutbox(Outbox):
 
     async def undelivered(self, most: int) -> list[UndeliveredEvent]:
         """Return at most `most` failed events: the waiting, then the refused, the oldest first."""
-        columns = [
-            webhook_events.c[name]
-            for name in ("event_id", "call_id", "kind", "outcome", "created", "attempts", "due")
-        ]
+        column = webhook_events.c
+        state = case((self._waiting, "waiting"), else_=column.outcome)
         query = (
-            select(*columns, webhook_events.c.reason)
+            select(
+                *(column.event_id.label("id"), column.call_id, column.kind, state.label("state")),
+                *(column.created, column.attempts, column.due, column.reason),
+            )
             .where(or_(self._waiting & (webhook_events.c.attempts > 0), self._refused))
             .order_by(webhook_events.c.outcome, webhook_events.c.seq)
             .limit(most)
         )
         async with self._engine.connect() as connection:
-            return [
-                UndeliveredEvent(
-                    row.event_id,
-                    row.call_id,
-                    row.kind,
-                    "refused" if row.outcome else "waiting",
-                    row.created,
-                    row.attempts,
-                    row.due,
-                    row.reason,
-                )
-                for row in await connection.execute(query)
-            ]
+            return [UndeliveredEvent(**row._asdict()) for row in await connection.execute(query)]
 
     async def waiting_call(self, event_id: str) -> str | None:
         """Return the id of the call of an event that waits; None if no such event waits."""
@@ -239,16 +229,8 @@ class WebhookOutbox(Outbox):
                     webhook_calls.c.ended > 0, webhook_calls.c.ended < now - MAX_AGE_S
                 )
             )
-            newest_of_too_many = (
-                select(webhook_events.c.seq)
-                .where(self._waiting)
-                .order_by(webhook_events.c.seq.desc())
-                .offset(MAX_WAITING)
-                .limit(1)
-                .scalar_subquery()
-            )
             too_old = webhook_events.c.created < now - MAX_AGE_S
-            too_many = webhook_events.c.seq <= newest_of_too_many
+            too_many = exceeds(webhook_events, MAX_WAITING, self._waiting)
             reason = "it has waited too long, or too many events waited"
             return await self._settle(connection, or_(too_old, too_many), "dropped", reason, now)
 
@@ -272,30 +254,16 @@ class WebhookOutbox(Outbox):
                 await connection.execute(delete(webhook_calls))
 
 
-async def _write_events(
-    connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
-) -> None:
-    ids = [event.event_id for event in events]
-    known = set(
-        await connection.scalars(
-            select(webhook_events.c.event_id).where(webhook_events.c.event_id.in_(ids))
-        )
-    )
-    rows = [
-        {
-            "event_id": event.event_id,
-            "call_id": event.call.call_id,
-            "kind": event.kind,
-            "body": msgspec.json.encode(event).decode(),
-            "created": now,
-            "attempts": 0,
-            "due": now,
-            "outcome": "",
-            "reason": "",
-            "settled": 0.0,
-        }
-        for event in {event.event_id: event for event in events}.values()
-        if event.event_id not in known
-    ]
-    if rows:
-        await connection.execute(insert(webhook_events), rows)
+def _row_of(event: WebhookEvent, now: float) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "call_id": event.call.call_id,
+        "kind": event.kind,
+        "body": msgspec.json.encode(event).decode(),
+        "created": now,
+        "attempts": 0,
+        "due": now,
+        "outcome": "",
+        "reason": "",
+        "settled": 0.0,
+    }

@@ -3,6 +3,9 @@
 A failed event is tried again with exponential back-off and jitter. The receiver rests too, and then
 gets one event at a time until one is delivered. So it is not flooded after an outage, and an event
 that always fails does not stop those of other calls.
+
+This rest is not a `CircuitBreaker`, as the delivery of notes has one: `retry` ends it and keeps the
+failures in mind, it has jitter, and it is at least as long as the receiver has asked for.
 """
 
 from __future__ import annotations

@@ -2,20 +2,24 @@
 
 An event is stored in the transaction of its call's state, so none is lost if the desk is killed.
 Its content is limited in time and number. Its id stays longer, so that it is not stored again.
+
+This is not an outbox (`galwad.host.outbox`): readers fetch the events themselves, so no event has
+attempts, a time at which it is due or an outcome, and nothing backs off.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Float,
     Integer,
     MetaData,
@@ -92,24 +96,17 @@ class StreamStore:
         self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
     ) -> None:
         """Store events; the transaction must be `immediate`: this reads before it writes."""
-        wanted = {event.event_id: event for event in events if event.kind in self.kinds}
-        known = set(
-            await connection.scalars(
-                select(stream_events.c.event_id).where(stream_events.c.event_id.in_(wanted))
-            )
-        )
         rows = [
             {
-                "event_id": event_id,
+                "event_id": event.event_id,
                 "kind": event.kind,
                 "body": request_body(event, "generic").content.decode(),
                 "created": now,
             }
-            for event_id, event in wanted.items()
-            if event_id not in known
+            for event in events
+            if event.kind in self.kinds
         ]
-        if rows:
-            await connection.execute(insert(stream_events), rows)
+        await insert_new(connection, stream_events, rows)
 
     async def newest(self) -> str:
         """Return the id of the newest event, or `BEFORE_ALL` if there was never one."""
@@ -157,15 +154,8 @@ class StreamStore:
     async def expire(self, now: float) -> None:
         """Remove the contents that are too old or too many at the Unix time `now`, and old ids."""
         newest = select(func.max(stream_events.c.seq)).scalar_subquery()
-        newest_of_too_many = (
-            select(stream_events.c.seq)
-            .order_by(stream_events.c.seq.desc())
-            .offset(self._keep_events)
-            .limit(1)
-            .scalar_subquery()
-        )
         too_old = stream_events.c.created < now - self._keep_s
-        too_many = stream_events.c.seq <= newest_of_too_many
+        too_many = exceeds(stream_events, self._keep_events)
         async with self._writer.begin() as connection:
             await connection.execute(
                 update(stream_events)
@@ -178,6 +168,25 @@ class StreamStore:
                     stream_events.c.seq != newest,
                 )
             )
+
+
+async def insert_new(
+    connection: AsyncConnection, table: Table, rows: Iterable[dict[str, Any]]
+) -> None:
+    """Insert these rows, except those whose `event_id` the table has already."""
+    wanted = {row["event_id"]: row for row in rows}
+    stored = select(table.c.event_id).where(table.c.event_id.in_(wanted))
+    known = set(await connection.scalars(stored))
+    new = [row for event_id, row in wanted.items() if event_id not in known]
+    if new:
+        await connection.execute(insert(table), new)
+
+
+def exceeds(table: Table, most: int, *which: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Select the rows older than the newest `most` of the rows that `which` selects."""
+    seq = table.c.seq
+    newest = select(seq).where(*which).order_by(seq.desc()).offset(most).limit(1)
+    return seq <= newest.scalar_subquery()
 
 
 async def remove_contents(engine: AsyncEngine) -> None:

@@ -16,7 +16,7 @@ from galwad.events.webhooks import Webhooks
 from galwad.host.host import Host, desk_of
 from galwad.host.outbox import Backlog
 from galwad.messages import CallChanged, CallEnded, CallsSnapshot
-from galwad.people.subject import PeopleSubject
+from galwad.people.subject import PeopleDesk
 
 
 class EventMetrics:
@@ -81,11 +81,9 @@ class EventsSubject:
         await self.webhooks.sealed(indexed.reports)
 
 
-class EventsDesk(Protocol):
+class EventsDesk(PeopleDesk, Protocol):
     """The parts of the desk that endpoints about events use."""
 
-    host: Host
-    people: PeopleSubject
     events: EventsSubject
 
 

@@ -10,6 +10,7 @@ from types import UnionType
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Final,
     Literal,
     TypeAlias,
@@ -63,16 +64,30 @@ class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-def request_bodies(base: type[RequestBody] = RequestBody) -> Iterator[type[RequestBody]]:
-    """Yield all request bodies whose modules are imported: the classes below `base`."""
-    for body in base.__subclasses__():
-        yield body
-        yield from request_bodies(body)
+class DataclassBody:
+    """The base class of request bodies that are dataclasses, as `RequestBody` is of all others.
+
+    The types of the fields are checked only in a request, not where Galwad makes such an object.
+    """
+
+    __pydantic_config__: ClassVar = RequestBody.model_config
 
 
-def field_names() -> frozenset[str]:
-    """Return the names of all fields of the request bodies whose modules are imported."""
-    return frozenset(name for body in request_bodies() for name in body.model_fields)
+def request_bodies(*bases: Any) -> Iterator[Any]:
+    """Yield the request bodies below these classes, or all whose modules are imported."""
+    for base in bases or (RequestBody, DataclassBody):
+        for body in base.__subclasses__():
+            yield body
+            yield from request_bodies(body)
+
+
+def field_names(*bodies: Any) -> frozenset[str]:
+    """Return the names of the fields of these request bodies, or of all that are imported."""
+    return frozenset(
+        name
+        for body in bodies or request_bodies()
+        for name in getattr(body, "model_fields", None) or body.__dataclass_fields__
+    )
 
 
 class ResponseBody(BaseModel):

@@ -45,10 +45,13 @@ STANDARD: Final = {
 _EXPECTED = {
     "missing": "is missing",
     "extra_forbidden": "has an unknown field",
+    "unexpected_keyword_argument": "has an unknown field",
     "json_invalid": "must be JSON in UTF-8",
     "model_attributes_type": "must be an object",
+    "dataclass_type": "must be an object",
     "dict_type": "must be an object",
     "list_type": "must be a list",
+    "tuple_type": "must be a list",
     "string_type": "must be a text",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",

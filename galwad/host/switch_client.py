@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 import structlog
@@ -45,30 +44,7 @@ from galwad.messages import (
 REPLY_S = 2.0
 log = structlog.get_logger()
 
-PauseTrigger: TypeAlias = Literal["page", "api"]
 FromSwitch = CallsSnapshot | CallChanged | CallEnded | Alarm | Figures | PhonesRegistered
-
-
-@dataclass(frozen=True, slots=True)
-class PauseTarget:
-    """The calls to pause or resume: one attribute is set, and the two others are ""."""
-
-    call_id: str = ""
-    extension: str = ""
-    user: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PauseOrder:
-    """An order to the switch to pause calls for a pause holder, or to end the holder's pause."""
-
-    target: PauseTarget
-    holder: str
-    actor: str
-    """The user or system that requests this, as the audit and the manifest name it."""
-    trigger: PauseTrigger
-    arrived_mono: float
-    """When the request arrived at the desk, in monotonic seconds. A pause counts from this time."""
 
 
 async def _no_phones() -> tuple[PhoneCredentials, ...]:
@@ -103,8 +79,8 @@ class SwitchClient:
         During an upgrade, another switch gets nothing that the first release did not know.
         """
         self._refs = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[PauseReply]] = {}
-        self._acts: dict[int, asyncio.Future[PhoneReply]] = {}
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        """The replies of the switch that are waited for, by the `ref` of the request."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -136,12 +112,12 @@ class SwitchClient:
         """Report that these ends are in the ledger; the switch repeats them until it knows this."""
         self._connector.send(LedgerHas(tuple(call_ids)))
 
-    async def pause(self, order: PauseOrder) -> PauseReply:
+    async def pause(self, request: Pause) -> PauseReply:
         """Ask the switch to pause; return the gate state in its reply. Raises `SwitchDownError`."""
-        message = Pause(*self._fields(order), order.arrived_mono)
-        return await self._request("pause", message)
+        reply: PauseReply = await self._reply_to(request, "pause")
+        return reply
 
-    async def resume(self, order: PauseOrder) -> PauseReply:
+    async def resume(self, request: Resume) -> PauseReply:
         """Ask the switch to end the holder's pause; return the reply, with the gate's real state.
 
         The gate stays shut if there is another pause holder.
@@ -149,7 +125,8 @@ class SwitchClient:
         Raises:
             SwitchDownError: There is no link, or no reply came within two seconds.
         """
-        return await self._request("resume", Resume(*self._fields(order)))
+        reply: PauseReply = await self._reply_to(request, "resume")
+        return reply
 
     @property
     def dials(self) -> bool:
@@ -167,31 +144,14 @@ class SwitchClient:
         """
         if self.connected and not self._same_version:
             raise SwitchDownError("the switch has another version: restart it")
+        reply: PhoneReply = await self._reply_to(request, type(request).__name__)
+        return reply.refused
+
+    async def _reply_to(self, request: Pause | Resume | PhoneAct | DialNumber, action: str) -> Any:
         ref = next(self._refs)
-        message = msgspec.structs.replace(request, ref=ref)
-        reply: asyncio.Future[PhoneReply] = asyncio.get_running_loop().create_future()
-        self._acts[ref] = reply
+        reply = self._waiting[ref] = asyncio.get_running_loop().create_future()
         try:
-            if not self._connector.send(message):
-                raise SwitchDownError
-            async with asyncio.timeout(REPLY_S):
-                return (await reply).refused
-        except TimeoutError:
-            log.warning("switch.no_reply", action=type(message).__name__)
-            raise SwitchDownError("the switch did not answer in time") from None
-        finally:
-            self._acts.pop(ref, None)
-
-    def _fields(self, order: PauseOrder) -> tuple[int, str, PauseTrigger, str, str, str, str]:
-        target = order.target
-        calls = target.call_id, target.extension, target.user
-        return next(self._refs), order.holder, order.trigger, order.actor, *calls
-
-    async def _request(self, action: str, message: Pause | Resume) -> PauseReply:
-        reply: asyncio.Future[PauseReply] = asyncio.get_running_loop().create_future()
-        self._waiting[message.ref] = reply
-        try:
-            if not self._connector.send(message):
+            if not self._connector.send(msgspec.structs.replace(request, ref=ref)):
                 raise SwitchDownError
             async with asyncio.timeout(REPLY_S):
                 return await reply
@@ -199,7 +159,7 @@ class SwitchClient:
             log.warning("switch.no_reply", action=action)
             raise SwitchDownError("the switch did not answer in time") from None
         finally:
-            self._waiting.pop(message.ref, None)
+            self._waiting.pop(ref, None)
 
     def _connected(self, link: Link) -> None:
         link.send(Hello("desk", self._version))
@@ -210,22 +170,17 @@ class SwitchClient:
 
     def _lost(self) -> None:
         self._same_version = False
-        waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *self._acts.values()]
-        for reply in waiting:
+        for reply in self._waiting.values():
             if not reply.done():
                 reply.set_exception(SwitchDownError("the connection to the switch was lost"))
         self._on_connection(False)
 
     async def _received(self, _link: Link, message: AnyMessage) -> None:
         match message:
-            case PauseReply():
+            case PauseReply() | PhoneReply():
                 reply = self._waiting.get(message.ref)
                 if reply is not None and not reply.done():
                     reply.set_result(message)
-            case PhoneReply():
-                answer = self._acts.get(message.ref)
-                if answer is not None and not answer.done():
-                    answer.set_result(message)
             case CallsSnapshot():
                 self._same_version = message.version == self._version
                 if not self._same_version:

@@ -13,7 +13,6 @@ from fastapi import APIRouter
 from callerid.errors import ChoiceError, ContactError, DraftConflictError
 from callerid.note import Note
 from callerid.person import Person as DirectoryPerson
-from callerid.screenpop import PopConfirmation
 from galwad.calls.bodies import Confirmation, Pop
 from galwad.calls.live_calls import DeskCall
 from galwad.calls.subject import live_call, no_live_call, own_call
@@ -49,30 +48,29 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
             call (the reason is `not_talking`).
         ChoiceError: The person is not the chosen one, or the caller has changed.
     """
-    confirmation = PopConfirmation(body.outcome)
     before = own_call(desk, session, call_id)
-    if confirmation.shows_details and not desk.calls.live.is_talked_in(before, session.user):
+    if body.outcome.shows_details and not desk.calls.live.is_talked_in(before, session.user):
         raise ApiError(
             409,
             "you do not talk in this call",
             "confirm who is calling while you talk with them",
             reason="not_talking",
         )
-    person = before.pop.confirm(confirmation, body.person_id).confirmed_person
+    person = before.pop.confirm(body.outcome, body.person_id).confirmed_person
     person_id = person.person_id if person is not None else ""
     await desk.host.audit.append(
         "caller.confirmed",
-        {"call_id": call_id, "outcome": body.outcome},
+        {"call_id": call_id, "outcome": body.outcome.value},
         {"actor": session.actor, "person_id": person_id},
     )
-    await desk.notes.contacts.save_confirmation(call_id, person, body.outcome, time.time())
+    await desk.notes.contacts.save_confirmation(call_id, person, body.outcome.value, time.time())
     # Check again whether this advisor has the call, because the call may have been transferred
     # while the audit entry was written.
     current = desk.calls.claim(own_call(desk, session, call_id), session.user)
     if current.state.callers != before.state.callers:
         await desk.notes.contacts.forget_confirmation(call_id)
         raise ChoiceError("the caller has changed: ask who is calling")
-    confirmed = desk.calls.live.confirm(current, confirmation, body.person_id)
+    confirmed = desk.calls.live.confirm(current, body.outcome, body.person_id)
     if confirmed.pop.confirmed_person != person:  # a directory has answered meanwhile
         await desk.notes.save_entries(confirmed)
     return confirmed.view(session.user)

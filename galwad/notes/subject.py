@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from callerid.note import Note, NoteDestination
 from galwad.archive.subject import RecordingIndexed
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.subject import CallChange, CallerLookedUp, CallsSubject
+from galwad.calls.subject import CallChange, CallerLookedUp, CallsDesk, CallsSubject
 from galwad.directories.subject import DirectoriesSubject, open_note_destination
 from galwad.host.host import Host, desk_of
 from galwad.host.outbox import Backlog
@@ -21,7 +21,6 @@ from galwad.notes.earlier import EarlierContacts
 from galwad.notes.open_notes import OpenNotes
 from galwad.notes.rules import OpenNote
 from galwad.notes.store import NoteDrafts, NoteStore
-from galwad.people.subject import PeopleSubject
 from galwad.texts.subject import TextsSubject
 from galwad.texts.text_lists import TextLists
 
@@ -215,13 +214,9 @@ class NotesSubject:
         self._host.alarm(Alarm("notes.not_written", None, f"{count} closed"))
 
 
-class NotesDesk(Protocol):
+class NotesDesk(CallsDesk, Protocol):
     """The parts of the desk that endpoints about contact notes use."""
 
-    host: Host
-    people: PeopleSubject
-    texts: TextsSubject
-    calls: CallsSubject
     notes: NotesSubject
 
 

@@ -18,9 +18,9 @@ from pydantic import BaseModel, TypeAdapter
 
 from galwad.calls.alarms.kinds import Audience, may_see
 from galwad.calls.alarms.store import StoredAlarm
-from galwad.calls.bodies import Closed, DayChanged
+from galwad.calls.bodies import Closed, DayChanged, PresenceNews
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.presence.presence import PresenceNews
+from galwad.calls.subject import AlarmChange, AlarmNews
 from galwad.host.streams import Streams
 from galwad.people.user import User
 from galwad.texts.text_lists import PageTexts
@@ -176,23 +176,15 @@ class EventHub:
         """Publish a change of a call; `before` is None for a new, `after` for a removed call."""
         self._publish(Event(self._last + 1, before, after))
 
-    def alarm(
-        self,
-        kind: str,
-        call: DeskCall | None = None,
-        call_id: str | None = None,
-        audience: Audience = "supervisors",
-        stored: StoredAlarm | None = None,
-    ) -> None:
-        """Publish an alarm; `stored` is None for an event that ends alarms."""
-        named = call.call_id if call is not None else call_id
-        alarm = AlarmEvent(kind=kind, call_id=named, since=time.time())
-        self._publish(Event(self._last + 1, None, call, alarm, stored, audience))
+    def alarm(self, news: AlarmNews) -> None:
+        """Publish an alarm, or an event that ends alarms."""
+        alarm = AlarmEvent(kind=news.kind, call_id=news.call_id, since=time.time())
+        self._publish(Event(self._last + 1, None, news.call, alarm, news.stored, news.audience))
 
-    def alarm_changed(self, stored: StoredAlarm, call: DeskCall | None) -> None:
-        """Publish that an alarm was handled or has ended; `call` is its live call, if any."""
-        audience = stored.traits.audience
-        self._publish(Event(self._last + 1, None, call, None, stored, audience))
+    def alarm_changed(self, change: AlarmChange) -> None:
+        """Publish that an alarm was handled or has ended."""
+        audience = change.stored.traits.audience
+        self._publish(Event(self._last + 1, None, change.call, None, change.stored, audience))
 
     def presence(self, news: PresenceNews) -> None:
         """Publish changes of the presence of users, each to the user and to all supervisors."""

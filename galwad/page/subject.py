@@ -6,13 +6,11 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends
 
-from galwad.calls.presence.presence import PresenceNews
-from galwad.calls.subject import AlarmChange, AlarmNews, CallChange, CallsSubject, DayOfUsersChanged
-from galwad.directories.subject import DirectoriesSubject
-from galwad.events.subject import EventsSubject
+from galwad.calls.bodies import PresenceNews
+from galwad.calls.subject import AlarmChange, AlarmNews, CallChange, CallsDesk, DayOfUsersChanged
+from galwad.events.subject import EventsDesk
 from galwad.host.host import Host, desk_of
 from galwad.page.events import EventHub
-from galwad.people.subject import PeopleSubject
 from galwad.texts.subject import TextsChanged, TextsSubject
 from galwad.texts.text_lists import page_texts
 
@@ -23,25 +21,16 @@ class PageSubject:
     def __init__(self, host: Host, texts: TextsSubject) -> None:
         self.hub = hub = EventHub(host.streams)
         host.hear(CallChange, lambda change: hub.call(change.before, change.after))
-        host.hear(AlarmNews, self._alarm)
-        host.hear(AlarmChange, lambda change: hub.alarm_changed(change.stored, change.call))
+        host.hear(AlarmNews, hub.alarm)
+        host.hear(AlarmChange, hub.alarm_changed)
         host.hear(DayOfUsersChanged, lambda change: hub.day_changed(change.users))
         host.hear(PresenceNews, hub.presence)
         host.hear(TextsChanged, lambda _: hub.texts_changed(page_texts(texts.lists)))
 
-    def _alarm(self, news: AlarmNews) -> None:
-        self.hub.alarm(news.kind, news.call, news.call_id, news.audience, news.stored)
 
-
-class PageDesk(Protocol):
+class PageDesk(CallsDesk, EventsDesk, Protocol):
     """The parts of the desk that endpoints of the page use."""
 
-    host: Host
-    people: PeopleSubject
-    texts: TextsSubject
-    directories: DirectoriesSubject
-    calls: CallsSubject
-    events: EventsSubject
     page: PageSubject
 
 

@@ -21,13 +21,12 @@ from galwad.host.bodies import Language
 from galwad.people.user import (
     DEFAULT_DAYS,
     LEAST_LENGTH,
-    ProviderIdentity,
+    NEW,
     Right,
     Role,
     User,
     UserChange,
     UserError,
-    new_secret,
 )
 
 if TYPE_CHECKING:
@@ -80,12 +79,11 @@ def add(
     password = None
     if role != "machine":
         password = _new_password(password_stdin=password_stdin, generate=generate)
-    sip_password = new_secret() if extension else None
     rights = frozenset(str(item.value) for item in right or ())
     user = User(name, role, language, extension or None, rights)
-    token, notified = _act(settings, lambda people: people.add(user, password, sip_password))
-    shown = password if generate else None
-    sip = _sip_account(settings, extension, sip_password) if sip_password else None
+    done, notified = _act(settings, lambda people: people.add(user, password))
+    shown, token = done.password if generate else None, done.token
+    sip = _sip_account(settings, done)
     if json:
         secret = {"user": name, "role": role, "password": shown, "token": token, "sip": sip}
         print_json({key: value for key, value in secret.items() if value is not None})
@@ -143,7 +141,7 @@ def role(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Give a person another role, and end all sessions of this person.
+    """Give a person another role, and end all sessions and tokens of this person.
 
     The person loses all rights: `galwad users rights` sets them again. A person cannot become a
     machine. The OpenID provider decides the role of a person who signs in there, at each sign-in.
@@ -174,7 +172,7 @@ def rights(
     takes effect at the user's next request.
     """
     given = sorted({str(item.value) for item in right or ()})
-    _change(load_settings(config), name, UserChange(rights=frozenset(given)))
+    _change(load_settings(config), name, UserChange(rights=tuple(given)))
     if json:
         print_json({"user": name, "rights": given})
     else:
@@ -219,15 +217,15 @@ def password(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Give a person a new password, and end all sessions of this person.
+    """Give a person a new password, and end all sessions and tokens of this person.
 
     The command asks at the terminal for the password, unless it reads the password from standard
     input (--password-stdin) or generates it (--generate). A generated password is printed once.
     """
     settings = load_settings(config)
     new = _new_password(password_stdin=password_stdin, generate=generate)
-    _, notified = _change(settings, name, UserChange(password=new))
-    shown = new if generate else None
+    done, notified = _change(settings, name, UserChange(password=NEW), password=new)
+    shown = done.password if generate else None
     if json:
         print_json({"user": name, **({"password": shown} if shown else {})})
         return
@@ -240,13 +238,12 @@ def password(
 def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Generate a new SIP password for a user's phone, and print it once.
 
-    The phone's registration ends, and the phone registers again with the new password. A call in
-    progress continues.
+    The phone's registration ends. The phone can register again with the new password only. A call
+    in progress continues.
     """
     settings = load_settings(config)
-    new = new_secret()
-    done, notified = _change(settings, name, UserChange(sip_password=new))
-    sip = _sip_account(settings, done.user.extension or "", new)
+    done, notified = _change(settings, name, UserChange(sip_password=NEW))
+    sip = _sip_account(settings, done)
     if json:
         print_json({"user": name, "sip": sip})
         return
@@ -278,9 +275,8 @@ def move(
             status=2,
         )
     settings = load_settings(config)
-    new = new_secret()
-    _, notified = _change(settings, name, UserChange(extension=extension, sip_password=new))
-    sip = _sip_account(settings, extension, new) if extension else None
+    done, notified = _change(settings, name, UserChange(extension=extension))
+    sip = _sip_account(settings, done)
     if json:
         print_json({"user": name, "extension": extension or None, "sip": sip})
         return
@@ -302,21 +298,21 @@ def link(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Let a user sign in with an account of the OpenID provider, and end the user's sessions.
+    """Let a user sign in with an account of the OpenID provider.
 
-    The user keeps the name, the extension and the phone. The role is the one that the provider
-    gives at each sign-in.
+    The user's sessions and tokens end. The user keeps the name, the extension and the phone. The
+    role is the one that the provider gives at each sign-in.
     """
     settings = load_settings(config)
     section = settings.sign_in
     if not issuer and section is None:
         raise CliError("the settings name no provider", "add [sign_in], or give --issuer", status=2)
-    identity = ProviderIdentity(issuer or (section.issuer if section else ""), subject)
-    _, notified = _change(settings, name, UserChange(link=identity))
+    issuer = issuer or (section.issuer if section else "")
+    _, notified = _change(settings, name, UserChange(link=subject), issuer=issuer)
     if json:
-        print_json({"user": name, "issuer": identity.issuer, "subject": identity.subject})
+        print_json({"user": name, "issuer": issuer, "subject": subject})
         return
-    print(f"{name} can sign in with this account of {identity.issuer}")
+    print(f"{name} can sign in with this account of {issuer}")
     _print_if_no_desk(notified=notified)
 
 
@@ -326,10 +322,10 @@ def link(
 def unlink(
     name: Name, *, subject: Subject, config: Config = DEFAULT_PATH, json: Json = False
 ) -> None:
-    """Unlink an account of the OpenID provider from a user, and end the user's sessions.
+    """Unlink an account of the OpenID provider from a user.
 
-    If the person signs in with this account again, the desk adds another user. Use `galwad users
-    disable` for a person who leaves.
+    The user's sessions and tokens end. If the person signs in with this account again, the desk
+    adds another user. Use `galwad users disable` for a person who leaves.
     """
     _, notified = _change(load_settings(config), name, UserChange(unlink=subject))
     if json:
@@ -356,7 +352,7 @@ def remove_second_factor(name: Name, *, config: Config = DEFAULT_PATH, json: Jso
 
 @app.command(epilog="Example: galwad users disable sian")
 def disable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Disable a user, end the user's sessions, and stop the user's phone from registering.
+    """Disable a user, end the user's sessions and tokens, and stop the phone from registering.
 
     The name stays taken, and the extension is free for another user. `galwad users enable` lets the
     user sign in again.
@@ -390,7 +386,7 @@ def enable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> 
 
 @app.command(epilog="Example: galwad users remove sian")
 def remove(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Remove a user, end the user's sessions, and stop the user's phone from registering.
+    """Remove a user, end the user's sessions and tokens, and stop the phone from registering.
 
     The recordings and the audit keep the user's name. If another person may get this name later,
     use `galwad users disable` instead: it keeps the name from being used again.
@@ -434,7 +430,7 @@ def add_token(
     *,
     right: Annotated[
         list[Right] | None,
-        typer.Option(help="For a machine: a right that the token can use; without it, all."),
+        typer.Option(help="For a machine: a right that the token can use; by default, all."),
     ] = None,
     days: Annotated[
         int, typer.Option(help="The days after which the token expires.")
@@ -510,8 +506,17 @@ def _act(settings: Settings, act: Callable[[UserAdministration], Awaitable[_T]])
         return done, notify_desk(settings)
 
 
-def _change(settings: Settings, name: str, change: UserChange) -> tuple[ChangeResult, bool]:
-    return _act(settings, lambda people: people.change(name, change))
+def _change(
+    settings: Settings,
+    name: str,
+    change: UserChange,
+    *,
+    password: str | None = None,
+    issuer: str = "",
+) -> tuple[ChangeResult, bool]:
+    return _act(
+        settings, lambda people: people.change(name, change, password=password, issuer=issuer)
+    )
 
 
 async def _tokens_of(people: UserAdministration, name: str) -> list[TokenFacts]:
@@ -537,10 +542,10 @@ def _end_of(token: TokenFacts) -> str:
     return "never" if token.expires is None else date_and_time(token.expires)
 
 
-def _new_password(*, password_stdin: bool, generate: bool) -> str:
-    """Return a password: generated, from standard input, or from the terminal."""
+def _new_password(*, password_stdin: bool, generate: bool) -> str | None:
+    """Return a password from standard input or the terminal; None if one is to be generated."""
     if generate:
-        return new_secret()
+        return None
     if password_stdin:
         return sys.stdin.readline().rstrip("\n")
     if not sys.stdin.isatty():
@@ -553,12 +558,14 @@ def _new_password(*, password_stdin: bool, generate: bool) -> str:
     return str(typer.prompt(asked, hide_input=True, confirmation_prompt=True, err=True))
 
 
-def _sip_account(settings: Settings, extension: str, password: str) -> dict[str, str]:
-    """Return the values that a phone needs to register."""
+def _sip_account(settings: Settings, done: ChangeResult) -> dict[str, str] | None:
+    """Return the values with which a phone registers; None if it has no new password."""
+    if done.sip_password is None:
+        return None
     return {
         "server": settings.phone_server,
-        "extension": extension,
-        "password": password,
+        "extension": done.user.extension or "",
+        "password": done.sip_password,
         "realm": settings.sip.realm,
     }
 

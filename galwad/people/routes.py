@@ -9,30 +9,35 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from galwad.host.bodies import Language, RequestBody, RequiredText, ShortText
+from galwad.host.bodies import (
+    DataclassBody,
+    Language,
+    RequestBody,
+    RequiredText,
+    ShortText,
+    field_names,
+)
 from galwad.host.errors import ApiError
 from galwad.people.access import Administrator, Person, SteppedUpAdministrator, require_step_up
-from galwad.people.rules import PageRules, UserAdministration
+from galwad.people.rules import ChangeResult, PageRules, UserAdministration
 from galwad.people.sessions import Session
 from galwad.people.subject import PeopleDesk, TheDesk
 from galwad.people.tokens import MAX_DAYS, TokenFacts
 from galwad.people.user import (
     DEFAULT_DAYS,
-    ProviderIdentity,
     Role,
     UnknownUserError,
     User,
     UserChange,
     UserError,
     UserFacts,
-    new_secret,
     rights_of,
 )
 from galwad.settings.desk import PersonRole
@@ -40,10 +45,9 @@ from galwad.settings.desk import PersonRole
 router = APIRouter(tags=["users"])
 _TOKENS: Final[list[str | Enum]] = ["tokens"]
 Version: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-"""The version of a user, which changes with each change of the user."""
-Subject: TypeAlias = Annotated[str, Field(min_length=1, max_length=255)]
+"""The version of a user (see `UserFacts`)."""
 Days: TypeAlias = Annotated[int, Field(ge=1, le=MAX_DAYS)]
-"""The days after which a new token expires."""
+"""The number of days after which a new token expires."""
 
 
 class UserList(BaseModel):
@@ -96,7 +100,8 @@ class NewUser(RequestBody):
     rights: list[RequiredText] = Field(default_factory=list, max_length=20)
 
 
-class ChangeOfUser(RequestBody):
+@dataclass(frozen=True, kw_only=True)
+class ChangeOfUser(DataclassBody, UserChange):
     """Changes of a user, of which all take place or none. What is left out, or null, stays.
 
     `version` is the version of the user on which the changes are based. With another `role`, the
@@ -109,15 +114,6 @@ class ChangeOfUser(RequestBody):
 
     version: Version
     role: PersonRole | None = None
-    rights: list[RequiredText] | None = Field(None, max_length=20)
-    team: ShortText | None = None
-    extension: ShortText | None = None
-    password: Literal["new"] | None = None
-    sip_password: Literal["new"] | None = None
-    disabled: bool | None = None
-    second_factor: Literal[False] | None = None
-    link: Subject | None = None
-    unlink: Subject | None = None
 
 
 class NewOwnToken(RequestBody):
@@ -156,7 +152,8 @@ class MadeToken(BaseModel):
 async def changing(request: Request, desk: TheDesk, session: Administrator) -> Session:
     """Return the session of an administrator who changes a user.
 
-    The body is read before it is checked, so that a stolen session learns nothing from its faults.
+    This reads the body itself, before FastAPI checks it: otherwise a stolen session could learn
+    from the errors about the body.
 
     Raises:
         ApiError: 403, a stronger sign-in at the provider is needed first, unless only the team
@@ -168,7 +165,7 @@ async def changing(request: Request, desk: TheDesk, session: Administrator) -> S
         body = {}
     names = set(body) if isinstance(body, dict) else set()
     if "team" not in names or not names <= {"version", "team"}:
-        changes = ",".join(sorted(names & set(ChangeOfUser.model_fields) - {"version"}))
+        changes = ",".join(sorted(names & field_names(ChangeOfUser) - {"version"}))
         require_step_up(desk, session, {"changes": changes} if changes else {})
     return session
 
@@ -199,11 +196,9 @@ async def add_user(body: NewUser, desk: TheDesk, session: SteppedUpAdministrator
         body.extension or None,
         frozenset(body.rights),
     )
-    password = None if body.role == "machine" else new_secret()
-    sip_password = new_secret() if body.extension else None
     with _refusals():
-        token = await _administration(desk, session).add(user, password, sip_password)
-    return await _changed(desk, user.name, password=password, token=token, sip=sip_password)
+        done = await _administration(desk, session).add(user)
+    return await _changed(desk, done)
 
 
 @router.patch("/users/{name}")
@@ -215,29 +210,18 @@ async def change_user(
 ) -> ChangedUser:
     """Change a user. All changes of the request take place, or none.
 
-    Another role, password or account of the provider ends the person's sessions, and so does
-    `disabled`. A machine that may sign in again gets a new token.
+    Another role, password or account of the provider, the loss of such an account, and `disabled`
+    with the value true end the user's sessions and tokens. The loss of the second factor ends the
+    sessions that a password has opened. A machine that is enabled gets a new token.
 
     Raises:
         ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
     """
-    password = new_secret() if body.password else None
-    sip_password = new_secret() if body.extension or body.sip_password else None
-    change = UserChange(
-        role=body.role,
-        rights=None if body.rights is None else frozenset(body.rights),
-        team=body.team,
-        extension=body.extension,
-        sip_password=sip_password,
-        password=password,
-        disabled=body.disabled,
-        second_factor=body.second_factor,
-        link=None if body.link is None else ProviderIdentity(_issuer(desk), body.link),
-        unlink=body.unlink,
-    )
+    section = desk.host.settings.sign_in
+    issuer = section.issuer if section is not None else ""
     with _refusals():
-        done = await _administration(desk, session, body.version).change(name, change)
-    return await _changed(desk, name, password=password, token=done.token, sip=sip_password)
+        done = await _administration(desk, session, body.version).change(name, body, issuer=issuer)
+    return await _changed(desk, done)
 
 
 @router.delete("/users/{name}", status_code=204)
@@ -324,7 +308,7 @@ async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
 
 
 def _administration(desk: PeopleDesk, session: Session, version: str = "") -> UserAdministration:
-    """Return what the session's user may do, based on a version of the user who is changed."""
+    """Return the acts of the session's user, for a user of whom the page showed `version`."""
     return UserAdministration(
         *(desk.host.engine, desk.host.audit, session.actor, desk.host.settings.sip.realm),
         users=desk.people.users,
@@ -341,37 +325,21 @@ def _refusals() -> Iterator[None]:
         raise ApiError(status, str(error), error.hint, reason=error.reason) from None
 
 
-def _issuer(desk: PeopleDesk) -> str:
-    section = desk.host.settings.sign_in
-    if section is None:
-        raise ApiError(
-            409, "the settings name no provider", "add [sign_in] to the settings", reason="provider"
-        )
-    return section.issuer
-
-
-async def _changed(
-    desk: PeopleDesk,
-    name: str,
-    *,
-    password: str | None = None,
-    token: str | None = None,
-    sip: str | None = None,
-) -> ChangedUser:
+async def _changed(desk: PeopleDesk, done: ChangeResult) -> ChangedUser:
     """Let the change of a user take effect, and return the user with the new secrets."""
     await desk.people.changed()
-    found = [each for each in await _facts(desk) if each.name == name]
+    found = [each for each in await _facts(desk) if each.name == done.user.name]
     if not found:
         raise ApiError(404, "the user was removed meanwhile", "list the users again")
     account = None
-    if sip is not None and found[0].extension is not None:
+    if done.sip_password is not None and found[0].extension is not None:
         account = SipAccount(
             server=desk.host.settings.phone_server,
             extension=found[0].extension,
-            password=sip,
+            password=done.sip_password,
             realm=desk.host.settings.sip.realm,
         )
-    return ChangedUser(user=found[0], password=password, token=token, sip=account)
+    return ChangedUser(user=found[0], password=done.password, token=done.token, sip=account)
 
 
 async def _facts(desk: PeopleDesk) -> list[UserFacts]:

@@ -2,10 +2,9 @@
 
 The commands `galwad users` on the server and the administrators' page call the same methods, so
 both make the same changes and write the same entries. All changes of a `UserChange` are made in one
-transaction. The page has four rules more, which `PageRules` checks first in that transaction: it
-must be based on the present state of the user, it must not change the administrator who makes it,
-it must leave one administrator who can sign in, and the right `purge` is in the hands of
-administrators who have it.
+transaction. For a change on the page, `PageRules` checks four more rules. The page must have shown
+the present state of the user. Administrators cannot change themselves. One enabled administrator
+must remain. Only an administrator with the right `purge` may give it, or change a user who has it.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from galwad.people.user import (
     User,
     UserChange,
     UserError,
+    new_secret,
 )
 from galwad.texts.store import TextStore
 from recording.audit.log import AuditLog
@@ -50,7 +50,7 @@ from recording.audit.log import AuditLog
 class PageRules:
     """The rules for the changes that an administrator makes on the page.
 
-    `version` is the version of the user that the page showed; "" for a new user.
+    `version` is the version of the user that the page showed; "" for a new user and for tokens.
     """
 
     administrator: User
@@ -62,8 +62,7 @@ class PageRules:
         An administrator without the right `purge` could otherwise get it through another user.
 
         Raises:
-            UserError: Only an administrator with the right `purge` may do this; `reason` is
-                "purge".
+            UserError: This needs the right `purge`. `reason` is "purge".
         """
         if PURGE in rights and PURGE not in self.administrator.rights:
             raise UserError(
@@ -78,8 +77,8 @@ class PageRules:
         """Check the rules for a change of the user `name`, or for the removal if it is None.
 
         Raises:
-            UserError: A rule forbids the change. `reason` is "self", "changed", "purge" or
-                "last_admin".
+            UserError: A rule forbids the change, or there is no such user. `reason` is "self",
+                "unknown", "changed", "purge" or "last_admin".
         """
         if name == self.administrator.name:
             raise UserError(
@@ -95,8 +94,8 @@ class PageRules:
                 "look at the present state, then try again",
                 "changed",
             )
-        given = change.rights if change is not None and change.rights else frozenset()
-        self.check_given(user_of(row).rights | given)
+        given = (change.rights or ()) if change is not None else ()
+        self.check_given(user_of(row).rights.union(given))
         takes_access = change is None or change.role is not None or change.disabled is True
         if takes_access and row.role == "admin" and not row.disabled:
             others = select(func.count()).where(
@@ -110,10 +109,13 @@ class PageRules:
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """A user after a change, and the new token of a machine that was enabled; None for others."""
+    """A user after a change, and the new secrets, which are not stored; None for no new one."""
 
     user: User
-    token: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    """The token of a machine that was added or enabled."""
+    sip_password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,33 @@ class _Changing:
 
     connection: AsyncConnection
     user: User
+    realm: str
+    teams: Collection[str]
     values: dict[str, object] = field(default_factory=dict)
     """The columns of the user that change."""
     ends_sessions: bool = False
     entries: list[_Entry] = field(default_factory=list)
+
+    async def apply(
+        self, change: UserChange, hashed: str, sip_password: str | None, issuer: str
+    ) -> None:
+        """Make all changes, except those of `_take`. `hashed` is the hash of a new password."""
+        if change.role is not None:
+            self.set_role(change.role)
+        if change.rights is not None:
+            self.set_rights(frozenset(change.rights))
+        if change.team is not None:
+            self.set_team(change.team)
+        if change.extension is not None:
+            await self.move(change.extension or None, sip_password)
+        elif sip_password is not None:
+            self.set_sip_password(sip_password)
+        if change.password is not None:
+            self.set_password(hashed)
+        if change.link is not None:
+            await self.link(ProviderIdentity(issuer, change.link))
+        if change.disabled is not None:
+            self.set_disabled(disabled=change.disabled)
 
     def note(self, kind: str, facts: dict[str, str] | None = None, **personal: str) -> None:
         self.entries.append(_Entry(kind, facts or {}, personal))
@@ -149,7 +174,7 @@ class _Changing:
                 "add another user",
                 "machine",
             )
-        # No other role may have the rights of the one before.
+        # The new role can have none of the earlier rights (see `rights_of`).
         self.user = replace(self.user, role=role, rights=frozenset())
         self.values |= {"role": role, "rights": ""}
         self.ends_sessions = True
@@ -161,30 +186,31 @@ class _Changing:
         self.values["rights"] = stored_rights(rights)
         self.note("user.rights-set", {"rights": stored_rights(rights)})
 
-    def set_team(self, team: str, teams: Collection[str]) -> None:
+    def set_team(self, team: str) -> None:
         name, before = self.user.name, self.user.team
         if self.user.role == "machine":
             raise UserError("a machine belongs to no team", reason="machine")
         if before == team:
             where = f'the team "{team}"' if team else "no team"
             raise UserError(f'the user "{name}" belongs to {where} already', reason="changed")
-        if team and team not in teams:
+        if team and team not in self.teams:
             raise UserError(
                 f'there is no team "{team}"',
                 "the administrators' page and `galwad texts list teams` show the teams",
                 "team",
             )
+        self.user = replace(self.user, team=team)
         self.values["team"] = team
         self.note("user.team-set", {"team": team, "before": before})
 
-    async def move(self, extension: str | None, sip_password: str | None, realm: str) -> None:
+    async def move(self, extension: str | None, sip_password: str | None) -> None:
         if extension is not None:
             await free_extension(self.connection, extension, self.user.name)
         self.user = replace(self.user, extension=extension)
-        self.values |= {"extension": extension, **digests(extension, sip_password, realm)}
+        self.values |= {"extension": extension, **digests(extension, sip_password, self.realm)}
         self.note("user.moved", extension=extension or "")
 
-    def set_sip_password(self, sip_password: str, realm: str) -> None:
+    def set_sip_password(self, sip_password: str) -> None:
         name, extension = self.user.name, self.user.extension
         if extension is None:
             raise UserError(
@@ -192,7 +218,7 @@ class _Changing:
                 f"`galwad users move {name} EXTENSION`",
                 "no_extension",
             )
-        self.values |= digests(extension, sip_password, realm)
+        self.values |= digests(extension, sip_password, self.realm)
         self.note("user.sip-password-set")
 
     def set_password(self, hashed: str) -> None:
@@ -216,7 +242,7 @@ class _Changing:
         self.note("user.linked", {"issuer": identity.issuer}, subject=identity.subject)
 
     async def store(self, *, ends_sessions: bool) -> None:
-        """Write the changed columns. End the sessions if this or a change asks for it."""
+        """Write the changed columns. End the sessions if `ends_sessions` or a change says so."""
         name = self.user.name
         if self.values:
             changed = update(users).where(users.c.name == name).values(self.values)
@@ -233,7 +259,7 @@ class UserAdministration:
         audit: The audit chain.
         actor: The person who makes the changes, such as `os:root` or `user:gwen`.
         realm: The SIP realm, to which the passwords of phones belong.
-        users: The users of a running desk; None for those of the database.
+        users: The `Users` of a running desk; None makes another one for the same database.
         rules: The rules for a change on the page; None for a command on the server.
     """
 
@@ -256,60 +282,73 @@ class UserAdministration:
         self._actor = actor
         self._realm = realm
 
-    async def add(
-        self, user: User, password: str | None, sip_password: str | None = None
-    ) -> str | None:
-        """Add a user. If the user is a machine, return its bearer token, otherwise return None.
+    async def add(self, user: User, password: str | None = None) -> ChangeResult:
+        """Add a user. A machine gets a token, and the phone of an extension a SIP password.
 
-        The token is not stored, so it is available only now. `sip_password` is the password of the
-        user's phone; None if the phone may not register.
+        A person gets `password`, or a random one if it is None.
 
         Raises:
-            UserError: A value is not valid, or another user already has this name or extension.
+            UserError: A value is not valid, another user already has this name or extension, or the
+                administrator may not give the right `purge`.
         """
         if self._rules is not None and user.role == "admin":
             self._rules.check_given(user.rights)
-        await self.users.add(user, password, sip_password, self._realm)
+        if password is None and user.role != "machine":
+            password = new_secret()
+        sip_password = new_secret() if user.extension is not None else None
+        token = await self.users.add(
+            *(user, password, sip_password, self._realm),
+            token=lambda connection: self._token_of(connection, user),
+        )
         facts = {"role": user.role, "rights": stored_rights(user.rights)}
         await self._append("user.added", user.name, facts)
-        if user.role != "machine":
-            return None
-        return (await self.tokens.make(user, self._actor, days=None))[0]
+        return ChangeResult(user, password, token, sip_password)
 
-    async def change(self, name: str, change: UserChange) -> ChangeResult:
+    async def change(
+        self, name: str, change: UserChange, *, password: str | None = None, issuer: str = ""
+    ) -> ChangeResult:
         """Make all changes of a user, or none. Each has its entry in the audit chain.
 
+        A new password is `password`, or a random one if it is None. `issuer` is the OpenID provider
+        of an identity that is linked; "" if there is none.
+
         Raises:
-            UserError: There is no such user, a value is not valid for the user, the user has it
-                already, or another user has the extension or the identity.
+            UserError: There is no such user, a rule of the page forbids the change, a value is not
+                valid, the user has the role or team already, there is no second factor or identity
+                to remove, or another user has the extension or the identity.
         """
+        if change.link is not None and not issuer:
+            raise UserError(
+                "the settings name no provider", "add [sign_in] to the settings", "provider"
+            )
         change.check()
         hashed = ""
         if change.password is not None:
-            (await self.users.one(name)).check_password(change.password)
-            hashed = await self.users.hash(change.password)
+            password = new_secret() if password is None else password
+            (await self.users.one(name)).check_password(password)
+            hashed = await self.users.hash(password)
+        sip_password = new_secret() if change.extension or change.sip_password else None
         teams = await self._teams() if change.team else ()
         try:
             async with self._writer.begin() as connection:
                 await self._check(connection, name, change)
                 taken = await _take(connection, name, change)
-                changing = _Changing(connection, await one(connection, name))
-                await self._apply(changing, change, hashed, teams)
+                changing = _Changing(connection, await one(connection, name), self._realm, teams)
+                await changing.apply(change, hashed, sip_password, issuer)
                 await changing.store(ends_sessions=change.unlink is not None)
                 token = None
-                if change.disabled is False and changing.user.role == "machine":
-                    made = self.tokens.make_in(connection, changing.user, self._actor, days=None)
-                    token = (await made)[0]
+                if change.disabled is False:
+                    token = await self._token_of(connection, changing.user)
         except IntegrityError:
             raise UserError(
                 f'another user has the extension "{change.extension}"', reason="taken"
             ) from None
         for entry in (*taken, *changing.entries):
             await self._append(entry.kind, name, entry.facts, **entry.personal)
-        return ChangeResult(changing.user, token)
+        return ChangeResult(changing.user, password, token, sip_password)
 
     async def remove(self, name: str) -> None:
-        """Remove a user with all sessions; extension and name are free. Raises `UserError`."""
+        """Remove a user and all their sessions and tokens. Raises `UserError`."""
         async with self._writer.begin() as connection:
             await self._check(connection, name, None)
             await one(connection, name)
@@ -331,7 +370,7 @@ class UserAdministration:
     async def revoke_token(
         self, token: TokenFacts, end: Callable[[str], Awaitable[None]] | None = None
     ) -> None:
-        """Revoke a token. A running desk gives `end`, which ends the session with this key."""
+        """Revoke a token. A running desk gives `end`, which also ends the token in its memory."""
         await (end or self.tokens.revoke)(token.key)
         await self._audit.append("token.revoked", *token.audited(self._actor))
 
@@ -341,25 +380,11 @@ class UserAdministration:
         if self._rules is not None:
             await self._rules.check(connection, name, change)
 
-    async def _apply(
-        self, changing: _Changing, change: UserChange, hashed: str, teams: Collection[str]
-    ) -> None:
-        if change.role is not None:
-            changing.set_role(change.role)
-        if change.rights is not None:
-            changing.set_rights(change.rights)
-        if change.team is not None:
-            changing.set_team(change.team, teams)
-        if change.extension is not None:
-            await changing.move(change.extension or None, change.sip_password, self._realm)
-        elif change.sip_password is not None:
-            changing.set_sip_password(change.sip_password, self._realm)
-        if change.password is not None:
-            changing.set_password(hashed)
-        if change.link is not None:
-            await changing.link(change.link)
-        if change.disabled is not None:
-            changing.set_disabled(disabled=change.disabled)
+    async def _token_of(self, connection: AsyncConnection, user: User) -> str | None:
+        """Make the token of a machine that may sign in; return None for a person."""
+        if user.role != "machine":
+            return None
+        return (await self.tokens.make_in(connection, user, self._actor, days=None))[0]
 
     async def _teams(self) -> Collection[str]:
         """Return the codes of all teams."""
@@ -374,7 +399,7 @@ class UserAdministration:
 
 
 async def _take(connection: AsyncConnection, name: str, change: UserChange) -> list[_Entry]:
-    """Take from a user the second factor or the identity that a change takes."""
+    """Remove the second factor and the identity that a change removes; return audit entries."""
     entries = []
     if change.second_factor is not None:
         if not await remove_second_factor(connection, name):

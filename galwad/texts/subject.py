@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 from fastapi import Depends
 
 from galwad.host.host import Host, desk_of
-from galwad.people.subject import PeopleSubject
+from galwad.people.subject import PeopleDesk
 from galwad.texts.store import TextStore
 from galwad.texts.text_lists import TextLists, initial_lists
 
@@ -33,11 +33,9 @@ class TextsSubject:
         host.on_start(self.lists.start)
 
 
-class TextsDesk(Protocol):
+class TextsDesk(PeopleDesk, Protocol):
     """The parts of the desk that endpoints about texts use."""
 
-    host: Host
-    people: PeopleSubject
     texts: TextsSubject
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from galwad.people.rules import ChangeResult, UserAdministration
 from galwad.people.store import Users
-from galwad.people.user import UserChange
+from galwad.people.user import NEW, ProviderIdentity, UserChange
 from recording.audit.log import AuditLog
 
 
@@ -20,9 +20,20 @@ def administration(users: Users) -> UserAdministration:
     return UserAdministration(users._engine, audit, "os:root", "galwad", users=users)
 
 
-async def change(users: Users, name: str, **values: Any) -> ChangeResult:
-    """Change a user without an audit entry. `values` are those of a `UserChange`."""
-    return await administration(users).change(name, UserChange(**values))
+async def change(
+    users: Users,
+    name: str,
+    *,
+    password: str | None = None,
+    link: ProviderIdentity | None = None,
+    **values: Any,
+) -> ChangeResult:
+    """Change a user without an audit entry. The other `values` are those of a `UserChange`."""
+    asked = UserChange(
+        password=NEW if password else None, link=link.subject if link else None, **values
+    )
+    issuer = link.issuer if link else ""
+    return await administration(users).change(name, asked, password=password, issuer=issuer)
 
 
 async def remove(users: Users, name: str) -> None:

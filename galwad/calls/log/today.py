@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from fastapi import APIRouter
@@ -23,24 +21,74 @@ from galwad.periods import Period, period
 
 MOST_CALLS: Final = 200
 """The most calls of each list. An advisor takes about eighty a day."""
+NoteState: TypeAlias = Literal["", "missing", "saved", "not_needed"]
 
 
-@dataclass(frozen=True, slots=True)
-class AdvisorsDay:
-    """The lists of one advisor's day, the newest call first.
+class CallOfToday(BaseModel):
+    """The base of the calls in the lists of today. For the numbers, see `TodaysCall`."""
 
-    Each row has the columns of `logged_calls`; in `calls` also `purpose`, `no_note_reason` and
-    `version` of the advisor's contact note, or None; in `transfers` also `at`, `sent_to` and
-    `result`. `cut` is true if a list is longer than `MOST_CALLS`.
+    call_id: str
+    started: float
+    line: str
+    number: str | None
+    number_display: str | None
+    withheld: bool
+
+
+class TodaysCall(CallOfToday):
+    """A call of today that has ended.
+
+    `number` is that of the party outside, in E.164, and `number_display` as people write it. Both
+    are None if there is none, or if it is no longer kept. `note` is the state of the advisor's
+    contact note; "" if the call needs none, or if its note is another advisor's. `purpose` is that
+    of the note.
     """
 
-    calls: Sequence[Row[Any]]
-    missed: Sequence[Row[Any]]
-    transfers: Sequence[Row[Any]]
+    outgoing: bool
+    length: float
+    purpose: str
+    note: NoteState
+
+
+class MissedCall(CallOfToday):
+    """A call of today that rang at the advisor's phone, and that no advisor has answered since.
+
+    `waited` is the time in seconds for which it rang. `outcome` says how it ended: the caller hung
+    up ("abandoned"), the phones refused it ("refused"), or no advisor answered ("missed").
+    """
+
+    waited: float
+    outcome: Literal["missed", "abandoned", "refused"]
+
+
+class TodaysTransfer(BaseModel):
+    """A transfer by the advisor, and its result.
+
+    The destination is "ringing" or has "answered"; or the call has "returned" to the advisor, or
+    was "lost", because it ended before the destination answered.
+    """
+
+    call_id: str
+    at: float
+    line: str
+    destination: str
+    result: Literal["ringing", "answered", "returned", "lost"]
+
+
+class Today(BaseModel):
+    """The advisor's day: each list has the newest first.
+
+    `since` is the beginning of the day, in Unix seconds. `cut` is true if a list was too long.
+    """
+
+    since: float
+    calls: list[TodaysCall]
+    missed: list[MissedCall]
+    transfers: list[TodaysTransfer]
     cut: bool
 
 
-async def day_of(engine: AsyncEngine, user: User, day: Period) -> AdvisorsDay:
+async def day_of(engine: AsyncEngine, user: User, day: Period) -> Today:
     """Return the calls of this user in a period, which is normally today.
 
     A missed call is listed until any user answers its number, but not if a colleague answered it.
@@ -50,10 +98,32 @@ async def day_of(engine: AsyncEngine, user: User, day: Period) -> AdvisorsDay:
             (await connection.execute(query.limit(MOST_CALLS + 1))).all()
             for query in (_calls(user, day), _missed(user, day), _transfers(user, day))
         ]
-    return AdvisorsDay(
-        calls[:MOST_CALLS],
-        missed[:MOST_CALLS],
-        transfers[:MOST_CALLS],
+    return Today(
+        since=day.since,
+        calls=[
+            TodaysCall(
+                **_plain(row),
+                outgoing=row.outgoing,
+                length=row.talk_us / 1e6,
+                purpose=row.purpose or "",
+                note=_note_of(row),
+            )
+            for row in calls[:MOST_CALLS]
+        ],
+        missed=[
+            MissedCall(**_plain(row), waited=row.ended - row.started, outcome=row.outcome)
+            for row in missed[:MOST_CALLS]
+        ],
+        transfers=[
+            TodaysTransfer(
+                call_id=row.call_id,
+                at=row.at,
+                line=row.line,
+                destination=row.sent_to,
+                result=row.result,
+            )
+            for row in transfers[:MOST_CALLS]
+        ],
         cut=max(len(calls), len(missed), len(transfers)) > MOST_CALLS,
     )
 
@@ -125,118 +195,6 @@ def _is_phone_of(user: User) -> ColumnElement[bool]:
     return or_(mine, and_(part.user == "", part.extension == user.extension))
 
 
-NoteState: TypeAlias = Literal["", "missing", "saved", "not_needed"]
-
-
-class CallOfToday(BaseModel):
-    """A call of today.
-
-    `number` is that of the party outside, in E.164, and `number_display` as people write it. Both
-    are None if there is none, or if it is no longer kept.
-    """
-
-    call_id: str
-    started: float
-    line: str
-    number: str | None
-    number_display: str | None
-    withheld: bool
-
-
-class TodaysCall(CallOfToday):
-    """A call of today that has ended.
-
-    `number` is that of the party outside, in E.164, and `number_display` as people write it. Both
-    are None if there is none, or if it is no longer kept. `note` is the state of the advisor's
-    contact note; "" if the call needs none, or if its note is another advisor's. `purpose` is that
-    of the note.
-    """
-
-    outgoing: bool
-    length: float
-    purpose: str
-    note: NoteState
-
-
-class MissedCall(CallOfToday):
-    """A call of today that rang at the advisor's phone, and that no advisor has answered since.
-
-    `waited` is the time in seconds for which it rang. `outcome` says how it ended: the caller hung
-    up ("abandoned"), the phones refused it ("refused"), or no advisor answered ("missed").
-    """
-
-    waited: float
-    outcome: Literal["missed", "abandoned", "refused"]
-
-
-class TodaysTransfer(BaseModel):
-    """A transfer by the advisor, and its result.
-
-    The destination is "ringing" or has "answered"; or the call has "returned" to the advisor, or
-    was "lost", because it ended before the destination answered.
-    """
-
-    call_id: str
-    at: float
-    line: str
-    destination: str
-    result: Literal["ringing", "answered", "returned", "lost"]
-
-
-class Today(BaseModel):
-    """The advisor's day: each list has the newest first.
-
-    `since` is the beginning of the day, in Unix seconds. `cut` is true if a list was too long.
-    """
-
-    since: float
-    calls: list[TodaysCall]
-    missed: list[MissedCall]
-    transfers: list[TodaysTransfer]
-    cut: bool
-
-
-router = APIRouter(tags=["today"])
-
-
-@router.get("/today")
-async def today(desk: TheDesk, session: Person) -> Today:
-    """Return the signed-in user's calls of today, missed calls and transfers.
-
-    The day is a day of the desk's time zone. No other user's day can be requested.
-    """
-    span = period("today", time.time(), desk.host.settings.desk.time_zone)
-    day = await day_of(desk.host.engine, session.user, span)
-    return Today(
-        since=span.since,
-        calls=[
-            TodaysCall(
-                **_plain(row),
-                outgoing=row.outgoing,
-                length=row.talk_us / 1e6,
-                purpose=row.purpose or "",
-                note=_note_of(row),
-            )
-            for row in day.calls
-        ],
-        missed=[
-            MissedCall(**_plain(row), waited=row.ended - row.started, outcome=row.outcome)
-            for row in day.missed
-        ],
-        transfers=[
-            TodaysTransfer(
-                call_id=row.call_id,
-                at=row.at,
-                line=row.line,
-                destination=row.sent_to,
-                result=row.result,
-            )
-            for row in day.transfers
-        ],
-        cut=day.cut,
-    )
-
-
 def _plain(row: Row[Any]) -> dict[str, Any]:
     """Return the fields that each call of the day has."""
     return {
@@ -255,3 +213,16 @@ def _note_of(row: Row[Any]) -> NoteState:
     if row.no_note_reason:
         return "not_needed"
     return "saved" if row.version else "missing"
+
+
+router = APIRouter(tags=["today"])
+
+
+@router.get("/today")
+async def today(desk: TheDesk, session: Person) -> Today:
+    """Return the signed-in user's calls of today, missed calls and transfers.
+
+    The day is a day of the desk's time zone. No other user's day can be requested.
+    """
+    span = period("today", time.time(), desk.host.settings.desk.time_zone)
+    return await day_of(desk.host.engine, session.user, span)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from galwad.calls.bodies import Presence, PresenceNews, PresenceState
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
 from galwad.calls.presence.states import PresenceFacts
 from galwad.calls.presence.store import Break, Breaks
 from galwad.messages import Party, PhonesRegistered

@@ -9,8 +9,8 @@ from typing import Literal
 
 from fastapi import APIRouter
 
+from galwad.calls.bodies import Presence
 from galwad.calls.presence.board import takes_calls
-from galwad.calls.presence.presence import Presence
 from galwad.calls.subject import CallsDesk, TheDesk
 from galwad.host.bodies import RequestBody, ShortText
 from galwad.host.errors import ApiError

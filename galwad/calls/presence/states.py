@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from galwad.calls.bodies import Presence, PresenceState
 from galwad.calls.live_calls import DeskCall
-from galwad.calls.presence.presence import Presence, PresenceState
 from galwad.calls.presence.store import Break
 from galwad.messages import Party
 from galwad.people.user import User

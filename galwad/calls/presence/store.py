@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Column, Float, ForeignKey, String, Table, delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,17 +44,13 @@ class Breaks:
         """Return the breaks of all users."""
         async with self._engine.connect() as connection:
             rows = (await connection.execute(select(breaks))).all()
-        return [Break(row.user, row.reason, row.since, row.set_by) for row in rows]
+        return [Break(**row._asdict()) for row in rows]
 
     async def begin(self, each: Break) -> None:
         """Store a break in place of the present one. Raises `IntegrityError` without the user."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(breaks).where(breaks.c.user == each.user))
-            await connection.execute(
-                insert(breaks).values(
-                    user=each.user, reason=each.reason, since=each.since, set_by=each.set_by
-                )
-            )
+            await connection.execute(insert(breaks).values(asdict(each)))
 
     async def end(self, user: str) -> None:
         """Remove the user's break, if there is one."""

@@ -3,7 +3,7 @@
 uvicorn's own listener accepts until no file descriptor is left, and performs the TLS handshake
 first. The `Acceptor` closes a connection without a place at once, for a few microseconds and no
 memory. So that a flood does not take all time, it rests after each batch for as long as the batch
-took; and if it refuses too many connections, the kernel drops most (`telephony.aio.packet_filter`).
+took; and if it refuses too many connections, the kernel drops most (`net.packet_filter`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from collections.abc import Callable
 import structlog
 
 from galwad.host.connections.places import Place, Places
-from galwad.host.limits import network_of
-from telephony.aio.packet_filter import (
+from net.addresses import network_of
+from net.packet_filter import (
     MOST_KNOWN,
     Networks,
     Thinning,

@@ -13,6 +13,7 @@ from contextlib import closing
 
 import pytest
 
+from galwad.calls.subject import AlarmNews
 from galwad.messages import Party, Pause, Resume
 from helpers.desk import Running, changed
 
@@ -230,7 +231,7 @@ async def test_a_page_that_stops_renewing_warns_advisor_and_supervisor_and_stays
     for viewer in (sian, mair):
         alarm = await viewer.event("alarm", lambda alarm: alarm["kind"] == "payment.page_lost")
         assert alarm["call_id"] == CALL
-    running.desk.page.hub.alarm("marker", audience="everybody")
+    running.desk.page.hub.alarm(AlarmNews("marker", None, None, "everybody"))
     await huw.event("alarm", lambda alarm: alarm["kind"] == "marker")
     assert [kind for kind, _, data in huw.seen if data.get("kind") == "payment.page_lost"] == []
     text = (await running.client().get("/api/v1/metrics")).text
@@ -291,7 +292,9 @@ async def test_without_the_setting_no_other_origin_may_use_the_payment_page(runn
     assert running.switch.of(Pause) == []
 
 
-async def test_a_token_of_another_advisors_call_follows_the_call(running, page, sian, issued):
+async def test_a_payment_token_stays_valid_when_the_call_moves_to_another_advisor(
+    running, page, sian, issued
+):
     """The token belongs to the call, so a transfer inside the centre does not end the payment."""
     await page.put(PAGE)
     running.switch.change(CALL, advisor=Party("202", "huw"))

@@ -96,7 +96,7 @@ async def site(tmp_path):
     administration = Administration(load(site.settings).database, "a")
     board = User("board", "machine", rights=frozenset({"events"}))
     async with administration.users() as users:
-        site.token.write_text(await users.add(board, None) or "")
+        site.token.write_text((await users.add(board)).token or "")
     yield site
     site.kill(site.client)
     site.kill(site.desk)

@@ -78,6 +78,20 @@ TABLE = [
         "look at: body.limit (must be a whole number)",
     ),
     ("POST", "/me/tokens", JSON, {}, 422, "look at: body.name (is missing)"),
+    ("PATCH", "/users/sian", JSON, {}, 422, "look at: body.version (is missing)"),
+    ("PATCH", "/users/sian", JSON, b"[]", 422, "look at: body (must be an object)"),
+    (
+        *("PATCH", "/users/sian", JSON, {"zzz-sent": 1}, 422),
+        "look at: body (has an unknown field), body.version (is missing)",
+    ),
+    (
+        *("PATCH", "/users/sian", JSON, {"version": "0" * 16, "rights": "zzz-sent"}, 422),
+        "look at: body.rights (must be a list)",
+    ),
+    (
+        *("PATCH", "/users/sian", JSON, {"version": "0" * 16, "rights": ["x"] * 21}, 422),
+        "look at: body.rights (at most 20 entries)",
+    ),
     (
         "POST",
         "/me/tokens",

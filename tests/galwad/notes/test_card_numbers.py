@@ -9,15 +9,15 @@ from __future__ import annotations
 import io
 import re
 import sys
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
 import pytest
 import structlog
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
 from galwad.api.app import create_app
-from galwad.host.bodies import request_bodies
+from galwad.host.bodies import field_names, request_bodies
 from galwad.logs import configure
 from helpers.card_numbers import CARDS, HIDDEN_CARDS, NOT_CARDS
 
@@ -81,9 +81,13 @@ def text_fields():
     assert create_app.__module__ in sys.modules  # it imports every route, and so every body
     own = [each for each in request_bodies() if each.__module__.startswith("galwad.")]
     for body in own:
-        for name, field in body.model_fields.items():
-            if accepts_text(field.annotation):
-                yield body, name, Annotated[field.annotation, field]
+        if issubclass(body, BaseModel):  # a generated body keeps its limits in its fields
+            hints = {n: Annotated[each.annotation, each] for n, each in body.model_fields.items()}
+        else:
+            hints = get_type_hints(body, include_extras=True)
+        for name in field_names(body):
+            if accepts_text(hints[name]):
+                yield body, name, hints[name]
 
 
 def test_each_text_of_a_request_refuses_card_numbers_or_is_listed_with_a_reason():

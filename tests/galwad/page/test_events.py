@@ -14,8 +14,9 @@ from collections import Counter
 import msgspec
 import pytest
 
+from galwad.calls.bodies import Presence, PresenceNews, PresenceState
 from galwad.calls.live_calls import LiveCalls
-from galwad.calls.presence.presence import Presence, PresenceNews, PresenceState
+from galwad.calls.subject import AlarmNews
 from galwad.host.streams import MAX_STREAMS_PER_SESSION, WAKEN_AT_ONCE, Follower, Streams
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.rules import NoteDraft
@@ -27,6 +28,7 @@ SIAN = User("sian", "advisor", extension="201")
 HUW = User("huw", "advisor", extension="202")
 MAIR = User("mair", "supervisor")
 PAY = User("pay", "machine")
+ALARM = AlarmNews("x", None, None, "supervisors")
 CALL = CallStatus(
     call_id="20261125-101500-aaaaaaaa",
     version=5,
@@ -61,7 +63,7 @@ def test_a_reader_gets_only_the_events_that_it_has_not_seen(hub, calls):
 def test_a_reader_whose_position_is_not_in_memory_needs_a_snapshot(hub):
     start = hub.last
     for _ in range(5):
-        hub.alarm("x")
+        hub.alarm(ALARM)
     assert hub.since(start) is None
     assert len(hub.since(start + 1)) == 4
     assert hub.since(hub.last + 1) is None
@@ -69,7 +71,7 @@ def test_a_reader_whose_position_is_not_in_memory_needs_a_snapshot(hub):
 
 
 async def test_waiting_ends_with_an_event_a_timeout_or_the_hubs_close(hub):
-    for wake in (lambda: hub.alarm("x"), hub.streams.close):
+    for wake in (lambda: hub.alarm(ALARM), hub.streams.close):
         waiting = asyncio.create_task(
             hub.streams.wait(hub.streams.follow("s", "sian"), hub.streams.wake_count, 60)
         )
@@ -102,7 +104,7 @@ async def test_streams_are_woken_in_groups_with_other_work_between_them(hub):
         for follower in followers:
             group.create_task(stream(follower))
         await asyncio.sleep(0)
-        hub.alarm("x")
+        hub.alarm(ALARM)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         order.append("other work")
@@ -125,7 +127,7 @@ async def test_other_work_goes_on_for_a_while_between_two_groups_of_streams(hub)
         for follower in followers:
             group.create_task(stream(follower))
         await asyncio.sleep(0)
-        hub.alarm("x")
+        hub.alarm(ALARM)
         while order.count("stream") < len(followers):
             order.append("other work")
             await asyncio.sleep(0)
@@ -151,7 +153,7 @@ async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub
 
     streams = [asyncio.create_task(stream(follower)) for follower in followers]
     await asyncio.sleep(0)
-    hub.alarm("x")
+    hub.alarm(ALARM)
     async with asyncio.timeout(5):
         await all_woken.wait()
     await asyncio.sleep(0.05)
@@ -181,7 +183,7 @@ def test_users_with_equal_views_share_one_encoding_and_others_have_their_own(hub
     start = hub.last
     calls.changed(CALL)
     calls.ended(CALL.call_id, 2000.0, answered=False)
-    hub.alarm("x")
+    hub.alarm(ALARM)
     changed, closed, alarm = hub.since(start)
     other = User("ann", "supervisor")
     assert changed.encoded_for(MAIR) is changed.encoded_for(other)

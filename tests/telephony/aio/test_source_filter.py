@@ -12,10 +12,10 @@ import socket
 import pytest
 
 from helpers.sip_messages import response_of
+from net.tls import Tls, server_context
 from telephony.aio import turns
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import AcceptAll, FilterVerdict
-from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 
 TCP = Address("127.0.0.1", 0, "TCP")

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
+from net.tls import Tls, client_context, server_context
 from telephony.aio.connection import EndReason
-from telephony.aio.tls import Tls, client_context, server_context
 from telephony.sip.events import (
     AckReceived,
     Address,

@@ -78,7 +78,7 @@ async def test_sipp_answers_a_call_and_receives_the_bye(make_phone, tmp_path):
     with running(*command, folder=tmp_path) as process:
         async with make_phone(("127.0.0.1", port)) as phone:
             call = await connected(phone, "service")
-            await asyncio.wait_for(call.hangup(), 5)
+            await asyncio.wait_for(call.hangup(), 60)
         assert await asyncio.to_thread(process.wait, 20) == 0
 
 

@@ -9,6 +9,7 @@ import asyncio
 
 import pytest
 
+from galwad.calls.subject import AlarmNews
 from galwad.messages import Alarm
 from helpers.desk import PATIENCE_S
 from recording.audit.log import AuditFilter
@@ -150,7 +151,7 @@ async def test_pages_receive_each_change_of_an_alarm(alarms):
     for page in (gwen, sian):
         closed = await page.event("alarm_changed", lambda alarm: alarm["state"] == "closed")
         assert (closed["kind"], closed["closed_by"]) == ("recording.fault", "")
-    alarms.desk.page.hub.alarm("marker", audience="everybody")
+    alarms.desk.page.hub.alarm(AlarmNews("marker", None, None, "everybody"))
     await huw.event("alarm", lambda alarm: alarm["kind"] == "marker")
     assert "alarm_changed" not in {kind for kind, _, _ in huw.seen}
 

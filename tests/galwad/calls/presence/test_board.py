@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from galwad.calls.bodies import PresenceState
 from galwad.calls.presence.board import PresenceBoard, PresenceListeners, may_be_at_pbx
-from galwad.calls.presence.presence import PresenceState
 from galwad.calls.presence.store import Breaks
 from galwad.messages import Party, PhonesRegistered, RegisteredPhone
 from galwad.people.store import Users

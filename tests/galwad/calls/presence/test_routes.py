@@ -1,6 +1,6 @@
 """The presence of advisors over HTTP: who may see it, set it, and what each page receives.
 
-Covers `galwad/calls/presence/presence.py` and `galwad/calls/presence/states.py`.
+Covers `galwad/calls/presence/states.py`.
 """
 
 import asyncio

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from callerid.note import Note
+from galwad.calls.bodies import Presence, PresenceState
 from galwad.calls.live_calls import LiveCalls
-from galwad.calls.presence.presence import Presence, PresenceState
 from galwad.calls.presence.states import PresenceFacts
 from galwad.calls.presence.store import Break
 from galwad.messages import CallerFacts, CallStatus, Party

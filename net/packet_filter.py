@@ -21,10 +21,12 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Final, TypeVar
 
 import structlog
+
+from net.addresses import Network
 
 MOST_FLOODING: Final = 256
 """Flooding networks in one program, because the kernel limits its memory; others are left out."""
@@ -58,7 +60,6 @@ _SOURCE: Final = {4: 12, 6: 8}
 _ALL: Final = 0xFFFFFFFF
 _WHOLE: Final = 0x7FFFFFFF
 
-Network = IPv4Network | IPv6Network
 Instruction = tuple[int, int, int, int]
 """Opcode, jump if true, jump if false, constant."""
 _ACCEPT: Final[Instruction] = (_RETURN, 0, 0, _WHOLE)
@@ -72,7 +73,7 @@ _ACCEPT_UNLESS_NEW_CONNECTION: Final[Sequence[Instruction]] = (
 THINNING_S: Final = 10.0
 """The duration of thinning, in seconds. It begins again if the flood is still there."""
 _MAX_SOURCES: Final = 4096
-Networks = tuple[IPv4Network | IPv6Network, ...]
+Networks = tuple[Network, ...]
 SetFilter = Callable[[Networks, Networks | None], None]
 """Sets the kernel's filter when thinning begins or ends.
 

@@ -1,20 +1,14 @@
-"""The limits of a directory: a rest after repeated failures, and recent answers kept in memory.
+"""A circuit breaker: after repeated failures, a server gets no requests for a while.
 
-While the circuit breaker is open, no request is made. After the rest, one request tries whether the
-directory works again. If it does, the breaker closes. If it does not, the next rest is twice as
-long. The breaker is also opened by a directory that asks for a rest (HTTP 429 or 503 with
-Retry-After, RFC 9110, section 10.2.3).
+After the rest, one request tries whether the server works again. If it does, the breaker closes. If
+it does not, the next rest is twice as long. The breaker is also opened by a server that asks for a
+rest (HTTP 429 or 503 with Retry-After, RFC 9110, section 10.2.3).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
-
-from callerid.number import PhoneNumber
-from callerid.source import AnswerState, SourceAnswer
 
 
 class BreakerState(StrEnum):
@@ -23,11 +17,11 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     """Requests are made."""
     OPEN = "open"
-    """The directory has failed repeatedly: no request is made."""
+    """The server has failed repeatedly: no request is made."""
     BUSY = "busy"
-    """The directory has asked for a rest: no request is made."""
+    """The server has asked for a rest: no request is made."""
     HALF_OPEN = "half_open"
-    """One request tries whether the directory works again."""
+    """One request tries whether the server works again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +34,11 @@ class BreakerLimits:
     """The first rest. Each further rest is twice as long as the one before."""
     longest_rest_s: float = 60.0
     longest_busy_s: float = 3600.0
-    """The longest rest that the directory itself can ask for."""
+    """The longest rest that the server itself can ask for."""
 
 
 class CircuitBreaker:
-    """The circuit breaker of one directory. Times are in monotonic seconds."""
+    """The circuit breaker of one server. Times are in monotonic seconds."""
 
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
@@ -83,7 +77,7 @@ class CircuitBreaker:
             self._rest_s = min(self._rest_s * 2, self._limits.longest_rest_s)
 
     def asked_for_rest(self, now: float, seconds: float) -> None:
-        """Report that the directory has asked for no requests in the next `seconds`."""
+        """Report that the server has asked for no requests in the next `seconds`."""
         until = now + min(seconds, self._limits.longest_busy_s)
         self._until = max(self._until, until) if self._state is BreakerState.BUSY else until
         self._state = BreakerState.BUSY
@@ -92,54 +86,3 @@ class CircuitBreaker:
         """Report that a request was cancelled before its result was known."""
         if self._state is BreakerState.HALF_OPEN:
             self._state = BreakerState.OPEN
-
-
-_MOST: Final = 10_000
-"""The most answers that are kept. The one that was not used for the longest time leaves first."""
-
-
-@dataclass(frozen=True, slots=True)
-class CacheLimits:
-    """For how long answers are kept, in seconds; 0 keeps none."""
-
-    found_s: float = 300.0
-    not_found_s: float = 60.0
-
-
-class AnswerCache:
-    """The recent answers of one directory. Times are in monotonic seconds."""
-
-    def __init__(self, limits: CacheLimits) -> None:
-        self._seconds = {
-            AnswerState.FOUND: limits.found_s,
-            AnswerState.NOT_FOUND: limits.not_found_s,
-        }
-        self._kept: OrderedDict[PhoneNumber, tuple[float, SourceAnswer]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, number: PhoneNumber, now: float) -> SourceAnswer | None:
-        """Return the answer to a search for this number; None if no answer is kept."""
-        until, answer = self._kept.get(number, (0.0, None))
-        if answer is None:
-            return None
-        if now >= until:
-            del self._kept[number]
-            return None
-        self._kept.move_to_end(number)
-        return answer
-
-    def put(self, number: PhoneNumber, answer: SourceAnswer, now: float) -> None:
-        """Keep the answer to a search, if it says whether the directory has the number."""
-        seconds = self._seconds.get(answer.state, 0.0)
-        if seconds <= 0:
-            return
-        self._kept[number] = now + seconds, answer
-        self._kept.move_to_end(number)
-        if len(self._kept) > _MOST:
-            self._kept.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget all answers, because people were changed or erased."""
-        self._kept.clear()
