@@ -15,8 +15,8 @@ this source. Without such a proof, a source is only limited, and thinned if it s
 kernel then drops most of its datagrams.
 
 A flow is an address and port, or a connection. A few messages of each flow are accepted even if its
-source is banned or above its limit. So a phone with the right password is heard beside an attacker
-at the same source. Then its flow is proved, and has a limit of its own.
+source is banned or above its limit. So a phone beside an attacker at the same source can send its
+password. If the password is right, its flow is proved, and has a limit of its own.
 
 A message with the Call-ID of a call in progress is accepted even above the rate limit. There are
 three exceptions: the source is banned, the message comes from a stranger and is longer than 16 KiB,
@@ -71,7 +71,7 @@ This is the usual lifetime of a registration.
 """
 
 CALL_RATE: Final = 50.0
-"""The number of messages a second that a source may always send for one call in progress.
+"""The number of messages a second for one call that a source may send above its rate limit.
 
 A phone that sends a keyed digit in each INFO needs ten at most.
 """
@@ -101,12 +101,13 @@ _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
 """A flow may send five messages at once, then one every two seconds, even if its source may not.
 
-A phone needs two messages to register. The next two rates limit these messages further.
+A phone needs two messages to register. `_NEW_FLOWS_RATE` and `_ALL_NEW_FLOWS_RATE` limit these
+messages further.
 """
 _NEW_FLOWS_RATE: Final = 10.0
-"""The number of such messages a second from all flows of one source together."""
+"""The messages a second that `_FLOW_RATE` may admit from all flows of one source together."""
 _ALL_NEW_FLOWS_RATE: Final = 50.0
-"""The number of such messages a second from all flows together."""
+"""The messages a second that `_FLOW_RATE` may admit from all flows of all sources together."""
 _BANNED_CONNECTIONS: Final = 5.0
 """The number of new TCP connections a second from a banned source."""
 _USUAL_MESSAGE_BYTES: Final = 2048
@@ -172,7 +173,7 @@ class _Limits:
         self.connections = Bucket(in_advance_s)
 
     def of_messages(self, source: Address) -> Bucket:
-        """Return the rate limiter for messages that arrive as this one from `source`."""
+        """Return the rate limiter for messages of the transport of `source`: stream or datagram."""
         return self.stream if source.reliable else self.datagrams
 
 
@@ -218,8 +219,8 @@ class FloodGuard:
     ) -> None:
         """Create a guard without bans; `sip` has the rate limits and the length of a ban.
 
-        `is_trunk` gets host, port and transport, `in_call` a Call-ID. `trunks` are their networks.
-        `set_filter` sets the kernel's filter for datagrams.
+        `is_trunk` gets host, port and transport, `in_call` a Call-ID. `trunks` are the networks of
+        all trunks. `set_filter` sets the kernel's filter for datagrams.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.
@@ -344,7 +345,7 @@ class FloodGuard:
                 pass
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
-        """Replace the known hosts, once a second; a ban of one of `hosts` ends at once."""
+        """Replace the known hosts. A ban of one of `hosts` ends at once."""
         self._known = frozenset(network_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
             del self._bans[origin]
@@ -367,8 +368,8 @@ class FloodGuard:
     def kind_of(self, source: Address, now: float) -> SourceKind:
         """Return whether a source is a trunk, a known source or a stranger.
 
-        Hosts of `set_known_hosts` are known, and so is a correct password within `PROVED_S`
-        seconds.
+        A source is known if `set_known_hosts` has named it, or if it has sent a correct password in
+        the last `PROVED_S` seconds.
         """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
@@ -403,7 +404,7 @@ class FloodGuard:
         )
 
     def _of_a_call(self, data: bytes, origin: str, now: float) -> bool:
-        """Return whether a message belongs to a call in progress, and the call may have it."""
+        """Return whether a message belongs to a call in progress, and is within `CALL_RATE`."""
         found = _CALL_ID.search(data, 0, _SCANNED_BYTES)
         if found is None or not self._in_call(found[1].decode("utf-8", "surrogateescape")):
             return False
