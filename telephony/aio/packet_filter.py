@@ -5,11 +5,11 @@ queue. On a UDP socket, the filter drops datagrams; on a listening TCP socket, o
 new connection. It is a classic BPF program (SO_ATTACH_FILTER), which the kernel verifies; a process
 needs no privilege to attach it.
 
-Refusing a packet here takes microseconds, so a fast flood can use all of this process's time. A
-source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its packets. If
-many strangers send little each and flood us together, all strangers are thinned. A source is an
-IPv4 address or an IPv6 /64, as text; a stranger is one that is not known. Times are in monotonic
-seconds.
+If this process itself refuses a packet, that takes microseconds, so a fast flood can use all of its
+time. A source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its
+packets. If many strangers send little each and flood us together, all strangers are thinned. A
+source is an IPv4 address or an IPv6 /64, as text; a stranger is a source that is not known. Times
+are in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Final, TypeVar
 import structlog
 
 MOST_FLOODING: Final = 256
-"""Flooding networks in one program, because the kernel limits its memory; others are left out."""
+"""The most flooding networks in one program, whose size the kernel limits; others are left out."""
 MOST_KNOWN: Final = 500
-"""Known networks in one program.
+"""The most known networks in one program.
 
-With more, it accepts every packet whose source is not in a flooding network.
+If there are more, it accepts every packet whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
 """One in this many packets from neither flooding nor known networks is accepted, at random."""
@@ -208,9 +208,8 @@ class ThinningLimits:
     known: int
     """From one known source."""
     strangers: int
-    """From all those strangers together that send few each."""
+    """From all strangers together; of each, at most `few` packets in a second are counted."""
     few: int
-    """A stranger sends few up to this number in a second."""
 
 
 class Thinning:
@@ -250,7 +249,7 @@ class Thinning:
             self._thin(source, now)
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and begin a second for strangers; call it once a second."""
+        """Update the kernel's filter, and count all strangers from 0 again; call once a second."""
         for source in [each for each, until in self._thinned.items() if until < now - THINNING_S]:
             del self._thinned[source]
         self._strangers = 0
