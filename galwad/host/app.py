@@ -50,7 +50,7 @@ class _Server(uvicorn.Server):
         self.acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Replace uvicorn's method, which limits neither the number of connections nor time."""
+        """Replace uvicorn's method, which limits neither the connections nor their duration."""
         (listener,) = sockets or []
         make = partial(
             LimitedProtocol,
@@ -143,7 +143,7 @@ class DeskServer(Generic[D]):
         )
 
     async def stop(self) -> None:
-        """End the event streams, finish the requests in progress, and stop server and desk."""
+        """End the event streams, give the requests in progress 5 s to finish, and stop the desk."""
         self._host.streams.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True

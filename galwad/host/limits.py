@@ -55,7 +55,7 @@ class Window(Generic[Key]):
             self._times.popitem(last=False)
 
     def take(self, key: Key) -> float:
-        """Count an event and return 0, or return the seconds until the window is not full."""
+        """Count an event and return 0. If the window is full, only return the seconds to wait."""
         wait = self.wait(key)
         if wait <= 0:
             self.add(key)
@@ -86,7 +86,7 @@ class Window(Generic[Key]):
         self._times.pop(key, None)
 
     def report_due(self, key: Key) -> bool:
-        """Return whether the window is full, and was not reported for this key in `window_s`."""
+        """Return whether to report a full window now: once in `window_s` for each key."""
         now = self._clock()
         if self.wait(key) <= 0 or now - self._reported.get(key, _NEVER) < self.rate.window_s:
             return False
@@ -104,13 +104,16 @@ _AREA_PREFIXES = (32, 48)
 
 @lru_cache(maxsize=_CACHED)
 def network_of(address: str) -> str:
-    """Return the network of `address`; an address that is not valid is its own network."""
+    """Return the /64 of an IPv6 address; any other address is its own network."""
     return _around(address, _PREFIX)
 
 
 @lru_cache(maxsize=_CACHED)
 def areas_of(address: str) -> tuple[str, ...]:
-    """Return the /32, the /48 and the /64 of an IPv6 address; the address itself for each else."""
+    """Return the /32, the /48 and the /64 of an IPv6 address.
+
+    Any other address is itself all three areas.
+    """
     return *(_around(address, prefix) for prefix in _AREA_PREFIXES), network_of(address)
 
 
