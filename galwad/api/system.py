@@ -81,11 +81,11 @@ async def metrics(
 ) -> Response:
     """Return the metrics as Prometheus text.
 
-    The metrics may be read by clients on this machine, on whatever address the desk listens, by
-    administrators, and by machines with the right `metrics`.
+    Clients on this machine, administrators, and machines with the right `metrics` may read them.
 
     Raises:
-        ApiError: 403, the client is on another machine and does not have the right `metrics`.
+        ApiError: 403, the client is on another machine, and is neither an administrator nor a
+            machine with the right `metrics`.
     """
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
