@@ -21,7 +21,7 @@ from galwad.settings.desk import SignInSection, WebhookSection
 _NAME: Final = "directories"
 _TO_STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"
 _NOBODY: Final = PhoneNumber("+441632960999")
-"""A number that Ofcom reserves for fiction, so no person is sought."""
+"""A number that Ofcom reserves for fiction, so it is no person's."""
 _REMEDIES: Final = (
     ("401", "correct the user, the client id or the secret"),
     ("no token", "correct the client id, the secret or the scope"),
@@ -111,10 +111,10 @@ def _remedy(error: str) -> str:
 def _check_files(
     name: str, table: str, section: SectionT, use: Callable[[SectionT], object], usable: str
 ) -> Iterator[CheckResult]:
-    """Check that each file of a table of the settings can be read and is what the setting needs.
+    """Check that each file that the table `section` of the settings names can be read and used.
 
-    `use` reads the files of the desk's section that it gets, and raises `SourceError` if one cannot
-    be used; it sends no request. `usable` is the text of the result if all can be used.
+    `use` reads the files of the section, and raises `SourceError` if one cannot be used. It sends
+    no request. `usable` is the text of the result if all files can be used.
     """
     present = with_stored_files(section)
     problems = [f"{path} {problem}" for path in files_of(present) if (problem := unreadable(path))]

@@ -1,6 +1,6 @@
 """Requests about the server's archive: download a sealed recording, and check the index.
 
-A downloaded header is stored in memory, and the payload in a temporary file. The payload stays
+A downloaded header is kept in memory, and the payload in a temporary file. The payload stays
 encrypted there, so this module never writes decrypted audio to the disk.
 """
 
@@ -115,7 +115,7 @@ def temporary_file_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class IndexFindings:
-    """The result of the server's check.
+    """The result of the server's check of its index.
 
     Attributes:
         findings: The contradictions of each call, by call id. A call without one is not in it.
