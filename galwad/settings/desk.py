@@ -271,7 +271,7 @@ class ContactNotesSection(Section):
         default=43200,
         ge=0,
         le=2_592_000,
-        description='a number of seconds up to 2592000, not less than "wrap_up"; 0 for never',
+        description='a number of seconds from 600 to 2592000, at least "wrap_up"; or 0 for never',
     )
 
     @model_validator(mode="after")
@@ -290,7 +290,7 @@ class ContactNotesSection(Section):
 
 
 class WebhookSection(Section):
-    """`[webhook]`: the receiver of the events, and how Galwad proves to it who it is."""
+    """`[webhook]`: the receiver of call events, and the files with the secrets for the requests."""
 
     url: Url = Field(description=URL)
     format: WebhookFormat = Field(default="generic", description='"generic", "zammad" or "sipgate"')
@@ -337,7 +337,7 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the provider, who Galwad is there, and which of its roles may do what."""
+    """`[sign_in]`: the provider, Galwad's registration there, and the meaning of its roles here."""
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")
