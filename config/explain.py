@@ -1,7 +1,7 @@
 """Messages about the faults of a settings file.
 
-Each message says in which line the faulty setting is, what is wrong with the setting, and what to
-write instead.
+Each fault has the line of the faulty setting, and a message that says what is wrong with the
+setting and what to write instead.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ async def _database(desk: ArchiveDesk) -> bool:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Return whether the request is from this machine: then both ends have the same address."""
+    """Return whether the client's address is loopback or the same as the server's."""
     if request.client is None:
         return False
     try:

@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
 
 
 class DeskServer(Generic[D]):
-    """A desk together with the HTTP server of `app`, which is the desk's application."""
+    """A desk, and the HTTP server for its application `app`."""
 
     def __init__(self, desk: D, app: ASGIApp, limits: PhaseLimits | None = None) -> None:
         self.desk = desk

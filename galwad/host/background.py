@@ -1,7 +1,6 @@
 """The tasks that run beside the desk's requests: loops that never end, and short pieces of work.
 
-One such piece writes the audit entry of an act that is already done, such as a pause
-(`audit_done`).
+One such piece writes the audit entry of an act that is done, such as a pause (`audit_done`).
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class Host:
         for step in self._on_stop:
             await step()
         await self.follower.stop()
-        # Lookups and writes of contact notes that run take only a short time.
+        # A lookup or the writing of a note that is in progress takes only a short time.
         await self.background.finish(_FINISH_S)
         for step in reversed(self._after_stop):
             await step()

@@ -110,10 +110,7 @@ def network_of(address: str) -> str:
 
 @lru_cache(maxsize=_CACHED)
 def areas_of(address: str) -> tuple[str, ...]:
-    """Return the /32, the /48 and the /64 of an IPv6 address.
-
-    Any other address is itself all three areas.
-    """
+    """Return the /32, /48 and /64 of an IPv6 address; any other address is all three itself."""
     return *(_around(address, prefix) for prefix in _AREA_PREFIXES), network_of(address)
 
 

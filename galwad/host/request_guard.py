@@ -134,8 +134,7 @@ class RequestGuard:
                 await failure(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
-        # A proxy or a browser's history may store a card number in the address, so the client must
-        # learn of it.
+        # Name a card number as the reason: a proxy or a browser's history may store the address.
         query = unquote_plus(scope["query_string"].decode("latin-1"))
         opaque = scope["path"] == self._opaque_path
         if len(scope["path"]) + len(query) > (MAX_OPAQUE_ADDRESS if opaque else MAX_ADDRESS):
@@ -188,8 +187,7 @@ class RequestGuard:
 def _has_two_lengths(scope: Scope) -> bool:
     """Return whether a request has Content-Length and Transfer-Encoding (RFC 9112 section 6.3).
 
-    A proxy before us may use the other length, and so treat a part of the body as a further
-    request.
+    A proxy before us may use the other length, and so read a part of the body as a new request.
     """
     headers = Headers(scope=scope)
     return "content-length" in headers and "transfer-encoding" in headers

@@ -81,7 +81,7 @@ class Streams:
             follower.wake()
 
     async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
-        """Wait for `wake`, `refresh` or the stream's end, but at most `seconds`.
+        """Wait for `wake` or `refresh`, or until the stream is replaced, but at most `seconds`.
 
         To miss no event, read `wake_count`, look for events, and pass it here: a `wake` since then
         makes this return at once.

@@ -182,12 +182,12 @@ class Settings(Section):
 
     @property
     def switch_socket(self) -> Path:
-        """The path of the Unix socket on which the switch accepts the desk and the finaliser."""
+        """The path of the Unix socket on which the switch accepts desk, finaliser and commands."""
         return self.node.runtime / "switch.sock"
 
     @property
     def desk_socket(self) -> Path:
-        """The path of the Unix socket on which the desk accepts links from the finaliser."""
+        """The path of the Unix socket on which the desk accepts the finaliser and commands."""
         return self.node.runtime / "desk.sock"
 
     @property

@@ -120,12 +120,12 @@ class DeskSection(Section):
 
     @property
     def tls(self) -> bool:
-        """True if the desk itself provides TLS for the page; False if this is left to a proxy."""
+        """True if the desk itself provides TLS for the page; a proxy may do it otherwise."""
         return self.tls_certificate is not None
 
     @property
     def origin(self) -> str:
-        """The page's origin, such as `https://galwad.example`; browsers' requests must have it."""
+        """The page's origin in browsers, such as `https://galwad.example`."""
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
     @property
@@ -321,7 +321,7 @@ class WebhookSection(Section):
 
 
 class EventStreamSection(Section):
-    """`[event_stream]`: which events machines can read, and how many are kept for how long."""
+    """`[event_stream]`: the events that machines can read; how many are kept, and how long."""
 
     events: tuple[EventName, ...] = Field(
         default=ALL_EVENTS,

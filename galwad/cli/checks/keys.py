@@ -129,8 +129,7 @@ def _file(settings: Settings) -> RecipientsFile:
 def check_certificates(settings: Settings) -> Iterator[CheckResult]:
     """Check the page's certificate, the SIP certificate, and the CA certificates for SIP peers.
 
-    The first two must be valid now, and be issued for the hosts that use them. All must be
-    readable.
+    All must be readable. The first two must be valid now, and issued for the hosts that use them.
     """
     yield from _page_certificate(settings)
     sip = settings.sip

@@ -131,7 +131,7 @@ def _check_files(
 
 
 def check_webhook(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each file can be read and is what the setting needs."""
+    """Check that each file that [webhook] names can be read and used."""
     if settings.webhook is not None:
         usable = "the settings and files of the receiver of call events can be used"
         yield from _check_files("webhook", "webhook", settings.webhook, _read_webhook_files, usable)
@@ -145,7 +145,7 @@ def _read_webhook_files(section: WebhookSection) -> None:
 
 
 def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each file can be read and is what the setting needs."""
+    """Check that each file that [sign_in] names can be read and used."""
     if settings.sign_in is not None:
         usable = "the settings and files of the sign-in at the provider can be used"
         yield from _check_files("sign-in", "sign_in", settings.sign_in, _read_sign_in_files, usable)

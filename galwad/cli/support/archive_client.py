@@ -141,7 +141,7 @@ class IndexFindings:
 
 
 def fetch_index_check(server: str, *, since: float = 0.0, call_id: str = "") -> IndexFindings:
-    """Check the server's index of one call, or of calls from `since` on. Raises `CliError`."""
+    """Let the server check its index: one call, or calls since a Unix time. Raises `CliError`."""
     query: dict[str, Any] = {"call_id": call_id} if call_id else {"since": since}
     answer = ask(server, "GET", f"/index?{urlencode(query)}", timeout_s=_TIMEOUT_S)
     findings: dict[str, list[str]] = {}

@@ -39,7 +39,7 @@ class LazyGroup(TyperGroup):
         return list(self.summaries)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Load the module of a command and return the command; None if the group has none."""
+        """Load the module of a command and return the command; None if the group lacks it."""
         del ctx
         if cmd_name not in self.summaries:
             return None

@@ -59,9 +59,9 @@ class Place:
     def __init__(self, network: str, close: Callable[[], None]) -> None:
         self.close = close
         self.group = network
-        """The network of the connection, or the session if it has a place for signed-in people."""
+        """The connection's network, or its session in a place for signed-in people."""
         self.session: str | None = None
-        """The digest of the session's token if it has a place for signed-in people."""
+        """The digest of the session's token in a place for signed-in people, else None."""
         self._room: _Room | None = None
 
     def move(self, room: _Room | None, group: str) -> None:
@@ -79,10 +79,7 @@ class Place:
 
 
 class _Room:
-    """The places of one kind by group, which is a network or a session.
-
-    The group with the most places is found in constant time.
-    """
+    """The places of one kind, by network or session; finds the largest group in constant time."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -138,10 +135,7 @@ class Places:
         self._networks: OrderedDict[str, float] = OrderedDict()
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
-        """The time until which each network, or all strangers together, have used up their rate.
-
-        The newest change is at the end.
-        """
+        """The time until which each network, or all strangers together, have used up their rate."""
         self._areas: OrderedDict[str, float] = OrderedDict()
         """The areas of strangers, with the time of the newest connection of each."""
         self.refused = 0
@@ -188,7 +182,7 @@ class Places:
         place.move(None, place.group)
 
     def know(self, network: str, now: float) -> None:
-        """Note that a session was used from a network, which is then known for a while."""
+        """Note that a session was used from a network: it is then known for `KNOWN_S` seconds."""
         _renew(self._networks, network, now)
 
     def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
