@@ -8,26 +8,19 @@ The message never repeats the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
+from net.addresses import Network, is_loopback, is_secure
+
 URL = 'an address that begins with "https://", such as "https://crm.example/api/people"'
 PAGE = 'an address with {id}, such as "https://crm.example/contact/{id}"'
 _PAGE = re.compile(r"[!-~]*")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, so that a connection to it needs no TLS."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _secure(text: str, expected: str) -> SplitResult:
@@ -39,8 +32,7 @@ def _secure(text: str, expected: str) -> SplitResult:
         raise ValueError(f"must be {expected}") from None
     # Without TLS, others on the network could read the callers' numbers.
     fixed = "{" not in parts.netloc  # a placeholder must not choose the server
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-    if not (host and secure and fixed) or parts.username is not None:
+    if not (host and is_secure(parts) and fixed) or parts.username is not None:
         raise ValueError(f"must be {expected}")
     return parts
 
@@ -78,22 +70,6 @@ def _port(text: str) -> int:
     return port
 
 
-def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
-    """Return the first IP address in `hosts` that is of the same family (IPv4, IPv6) as `address`.
-
-    If there is no such address, return the last host name in `hosts`. If there is no host name
-    either, or if `hosts` is None, return None.
-    """
-    named = None
-    for host in hosts or ():
-        try:
-            if ip_address(host).version == ip_address(address).version:
-                return host
-        except ValueError:
-            named = host
-    return named
-
-
 @dataclass(frozen=True, slots=True)
 class HostPort:
     """A host and a port, written `HOST:PORT`. An IPv6 address is in square brackets."""
@@ -112,10 +88,7 @@ class HostPort:
     @property
     def loopback(self) -> bool:
         """True if only this machine itself can reach the address."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -163,7 +136,7 @@ class Peer:
     `port` is None if the trunk may send from any port.
     """
 
-    network: IPv4Network | IPv6Network
+    network: Network
     port: int | None = None
 
     @classmethod

@@ -1,9 +1,9 @@
 """The changes that commands on the server make directly in the database and files of a node.
 
-Each method opens the database, upgrades the schema, makes the change, adds an audit entry, and
-closes the database. The command then calls `poke` to notify a running desk. Commands run as root,
-because the folders of the services are in a folder of root; here they take the rights of the user
-that owns the database's folder (see `recording.files.foreign`).
+Each method of `Administration` opens the database, upgrades the schema, makes the change, adds an
+audit entry, and closes the database. After a change of users, the command calls `poke` to notify a
+running desk. A command that runs as root takes the rights of the user that owns the database's
+folder for this time (see `recording.files.foreign`).
 """
 
 from __future__ import annotations
@@ -54,10 +54,7 @@ class Administration:
 
     @contextlib.asynccontextmanager
     async def users(self) -> AsyncIterator[UserAdministration]:
-        """Open the database for acts on users and tokens, which this process's user makes.
-
-        In the `with` block, the errors of `UserAdministration` occur.
-        """
+        """Open the database for acts on users and tokens, which this process's user makes."""
         async with self._opened() as (engine, audit):
             yield UserAdministration(engine, audit, _actor(), self._realm)
 
@@ -84,10 +81,10 @@ class Administration:
     ) -> ImportResult:
         """Import people into the directory of callers; block the thread until this is done.
 
-        The audit entry is written before the complete new directory replaces the present one, after
-        `check`, which prevents this by raising an error. This method is not a coroutine, so that
-        Ctrl-C can interrupt it. With `wait`, it first waits for another import. For `absent`,
-        `on_progress` and `least`, see `NewDirectory.fill`.
+        When the new directory is complete, `check` is called, the audit entry is written, and the
+        new directory replaces the present one. If `check` raises an error, the present one stays.
+        This method is not a coroutine, so that Ctrl-C can interrupt it. With `wait`, it first waits
+        for another import. For `absent`, `on_progress` and `least`, see `NewDirectory.fill`.
 
         Raises:
             ImportFileError: The file has faults. The exception lists each fault with its line and
@@ -147,9 +144,10 @@ def _actor() -> str:
 
 
 def service_owner(settings: Settings) -> Owner | None:
-    """Return the first owner of the node's folders who is not root, or None: it runs the services.
+    """Return the user who runs the services: the first owner of the node's folders but root.
 
-    The archive folder comes last: rsync may have copied an owner from another host with it.
+    Return None if there is none. The archive folder comes last, because rsync may have copied it
+    with an owner from another host.
     """
     state = settings.node.state
     ours = (state / "finaliser", settings.database.parent)

@@ -1,7 +1,7 @@
-"""The desk: the host, and the subjects in the sequence in which they know each other.
+"""The desk: the host, and the subjects, each of which knows only the host and subjects before it.
 
-A subject gets the subjects that it needs. It registers its loops, the steps of its start and stop,
-and what it hears with the host.
+A subject gets the subjects that it needs. With the host, it registers its loops, the steps of its
+start and stop, and the events that it hears.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The log of a process: each line on stderr is one event, with a name and fields.
 
-On a terminal, the lines are coloured text. For the systemd journal, each line is the event's
-priority (sd-daemon(3)), followed by the event as JSON, so that `journalctl -p warning` finds
-warnings and errors.
+The lines are text, coloured on a terminal, or JSON. For the systemd journal, the event's priority
+(sd-daemon(3)) precedes the JSON on each line, so that `journalctl -p warning` finds warnings and
+errors.
 
-If an exception is logged, only the exception's type and the source lines in its traceback appear in
+If an exception is logged, only its type and the files and line numbers in its traceback appear in
 the log. The text and the variables of an exception are never logged, because they may contain what
 a caller or an advisor sent. For the same reason, the text of a log record from another library is
-never logged. Of such a record, only the logger, the module and the line number are logged.
+never logged, but the logger, the module, the line number, and an exception as described above.
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ class Period:
 def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
     """Return the period that the words in `text` mean at the Unix time `now` (in seconds).
 
-    `zone` is that of the days; None means local time. The name of a weekday means the latest one
-    before today, and `last 7 days` today and the six days before. A time without seconds means its
-    whole minute, and one with seconds its whole second.
+    `zone` is the time zone of the text; None means local time. The name of a weekday means the
+    latest one before today, and `last 7 days` today and the six days before. A time without seconds
+    means its whole minute, and a time with seconds its whole second.
 
     Raises:
         ValueError: The text does not mean a period, or its date does not exist.

@@ -33,8 +33,8 @@ _PR_SET_DUMPABLE: Final = 4
 def forbid_core_dumps() -> None:
     """Forbid core dumps of this process, and forbid other processes to read its memory.
 
-    This concerns /proc and ptrace for the same user too (prctl(2)), and core dump handlers, to
-    which the kernel would send a dump through a pipe.
+    The memory is closed in /proc and to ptrace, for the same user too (prctl(2)). The kernel also
+    sends no dump through a pipe to a core dump handler.
 
     Raises:
         OSError: The kernel did not accept the setting.
@@ -52,7 +52,7 @@ class FolderLockedError(Exception):
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock the state folder until the `with` block or the process ends (flock(2)).
+    """Lock the folder until the `with` block or the process ends (flock(2)).
 
     If it is missing or cannot be opened, there is no lock and no error, because the process must
     answer calls even then. The parts that need the folder report the error.
@@ -89,8 +89,8 @@ _REMEDIES: Final = {
     errno.EADDRINUSE: "another program uses this address: `ss -lunptp` shows which; stop it, or "
     "change the address in the settings",
     errno.EADDRNOTAVAIL: "this machine does not have this address: correct it in the settings",
-    errno.EACCES: "the services' user may not use it: correct its owner or mode, or a port below "
-    "1024 in the settings",
+    errno.EACCES: "the services' user may not use it: correct its owner or mode; if it is a port "
+    "below 1024, choose a higher one in the settings",
     errno.ENOENT: "it does not exist: create it, or correct the path in the settings",
     errno.ENOSPC: "its disk is full: free some space there",
     errno.EROFS: "its file system is read-only: mount it again with write access",
@@ -100,9 +100,10 @@ _OTHERWISE: Final = "`galwad check` examines the installation"
 
 
 def log_cannot_start(process: str, error: Exception, hint: str = "") -> None:
-    """Log `PROCESS.cannot_start` with reason, path and remedy: `hint`, or by the error's kind.
+    """Log `PROCESS.cannot_start` with the reason, the path and a remedy.
 
-    The text of `error` may be logged only if it contains no personal data.
+    The remedy is `hint`, or the hint of `error`, or the one for errors of this kind. The text of
+    `error` may be logged, so it must not contain personal data.
     """
     reason, path = str(error), ""
     remedy = hint or str(getattr(error, "hint", ""))

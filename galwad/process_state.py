@@ -27,7 +27,7 @@ class State(StrEnum):
 
     RUNNING = "running"
     SILENT = "does not answer"
-    """The process exists, but it stands still or does not react on its socket."""
+    """A signal or a debugger has stopped the process, or it does not react on its socket."""
     STOPPED = "not running"
 
 
@@ -38,7 +38,7 @@ class ProcessState:
     Attributes:
         name: "switch", "desk" or "finaliser".
         state: Whether the process runs and answers. The finaliser has no socket, so it is `SILENT`
-            only if a signal has stopped it.
+            only if a signal or a debugger has stopped it.
         pid: The process's number; None if it is not running, or belongs to another container.
     """
 
@@ -93,7 +93,7 @@ def _is_stopped(pid: int | None) -> bool:
 def _reacts(path: Path) -> bool:
     """Return whether the process closes a connection to its socket that we end at once.
 
-    The kernel accepts connections even if the process stands still, so that is not enough.
+    The kernel accepts connections even if the process hangs, so a connection proves nothing.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_TIMEOUT_S)

@@ -1,12 +1,12 @@
 """Supervision of the three processes, and notices to systemd or to our own supervisor.
 
 `Supervisor` starts switch, desk and finaliser as child processes. If a child dies, the supervisor
-restarts it, and waits longer before each further restart. When the supervisor itself is asked to
-stop, it stops the children in a sequence in which no recording is lost. The switch stops first,
-after its calls have ended. Then the finaliser seals the spools of these calls and stops. The desk
-stops last, because advisors need its page to pause calls until the last call has ended. A child
-process uses the functions `ready`, `stopping` and `watchdog` to send messages of sd_notify(3)
-without libsystemd.
+restarts it, and waits longer before each further restart. If a child dies three times in a row
+before it is ready, or if the supervisor itself is asked to stop, it stops the children in a
+sequence in which no recording is lost. The switch stops first, after its calls have ended. Then the
+finaliser seals the spools of these calls and stops. The desk stops last, because advisors need its
+page to pause calls until the last call has ended. The processes use the functions `ready`,
+`stopping` and `watchdog` to send messages of sd_notify(3) without libsystemd.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def watchdog_interval() -> float | None:
 async def watchdog() -> None:
     """Send watchdog messages while the event loop runs; run this as a task.
 
-    Each also restarts a kernel timer, whose SIGALRM ends a hung process after 1.5 times systemd's
-    limit: systemd ignores its watchdog while a unit stops.
+    Each message also restarts a kernel timer, whose SIGALRM ends a hung process after 1.5 times
+    systemd's limit. It is needed because systemd ignores its watchdog while a unit stops.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -222,7 +222,8 @@ class _NotifyListener:
 class Supervisor:
     """Runs the three processes until SIGTERM or SIGINT.
 
-    The first signal lets the processes finish their work; a second signal stops them immediately.
+    The first signal lets the processes finish their work. A second one kills them, each after at
+    most one second.
     """
 
     def __init__(self, commands: Mapping[ProcessName, Sequence[str]]) -> None:
@@ -283,7 +284,7 @@ class Supervisor:
         """Wait until a child that was asked to stop has ended.
 
         If the child needs longer than its time in `_PATIENCE_S`, or if a second signal arrives,
-        send SIGTERM to the child again, and send SIGKILL one second later.
+        send SIGTERM to the child again, and send SIGKILL if it has not ended one second later.
         """
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait(

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
+PACKAGES = ("galwad", "telephony", "recording", "callerid", "config", "net")
 
 _OPENING = re.compile(
     r"(What|Who|Whom|Whose|Whoever|Whatever|Whether|How|Where|So (long|many|much)|It is|They are)\b"

@@ -1,7 +1,4 @@
-"""Limits: a window of time that counts events of each key, and the network of a client's address.
-
-The network is the unit in which the desk counts and limits strangers.
-"""
+"""A limit on how often something may happen: a window of time that counts each key's events."""
 
 from __future__ import annotations
 
@@ -9,8 +6,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, Generic, TypeVar
 
 MOST_KEYS: Final = 10_000
@@ -95,32 +90,3 @@ class Window(Generic[Key]):
         if len(self._reported) > MOST_KEYS:
             self._reported.popitem(last=False)
         return True
-
-
-_CACHED = 4096
-_PREFIX = 64
-_AREA_PREFIXES = (32, 48)
-
-
-@lru_cache(maxsize=_CACHED)
-def network_of(address: str) -> str:
-    """Return the /64 of an IPv6 address; any other address is its own network."""
-    return _around(address, _PREFIX)
-
-
-@lru_cache(maxsize=_CACHED)
-def areas_of(address: str) -> tuple[str, ...]:
-    """Return the /32, /48 and /64 of an IPv6 address; any other address is all three itself."""
-    return *(_around(address, prefix) for prefix in _AREA_PREFIXES), network_of(address)
-
-
-def _around(address: str, prefix: int) -> str:
-    try:
-        parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ip_network((parsed, prefix), strict=False))
-    return str(parsed)

@@ -1,1 +1,1 @@
-"""The people and machines that use Galwad: users, their tokens, and what may be done to them."""
+"""The people and machines that use Galwad: users, their sessions and tokens, and their changes."""

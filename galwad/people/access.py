@@ -4,23 +4,23 @@ These functions do not wait. They are coroutines all the same, because FastAPI w
 threads otherwise, and a request would have to wait for a free thread.
 
 The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
-(step-up). An endpoint does if its session has a type at the end of this module, or its dependency
-calls `require_step_up`:
+(step-up). The endpoints of these acts take their session as one of the `SteppedUp` types at the end
+of this module, or call `require_step_up` in a dependency:
 
 - the changes of users, their roles, rights, passwords, extensions, identities and second factors,
   but not of their teams (see `galwad.people.routes.changing`)
 - the tokens of machines: to make and to revoke them
 - the approval of a command line, which gives away a session
-- to list, search, show and fetch recordings, which have numbers; to retain, release, recover and
-  dispose of them
+- to list, search, show and fetch recordings, which have phone numbers; to retain, release, recover
+  and dispose of them
 - to discard contact notes that are not delivered
 - to read and search the audit, which has names and phone numbers
 
-Pauses, resumes, calls and notes never need a step-up: otherwise card data would be recorded when a
-provider is down. To see one's own work does not need it either.
+To pause, resume, handle calls and write notes never needs a step-up: otherwise card data would be
+recorded while a provider is down. To see one's own work does not need it either.
 
-Only sessions that began at the provider are affected. Passwords are protected by the second factor,
-and a machine's token is limited by its rights.
+Only sessions that began at the provider need a step-up. The second factor protects passwords, and
+a machine's token is limited by its rights.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ async def session_of(request: Request) -> Session | None:
 
 
 async def leaving(request: Request) -> Session | None:
-    """Return the session as `session_of` does, also one that needs a second factor."""
+    """Return the session for a sign-out: as `session_of`, or one that needs a second factor."""
     session: Session | None = request.scope[SESSION]
     return None if session is not None and session.only_pauses else session
 
@@ -56,7 +56,8 @@ async def leaving(request: Request) -> Session | None:
 async def pausing(request: Request) -> Session:
     """Return the session of the user, which may be a personal token.
 
-    Only the endpoints that pause and resume the user's own calls use this function.
+    Only the endpoints that pause and resume the user's own calls accept a personal token. All
+    others that use this function use it through `signed_in`.
 
     Raises:
         ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user
@@ -196,7 +197,7 @@ def require_step_up(
 
     Raises:
         ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
-            provider, and has not proven it within the lifetime: `reason` is "step_up_needed".
+            provider, and has not proven it within `step_up_lifetime`: `reason` is "step_up_needed".
     """
     section = desk.host.settings.sign_in
     if section is None or section.step_up is None or not session.provider:

@@ -141,7 +141,7 @@ def role(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Give a person another role, and end all sessions of this person.
+    """Give a person another role, and end all sessions and tokens of this person.
 
     The person loses all rights: `galwad users rights` sets them again. A person cannot become a
     machine. The OpenID provider decides the role of a person who signs in there, at each sign-in.
@@ -217,7 +217,7 @@ def password(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Give a person a new password, and end all sessions of this person.
+    """Give a person a new password, and end all sessions and tokens of this person.
 
     The command asks at the terminal for the password, unless it reads the password from standard
     input (--password-stdin) or generates it (--generate). A generated password is printed once.
@@ -238,8 +238,8 @@ def password(
 def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     """Generate a new SIP password for a user's phone, and print it once.
 
-    The phone's registration ends, and the phone registers again with the new password. A call in
-    progress continues.
+    The phone's registration ends. The phone can register again with the new password only. A call
+    in progress continues.
     """
     settings = load_settings(config)
     done, notified = _change(settings, name, UserChange(sip_password=NEW))
@@ -298,10 +298,10 @@ def link(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Let a user sign in with an account of the OpenID provider, and end the user's sessions.
+    """Let a user sign in with an account of the OpenID provider.
 
-    The user keeps the name, the extension and the phone. The role is the one that the provider
-    gives at each sign-in.
+    The user's sessions and tokens end. The user keeps the name, the extension and the phone. The
+    role is the one that the provider gives at each sign-in.
     """
     settings = load_settings(config)
     section = settings.sign_in
@@ -322,10 +322,10 @@ def link(
 def unlink(
     name: Name, *, subject: Subject, config: Config = DEFAULT_PATH, json: Json = False
 ) -> None:
-    """Unlink an account of the OpenID provider from a user, and end the user's sessions.
+    """Unlink an account of the OpenID provider from a user.
 
-    If the person signs in with this account again, the desk adds another user. Use `galwad users
-    disable` for a person who leaves.
+    The user's sessions and tokens end. If the person signs in with this account again, the desk
+    adds another user. Use `galwad users disable` for a person who leaves.
     """
     _, notified = _change(load_settings(config), name, UserChange(unlink=subject))
     if json:
@@ -352,7 +352,7 @@ def remove_second_factor(name: Name, *, config: Config = DEFAULT_PATH, json: Jso
 
 @app.command(epilog="Example: galwad users disable sian")
 def disable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Disable a user, end the user's sessions, and stop the user's phone from registering.
+    """Disable a user, end the user's sessions and tokens, and stop the phone from registering.
 
     The name stays taken, and the extension is free for another user. `galwad users enable` lets the
     user sign in again.
@@ -386,7 +386,7 @@ def enable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> 
 
 @app.command(epilog="Example: galwad users remove sian")
 def remove(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Remove a user, end the user's sessions, and stop the user's phone from registering.
+    """Remove a user, end the user's sessions and tokens, and stop the phone from registering.
 
     The recordings and the audit keep the user's name. If another person may get this name later,
     use `galwad users disable` instead: it keeps the name from being used again.
@@ -430,7 +430,7 @@ def add_token(
     *,
     right: Annotated[
         list[Right] | None,
-        typer.Option(help="For a machine: a right that the token can use; without it, all."),
+        typer.Option(help="For a machine: a right that the token can use; by default, all."),
     ] = None,
     days: Annotated[
         int, typer.Option(help="The days after which the token expires.")

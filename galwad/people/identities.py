@@ -61,10 +61,10 @@ class Identities:
     async def sign_in(
         self, identity: ProviderIdentity, role: PersonRole, suggested: str, language: str = "en"
     ) -> IdentifiedUser:
-        """Return the user of an identity with this role; add the user at the first sign-in.
+        """Give the user of an identity this role; add the user at the first sign-in.
 
-        A disabled user is returned without any change. If the name `suggested` is taken, a new user
-        gets it with a number.
+        Return the user, who may be disabled and is then not changed. If the name `suggested` is
+        taken, a new user gets it with a number.
         """
         async with self._writer.begin() as connection:
             user = await _find(connection, identity)
@@ -75,7 +75,7 @@ class Identities:
                 return IdentifiedUser(User(name, role, "cy" if language == "cy" else "en"), True)
             if user.disabled or user.role == role:
                 return IdentifiedUser(user)
-            # No other role may have the rights of the one before.
+            # The new role can have none of the earlier rights (see `rights_of`).
             changed = update(users).where(users.c.name == user.name).values(role=role, rights="")
             await connection.execute(changed)
             found = await _find(connection, identity)

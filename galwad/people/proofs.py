@@ -8,13 +8,13 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.second_factor import CodeVerdict, canonical
 from galwad.people.sessions import Session
 from galwad.people.sign_in.order import RETRY_S, SignInAttempt, digest_of
 from galwad.people.sign_in.queue import TurnedAwayError
 from galwad.people.subject import PeopleDesk
 from galwad.people.user import User
+from net.addresses import network_of
 
 _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"
 
@@ -40,7 +40,7 @@ class Visitor:
 
     @classmethod
     def signed_in(cls, request: Request, session: Session) -> Visitor:
-        """Return the client of a session, which waits for no failure of others."""
+        """Return the client of a session; the failures of other clients do not delay it."""
         address = request.client.host if request.client else ""
         return cls(session.user.name, address, session.key)
 
@@ -67,9 +67,10 @@ def has_password(desk: PeopleDesk, session: Session) -> bool:
 
 
 async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr) -> User | None:
-    """Return the user if the password is right; None if not. It counts as failed in either case.
+    """Return the user if the password is right; None if not.
 
-    Call `succeeded` or `uncounted` of the throttle if the sign-in has not failed.
+    The throttle has then counted a failed sign-in, even if the password is right. Call its
+    `succeeded` or `uncounted` if the sign-in has not failed.
 
     Raises:
         ApiError: 429, the client was turned away before the password was checked.

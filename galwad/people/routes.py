@@ -45,9 +45,9 @@ from galwad.settings.desk import PersonRole
 router = APIRouter(tags=["users"])
 _TOKENS: Final[list[str | Enum]] = ["tokens"]
 Version: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-"""The version of a user, which changes with each change of the user."""
+"""The version of a user (see `UserFacts`)."""
 Days: TypeAlias = Annotated[int, Field(ge=1, le=MAX_DAYS)]
-"""The days after which a new token expires."""
+"""The number of days after which a new token expires."""
 
 
 class UserList(BaseModel):
@@ -152,7 +152,8 @@ class MadeToken(BaseModel):
 async def changing(request: Request, desk: TheDesk, session: Administrator) -> Session:
     """Return the session of an administrator who changes a user.
 
-    The body is read before it is checked, so that a stolen session learns nothing from its faults.
+    This reads the body itself, before FastAPI checks it: otherwise a stolen session could learn
+    from the errors about the body.
 
     Raises:
         ApiError: 403, a stronger sign-in at the provider is needed first, unless only the team
@@ -209,8 +210,9 @@ async def change_user(
 ) -> ChangedUser:
     """Change a user. All changes of the request take place, or none.
 
-    Another role, password or account of the provider ends the person's sessions, and so does
-    `disabled`. A machine that may sign in again gets a new token.
+    Another role, password or account of the provider, the loss of such an account, and `disabled`
+    with the value true end the user's sessions and tokens. The loss of the second factor ends the
+    sessions that a password has opened. A machine that is enabled gets a new token.
 
     Raises:
         ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.
@@ -306,7 +308,7 @@ async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
 
 
 def _administration(desk: PeopleDesk, session: Session, version: str = "") -> UserAdministration:
-    """Return what the session's user may do, based on a version of the user who is changed."""
+    """Return the acts of the session's user, for a user of whom the page showed `version`."""
     return UserAdministration(
         *(desk.host.engine, desk.host.audit, session.actor, desk.host.settings.sip.realm),
         users=desk.people.users,

@@ -2,10 +2,9 @@
 
 The commands `galwad users` on the server and the administrators' page call the same methods, so
 both make the same changes and write the same entries. All changes of a `UserChange` are made in one
-transaction. The page has four rules more, which `PageRules` checks first in that transaction: it
-must be based on the present state of the user, it must not change the administrator who makes it,
-it must leave one administrator who can sign in, and the right `purge` is in the hands of
-administrators who have it.
+transaction. For a change on the page, `PageRules` checks four more rules. The page must have shown
+the present state of the user. Administrators cannot change themselves. One enabled administrator
+must remain. Only an administrator with the right `purge` may give it, or change a user who has it.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ from recording.audit.log import AuditLog
 class PageRules:
     """The rules for the changes that an administrator makes on the page.
 
-    `version` is the version of the user that the page showed; "" for a new user.
+    `version` is the version of the user that the page showed; "" for a new user and for tokens.
     """
 
     administrator: User
@@ -63,8 +62,7 @@ class PageRules:
         An administrator without the right `purge` could otherwise get it through another user.
 
         Raises:
-            UserError: Only an administrator with the right `purge` may do this; `reason` is
-                "purge".
+            UserError: This needs the right `purge`. `reason` is "purge".
         """
         if PURGE in rights and PURGE not in self.administrator.rights:
             raise UserError(
@@ -79,8 +77,8 @@ class PageRules:
         """Check the rules for a change of the user `name`, or for the removal if it is None.
 
         Raises:
-            UserError: A rule forbids the change. `reason` is "self", "changed", "purge" or
-                "last_admin".
+            UserError: A rule forbids the change, or there is no such user. `reason` is "self",
+                "unknown", "changed", "purge" or "last_admin".
         """
         if name == self.administrator.name:
             raise UserError(
@@ -114,10 +112,10 @@ class ChangeResult:
     """A user after a change, and the new secrets, which are not stored; None for no new one."""
 
     user: User
-    password: str | None = None
-    token: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
     """The token of a machine that was added or enabled."""
-    sip_password: str | None = None
+    sip_password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +174,7 @@ class _Changing:
                 "add another user",
                 "machine",
             )
-        # No other role may have the rights of the one before.
+        # The new role can have none of the earlier rights (see `rights_of`).
         self.user = replace(self.user, role=role, rights=frozenset())
         self.values |= {"role": role, "rights": ""}
         self.ends_sessions = True
@@ -201,6 +199,7 @@ class _Changing:
                 "the administrators' page and `galwad texts list teams` show the teams",
                 "team",
             )
+        self.user = replace(self.user, team=team)
         self.values["team"] = team
         self.note("user.team-set", {"team": team, "before": before})
 
@@ -243,7 +242,7 @@ class _Changing:
         self.note("user.linked", {"issuer": identity.issuer}, subject=identity.subject)
 
     async def store(self, *, ends_sessions: bool) -> None:
-        """Write the changed columns. End the sessions if this or a change asks for it."""
+        """Write the changed columns. End the sessions if `ends_sessions` or a change says so."""
         name = self.user.name
         if self.values:
             changed = update(users).where(users.c.name == name).values(self.values)
@@ -260,7 +259,7 @@ class UserAdministration:
         audit: The audit chain.
         actor: The person who makes the changes, such as `os:root` or `user:gwen`.
         realm: The SIP realm, to which the passwords of phones belong.
-        users: The users of a running desk; None for those of the database.
+        users: The `Users` of a running desk; None makes another one for the same database.
         rules: The rules for a change on the page; None for a command on the server.
     """
 
@@ -289,7 +288,8 @@ class UserAdministration:
         A person gets `password`, or a random one if it is None.
 
         Raises:
-            UserError: A value is not valid, or another user already has this name or extension.
+            UserError: A value is not valid, another user already has this name or extension, or the
+                administrator may not give the right `purge`.
         """
         if self._rules is not None and user.role == "admin":
             self._rules.check_given(user.rights)
@@ -313,8 +313,9 @@ class UserAdministration:
         of an identity that is linked; "" if there is none.
 
         Raises:
-            UserError: There is no such user, a value is not valid for the user, the user has it
-                already, or another user has the extension or the identity.
+            UserError: There is no such user, a rule of the page forbids the change, a value is not
+                valid, the user has the role or team already, there is no second factor or identity
+                to remove, or another user has the extension or the identity.
         """
         if change.link is not None and not issuer:
             raise UserError(
@@ -347,7 +348,7 @@ class UserAdministration:
         return ChangeResult(changing.user, password, token, sip_password)
 
     async def remove(self, name: str) -> None:
-        """Remove a user with all sessions; extension and name are free. Raises `UserError`."""
+        """Remove a user and all their sessions and tokens. Raises `UserError`."""
         async with self._writer.begin() as connection:
             await self._check(connection, name, None)
             await one(connection, name)
@@ -369,7 +370,7 @@ class UserAdministration:
     async def revoke_token(
         self, token: TokenFacts, end: Callable[[str], Awaitable[None]] | None = None
     ) -> None:
-        """Revoke a token. A running desk gives `end`, which ends the session with this key."""
+        """Revoke a token. A running desk gives `end`, which also ends the token in its memory."""
         await (end or self.tokens.revoke)(token.key)
         await self._audit.append("token.revoked", *token.audited(self._actor))
 
@@ -398,7 +399,7 @@ class UserAdministration:
 
 
 async def _take(connection: AsyncConnection, name: str, change: UserChange) -> list[_Entry]:
-    """Take from a user the second factor or the identity that a change takes."""
+    """Remove the second factor and the identity that a change removes; return audit entries."""
     entries = []
     if change.second_factor is not None:
         if not await remove_second_factor(connection, name):

@@ -39,7 +39,7 @@ from recording.files.atomic import write_atomic
 SETUP_S: Final = 900.0
 """The seconds in which a setup must be confirmed."""
 _OTHER_TIMES: Final = 3600 // totp.STEP_S
-"""The number of steps in an hour, in which a code of another time is looked for."""
+"""The most steps (one hour) of a clock error that `SetupError` can show."""
 _ONE_TIME: Final = re.compile(r"[0-9]{6}")
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -48,7 +48,7 @@ _RECOVERY_CODES: Final = 10
 _RECOVERY_BYTES: Final = 10
 _RECOVERY_FORM: Final = re.compile(r"[a-z2-7]{16}")
 _MISREAD: Final = str.maketrans("018", "olb")
-"""The digits that no recovery code has, and the letters for which people may take them."""
+"""Replaces digits that no recovery code has by the letters that people mistake for them."""
 log = structlog.get_logger()
 
 
@@ -60,11 +60,11 @@ class CodeVerdict(StrEnum):
     RECOVERY = "recovery_code"
     """The recovery code is right. It is used up now."""
     WRONG = "wrong"
-    """The code is wrong, or is not one of the present time."""
+    """The code is wrong, is for another time, or is a recovery code that was used already."""
     USED = "used"
     """The one-time code is right, but was used already."""
     UNREADABLE = "unreadable"
-    """One-time codes cannot be checked, because the key of the secret is missing."""
+    """One-time codes cannot be checked, because the key of the secret is missing or wrong."""
 
     @property
     def right(self) -> bool:
@@ -75,8 +75,8 @@ class CodeVerdict(StrEnum):
 class SetupError(Exception):
     """A setup cannot be confirmed. `reason` is "none", "wrong" or "clock".
 
-    With "clock", the code is right for another time: `seconds` is how far the clock of the phone is
-    ahead of the server's, negative if it is behind.
+    With "none", there is no setup, or it has expired. With "clock", the code is right for another
+    time: `seconds` is how far the phone's clock is ahead of the server's, negative if it is behind.
     """
 
     def __init__(self, reason: str, seconds: int = 0) -> None:
@@ -111,7 +111,7 @@ class SecretBoxError(Exception):
 class SecretBox:
     """Encrypts and decrypts secrets with the key in the file `path` (AES-256-GCM).
 
-    The box of a secret is bound to the user: it cannot be opened for another user.
+    An encrypted secret is bound to its user: it cannot be decrypted for another user.
 
     The first secret creates the file, with the mode 0600, if it does not exist. A file that is
     damaged is never replaced, because a person may be able to repair it.
@@ -203,7 +203,7 @@ class SecondFactors:
         all rights of the user.
 
         Raises:
-            SetupError: There is no setup, or the code is wrong.
+            SetupError: There is no setup, it has expired, or the code is wrong.
             SecretBoxError: The secret cannot be encrypted.
         """
         now = self._clock()
@@ -238,7 +238,10 @@ class SecondFactors:
         return fresh
 
     async def check(self, user: str, code: str) -> CodeVerdict:
-        """Check a one-time or recovery code and use it up; WRONG without a second factor."""
+        """Check a one-time or recovery code, and use up a right one.
+
+        For a user without a second factor, each code is `WRONG`.
+        """
         recovery = canonical(code)
         if recovery:
             return await self._use_recovery_code(user, recovery)

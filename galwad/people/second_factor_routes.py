@@ -1,8 +1,8 @@
 """Endpoints with which people set up, replace and switch off their second factor.
 
 They are for people who sign in with a password. A change of a second factor that is in force needs
-the password and a code. For the first setup, the password is enough, and directly after a sign-in
-whose session can do nothing else, no password is needed.
+the password and a code. The first setup needs only the password. In a session that can do nothing
+else, it needs no password, because the person has just signed in.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class SecondFactorFacts(BaseModel):
 
 
 class QrCode(BaseModel):
-    """A QR code as an SVG path, of squares with a width of 1. `size` has the quiet zone too."""
+    """A QR code as an SVG path. Each module has the width 1. `size` includes the empty border."""
 
     size: int
     path: str
@@ -76,7 +76,7 @@ class RecoveryCodes(BaseModel):
 
 @router.get("")
 async def facts(desk: TheDesk, session: EnteringPerson) -> SecondFactorFacts:
-    """Return whether the signed-in person has a second factor, and how many recovery codes."""
+    """Return the facts about the person's second factor, such as the number of recovery codes."""
     required = _required(desk, session)
     status = await desk.people.second_factors.status(session.user.name)
     if status is None:
@@ -95,8 +95,8 @@ async def begin(
 ) -> SecondFactorSetup:
     """Begin to set up or replace the second factor. It comes into force when it is confirmed.
 
-    A replacement needs the password and a code. The first setup needs only the password, and in a
-    session that can do nothing else not even that.
+    A replacement needs the password and a code. The first setup needs only the password. In a
+    session that can do nothing else, it needs no password.
 
     Raises:
         ApiError: 403, the password or the code is wrong. 409, the person signs in at a provider.
@@ -121,7 +121,7 @@ async def begin(
 async def confirm(body: ConfirmSetup, desk: TheDesk, session: EnteringPerson) -> RecoveryCodes:
     """Put the second factor into force with a first code, and return the recovery codes.
 
-    The person's other sessions that a password has opened end.
+    This ends the person's other sessions that were opened with a password.
 
     Raises:
         ApiError: 409, there is no setup, or it has expired. 422, the code is wrong, or is for

@@ -2,8 +2,8 @@
 
 A valid session gives the connection a place for signed-in people. Without one, only a small body is
 read, so that strangers cannot fill the memory. The requests of each user, and those of strangers,
-begin in turn, so that one user's requests do not delay those of other users for long: a request to
-pause could come after those that a thousand connections have ready at the same moment.
+begin in turn, so that one user's requests do not delay those of other users for long. Otherwise, a
+request to pause could wait for a thousand requests that arrived just before it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from galwad.host import embedding
 from galwad.host.connections.places import Place, Places
 from galwad.host.connections.protocol import PLACE
 from galwad.host.errors import SESSION, answer
-from galwad.host.limits import network_of
 from galwad.people.sessions import Session, Sessions
+from net.addresses import network_of
 
 AT_ONCE: Final = 4
 """The most requests that begin in one round of the event loop."""
@@ -33,7 +33,7 @@ MAX_STRANGERS_BODY: Final = 16 * 1024
 
 
 class Pacer:
-    """Lets each client (a user, or all strangers) begin a request in turn, `AT_ONCE` a round."""
+    """Lets clients (see `_client`) begin their requests in turn, `AT_ONCE` in each round."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
@@ -64,7 +64,7 @@ class Pacer:
 
 
 class SessionLayer:
-    """ASGI middleware that stores the request's session in its scope, and moves the connection."""
+    """ASGI middleware that stores the session in the scope, and gives the connection its place."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, places: Places, *, cookie: str) -> None:
         self._app = app
@@ -122,7 +122,7 @@ class SessionLayer:
 
 
 def vouch_for(places: Places, scope: Scope, token: str) -> None:
-    """Give a connection a signed-in place for a valid token of a payment page or the like."""
+    """Give a connection a signed-in place, because it has sent a known token of a payment page."""
     place: Place | None = scope.get(PLACE)
     if place is not None:
         key = hashlib.sha256(token.encode()).hexdigest()
@@ -136,7 +136,10 @@ def _is_forged(method: str, session: Session, headers: Headers) -> bool:
 
 
 def _client(session: Session | None, place: Place) -> str:
-    """Return the client whose turn a request needs: a user, or "" for all strangers."""
+    """Return the client whose turn a request needs: its user, or "" for all strangers.
+
+    Outside the API, where no session is looked for, it is the session of the connection's place.
+    """
     return session.actor if session is not None else place.session or ""
 
 

@@ -1,12 +1,12 @@
 """The sessions of users. A cookie or a bearer token contains the token of one session.
 
-The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, when the
-user is disabled, after `idle` seconds without use, and `absolute` seconds after it was opened. A
-token (see `galwad.people.tokens`) is a session too. It ends when it expires or is revoked, at
-sign-out, and when its user is disabled.
+The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, after
+`idle` seconds without use, and `absolute` seconds after it was opened. A token (see
+`galwad.people.tokens`) is a session too. It ends when it expires or is revoked, and at sign-out.
+Some changes of the user, such as to disable the user, end both too (see `UserChange`).
 
 The desk's event streams ask often whether their session is still in force. So these questions are
-answered from memory, and one query reads all sessions again: after `RECHECK_S` seconds, and when
+answered from memory. All known sessions are read again together after `RECHECK_S` seconds, and when
 `recheck` is called because users have changed. A sign-out takes effect at once.
 
 Users must be able to pause a recording even if the disk is full or slow, or does not respond. So
@@ -35,9 +35,11 @@ from galwad.people.tokens import Tokens, digest, scopes_of
 from galwad.people.user import KINDS, PAUSE, User
 
 Kind = Literal["page", "embedded", "cli", "machine", "pause"]
-"""The holder of a session: a page, also in a panel, the CLI, a machine, or a personal token."""
+"""The client of a session: the page, the page in a panel ("embedded"), the command line, a machine,
+or a script with a personal token ("pause").
+"""
 # The time of a session's most recent use is written to the database at most once in this number of
-# seconds. So most requests write nothing.
+# seconds, or in a tenth of `idle` if that is less. So most requests write nothing.
 _SEEN_INTERVAL_S = 30.0
 _TIMEOUT_S = 1.0
 """The longest time in seconds that a request waits while its session is read from the database.
@@ -74,7 +76,7 @@ _SELECT = select(
 _SELECT_ONE = _SELECT.where(
     sessions.c.token_sha256 == bindparam("key"), users.c.disabled.is_(False)
 )
-"""The session with a key. It is made once, because a new statement costs SQLAlchemy more time."""
+"""The query for one session by its key, built once because SQLAlchemy is slow to build it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class _Known:
     """A session that the database has confirmed.
 
     `seen` is the Unix time of the session's most recent use. The database may still have the time
-    of an earlier use, which is in `stored`.
+    of an earlier use.
     """
 
     session: Session
@@ -185,7 +187,7 @@ class Sessions:
 
         `provider` is true if the user has signed in with the account of an OpenID provider. If
         `needs_second_factor` is true, the session can only set up a second factor. The session ends
-        at the Unix time `until` at the latest, which is `absolute` seconds from now if it is None.
+        at the Unix time `until` at the latest; if `until` is None, `absolute` seconds from now.
         `stepped_up` is the Unix time of the stronger sign-in in the session that has approved this
         one. Only the token's digest is stored, so the token is not available again later.
         """
@@ -211,8 +213,7 @@ class Sessions:
     async def find(self, token: str, address: str = "") -> Session | None:
         """Return the session of a token, or None if none is in force.
 
-        The present time becomes that of its latest use, and `address` that of a machine's or a
-        personal token.
+        This counts as a use of the session. For a token, `address` is the address of this use.
         """
         key = digest(token)
         known = await self._lookup(key)
@@ -230,7 +231,7 @@ class Sessions:
         return known.session
 
     async def step_up(self, session: Session) -> Session | None:
-        """Store that the person has proven a stronger sign-in now; return the session with it.
+        """Store that the person has proven a stronger sign-in now; return the changed session.
 
         Return None if the session has ended. The token stays the same, so that no other tab of the
         person loses the session during a call.
@@ -253,9 +254,8 @@ class Sessions:
         """Return whether the session is still in force.
 
         If the session was read from the database within the last `RECHECK_S` seconds, and `recheck`
-        was not called since then, this method asks only the memory. `busy` is true if the user is
-        active now, for example talks on a call. The present time is then stored as the time of the
-        session's most recent use.
+        was not called since then, this method answers from memory. If `busy` is true, because the
+        user is active, for example on a call, this counts as a use of the session.
         """
         known = self._known.get(session.key)
         if known is not None and self._is_stale(known):
@@ -393,7 +393,7 @@ class Sessions:
         return self._remember(key, row, began)
 
     def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:
-        """Store the session in `row`, which a read that began at `began` found; None: forget it."""
+        """Store the session that a read, begun at `began`, found in `row`; forget it if None."""
         before = self._known.pop(key, None)
         if row is None or (row.kind == PAUSE and not self._personal):
             return None

@@ -1,8 +1,8 @@
-"""The users in the database: who they are, their passwords, and their rows.
+"""The database tables about users, and `Users`, which adds and reads users and checks passwords.
 
-Passwords are stored as argon2id hashes. Only one password is checked at a time, so that many
+Passwords are stored as argon2id hashes. Only one is hashed or checked at a time, so that many
 parallel sign-ins cannot overload the machine. A SIP password is stored as two HA1 digests, which
-the switch needs. What may be done to users is in `galwad.people.rules`.
+the switch needs. `galwad.people.rules` has the changes that administrators make.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ NO_HA1: Final = {"ha1_md5": "", "ha1_sha256": ""}
 """The columns of a user whose phone may not register."""
 _VERSION_DIGITS: Final = 16
 _COLUMNS: Final = tuple(field.name for field in fields(User))
-"""The values of a `User`, each of which has a column of this name."""
+"""The names of the fields of `User`, which are names of columns too."""
 
 
 class Users:
@@ -189,10 +189,10 @@ class Users:
     async def change_own_password(self, name: str, password: str, session: str) -> None:
         """Replace the password of a person who has just proven the present one.
 
-        All sessions of this person end, except the one with the token digest `session`.
+        All sessions and tokens of this person end, except the one with the token digest `session`.
 
         Raises:
-            UserError: The new password is easy to guess.
+            UserError: The new password is easy to guess, or the user was removed.
         """
         if is_easy_to_guess(password, name):
             raise UserError("the new password is too easy to guess")
@@ -276,7 +276,7 @@ class Users:
         )
 
     async def check(self, name: str, password: str) -> User | None:
-        """Return the enabled user with this password, or None; it takes as long for any name."""
+        """Return the enabled user with this name and password, or None; the time shows neither."""
         decoy = await self._decoy()
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
@@ -347,8 +347,8 @@ def _values_of(row: Row[Any]) -> dict[str, Any]:
 def version_of(row: Row[Any], linked: Sequence[Row[Any]]) -> str:
     """Return the version of a user, from the row of the user and the rows of their identities.
 
-    The digest has the hash of the password, so that two administrators cannot both set a password
-    unseen. The hash has a random salt of 128 bits, so the version tells nothing about the password.
+    The password's hash is a part of it, so that no administrator replaces a password that another
+    one has just set. The hash has a random salt of 128 bits, so the version reveals no password.
     """
     parts = [str(value) for value in row]
     parts += sorted(f"{each.issuer} {each.subject}" for each in linked)

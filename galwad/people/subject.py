@@ -13,7 +13,7 @@ from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from galwad.host.host import HasHost, Host, desk_of
-from galwad.host.limits import Window, network_of
+from galwad.host.limits import Window
 from galwad.messages import Alarm
 from galwad.people.oidc.provider_accounts import ProviderAccounts
 from galwad.people.second_factor import SecondFactors, SecretBox
@@ -22,6 +22,7 @@ from galwad.people.sign_in.approvals import CODES, Approvals
 from galwad.people.sign_in.limits import SignInLimits
 from galwad.people.store import Users
 from galwad.people.tokens import TokenWatch
+from net.addresses import network_of
 from recording.audit.log import AuditFilter
 
 _KNOWN_SIGN_INS: Final = 2000
@@ -88,7 +89,7 @@ class PeopleSubject:
     async def _remember_sign_ins(self) -> None:
         """Learn from the audit which accounts have signed in from which networks.
 
-        So a restart during an attack takes nothing from the people who have signed in before.
+        So after a restart during an attack, their sign-ins do not wait as those of strangers do.
         """
         now = time.time()
         sought = AuditFilter(kind="sign-in.accepted", since=now - _KNOWN_SIGN_INS_S)
@@ -106,7 +107,7 @@ class PeopleSubject:
         await self.sessions.stop()
 
     async def changed(self) -> None:
-        """Let a change of users take effect: end streams, and inform the switch of the phones."""
+        """Let a change of users take effect on sessions, event streams, the switch and the page."""
         self.sessions.recheck()
         self._host.streams.wake()
         await self._host.switch.set_phones()
@@ -128,7 +129,7 @@ class PeopleSubject:
         self._host.alarm(Alarm("sign_in.break_glass", None))
 
     def _sign_ins_flooded(self, network: str) -> None:
-        """Raise an alarm, at most once in `_FLOOD_ALARM_S`: a network floods the sign-in."""
+        """Raise an alarm that a network floods the sign-in, at most once in `_FLOOD_ALARM_S`."""
         now = time.monotonic()
         if now - self._flood_alarmed >= _FLOOD_ALARM_S:
             self._flood_alarmed = now

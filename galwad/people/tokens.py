@@ -1,15 +1,15 @@
 """Tokens of machines, and the personal tokens with which people pause from a global key.
 
-A token is a row of the table `sessions` that does not end for want of use, and `Sessions` decides
-whether it is in force. This module makes and lists tokens, and warns before they expire. The
-database has only a token's SHA-256 digest.
+A token is a row of the table `sessions` that stays in force even if it is not used. `Sessions`
+decides whether it is in force. This module makes, lists and revokes tokens, and warns before those
+of machines expire. The database has only a token's SHA-256 digest.
 
 A machine can have several tokens, so that one can replace another without a gap. Each token has a
 set of scopes: it can use a right only if the right is among its scopes and the machine has it. The
 token of a person has only the scope `pause`.
 
-A payment system whose token has expired cannot pause any more, so people must learn of it before:
-`TokenWatch` warns in the log and in the metrics.
+A payment system whose token has expired cannot pause any more, so `TokenWatch` warns people before,
+in the log and in the metrics.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from galwad.people.store import sessions
 from galwad.people.user import DEFAULT_DAYS, KINDS, PAUSE, Rights, User, UserError
 
 MAX_DAYS: Final = 1096
-
+"""The longest lifetime in days that the maker of a token can name."""
 PREFIX: Final = "galwad_"
 """The beginning of each token, by which programs that look for leaked secrets can find it."""
 MAX_TOKENS: Final = 20
 """The most tokens that one user can have."""
 DAY_S: Final = 86_400.0
 WARNED_S: Final = 30 * DAY_S
-"""The time before its expiry from which people are warned of a token."""
+"""The seconds before a token's expiry in which `TokenWatch` logs warnings about it."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _ID_DIGITS: Final = 16
 _WATCH_INTERVAL_S: Final = 3600.0
 _Hidden: TypeAlias = Annotated[str, Field(exclude=True)]
-"""A text that the API does not answer."""
+"""A text that is left out of the API's answers."""
 log = structlog.get_logger()
 
 
@@ -98,9 +98,9 @@ class Tokens:
     ) -> tuple[str, TokenFacts]:
         """Make a token for a user; return its secret text, which is not stored, and the token.
 
-        A person gets a personal token. `by` is the maker, such as `user:gwen`; `name` "" means one
-        from the digest. `scopes` limit the rights of a machine's token, and `days` its life; None
-        sets no limit.
+        A person gets a personal token. `by` is the maker, such as `user:gwen`. If `name` is "", the
+        token is named by a part of its digest. `scopes` limits the rights of a machine's token, and
+        `days` the life of any token; None sets no limit.
 
         Raises:
             UserError: A value is not valid, the user is disabled or has too many tokens, or one of
@@ -162,11 +162,11 @@ class Tokens:
 
 
 class TokenWatch:
-    """Warns of tokens that expire within `WARNED_S` seconds or have expired.
+    """Warns of machines' tokens that expire within `WARNED_S` seconds or have expired.
 
     `on_next` receives the Unix time at which the next token of a machine expires, or 0 if none
-    does. The time of a token that has expired counts until the token is revoked. `clock` returns
-    the Unix time in seconds.
+    does. A token that has expired is still the next one until it is revoked. `clock` returns the
+    Unix time in seconds.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Set the metric; log tokens not logged for a day. Raises `SQLAlchemyError`."""
+        """Call `on_next`, and warn of each such token once a day. Raises `SQLAlchemyError`."""
         now, logged = self._clock(), {}
         ends = []
         for token in await self._tokens.all():

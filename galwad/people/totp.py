@@ -21,7 +21,7 @@ DIGITS: Final = 6
 SECRET_BYTES: Final = 20
 """The length of a new secret: that of the HMAC (RFC 4226, section 4, requirement R6)."""
 TOLERANCE: Final = 1
-"""The number of steps by which the clock of the phone may differ (RFC 6238, section 5.2)."""
+"""The most steps between the clocks of the phone and the server (RFC 6238, section 5.2)."""
 QUIET: Final = 4
 """The width of the empty border that a reader of QR codes needs, in modules (ISO/IEC 18004)."""
 
@@ -73,7 +73,8 @@ def setup_address(secret: bytes, user: str, host: str) -> str:
 def drawn(text: str) -> tuple[int, str]:
     """Return the width of the QR code of a text, in modules, and the path of its dark modules.
 
-    The width has no border. The path begins at `QUIET`, so that there is room for the border.
+    The width does not include the border. The path is moved right and down by `QUIET`, so that
+    there is room for the border.
     """
     matrix = segno.make_qr(text, error="m").matrix
     parts = []

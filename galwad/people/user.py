@@ -1,12 +1,12 @@
-"""A user: the values, which values are valid, and the changes that can be made.
+"""A user: the values, the rules for them, and the changes that can be made.
 
 Each user has a name and a role, and may have the extension of a phone. A user with the role
 `machine` has no password, but bearer tokens and a list of rights. The role of any other user
 decides what the user may do. Only the right `purge` must be given separately: an administrator
 needs it to dispose of recordings.
 
-The classes are also the bodies of the API's requests and answers. This module loads no SQLAlchemy,
-which takes a second, so that the help of commands need not wait for it.
+The classes are also the bodies of the API's requests and answers. This module does not load
+SQLAlchemy, which would delay the help of commands by a second.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ PAUSE: Final = "pause"
 KINDS: Final = frozenset({"machine", PAUSE})
 """The kinds of sessions that are tokens."""
 LEAST_LENGTH: Final = 12
+"""The fewest characters of a password."""
 _SECRET_BYTES: Final = 15
 """The random bytes of a new password."""
 _LEAST_LETTERS: Final = 5
-"""The least different characters of a password."""
+"""The fewest different characters of a password that a person chooses."""
 _MOST_STEPS: Final = 0.7
-"""The largest share of characters that follow on the one before, as in "abcdef" or "123456"."""
+"""The largest share of characters that repeat or adjoin the one before, as in "aaab" or "4321"."""
 _COMMON: Final = (
     *("password", "passw0rd", "pa55word", "cyfrinair", "qwerty", "letmein", "welcome", "croeso"),
     *("changeme", "administrator", "galwad", "iloveyou", "council", "cyngor", "wales", "cymru"),
 )
-"""The words with which people begin. They count for nothing in a password."""
+"""The common words that `is_easy_to_guess` removes from a password before it counts letters."""
 
 
 def new_secret() -> str:
@@ -49,8 +50,8 @@ def new_secret() -> str:
 def is_easy_to_guess(password: str, name: str) -> bool:
     """Return whether a person named `name` must not choose this password.
 
-    What is left without the name and without common words must still be long enough to be a
-    password with some of them.
+    A password that has a common word or a part of the name must have `LEAST_LENGTH // 2` other
+    letters.
     """
     text = password.casefold()
     if len(password) < LEAST_LENGTH or len(set(text)) < _LEAST_LETTERS:
@@ -70,7 +71,7 @@ Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 NEW: Final = "new"
 """The value of a password that is to be replaced."""
 DEFAULT_DAYS: Final = 365
-"""The days after which a new token expires."""
+"""The days after which a token expires if its maker names no other number."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _EXTENSION: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _LONGEST_SUBJECT: Final = 255
@@ -107,8 +108,8 @@ def rights_of() -> dict[Role, list[str]]:
 class UserError(Exception):
     """A user cannot be added or changed as requested. The error's text gives the reason.
 
-    `hint` says what the administrator can do; if it is empty, the text says this already. `reason`
-    names the error for the page, or is "".
+    `hint` says what the administrator can do, or is "". `reason` names the error for the page, or
+    is "".
     """
 
     def __init__(self, message: str, hint: str = "", reason: str = "") -> None:
@@ -186,12 +187,13 @@ class User:
 class UserFacts(User):
     """A user, without secrets.
 
-    `version` changes with each change of the user. A request that changes the user must repeat it.
-    `lines` are the lines whose calls ring at the user's extension, or whose calls the user takes.
-    `subjects` are the accounts of the OpenID provider with which the user can sign in. `signed_in`
-    is the time of the newest sign-in whose session has not ended, or null. `has_phone` is true if
-    a phone may register with the extension. `tokens` is the number of tokens. `second_factor` is
-    true if the sign-in with a password needs a code. `team` is the code of the user's team, or "".
+    `version` changes with each change of the user but that of the second factor. A request that
+    changes the user must repeat it. `lines` are the lines whose calls ring at the user's extension,
+    or whose calls the user takes. `subjects` are the subjects of the linked accounts of OpenID
+    providers. `signed_in` is the Unix time of the newest sign-in whose session has not ended, or
+    null. `has_phone` is true if there is a SIP password for the extension. `tokens` is the number
+    of tokens, also of expired ones. `second_factor` is true if the sign-in with a password needs a
+    code. `team` is the code of the user's team, or "".
     """
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -217,9 +219,9 @@ class ProviderIdentity:
 class UserChange:
     """Changes of one user, of which all take place or none. None leaves a value as it is.
 
-    A new role, password or identity, and the loss of an identity, end all sessions of the user. So
-    does `disabled`, if it is true. The loss of the second factor ends the sessions that a password
-    has opened.
+    A new role, password or identity, and the loss of an identity, end all sessions and tokens of
+    the user. So does `disabled`, if it is true. The loss of the second factor ends the sessions
+    that a password has opened.
     """
 
     role: Role | None = None
@@ -233,9 +235,11 @@ class UserChange:
     password: Literal["new"] | None = None
     """`NEW` for another password."""
     sip_password: Literal["new"] | None = None
+    """`NEW` for another password of the user's phone."""
     disabled: bool | None = None
     """False gives a machine a new token."""
     second_factor: Literal[False] | None = None
+    """False removes the second factor."""
     link: Subject | None = None
     """The subject of an identity with which the person can sign in from now on."""
     unlink: Subject | None = None

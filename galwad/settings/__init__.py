@@ -11,7 +11,7 @@ import config
 from callerid.directories import ExternalDirectory
 from config.loader import load_model
 from config.section import Section
-from config.values import HostPort, host_of_family
+from config.values import HostPort
 from galwad.settings.desk import (
     CallLogSection,
     ContactNotesSection,
@@ -32,6 +32,7 @@ from galwad.settings.switch import (
     SrtpRule,
     Trunk,
 )
+from net.addresses import host_of_family
 
 EXAMPLE = Path(config.__file__).with_name("example.toml")
 """The example that explains every setting; it is installed with the program."""

@@ -21,7 +21,7 @@ from galwad.simulate.report import (
     unreachable_error,
 )
 from galwad.simulate.sound import RATE, Samples, from_pcm, similarity_at, speech, to_pcm, tones
-from telephony.aio.tls import client_context
+from net.tls import client_context
 from telephony.phone import (
     CallState,
     ReceptionQuality,

@@ -40,7 +40,7 @@ def list_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Show one list of texts, or all, with the place or the administrator that each comes from."""
+    """Show one list of texts, or all, with the source of each."""
     path = f"/texts/{_checked(name)}" if name else "/texts"
     found = ask(server, "GET", path)
     if json:
@@ -74,7 +74,7 @@ def set_(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Replace the entries of a list. The list counts at once, on all open pages.
+    """Replace the entries of a list. The change takes effect at once, also on open pages.
 
     If the file has a `version`, as `galwad texts list LIST --json` prints it, the change is refused
     if the list was changed since.
@@ -106,11 +106,11 @@ def _read(file: Path) -> dict[str, Any]:
 
 @app.command(epilog="Example: galwad texts reset purposes")
 def reset(name: Name, *, server: Server = "", json: Json = False) -> None:
-    """Let the list of the settings count again, at once on all open pages."""
+    """Put the list of the settings, or Galwad's own, in force again, at once on all open pages."""
     path = f"/texts/{_checked(name)}"
     version = ask(server, "GET", path)["version"]
     found = ask(server, "DELETE", path, {"version": version})
     if json:
         print_json(found)
     else:
-        print(f"{name}: {len(found['entries'])} entries, from the settings")
+        print(f"{name}: {len(found['entries'])} entries are in force again")

@@ -51,20 +51,19 @@ _SETTINGS: Final[Mapping[ListName, str]] = {
     "no_note_reasons": "",
     "teams": "",
 }
-"""The places of the lists in the settings file."""
+"""The places of the lists in the settings file; "" for a list that is not in it."""
 ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
-"""The version of a list, which changes with each change of its entries."""
+"""The version of a list, which changes when the list is changed or reset."""
 
 
 class TextListView(BaseModel):
-    """A list of texts that people choose from or read, as it counts now.
+    """A list of texts that people choose from or read, as it is in force now.
 
     `settings` is the place of its first entries in the settings file, or "" if they are a part of
-    Galwad, and for `teams`, which the settings do not have. `from_settings` is true while that list
-    counts. After a change on the page, `changed` is
-    the time of the latest change, in seconds since 1970, and `changed_by` the administrator.
-    `fixed` is true if only the texts can be changed, and no entry can be added or removed.
-    `longest` is the most characters that a text may have.
+    Galwad, and for `teams`, which has none. `from_settings` is true while the first entries are in
+    force. After a change by an administrator, `changed` is the time of the latest change, in Unix
+    seconds, and `changed_by` the administrator. `fixed` is true if only the texts can be changed,
+    and no entry can be added or removed. `longest` is the most characters that a text may have.
     """
 
     name: ListName
@@ -101,13 +100,13 @@ class ListVersionBody(RequestBody):
 
 @router.get("/texts")
 async def texts(desk: TheDesk, _: Administrator) -> list[TextListView]:
-    """Return the lists of texts that people choose from or read, as they count now."""
+    """Return all lists of texts that people choose from or read, as they are in force now."""
     return [_view_of(desk.texts.lists.get(name)) for name in LIST_NAMES]
 
 
 @router.get("/texts/{name}")
 async def text_list(name: ListName, desk: TheDesk, _: Administrator) -> TextListView:
-    """Return one list of texts as it counts now."""
+    """Return one list of texts as it is in force now."""
     return _view_of(desk.texts.lists.get(name))
 
 
@@ -115,7 +114,7 @@ async def text_list(name: ListName, desk: TheDesk, _: Administrator) -> TextList
 async def change_list(
     name: ListName, body: NewTextList, desk: TheDesk, session: Administrator
 ) -> TextListView:
-    """Replace the entries of a list. From then on, this list counts and not that of the settings.
+    """Replace the entries of a list. The new list also replaces that of the settings.
 
     The change is entered in the audit chain before it takes effect.
 
@@ -139,7 +138,7 @@ async def change_list(
 async def reset_list(
     name: ListName, body: ListVersionBody, desk: TheDesk, session: Administrator
 ) -> TextListView:
-    """Let the list of the settings count again, and return it.
+    """Put the first list, such as that of the settings, in force again, and return it.
 
     The change is entered in the audit chain before it takes effect.
 

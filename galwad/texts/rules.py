@@ -1,7 +1,6 @@
 """The lists of texts that an installation sets in English and in Welsh, and their rules.
 
-The settings have a list's first entries, and administrators can change it on the page. Both
-follow these rules.
+The entries in the settings and those of administrators follow the same rules.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ FAULTY_LISTS: Final[Mapping[TextFaultKind, str]] = {
     "empty": "A text in {} is empty; write it in both languages",
     "too_many": f"The list {{}} is too long: at most {MOST_ENTRIES} entries",
 }
-"""The errors about whole lists. The fields of an entry have been checked before."""
+"""The errors about whole lists in the settings, which check the fields of each entry before."""
 
 
 class TextEntryLike(Protocol):
@@ -157,7 +156,7 @@ RULES: Final[Mapping[ListName, TextRules]] = {
 }
 _VERSION_DIGITS: Final = 16
 _MOST_FORMER: Final = 200
-"""The most entries that are remembered after they were removed from a list."""
+"""The most entries of one list that are remembered after they were replaced or removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +182,10 @@ Entries: TypeAlias = tuple[TextEntry, ...]
 
 @dataclass(frozen=True, slots=True)
 class TextList:
-    """A list of texts as it counts now.
+    """A list of texts as it is in force now.
 
-    `changed` is the Unix time of the latest change on the page; 0, with `changed_by` "", while the
-    list of the settings counts. `former` are removed entries, the newest first.
+    `changed` is the Unix time of the latest change by an administrator; 0, with `changed_by` "",
+    while the first entries are in force. `former` are entries that were replaced, the newest first.
     """
 
     name: ListName
@@ -197,12 +196,12 @@ class TextList:
 
     @property
     def version(self) -> str:
-        """The version of the list: 16 hexadecimal digits that change with each of its entries."""
+        """The version of the list: 16 hexadecimal digits that change when the list changes."""
         digest = hashlib.sha256(f"{bool(self.changed)} {as_json(self.entries)}".encode())
         return digest.hexdigest()[:_VERSION_DIGITS]
 
     def remembering(self, before: Iterable[TextEntry]) -> Entries:
-        """Return the former entries after this list has replaced one with the entries `before`."""
+        """Return the former entries after this list has replaced a list of the entries `before`."""
         present = {*self.entries}
         kept = dict.fromkeys(each for each in (*before, *self.former) if each not in present)
         return tuple(kept)[:_MOST_FORMER]

@@ -16,10 +16,10 @@ text_lists = Table(
     "text_lists",  # a row for each list that an administrator has changed
     metadata,
     Column("name", String(32), primary_key=True),
-    # A JSON list with the code, the English and the Welsh text of each entry. NULL if the list of
-    # the settings counts again.
+    # A JSON list with the code, the English and the Welsh text of each entry. NULL if the first
+    # list is in force again.
     Column("entries", Text),
-    # The removed entries, in the same form, the newest first.
+    # The entries that were replaced, in the same form, the newest first.
     Column("former", Text, nullable=False),
     Column("changed", Float, nullable=False),
     Column("changed_by", String(64), nullable=False),
@@ -28,7 +28,7 @@ text_lists = Table(
 
 @dataclass(frozen=True, slots=True)
 class StoredTexts:
-    """A list in the database. `entries` is None if the list of the settings counts again."""
+    """A list in the database. `entries` is None if the first list is in force again."""
 
     entries: Entries | None
     former: Entries
@@ -37,7 +37,7 @@ class StoredTexts:
 
 
 class TextStore:
-    """Stores the changed lists. Each method returns when its change is on the disk."""
+    """Stores the changed lists. `save` returns when the change is on the disk."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine

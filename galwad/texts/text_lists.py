@@ -1,4 +1,4 @@
-"""The lists of texts as they count now, and how administrators change them."""
+"""The lists of texts that are in force now, and their changes by administrators."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class PageTexts(BaseModel):
 
     `line_names` has the names of lines, by their names in the settings; a line that is not in it
     has its own name in both languages. `break_reasons` are those that can be chosen, and
-    `former_reasons` those of which a break may still have the code. `no_note_reasons` are the
-    changed words; the page has the words of the others itself. `purposes` are the purposes that
-    advisors can choose; if `free_text` is true, they may write others. `teams` are the teams to
-    which users can belong.
+    `former_reasons` removed ones whose code a break may still have. `no_note_reasons` is empty
+    until an administrator changes the list, and the page uses its own words. `purposes` are the
+    purposes that advisors can choose; if `free_text` is true, they may write others. `teams` are
+    the teams to which users can belong.
     """
 
     line_names: dict[str, TwoTexts]
@@ -76,7 +76,7 @@ class ListFaultError(TextListError):
 
 
 class TextLists:
-    """Knows each list of texts as it counts now, and lets administrators change it.
+    """Knows each list of texts that is in force now, and lets administrators change it.
 
     `append` writes an audit entry. `on_changed` is called after each change. With `free_text`,
     contact notes may have purposes that are not in the list.
@@ -132,7 +132,7 @@ class TextLists:
             return await self._replace(name, entries, user)
 
     async def reset(self, name: ListName, *, based_on: str, actor: str, user: str) -> TextList:
-        """Let the settings' list count again, and return it. Raises `ListChangedError`."""
+        """Put the first list in force again, and return it. Raises `ListChangedError`."""
         async with self._one_at_a_time:
             self._check_version(name, based_on)
             await self._append("texts.reset", {"list": name}, {"actor": actor})
@@ -178,10 +178,10 @@ class TextLists:
         return self._lists[name]
 
     def _counting(self, name: ListName, stored: StoredTexts) -> TextList:
-        """Return the list that counts if the database has `stored`.
+        """Return the list that is in force if the database has `stored`.
 
-        A fixed list always has the codes of the settings. If only listed purposes are allowed, an
-        empty list of them does not count, since no note could be saved.
+        A fixed list always has the codes of the first list. If only listed purposes are allowed, an
+        empty list of them is ignored, because no note could be saved.
         """
         closed = name == "purposes" and not self.free_text
         if stored.entries is None or (closed and not stored.entries):

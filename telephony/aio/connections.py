@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Protocol
 
+from net.tls import Tls
 from telephony.aio.connection import Connection, ConnectionLimits, EndReason, MessageReceiver
-from telephony.aio.tls import Tls
 from telephony.aio.turns import StreamTurns
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import structlog
 
+from net.addresses import Network
+from net.tls import Tls
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import AcceptAll, Connections, FilterVerdict, SourceFilter
-from telephony.aio.packet_filter import Network
-from telephony.aio.tls import Tls
 from telephony.aio.turns import DatagramTurns, WorkShare, WorkTimer
 from telephony.aio.udp import UdpSocket, reachable_host
 from telephony.sip.endpoint import Endpoint

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
 
-from telephony.aio import packet_filter
+from net import packet_filter
+from net.addresses import Network
 from telephony.aio.arrival import ArrivalClock, latest_arrival
-from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 from telephony.sip.message.uri import join_host_port
 

@@ -12,9 +12,9 @@ from typing import Final, Literal, Self
 
 import structlog
 
+from net.tls import Tls, client_context
 from telephony.aio.ports import PortPool
 from telephony.aio.resolver import Resolver
-from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
 from telephony.aio.udp import host_towards
 from telephony.b2bua.referral import refer_to
@@ -118,7 +118,7 @@ class VoIPPhone:
             transport: With "tls", the phone opens no port for connections: received calls use the
                 connection by which the phone registered.
             tls: Verifies the server, for "tls" only; by default by the system's certificate
-                authorities. `telephony.aio.tls.client_context` makes other contexts.
+                authorities. `net.tls.client_context` makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
             resolver: The DNS client. If None, the phone asks the system's name servers.
             session_expires: The session interval that we ask for, in seconds, at least 90. A call

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from ipaddress import ip_address
 from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from galwad.cli.checks import CheckResult, fault, warning
 from galwad.settings import Settings
 from galwad.settings.switch import Destination, Route, Trunk
 from galwad.switch.edge.routing import is_exact, spellings
+from net.addresses import is_loopback
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
@@ -221,20 +221,13 @@ def dialled_codes(settings: Settings, dialled: AbstractSet[str]) -> Iterator[Che
 
 def _origin(settings: Settings) -> Iterator[CheckResult]:
     given = urlsplit(settings.desk.public_origin or "")
-    if given.scheme == "http" and not _is_loopback(given.hostname or ""):
+    if given.scheme == "http" and not is_loopback(given.hostname or ""):
         yield fault(
             "tls",
             f"[desk] public_origin is {settings.desk.public_origin}: passwords would pass the "
             "network in clear",
             'write "https://…", and give the page or the proxy before it a certificate',
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _issuer(settings: Settings) -> Iterator[CheckResult]:

@@ -6,11 +6,11 @@ import asyncio
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from config.values import HostPort, host_of_family
+from config.values import HostPort
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import FOLDERS, UNIT
 from galwad.link import Link, LinkError
@@ -20,12 +20,12 @@ from galwad.settings import EXAMPLE, Settings
 from galwad.switch.edge.emergency import EmergencyRoutes
 from galwad.switch.edge.locations import DnsClient, Locations, speaks_of
 from galwad.switch.edge.routing import check_uris
+from net.addresses import Network, host_of_family
 from telephony.aio.resolver import Resolver
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
-Network: TypeAlias = IPv4Network | IPv6Network
 _WIDEST: Final = {4: 16, 6: 32}
 """The shortest prefix of a network that a provider of trunks may plausibly have, by IP version."""
 _NAMES: Final = {

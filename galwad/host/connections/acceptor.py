@@ -4,7 +4,7 @@ uvicorn's own listener accepts until no file descriptor is left, and performs th
 first. The `Acceptor` closes a connection without a place at once, which takes a few microseconds
 and no memory. So that a flood does not take all the time, it rests after each batch for as long as
 the batch took. If it refuses too many connections, it lets the kernel drop most of them
-(`telephony.aio.packet_filter`).
+(`net.packet_filter`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from collections.abc import Callable
 import structlog
 
 from galwad.host.connections.places import Place, Places
-from galwad.host.limits import network_of
-from telephony.aio.packet_filter import (
+from net.addresses import network_of
+from net.packet_filter import (
     MOST_KNOWN,
     Networks,
     Thinning,

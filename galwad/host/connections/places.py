@@ -15,10 +15,10 @@ import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Final
 
-from galwad.host.limits import areas_of
+from net.addresses import Network, areas_of
 
 KNOWN_S: Final = 86_400.0
 """The seconds for which a network is known after a session was used from it."""
@@ -185,9 +185,9 @@ class Places:
         """Note that a session was used from a network: it is then known for `KNOWN_S` seconds."""
         _renew(self._networks, network, now)
 
-    def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
+    def known_networks(self, now: float, most: int) -> tuple[Network, ...]:
         """Return at most `most` networks: the proxies, then the known ones, the last used first."""
-        found: list[IPv4Network | IPv6Network] = []
+        found: list[Network] = []
         for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
             if len(found) == most:
                 break

@@ -3,11 +3,11 @@
 OidcError
 ├── ProviderError        the provider cannot be reached, or its answer cannot be used
 ├── BusyProviderError    too many people sign in at the same time
-├── ResponseError        the response belongs to no sign-in that this browser has begun
+├── ResponseError        the response cannot complete a sign-in that this browser has begun
 ├── DeniedError          the provider reports that the person was not signed in
 └── TokenError           the ID token is not accepted
     ├── StepUpError      the token does not prove the stronger sign-in that was asked for
-    ├── UnknownKeyError  the provider's set has no key with the token's key id
+    ├── UnknownKeyError  the provider's set does not have exactly one key for the token
     └── TokenClockError  the token's time and this machine's clock are too far apart
 """
 
@@ -19,8 +19,8 @@ from typing import ClassVar
 class OidcError(Exception):
     """The base of all errors of this package.
 
-    Messages are for the journal. They never contain a code, a token or a fact about a person.
-    `reason` names the text that the page shows.
+    Messages are for the journal. They never contain an authorization code, a token or a fact about
+    a person. `reason` names the text that the page shows.
     """
 
     reason: ClassVar[str]
@@ -39,7 +39,7 @@ class BusyProviderError(OidcError):
 
 
 class ResponseError(OidcError):
-    """The response belongs to no sign-in that this browser has begun, or to one that is over."""
+    """The response is for no sign-in in progress in this browser, or its code or issuer is bad."""
 
     reason = "stale"
 
@@ -57,13 +57,13 @@ class TokenError(OidcError):
 
 
 class StepUpError(TokenError):
-    """The token does not prove the stronger sign-in that was asked for, or an old one."""
+    """The token does not prove the stronger sign-in that was asked for, or proves an older one."""
 
     reason = "weak"
 
 
 class UnknownKeyError(TokenError):
-    """The provider's set of keys has no key with the token's key id."""
+    """The provider's set of keys does not have exactly one key for the token."""
 
 
 class TokenClockError(TokenError):

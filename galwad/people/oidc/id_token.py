@@ -124,7 +124,7 @@ class IdToken:
         `now` is the Unix time in seconds.
 
         Raises:
-            TokenClockError: The token was issued at another time than now.
+            TokenClockError: The token was issued more than `MOST_SKEW_S` before or after `now`.
             TokenError: A claim is missing or has another value than expected.
         """
         if claims.get("iss") != expected.issuer:

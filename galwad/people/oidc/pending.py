@@ -1,13 +1,13 @@
 """The sign-ins that a browser has begun: they are in a sealed cookie, and not in memory.
 
 The cookie binds a sign-in to the browser. So no stranger can fill the desk's memory with sign-ins,
-and a response that another browser has begun is refused. The key of the seal is in memory: a person
+and the response to another browser's sign-in is refused. The key of the seal is in memory: a person
 who signs in during a restart of the desk must begin again.
 
 A sign-in can be completed once, within `LIFETIME_S` seconds. Its state is marked as used when its
 code is exchanged, and not before: a response without a code costs no memory. The states that were
 used meanwhile are in memory, a limited number for each network. Above a limit the oldest one is
-forgotten, so that no sign-in is ever refused because of those of others.
+forgotten, so that no sign-in is ever refused because of other people's.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class PendingSignIn:
 class PendingSignIns:
     """Begins sign-ins and completes them. `clock` returns the Unix time in seconds.
 
-    `on_forgotten` is called with a network for whose sign-in a used state is forgotten before its
-    time is over. Only a flood of sign-ins causes that.
+    If the used states of a network, or of all, are too many, one is forgotten before its time is
+    over, and `on_forgotten` is called with the network of the new one. Only a flood causes that.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PendingSignIns:
         return new, sealed.decode()
 
     def find(self, cookie: str, state: str) -> PendingSignIn:
-        """Return a begun sign-in that `use` has not ended. Raises `ResponseError`."""
+        """Return the sign-in with this state, if it can be completed. Raises `ResponseError`."""
         for each in self._open(cookie):
             if hmac.compare_digest(each.state.encode(), state.encode(errors="replace")):
                 if each.state in self._used:

@@ -16,7 +16,7 @@ from galwad.settings.desk import SignInSection
 
 
 class RefusedError(Exception):
-    """The provider has signed a person in who may not use Galwad, or not this session.
+    """The provider has signed in a person who may not use Galwad, or not step up this session.
 
     `reason` is "no_role" or "disabled"; at a step-up also "other_person", or "ended" for a session
     that has ended meanwhile. `user` is the name of the user, if there is one.

@@ -1,8 +1,8 @@
 """The sign-in with the provider's account, from the first redirect to the identity of the person.
 
-What a browser sends back is checked here: that it has begun the sign-in, that the response is the
-provider's (RFC 9207), and that its code belongs to it. Which user the identity is, is decided in
-`galwad.people.identities`.
+This module checks what a browser sends back: the browser has begun the sign-in, the response is the
+provider's (RFC 9207), and the code belongs to the sign-in. `galwad.people.identities` finds the
+user of the identity.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from galwad.people.oidc.errors import (
 )
 from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
-from galwad.people.oidc.provider import Provider, named_error
+from galwad.people.oidc.provider import Provider
 from galwad.settings.desk import PersonRole, SignInSection
+from net.authentication import named_error
 
 CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""
@@ -102,9 +103,9 @@ class ProviderSignIn:
     async def complete(
         self, pending: PendingSignIn, response: Mapping[str, str], network: str
     ) -> IdToken:
-        """Complete a sign-in that was taken; return the token of the person. This uses it up.
+        """Complete a sign-in that `take` has returned, and return the token of the person.
 
-        A response without a code does not use it up.
+        The exchange of the response's code uses the sign-in up. A response without a code does not.
 
         Raises:
             ResponseError: The response is of another provider, its code is not accepted, or the
@@ -122,7 +123,7 @@ class ProviderSignIn:
         if issuer not in {None, self.section.issuer}:
             raise ResponseError("the response is of another provider")
         if "error" in response:
-            code = named_error(response["error"])
+            code = named_error(response["error"]) or "unknown"
             if code in {"server_error", "temporarily_unavailable", "invalid_request"}:
                 raise ProviderError(f"the provider reports an error: {code}")
             raise DeniedError(f"the provider has not signed the person in: {code}")

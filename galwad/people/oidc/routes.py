@@ -3,7 +3,7 @@
 The page asks for the provider's address and goes there. The provider sends the browser back to the
 callback, which is a navigation from another site: the browser sends no SameSite=Strict cookie with
 it, so the sign-in's own cookie is Lax. The answer sets the session's cookie, which is Strict, and
-leads to the page. The page's own requests then have it.
+leads to the page, whose requests then have this cookie.
 
 The answer never leads anywhere else, and the code is in no log.
 
@@ -26,7 +26,6 @@ from pydantic import BaseModel
 
 from galwad.host.bodies import Language, RequestBody
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.access import session_of
 from galwad.people.identities import IdentifiedUser
 from galwad.people.oidc.errors import OidcError, ProviderError, TokenError
@@ -37,6 +36,7 @@ from galwad.people.sessions import Session
 from galwad.people.sign_in.bodies import ProviderAddress
 from galwad.people.sign_in.routes import set_session_cookie
 from galwad.people.subject import PeopleDesk, TheDesk
+from net.addresses import network_of
 from recording.errors import AuditError
 
 log = structlog.get_logger()
@@ -87,8 +87,8 @@ async def begin(
 
     Raises:
         ApiError: 404, there is no provider to sign in with. 401, `step_up` is true, and the person
-            is not signed in. 409, `step_up` is true, and this session or the settings have none.
-            503, the provider cannot be reached.
+            is not signed in. 409, `step_up` is true, and this session or the settings have no
+            stronger sign-in. 503, the provider cannot be reached.
     """
     provider = _provider(desk)
     key = _stepping(desk, session) if body.step_up else ""

@@ -1,6 +1,6 @@
 """The provider's public keys (RFC 7517), and the check of a signature with one of them (RFC 7515).
 
-joserfc does both. Its errors of many kinds end here.
+joserfc does both. This module turns its many kinds of errors into `TokenError`, or skips the key.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
-from callerid.errors import SourceError
-from callerid.json_client import parse_json
 from galwad.people.oidc.errors import ProviderError, TokenError, UnknownKeyError
+from net.errors import ServerError
+from net.json_client import parse_json
 
 KEY_TYPES: Final = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 """The algorithms of signatures that are accepted, each with the type of its keys.
@@ -87,7 +87,7 @@ def verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
     """Return the claims of a token that is signed with one of the keys.
 
     Raises:
-        UnknownKeyError: The token names a key that is not there, or one that does not fit.
+        UnknownKeyError: None of the keys, or more than one, fits the token's key id and algorithm.
         TokenError: The token cannot be read, has another algorithm, or is not signed by the key.
     """
     if len(token) > _LONGEST_TOKEN or not token.isascii():
@@ -104,7 +104,7 @@ def verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
         raise TokenError("the signature of the ID token is wrong") from None
     try:
         claims = parse_json(signed.payload)
-    except SourceError:
+    except ServerError:
         raise TokenError("the ID token has no claims that can be read") from None
     if not isinstance(claims, dict):
         raise TokenError("the ID token has no claims")

@@ -8,11 +8,11 @@ from typing import Final
 from fastapi import Request
 
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approvals import LIFETIME_S, Approvals, WaitingClient
 from galwad.people.sign_in.bodies import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.people.subject import PeopleDesk
+from net.addresses import network_of
 
 _INTERVAL_S: Final = 2.0
 
@@ -52,7 +52,7 @@ def find_waiting(
 async def approve_waiting(
     desk: PeopleDesk, request: Request, session: Session, waiting: Approvals, found: WaitingClient
 ) -> None:
-    """Let a client sign in as the signed-in person. The audit has the approval before.
+    """Let a client sign in as the signed-in person, after the audit entry of the approval.
 
     Raises:
         ApiError: 404, the client does not wait any more.
@@ -73,8 +73,8 @@ async def redeem(
     """Return the session in which the client with a secret was approved, once. Audit the sign-in.
 
     Raises:
-        ApiError: 409, the client is not approved yet: `reason` is "waiting". 410, it was not
-            approved in time. 401, the session in which it was approved has ended.
+        ApiError: 409, the client is not approved yet: `reason` is "waiting". 410, no client waits
+            with this secret any more. 401, the session in which it was approved has ended.
     """
     found = waiting.redeem(body.secret.get_secret_value())
     if found is None:
@@ -84,7 +84,7 @@ async def redeem(
             409, "the code is not approved yet", "enter it on the page", reason="waiting"
         )
     if not await desk.people.sessions.alive(found.approver):
-        raise ApiError(401, "the session that approved it has ended", "begin again")
+        raise ApiError(401, "the session that approved this sign-in has ended", "begin again")
     personal = {"user": found.approver.user.name, "address": address_of(request)}
     await desk.host.audit.append("sign-in.accepted", {**_facts(found), "method": "page"}, personal)
     return found.approver

@@ -7,16 +7,16 @@ the desk as the server.
 
 A person who has seen only the code cannot get the session, because it needs the secret. The danger
 is a person who approves the client of another person (RFC 8628, section 5.4). So the page shows the
-network address from which the code was requested, and asks.
+network address from which the code was requested, and asks for a confirmation.
 
-Command lines and panels wait in an `Approvals` of their own, so that the code of the one is never
-approved as the other. All sign-ins are in memory. A restart of the desk ends those that are not
-complete.
+Command lines and panels wait in separate `Approvals`, so that a person never approves a panel with
+the code of a command line. All sign-ins are in memory. A restart of the desk ends those that are
+not complete.
 
-Anyone can begin a sign-in, so no new one is ever refused. A client that does not ask for its
-session is forgotten. If too many wait, the one that has been silent for the longest time makes
-room: first of those that have never asked, then of the others. A flood of new sign-ins therefore
-ends no sign-in whose client asks every two seconds.
+Anyone can begin a sign-in. A new one is never refused, so that a flood keeps no person out. A
+client that does not ask for its session is forgotten. Clients that have never asked and those that
+have are two groups. If a group has too many, the one that has been silent for the longest time
+makes room. So a flood of new sign-ins ends no sign-in whose client asks every two seconds.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ Browsers call the timers of a page out of sight once a minute.
 """
 MOST_WAITING: Final = 20_000
 MOST_OF_A_NETWORK: Final = 2_000
-"""The most clients of one kind that wait, in all and from one network.
+"""The most clients of one kind (command lines or panels) that wait, in all and from one network.
 
-At most half of them have never asked for their session. Clients that a person has approved do not
-count.
+Half are for clients that have never asked for their session, and half for those that have. Clients
+that a person has approved do not count.
 """
 CODES: Final = Rate(10, 600.0)
-"""The most codes, of command lines and panels together, that one user may enter."""
+"""The most codes that one user may send, to show or to approve a command line or a panel."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """The letters of a code: no vowels, so that no code is a word, and no digits."""
 _LENGTH: Final = 8
@@ -141,7 +141,7 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code, for `FETCH_S` seconds; return it, or None."""
+        """Approve the client with this code, for at most `FETCH_S` seconds; return it, or None."""
         found = self.find(code)
         if found is None:
             return None

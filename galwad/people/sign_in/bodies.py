@@ -64,8 +64,8 @@ class WaitingSignIn(BaseModel):
     """A sign-in of a command line or a panel that waits for an approval.
 
     The client shows `code`, and the person approves it at the address `page`. The client exchanges
-    `secret` for its session, and asks at most once in `interval_s` seconds. All ends after
-    `lifetime_s` seconds.
+    `secret` for its session, and asks at most once in `interval_s` seconds. The secret and the code
+    expire after `lifetime_s` seconds.
     """
 
     secret: str

@@ -18,7 +18,7 @@ from galwad.cli.support.output_file import atomic_file
 
 app = new_command()
 _SHORTEST_S, _LONGEST_S = 0.5, 30.0
-"""The limits for the seconds between two requests, whatever the server says."""
+"""The limits in seconds for the interval between two requests that the server names."""
 
 
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")
@@ -58,9 +58,9 @@ def login(
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
     not stored. If you have a second factor, a code of your authenticator app is needed too. The
-    token has the same time limits as a session of the page. It becomes invalid if
-    it is not used for some time, and in any case at a fixed time after the login. If the token is
-    invalid, log in again.
+    token has the same time limits as a session of the page. It becomes invalid if it is not used
+    for some time, and in any case at a fixed time after the login. If the token is invalid, log in
+    again.
     """
     from galwad.cli.support.client_settings import client_file, client_settings  # noqa: PLC0415
 
@@ -171,8 +171,8 @@ def password(
 ) -> None:
     """Replace your own password; you need `galwad login` first.
 
-    The new password must have at least 12 characters. All other sessions of yours end, on the page
-    too.
+    The new password must have at least 12 characters. All your other sessions end, on the page too,
+    and so do your personal tokens.
     """
     if password_stdin:
         present, new = (sys.stdin.readline().rstrip("\n") for _ in range(2))

@@ -1,9 +1,9 @@
 """Tokens that let a browser prove that an account has signed in on it before.
 
-A browser gets such a token in a cookie at each sign-in, and sends it only with the next sign-in
-(OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token is no password and opens
-no session: it only lets failed sign-ins by others not delay this browser. The cookie has tokens of
-the `MAX_TOKENS` newest accounts, because several advisors may share a desk.
+A browser gets such a token in a cookie at each sign-in with a password, and sends it only with the
+next one (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token opens no
+session. With it, failed sign-ins by others do not delay this browser. The cookie has tokens of the
+`MAX_TOKENS` newest accounts, because several advisors may share a desk.
 
 A token is `ID.SIGNATURE`. The signature covers the id and the account's name with a key that only
 this node has. So the desk stores no tokens, and a token does not show for which account it is.
@@ -30,8 +30,8 @@ log = structlog.get_logger()
 class Devices:
     """Makes and checks the tokens of devices with the secret key in the file `path`.
 
-    If the file is missing, it is created with a new key and the mode 0600. If that fails, the key
-    is only in memory, so the tokens are not valid any more after a restart.
+    If the file is missing or damaged, it is written with a new key and the mode 0600. If the file
+    cannot be read or written, a new key is in memory only, and its tokens end with the process.
     """
 
     def __init__(self, path: Path) -> None:

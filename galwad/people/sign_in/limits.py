@@ -1,4 +1,4 @@
-"""The limits of sign-ins: wrong codes, alarms for guessed passwords, and all limits of the desk."""
+"""The limits of sign-ins: for wrong codes and guessed passwords, and `SignInLimits` with all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CODES_OF_STRANGERS: Final = Rate(10, 3600.0)
 So a guesser has 240 codes a day, of which each is right with a chance of 3 in a million.
 """
 CODES_OF_A_SOURCE: Final = Rate(10, 3600.0)
-"""The wrong codes for one account from one known device or network until `CODE_PACE_S` applies."""
+"""The wrong codes for one account from one known device or network after which codes must wait."""
 CODE_PACE_S: Final = 60.0
-"""The seconds between two codes for one account from one known device or network."""
+"""The seconds between two codes from one device or network that has reached `CODES_OF_A_SOURCE`."""
 CODES_ALARM: Final = Rate(5, 3600.0)
 """The wrong codes for one account at which an alarm is raised."""
 PASSWORDS_ALARM: Final = {
@@ -38,9 +38,9 @@ They are counted for one account, from one network, and for all accounts togethe
 class CodeGuesses:
     """Counts wrong one-time codes, which follow a right password, for each account.
 
-    A user whose password is known to a guesser can still sign in from a new place. Known devices
-    and networks (see `source` in `galwad.people.sign_in.throttle`) do not wait for strangers.
-    `clock` returns the monotonic time in seconds.
+    Wrong codes of strangers do not delay known devices and networks (see `source` in
+    `galwad.people.sign_in.throttle`). While strangers have to wait, a recovery code is still
+    accepted from a new place. `clock` returns the monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -89,8 +89,8 @@ class CodeGuesses:
 class PasswordGuesses:
     """Counts wrong passwords, so that guesses raise an alarm before one is right.
 
-    It limits nothing: `galwad.people.sign_in.throttle` does. `clock` returns the monotonic time in
-    seconds.
+    It only counts: `galwad.people.sign_in.throttle` limits the guesses. `clock` returns the
+    monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -99,10 +99,9 @@ class PasswordGuesses:
         }
 
     def wrong(self, account: str, network: str) -> list[str]:
-        """Count a wrong password; return what an alarm must be raised about now.
+        """Count a wrong password; return the names of the counts that must raise an alarm now.
 
-        The result has the names of the counts, as in `PASSWORDS_ALARM`, that have reached their
-        number. Each alarm is raised at most once an hour.
+        The names are those in `PASSWORDS_ALARM`. Each alarm is raised at most once an hour.
         """
         keys = {"account": account, "network": network, "all": ""}
         for name, key in keys.items():

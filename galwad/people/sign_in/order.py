@@ -2,19 +2,19 @@
 
 There are three kinds. Browsers on which the account has signed in before come first, in order of
 arrival. Then sign-ins from known networks and those of strangers take turns, and after the check of
-a stranger the next stranger waits `REST` times as long as this check took, but not longer than
-`LONGEST_REST_S`: on a machine that is busy with other work, the check takes longer, but not more
-computing. So guesses of strangers use about a quarter of the time.
+a stranger the next stranger waits `REST` times as long as this check took. So guesses of strangers
+use about a quarter of the time. The wait is at most `LONGEST_REST_S`, because on a machine that is
+busy with other work, a check takes longer without computing more.
 
 Within the other kinds, the attempt with the lowest rank is next (`RecentAttempts`, which counts
 what each network has sent recently), and of several the newest one. If too many wait, the last one
 in this order is turned away, which can be the new one; of devices, the newest one of the device
-that has the most. So a network that sends few sign-ins has its password checked soon, whatever
-others send: the first sign-in of a network comes before the second one of any other.
+that has the most. So a network that sends few sign-ins has its password checked soon, even if
+others send many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
-turns of their own. So a stranger has two chances: as one of the few who are new when a flood has
-lasted for a while, and as one of the few who come again when all of the flood is new.
+turns of their own. So a stranger has two chances in a flood. While the attempts of the flood come
+again, few others are new. While they are new, few others come again.
 
 An attempt waits while the pace of its account or network (`galwad.people.sign_in.throttle`) does
 not allow a check.
@@ -31,15 +31,15 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from galwad.host.limits import areas_of
 from galwad.people.sign_in.throttle import Throttle
+from net.addresses import areas_of
 
 WINDOW_S: Final = 900.0
 RETRY_S: Final = 2
-"""The seconds after which a client that was turned away may try again; the same for all clients."""
+"""The seconds after which each client that was turned away is asked to try again."""
 _SOONEST_S: Final = 0.9
 _LATEST_S: Final = 120.0
-"""The seconds after which, and within which, a client must come again to count as returned."""
+"""The least and the most seconds after which a client must come again to count as returned."""
 _MOST_COUNTS: Final = 16_384
 """The most counts of one kind that are kept of one window."""
 _KEY: Final = secrets.token_bytes(32)
@@ -95,7 +95,7 @@ class RecentAttempts:
         self._of_account = _Counts()
         """The different passwords, by network and account."""
         self._unchecked = _Counts()
-        """The requests with the same password that were not checked, by network."""
+        """The requests with a password that was not found to be right, by network and password."""
         self._turned_away: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
         """The first and the last time at which attempts were turned away, by network and password.
         """
@@ -118,7 +118,7 @@ class RecentAttempts:
             self._turned_away.popitem(last=False)
 
     def returns(self, attempt: SignInAttempt, now: float) -> bool:
-        """Return whether the attempt was turned away, and comes again, but not at once.
+        """Return whether the attempt was turned away and comes again in time, but not too soon.
 
         A program that floods comes again sooner, or with another password.
         """
@@ -230,7 +230,7 @@ _STRANGERS: Final = (_Kind.STRANGER, _Kind.RETURNED)
 
 
 class SignInOrder:
-    """The attempts that wait. All times are monotonic seconds, as those of `throttle`."""
+    """The attempts that wait. All times are monotonic seconds, also those of `throttle`."""
 
     def __init__(self, throttle: Throttle) -> None:
         self._throttle = throttle
@@ -240,7 +240,7 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kind of the last attempt that was not a device's, and of the last stranger."""
+        """The kinds of the newest chosen attempt but for devices, and of the newest stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -268,7 +268,7 @@ class SignInOrder:
     def next(self, now: float) -> SignInAttempt | None:
         """Return and remove the attempt whose password is checked next; None if none may be yet.
 
-        It counts as a failed sign-in until `uncounted` of the throttle is called.
+        It counts as a failed sign-in until `succeeded` or `uncounted` of the throttle is called.
         """
         devices = self._ready(_Kind.DEVICE, now)
         chosen = devices[0] if devices else self._next_of_networks(now)

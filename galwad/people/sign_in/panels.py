@@ -1,9 +1,9 @@
-"""Endpoints to sign in the page in a panel of a CRM, with a sign-in that a person has on the page.
+"""Endpoints to sign in the page in a panel of a CRM: a person approves it on the page in a tab.
 
 Providers refuse to be shown in a frame, and a panel does not share cookies, storage or windows with
-the page in a tab of its own. So the person signs in there, and approves the panel. The panel polls,
-and the answer that it gets sets its own cookie. Only a session of the page itself can approve a
-panel: a panel cannot approve another one, nor can a command line.
+the page in a tab. So the person signs in on the page in a tab, and approves the panel there. The
+panel polls, and the answer that it gets sets its own cookie. Only a session of the page in a tab
+can approve a panel: a panel cannot approve another one, nor can a command line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request, Response
 
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.access import Person
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approval_routes import (
@@ -34,6 +33,7 @@ from galwad.people.sign_in.bodies import (
 )
 from galwad.people.sign_in.routes import me_of, set_session_cookie
 from galwad.people.subject import TheDesk
+from net.addresses import network_of
 
 router = APIRouter()
 _FRAGMENT: Final = "#panel"
@@ -98,7 +98,8 @@ async def approve(body: WaitingCode, request: Request, desk: TheDesk, session: O
 async def collect(body: WaitingSecret, request: Request, response: Response, desk: TheDesk) -> Me:
     """Return the signed-in person and set the panel's cookie, if the panel is approved.
 
-    The session ends, at the latest, when that of the person who approved it does.
+    The session ends no later than the time limit of the session in which the person approved it. A
+    sign-out of that session does not end it.
 
     Raises:
         ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in

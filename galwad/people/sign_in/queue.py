@@ -1,7 +1,7 @@
-"""The queue of sign-ins, of which one checks its password at a time.
+"""The queue in which sign-ins wait until their passwords are checked, one at a time.
 
-The check of a password takes tens of milliseconds of computing on several cores. Which sign-in is
-next, and which is turned away, is decided in `galwad.people.sign_in.order`.
+The check of a password takes tens of milliseconds of computing on several cores.
+`galwad.people.sign_in.order` decides which sign-in is next, and which is turned away.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from galwad.people.sign_in.throttle import Throttle
 
 
 class TurnedAwayError(Exception):
-    """Too many sign-ins wait, so this one had to leave before its password was checked."""
+    """A sign-in had to make room or has waited for too long; its password was not checked."""
 
 
 class Turn:
@@ -74,7 +74,7 @@ class SignInQueue:
             turn.set_exception(TurnedAwayError())
 
     def _pass_on(self) -> None:
-        """Give the turn to the next sign-in, or wait until one may have it."""
+        """Turn late sign-ins away, and give the turn to the next one, now or at its time."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

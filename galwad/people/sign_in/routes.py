@@ -81,14 +81,14 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 
 
 async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> User:
-    """Return the user whose password the request has. Until the sign-in is complete, it counts.
+    """Return the user whose password the request has. The sign-in still counts as failed.
 
     Raises:
         ApiError: 401, the name or the password is wrong. 429, too many sign-ins wait.
     """
     user = await check_password(desk, visitor, body.password)
     if not takes_password(desk, visitor.name):
-        user = None  # as late as this, so that the time does not show whose password counts
+        user = None  # only after the check, so that the time does not show who has a password
     if user is None:
         desk.people.metrics.sign_ins.labels("refused").inc()
         desk.people.wrong_password(visitor.name, visitor.network)
@@ -134,7 +134,7 @@ async def _audit(desk: PeopleDesk, visitor: Visitor, kind: str, **facts: str) ->
 
 @dataclass(frozen=True, slots=True)
 class _Cookie:
-    """A cookie without its value; `max_age` is in seconds, or None until the browser is closed."""
+    """A cookie without its value. `max_age` is in seconds; None keeps it until the browser ends."""
 
     name: str
     path: str = "/"
@@ -154,7 +154,7 @@ def _set_cookie(
 ) -> None:
     """Set a cookie that the browser sends only with requests of the page itself.
 
-    For an embedded page, the browser sends it in frames of the same site too.
+    For an embedded page, the site around the frame can make the browser send it too.
     """
     if session.kind == "embedded":
         field = embedding.set_cookie(cookie.name, value, path=cookie.path, max_age=cookie.max_age)
@@ -197,7 +197,7 @@ async def change_password(
 ) -> None:
     """Replace the password of the signed-in person, and end the person's other sessions.
 
-    The present password is asked for. After ten wrong ones, one is checked in five seconds.
+    The present password is needed. After ten wrong ones, only one is checked every five seconds.
 
     Raises:
         ApiError: 403, the present password is wrong. 409, the person signs in at a provider. 422,

@@ -2,13 +2,13 @@
 
 Only the failed sign-ins of the most recent 15 minutes are counted: of each account from
 each network, of each network, and of each device with a valid token of an earlier sign-in
-(`galwad.people.sign_in.devices`). Above a limit, one password is checked in a number of seconds,
-and the others wait in the queue (`galwad.people.sign_in.queue`). A right password is accepted as
-soon as it is checked.
+(`galwad.people.sign_in.devices`). At a limit, a pace begins: one password is checked every 0.5 to
+10 seconds, and the others wait in the queue (`galwad.people.sign_in.queue`). A right password is
+accepted as soon as it is checked.
 
 A network is known if any account has signed in from it. All accounts have the same limits there,
-also those that do not exist, so the limits do not show which accounts exist or are in use. What
-happens at other networks never counts.
+also those that do not exist, so the limits do not show which accounts exist or are in use. Failures
+at other networks never count.
 
 The counts are stored in memory.
 """
@@ -20,16 +20,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
-from galwad.host.limits import MOST_KEYS, Rate, Window, network_of
+from galwad.host.limits import MOST_KEYS, Rate, Window
+from net.addresses import network_of
 
 FAILURES: Final = Rate(10, 900.0)
-"""The failed sign-ins of one account from one network, or of one device, without a pace."""
+"""The failed sign-ins of an account from one network, or on one device, at which a pace begins."""
 FAILURES_OF_A_NETWORK: Final = Rate(30, 900.0)
-"""The failed sign-ins of all accounts from one network without a pace."""
+"""The failed sign-ins of all accounts from one network at which a pace begins."""
 KNOWN_PACE_S: Final = 5.0
 """The seconds between two checks for one account at a known network, or for a device."""
 STRANGER_PACE_S: Final = 10.0
-"""The seconds between two checks for one account, or in all, at a network that is not known."""
+"""The seconds between two checks at a network that is not known, for one or for all accounts."""
 KNOWN_NETWORK_PACE_S: Final = 0.5
 """The seconds between two checks for all accounts together at a known network.
 
@@ -86,7 +87,7 @@ class Throttle:
         """Count a failed sign-in of `account` from `address`.
 
         Call this method just before the password is checked. If the password is right, call
-        `succeeded`, which removes the failure again.
+        `succeeded` or `uncounted`, which remove the failure again.
         """
         network = network_of(address)
         self._clients.add(_client(account, network, device))
@@ -105,9 +106,10 @@ class Throttle:
             self._clients.forget(("device", account, device))
 
     def uncounted(self, account: str, address: str, device: str = "") -> None:
-        """Remove the failure that `failed` has counted: the password was right.
+        """Remove the failure that `failed` has counted.
 
-        If the sign-in is not complete, the client stays a stranger.
+        Call this, and not `succeeded`, if the password was right but the sign-in is not complete:
+        the network does not become known.
         """
         network = network_of(address)
         self._clients.remove_newest(_client(account, network, device))

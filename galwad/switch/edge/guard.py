@@ -38,15 +38,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final, TypeVar
 
 import structlog
 
 from galwad.settings.switch import SipSection
 from galwad.switch.edge.emergency import emergency_detector
+from net.addresses import Network, network_of
+from net.packet_filter import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.aio.connections import FilterVerdict
-from telephony.aio.packet_filter import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 
@@ -212,7 +213,7 @@ class FloodGuard:
         *,
         is_trunk: Callable[[str, int, str], bool],
         in_call: Callable[[str], bool],
-        trunks: Iterable[IPv4Network | IPv6Network] = (),
+        trunks: Iterable[Network] = (),
         set_filter: SetFilter = lambda *_: None,
     ) -> None:
         """Create a guard without bans; `sip` has the rate limits and the length of a ban.
@@ -248,7 +249,7 @@ class FloodGuard:
         Only a trunk or known source gets `FilterVerdict.TOO_MANY`. If a stranger exceeds its limits
         on a connection, the connection is closed.
         """
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
         if kind is SourceKind.STRANGER:
@@ -265,7 +266,7 @@ class FloodGuard:
     def _judge_stranger(
         self, data: bytes, source: Address, remembered: _Source, now: float
     ) -> FilterVerdict:
-        kind, origin, count = SourceKind.STRANGER, origin_of(source.host), _count_of(data)
+        kind, origin, count = SourceKind.STRANGER, network_of(source.host), _count_of(data)
         is_short = len(data) <= _MAX_STRANGER_BYTES
         if self._barred(origin, now):
             if is_short and self._may_as_flow(remembered, source, now, count):
@@ -287,7 +288,7 @@ class FloodGuard:
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether to accept a new connection from this source."""
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
         count = _HANDSHAKE_COUNT if source.transport == "TLS" else 1.0
@@ -328,7 +329,7 @@ class FloodGuard:
         """
         match verification.outcome:
             case AuthOutcome.ACCEPTED:
-                origin = origin_of(source.host)
+                origin = network_of(source.host)
                 _remember(self._proved, origin, now + PROVED_S)
                 if source not in self._proved_flows:
                     _remember(self._proved_flows, source, Bucket())
@@ -344,7 +345,7 @@ class FloodGuard:
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
         """Replace the known hosts, once a second; a ban of one of `hosts` ends at once."""
-        self._known = frozenset(origin_of(host) for host in hosts)
+        self._known = frozenset(network_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
             del self._bans[origin]
 
@@ -371,7 +372,7 @@ class FloodGuard:
         """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         if origin in self._known or self._proved.get(origin, 0.0) > now:
             return SourceKind.KNOWN
         return SourceKind.STRANGER
@@ -443,15 +444,15 @@ class FloodGuard:
         if source.reliable:
             return
         if kind is SourceKind.STRANGER:
-            self._thinning.count_stranger(origin_of(source.host), now)
+            self._thinning.count_stranger(network_of(source.host), now)
         else:
-            self._thinning.count_known(origin_of(source.host), now)
+            self._thinning.count_known(network_of(source.host), now)
 
     def _failed(self, source: Address, counts: int, reason: str, now: float) -> None:
         limit = self._sip.ban_after * _FAILURE
         if not limit or self.kind_of(source, now) is not SourceKind.STRANGER:
             return
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         remembered = self._source(origin, now)
         forgiven = (now - remembered.since) * limit / WINDOW_S
         remembered.failures = max(0.0, remembered.failures - forgiven) + counts
@@ -470,15 +471,6 @@ class FloodGuard:
     def _unthinned(self, now: float) -> Networks:
         proved = {origin for origin, until in self._proved.items() if until > now}
         return self._trunks + tuple(ip_network(origin) for origin in sorted(self._known | proved))
-
-
-@lru_cache(MAX_SOURCES)
-def origin_of(host: str) -> str:
-    """Return the source of a host: its IPv4 address, or the /64 of its IPv6 address."""
-    address = ip_address(host)
-    if address.version == 4:
-        return host
-    return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _count_of(data: bytes) -> float:

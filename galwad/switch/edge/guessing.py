@@ -21,7 +21,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from galwad.switch.edge.guard import WINDOW_S, Bucket, origin_of, trim
+from galwad.switch.edge.guard import WINDOW_S, Bucket, trim
+from net.addresses import network_of
 from telephony.sip.events import Address
 
 MOST_WRONG: Final = 20.0
@@ -102,7 +103,7 @@ class GuessLimits:
         """Return whether to check a password for `user`, perhaps of an emergency call."""
         if (user, source) in self._familiar:
             return True
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         suspects = [self._sources.get(origin)]
         if (user, origin) not in self._homes:
             suspects.append(self._accounts.get(user))
@@ -117,7 +118,7 @@ class GuessLimits:
     def count_right(self, user: str, source: Address) -> None:
         """Remember a right password: from now on, this port or connection is always heard."""
         _remember(self._familiar, (user, source), None)
-        home = (user, origin_of(source.host))
+        home = (user, network_of(source.host))
         _remember(self._homes, home, self._homes.get(home) or Bucket(_EMERGENCY_IN_ADVANCE_S))
 
     def count_wrong(self, user: str, source: Address, now: float, *, returned: bool) -> None:
@@ -128,7 +129,7 @@ class GuessLimits:
         """
         if returned or source.reliable:
             self._familiar.pop((user, source), None)
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         if _add(self._sources, origin, MOST_WRONG, now):
             self._alarm("phone.passwords_guessed", None, f"from {origin}")
         # A name without an account is counted too, so that the responses do not show whether there

@@ -6,10 +6,10 @@ import ssl
 
 import structlog
 
-from config.values import host_of_family
 from galwad.settings.switch import SipSection
+from net.addresses import host_of_family
+from net.tls import Tls, client_context, server_context
 from telephony.aio.connection import ConnectionLimits
-from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import SUPPORTED
 from telephony.sip.events import Address

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.process_start import log_cannot_start
@@ -45,7 +44,7 @@ from galwad.switch.edge.routing import AwayUsers, Router
 from galwad.switch.life.collector import Collector
 from galwad.switch.life.link_server import LinkServer
 from galwad.switch.life.revival import revive
-from telephony.aio.packet_filter import Network
+from net.addresses import Network, host_of_family
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport

@@ -365,7 +365,7 @@ async def callee():
 
 async def course(plan):
     report = Report()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         call = await simulate(plan, report)
     return call, report
 
