@@ -1,7 +1,7 @@
 """The classes of values inside settings, such as addresses, ranges and patterns.
 
 Each class reads its value from text with `parse`. If the text is not valid, `parse` raises
-ValueError. The message begins with "must be …", because the name of the setting is put before it.
+ValueError. The message begins with "must …", because the name of the setting is put before it.
 The message never repeats the text.
 """
 
@@ -60,7 +60,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):
 _BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d{1,5}))?")
 _HIGHEST_PORT = 65535
 _ip_address = lru_cache(maxsize=1024)(ip_address)
-"""For the addresses of peers, which are the same in message after message."""
+"""`ip_address` with a cache, because message after message comes from the same addresses."""
 
 
 def _port(text: str) -> int:

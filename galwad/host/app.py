@@ -49,7 +49,7 @@ class _Server(uvicorn.Server):
         self.acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Replace uvicorn's method, which limits neither the number of connections nor time."""
+        """Replace uvicorn's method, which limits neither the connections nor their duration."""
         (listener,) = sockets or []
         make = partial(
             LimitedProtocol,
@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
 
 
 class DeskServer(Generic[D]):
-    """A desk together with the HTTP server of `app`, which is the desk's application."""
+    """A desk, and the HTTP server for its application `app`."""
 
     def __init__(self, desk: D, app: ASGIApp, limits: PhaseLimits | None = None) -> None:
         self.desk = desk
@@ -142,7 +142,7 @@ class DeskServer(Generic[D]):
         )
 
     async def stop(self) -> None:
-        """End the event streams, finish the requests in progress, and stop server and desk."""
+        """End the event streams, give the requests in progress 5 s to finish, and stop the desk."""
         self._host.streams.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True

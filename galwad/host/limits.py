@@ -1,4 +1,4 @@
-"""A limit for what may happen in a time: a window that counts events of each key."""
+"""A limit on how often something may happen: a window of time that counts each key's events."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Window(Generic[Key]):
             self._times.popitem(last=False)
 
     def take(self, key: Key) -> float:
-        """Count an event and return 0, or return the seconds until the window is not full."""
+        """Count an event and return 0. If the window is full, only return the seconds to wait."""
         wait = self.wait(key)
         if wait <= 0:
             self.add(key)
@@ -81,7 +81,7 @@ class Window(Generic[Key]):
         self._times.pop(key, None)
 
     def report_due(self, key: Key) -> bool:
-        """Return whether the window is full, and was not reported for this key in `window_s`."""
+        """Return whether to report a full window now: once in `window_s` for each key."""
         now = self._clock()
         if self.wait(key) <= 0 or now - self._reported.get(key, _NEVER) < self.rate.window_s:
             return False

@@ -191,7 +191,7 @@ def check_ip_filter(settings: Settings, folders: Sequence[Path] = FOLDERS) -> It
 
 
 def _ip_filter_remedy(network: Network, place: str) -> str:
-    """Return the remedy; never one that opens the filter to the whole world."""
+    """Return the remedy: to allow the network, but never one that is wider than `_WIDEST`."""
     if network.prefixlen < _WIDEST[network.version]:
         return (
             "do not open the filter so far: each address in it may call as this trunk. Name only "
@@ -308,7 +308,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer, registration and PBX; none if no switch is running."""
+    """Yield a result for each peer, registration and PBX of the running switch, if there is one."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return
@@ -356,7 +356,7 @@ async def _figures_of(switch_socket: Path) -> Figures | None:
 
 
 def check_srtp(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each peer whose SRTP keys may cross the network without TLS, in SDP."""
+    """Yield a warning for each peer that must use SRTP, but whose keys may be sent without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _without_tls(settings, speaks_tls=speaks_tls):
         yield warning(

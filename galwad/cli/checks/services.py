@@ -22,7 +22,7 @@ from net.errors import ServerBusyError, ServerError
 _NAME: Final = "directories"
 _TO_STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"
 _NOBODY: Final = PhoneNumber("+441632960999")
-"""A number that Ofcom reserves for fiction, so no person is sought."""
+"""A number that Ofcom reserves for fiction, so it is no person's."""
 _REMEDIES: Final = (
     ("401", "correct the user, the client id or the secret"),
     ("no token", "correct the client id, the secret or the scope"),
@@ -112,10 +112,10 @@ def _remedy(error: str) -> str:
 def _check_files(
     name: str, table: str, section: SectionT, use: Callable[[SectionT], object], usable: str
 ) -> Iterator[CheckResult]:
-    """Check that each file of a table of the settings can be read and is what the setting needs.
+    """Check that each file that the table `section` of the settings names can be read and used.
 
-    `use` reads the files of the desk's section that it gets, and raises `ServerError` if one cannot
-    be used; it sends no request. `usable` is the text of the result if all can be used.
+    `use` reads the files of the section, and raises `ServerError` if one cannot be used. It sends
+    no request. `usable` is the text of the result if all files can be used.
     """
     present = with_stored_files(section)
     problems = [f"{path} {problem}" for path in files_of(present) if (problem := unreadable(path))]
@@ -132,7 +132,7 @@ def _check_files(
 
 
 def check_webhook(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each file can be read and is what the setting needs."""
+    """Check that each file that [webhook] names can be read and used."""
     if settings.webhook is not None:
         usable = "the settings and files of the receiver of call events can be used"
         yield from _check_files("webhook", "webhook", settings.webhook, _read_webhook_files, usable)
@@ -146,7 +146,7 @@ def _read_webhook_files(section: WebhookSection) -> None:
 
 
 def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each file can be read and is what the setting needs."""
+    """Check that each file that [sign_in] names can be read and used."""
     if settings.sign_in is not None:
         usable = "the settings and files of the sign-in at the provider can be used"
         yield from _check_files("sign-in", "sign_in", settings.sign_in, _read_sign_in_files, usable)

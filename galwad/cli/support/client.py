@@ -65,8 +65,9 @@ def open_client(
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
     Address, token and PEM file `authority` are by default those of the settings. The proxy of the
-    environment, such as `$HTTPS_PROXY`, is used, but never for this machine: it could read the
-    token. A request fails if the server does not respond within `timeout_s` seconds.
+    environment, such as `$HTTPS_PROXY`, is not used if the server is on this machine: without TLS,
+    the proxy could read the token. A request fails if the server does not respond within
+    `timeout_s` seconds.
 
     Raises:
         CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
