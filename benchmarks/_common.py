@@ -181,6 +181,18 @@ def found(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
+def ends_within(seconds: int) -> None:
+    """End the benchmark with an error after so many seconds, and with it what it has started."""
+
+    def late(*_: object) -> None:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(30)  # in case that the processes do not end
+        raise SystemExit(f"the benchmark has not ended in {seconds} s")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+
+
 @contextlib.contextmanager
 def daemon(
     command: Sequence[str], log: Path, ready: Callable[[], bool]

@@ -81,7 +81,7 @@ def _from_everywhere(network: int, more: str, ports: Ports, sent: Sent) -> None:
 
 
 def flood_crowd(ports: Ports, sent: Sent) -> None:
-    """Send the same from 2,000 addresses: as many sockets as one process can have."""
+    """Send INVITEs without credentials from 2,000 addresses, each with a socket of its own."""
     _from_everywhere(7, "", ports, sent)
 
 
@@ -91,7 +91,7 @@ def flood_headers(ports: Ports, sent: Sent) -> None:
 
 
 def flood_trunk(ports: Ports, sent: Sent) -> None:
-    """Send calls without end from a trunk, and acknowledge none of them."""
+    """Send INVITEs from a trunk as fast as possible, and acknowledge no response."""
     made, number = _from(CALLER), 0
     while True:
         number += 1

@@ -39,7 +39,7 @@ uvloop.Loop = Sampled
 main()
 """
 SETTLE_S = 0.5
-"""The samples are written 20 at a time."""
+"""The seconds until the file has all samples of a time: 20 are written together, after 0.2 s."""
 
 
 def sampled(samples: Path) -> Sequence[str]:

@@ -37,7 +37,7 @@ SETTLE_S = 1.0
 DIALLING = 10
 """The number of calls that ring at once while many are placed."""
 ATTEMPTS, PAUSE_S = 10, 1.0
-"""How often a call is dialled that an overloaded switch refuses, and the seconds in between."""
+"""The most attempts to dial a call that the switch refuses with 503, and the seconds between."""
 HEADERS = (("Content-Type", "application/sdp"),)
 
 

@@ -24,7 +24,7 @@ HEADER_BYTES = 12
 TIME_BYTES = 8
 """The first bytes of the sound are the time at which the packet was sent, in ns since 1970."""
 QUIET_S = 2.0
-"""No packet for this time means that no more come; an overloaded relay stalls for shorter."""
+"""After this time without a packet, no more are expected. An overloaded relay stalls for less."""
 SO_TIMESTAMPNS = 35
 """The socket option of Linux that adds to each packet the time at which it arrived (socket(7))."""
 CONTROL_BYTES = 32

@@ -26,7 +26,7 @@ GIVES_UP_S = 40.0
 OFFERED_SHARE = 0.97
 """A generator that places a smaller share of the rate is named in the row."""
 LIMIT = 20_000
-"""The calls that SIPp has open at most; more than it places in the time that it waits for one."""
+"""The most calls that SIPp has open. It is more than SIPp places while it waits for one call."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def read(results: Path, rate: int, calls: int) -> Setups:
 def placed_a_second(rows: Sequence[Mapping[str, str]]) -> float:
     """Return the rate at which calls were placed, from SIPp's lines of each second.
 
-    The last call was placed during a second that the line does not divide, so that second counts
-    in proportion to the second before it.
+    SIPp does not say when in its second the last call was placed. So the length of this second is
+    estimated: from its calls, and the rate of the second before it.
     """
     placed = [int(row["OutgoingCall(C)"]) for row in rows]
     when = [_seconds(row["ElapsedTime(C)"]) for row in rows]

@@ -3,8 +3,8 @@
 The packets of all parties go through one socket. Each packet contains the time at which it was
 sent, and the kernel adds the time at which it arrives, so the delays do not depend on when this
 process runs. The same is true of the pings: an OPTIONS every 10 ms, over a socket of its own, which
-measures how long a peer waits for an answer. What is lost is only what the process itself has no
-time to send; it counts that as unsent.
+measures how long a peer waits for an answer. Packets that the process has no time to send are
+counted as unsent.
 
 `Steady` starts the process and asks it for the figures of a time. The packets of all times are
 sent in the same way; those between two times are not counted.

@@ -21,7 +21,6 @@ import argparse
 import contextlib
 import csv
 import json
-import signal
 import statistics
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from _common import (
     answers,
     cpu_us,
     daemon,
+    ends_within,
     found,
     free_port,
     machine,
@@ -313,7 +313,7 @@ def main() -> None:
     parser.add_argument("--profile", type=Path, help="cProfile's output")
     arguments(parser)
     options = parser.parse_args()
-    signal.alarm(900)
+    ends_within(900)
     if options.profile:
         options.calls = options.calls or 500
         options.rate = options.rate or PROFILED_RATE

@@ -4,8 +4,8 @@
 
 The real switch and desk run on the loopback, with one call in progress. The desk may open `files`
 files. One flood after another runs at the same time, as fast as one process can send: connections
-that send nothing, from four addresses, from a thousand, or from the supervisor's own; requests of
-which half is missing; sign-ins with wrong passwords; requests with cookies of no session; and event
+that send nothing, from four addresses, from a thousand, or from the supervisor's; requests of which
+half is missing; sign-ins with wrong passwords; requests with cookies of no session; and event
 streams of one advisor's many sessions.
 
 Meanwhile a supervisor, who has an open event stream, pauses or resumes the call every 0.1 s,
@@ -19,7 +19,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import signal
 import statistics
 import sys
 import time
@@ -27,7 +26,17 @@ from dataclasses import dataclass, field
 
 import httpx2
 import uvloop
-from _common import SWITCH, all_files, cpu_us, daemon, machine, peak_mb, resident_kb, said
+from _common import (
+    SWITCH,
+    all_files,
+    cpu_us,
+    daemon,
+    ends_within,
+    machine,
+    peak_mb,
+    resident_kb,
+    said,
+)
 from _desk_floods import FLOODS, DeskFlood, streams
 from _floods import running
 from _parties import Stage
@@ -181,7 +190,7 @@ def main() -> None:
     options = parser.parse_args()
     options.seconds = options.seconds or (3.0 if options.quick else 10.0)
     all_files()
-    signal.alarm(600)
+    ends_within(600)
     with site(50) as at:
         at.add_users(SUPERVISOR, ADVISOR)
         command = ["prlimit", f"--nofile={options.files}:{options.files}", sys.executable]

@@ -11,7 +11,8 @@ import is stopped for two (SIGSTOP). The requests of these seconds are those `wi
 that both have the same load by other users of the machine.
 
 Before and after this, `bare_cpu_s` reads the file with Python's csv module, and inserts the rows
-into the same tables without checks. `cpu_to_bare` is the CPU of an import relative to its CPU.
+into the same tables without checks. `cpu_to_bare` is the CPU time of an import divided by this CPU
+time.
 
 The file is in no sequence, and 96 of 100 people have only numbers in a usual form of the UK.
 `seconds` are those in which the import was not stopped. In `queued_s` of them, it waited for a core

@@ -47,7 +47,7 @@ import httpx2
 import numpy as np
 import soundfile
 import uvloop
-from _common import CALLER, FIRST_PORT, SWITCH, all_files, machine
+from _common import CALLER, FIRST_PORT, SWITCH, all_files, ends_within, machine
 from _parties import FRAME_S, SETTLE_S, Call, Stage, Voice, numbered
 from _site import LINE, Site, site
 
@@ -372,7 +372,7 @@ def main() -> None:
     if not (0 < options.calls <= 100 and 0 < options.pauses <= 100):
         parser.error("from 1 to 100 calls, and from 1 to 100 pauses")
     all_files()
-    signal.alarm(1800)
+    ends_within(1800)
     with site(options.calls + 20, options.first_port) as at:
         at.add_users(USER)
         with at.running("desk", "finaliser", "switch") as pids:

@@ -23,7 +23,6 @@ import itertools
 import json
 import platform
 import random
-import signal
 import socket
 import statistics
 import subprocess
@@ -37,7 +36,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvloop
-from _common import CALLEE, SWITCH, free_port, resident_kb
+from _common import CALLEE, SWITCH, ends_within, free_port, resident_kb
 from _floods import FLOODS, KNOWN, Flood, running
 from _parties import SETTLE_S, Stage, talk
 from cryptography import x509
@@ -414,7 +413,7 @@ def main() -> None:
     options = parser.parse_args()
     seconds = options.seconds or (2.0 if options.quick else 4.0)
     idle = options.idle or (50 if options.quick else 200)
-    signal.alarm(600)
+    ends_within(600)
     print(json.dumps(uvloop.run(measure(options.calls, seconds, idle, options.only))))
 
 

@@ -35,6 +35,7 @@ from _common import (
     all_files,
     cpu_us,
     daemon,
+    ends_within,
     family,
     machine,
     memory_mb,
@@ -222,7 +223,7 @@ def main() -> None:
     if options.seconds < 2 * TAIL_S:
         parser.error(f"at least {2 * TAIL_S} seconds")
     all_files()
-    signal.alarm(300)
+    ends_within(300)
     on = machine()
     with (
         tempfile.TemporaryDirectory() as folder,

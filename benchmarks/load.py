@@ -26,7 +26,6 @@ import contextlib
 import json
 import math
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
@@ -42,6 +41,7 @@ from _common import (
     all_files,
     cpu_us,
     daemon,
+    ends_within,
     family,
     found,
     free_port,
@@ -283,7 +283,7 @@ def main() -> None:
     if not 0 < options.calls <= 900 or not math.isfinite(options.seconds):
         parser.error("from 1 to 900 calls")
     all_files()
-    signal.alarm(600)
+    ends_within(600)
     told = {"calls": options.calls, "seconds": options.seconds, "rows": options.rows}
     print(json.dumps({"benchmark": "load", "machine": machine(), **told, **run(options)}))
 

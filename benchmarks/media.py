@@ -48,7 +48,17 @@ from functools import partial
 from pathlib import Path
 
 import uvloop
-from _common import MEMORY, all_files, cpu_us, found, free_port, machine, resident_kb, settle
+from _common import (
+    MEMORY,
+    all_files,
+    cpu_us,
+    ends_within,
+    found,
+    free_port,
+    machine,
+    resident_kb,
+    settle,
+)
 from _floor import STOP, compiled, loop
 from _rtp import HOST, SOUND_BYTES, Traffic, exchange, listening
 from _rtpengine import rtpengine
@@ -405,7 +415,7 @@ def main() -> None:
     if options.role:
         serve_role(options.role[0], options.role[1:])
         return
-    signal.alarm(900)
+    ends_within(900)
     seconds = options.seconds or (2.0 if options.quick else 10.0)
     rounds = options.rounds or (1 if options.quick else 3)
     result: dict[str, object] = {"seconds": seconds, "quick": options.quick}

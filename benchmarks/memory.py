@@ -13,7 +13,6 @@ kilobyte each. The last line is one JSON object.
 import argparse
 import contextlib
 import json
-import signal
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,7 @@ from _common import (
     CALLER,
     PATIENCE_S,
     SWITCH,
+    ends_within,
     found,
     free_port,
     machine,
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="50 and 150 calls")
     parser.add_argument("--calls", type=int, nargs="+", default=None)
     options = parser.parse_args()
-    signal.alarm(300)
+    ends_within(300)
     result = measure(options.calls or ([50, 150] if options.quick else [100, 500]))
     for row in result["rows"]:  # type: ignore[attr-defined]  # a list of dicts
         print("  ".join(f"{key} {value:7}" for key, value in row.items()))

@@ -41,7 +41,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import signal
 import socket
 import sys
 import tempfile
@@ -60,6 +59,7 @@ from _common import (
     all_files,
     cpu_us,
     daemon,
+    ends_within,
     found,
     free_port,
     machine,
@@ -425,7 +425,7 @@ def main() -> None:
     if sipp is None:
         raise SystemExit("this benchmark needs sipp")
     all_files()
-    signal.alarm(longest_s(options))
+    ends_within(longest_s(options))
     rows = uvloop.run(measure(options, sipp))
     how = {"calls": options.calls, "seconds": options.seconds, "quick": options.quick}
     print(json.dumps({"benchmark": "rates", "machine": machine(), **how, "rows": rows}))

@@ -33,7 +33,6 @@ import asyncio
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -42,7 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from _common import FIRST_PORT, all_files, cpu_us, found, machine
+from _common import FIRST_PORT, all_files, cpu_us, ends_within, found, machine
 from _recorded import HOUR_S, Crowd, Row, Talk, said_by, shares
 from _rows import fill
 from _rtp import exchange, listening
@@ -241,7 +240,7 @@ def main() -> None:
     if not 0 < options.calls <= SECOND_ROUND or not math.isfinite(options.seconds):
         parser.error(f"from 1 to {SECOND_ROUND} calls")
     all_files()
-    signal.alarm(120 if options.quick else 400)
+    ends_within(400)
     told = {"calls": options.calls, "rows": options.rows, "quick": options.quick}
     on = machine()
     result = in_service(options)

@@ -6,10 +6,11 @@ as the cards of a scheme do, have a length that the scheme issues, and pass the 
 card number must also say how to write a number that is not a card: `ADVICE` does.
 
 The digits may be those of any script, and may be in groups. Between two groups are spaces, line
-breaks, hyphens, dots and similar characters. In a group, the number may begin and end anywhere.
-Over several groups, it must begin and end with a group, because otherwise many pairs of telephone
-numbers would look like a card. These numbers are known not to be cards: a date, a time, a UK sort
-code with an account number, an IBAN with correct check digits, and a UK bill payment card.
+breaks, hyphens, dots and similar characters. In a group, the number may begin and end anywhere; one
+of 13 or 14 digits must begin with the group. Over several groups, it must begin and end with a
+group, because otherwise many pairs of telephone numbers would look like a card. These numbers are
+known not to be cards: a date, a time, a UK sort code with an account number, an IBAN with correct
+check digits, and a UK bill payment card.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ADVICE: Final = "remove it; if it is another number, write a word between its fi
 SHORTEST: Final = 13
 LONGEST: Final = 19
 _SHORTEST_INSIDE: Final = 15
-"""The shortest number that is looked for inside a group of digits, behind the group's start.
+"""The shortest number that is looked for inside a group of digits, after the group's start.
 
 Cards with 13 and 14 digits are so rare that more other numbers than cards would be found.
 """
@@ -49,7 +50,7 @@ _INVISIBLE: Final = frozenset({"Cf", "Mn", "Me"})
 """The categories of invisible characters and of marks that belong to the character before them."""
 _RUN: Final = re.compile(r"[0-9]+(?:[ .,/\\·•‧:*|'\u2019~]{1,4}[0-9]+)*")
 _BREAK: Final = "#"
-"""A character that ends a run of digits."""
+"""The character that replaces a number that is not a card, and ends a run of digits."""
 _NOT_CARDS: Final = re.compile(
     r"(?<![0-9])(?:"
     r"(?:19|20)[0-9]{2}([ ./])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12][0-9]|3[01])"  # 2026-11-24
@@ -84,7 +85,7 @@ def _count_digits(text: str) -> int:
 
 
 def _plain(text: str) -> str:
-    """Return `text` with ASCII digits, and with a space for each dash, space and line break."""
+    """Return `text` with ASCII digits, a space for each separator and no invisible characters."""
     plain = []
     for each in unicodedata.normalize("NFKC", text):
         category = unicodedata.category(each)

@@ -1,9 +1,9 @@
 """The embedded directory of people: a SQLite file, and the import that replaces it.
 
-The directory has a file of its own beside the desk's database, and this file is never changed. An
-import builds a new file, and renames it to the name of the directory when it is complete:
+The directory has a file of its own beside the desk's database. No import writes into this file: it
+builds a new file, and renames it to the name of the directory when it is complete:
 
-- A lookup sees the directory before the import or after it, and never a part of it.
+- A lookup sees the directory before the import or after it, never a directory in between.
 - An import that fails, is interrupted or is killed leaves the directory as it was.
 - The desk's database is not locked, however many people are imported.
 
@@ -36,7 +36,7 @@ FORMAT = 1
 """The version of the tables, which the file has as its `user_version`."""
 # `line` is the person's line in the last import file; NULL if that file did not have the person.
 # With AUTOINCREMENT, the id of a removed person is never given to another person, because contact
-# notes have these ids.
+# notes store these ids.
 TABLES = """
 CREATE TABLE people (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -88,21 +88,21 @@ _LATER = (
 )
 _REMOVE_NUMBER = "DELETE FROM main.numbers WHERE e164 = ? AND extension = ? AND person_id = ?"
 _CHUNK = 1000
-"""The number of people that are inserted at a time."""
+"""The number of rows that are read and inserted at a time."""
 _ROWS_OF_A_STATEMENT = 10
-"""The rows that one statement inserts. Ten take a third less CPU than ten statements."""
+"""The rows that one statement inserts. With one row each, inserting takes half more CPU."""
 _CACHE_KB = 65_536
-"""The memory for pages of the new file.
+"""The memory for pages of the new file, in KiB.
 
 The two database indexes of a million people fit into it. With less memory, the pages would be
 written to the disk many times, because references and numbers are in no sequence.
 """
 _PRESENT_CACHE_KB = 32_768
-"""The memory for pages of the present file, of which the index of the references fits into it."""
+"""The memory for pages of the present file, in KiB. Its index of references fits into it."""
 _SYNCED_AT_ONCE = 4 << 20
-"""The bytes that are brought to the disk at a time, because other processes may have to wait."""
+"""The most bytes brought to the disk at a time. Other processes may have to wait meanwhile."""
 _READERS_S = 5.0
-"""The longest time in seconds that an import waits for lookups in the replaced file."""
+"""The longest wait in seconds for a locked file, such as one that lookups still read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _read_only(path: Path) -> str:
 
 
 class NewDirectory:
-    """A directory that an import builds; `put_in_force` replaces the present directory by it."""
+    """A directory that an import builds. `put_in_force` makes it the present directory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -167,9 +167,9 @@ class NewDirectory:
         """Build the new directory from an import file. The present directory does not change.
 
         A row replaces the person with the same reference, who keeps the id. People who are not in
-        the file stay, or are removed if `absent` says so; a row with a fault counts as in the file.
-        `on_progress` gets the number of people read so far. `least` is the smallest share of the
-        present people that may remain, against a file that was cut off.
+        the file stay, or are removed if `absent` is "remove". A person whose row is left out stays.
+        `on_progress` gets the number of people read so far. `least` is the smallest size of the new
+        directory, as a share of the present one. It protects against a file that was cut off.
 
         Raises:
             ImportFileError: The file has faults.
@@ -186,7 +186,10 @@ class NewDirectory:
         return result
 
     def put_in_force(self) -> None:
-        """Replace the present directory by the new one, and erase the replaced file."""
+        """Replace the present directory by the new one, and erase the replaced file.
+
+        If a lookup reads the replaced file for too long, the next import erases it.
+        """
         if self._path.exists():
             os.link(self._path, self._old)
         self._new.rename(self._path)
@@ -276,7 +279,7 @@ def _attach(connection: sqlite3.Connection, present: Path) -> None:
 
 
 def _known(connection: sqlite3.Connection, rows: Sequence[ImportRow]) -> dict[str, int]:
-    """Return the ids of those people of the rows who are in the present directory."""
+    """Return the ids, by reference, of the people of these rows in the present directory."""
     references = json.dumps([row.reference for row in rows])
     return dict(connection.execute(_KNOWN, (references,)).fetchall())
 
@@ -335,7 +338,10 @@ def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -
 
 
 def _copy(connection: sqlite3.Connection, table: str, query: str, *values: str) -> int:
-    """Insert what `query` finds into a table row by row, unlike SQLite; return how many."""
+    """Insert what `query` finds into a table, and return the number of rows.
+
+    With one statement, SQLite would first store all rows in memory.
+    """
     found, added = connection.execute(query, values), 0
     while rows := found.fetchmany(_CHUNK):
         added += _add(connection, table, rows)
@@ -373,10 +379,7 @@ def _open(path: Path, more: int = 0) -> int:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file to the disk in parts, because the desk syncs at each request that writes.
-
-    While one process brings a file to the disk, another may have to wait until it has finished.
-    """
+    """Bring a file to the disk in parts, so that a sync of the desk waits for one part at most."""
     descriptor = _open(path)
     try:
         with mmap.mmap(descriptor, 0) as pages:
@@ -405,7 +408,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _erase_replaced(old: Path) -> None:
-    """Erase a replaced directory when no lookup reads it, or leave it to the next import."""
+    """Erase a replaced directory, or leave it to the next import if a lookup still reads it."""
     if not old.exists():
         return
     with closing(sqlite3.connect(old, isolation_level=None, timeout=_READERS_S)) as connection:
@@ -414,7 +417,7 @@ def _erase_replaced(old: Path) -> None:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorname == "SQLITE_BUSY":
                 return
-            # It is erased in part, by an import that was killed, so no lookup can read it.
+            # An import that was killed has erased a part of it, so no lookup can read it.
         _erase(old)
 
 

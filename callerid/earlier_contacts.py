@@ -1,11 +1,11 @@
 """The earlier contacts that a directory, such as a CRM, has of a person, read from its JSON answer.
 
 The settings say by JMESPath expressions (jmespath.org) where an answer has the contacts, and where
-each contact has a time, a subject and so on. A document that does not fit is a `SourceError`, whose
+each contact has a time, a subject and so on. A document that does not fit is a `ServerError`, whose
 message never repeats a part of the document.
 
 A server can ignore a condition of a request that it does not know, and return the contacts of all
-people. So the mapping says where a contact names its person, and all others are left out.
+people. So the mapping can say where a contact names its person; others are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from callerid.errors import SourceError
 from callerid.people_mapping import (
     PATH,
     Expression,
@@ -28,8 +27,9 @@ from callerid.people_mapping import (
     text_of_lines,
     text_of_value,
 )
-from callerid.templates import Json
 from config.section import Section
+from net.errors import ServerError
+from net.json_client import Json
 
 MOST_CONTACTS: Final = 10
 """The most contacts of one directory that are shown: the newest ones."""
@@ -53,7 +53,7 @@ class DirectoryContact:
 
 
 class ContactFields(Section):
-    """`[directories.earlier_contacts.fields]`: where each contact in an answer has what.
+    """`[directories.earlier_contacts.fields]`: the places of a contact's fields.
 
     `time` finds a text in ISO 8601, in UTC if it has no offset, or a number of seconds or
     milliseconds since 1970. `person` finds the id of the contact's person, or a list of ids; it is
@@ -89,20 +89,20 @@ class ContactsMapping:
     def read(self, document: Json, person_id: str) -> list[DirectoryContact]:
         """Return a person's newest contacts in a document, if any, the newest first.
 
-        One without a subject is left out. Raises `SourceError` without a list, or if no time can be
-        read.
+        A contact without a subject or a readable time is left out. Raises `ServerError` if there is
+        no list, the list is too long, or no contact of the person can be read.
         """
         if document is None:
             return []
         found = apply(self._contacts, document)
         if not isinstance(found, list):
-            raise SourceError('the answer has no list where "contacts" points')
+            raise ServerError('the answer has no list where "contacts" points')
         if len(found) > _MOST_READ:
-            raise SourceError(f"the answer has more than {_MOST_READ} contacts")
+            raise ServerError(f"the answer has more than {_MOST_READ} contacts")
         items = [item for item in found if self._is_of(item, person_id)]
         contacts = [each for item in items if (each := self._contact(item)) is not None]
         if items and not contacts:
-            raise SourceError("no contact in the answer has a subject and a time that can be read")
+            raise ServerError("no contact in the answer has a subject and a time that can be read")
         return sorted(contacts, key=lambda each: -each.time)[:MOST_CONTACTS]
 
     def _is_of(self, item: Json, person_id: str) -> bool:

@@ -5,24 +5,25 @@ CallerIdError
 ├── ImportFileError      an import file has faults, each with its line and column
 ├── DirectoryError       the embedded directory cannot be read or replaced now
 ├── WatchedFileError     a watched folder cannot be used, or a file in it is not imported
-├── SourceError          a directory of people cannot be searched now
-│   ├── SourceBusyError  a directory of people asks for no requests for a while
-│   ├── SqlError         a database refuses a statement or a connection
-│   └── StatusError      the server of a directory answers a request with an error
 ├── NoteRefusedError     a contact note is not accepted by the system to which it is delivered
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
     └── DraftConflictError  another window has changed the draft of a contact note
+
+ServerError              of `net.errors`: a directory or a destination cannot be used now
+└── SqlError             a database refuses a statement or a connection
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from net.errors import ServerError
+
 
 class CallerIdError(Exception):
-    """The base of all errors of this package.
+    """The base of the errors of this package, except `SqlError`, which is a `ServerError`.
 
     Messages never contain a phone number or a person's name.
     """
@@ -53,7 +54,7 @@ class ImportFault:
 
 
 class ImportFileError(CallerIdError):
-    """An import file has faults, so nothing was imported. `faults` lists the faults to correct."""
+    """An import file has faults, so nothing was imported. `faults` has the first hundred."""
 
     def __init__(self, faults: list[ImportFault]) -> None:
         super().__init__("\n".join(str(fault) for fault in faults))
@@ -67,39 +68,15 @@ class DirectoryError(CallerIdError):
 class WatchedFileError(CallerIdError):
     """A watched folder cannot be used, or a file in it is not imported.
 
-    The message is the end of a sentence.
+    The message is the end of a sentence that begins with the folder or the file.
     """
 
 
-class SourceError(CallerIdError):
-    """A directory of people cannot be searched now, so the caller may or may not be in it."""
-
-
-class SourceBusyError(SourceError):
-    """A directory of people asks for no requests in the next `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"asks for no requests for {seconds:.0f} s")
-        self.seconds = seconds
-
-
-class SqlError(SourceError):
+class SqlError(ServerError):
     """A database refuses a statement or a connection; `code` is its SQLSTATE or SQLite's code."""
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
-        self.code = code
-
-
-class StatusError(SourceError):
-    """The server of a directory answers a request with the error `status`.
-
-    `code` is the server's own name of the error, such as "INVALID_FIELD"; "" if there is none.
-    """
-
-    def __init__(self, status: int, code: str = "") -> None:
-        super().__init__(f"the server answers {status}" + (f" ({code})" if code else ""))
-        self.status = status
         self.code = code
 
 
@@ -108,16 +85,16 @@ class NoteRefusedError(CallerIdError):
 
 
 class TemplateError(CallerIdError):
-    """A template in the settings has a fault. The message is the end of a sentence."""
+    """A template in the settings has a fault. Its message follows the name of the setting."""
 
 
 class ChoiceError(CallerIdError):
-    """No person is chosen, or the screen-pop has no candidate with the id of the chosen person."""
+    """No such person can be chosen, or the caller is already confirmed or has changed."""
 
 
 class ContactError(CallerIdError):
-    """The contact note lacks a field or has a card number, or its call was never answered."""
+    """A field of the contact note is missing or refused, or there is no such answered call."""
 
 
 class DraftConflictError(ContactError):
-    """Another window has changed the draft of a contact note since this window has seen it."""
+    """Another window has changed the draft of a contact note since this window last read it."""

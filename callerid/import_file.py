@@ -14,7 +14,7 @@ which may be in any sequence:
 | do_not_pop | no | yes/no: if yes, a screen-pop never shows the person |
 | address, postcode, email, date_of_birth, notes | no | details of the person |
 
-A file may have `LARGEST_FILE` bytes and `MOST_ROWS` rows. A reference or a name may have 200
+A file has at most `LARGEST_FILE` bytes and `MOST_ROWS` rows. A reference or a name has at most 200
 characters, and a detail `LONGEST_DETAIL`.
 
 A cell that seems to contain the number of a payment card is a fault. Normally, a file with a fault
@@ -23,7 +23,7 @@ at least one readable number keeps the readable ones. A file whose header has a 
 cannot be read to its end, is always refused.
 
 The file is read row by row and never kept in memory. This module does not store people:
-`callerid.directory` does. It also checks how many people have the same number.
+`callerid.directory` does, and also checks how many people have the same number.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ MOST_ROWS = 3_000_000
 LONGEST_DETAIL = 2000
 """The most characters of a detail, as in the answer of any other directory."""
 MOST_PEOPLE_OF_A_NUMBER = 500
-"""The most people of a file with the same number, who are also the most that a search returns."""
+"""The most people of a file with the same number. A search returns no more people than this."""
 _TOO_LARGE = f"is too large: an import file may have at most {LARGEST_FILE >> 20} MB"
 _MOST_FAULTS = 100
 _MOST_CHARACTERS = 200
@@ -92,8 +92,8 @@ class ImportFile:
     """Reads the rows of an import file, and collects the faults of the file.
 
     `file` may be a pipe. `name` is for messages about faults. `region` and `area_code` complete
-    numbers, such as "GB" and "01970". `on_fault` "refuse" lets `check` refuse a file with a fault,
-    and "skip" only one that cannot be read to its end.
+    numbers, such as "GB" and "01970". With `on_fault` "refuse", `check` refuses any file with a
+    fault; with "skip", only one whose header has a fault, or that cannot be read to its end.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class ImportFile:
         self.left_out_count = 0
         """The number of rows that were left out so far."""
         self.left_out: set[str] = set()
-        """The references of these rows; "" for a row of which it cannot be read."""
+        """The references of the rows left out; "" for one that is missing or too long."""
 
     @property
     def faults(self) -> tuple[ImportFault, ...]:
@@ -136,7 +136,7 @@ class ImportFile:
     def leave_out(self, reference: str) -> None:
         """Count a row with this reference that is left out because of its faults."""
         self.left_out_count += 1
-        # No person in the directory has a longer one, and many of them would fill the memory.
+        # No person in the directory has a longer reference, and many would fill the memory.
         self.left_out.add(reference if len(reference) <= _MOST_CHARACTERS else "")
 
     def check(self) -> None:
@@ -145,7 +145,7 @@ class ImportFile:
             raise ImportFileError(list(self.faults))
 
     def check_size(self) -> None:
-        """Raise ImportFileError if the file, unless it is a pipe, exceeds `LARGEST_FILE`."""
+        """Raise ImportFileError if a regular file is larger than `LARGEST_FILE`."""
         if self._is_too_large():
             raise ImportFileError([ImportFault(self._name, 1, "", _TOO_LARGE)])
 
@@ -159,9 +159,10 @@ class ImportFile:
     def rows(self) -> Iterator[ImportRow]:
         """Yield the valid rows of the file, in their sequence.
 
-        A row with a fault is left out, and the fault is added. If faults are not skipped, reading
-        stops after the row with the hundredth fault. No error is raised: call `check` after the
-        last row.
+        Each fault is added. A row with a fault is left out. But if faults are skipped, and only
+        some numbers of the row have faults, the row has the other numbers. If faults are not
+        skipped, reading stops after the row with the hundredth fault. No error is raised: call
+        `check` after the last row.
         """
         rows = None
         try:
@@ -196,7 +197,7 @@ class ImportFile:
             self._lines_read = 1
             raise _UnreadableError(_TOO_LARGE)
         # A byte that is not UTF-8 becomes a lone surrogate. Without this, the decoder would raise
-        # an error that does not tell in which line the byte is.
+        # an error that does not say in which line the byte is.
         text = io.TextIOWrapper(self._file, "utf-8-sig", errors="surrogateescape", newline="")
         try:
             while line := self._line(text):
@@ -229,14 +230,14 @@ class ImportFile:
         for place, name in enumerate(names, 1):
             if name not in _NEEDED + _OPTIONAL:
                 known = ", ".join(_NEEDED + _OPTIONAL)
-                # Not the name: in a file without a header, it is a person's name or number.
+                # Without the name: in a file without a header, it is a person's name or number.
                 problem = f"is not a known column; the columns are {known}"
                 self.fault(1, f"column {place}", problem)
             elif names.count(name) > 1:
                 self.fault(1, name, "occurs twice in the header")
 
     def _row(self, names: list[str], cells: list[str], line: int) -> ImportRow | None:
-        """Return the row with these cells; None if it is empty or has a fault."""
+        """Return the row with these cells; None if it is empty, or left out because of a fault."""
         if not any(cells):
             return None
         if len(cells) != len(names):

@@ -41,7 +41,7 @@ class WatchedFile:
 
     @property
     def shown_name(self) -> str:
-        """The name for reports and logs; other words if the name could deceive their readers."""
+        """The name for reports and logs; a fixed text if the name could deceive their readers."""
         return self.name if _NAME.fullmatch(self.name) else _UNNAMED
 
     @property
@@ -50,7 +50,7 @@ class WatchedFile:
         return self._facts.st_mtime_ns, self.name
 
     def is_unchanged(self) -> bool:
-        """Return whether the folder still has this entry, and it was not written since."""
+        """Return whether the folder still has this entry, unchanged since it was found."""
         try:
             facts = os.stat(self.name, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -111,8 +111,8 @@ class ImportFolder:
     def next_file(self) -> WatchedFile | None:
         """Return the oldest file as soon as it is complete; None if there is no file.
 
-        With the oldest first, the newest is imported last, and so stays in force. A file counts as
-        complete when it has not changed for `QUIET_S`.
+        The oldest comes first, so that the newest is imported last and stays in force. A file
+        counts as complete when it has not changed for `QUIET_S`.
         """
         while (file := self._oldest()) is not None:
             time.sleep(QUIET_S)
@@ -124,7 +124,7 @@ class ImportFolder:
         found = []
         for name in os.listdir(self._folder):  # noqa: PTH208 - a descriptor, not a path
             if name.endswith(".csv") and not name.startswith("."):
-                with suppress(FileNotFoundError):  # it has gone since
+                with suppress(FileNotFoundError):  # it was removed meanwhile
                     facts = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
                     found.append(WatchedFile(self._folder, name, facts))
         return min(found, key=lambda file: file.age, default=None)
@@ -136,7 +136,7 @@ class ImportFolder:
         _write(self._folder, LAST_REPORT, report)
 
     def refuse(self, file: WatchedFile, report: str) -> None:
-        """Move a file to the folder `failed`, and write the report beside it."""
+        """Move a file to the folder `failed`, unless it has changed, and write the report there."""
         with suppress(FileExistsError):
             os.mkdir(FAILED, 0o770, dir_fd=self._folder)
         failed = os.open(FAILED, _FOLDER_FLAGS, dir_fd=self._folder)
@@ -149,7 +149,7 @@ class ImportFolder:
             os.close(failed)
 
     def remove_refused(self) -> None:
-        """Remove the files that were refused before, and their reports."""
+        """Remove all files in the folder `failed`: files refused before, and their reports."""
         try:
             failed = os.open(FAILED, _FOLDER_FLAGS, dir_fd=self._folder)
         except FileNotFoundError:

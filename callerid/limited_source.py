@@ -1,22 +1,22 @@
 """Protects a directory from too many requests, and calls from a directory that does not answer.
 
-For each directory, only a few requests are made at a time, and only one for each number. A request
-has a time limit. Recent answers are kept in memory. After repeated failures, or if the directory
-asks for it, no request is made for a while (`callerid.limits`). Of each answer, only the people
-with exactly the searched number are kept (`callerid.written_numbers`).
+For each directory, only a few requests are made at a time, and lookups of the same number share
+one. A request has a time limit. Recent answers about numbers are kept in memory. After repeated
+failures, or if the directory asks for it, no request is made for a while (`net.breaker`). Of an
+answer about a number, only people with this number are kept (`callerid.written_numbers`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from callerid.errors import CallerIdError, SourceBusyError, SourceError
-from callerid.limits import AnswerCache, BreakerLimits, BreakerState, CacheLimits, CircuitBreaker
+from callerid.errors import CallerIdError
 from callerid.number import REGION, PhoneNumber
 from callerid.person import Person
 from callerid.source import (
@@ -28,11 +28,62 @@ from callerid.source import (
     SourceAnswer,
 )
 from callerid.written_numbers import matching
+from net.breaker import BreakerLimits, BreakerState, CircuitBreaker
+from net.errors import ServerBusyError, ServerError
 
 T = TypeVar("T")
 
 _MOST_PEOPLE: Final = 500
-"""The most people that are compared with the searched number, which takes a few milliseconds."""
+"""The most people in an answer about a number. With more, the search fails."""
+_MOST_ANSWERS: Final = 10_000
+"""The most answers that are kept. The one that was not used for the longest time leaves first."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """The seconds for which answers are kept; with 0, none is kept."""
+
+    found_s: float = 300.0
+    not_found_s: float = 60.0
+
+
+class AnswerCache:
+    """The recent answers of one directory. Times are in monotonic seconds."""
+
+    def __init__(self, limits: CacheLimits) -> None:
+        self._seconds = {
+            AnswerState.FOUND: limits.found_s,
+            AnswerState.NOT_FOUND: limits.not_found_s,
+        }
+        self._kept: OrderedDict[PhoneNumber, tuple[float, SourceAnswer]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, number: PhoneNumber, now: float) -> SourceAnswer | None:
+        """Return the answer to a search for this number; None if no answer is kept."""
+        until, answer = self._kept.get(number, (0.0, None))
+        if answer is None:
+            return None
+        if now >= until:
+            del self._kept[number]
+            return None
+        self._kept.move_to_end(number)
+        return answer
+
+    def put(self, number: PhoneNumber, answer: SourceAnswer, now: float) -> None:
+        """Keep the answer to a search, if it says whether the directory has the number."""
+        seconds = self._seconds.get(answer.state, 0.0)
+        if seconds <= 0:
+            return
+        self._kept[number] = now + seconds, answer
+        self._kept.move_to_end(number)
+        if len(self._kept) > _MOST_ANSWERS:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all answers, because people were changed or erased."""
+        self._kept.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +100,16 @@ class SourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One search in a directory, for logs and metrics. It has no personal data."""
+    """One request to a directory, or an answer from memory. It has no personal data."""
 
     source: str
     state: AnswerState
     seconds: float
     """The time of the request; 0 if no request was made."""
     cached: bool = False
-    """True if the answer was kept in memory."""
+    """True if the answer came from memory."""
     reason: str = ""
-    """Why the directory is unavailable or busy; "" if it is not, or if it is still resting."""
+    """Why the request failed; "" if it did not fail, or if no request was made."""
 
 
 def ignore(_observation: Observation) -> None:
@@ -75,10 +126,10 @@ class _Request:
 
 
 class LimitedSource:
-    """A directory whose answers never raise an error, within the limits for its requests.
+    """A directory with limits for its requests. A failure is an `AnswerState`, never an exception.
 
     `region` and `area_code` complete its numbers, such as "GB" and "01970". `observe` receives an
-    observation of each search. `clock` returns monotonic seconds.
+    observation of each request. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -100,7 +151,8 @@ class LimitedSource:
         self._cache = AnswerCache(limits.cache)
         self._breaker = CircuitBreaker(limits.breaker)
         self._slots = asyncio.Semaphore(limits.concurrency)
-        # Searches by a text have at most half of the slots, so that a ringing call need not wait.
+        # Searches by a text and requests for contacts have at most half of the slots (at least
+        # one), so that a ringing call need not wait.
         self._text_slots = asyncio.Semaphore(max(1, limits.concurrency // 2))
         self._requests: dict[PhoneNumber, _Request] = {}
         self._tasks: set[asyncio.Task[SourceAnswer]] = set()
@@ -131,12 +183,12 @@ class LimitedSource:
         return self._breaker.state(self._clock())
 
     def forget_answers(self) -> None:
-        """Forget all answers, also that of a running request: people were changed or erased."""
+        """Forget all answers, and do not keep those of running requests: people have changed."""
         self._cache.clear()
         self._requests.clear()
 
     async def close(self) -> None:
-        """End the requests that are running, and close the directory."""
+        """End the running searches for numbers, and close the directory."""
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
@@ -225,14 +277,14 @@ class LimitedSource:
         self, ask: Callable[[], Awaitable[list[T]]]
     ) -> tuple[AnswerState, tuple[T, ...]]:
         started = self._clock()
-        if not self._breaker.begin(started):  # another request tries whether it works again
+        if not self._breaker.begin(started):  # another request is testing it
             self._observe(Observation(self.name, AnswerState.UNAVAILABLE, 0.0))
             return AnswerState.UNAVAILABLE, ()
         reason, found = "", list[T]()
         try:
             async with asyncio.timeout(self._limits.timeout_s):
                 found = await ask()
-        except SourceBusyError as error:
+        except ServerBusyError as error:
             self._breaker.asked_for_rest(self._clock(), error.seconds)
             state, reason = AnswerState.BUSY, str(error)
         except asyncio.CancelledError:
@@ -251,7 +303,7 @@ class LimitedSource:
     async def _find(self, number: PhoneNumber) -> list[Person]:
         found = await self._source.find(number)
         if len(found) > _MOST_PEOPLE:
-            raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
+            raise ServerError(f"the answer has more than {_MOST_PEOPLE} people")
         # In a thread, because a hostile answer can take seconds, and a pause must not wait for it.
         return await asyncio.to_thread(
             matching, found, number, region=self._region, area_code=self._area_code
@@ -259,7 +311,7 @@ class LimitedSource:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a directory is unavailable. The text of foreign errors may have personal data."""
+    """Return why a request failed: of foreign errors only the type, without personal data."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error) if isinstance(error, CallerIdError) else type(error).__name__
+    return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

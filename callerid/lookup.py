@@ -1,8 +1,8 @@
 """The lookup of a caller in all directories at the same time, as a stream of results.
 
-The first answer that finds a person is shown at once, and each further answer adds to it. If no
-person is found, the lookup ends when all directories have answered, or when its time is over. A
-lookup never changes a directory.
+The first answer that finds a person is shown at once, and each further answer adds to it. The
+lookup ends when all directories have answered, at the latest after `LATEST_S`. A lookup never
+changes a directory.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from callerid.written_numbers import merged
 
 BUDGET_S: Final = 1.0
 LATEST_S: Final = 10.0
-"""The seconds after which answers are not waited for any more."""
+"""The seconds after which a lookup, or a search by a text, stops waiting for answers."""
 MOST_PEOPLE: Final = 50
-"""The most people whom a screen-pop shows."""
+"""The most people in one result of a lookup or of a search by a text."""
 MERGE_BY: Final = ("reference",)
 FAILURES: Final = frozenset({AnswerState.UNAVAILABLE, AnswerState.BUSY})
 
@@ -46,7 +46,7 @@ class LookupStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """The present result of a lookup."""
+    """The result of a lookup so far."""
 
     status: LookupStatus
     people: tuple[Person, ...] = ()
@@ -73,7 +73,7 @@ class ContactsResult:
     """A person's earlier contacts in all directories that have contacts."""
 
     contacts: tuple[tuple[str, DirectoryContact], ...]
-    """The name of the directory and the contact."""
+    """The contacts, each after the name of its directory."""
     failed: tuple[str, ...]
     """The names of the directories that are unavailable or busy."""
 
@@ -81,8 +81,9 @@ class ContactsResult:
 class Lookup:
     """Looks up a caller in all directories at the same time.
 
-    The data of an earlier source come first. One that has not answered after `budget_s` seconds
-    counts as unavailable. `merge_by` has the details by which entries are the same person.
+    The people of an earlier source come first. If no person was found after `budget_s` seconds, and
+    a directory has not answered, the status is UNAVAILABLE until it does. Entries with the same
+    value of one of the details `merge_by` are the same person.
     """
 
     def __init__(
@@ -121,9 +122,10 @@ class Lookup:
         )
 
     async def contacts_of(self, entries: Collection[str]) -> ContactsResult:
-        """Ask for a person's earlier contacts in all directories with contacts, at most `LATEST_S`.
+        """Ask for a person's earlier contacts in all directories that have contacts.
 
-        `entries` are the ids of the person's entries (`Person.entries`).
+        A directory that does not answer within `LATEST_S` counts as failed. `entries` are the ids
+        of the person's entries (`Person.entries`).
         """
         asked = {
             asyncio.create_task(source.contacts_of(record_id)): source.name
@@ -146,7 +148,7 @@ class Lookup:
             source.forget_answers()
 
     async def close(self) -> None:
-        """End the requests that are running, and close the directories."""
+        """End the running searches for numbers, and close the directories."""
         for source in self._sources:
             await source.close()
 

@@ -22,7 +22,7 @@ CallerType: TypeAlias = Literal[
 NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 """The reasons that an advisor can give for a call without a note."""
 NOT_WRITTEN: Final = "not_written"
-"""The reason in place of a note that was not written in time."""
+"""The `no_note_reason` of a call whose note was not written in time."""
 _TEXTS: Final = ("purpose", "outcome", "on_behalf_of", "authority", "notes")
 _NAMESPACE: Final = UUID("873ee418-0188-4283-ac3e-d1d82c634444")
 """The namespace of the ids of notes. It must never change, or notes are written twice."""
@@ -107,10 +107,10 @@ class Note(WrittenNote):
         return replace(self, notes="\n".join(text for text in (self.notes, *lines) if text))
 
     def check(self) -> None:
-        """Check that the note has all required fields, and no field a card number.
+        """Check that the note has all required fields, and that no field has a card number.
 
-        A note needs a purpose, or a reason why none is needed. If a representative calls, it also
-        needs the person and the authority to speak for them. Raises `ContactError`, which names the
+        A note needs a purpose, or a reason why none is needed. If the caller speaks for another
+        person, it also needs this person and the authority. Raises `ContactError`, which names the
         field.
         """
         self.check_cards()
@@ -211,9 +211,9 @@ class EarlierDelivery:
     version: int = 0
     """The newest version that the destination has accepted; 0 if there is none."""
     record_id: str = ""
-    """The id that `NoteDestination.deliver` returned for that version."""
+    """The id that `NoteDestination.deliver` returned for `version`."""
     uncertain: bool = False
-    """True if an attempt to deliver this version was begun, and its result is not known."""
+    """True if an earlier attempt at the present version may have reached the destination."""
 
 
 class NoteDestination(Protocol):
@@ -233,8 +233,8 @@ class NoteDestination(Protocol):
         Raises:
             NoteRefusedError: The destination does not accept this version, and a further attempt
                 would have the same result.
-            SourceBusyError: The destination asks for a rest.
-            SourceError: The destination cannot be reached now. Any other exception means the same.
+            ServerBusyError: The destination asks for a rest.
+            ServerError: The destination cannot be reached now. Any other exception means the same.
         """
 
     async def close(self) -> None:

@@ -26,8 +26,8 @@ _PLACEHOLDER_PREFIX = "+448979"
 _INTERNAL = re.compile(r"[0-9]{2,6}")
 # The usual forms of UK numbers, without their spaces: 01970 625000 and +44 1970 625000. For these,
 # libphonenumber's result is known: it removes the 0 or the country code, and ten digits that do not
-# begin with 0 are always a possible UK number. libphonenumber takes ten times as long, which counts
-# when a million people are imported. A test compares the results.
+# begin with 0 are always a possible UK number. libphonenumber takes ten times as long, which
+# matters when a million people are imported. A test compares the results.
 USUAL_IN_UK: Final = r"(?:0|\+44)([1-9][0-9]{9})"
 _USUAL_IN_UK = re.compile(USUAL_IN_UK)
 _LONGEST_USUAL = 40
@@ -46,7 +46,7 @@ class PhoneNumber:
 
     @classmethod
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
-        """Read a phone number in any form that people or trunks use.
+        """Read one phone number, such as "01970 625000" or "+44 1970 625000 x12".
 
         `region` completes a number without a country code, such as "GB".
 
@@ -125,11 +125,11 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    `WITHHELD` if privacy is requested: by the values `privacy` of that header field, by the host
-    anonymous.invalid, or by a user such as "anonymous". Otherwise it is the user in From, if this
-    is a telephone number or an internal extension, or else, from a trusted trunk, the first such
-    user of `asserted` (P-Asserted-Identity). `NO_NUMBER` if there is none. `region` completes a
-    number without a country code, such as "GB".
+    `WITHHELD` if privacy is requested: by `privacy`, the values of the header field Privacy, by the
+    host anonymous.invalid, or by a user such as "anonymous". Otherwise, the number is the user in
+    From, if this is a telephone number or an internal extension. If not, it is the first such user
+    in `asserted` (P-Asserted-Identity), but only from a trusted trunk. `NO_NUMBER` if there is
+    none. `region`, such as "GB", completes a number without a country code.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

@@ -1,7 +1,7 @@
 """Reads people from the JSON document with which a directory answers.
 
 The settings say by JMESPath expressions (jmespath.org) where the document has the people, and where
-each of them has a name, numbers and so on. A document that does not fit is a `SourceError`, whose
+each of them has a name, numbers and so on. A document that does not fit is a `ServerError`, whose
 message never repeats a part of the document.
 """
 
@@ -19,11 +19,13 @@ import jmespath.functions
 from jmespath.parser import ParsedResult
 from pydantic import AfterValidator, Field
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.person import Person, PersonKind
-from callerid.templates import Json, naming
+from callerid.templates import naming
 from callerid.written_numbers import LONGEST
 from config.section import Section
+from net.errors import ServerError
+from net.json_client import Json
 
 _MOST_PEOPLE: Final = 500
 _MOST_NUMBERS: Final = 50
@@ -93,8 +95,8 @@ PATH: Final = 'a JMESPath expression, such as "fullname"'
 class PeopleFields(Section):
     """`[directories.fields]`: where each person in an answer has an id, a name and numbers.
 
-    `numbers` finds a text with the person's numbers, or a list of such texts. A setting that is
-    None gives the default.
+    `numbers` finds a text with the person's numbers, or a list of such texts. If a setting is
+    None, the field has its default.
     """
 
     id: Expression = Field(description=PATH)
@@ -131,16 +133,16 @@ class PeopleMapping:
     def read(self, document: Json, source: str) -> list[Person]:
         """Return the people in a document; `source` is the name of the directory.
 
-        None has none; one without an id or a name is left out. Raises `SourceError` without a list
-        at `people`.
+        A document that is None has no people. A person is left out if the name or the id is missing
+        or the id is too long. Raises `ServerError` if `people` finds no list, or too many people.
         """
         if document is None:
             return []
         found = apply(self._people, document)
         if not isinstance(found, list):
-            raise SourceError('the answer has no list where "people" points')
+            raise ServerError('the answer has no list where "people" points')
         if len(found) > _MOST_PEOPLE:
-            raise SourceError(f"the answer has more than {_MOST_PEOPLE} people")
+            raise ServerError(f"the answer has more than {_MOST_PEOPLE} people")
         return [person for item in found if (person := self._person(item, source)) is not None]
 
     def _person(self, item: Json, source: str) -> Person | None:
@@ -166,20 +168,20 @@ class PeopleMapping:
 
 
 def apply(place: ParsedResult, document: Json) -> Any:
-    """Return what a JMESPath expression points to, or None. Raises `SourceError`."""
+    """Return what a JMESPath expression points to, or None. Raises `ServerError`."""
     try:
         return place.search(document)
     except _MISFITS as error:
-        raise SourceError(f"the answer does not fit the mapping: {type(error).__name__}") from None
+        raise ServerError(f"the answer does not fit the mapping: {type(error).__name__}") from None
 
 
 def text_of_value(value: Any) -> str:
-    """Return a text, a number or a truth value as one line of visible text; "" otherwise."""
+    """Return a text, number or truth value as a line of at most 2000 visible characters, or ""."""
     return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
 
 
 def text_of_lines(value: Any) -> str:
-    """Return a value as `text_of_value` does, but with its line ends."""
+    """Return a value as `text_of_value` does, but with its line ends and spaces."""
     return _visible(value).strip()[:_LONGEST_TEXT].strip()
 
 
@@ -213,7 +215,7 @@ def _hides(value: Any) -> bool:
     """Return whether a value says that a person must not be shown: all but a clear no."""
     if isinstance(value, list | dict):
         return bool(value)
-    if isinstance(value, str):  # with its invisible characters: a text of only these is not a no
+    if isinstance(value, str):  # without its invisible characters, it could become a no
         return " ".join(value.split()).lower() not in _NO
     return value is not None and text_of_value(value).lower() not in _NO
 

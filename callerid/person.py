@@ -17,7 +17,7 @@ class PersonKind(StrEnum):
 
 
 def record_id_in(directory: str, entries: Iterable[str]) -> str:
-    """Return the id of a person's record in a directory by `Person.entries`; "" without one."""
+    """Return the record id in `directory` of a person with these entries; "" if there is none."""
     for entry in entries:
         name, _, record_id = entry.partition(":")
         if name == directory:
@@ -39,7 +39,7 @@ class Person:
     do_not_pop: bool = False
     """True if a screen-pop must never show the entry."""
     main_line: bool = False
-    """True if the person has only the caller's number without the caller's extension."""
+    """True if the person has the caller's number only with another extension or without one."""
     details: tuple[tuple[str, str], ...] = ()
     """Names and values that are shown only after the advisor has confirmed the person."""
     numbers: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ class RecordPage:
         """Return the address of this person's page; None if the directory does not have the person.
 
         The id comes from the directory. It is escaped, so that it cannot change the rest of the
-        address. An id of dots has no page, because browsers take dots for other folders.
+        address. An id of only dots has no page, because browsers take it for another folder.
         """
         record_id = record_id_in(self.directory, person.entries)
         if not record_id.strip("."):

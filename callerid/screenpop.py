@@ -39,7 +39,7 @@ class PopConfirmation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A person to whom the caller's number may belong.
+    """A person who may be the caller.
 
     The fields are facts that the advisor may see before the caller's identity is confirmed.
     """
@@ -75,7 +75,7 @@ class ScreenPop:
 
     @property
     def status(self) -> LookupStatus:
-        """The state of the lookup of the caller."""
+        """The state of the lookup; FOUND or SEVERAL if a search by a text has found people."""
         if not self.searched:
             return self.result.status
         return LookupStatus.FOUND if len(self.people) == 1 else LookupStatus.SEVERAL
@@ -130,8 +130,9 @@ class ScreenPop:
     def with_result(self, result: LookupResult) -> ScreenPop:
         """Return a new screen-pop that contains the present result of the lookup.
 
-        A single person is chosen but not confirmed; what the advisor has chosen stays. About a
-        confirmed person, a late answer changes only the states of the answers and further entries.
+        A single person is chosen but not confirmed. A person whom the advisor has chosen stays
+        chosen while still a candidate. After a confirmation, a late answer changes only the states
+        of the answers and the confirmed person's further entries (`Person.same_as`).
         """
         if self.confirmed:
             people = tuple(self._with_entries(person, result) for person in self.result.people)
@@ -147,9 +148,10 @@ class ScreenPop:
         return pop
 
     def with_searched(self, people: tuple[Person, ...]) -> ScreenPop:
-        """Return a new screen-pop with people found by a text, in place of an earlier search's.
+        """Return a new screen-pop with people found by a text.
 
-        The chosen person stays. Raises `ChoiceError` if the advisor has confirmed one.
+        They replace those of an earlier search, except the chosen person. Raises `ChoiceError` if
+        the advisor has confirmed the caller.
         """
         if self.confirmed:
             raise ChoiceError("the caller is confirmed: say first that it is another person")
@@ -164,7 +166,8 @@ class ScreenPop:
     def choose(self, person_id: str) -> ScreenPop:
         """Return a new screen-pop in which this person is chosen.
 
-        An answer about another one is removed. Raises `ChoiceError` if no candidate has this id.
+        The advisor's answer about another person is removed. Raises `ChoiceError` if no candidate
+        has this id.
         """
         chosen = self._person(person_id).person_id
         kept = self.confirmation if chosen == self.chosen else None
@@ -173,9 +176,8 @@ class ScreenPop:
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
         """Return a new screen-pop with the advisor's answer about a person (None: the chosen one).
 
-        Then this person is chosen, or none after NOT_THEM or NEW_PERSON.
-
-        Raises `ChoiceError`, not for these two, if no person is chosen or no candidate has this id.
+        After NOT_THEM or NEW_PERSON, no person is chosen. After any other answer, this person is
+        chosen; `ChoiceError` is raised if there is none, or if no candidate has this id.
         """
         chosen = person_id or self.chosen
         if confirmation in {PopConfirmation.NOT_THEM, PopConfirmation.NEW_PERSON}:
@@ -194,7 +196,7 @@ class ScreenPop:
         return next((each.person_id for each in self.people if person_id in each.entries), None)
 
     def _with_entries(self, person: Person, result: LookupResult) -> Person:
-        """Return a person with the further entries in `result`, if the person is confirmed."""
+        """Return a person; if it is the chosen one, with the further entries in `result`."""
         if person.person_id != self.chosen:
             return person
         same = next((each for each in result.people if self.chosen in each.entries), person)

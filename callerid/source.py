@@ -31,8 +31,8 @@ class DirectorySource(Protocol):
         """Return the people with this number, and perhaps others.
 
         Raises:
-            SourceBusyError: The directory asks for a rest.
-            SourceError: The directory cannot be searched now. Any other exception means the same.
+            ServerBusyError: The directory asks for a rest.
+            ServerError: The directory cannot be searched now. Any other exception means the same.
         """
 
     async def close(self) -> None:
@@ -47,8 +47,8 @@ class SearchableSource(DirectorySource, Protocol):
         """Return people who have the words of a text, such as a name, a postcode or a reference.
 
         Raises:
-            SourceBusyError: The directory asks for a rest.
-            SourceError: The directory cannot be searched now. Any other exception means the same.
+            ServerBusyError: The directory asks for a rest.
+            ServerError: The directory cannot be searched now. Any other exception means the same.
         """
 
 
@@ -64,8 +64,8 @@ class ContactsSource(DirectorySource, Protocol):
         """Return the earlier contacts of the person with this record id, the newest first.
 
         Raises:
-            SourceBusyError: The directory asks for a rest.
-            SourceError: The directory cannot be asked now. Any other exception means the same.
+            ServerBusyError: The directory asks for a rest.
+            ServerError: The directory cannot be asked now. Any other exception means the same.
         """
 
 
@@ -77,14 +77,14 @@ class AnswerState(StrEnum):
     FOUND = "found"
     NOT_FOUND = "not_found"
     UNAVAILABLE = "unavailable"
-    """The directory is down, does not answer in time, or gives an answer that cannot be read."""
+    """The directory fails, answers late or unreadably, or is not asked after repeated failures."""
     BUSY = "busy"
     """The directory has asked for a rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
-    """A directory's answer to one search. People found by number have exactly this number."""
+    """A directory's answer to one search, by number or by a text."""
 
     state: AnswerState
     people: tuple[Person, ...] = ()
@@ -92,7 +92,7 @@ class SourceAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ContactsAnswer:
-    """A directory's answer to the question for a person's earlier contacts, the newest first."""
+    """A directory's answer about the earlier contacts of a person, the newest first."""
 
     state: AnswerState
     contacts: tuple[DirectoryContact, ...] = ()

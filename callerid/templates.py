@@ -7,7 +7,7 @@ A `NumberTemplate` is for a search. The searched number is filled in:
 | `{e164}` | `+441632960001` |
 | `{digits}` | `441632960001` |
 | `{national}` | `01632960001` |
-| `{spelling}` | each of the usual spellings: the element of the outermost list is repeated |
+| `{spelling}` | each usual spelling: the element of the outermost list is repeated for each |
 | `"{spellings}"` | a list of the usual spellings; it must be a whole text |
 
 In a `TextTemplate`, `{text}` is the text of a search, such as a name. In a `RecordTemplate`, `{id}`
@@ -15,8 +15,8 @@ is the id of a person's record. A template for contact notes
 (`callerid.directories.http_notes`) has other placeholders.
 
 Values are filled only into the texts of a JSON value. So no value can change the structure of a
-request. Such a text may be a query in the server's own language: there, an id with a quotation mark
-is refused. In an address, they are percent-encoded (RFC 3986, section 2.1).
+request. A text may be a query in the server's own language; an id with a quotation mark is refused
+there. In an address, values are percent-encoded (RFC 3986, section 2.1).
 """
 
 from __future__ import annotations
@@ -26,33 +26,40 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
 from callerid.written_numbers import national, spellings
+from net.errors import ServerError
+from net.json_client import Json
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 _DEEPEST: Final = 50
 _ALL: Final = "{spellings}"
 _EACH: Final = "{spelling}"
 PLACEHOLDER: Final = re.compile(r"\{([a-z0-9_]+)\}")
 """A placeholder, with its name as the first group."""
 _QUOTING: Final = re.compile(r"""['"`\\\x00-\x1f\x7f]""")
-"""Characters that begin or end a text in the query languages of servers."""
+"""Characters that begin, end or change a text in the query languages of servers."""
 ValueT_contra = TypeVar("ValueT_contra", contravariant=True)
-_NAMES: Final = ("e164", "digits", "national", "spelling", "spellings")
 
 
 @dataclass(frozen=True, slots=True)
-class NumberTemplate:
-    """A JSON value with placeholders."""
+class PlaceholderTemplate:
+    """A JSON value with placeholders. The subclasses say which ones, and fill them in."""
 
+    names: ClassVar[tuple[str, ...]]
     value: Json
 
     def __post_init__(self) -> None:
         """Check the placeholders and their places. Raises `TemplateError`."""
-        check_placeholders(self.value, _NAMES)
+        check_placeholders(self.value, self.names)
+
+
+class NumberTemplate(PlaceholderTemplate):
+    """A JSON value with placeholders for a telephone number."""
+
+    names = ("e164", "digits", "national", "spelling", "spellings")
 
     @property
     def placeholders(self) -> frozenset[str]:
@@ -69,39 +76,29 @@ class NumberTemplate:
         return _filled(self.value, texts, spellings(number))
 
 
-@dataclass(frozen=True, slots=True)
-class TextTemplate:
+class TextTemplate(PlaceholderTemplate):
     """A JSON value with the placeholder `{text}`."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, ("text",))
+    names = ("text",)
 
     def fill(self, text: str) -> Json:
         """Return the JSON value in which the text is filled in."""
         return _filled(self.value, {"text": text}, ())
 
 
-@dataclass(frozen=True, slots=True)
-class RecordTemplate:
+class RecordTemplate(PlaceholderTemplate):
     """A JSON value with the placeholder `{id}`."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, ("id",))
+    names = ("id",)
 
     def fill(self, record_id: str) -> Json:
         """Return the JSON value with the id filled in.
 
-        Raises `SourceError` for an id within a longer text, such as a query, with a character that
-        could end a word there.
+        Raises `ServerError` if the placeholder is inside a longer text, such as a query, and the id
+        has a character that could end a text there.
         """
         if _QUOTING.search(record_id) and _is_inside_text(self.value):
-            raise SourceError("the person has a record id that cannot be a part of a query")
+            raise ServerError("the person has a record id that cannot be a part of a query")
         return _filled(self.value, {"id": record_id}, ())
 
 
@@ -109,14 +106,14 @@ class Template(Protocol[ValueT_contra]):
     """A JSON value with placeholders."""
 
     def fill(self, value: ValueT_contra) -> Json:
-        """Return the JSON value in which a value is filled in. Raises `SourceError`."""
+        """Return the JSON value in which a value is filled in. Raises `ServerError`."""
 
 
 class RequestForm(Generic[ValueT_contra]):
     """The query and the body of a request in the settings, with placeholders.
 
-    `template` says what the placeholders are. `table` is the settings' table and a dot, or "" for
-    the directory's own, in a `TemplateError`, which names the setting.
+    `template` makes a template of a JSON value. A `TemplateError` names the setting: `table` is the
+    beginning of this name, such as "search."; "" for the directory's own `query` and `body`.
     """
 
     def __init__(
@@ -164,7 +161,7 @@ def _is_inside_text(value: Json) -> bool:
 
 
 def query_of(values: Mapping[str, Json]) -> list[tuple[str, str]]:
-    """Return the parameters of a request's address; one with several values occurs repeatedly.
+    """Return the parameters of a request's address. A list gives one parameter for each value.
 
     A value that is not a text is written as in JSON, so a truth value is `true` or `false`.
     """

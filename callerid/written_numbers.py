@@ -5,13 +5,13 @@ numbers without an area code, and characters that look like digits, spaces or hy
 not be in use: the numbers that Ofcom reserves for drama are read too.
 
 A directory that compares texts finds a number only in the spelling in which it was entered. So a
-source asks for the usual spellings in one request.
+source can ask for all usual spellings in one request.
 
 A directory may also compare only the last digits, ignore a part of the search that it does not
 understand, or return all people. So the numbers of each person in an answer are read again here,
 and only people with exactly the caller's number are kept.
 
-`callerid.number` reads the numbers of the signalling, which have none of this.
+`callerid.number` reads the numbers of the signalling, which are plain numbers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from callerid.number import REGION, USUAL_IN_UK, PhoneNumber
 from callerid.person import Person
 
 LONGEST: Final = 1000
-"""The most characters of a text that is read."""
+"""The most characters of a text. A longer one is a fault, and no number is read."""
 
 _HYPHENS: Final = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 _SEPARATOR: Final = re.compile(
@@ -65,7 +65,7 @@ _FEWEST_DIGITS: Final = 7
 _LOCAL: Final = re.compile(r"[2-9][0-9]{4,7}")
 _ONE_USUAL: Final = re.compile(USUAL_IN_UK)
 _USUAL: Final = re.compile(rf"{USUAL_IN_UK}(?:\|{USUAL_IN_UK})*")
-"""Numbers without their spaces in a form that is quick to read, as most people have them."""
+"""One or more numbers in the usual forms, without spaces and with `|` between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ class WrittenNumbers:
 def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> WrittenNumbers:
     """Return the telephone numbers in a text.
 
-    Several are separated by `|`, a comma, a semicolon, a line end, `/`, `&` or the words "or",
-    "and", "neu", "ac" and "a". An internal extension follows a word, as in "ext 201" or "est. 201".
-    `region` completes a number without a country code, such as "GB". A local number is a fault
-    without `area_code`, such as "01970".
+    Several are separated by `|`, a comma, a semicolon, a line end, a tab, `/`, `&`, the words "or",
+    "and", "neu", "ac" and "a", or a label such as "home" after the first number. An internal
+    extension follows a word, as in "ext 201" or "est. 201". `region`, such as "GB", completes a
+    number without a country code. A local number is a fault without `area_code`, such as "01970".
     """
     if len(text) > LONGEST:
         return WrittenNumbers(faults=(f"is longer than {LONGEST} characters",))
@@ -110,7 +110,7 @@ def _read_any(text: str, region: str, area_code: str) -> WrittenNumbers:
 
 
 def _parts(text: str) -> list[str]:
-    """Return the parts of a text that have a number each. Words between numbers are left out."""
+    """Return the parts of a text that have a number each; the whole text if it has only words."""
     plain = _PARAMETERS.sub("", text if text.isascii() else _in_ascii(text))
     found: list[str] = []
     for between in _SEPARATOR.split(plain):
@@ -146,7 +146,7 @@ def _one_by_one(part: str) -> list[str]:
 
 
 def _alternatives(part: str) -> list[str]:
-    """Split a part at `/`, which also stands between an area code and a number.
+    """Split a part at `/`, except between an area code and a number.
 
     A short number after `/` replaces the last digits of the number before it, as in
     `01970 625000/1`.
@@ -167,7 +167,7 @@ def _alternatives(part: str) -> list[str]:
 
 
 def _digits(text: str) -> str:
-    """Return the digits of the number in a text, with a leading `+`."""
+    """Return the digits of the number in a text, with a leading `+` if it has one."""
     found = _NUMBER.fullmatch(text)
     number = _TRUNK_ZERO.sub("", found["number"]) if found else ""
     return ("+" if "+" in number else "") + re.sub(r"[^0-9]", "", number)
@@ -191,7 +191,7 @@ _STYLES: Final = phonenumbers.PhoneNumberFormat
 
 
 def national(number: PhoneNumber) -> str:
-    """Return the number as dialled in `REGION`: with 00 if abroad; an extension as it is."""
+    """Return the number as dialled in `REGION`: with 00 if it is foreign. Extensions stay."""
     if not number.e164:
         return number.extension
     return _without_spaces(phonenumbers.parse(number.e164))
@@ -261,7 +261,8 @@ def merged(people: Iterable[Person], keys: Iterable[str]) -> list[Person]:
 
     Two entries are the same person if they are in different directories and have the same value of
     one of the details `keys`, such as "reference". Name, language, kind and details come from the
-    earlier entry, as far as it has them. A warning of one entry counts for the person.
+    earlier entry, as far as it has them. The person is `shared` or `do_not_pop` if one entry is,
+    and `main_line` only if all are.
     """
     keys = tuple(keys)
     result: list[Person] = []

@@ -1,4 +1,4 @@
 """The loader of a settings file, the types of its fields, and a commented example file.
 
-This package imports no other package of Galwad.
+Of Galwad's packages, it imports only `net`.
 """

@@ -14,10 +14,10 @@ class SettingsFault:
     """One fault in a settings file.
 
     Attributes:
-        line: The number of the line, from 1; 0 if the fault concerns the whole file.
-        key: The dotted name of the setting; "" if the fault concerns the whole file.
-        message: A sentence that names the setting, and says what is wrong and what to write. It
-            never contains the wrong value, because settings contain secrets.
+        line: The number of the line, from 1; 0 if there is none, as for a missing table.
+        key: The dotted name of the setting; "" if the fault is not in one setting.
+        message: A sentence that says what is wrong, with the name of the setting if there is one,
+            and what to write. It never has the wrong value, because settings contain secrets.
     """
 
     line: int

@@ -1,7 +1,7 @@
 """Messages about the faults of a settings file.
 
-Each message says in which line the faulty setting is, what is wrong with the setting, and what to
-write instead.
+Each fault has the line of the faulty setting, and a message that says what is wrong with the
+setting and what to write instead.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ def lines_of(text: str) -> dict[Location, int]:
 
 
 def _indexed(table: Location, counts: dict[Location, int]) -> Location:
-    """Return a table's path with the index of the last table before it that it belongs to.
+    """Return a table's path with the index of each `[[…]]` table that contains it.
 
-    `[trunks.x]` belongs to the last `[[trunks]]` before it. `counts` has the number of tables with
-    the same header that the text has had so far.
+    `[trunks.x]` belongs to the last `[[trunks]]` before it. `counts` has the number of `[[…]]`
+    tables before this one, by their path.
     """
     path: Location = ()
     for name in table[:-1]:
@@ -136,9 +136,9 @@ class _Place(NamedTuple):
     """A place in the settings file, and what the models say of it."""
 
     location: Location
-    """The names and indices by which the file has the place."""
+    """The names and indices that lead to the place in the file."""
     field: FieldInfo | None
-    """The setting; None if it is the whole file."""
+    """The last setting in `location` that a model describes; None if there is none."""
     table: type[BaseModel] | None
     """The model of the table; None if the setting is not a table."""
     owner: type[BaseModel] | None

@@ -6,11 +6,14 @@ it.
 
 from __future__ import annotations
 
+from ssl import SSLContext
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config.fields import FilePath
+from net.errors import ServerError
+from net.tls import client_context
 
 
 class Section(BaseModel):
@@ -41,3 +44,13 @@ class TlsSection(Section):
         if (self.certificate is None) != (self.key is None):
             raise ValueError('needs both "certificate" and "key", or neither')
         return self
+
+    def context(self) -> SSLContext:
+        """Return TLS settings with which a server must prove its name. Raises `ServerError`."""
+        try:
+            return client_context(
+                ca=self.ca, certificate=self.certificate, key=self.key, ciphers=None
+            )
+        except OSError as error:
+            reason = error.strerror or "not PEM"
+            raise ServerError(f"cannot use the TLS files: {reason}") from None

@@ -1,33 +1,26 @@
 """The classes of values inside settings, such as addresses, ranges and patterns.
 
 Each class reads its value from text with `parse`. If the text is not valid, `parse` raises
-ValueError. The message begins with "must be …", because the name of the setting is put before it.
+ValueError. The message begins with "must …", because the name of the setting is put before it.
 The message never repeats the text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
+from net.addresses import Network, is_loopback, is_secure
+
 URL = 'an address that begins with "https://", such as "https://crm.example/api/people"'
 PAGE = 'an address with {id}, such as "https://crm.example/contact/{id}"'
 _PAGE = re.compile(r"[!-~]*")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine, so that a connection to it needs no TLS."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _secure(text: str, expected: str) -> SplitResult:
@@ -39,8 +32,7 @@ def _secure(text: str, expected: str) -> SplitResult:
         raise ValueError(f"must be {expected}") from None
     # Without TLS, others on the network could read the callers' numbers.
     fixed = "{" not in parts.netloc  # a placeholder must not choose the server
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
-    if not (host and secure and fixed) or parts.username is not None:
+    if not (host and is_secure(parts) and fixed) or parts.username is not None:
         raise ValueError(f"must be {expected}")
     return parts
 
@@ -68,7 +60,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):
 _BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d{1,5}))?")
 _HIGHEST_PORT = 65535
 _ip_address = lru_cache(maxsize=1024)(ip_address)
-"""For the addresses of peers, which are the same in message after message."""
+"""`ip_address` with a cache, because message after message comes from the same addresses."""
 
 
 def _port(text: str) -> int:
@@ -76,22 +68,6 @@ def _port(text: str) -> int:
     if port > _HIGHEST_PORT:
         raise ValueError(f"must have a port of at most {_HIGHEST_PORT}")
     return port
-
-
-def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
-    """Return the first IP address in `hosts` that is of the same family (IPv4, IPv6) as `address`.
-
-    If there is no such address, return the last host name in `hosts`. If there is no host name
-    either, or if `hosts` is None, return None.
-    """
-    named = None
-    for host in hosts or ():
-        try:
-            if ip_address(host).version == ip_address(address).version:
-                return host
-        except ValueError:
-            named = host
-    return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +88,7 @@ class HostPort:
     @property
     def loopback(self) -> bool:
         """True if only this machine itself can reach the address."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -163,7 +136,7 @@ class Peer:
     `port` is None if the trunk may send from any port.
     """
 
-    network: IPv4Network | IPv6Network
+    network: Network
     port: int | None = None
 
     @classmethod

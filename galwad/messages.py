@@ -5,8 +5,8 @@ exchanges messages with the desk over `desk.sock`. `galwad.link` sends and recei
 
 A message about a call contains the whole state of the call, so it does no harm if the same message
 is received twice. After a link was interrupted, a `CallsSnapshot` is therefore enough to bring the
-desk up to date. Phone numbers and names of people are only in these messages and in encrypted
-files. No process logs the fields of a message.
+desk up to date. Messages contain phone numbers and names of people, so no process logs a whole
+message, except an `Alarm`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class CallerFacts(msgspec.Struct, frozen=True):
 class Party(msgspec.Struct, frozen=True):
     """An advisor's phone: its extension, and the user to whom it belongs.
 
-    `user` is "" if the phone belongs to no user, or if the user is not known.
+    `user` is "" if the phone belongs to no user, or if the user is not known. `extension` is "" if
+    a user behind a PBX is known, but not at which phone.
     """
 
     extension: str
@@ -91,16 +92,17 @@ class CallStatus(msgspec.Struct, frozen=True):
     While the same switch process runs, each newer state of a call has a higher `version`.
     `started` is the start of the call, `since` the start of the present `state`, and
     `recording_since` the start of the present state in `recording`, all in Unix seconds. `ringing`
-    are the phones that ring now. `advisor` is the phone that answered. If a PBX has answered
-    without naming a user, `group` lists the advisors who may have the call. `holders` are the pause
-    holders. `durable` is False if the disk did not confirm the most recent pause or resume in time.
-    `callers` is the number of callers that the call has had until now. `caller` is the last one.
-    `recorded` is False for a call that is not to be recorded, such as a consultation.
-    `outgoing` is True if an advisor has placed the call. `transfers` is the number of complete
-    transfers, and `destination` the class of the last one's destination, such as "department"; ""
-    if there was none. `transferring` is the class of the destination that rings now because of a
-    transfer; "" if there is none. `transfers_begun` is the number of transfers that have begun, and
-    `transfer_failed` the SIP status of the most recent one if it failed; 0 if it did not.
+    are the parties that ring now. `advisor` is the party that has the call at the advisor's end; it
+    is None before the answer. If a PBX has answered without naming a user, `group` lists the
+    advisors who may have the call. `holders` are the pause holders. `durable` is False if the disk
+    did not confirm the most recent pause or resume in time. `callers` is the number of callers that
+    the call has had until now. `caller` is the last one. `recorded` is False for a call that is not
+    to be recorded, such as a consultation. `outgoing` is True if an advisor has placed the call.
+    `transfers` is the number of complete transfers, and `destination` the class of the last one's
+    destination, such as "department"; "" if there was none. `transferring` is the class of the
+    destination that rings now because of a transfer; "" if there is none. `transfers_begun` is the
+    number of transfers that have begun to ring a target, and `transfer_failed` the SIP status of
+    the most recent one if it failed; 0 if it did not.
 
     `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
     is empty if no advisor has the call, or if the switch is of the first release. `answerable` are
@@ -171,7 +173,7 @@ class CallChanged(LinkMessage, frozen=True):
 
 
 class CallEnded(LinkMessage, frozen=True):
-    """From the switch to the desk: a call has ended.
+    """From the switch to the desk: a call has ended, or another call now goes on for it.
 
     `ended` is the time of the call's end in Unix seconds. `answered` is true if the call was
     answered and recorded. `talk_us` is the talk time in microseconds by the monotonic clock;
@@ -240,11 +242,12 @@ class Figures(LinkMessage, frozen=True):
     is true if an emergency call of a phone can leave the centre now. The following numbers are
     counted since the process started:
 
-    - `media_refused`: how often an unexpected sender began to send media to one of our ports;
-    - `sip_dropped`: datagrams that were not SIP;
+    - `media_refused`: how often an unexpected sender began to send media to one of our ports, or a
+      sender began to send media that is not authentic;
+    - `sip_dropped`: received messages that had no effect, such as keep-alives and malformed ones;
     - `faults`: unexpected exceptions;
     - `calls_refused`: calls refused because resources were short;
-    - `sip_shed`: messages that were not read because their source sends too much or is banned.
+    - `sip_shed`: messages and connections refused because their source sends too much or is banned.
     """
 
     calls: int
@@ -331,7 +334,7 @@ class HolderRequest(LinkMessage, frozen=True):
 
 
 class Pause(HolderRequest, frozen=True, tag="Hold"):
-    """The holder pauses the recording of the calls, and must later send `Resume`.
+    """The holder pauses the recording of the calls, until a `Resume` with the same holder.
 
     `arrived_mono` is the time at which the desk received the request, in seconds of the machine's
     monotonic clock; 0 means the time at which the switch reads this message.
@@ -341,7 +344,7 @@ class Pause(HolderRequest, frozen=True, tag="Hold"):
 
 
 class Resume(HolderRequest, frozen=True, tag="Release"):
-    """The holder of an earlier `Pause` stops pausing the calls."""
+    """The pause that `holder` began by an earlier `Pause` ends."""
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):
@@ -359,8 +362,9 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
     """From the switch to the desk: the result of the `Pause` or `Resume` with the same `ref`.
 
     `calls` lists the calls that were paused or resumed; it is empty if no call matched. `state` is
-    the recording state of the final entry in `calls`. `durable` is False if the disk did not
-    confirm the change in time: within 250 ms for a pause, within 5 s for a resume.
+    the recording state of the last of these calls that must be recorded, or of the last call if
+    none must. `durable` is False if the disk did not confirm the change in time: within 250 ms for
+    a pause, within 5 s for a resume.
     """
 
     ref: int
@@ -438,7 +442,7 @@ class Sealed(RecordingSummary, LinkMessage, frozen=True):
 
 
 class WaitingSpool(msgspec.Struct, frozen=True):
-    """A spool to which no process writes, and which is not sealed yet.
+    """A spool file that is not sealed yet, although no process writes to it.
 
     `since` is the time of the file's most recent change, in Unix seconds. `call_id` is "" if `name`
     is not the file name of a spool. `why` is the `kind` of the alarm about the failed sealing; ""
@@ -452,7 +456,7 @@ class WaitingSpool(msgspec.Struct, frozen=True):
 
 
 class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
-    """From the finaliser to the desk: all spools that now wait to be sealed."""
+    """From the finaliser to the desk: all spools that have waited five minutes to be sealed."""
 
     spools: tuple[WaitingSpool, ...]
 

@@ -62,7 +62,7 @@ class SpoolError(RecordingError):
 
 
 class SpoolWriteError(SpoolError):
-    """The disk did not accept a frame, because it is full, faulty or hanging.
+    """A write to the disk or runtime folder failed, because it is full, faulty or hanging.
 
     `lost_from_us` is the start of the lost media in µs since the spool's start; None if none was
     lost.
@@ -78,19 +78,19 @@ class SpoolGoneError(SpoolWriteError):
 
 
 class SpoolSyncError(SpoolError):
-    """`fdatasync` or `syncfs` failed, so earlier writes may be missing on the disk."""
+    """A sync failed or took too long, so earlier writes may be missing on the disk."""
 
 
 class SpoolClosedError(SpoolError):
-    """The program wrote to a spool that is closed. A closed spool accepts no more writes."""
+    """The program wrote to a closed spool or wanted to sync it: a bug in this program."""
 
 
 class SpoolHeaderError(SpoolError):
-    """The file does not begin with a spool header that this version can read."""
+    """A spool's header is unreadable, too long or of unknown version, or the file was renamed."""
 
 
 class SpoolKeyError(SpoolError):
-    """The given spool key or boot key is not the right key for this spool."""
+    """None of the given keys opens this spool."""
 
 
 class CatalogueError(RecordingError):
@@ -210,7 +210,7 @@ class BadTagError(PayloadError):
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return True if the error is of a disk that has failed, perhaps for ever, and is not full."""
+    """Return True if a disk that is not just full caused the error; it may have failed for ever."""
     refusal = error.__cause__ if isinstance(error, RecordingError) else error
     full = {errno.ENOSPC, errno.EDQUOT}
     return isinstance(refusal, OSError) and refusal.errno not in full

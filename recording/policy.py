@@ -54,7 +54,7 @@ class GapReason(StrEnum):
 
 
 class Trigger(StrEnum):
-    """The event that shut the gate, so that a gap began; `TONES` makes a gap without the gate."""
+    """The event that made a gap begin. All but `OVERFLOW`, `CRASH` and `TONES` shut the gate."""
 
     PAGE = "page"
     API = "api"
@@ -65,7 +65,7 @@ class Trigger(StrEnum):
     """A transfer that the advisor ordered on the page; `PAGE` is a pause on the page."""
     IDENTITY = "identity"
     ROUTE = "route"
-    """The settings say that what the line rings is not in the centre."""
+    """The line rings a target that is not in the centre, according to the settings."""
     UNNAMED = "unnamed"
     """The PBX has named another party than the one that has answered."""
     STORAGE = "storage"
@@ -78,7 +78,7 @@ class Trigger(StrEnum):
 PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DTMF})
 """The triggers by which a person or a payment system pauses a call, not those of transfers."""
 CONFIDENTIAL = frozenset({GapReason.PAYMENT, GapReason.TRANSFER, GapReason.ERASED})
-"""The reasons of the gaps in which no packet may have been stored."""
+"""The reasons of the gaps from which no packet may remain in a spool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,8 @@ class Policy:
     """Decides whether the gate of one call is open.
 
     Each event has a method, whose outputs the caller must carry out in order. `at` is the time of
-    the event in microseconds since the spool's start; it is never before the start of the present
-    segment or gap, so that segments and gaps never overlap.
+    the event in microseconds since the spool's start. If it is before the start of the present
+    segment or gap, this start is used instead, so that segments and gaps never overlap.
     """
 
     def __init__(self) -> None:
@@ -251,8 +251,9 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Shut the gate for `holder`, because the caller gives payment details.
 
-        Stored media since `erase_to` (as `at`) is erased too, but none from before the present
-        segment; it becomes a gap with the reason `erased`.
+        If the gate was open, the stored media since `erase_to` (in µs, like `at`) is erased too,
+        but none from before the present segment. The erased time becomes a gap with the reason
+        `erased`.
         """
         if self._ended or holder in self._pauses:
             return ()
@@ -305,7 +306,8 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        It stays shut at least until `identity_classed`, and also at an answer before that.
+        It stays shut at least until `identity_classed` or `returned`, even if the call is answered
+        in the meantime.
         """
         if self._ended or self._identity is not None:
             return ()
@@ -333,7 +335,7 @@ class Policy:
         return self._update_gap(at)
 
     def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
-        """Make a gap of the loss of all media between two times. The gate stays open."""
+        """Turn the loss of all media between two times into a gap. The gate stays open."""
         since = max(since, self._edge)
         if not self.gate_open or since >= until:
             return ()
@@ -362,7 +364,7 @@ class Policy:
         return (GapEnded(at),) if self._gap is not None else ()
 
     def _cause(self) -> ShutCause | None:
-        """Return the first of the causes; None if no cause keeps the gate shut."""
+        """Return the cause that the gap shows; None if no cause keeps the gate shut."""
         if self._referral is not None:
             return self._referral
         if self._identity is not None:
@@ -418,7 +420,7 @@ class RecordingStatus:
 
 
 class StatusNotifier:
-    """Calls `on_change` each time a recording's status changes; `last` is the present one."""
+    """Calls `on_change` each time a recording's status changes; `last` is the present status."""
 
     def __init__(self, policy: Policy, on_change: Callable[[RecordingStatus], None] | None) -> None:
         self.last = RecordingStatus(RecordingState.NOT_STARTED, 0, (), storage_works=True)

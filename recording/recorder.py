@@ -43,13 +43,14 @@ from recording.spool.sync import TICK_S, SpoolSync
 from recording.spool.writer import SpoolWriter
 
 RELEASE_TIMEOUT_S = 5.0
-"""In seconds. This sync writes some kilobytes; if it takes longer, the disk counts as failed."""
+"""The most seconds for the sync at the end of a pause; a slower disk counts as failed."""
 CLOCK_EVENT_US = 60_000_000
-"""In microseconds. Jumps of the wall clock are visible in the manifest because of these events."""
+"""The µs between two events "clock", by which the manifest shows jumps of the wall clock."""
 SHORTEST_LOSS_US = 60_000
-"""The shortest time in µs without any packet that becomes a gap if the kernel dropped packets.
+"""The shortest loss in µs that becomes a gap, after the kernel dropped packets of one party.
 
-A shorter loss is one or two packets. The packets of the other party arrived in that time.
+The loss begins after the latest stored packet of either party. A shorter loss is only one or two
+packets.
 """
 
 
@@ -57,8 +58,8 @@ class Recorder:
     """Stores the media of one call while the policy allows it, and the events of the call.
 
     All methods are in one class because they share one queue of outputs. `SpoolStorage` does the
-    work on the disk. `arrived_mono` is when the event arrived, in monotonic seconds; None means
-    now.
+    work on the disk. In the methods, `arrived_mono` is when the event arrived, in monotonic
+    seconds; None means now.
     """
 
     def __init__(
@@ -94,8 +95,9 @@ class Recorder:
         self.catch_up: Callable[[], None] = _read_nothing
         """Gives the recorder the packets that are still in the sockets.
 
-        It is called before the gate is shut, and after it has opened again. The packets are stored
-        or dropped by their time of arrival.
+        It is called before an event of the call shuts the gate, and after the gate has opened
+        again. A storage fault shuts the gate without it. The packets are stored or dropped by their
+        time of arrival.
         """
         self.packets = PacketCounts(self.gate.drops)
         """The counts for the event `packets`. The code that connects a relay sets `arrivals`."""
@@ -116,7 +118,7 @@ class Recorder:
         self._queue: deque[Output] = deque()
         self._executing = False
         self._blocks = 0
-        """The number of `one_write` blocks that run now, one in another."""
+        """The number of nested `one_write` blocks at present, plus one from `_finish` on."""
         self._opens_at: int | None = None
         self._lost_until_us = 0
         self._has_opened = False
@@ -179,7 +181,7 @@ class Recorder:
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Write the packets since the previous tick; in a storage fault, only test the disk."""
+        """Write the packets since the previous tick; in a storage fault, try to end the fault."""
         if self._closed:
             return
         if not self._policy.storage_works:
@@ -243,8 +245,8 @@ class Recorder:
     def attached(self, track: int, heard_mono: float | None = None) -> None:
         """Note that packets of another leg arrive on a track from now on.
 
-        `heard_mono` is the arrival of its latest packet in monotonic seconds; None if there was
-        none.
+        `heard_mono` is the arrival of this leg's latest packet in monotonic seconds; None if there
+        was none.
         """
         heard_us = None if heard_mono is None else self._started.at_us(heard_mono)
         self.gate.attach(track, self._now(), heard_us)
@@ -252,8 +254,8 @@ class Recorder:
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
         """Handle the loss of `count` packets of a track, which the kernel had to drop.
 
-        They arrived between two times in monotonic seconds, which become a gap if no packet of the
-        other party was stored in the meantime.
+        They arrived between two times in monotonic seconds. The part of this time after the latest
+        stored packet of either party becomes a gap, unless it is shorter than `SHORTEST_LOSS_US`.
         """
         since, until = self._at(since_mono), self._at(until_mono)
         fields: dict[str, Field] = {"track": track, "count": count, "since_us": since}
@@ -276,7 +278,7 @@ class Recorder:
 
     @property
     def lateness(self) -> SavedLateness:
-        """The state of the gate by which the next process recognises late packets of a pause."""
+        """The state by which the next process recognises late packets of a payment or transfer."""
         return self.gate.saved()
 
     def restored(
@@ -316,7 +318,7 @@ class Recorder:
         """Shut the gate now, because the pause holder `holder` pauses the recording.
 
         The trigger began at `begun_mono` (None means `arrived_mono`), for example with the first
-        digit of a dialled code. What is erased before a pause counts from here.
+        digit of a dialled code. The time to erase is counted back from there.
         """
         self._pause_count[holder] = self._pause_count.get(holder, 0) + 1
         at = self._at(arrived_mono)
@@ -405,9 +407,10 @@ class Recorder:
         trigger: Trigger = Trigger.IDENTITY,
         arrived_mono: float | None = None,
     ) -> None:
-        """Shut the gate for a new party on the advisor's side, until `identity_classed`.
+        """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        `trigger` is what says who the party is.
+        It stays shut at least until `identity_classed` or `returned`. `trigger` is the event that
+        revealed the new party.
         """
         at = self._at(arrived_mono)
         self._stop_at(at)
@@ -416,12 +419,12 @@ class Recorder:
     def identity_classed(
         self, destination: DestinationClass, to: str = "", *, arrived_mono: float | None = None
     ) -> None:
-        """Handle the new party's class and name. Only in the centre, recording continues."""
+        """Handle the new party's class and name. Only a party in the centre is recorded."""
         self._segment_fields = _segment(destination, to)
         self._execute(self._policy.identity_classed(destination, self._at(arrived_mono)))
 
     def sync_failed(self, error: SpoolSyncError) -> None:
-        """Treat a failed sync as a storage fault, for `SpoolSync`."""
+        """Treat a failed sync as a storage fault, if `SpoolSync` syncs this call's spool."""
         if self.storage.is_synced_by_thread:
             self._disk_failed(error)
 
@@ -444,7 +447,7 @@ class Recorder:
             self._put_event("ended", {"cause": cause}, at)
 
     def close(self, cause: str = "closed", *, arrived_mono: float | None = None) -> None:
-        """Close the spool, so that the finaliser can seal it, after `ended`.
+        """End the recording as `ended` does, and close the spool for the finaliser.
 
         The events of `ended` are written together with the end of the spool.
         """
@@ -461,7 +464,7 @@ class Recorder:
             self._release()
 
     def _finish(self, cause: str, arrived_mono: float | None) -> None:
-        """End the recording; its last events are not written, because `storage` does that."""
+        """End the recording. The last events wait until `storage` is closed, which writes them."""
         self._blocks += 1
         self.ended(cause, arrived_mono=arrived_mono)
         if self._timer is not None:
@@ -473,8 +476,8 @@ class Recorder:
     def _release(self) -> None:
         """Forget the functions through which other objects refer back to this recorder.
 
-        Only then is it freed at the end of its call, and not by the garbage collector, which would
-        delay the packets of other calls.
+        So the recorder is freed at the end of its call. Otherwise the garbage collector would have
+        to find it, which would delay the packets of other calls.
         """
         self.catch_up = _read_nothing
         self.packets.arrivals = None
@@ -489,7 +492,7 @@ class Recorder:
         return self._now() if mono is None else max(0, self._started.at_us(mono))
 
     def _stop_at(self, at_us: int) -> None:
-        """Read all packets: store those from before `at_us`, drop the others. Then `_execute`."""
+        """Read all packets: store those from before `at_us`, drop others. Then call `_execute`."""
         if self.gate.is_open:
             self._write_waiting_events()
             self.gate.stop_at(at_us)
@@ -621,7 +624,7 @@ class Recorder:
         self._execute(outputs)
 
     def _lost_from(self, error: RecordingError | OSError) -> int | None:
-        """Return the arrival of the first packet that a failed write loses; None if none is.
+        """Return the arrival of the first packet that a failed write loses; None if it loses none.
 
         After a failed sync, first write the packets in memory: the disk may refuse them too. If the
         disk has disappeared, they are not written to it, because they move to the next spool.
@@ -646,8 +649,8 @@ def _us_since(started: Clock, clock: Callable[[], float]) -> int:
 
 
 def _read_nothing() -> None:
-    """No relay is connected."""
+    """Read nothing, because no relay is connected."""
 
 
 def _ignore(error: RecordingError | OSError) -> None:
-    """After the end of the call, nothing is stored any more."""
+    """Ignore the error: after the end of the call, nothing is stored any more."""

@@ -1,7 +1,7 @@
 """The demo: a whole site on loopback, a real call through it, and its sealed recording opened.
 
-`scripts/demo` runs this in its own virtual environment. `--once` ends after the call, with exit
-status 0 only if each step was really seen; otherwise the site stays up until Ctrl-C.
+`scripts/demo` runs this in its own virtual environment. `--once` ends after the call; without it,
+the site stays up until Ctrl-C. If a step was not seen, the demo ends with exit status 1.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ async def _set_up(site: Site, report: Report) -> None:
 
 
 def _say_where(site: Site, report: Report, inspection: Inspection) -> None:
-    report.title("Where everything lies")
+    report.title("Where everything is")
     for what, where in (
         ("sealed recording", f"{site.state / 'archive'} (ID.header, ID.payload, ID.manifest)"),
         ("opened recording", inspection.sound),

@@ -18,7 +18,7 @@ CARD = "4929123456789012"
 """Sixteen digits that are no bank's card number: they fail the Luhn check."""
 _PERSON = "Gwen Protheroe"
 _ERASED_S = 2.5
-"""The silence before the pause, which erases the two seconds before it (`erase_back`)."""
+"""The seconds of silence before the pause. The pause erases the last two (`erase_back`)."""
 
 
 class DemoCall:

@@ -3,7 +3,7 @@
     demo_crm.py HOST PORT TOKEN_FILE
 
 It answers a search by telephone number after 150 ms, as a CRM in a data centre does. It finds a
-person by the spelling in which its clerks wrote the number, and asks for a token.
+person by the spelling in which its clerks wrote the number, and requires a token.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo's control of Housing's phone, which uses another library, pyVoIP 1.6.8, in a process."""
+"""Controls Housing's phone in the demo: a process that uses another SIP library, pyVoIP 1.6.8."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Housing:
         sentence.write_bytes((clip(_SENTENCE) * 127 + 128).round().astype(np.uint8).tobytes())
         phone = (DEPARTMENT, self._site.housing_password, str(self._site.department_port))
         with (self._site.folder / "housing.log").open("wb") as log:
-            # Its own session keeps Ctrl-C from it: the demo receives Ctrl-C and stops it properly.
+            # In its own session, it does not get Ctrl-C. The demo gets it, and stops the phone.
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, _PROGRAM, HOST, str(self._site.sip_port)),
                 *(*phone, *map(str, self._ports), str(sentence)),

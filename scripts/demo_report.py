@@ -12,7 +12,7 @@ from rich.markup import escape
 from telephony.phone import PhoneError
 
 
-class Unseen(Exception):  # noqa: N818 - what it says of a step, not of the program
+class Unseen(Exception):  # noqa: N818 - it is about a step, not the program
     """The demo did not see what it expected.
 
     Attributes:

@@ -25,7 +25,7 @@ _CRM = Path(__file__).with_name("demo_crm.py")
 GALWAD = Path(sys.executable).with_name("galwad")
 HOST = "127.0.0.1"
 PORTS = 400
-"""The number of ports: 200 for the switch's media, 120 for the phones', one for each program."""
+"""The number of ports: 200 for the switch's media, 120 for the phones', and a few more."""
 
 CALLER = "01632960123"
 LINE = "01632960000"
@@ -219,7 +219,7 @@ authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
         self.crm_token.write_text(secrets.token_urlsafe(), encoding="utf-8")
         self.crm_token.chmod(0o600)
         with (self.folder / "crm.log").open("wb") as log:
-            # Its own session keeps Ctrl-C from it: the demo receives Ctrl-C and stops it properly.
+            # In its own session, it does not get Ctrl-C. The demo gets it, and stops the CRM.
             self.crm = await asyncio.create_subprocess_exec(
                 *(sys.executable, _CRM, HOST, str(self.crm_port), self.crm_token),
                 stdout=asyncio.subprocess.PIPE,
@@ -239,7 +239,7 @@ authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
             TimeoutError: It is not ready after 30 s.
         """
         with self.log.open("wb") as log:
-            # Its own session keeps Ctrl-C from it: the demo receives Ctrl-C and stops it properly.
+            # In its own session, it does not get Ctrl-C. The demo gets it, and stops the daemon.
             self.daemon = await asyncio.create_subprocess_exec(
                 GALWAD,
                 "serve",
@@ -282,8 +282,8 @@ authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
             return False
         health = answer.json()
         connected = health["status"] == "ok" and health["switch"] and health["finaliser"]
-        # The desk sends the phone accounts after it has connected. Until the switch logs that it
-        # has them, it would refuse the phones.
+        # The desk sends the phone accounts to the switch after it has connected. Until the switch
+        # logs that it has them, it would refuse the phones.
         return bool(connected and b"phones.set" in self.log.read_bytes())
 
     def _last_words(self) -> str:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
+PACKAGES = ("galwad", "telephony", "recording", "callerid", "config", "net")
 
 _OPENING = re.compile(
     r"(What|Who|Whom|Whose|Whoever|Whatever|Whether|How|Where|So (long|many|much)|It is|They are)\b"
@@ -57,7 +57,11 @@ class Text:
 def files(named: list[str]) -> list[str]:
     """Return the Python files to read, relative to the repository's root; all if none is named."""
     if named:
-        return [Path(name).resolve().relative_to(ROOT).as_posix() for name in named]
+        paths = [Path(name).resolve() for name in named]
+        found = [
+            each for path in paths for each in (path.rglob("*.py") if path.is_dir() else [path])
+        ]
+        return sorted(path.relative_to(ROOT).as_posix() for path in found)
     listed = subprocess.run(
         ["git", "ls-files", *[f"{package}/**.py" for package in PACKAGES]],
         cwd=ROOT,

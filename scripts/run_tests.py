@@ -3,8 +3,8 @@
 The arguments go to pytest. `--all` also runs the tests marked `long`, which are left out
 otherwise. `--cov` also measures coverage and holds it to the floors below.
 A run passes if every test passed in the first run or by itself afterwards. There is no second
-try if more than `MOST_RETRIES` tests failed, if `-x` or `--maxfail` ended the run early, or if
-pytest itself could not go on. tests/unsteady.toml lists the unsteady tests that are known.
+try if more than `MOST_RETRIES` tests failed, if `-x` or `--maxfail` is given, or if pytest itself
+could not go on. tests/unsteady.toml lists the unsteady tests that are known.
 The last line has the time that all this took, and its CPU time. Processes that outlived the process
 that started them are missing from the CPU time.
 """
@@ -52,7 +52,7 @@ class FailureRecorder:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """Return the last line that pytest prints about a failure, with its phase if not the call."""
+    """Return the first line of a failure's message, after the phase if this is not the call."""
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash is not None else str(report.longrepr)
     first = next((line for line in message.splitlines() if line.strip()), "no message")
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> int:
     tier = () if "--all" in arguments else SHORT
     arguments = [argument for argument in arguments if argument != "--all"]
     measured = "--cov" in arguments
-    if measured:  # at the end, for pytest-cov takes a path behind it for what is to be measured
+    if measured:  # last, because pytest-cov would measure only a path that follows
         arguments = [*(a for a in arguments if a != "--cov"), "--cov"]
     recorder = FailureRecorder()
     status = pytest.main([*PARALLEL, *tier, *arguments], plugins=[recorder])

@@ -1,6 +1,7 @@
 """Take the pictures of the page in docs/images, from the scripted desk of the tests.
 
-`scripts/screenshots` runs this. A name as an argument takes only the pictures whose names begin so.
+`scripts/screenshots` runs this. With a name as an argument, it takes only the pictures whose names
+begin with it.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ MORE = {
     "-welsh": {"ringing-found", "paused"},
     "-zoomed": {"paused", "several-calls"},
 }
-"""The states of which there is a picture in another look than the usual one."""
+"""The states that also have a picture in another look, by the suffix of the look."""
 
 
 def main() -> int:

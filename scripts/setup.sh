@@ -168,7 +168,7 @@ install_asterisk() {
 }
 
 sources_digest() {
-  (cd "$root" && find galwad telephony recording callerid config pyproject.toml README.md LICENSE \
+  (cd "$root" && find galwad telephony recording callerid config net pyproject.toml README.md LICENSE \
     -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
 }
 

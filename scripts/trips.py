@@ -34,7 +34,9 @@ from helpers.http_server import HttpServer, answer  # noqa: E402
 from helpers.site import Site  # noqa: E402
 from helpers.switch import SWITCH, Centre  # noqa: E402
 
-PRODUCT = tuple(f"{ROOT}/{name}/" for name in ("telephony", "recording", "callerid", "galwad"))
+PRODUCT = tuple(
+    f"{ROOT}/{name}/" for name in ("telephony", "recording", "callerid", "net", "galwad")
+)
 CALL = "20261125-101500-aaaaaaaa"
 TARGET = "192.0.2.201"
 SETTINGS = """

@@ -6,8 +6,8 @@ TelephonyError
 │   │   └── UnsupportedBodyError   a body is required, and we do not understand it
 │   ├── SdpParseError          a session description cannot be read
 │   └── RtpParseError          an RTP or RTCP packet cannot be read
-├── SrtpError                  a packet is not authentic, is a replay, or cannot be protected
-├── ProtocolError              our own mistake: the protocol forbids what we tried to do or send
+├── SrtpError                  a packet is refused (forged, repeated), or cannot be protected
+├── ProtocolError              our own mistake: a wrong argument, or a message that is forbidden
 └── NoPortsError               no pair of media ports is free
 
 A `ParseError` never quotes its input, because errors are logged and SIP messages contain telephone
@@ -16,7 +16,7 @@ numbers.
 
 
 class TelephonyError(Exception):
-    """The base class of all exceptions that the package `telephony` itself raises."""
+    """The base class of the exceptions in this module and in `telephony.phone.state`."""
 
 
 class ParseError(TelephonyError):
@@ -56,11 +56,11 @@ class RtpParseError(ParseError):
 
 
 class SrtpError(TelephonyError):
-    """An SRTP or SRTCP packet is not authentic or is a replay, or ours cannot be protected."""
+    """A received SRTP or SRTCP packet is refused, or one that we send cannot be protected."""
 
 
 class ProtocolError(TelephonyError):
-    """We tried to do or send something that the protocol does not allow."""
+    """We made a mistake: an argument is not valid, or the protocol forbids what we tried to do."""
 
 
 class NoPortsError(TelephonyError):

@@ -19,7 +19,7 @@ from galwad.settings import Settings
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS}
-PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
+PACKAGES = ("galwad", "telephony", "recording", "callerid", "config", "net")
 EXAMPLE = (ROOT / "config/example.toml").read_text(encoding="utf-8")
 
 GUIDE = [name for name in TEXTS if name.startswith("docs/operations/")]
@@ -166,7 +166,7 @@ def test_the_example_shows_every_table():
 
 
 def test_every_file_that_is_named_by_its_path_exists():
-    folders = "galwad|telephony|recording|callerid|config|systemd|scripts|docs|tests|benchmarks"
+    folders = "galwad|telephony|recording|callerid|config|net|systemd|scripts|docs|tests|benchmarks"
     for name, text in TEXTS.items():
         for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", prose(text)):
             assert (ROOT / path).exists(), f"{name}: {path}"

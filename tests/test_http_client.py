@@ -17,7 +17,7 @@ import uvloop
 
 CONNECTIONS = 5
 REQUESTS = 600
-PATIENCE_S = 20
+PATIENCE_S = 60
 """How long a request may wait for a place in the pool: more than the busiest machine needs."""
 
 

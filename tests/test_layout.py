@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
+PACKAGES = ("galwad", "telephony", "recording", "callerid", "config", "net")
 
 
 @cache

@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("galwad", "telephony", "recording", "callerid", "config")
+PACKAGES = ("galwad", "telephony", "recording", "callerid", "config", "net")
 SHARED = {
     "CallEnded": "the event of telephony.b2bua, and the message about it to the desk",
     "DnsClient": "the same protocol, for the switch and for the phone, which share no module",

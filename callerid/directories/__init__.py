@@ -1,9 +1,9 @@
 """The directories in which callers are looked up: a module for each kind.
 
-It has the settings of the kind, the source that is searched, and the destination of contact notes
-if there is one. The libraries that send requests are imported when a directory is opened, because
-all processes read the settings. Where most of a source is the use of such a library, it is in a
-module of its own.
+A module has the settings of its kind, the source that is searched, and the destination of contact
+notes if there is one. `embedded` has only a source, because Galwad's own directory is not among
+`[[directories]]`. The libraries that send requests are imported when a directory is opened, because
+all processes read the settings. So all use of SQLAlchemy is in `sql_database`.
 """
 
 from __future__ import annotations

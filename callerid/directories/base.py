@@ -8,12 +8,11 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from callerid.limited_source import SourceLimits
-from callerid.limits import CacheLimits
+from callerid.limited_source import CacheLimits, SourceLimits
 from callerid.note import NoteDestination
 from callerid.source import DirectorySource
 from config.fields import Flag, Number, Whole
-from config.section import Section
+from config.section import Section, TlsSection
 from config.values import PAGE, PageTemplate
 
 
@@ -38,6 +37,7 @@ class ExternalDirectorySection(Section):
         default=60.0, ge=0, le=3600, description="a number of seconds from 0 to 3600"
     )
 
+    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
     page: PageTemplate | None = Field(default=None, description=PAGE)
     page_before_confirmation: Flag = Field(
         default=False, description="true if advisors may open the page at once, otherwise false"
@@ -65,7 +65,7 @@ class ExternalDirectorySection(Section):
 
         Raises:
             TemplateError: A placeholder or an expression is wrong.
-            SourceError: A file with a certificate cannot be used, or a driver is not installed.
+            ServerError: A file with a certificate cannot be used, or a driver is not installed.
         """
 
     def open_notes(self, zone: tzinfo | None = None) -> NoteDestination | None:

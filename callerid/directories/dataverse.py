@@ -1,8 +1,9 @@
 """Microsoft Dataverse, the database of Dynamics 365: settings, search and notes, by Web API 9.2.
 
 Each number is sought in its usual spellings, which are compared as whole texts: a search for the
-last digits would have to read the whole table. The query is sent in a batch, so that no number is
-in the address of a request.
+last digits would have to read the whole table. The query is sent in a batch of OData 4.0 with one
+request (part 1, section 11.7), so that no server or proxy writes the number to a log of addresses.
+The answer is not trusted: if it is not exactly one response, a `ServerError` is raised.
 
 Each contact note is a phone call in the timeline of the person. The phone call has the id of the
 note, so no attempt can make a second one. A completed phone call is read-only. So it is reopened
@@ -15,33 +16,30 @@ import asyncio
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from pydantic import Field
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.base import ExternalDirectorySection
-from callerid.directories.odata_batch import batch_of, batch_type, response_in
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
-from callerid.json_client import (
-    HttpAnswer,
-    JsonClient,
-    JsonRequest,
-    parse_json,
-    requested_rest,
-    tls_context,
-)
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.templates import Json
 from callerid.written_numbers import spellings
 from config.fields import FilePath
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import Url
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError
+from net.json_client import HttpAnswer, Json, JsonClient, JsonRequest, parse_json, requested_rest
+
+if TYPE_CHECKING:
+    import httpx2
 
 Column: TypeAlias = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,127}$")]
 Guid: TypeAlias = Annotated[
@@ -85,6 +83,13 @@ _REFUSED: Final = frozenset({400, 404, 405, 409, 410, 412, 413, 415, 422})
 """
 _NOT_ALLOWED: Final = 403
 _EXISTS: Final = 412
+_BOUNDARY: Final = re.compile(
+    r'multipart/mixed\s*;\s*boundary=("?)([A-Za-z0-9_.:+-]{1,70})\1', re.IGNORECASE
+)
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-5]\d\d)(?: [^\r\n]*)?")
+_FIELD: Final = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}):[ \t]*([^\r\n]*?)[ \t]*")
+_MOST_FIELDS: Final = 100
+_UNREADABLE: Final = "the answer is not a batch with one response"
 
 
 class DataverseNotesSection(Section):
@@ -130,7 +135,6 @@ class DataverseSection(ExternalDirectorySection):
     contact_notes: DataverseNotesSection | None = Field(
         default=None, description='a table, which may have "purpose_column"'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:
@@ -169,7 +173,7 @@ class DataverseSection(ExternalDirectorySection):
         return DataverseNotes(self, self._client()) if self.contact_notes is not None else None
 
     def _client(self) -> JsonClient:
-        tls = tls_context(self.tls)
+        tls = self.tls.context()
         credentials = ClientCredentials(
             tls,
             f"{self.login_url.rstrip('/')}/{self.tenant_id}/oauth2/v2.0/token",
@@ -192,9 +196,9 @@ class DataverseDirectory:
         self._client = client
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the active people who have the number in a usual spelling.
+        """Return at most 500 active people who have the number in a usual spelling.
 
-        Raises `SourceBusyError` if Dataverse asks for a rest, or else `SourceError`.
+        Raises `ServerBusyError` if Dataverse asks for a rest, or else `ServerError`.
         """
         values = json.dumps(spellings(number))
         conditions = (
@@ -208,7 +212,7 @@ class DataverseDirectory:
 
         At most 50 are returned, and none for a text of fewer than 2 or more than 100 characters.
 
-        Raises `SourceBusyError` if Dataverse asks for a rest, or else `SourceError`.
+        Raises `ServerBusyError` if Dataverse asks for a rest, or else `ServerError`.
         """
         text = " ".join(text.split())
         if not _SHORTEST_TEXT <= len(text) <= _LONGEST_TEXT:
@@ -253,13 +257,13 @@ class DataverseDirectory:
 
     def _read(self, answer: HttpAnswer) -> list[Person]:
         if answer.status >= 400:
-            raise SourceError(_refusal(answer.status, answer.body))
+            raise ServerError(_refusal(answer.status, answer.body))
         response = response_in(answer.content_type, answer.body)
         rest_s = requested_rest(response.status, response.headers)
         if rest_s is not None:
-            raise SourceBusyError(rest_s)
+            raise ServerBusyError(rest_s)
         if response.status != 200:
-            raise SourceError(_refusal(response.status, response.body))
+            raise ServerError(_refusal(response.status, response.body))
         return self._mapping.read(parse_json(response.body), self.name)
 
 
@@ -271,7 +275,7 @@ def _mapping(section: DataverseSection) -> PeopleMapping:
         numbers=f"[{', '.join(section.phone_columns)}]",
         language=_shown(section.language) if section.language else None,
         kind="'organisation'" if section.table == "accounts" else None,
-        # Not the label: that of a yes could be any text, such as "Do Not Allow".
+        # The values, not the labels: the label of a yes can be any text, such as "Do Not Allow".
         do_not_pop=section.do_not_pop,
         shared=section.shared,
         details={label: _shown(column) for label, column in section.details.items()},
@@ -280,14 +284,14 @@ def _mapping(section: DataverseSection) -> PeopleMapping:
 
 
 def _shown(column: str) -> str:
-    """Return where a column's label or formatted value is, or else its value."""
+    """Return the expression for a column's label or formatted value, or else its value."""
     return f'"{column}@{_FORMATTED}" || {column}'
 
 
 def _pattern(text: str) -> str:
     """Return the literal of OData for a pattern that matches exactly this text.
 
-    Dataverse takes `%`, `_` and `[…]` for wildcards. In brackets, they are themselves.
+    Dataverse takes `%`, `_` and `[…]` for wildcards. In brackets, they match themselves.
     """
     literal = _WILDCARD.sub(r"[\g<0>]", text).replace("'", "''")
     return f"'{literal}'"
@@ -300,12 +304,82 @@ def _refusal(status: int, body: bytes) -> str:
     """
     try:
         document: Json = parse_json(body)
-    except SourceError:
+    except ServerError:
         document = None
     error = document.get("error") if isinstance(document, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     known = isinstance(code, str) and _ERROR_CODE.fullmatch(code)
     return f"the server answers {status} ({code})" if known else f"the server answers {status}"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResponse:
+    """The response to the request in a batch."""
+
+    status: int
+    headers: httpx2.Headers
+    body: bytes
+
+
+def batch_type(boundary: str) -> str:
+    """Return the type of the content of a batch."""
+    return f"multipart/mixed; boundary={boundary}"
+
+
+def batch_of(
+    boundary: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+) -> bytes:
+    """Return a batch with one GET request for a path of the same server."""
+    options = "&".join(
+        f"{name}={quote(value, safe='', errors='replace')}" for name, value in query.items()
+    )
+    fields = [f"{name}: {value}" for name, value in headers.items()]
+    lines = [
+        f"--{boundary}",
+        "Content-Type: application/http",
+        "Content-Transfer-Encoding: binary",
+        "",
+        f"GET {path}?{options} HTTP/1.1",
+        *fields,
+        "",
+        "",
+        f"--{boundary}--",
+        "",
+    ]
+    return "\r\n".join(lines).encode("ascii")
+
+
+def response_in(content_type: str, body: bytes) -> BatchResponse:
+    """Return the only response in the answer to a batch; raise ServerError if there is not one."""
+    found = _BOUNDARY.fullmatch(content_type.strip())
+    if found is None:
+        raise ServerError(_UNREADABLE)
+    mark = b"\r\n--" + found[2].encode("ascii")
+    parts = (b"\r\n" + body).split(mark)
+    if len(parts) != 3 or parts[0] or not parts[1].startswith(b"\r\n"):
+        raise ServerError(_UNREADABLE)
+    if parts[2].rstrip(b"\r\n") != b"--":
+        raise ServerError(_UNREADABLE)
+    _, fields, response = _headed(parts[1])
+    if fields.get("Content-Type", "").partition(";")[0].strip() != "application/http":
+        raise ServerError(_UNREADABLE)
+    first, headers, content = _headed(response)
+    status = _STATUS_LINE.fullmatch(first)
+    if status is None:
+        raise ServerError(_UNREADABLE)
+    return BatchResponse(int(status[1]), headers, content)
+
+
+def _headed(text: bytes) -> tuple[bytes, httpx2.Headers, bytes]:
+    """Return the first line, the header fields below it and the body below these."""
+    import httpx2  # noqa: PLC0415 - heavy
+
+    head, end, body = text.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    fields = [_FIELD.fullmatch(line) for line in lines[:_MOST_FIELDS]]
+    if not end or len(lines) > _MOST_FIELDS or None in fields:
+        raise ServerError(_UNREADABLE)
+    return first, httpx2.Headers([(field[1], field[2]) for field in fields if field]), body
 
 
 class DataverseNotes:
@@ -324,8 +398,8 @@ class DataverseNotes:
 
         Raises:
             NoteRefusedError: Dataverse does not accept the note, or the phone call was deleted.
-            SourceBusyError: Dataverse asks for a rest.
-            SourceError: Dataverse cannot be reached.
+            ServerBusyError: Dataverse asks for a rest.
+            ServerError: Dataverse cannot be reached now, or refuses Galwad's user.
         """
         record = f"phonecalls({note.note_id})"
         content, person = self._content(note), self._person(note)
@@ -370,7 +444,7 @@ class DataverseNotes:
     async def _create(
         self, record: str, content: dict[str, Json], person: str, parties: list[Json]
     ) -> bool:
-        """Create a phone call that is open; return False if there is one already."""
+        """Create a phone call that is open; return False if the phone call exists already."""
         if person:
             content = {**content, self._regarding: person, _PARTIES: parties}
         answer = await self._send("PATCH", record, content, "If-None-Match", {_EXISTS})
@@ -387,11 +461,11 @@ class DataverseNotes:
         condition: str = "",
         expected: Collection[int] = (),
     ) -> HttpAnswer:
-        """Send a request on the condition that the record exists or does not.
+        """Send a request. `condition` is If-Match if the record must exist, If-None-Match if not.
 
         Raises:
             NoteRefusedError: The status is not in `expected`, and would be the same again.
-            SourceError: Another attempt may be accepted, for example with more privileges.
+            ServerError: Another attempt may be accepted, for example with more privileges.
         """
         headers = {**_ODATA, condition: "*"} if condition else _ODATA
         request = JsonRequest(method, f"{self._api}{record}", headers=headers, body=body)
@@ -401,7 +475,7 @@ class DataverseNotes:
         reason = _refusal(answer.status, answer.body)
         if answer.status in _REFUSED:
             raise NoteRefusedError(reason)
-        raise SourceError(reason)
+        raise ServerError(reason)
 
 
 def _parties(person: str) -> list[Json]:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from callerid.directory import open_directory
-from callerid.errors import DirectoryError, SourceError
+from callerid.errors import DirectoryError
 from callerid.import_file import DETAILS, LONGEST_DETAIL, MOST_PEOPLE_OF_A_NUMBER
-from callerid.limited_source import SourceLimits
-from callerid.limits import CacheLimits
+from callerid.limited_source import CacheLimits, SourceLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person, PersonKind
 
@@ -25,15 +24,15 @@ LIMITS: Final = SourceLimits(concurrency=8, timeout_s=5.0, cache=CacheLimits(0, 
 _LOCKED_S = 0.1
 """The longest time in seconds to wait while the file is locked. Only a replaced file is locked."""
 _STEPS: Final = 10_000
-"""The steps of SQLite's virtual machine between two looks at whether the search was given up."""
+"""The steps of SQLite's virtual machine after which it checks whether the search was given up."""
 _COLUMNS: Final = ", ".join(
     (
         *("people.id", "people.name", "language", "kind", "shared", "people.do_not_pop"),
         *(f"substr({name}, 1, {LONGEST_DETAIL}) AS {name}" for name in DETAILS),
     )
 )
-"""The columns that a search reads. An earlier version imported details of any length."""
-# Only the names of the people are sorted, and the details are read of those who are returned.
+"""The columns that a search reads. Details are cut: earlier versions imported any length."""
+# The inner query sorts people without their details. The outer one reads those of the few found.
 _QUERY = f"""
 SELECT {_COLUMNS}, e164, extension
 FROM (
@@ -77,9 +76,10 @@ class EmbeddedDirectory:
         self._path = path
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number, at most 500. Raises `SourceError`.
+        """Return the people with this number, at most 500. Raises `DirectoryError`.
 
-        Those with the number's extension come first, and those who may be shown before the others.
+        Those with the number's extension come first. In both groups, people who may be shown come
+        before the others.
         """
         values = {"e164": number.e164, "extension": number.extension}
         by_id: dict[int, list[Any]] = {}
@@ -90,8 +90,8 @@ class EmbeddedDirectory:
     async def search(self, text: str) -> list[Person]:
         """Return people with this reference, or with all words of a text in their name; at most 50.
 
-        A word may also begin the postcode, with its space or not. Capitals and accents do not
-        matter. Raises `SourceError`.
+        A word may also begin the postcode, with its space or not. Only the first six words count.
+        Capitals and accents do not matter. Raises `DirectoryError`.
         """
         joined = _POSTCODE.sub(r"\1\2", _plain(text))
         words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]
@@ -106,12 +106,12 @@ class EmbeddedDirectory:
         """Do nothing, because each search opens and closes the file."""
 
     async def _rows(self, query: str, values: Mapping[str, object]) -> list[Any]:
-        """Run a query in a thread, which stops if this is cancelled."""
+        """Run a query in a thread; the query stops if this coroutine is cancelled."""
         given_up = threading.Event()
         try:
             return await asyncio.to_thread(self._retried, query, values, given_up)
         except (sqlite3.Error, DirectoryError) as error:
-            raise SourceError(f"cannot read the directory: {type(error).__name__}") from None
+            raise DirectoryError(f"cannot read the directory: {type(error).__name__}") from None
         finally:
             given_up.set()
 
@@ -151,7 +151,7 @@ def _escaped(word: str) -> str:
 
 
 def _person(rows: list[Any]) -> Person:
-    """Return the person of these rows, each of which has one of the person's numbers."""
+    """Return the person of these rows, each of which has one number of the person or none."""
     row = rows[0]
     found = ((each["e164"], each["extension"]) for each in rows)
     numbers = (PhoneNumber(*each) for each in found if any(each))

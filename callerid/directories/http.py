@@ -15,29 +15,28 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from pydantic import Field, JsonValue, model_validator
 
-from callerid.authentication import (
-    BasicAuthentication,
-    BearerAuthentication,
-    ClientCredentials,
-    NoAuthentication,
-)
 from callerid.directories.base import ExternalDirectorySection
 from callerid.directories.http_notes import (
     HeaderFieldName,
-    HeaderText,
     HttpNotes,
     HttpNotesSection,
+    HttpRequestSection,
 )
 from callerid.earlier_contacts import ContactFields, ContactsMapping, DirectoryContact
-from callerid.errors import SourceError
-from callerid.json_client import Authentication, JsonClient, JsonRequest, tls_context
 from callerid.number import PhoneNumber
 from callerid.people_mapping import Expression, PeopleFields, PeopleMapping, apply, optional_path
 from callerid.person import Person
-from callerid.templates import Json, NumberTemplate, RecordTemplate, RequestForm, TextTemplate
+from callerid.templates import NumberTemplate, RecordTemplate, RequestForm, TextTemplate
 from config.fields import FilePath, Whole
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import URL, Url
+from net.authentication import (
+    BasicAuthentication,
+    BearerAuthentication,
+    ClientCredentials,
+)
+from net.errors import ServerError
+from net.json_client import Authentication, Json, JsonClient, JsonRequest
 
 _SECRETS: Final = {"basic": "user", "bearer": "", "oauth2": "client_id"}
 """The setting that each kind of authentication needs besides `secret_file`."""
@@ -70,7 +69,7 @@ class DirectoryAuthentication(Section):
         return self
 
     def open(self, tls: SSLContext) -> Authentication:
-        """Return the authentication of the requests. `tls` is for the server of the tokens."""
+        """Return the authentication of the requests. `tls` is for the server that issues tokens."""
         match self.kind:
             case "basic":
                 return BasicAuthentication(self.user, self.secret_file)
@@ -95,16 +94,11 @@ class HttpSearchSection(Section):
     )
 
 
-class HttpContactsSection(Section):
+class HttpContactsSection(HttpRequestSection):
     """`[directories.earlier_contacts]`: the request for the earlier contacts of a person."""
 
-    url: Url = Field(description=URL)
-    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
     query: dict[str, JsonValue] = Field(
         default_factory=dict, description='a table, such as { person = "{id}" }'
-    )
-    headers: dict[HeaderFieldName, HeaderText] = Field(
-        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
     )
     body: JsonValue = Field(
         default=None, description='a table or a list, such as { person = "{id}" }'
@@ -128,17 +122,12 @@ class HttpContactsSection(Section):
         return self
 
 
-class HttpDirectorySection(ExternalDirectorySection):
+class HttpDirectorySection(HttpRequestSection, ExternalDirectorySection):
     """`[[directories]]` of the kind "http"."""
 
     kind: Literal["http"] = Field(description='"http"')
-    url: Url = Field(description=URL)
-    method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
     query: dict[str, JsonValue] = Field(
         default_factory=dict, description='a table, such as { phone = "{e164}" }'
-    )
-    headers: dict[HeaderFieldName, HeaderText] = Field(
-        default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
     )
     body: JsonValue = Field(
         default=None, description='a table or a list, such as { phones = "{spellings}" }'
@@ -154,7 +143,6 @@ class HttpDirectorySection(ExternalDirectorySection):
     authentication: DirectoryAuthentication | None = Field(
         default=None, description='a table with "kind" and "secret_file"'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     search: HttpSearchSection | None = Field(default=None, description='a table with "url"')
     earlier_contacts: HttpContactsSection | None = Field(
@@ -184,9 +172,9 @@ class HttpDirectorySection(ExternalDirectorySection):
         return HttpNotes(self.name, self.contact_notes, self._client())
 
     def _client(self, empty_statuses: Collection[int] = ()) -> JsonClient:
-        tls = tls_context(self.tls)
+        tls = self.tls.context()
         return JsonClient(
-            NoAuthentication() if self.authentication is None else self.authentication.open(tls),
+            Authentication() if self.authentication is None else self.authentication.open(tls),
             tls,
             connections=self.concurrency,
             empty_statuses=empty_statuses,
@@ -217,9 +205,10 @@ class HttpDirectory:
         return self._contacts is not None
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people whom the server finds, at most those on the first five pages.
+        """Return the people whom the server finds, on at most five pages.
 
-        Raises `SourceBusyError` if the server asks for a rest, or else `SourceError`.
+        Raises `ServerBusyError` if the server asks for a rest, or else `ServerError`, also if there
+        are more pages.
         """
         query, body = self._form.query(number), self._form.body(number)
         return await self._people(self._section.method, self._section.url, query, body)
@@ -227,17 +216,17 @@ class HttpDirectory:
     async def contacts_of(self, record_id: str) -> list[DirectoryContact]:
         """Return the earlier contacts of the person with this record id, the newest first.
 
-        Only the first page of an answer is read, so the request should ask for the newest ones.
+        Only the first page of an answer is read, so the request should ask for the newest first.
 
         Raises:
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be asked, or the id cannot be a part of an address.
+            ServerBusyError: The server asks for a rest.
+            ServerError: The server cannot be asked, or the id cannot be a part of the request.
         """
         section = self._section.earlier_contacts
         if section is None or self._contacts is None:
             return []
-        if not record_id.strip("."):  # in an address, dots are another folder
-            raise SourceError("the person has no record id that can be asked for")
+        if not record_id.strip("."):  # in an address, ".." is another folder
+            raise ServerError("the person's record id is empty, or has only dots")
         url = section.url.replace(_PERSON, quote(record_id, safe="", errors="replace"))
         query, body = self._contacts_form.query(record_id), self._contacts_form.body(record_id)
         request = JsonRequest(section.method, url, query, section.headers, body)
@@ -262,10 +251,10 @@ class HttpDirectory:
             if following is None:
                 return people
             request = JsonRequest(method, following, (), headers, body)
-        raise SourceError(f"the answer has more than {_MOST_PAGES} pages")
+        raise ServerError(f"the answer has more than {_MOST_PAGES} pages")
 
     def _following(self, document: Json) -> str | None:
-        """Return an answer's next page, or None; raise SourceError for one of another server.
+        """Return an answer's next page, or None; raise ServerError for one of another server.
 
         That server must not get our credentials.
         """
@@ -275,14 +264,14 @@ class HttpDirectory:
         if not address:
             return None
         if not isinstance(address, str):
-            raise SourceError('the answer has no address where "next_page" points')
+            raise ServerError('the answer has no address where "next_page" points')
         try:
             following = urljoin(self._section.url, address)
             same = _server(following) == _server(self._section.url)
         except ValueError:
-            raise SourceError("the address of the next page cannot be read") from None
+            raise ServerError("the address of the next page cannot be read") from None
         if not same:
-            raise SourceError("the next page is on another server, which is not asked")
+            raise ServerError("the next page is on another server, which is not asked")
         return following
 
 
@@ -299,7 +288,7 @@ class SearchableHttpDirectory(HttpDirectory):
     async def search(self, text: str) -> list[Person]:
         """Return the people whom the server finds by a text.
 
-        Raises `SourceBusyError` if the server asks for a rest, or else `SourceError`.
+        Raises `ServerBusyError` if the server asks for a rest, or else `ServerError`.
         """
         query, body = self._search_form.query(text), self._search_form.body(text)
         return await self._people(self._search.method, self._search.url, query, body)

@@ -18,14 +18,15 @@ from urllib.parse import quote
 
 from pydantic import Field, JsonValue, model_validator
 
-from callerid.errors import NoteRefusedError, SourceError, StatusError, TemplateError
-from callerid.json_client import HttpAnswer, JsonClient, JsonRequest, parse_json
+from callerid.errors import NoteRefusedError, TemplateError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.people_mapping import PATH, Expression, apply, optional_path, path, text_of_value
-from callerid.templates import PLACEHOLDER, Json, RequestForm, check_placeholders, naming
+from callerid.templates import PLACEHOLDER, PlaceholderTemplate, RequestForm, naming
 from config.fields import Flag
 from config.section import Section
 from config.values import URL, Url
+from net.errors import ServerError, StatusError
+from net.json_client import REFUSED, HttpAnswer, Json, JsonClient, JsonRequest, parse_json
 
 _OWN_ADDRESS: Final = ("{note_id}", "{call_id}", "{record_id}")
 """The placeholders with which each note has an address of its own."""
@@ -38,8 +39,6 @@ NOTE_PLACEHOLDERS: Final = (
 )
 IN_ADDRESS: Final = ("note_id", "call_id", "version", "version_id", "record_id")
 """The placeholders that an address may have: those without personal data."""
-_REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
-"""The status codes after which another attempt would have the same result."""
 _DELETED: Final = frozenset({404, 410})
 _LONGEST_ID: Final = 200
 
@@ -60,19 +59,25 @@ class NoteRequestSection(Section):
     def is_repeatable(self) -> bool:
         """True if the server has one record for each address, so a repeated request does no harm.
 
-        This is so for PUT (RFC 9110, section 9.2.2) if the address has the id of the note.
+        This is so for PUT (RFC 9110, section 9.2.2) if the address has the id of the note, of its
+        call or of its record.
         """
         return self.method == "PUT" and any(name in self.url for name in _OWN_ADDRESS)
 
 
-class NoteSearchSection(Section):
-    """`find`: a request that searches for a contact note."""
+class HttpRequestSection(Section):
+    """A request that reads: its address, method and header fields."""
 
     url: Url = Field(description=URL)
     method: Literal["GET", "POST"] = Field(default="GET", description='"GET" or "POST"')
     headers: dict[HeaderFieldName, HeaderText] = Field(
         default_factory=dict, description='a table, such as { Prefer = "return=minimal" }'
     )
+
+
+class NoteSearchSection(HttpRequestSection):
+    """`find`: a request that searches for a contact note."""
+
     query: dict[str, JsonValue] = Field(
         default_factory=dict, description='a table, such as { text = "{call_id}" }'
     )
@@ -158,12 +163,12 @@ class _Search(_Request):
         self._text = path(f"{table}.text", section.text)
 
     def read(self, document: Json, sought: str) -> str | None:
-        """Return the id of the record whose text has `sought`, or None. Raises `SourceError`."""
+        """Return the id of the record whose text has `sought`, or None. Raises `ServerError`."""
         if document is None:
             return None
         records = apply(self._records, document)
         if not isinstance(records, list):
-            raise SourceError('the answer has no list where "records" points')
+            raise ServerError('the answer has no list where "records" points')
         for record in records:
             if sought in text_of_value(apply(self._text, record)):
                 return text_of_value(apply(self._record_id, record))
@@ -189,8 +194,8 @@ class HttpNotes:
 
         Raises:
             NoteRefusedError: The server does not accept the note, or has no record of it any more.
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be reached, or its answer cannot be read.
+            ServerBusyError: The server asks for a rest.
+            ServerError: The server cannot be reached, or its answer cannot be read.
         """
         if earlier.version == 0:
             return await self._deliver_first(note, repeated=earlier.uncertain)
@@ -211,7 +216,7 @@ class HttpNotes:
             return ""
         record_id = text_of_value(apply(self._record_id, parse_json(answer.body)))
         if not record_id.strip(".") or len(record_id) > _LONGEST_ID:
-            raise SourceError('the answer has no id where "record_id" points')
+            raise ServerError('the answer has no id where "record_id" points')
         return record_id
 
     async def _deliver_later(self, note: OutgoingNote, earlier: EarlierDelivery) -> str:
@@ -242,7 +247,7 @@ class HttpNotes:
         except StatusError as error:
             if error.status in deleted:
                 raise NoteRefusedError(f"its record was deleted ({error.status})") from None
-            if error.status in _REFUSED:
+            if error.status in REFUSED:
                 raise NoteRefusedError(f"the server refuses it ({error.status})") from None
             raise
 
@@ -272,15 +277,10 @@ def note_values(note: OutgoingNote, record_id: str = "") -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class NoteTemplate:
-    """A JSON value with placeholders."""
+class NoteTemplate(PlaceholderTemplate):
+    """A JSON value with the placeholders of a note."""
 
-    value: Json
-
-    def __post_init__(self) -> None:
-        """Check the placeholders. Raises `TemplateError`."""
-        check_placeholders(self.value, NOTE_PLACEHOLDERS)
+    names = NOTE_PLACEHOLDERS
 
     def fill(self, values: Mapping[str, str]) -> Json:
         """Return the JSON value in which these values are filled in."""
@@ -294,7 +294,7 @@ class AddressTemplate:
     text: str
 
     def __post_init__(self) -> None:
-        """Check the placeholders, which may not be personal. Raises `TemplateError`."""
+        """Check the placeholders: none may be personal data. Raises `TemplateError`."""
         for name in PLACEHOLDER.findall(self.text):
             if name not in IN_ADDRESS:
                 raise TemplateError(f"has a placeholder that no address can have: {{{name}}}")

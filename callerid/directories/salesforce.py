@@ -24,24 +24,24 @@ from urllib.parse import quote, urlsplit
 import phonenumbers
 from pydantic import AfterValidator, Field, model_validator
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.base import ExternalDirectorySection
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError, StatusError
-from callerid.json_client import JsonClient, JsonRequest, parse_json, tls_context
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleFields, PeopleMapping
 from callerid.person import Person
-from callerid.templates import Json
 from callerid.written_numbers import national, spellings
 from config.fields import FilePath
-from config.section import Section, TlsSection
+from config.section import Section
 from config.values import Url
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError, StatusError
+from net.json_client import Json, JsonClient, JsonRequest, parse_json
 
 _MY_DOMAIN: Final = 'the address of My Domain, such as "https://council.my.salesforce.com"'
 _FIELD: Final = 'the API name of a field, such as "Name"'
 _OLDEST: Final = 61
-"""The first version of the API in which a record can be changed but not created."""
+"""The first version of the API with `updateOnly`, which changes a record but creates none."""
 _NUMBERS: Final = {
     "Account": ("Phone",),
     "Contact": ("Phone", "MobilePhone", "HomePhone", "OtherPhone"),
@@ -74,7 +74,7 @@ _DIGITS: Final = re.compile(r"[0-9]+")
 _WHOLE: Final = re.compile(r"[0-9]{2,}(?: [0-9]{2,})*")
 """A phrase without a word of one character, for which Salesforce does not search."""
 _LENGTH: Final = 10
-"""The digits of most British numbers without the 0."""
+"""The number of digits of most British numbers, without the 0."""
 _GROUPS: Final = ((4,), (4, 7), (3, 6), (2, 6), (2, 4), (2,), (5,))
 """The places at which people divide the digits of such a number.
 
@@ -153,7 +153,6 @@ class SalesforceDirectorySection(ExternalDirectorySection):
     contact_notes: SalesforceNotesSection | None = Field(
         default=None, description='a table, such as { external_id = "Galwad_Call__c" }'
     )
-    tls: TlsSection = Field(default=TlsSection(), description='a table with "ca"')
 
     @property
     def target(self) -> str:
@@ -184,7 +183,7 @@ class SalesforceDirectorySection(ExternalDirectorySection):
         return SalesforceNotes(self.name, self.contact_notes, self._api(), zone)
 
     def _api(self) -> SalesforceApi:
-        tls = tls_context(self.tls)
+        tls = self.tls.context()
         credentials = ClientCredentials(
             tls,
             f"{self.url}/services/oauth2/token",
@@ -203,10 +202,10 @@ class SalesforceDirectorySection(ExternalDirectorySection):
 
 
 def check_token(document: Json, url: str) -> None:
-    """Check that a token's answer names the server `url` that will get it, or raise SourceError."""
+    """Raise a ServerError if the token in an answer is for another server than `url`."""
     instance = document.get("instance_url") if isinstance(document, dict) else None
     if not isinstance(instance, str) or instance.rstrip("/").lower() != url.lower():
-        raise SourceError('the token is for another server: set "url" to your My Domain')
+        raise ServerError('the token is for another server: set "url" to your My Domain')
 
 
 class SalesforceApi:
@@ -226,16 +225,16 @@ class SalesforceApi:
         """Send a request; return the document of the answer, or None if it has none.
 
         Raises:
-            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
+            ServerBusyError: Salesforce asks for a rest, or the requests of the day are used up.
             StatusError: Salesforce refuses the request.
-            SourceError: Salesforce cannot be reached, or its answer cannot be read.
+            ServerError: Salesforce cannot be reached, or its answer cannot be read.
         """
         request = JsonRequest(method, f"{self._base}/{path}", query, body=body)
         answer = await self._client.exchange(request, _ERRORS)
         if answer.status in _ERRORS:
             code = error_code(answer.body)
             if code == _USED_UP:
-                raise SourceBusyError(_USED_UP_REST_S)
+                raise ServerBusyError(_USED_UP_REST_S)
             raise StatusError(answer.status, code)
         return None if answer.status == HTTPStatus.NO_CONTENT else parse_json(answer.body)
 
@@ -248,7 +247,7 @@ def error_code(text: bytes) -> str:
     """Return the code of the first error in the document of an error; "" if there is none."""
     try:
         document = parse_json(text)
-    except SourceError:
+    except ServerError:
         return ""
     first = document[0] if isinstance(document, list) and document else None
     code = first.get("errorCode") if isinstance(first, dict) else None
@@ -267,20 +266,20 @@ class SalesforceDirectory:
         self._mapping = _mapping(section)
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people whom Salesforce finds, at most 500.
+        """Return the people whom Salesforce finds.
 
-        Raises `SourceBusyError` if it asks for a rest or the day's requests are used up, or else
-        `SourceError`.
+        Raises `ServerBusyError` if it asks for a rest or the day's requests are used up, or else
+        `ServerError`, also if it finds more than 500.
         """
         return await self._ask(search_text(number), "PHONE", _LIMIT)
 
     async def search(self, text: str) -> list[Person]:
-        """Return people who have all words of a text, such as a name and a postcode; at most 50.
+        """Return people who have the first ten words of a text, such as a name; at most 50.
 
         The words, or their beginnings, may be in any field that Salesforce searches. Without a word
         of two letters or digits, no person is found.
 
-        Raises `SourceBusyError` and `SourceError` as `find`.
+        Raises `ServerBusyError` and `ServerError` as `find`.
         """
         sought = search_words(text)
         return await self._ask(sought, "ALL", _MOST_FOUND) if sought else []
@@ -305,7 +304,7 @@ class SalesforceDirectory:
     def _people(self, document: Json) -> list[Person]:
         records = document.get("searchRecords") if isinstance(document, dict) else None
         if not isinstance(records, list):
-            raise SourceError("the answer has no list of records")
+            raise ServerError("the answer has no list of records")
         rows: list[Json] = [
             {column: _value(record, column) for column in self._columns} for record in records
         ]
@@ -315,14 +314,14 @@ class SalesforceDirectory:
 def search_text(number: PhoneNumber) -> str:
     """Return the text of a search for a number: phrases of digits, one of which must be found.
 
-    Its other characters are spaces, quotation marks and the operator OR: none is a command.
+    Besides the digits, it has only spaces, quotation marks and the operator OR.
     """
     phrases = dict.fromkeys(" ".join(_DIGITS.findall(form)) for form in _forms(number))
     return " OR ".join(f'"{phrase}"' for phrase in phrases if _WHOLE.fullmatch(phrase))
 
 
 def search_words(text: str) -> str:
-    """Return the text of a search for words that begin with each word of a text.
+    """Return the text of a search for records with words that begin as each word of a text.
 
     It is "" if the text has no word of two letters or digits. Each word is in quotation marks, and
     each character with a meaning of its own is escaped.
@@ -342,7 +341,7 @@ def _plain(character: str) -> bool:
 
 
 def _forms(number: PhoneNumber) -> Iterator[str]:
-    """Yield the spellings of a number, and those of its end, which any prefix may precede."""
+    """Yield the spellings of a number, also without 0 or country code, and in usual groups."""
     if not number.e164:
         yield number.extension
         return
@@ -410,8 +409,8 @@ class SalesforceNotes:
 
         Raises:
             NoteRefusedError: Salesforce does not accept this version, or the task was deleted.
-            SourceBusyError: Salesforce asks for a rest, or the requests of the day are used up.
-            SourceError: Salesforce cannot be reached now, or refuses Galwad's user.
+            ServerBusyError: Salesforce asks for a rest, or the requests of the day are used up.
+            ServerError: Salesforce cannot be reached now, or refuses Galwad's user.
         """
         if note.version <= earlier.version:
             return earlier.record_id
@@ -458,14 +457,14 @@ class SalesforceNotes:
     async def _write(
         self, note: OutgoingNote, task: dict[str, Json], *query: tuple[str, str]
     ) -> str:
-        """Create or change the task of a note; return its id, or "" if it is not named."""
+        """Create or change the task of a note; return its id, or "" if the answer has none."""
         path = f"sobjects/Task/{self._external_id}/{quote(note.call_id, safe='')}"
         document = await self._api.send("PATCH", path, task, query)
         if document is None:  # 204, as some versions of the API answer a change
             return ""
         record_id = document.get("id") if isinstance(document, dict) else None
         if not isinstance(record_id, str) or not _TASK_ID.fullmatch(record_id):
-            raise SourceError("the answer has no id of a task")
+            raise ServerError("the answer has no id of a task")
         return record_id
 
 

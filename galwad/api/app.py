@@ -69,7 +69,7 @@ ENDPOINT_MODULES: Final = (
     system,
 )
 OFTEN_USED: Final = (payments, recordings)
-"""The modules whose endpoints are found first, because pauses and fetches must not cost much."""
+"""The modules whose endpoints are tried first, because pauses and fetches must be found fast."""
 
 
 def create_app(desk: PageDesk) -> ASGIApp:

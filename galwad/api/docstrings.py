@@ -18,7 +18,7 @@ _STATUS_OF: Final = {
     "SwitchDownError": 503,
     "AuditError": 503,
 }
-"""The status of the answer to each exception that is not an `ApiError` with the status itself."""
+"""The status for each exception whose item in `Raises` does not begin with the status."""
 
 
 class DocstringError(Exception):
@@ -43,11 +43,11 @@ def description_of(function: Callable[..., Any]) -> str:
 def refusals_of(functions: Iterable[Callable[..., Any]]) -> dict[int, list[str]]:
     """Return what the sections `Raises` say about each HTTP status, in the order of the functions.
 
-    An item of `ApiError` has one sentence or more, each of which begins with its status: "404, no
-    user has this name. 409, the name is taken."
+    The item of an `ApiError` begins with its status: "404, no user has this name. 409, the name is
+    taken." A sentence that does not begin with a status has that of the sentence before it.
 
     Raises:
-        DocstringError: An exception has no known status, or its text does not begin with one.
+        DocstringError: An exception has no known status, or that of an `ApiError` is missing.
     """
     found: dict[int, list[str]] = {}
     for function in functions:

@@ -23,11 +23,12 @@ _DESCRIPTION: Final = """\
 The API of one desk: it pauses recordings for payments, shows live calls, finds recordings and
 proves what was recorded. The page uses the same API.
 
-A machine sends its token as `Authorization: Bearer …`. A person has a cookie, or the token of a
-sign-in with the client `cli`. Every request that fails is answered with a JSON object that has
-`error` (what is wrong) and `hint` (what to do). Besides the errors of each operation, any request
-can receive 414 (the address is too long), 422 (the address seems to contain the number of a payment
-card) and 500. Times are Unix seconds. Lengths with `_us` are microseconds.
+A machine sends its token as `Authorization: Bearer …`. A person has a cookie, the token of a
+sign-in with the client `cli`, or a personal token, which only pauses and resumes. Every request
+that fails is answered with a JSON object that has `error` (what is wrong) and `hint` (what to do).
+Besides the errors of each operation, any request can receive 414 (the address is too long), 422
+(the address seems to contain the number of a payment card) and 500. Times are Unix seconds. Lengths
+with `_us` are microseconds.
 
 `docs/http-api.md` in Galwad's documentation explains each subject with examples.
 """
@@ -118,7 +119,7 @@ class _Operation:
 
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Let `app` answer a description of the endpoints of `routers`, made when first asked for."""
+    """Let `app` describe the endpoints of `routers`; the document is made at the first request."""
     endpoints = list(_endpoints(routers))
 
     def openapi() -> Document:

@@ -81,11 +81,11 @@ async def metrics(
 ) -> Response:
     """Return the metrics as Prometheus text.
 
-    The metrics may be read by clients on this machine, on whatever address the desk listens, by
-    administrators, and by machines with the right `metrics`.
+    Clients on this machine, administrators, and machines with the right `metrics` may read them.
 
     Raises:
-        ApiError: 403, the client is on another machine and does not have the right `metrics`.
+        ApiError: 403, the client is on another machine, and is neither an administrator nor a
+            machine with the right `metrics`.
     """
     allowed = session is not None and (
         "metrics" in session.user.rights or session.user.role == "admin"
@@ -145,7 +145,7 @@ async def _database(desk: ArchiveDesk) -> bool:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Return whether the request is from this machine: then both ends have the same address."""
+    """Return whether the client's address is loopback or the same as the server's."""
     if request.client is None:
         return False
     try:

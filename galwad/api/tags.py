@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A subject of the API. `modules` are the groups of endpoints that belong to it."""
+    """A subject of the API. `modules` are the groups (`module_of`) of its endpoints."""
 
     name: str
     description: str
@@ -73,7 +73,7 @@ _BY_MODULE = {module: tag.name for tag in TAGS for module in tag.modules}
 def module_of(route: APIRoute) -> str:
     """Return the name of the group of an endpoint, such as "payments".
 
-    It is the newest tag of the endpoint in the code, or else the name of its module.
+    It is the last tag of the endpoint in the code, or the module's name if there is no tag.
     """
     if route.tags:
         return str(route.tags[-1])
@@ -86,12 +86,15 @@ def methods_of(route: APIRoute) -> frozenset[str]:
 
 
 def tag_of(route: APIRoute) -> str:
-    """Return the name of the tag of an endpoint; "" if no tag has its module."""
+    """Return the name of the tag of an endpoint; "" if no tag has its group."""
     return _BY_MODULE.get(module_of(route), "")
 
 
 def operation_id(route: APIRoute) -> str:
-    """Return the name of an endpoint, such as `payments_pause_all`, or `figures` for both names."""
+    """Return the name of an endpoint: its group and its function, such as `payments_pause_all`.
+
+    If both have the same name, such as `figures`, it is there only once.
+    """
     module, function = module_of(route), route.endpoint.__name__
     return function if module == function else f"{module}_{function}"
 

@@ -1,8 +1,8 @@
-"""The command line: a module for each noun, such as `audit`.
+"""The command line: `galwad` itself, and the commands `serve`, `check` and `status`.
 
-For example, `galwad audit list` is in the module `audit`. A noun with much code has more modules,
-such as `audit_chain`. `groups` has what the help of each noun shows. `main` finds the command and
-turns failures into exit statuses. `support` has what commands of several nouns use. A module is
-loaded only when a command of it is used. For example, `galwad serve --only switch` never loads HTTP
-or audio code.
+The other commands are in the packages of their subjects: `groups` names the module of each, and has
+what the help of each noun shows. For example, `galwad audit list` is in
+`galwad.archive.commands.audit`. `main` finds the command and turns failures into exit statuses.
+`support` has what several of these modules use. A module is loaded only when a command of it is
+used. For example, `galwad serve --only switch` never loads HTTP or audio code.
 """

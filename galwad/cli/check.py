@@ -25,11 +25,11 @@ _MARKS: Final = {
 
 @app.command(epilog="Example: galwad check --config /etc/galwad/galwad.toml")
 def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Check settings, folders, ports, keys, database, coverage, clock and limits.
+    """Check settings, folders, processes, ports, keys, database, directories, clock and more.
 
     Run the command on the server, as the service's user or as root. The exit status is 1 if there
     is a fault, otherwise 0, even if there are warnings. The command changes no data and does not
-    disturb a running service.
+    disturb a running service. It looks names up in DNS, and a number in each directory.
     """
     settings = load_settings(config)
     findings = [CheckResult("settings", Grade.FINE, f"{config} is correct")]
@@ -83,7 +83,7 @@ def _checks() -> tuple[Check, ...]:
 
 
 def _results(run: Check, settings: Settings) -> Iterator[CheckResult]:
-    """Yield the results of one check, or a fault if it raises an `OSError`: others still run."""
+    """Yield the results of one check. If it raises an `OSError`, yield a fault: the others run."""
     try:
         yield from run(settings)
     except OSError as error:

@@ -2,7 +2,7 @@
 
 This module has what the help of a group shows, so that the help loads no command: the docstring of
 a class is the help text of the group, and `summaries` has a line about each command. The commands
-themselves are in the module of the noun.
+themselves are in the modules that the class names (`LazyGroup`).
 """
 
 from __future__ import annotations

@@ -55,10 +55,10 @@ def serve(
     """Run the daemon: switch, desk and finaliser.
 
     Without --only, this process starts the three processes as its children, and starts a child
-    again if it dies. At SIGTERM, no new calls are accepted, and calls in progress continue until
-    they end. Then the processes stop, the desk as the last one. At a second SIGTERM, all processes
-    stop immediately. The log goes to stderr. With --json, or if stderr is not a terminal, each line
-    of the log is a JSON object.
+    again if it dies. If a child fails three times before it is ready, all stop. At SIGTERM, no new
+    calls are accepted, and calls in progress continue until they end. Then the processes stop, the
+    desk as the last one. At a second SIGTERM, all processes stop immediately. The log goes to
+    stderr. With --json, or if stderr is not a terminal, each line of the log is a JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()

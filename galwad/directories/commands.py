@@ -48,10 +48,10 @@ def import_(
     replaces the person in the directory who has the same reference. Numbers are read as people
     write them, also several in one cell. `[directory] area_code` completes local numbers.
 
-    Each fault is reported with its line number. With --skip-faults, a line with a fault is left
-    out, but a person with at least one readable number is imported without the others. Calls and
-    requests do not wait for the import, and callers are looked up in the previous directory until
-    the new one is complete.
+    The first hundred faults are reported with their line numbers. With --skip-faults, a line with a
+    fault is left out, but a person with at least one readable number is imported without the
+    others. Calls and requests do not wait for the import, and callers are looked up in the previous
+    directory until the new one is complete.
     """
     from callerid.import_file import ImportFile  # noqa: PLC0415 - phonenumbers takes long to load
 
@@ -151,7 +151,7 @@ def import_folder(
     """Import the CSV files in a folder, the oldest first, and remove each file that was imported.
 
     systemd runs this as soon as another system has put a file into the watched folder. A file that
-    is refused is moved to the folder `failed` in it, with a report of the faults, and the directory
+    is refused is moved to its subfolder `failed`, with a report of the faults, and the directory
     stays as it was. `[directory]` in the settings has the rules: watch_skip_faults,
     watch_remove_absent and watch_least.
     """
@@ -168,7 +168,7 @@ def import_folder(
                 else:
                     watched.accept(file, f"{report}\n")
                     if settings.directory.watch_remove_absent:
-                        watched.remove_refused()  # this file has all people, and replaces those
+                        watched.remove_refused()  # this file replaces the refused ones
                 reports.append(report)
                 if not json:
                     print(report, flush=True)

@@ -1,7 +1,7 @@
 """`galwad directory test`: look a number up in each directory, and show each step.
 
-It shows no names and no numbers of other people, because it needs no confirmation of a caller: only
-the ids of records, and which of their fields have a value.
+It shows no names and no telephone numbers of people, because no advisor has confirmed a caller. Of
+each record, it shows the id, the language, and which details have a value.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from callerid.errors import CallerIdError, NumberError
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import DEFAULT_PATH, Config, Json, load_settings
+from net.errors import ServerError
 
 if TYPE_CHECKING:
     from callerid.directories import ExternalDirectory
@@ -33,11 +34,11 @@ _EMBEDDED = "directory"
 
 @dataclass(frozen=True, slots=True)
 class FoundRecord:
-    """A person in the answer of a directory, without personal data."""
+    """A person in the answer of a directory, without name, telephone numbers and details."""
 
     person_id: str
     kept: bool
-    """True if one of the person's numbers is exactly the number that was sought."""
+    """True if the person has the number that was sought, as `matching` decides."""
     main_line: bool
     hidden: bool
     """True if a screen-pop never shows the person."""
@@ -54,7 +55,7 @@ class DirectoryTest:
 
     name: str
     request: str
-    """The request's method and address; "" for the embedded directory."""
+    """The server and the form of the request; "" for the embedded directory."""
     ms: int
     error: str
     people: tuple[FoundRecord, ...]
@@ -73,7 +74,7 @@ def look_up(
     """Look a number up in each directory, and show each step. Run this on the server, as root.
 
     For each directory, the command shows the request, the time of the answer, the records in the
-    answer, which of them have exactly this number, and which details they have. It shows no names.
+    answer, which of them have this number, and which details they have. It shows no names.
     """
     settings = load_settings(config)
     sought = _number(number)
@@ -123,7 +124,7 @@ async def _test(
         request = section.target
         try:
             directory = with_stored_files(section).open()
-        except CallerIdError as error:
+        except (CallerIdError, ServerError) as error:
             found.append(DirectoryTest(section.name, request, 0, str(error), ()))
             continue
         try:
@@ -146,7 +147,7 @@ async def _search(
     people: Sequence[Person] = ()
     try:
         people = await source.find(number)
-    except CallerIdError as failure:
+    except (CallerIdError, ServerError) as failure:
         error = str(failure)
     ms = round((time.monotonic() - began) * 1000)
     kept = {each.person_id: each for each in matching(people, number, area_code=area_code)}

@@ -1,7 +1,7 @@
 """`DirectoriesSubject`: the lookup of callers in the directories of people.
 
-A directory whose settings cannot be used, for example because a certificate is missing, does not
-keep the desk from starting. Each search in it fails with the reason, and `galwad check` shows it.
+The desk starts even if the settings of a directory cannot be used, for example because a
+certificate is missing. Each search in it fails with the reason, and `galwad check` shows it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from callerid.directories import ExternalDirectory
 from callerid.directories.embedded import LIMITS, EmbeddedDirectory
-from callerid.errors import CallerIdError, SourceError
+from callerid.errors import CallerIdError
 from callerid.limited_source import LimitedSource, Observation, SourceLimits
-from callerid.limits import BreakerState
 from callerid.lookup import Lookup
 from callerid.note import EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.number import PhoneNumber
@@ -28,6 +27,8 @@ from callerid.source import DirectorySource
 from galwad.host.host import Host, desk_of
 from galwad.people.subject import PeopleDesk
 from galwad.settings import Settings
+from net.breaker import BreakerState
+from net.errors import ServerError
 
 log = structlog.get_logger()
 Sources = Sequence[tuple[DirectorySource, SourceLimits]]
@@ -130,7 +131,7 @@ def open_note_destination(
     for section in sections:
         try:
             destination = section.open_notes(zone)
-        except CallerIdError as error:
+        except (CallerIdError, ServerError) as error:
             log.warning("note.destination_unusable", directory=section.name, reason=str(error))
             return UnusableNotes(section.name, str(error))
         if destination is not None:
@@ -146,9 +147,9 @@ class UnusableNotes:
         self._reason = reason
 
     async def deliver(self, note: OutgoingNote, earlier: EarlierDelivery) -> NoReturn:
-        """Raise a SourceError with the reason."""
+        """Raise a ServerError with the reason."""
         del note, earlier
-        raise SourceError(self._reason)
+        raise ServerError(self._reason)
 
     async def close(self) -> None:
         """Do nothing."""
@@ -163,9 +164,9 @@ class UnusableDirectory:
         self._reason = reason
 
     async def find(self, number: PhoneNumber) -> NoReturn:
-        """Raise a SourceError with the reason."""
+        """Raise a ServerError with the reason."""
         del number
-        raise SourceError(self._reason)
+        raise ServerError(self._reason)
 
     async def close(self) -> None:
         """Do nothing."""
@@ -174,7 +175,7 @@ class UnusableDirectory:
 def _opened_or_unusable(section: ExternalDirectory) -> DirectorySource:
     try:
         return section.open()
-    except CallerIdError as error:
+    except (CallerIdError, ServerError) as error:
         log.warning("directory.unusable", directory=section.name, reason=str(error))
         return UnusableDirectory(section.name, str(error), has_extensions=section.extensions)
 

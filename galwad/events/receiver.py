@@ -22,21 +22,17 @@ from urllib.parse import quote
 
 import httpx2
 
-from callerid.authentication import read_secret
-from callerid.errors import SourceError
-from callerid.json_client import failure, http_client, requested_rest, tls_context
 from galwad.events.call_events import WebhookEvent
 from galwad.events.formats import known_kinds, request_body
 from galwad.settings.desk import WebhookSection
+from net.authentication import read_secret
+from net.errors import ServerError
+from net.json_client import REFUSED, failure, http_client, requested_rest
 
 CONNECTIONS: Final = 4
 """The most requests at a time."""
 _MOST_READ: Final = 1 << 14
 """The most octets of an answer that are read. The connection is closed if there are more."""
-_REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
-"""The statuses that refuse the event itself. Other errors can have a cause that an administrator
-corrects, such as a wrong key (401) or address (404).
-"""
 _KEY_PREFIX: Final = "whsec_"
 _KEY_LENGTHS: Final = range(24, 65)
 
@@ -78,7 +74,7 @@ class WebhookReceiver:
                 rest_s = requested_rest(response.status_code, response.headers)
                 status = response.status_code
                 await _discard(response)
-        except SourceError as error:
+        except ServerError as error:
             return SendResult("failed", str(error))
         except (TimeoutError, httpx2.HTTPError) as error:
             if not status:
@@ -92,7 +88,7 @@ class WebhookReceiver:
             await self._http.aclose()
 
     def _signed(self, event_id: str, body: bytes) -> tuple[str, dict[str, str]]:
-        """Return the address and header fields, or raise SourceError if a secret cannot be read."""
+        """Return the address and header fields, or raise ServerError if a secret cannot be read."""
         headers = {"Idempotency-Key": event_id, "Accept-Encoding": "identity"}
         key = _key(self._section)
         if key is not None:
@@ -100,19 +96,19 @@ class WebhookReceiver:
         return _address(self._section), headers
 
     async def _client(self) -> httpx2.AsyncClient:
-        """Make the HTTP client once; raise SourceError if a certificate cannot be read."""
+        """Make the HTTP client once; raise ServerError if a certificate cannot be read."""
         async with self._opening:
             if self._http is None:
-                context = await asyncio.to_thread(tls_context, self._section.tls)
+                context = await asyncio.to_thread(self._section.tls.context)
                 self._http = http_client(context, CONNECTIONS)
             return self._http
 
 
 def check_files(section: WebhookSection) -> None:
-    """Read each file that these settings name, or raise SourceError."""
+    """Read each file that these settings name, or raise ServerError."""
     _key(section)
     _address(section)
-    tls_context(section.tls)
+    section.tls.context()
 
 
 def _key(section: WebhookSection) -> bytes | None:
@@ -134,7 +130,8 @@ def _reason(error: TimeoutError | httpx2.HTTPError) -> str:
 def _result(status: int, rest_s: float | None) -> SendResult:
     if httpx2.codes.is_success(status):
         return SendResult("delivered")
-    if status in _REFUSED:
+    # Other statuses can have a cause that an administrator corrects, such as a wrong key (401).
+    if status in REFUSED:
         return SendResult("refused", f"the receiver answers {status}")
     return SendResult("failed", f"the receiver answers {status}", rest_s or 0.0)
 
@@ -149,13 +146,13 @@ async def _discard(response: httpx2.Response) -> None:
 
 
 def signing_key(text: str) -> bytes:
-    """Return the octets of a key; raise SourceError, without the text, if it is not a key."""
+    """Return the octets of a key; raise ServerError, without the text, if it is not a key."""
     try:
         key = base64.b64decode(text.removeprefix(_KEY_PREFIX), validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) not in _KEY_LENGTHS:
-        raise SourceError(
+        raise ServerError(
             "the signing key must be 24 to 64 octets in base64, such as `openssl rand -base64 32`"
         )
     return key

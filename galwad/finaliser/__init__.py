@@ -1,5 +1,5 @@
 """The finaliser process: it turns spools into recordings, which it reports to the desk.
 
-Only the finaliser decrypts and decodes recorded audio, in memory only. Because strangers sent this
-data, the finaliser does not use the network.
+On the server, only the finaliser decrypts and decodes recorded audio, and only in memory. Because
+strangers sent this data, the finaliser does not use the network.
 """

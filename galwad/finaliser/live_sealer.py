@@ -34,7 +34,7 @@ MOST_HELD_BYTES: Final = 512 << 20
 """The most bytes of audio that all followed calls together may have in memory.
 
 Each worker has its part of them. If its calls have more, the call that was just followed is given
-up: it is sealed after its end, and only a few calls are sealed at the same time.
+up: it is sealed after its end, when only a few calls at a time need memory.
 
 A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed, audio is held back:
 up to 8 MB more. What libsndfile needs for each call is not counted.
@@ -70,8 +70,8 @@ class LiveSealer:
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal the finished parts of all calls in progress, a slice of each call in turn.
 
-        Return when `enough`, called after each turn, returns True, or nothing is left to seal. If
-        the archive's disk has less than `MIN_FREE_BYTES` free, discard what is sealed already.
+        Return when `enough`, called after each slice, returns True, or nothing is left to seal. If
+        the archive's disk has less than `MIN_FREE_BYTES` free, call `discard_all` instead.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -95,10 +95,10 @@ class LiveSealer:
                 return
 
     def take(self, call_id: str) -> LiveSealing | None:
-        """Return what has followed a call that has now ended; None if nothing has.
+        """Return the sealing of a call that has now ended; None if the call was not followed.
 
-        Its method `discard` must be called in the end. The call is not followed again, because its
-        spool is closed.
+        The receiver must call `discard` on it in the end. The call is not followed again, because
+        its spool is closed.
         """
         with self._lock:
             self._given_up.discard(call_id)
@@ -112,7 +112,7 @@ class LiveSealer:
             self._followed.clear()
 
     def _single_lives(self) -> Mapping[str, Path]:
-        """Return the spools, by call id, of the calls that have exactly one."""
+        """Return the spools, by call id, of this share's calls that have exactly one."""
         found = self._spools.by_call()
         return {
             call_id: paths[0]
@@ -148,7 +148,7 @@ class LiveSealer:
         return True
 
     def _step(self, call_id: str) -> bool:
-        """Seal a slice of a call, now last in the queue; return True if there is more."""
+        """Seal a slice of a call, or give the call up; return True if there is more to seal."""
         following = self._followed.pop(call_id)
         try:
             more = following.step(_SLICE_FRAMES)

@@ -9,8 +9,9 @@ first. Each worker process (`galwad.finaliser.workers`) seals `SEALING_TASKS` ca
 time, so that a short call rarely waits for a long one or for the disk. The worker that follows a
 call (`galwad.finaliser.live_sealer`) also seals it.
 
-On SIGTERM the finaliser first seals every ended call, because a reboot may follow. After that, no
-key on this machine can open their spools, unless the setting `unattended_recovery` is true.
+On SIGTERM or SIGINT the finaliser first seals every ended call, because a reboot may follow. After
+a reboot, no key on this machine can open their spools, unless the setting `unattended_recovery` is
+true.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from recording.errors import RecordingError
 LOOK_ROUND_S: Final = 30.0
 FOLLOW_S: Final = 2.0
 INDEX_WAIT_S: Final = 2.0
-"""In seconds. A stopping finaliser waits for the desk to index its recordings."""
+"""The longest time in seconds for which a stopping finaliser waits for the desk to index calls."""
 _Rank: TypeAlias = tuple[bool, int]
 """(found in a folder, bytes of the spools): the lowest rank is sealed first.
 
@@ -109,7 +110,8 @@ class Finaliser:
     def stop(self) -> None:
         """Request that `run` seals all ended calls, and then returns.
 
-        Requested again, `run` finishes only the calls that are being sealed, without the desk.
+        After a second request, `run` only finishes the calls that are being sealed, and does not
+        wait for the desk.
         """
         if self._stopping.is_set():
             self._stop_now.set()
@@ -120,7 +122,7 @@ class Finaliser:
     async def run(self) -> None:
         """Seal calls until `stop` is called and the remaining calls are sealed.
 
-        Raises `WorkerHungError` if a worker process runs no more, but has not died.
+        Raises `WorkerHungError` if a worker process no longer responds, but has not died.
         """
         tasks = [
             asyncio.create_task(job)
@@ -144,7 +146,7 @@ class Finaliser:
             await work
         finally:
             work.cancel()
-            await asyncio.gather(work, return_exceptions=True)  # it lets the workers end
+            await asyncio.gather(work, return_exceptions=True)  # `_work` ends the workers
             for task in (*tasks, *workers):
                 task.cancel()
             await asyncio.gather(*tasks, *workers, return_exceptions=True)
@@ -253,7 +255,7 @@ class Finaliser:
             self._queues[number].put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Look for closed spools if the switch's link changes and every `look_round_s` seconds."""
+        """Look for closed spools when the switch's link changes, and every `look_round_s` s."""
         while True:
             # Clear the event first: if it is set during the search, the folders are searched again.
             self._look.clear()
@@ -280,7 +282,7 @@ class Finaliser:
         await self._send_waiting([*closed, *unreadable])
 
     async def _send_waiting(self, closed: Collection[str]) -> None:
-        """Send the desk a changed list of unsealed spools that wait; it cannot read the folders."""
+        """Send the list of waiting spools if it has changed: the desk cannot read the folders."""
         why = {alarm.call_id: alarm.kind for alarm in self._alarms.values() if alarm.call_id}
         waiting = WaitingSpools(await asyncio.to_thread(self._sealer.waiting, closed, why))
         if waiting != self._waiting_spools:

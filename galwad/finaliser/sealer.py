@@ -103,7 +103,7 @@ class Sealer:
 
         `recording.audio.captured_card.CardFilter` describes `near_pause_s`. Only the calls of
         `share` are followed. A worker process gets `archive_at_start`, the archive that the
-        finaliser has found.
+        finaliser has found, and does not write the public half.
 
         Raises:
             KeyFileError: The signing key cannot be read.
@@ -215,8 +215,8 @@ class Sealer:
     def seal(self, call_id: str) -> Sealed | Alarm | None:
         """Seal a call from its spools; an alarm says why that failed.
 
-        None if the call has no complete spools, or if its recording was disposed of earlier; then
-        its spools are removed.
+        Return None if the call has no complete spools. Return None too if its recording was
+        disposed of earlier: its spools are then removed.
         """
         spools = self.spools(call_id)
         if not spools:
@@ -311,14 +311,14 @@ class Sealer:
                 remove_spool(each, self._folders.runtime_keys)
 
     def amend(self, order: ArchiveOrder) -> ArchiveReply:
-        """Carry out the desk's order about a sealed recording, or reply with a reason."""
+        """Carry out the desk's order about recordings or spools, or reply with the error."""
         try:
             content = self._amended(order)
         except RecordingError as error:
             return ArchiveReply(order.ref, str(error))
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()
-            return ArchiveReply(order.ref, f"the archive cannot be written: {reason}")
+            return ArchiveReply(order.ref, f"the archive cannot be read or written: {reason}")
         return ArchiveReply(order.ref, content=content)
 
     def _amended(self, order: ArchiveOrder) -> bytes:
@@ -348,7 +348,7 @@ class Sealer:
                 yield found
 
     def _spool_proof(self, call_id: str, paths: Sequence[Path]) -> SpoolProof | None:
-        """Return the findings about one call; None if its spools are gone meanwhile."""
+        """Return the findings about one call; None if a spool is gone, or is locked."""
         with contextlib.ExitStack() as stack:
             try:
                 keys = self._keys(paths)

@@ -37,9 +37,10 @@ class Spools:
         self._spare = spare
 
     def all(self) -> list[Path]:
-        """Return each file `*.spool` of the two folders; of two with one name, the spare disk's.
+        """Return each file `*.spool` of the two folders.
 
-        If the first folder cannot be read, return only the spools on the spare disk.
+        If both have a file of the same name, return that on the spare disk. If the first folder
+        cannot be read, return only the spools on the spare disk.
 
         Raises:
             OSError: The first folder cannot be read, and there is no spool on the spare disk. Or
@@ -70,8 +71,8 @@ class Spools:
     def of(self, call_id: str) -> list[Path]:
         """Return the spools of one call, sorted by life; [] if `all` raises an `OSError`.
 
-        Only paths of this call are made: that takes longer than reading names, and many calls may
-        end at once.
+        Paths are made only for this call, because making a path takes longer than reading a name,
+        and many calls may end at once.
         """
         try:
             found = self._named(f"{call_id}.")
@@ -124,4 +125,4 @@ def number_of(call_id: str, workers: int) -> int:
 
 
 WHOLE: Final = Share(0, 1)
-"""The share of a worker without others."""
+"""The share of the only worker: all calls."""

@@ -9,8 +9,8 @@ finaliser. SIGTERM reaches all processes of a unit; the worker ignores it, becau
 still needs it.
 
 The finaliser's orders and the worker's reports go over a socket pair: the length of a message (four
-bytes) and the message in msgpack, as over the links of `galwad.link`. Both are of the same release,
-because the finaliser starts its workers.
+bytes) and the message in msgpack, as over the links of `galwad.link`. Both ends are of the same
+release, because the finaliser starts its workers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from galwad.messages import Alarm, Sealed
 from galwad.process_start import FolderLockedError, forbid_core_dumps, lock_folder
 
 SEALING_TASKS: Final = 2
-"""While one call waits for the disk, the processor can work on another one."""
+"""The calls that a worker seals at a time: while one waits for the disk, it works on another."""
 BEAT_S: Final = 2.0
 _SLICE_S: Final = 1.0
 _SLICE_WHILE_OTHERS_WAIT_S: Final = 0.05
@@ -57,8 +57,8 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 class WorkOfAll(msgspec.Struct, frozen=True):
     """The facts that all workers of a finaliser need to seal calls. None of them is a secret.
 
-    `recording.audio.captured_card.CardFilter` describes `near_pause_s`. `archive` is that of the
-    finaliser's start.
+    `recording.audio.captured_card.CardFilter` describes `near_pause_s`. `archive` is the archive
+    that the finaliser found when it started.
     """
 
     folders: dict[str, tuple[str, ...]]
@@ -183,7 +183,7 @@ class Worker:
             return await asyncio.to_thread(self._sealer.seal, call_id)
         except Exception:  # One call with unusual audio must not stop the sealing of other calls.
             log.exception("recording.not_sealed", call_id=call_id)
-            return Alarm("recording.not_sealed", call_id, "see the journal")
+            return Alarm("recording.not_sealed", call_id, "unexpected error: see the journal")
         finally:
             self._sealing -= 1
 

@@ -1,9 +1,9 @@
 """The finaliser's worker processes: it starts them, gives them orders, and replaces those that die.
 
 A call that a dead worker was sealing is sealed again at once, but only once more: it may be this
-call that ends the process. A worker that runs no more but has not died cannot be ended by the
-finaliser, because the unit forbids it to send signals. Then the finaliser ends, the kernel kills
-its workers, and systemd starts the finaliser again.
+call that ends the process. If a worker no longer responds but has not died, the finaliser cannot
+end it, because the unit forbids it to send signals. Then the finaliser ends, the kernel kills its
+workers, and systemd starts the finaliser again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from galwad.finaliser.worker import (
 from galwad.messages import Alarm, Sealed
 
 WORKERS: Final = 2
-"""On a machine with two cores or more."""
+"""The number of workers on a machine with two cores or more."""
 _PATIENCE_S: Final = 20.0
 """In seconds. A worker without a beat for this time is given up."""
 _TO_END_S: Final = 10.0
@@ -59,7 +59,7 @@ log = structlog.get_logger()
 
 
 class WorkerHungError(Exception):
-    """A worker process runs no more, but has not ended."""
+    """A worker process no longer responds, but has not ended."""
 
 
 class _WorkerEndedError(Exception):
@@ -70,7 +70,7 @@ class SealingWorker(Protocol):
     """Seals and follows calls: in this process (`Worker`) or in another one (`WorkerProcess`)."""
 
     async def run(self) -> None:
-        """Work until `close`. The other methods wait until this method runs."""
+        """Work until `close`. `seal` and `follow` may wait until this method runs."""
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
         """Seal a call that has ended, as `Sealer.seal` does."""
@@ -105,7 +105,7 @@ class WorkerProcess:
     async def run(self) -> None:
         """Start the worker, and start it again each time it dies. Return after `close`.
 
-        Raises `WorkerHungError` if it runs no more, but has not died.
+        Raises `WorkerHungError` if it no longer responds, but has not died.
         """
         wait_s = _FIRST_WAIT_S
         try:
@@ -122,7 +122,7 @@ class WorkerProcess:
             self._ended.set()
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """Seal an ended call. If the worker dies, its successor tries; then there is an alarm."""
+        """Seal an ended call. If the worker and its successor die, return an alarm."""
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(_WorkerEndedError):
                 return await self._ask(lambda ref: SealCall(ref, call_id))
@@ -156,7 +156,7 @@ class WorkerProcess:
             self._waiting.pop(ref, None)
 
     async def _serve(self, connection: socket.socket) -> bool:
-        """Exchange messages until the worker's end is closed; return whether it reported."""
+        """Exchange messages until the worker's end is closed; return whether it sent a report."""
         decoder = msgspec.msgpack.Decoder[Report](Report)
         streams = await asyncio.open_unix_connection(sock=connection)
         self._stream = stream = _WorkerStream(*streams, decoder)
@@ -189,7 +189,7 @@ class WorkerProcess:
         return heard
 
     async def _watch(self, receiving: asyncio.Task[bool]) -> None:
-        """Wait until nothing more can be received.
+        """Wait until nothing more can be received; raise `WorkerHungError` after a long silence.
 
         The silence is counted in beats, not read from a clock. So if the finaliser itself did not
         run, for example because the machine was suspended, its worker is not given up.

@@ -12,7 +12,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -27,7 +26,7 @@ from galwad.host.connections.protocol import LimitedProtocol, PhaseLimits
 from galwad.host.database import SchemaError
 from galwad.host.host import PROXIES, HasHost
 from galwad.process_start import log_cannot_start
-from telephony.aio.tls import CIPHERS
+from net.tls import CIPHERS
 
 _MAX_HEAD = 16 * 1024
 """The longest head of a request in bytes: the request line and all header fields."""
@@ -50,7 +49,7 @@ class _Server(uvicorn.Server):
         self.acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Replace uvicorn's method, which limits neither the number of connections nor time."""
+        """Replace uvicorn's method, which limits neither the connections nor their duration."""
         (listener,) = sockets or []
         make = partial(
             LimitedProtocol,
@@ -72,7 +71,7 @@ class _Server(uvicorn.Server):
 
 
 class DeskServer(Generic[D]):
-    """A desk together with the HTTP server of `app`, which is the desk's application."""
+    """A desk, and the HTTP server for its application `app`."""
 
     def __init__(self, desk: D, app: ASGIApp, limits: PhaseLimits | None = None) -> None:
         self.desk = desk
@@ -94,7 +93,7 @@ class DeskServer(Generic[D]):
             ssl.SSLError: The TLS certificate and its key do not fit together, or are damaged.
         """
         section = self._host.settings.desk
-        if section.tls_certificate is None and not _loopback(section.listen.host):
+        if section.tls_certificate is None and not section.listen.loopback:
             raise UnsafeListenerError(
                 f"the address {section.listen.host} is not loopback and needs TLS: "
                 "set tls_certificate and tls_key, or listen on loopback"
@@ -143,7 +142,7 @@ class DeskServer(Generic[D]):
         )
 
     async def stop(self) -> None:
-        """End the event streams, finish the requests in progress, and stop server and desk."""
+        """End the event streams, give the requests in progress 5 s to finish, and stop the desk."""
         self._host.streams.close()
         if self._server is not None and self._task is not None and not self._task.done():
             self._server.should_exit = True
@@ -154,13 +153,6 @@ class DeskServer(Generic[D]):
         if self._listener is not None:
             self._listener.close()
         await self._host.stop()
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:

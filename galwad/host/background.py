@@ -1,6 +1,6 @@
 """The tasks that run beside the desk's requests: loops that never end, and short pieces of work.
 
-One such piece is the audit entry of what is done already, such as a pause (`audit_done`).
+One such piece writes the audit entry of an act that is done, such as a pause (`audit_done`).
 """
 
 from __future__ import annotations
@@ -83,11 +83,12 @@ async def audit_done(
     late: str,
     **facts: object,
 ) -> None:
-    """Write an audit entry with `write`, which must always give it the same time.
+    """Write an audit entry with `write`, which must give the entry the same time at each call.
 
-    Return after the first attempt, or after `AUDIT_S` seconds. A background task repeats a refused
-    attempt every `_RETRY_S` seconds, so no request fails because of it. The log has the event
-    `refused` or `late`, once, with `facts`.
+    Return after the first attempt, or after `AUDIT_S` seconds. If the attempt raises an AuditError,
+    a background task tries again every `_RETRY_S` seconds, so no request fails because of it. The
+    log has the event `refused` if the first attempt fails, and `late` if it takes longer than
+    `AUDIT_S`, with `facts`.
     """
     tried = asyncio.Event()
 

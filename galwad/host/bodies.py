@@ -56,7 +56,7 @@ RequiredText: TypeAlias = Annotated[
 
 
 class RequestBody(BaseModel):
-    """The base class of all request bodies.
+    """The base class of all request bodies except dataclasses, which have `DataclassBody`.
 
     A body with an unknown field is refused. The error texts do not contain the values in the body.
     """
@@ -65,16 +65,17 @@ class RequestBody(BaseModel):
 
 
 class DataclassBody:
-    """The base class of request bodies that are dataclasses, as `RequestBody` is of all others.
+    """The base class of request bodies that are dataclasses.
 
-    The types of the fields are checked only in a request, not where Galwad makes such an object.
+    It has the same rules as `RequestBody`. The types of the fields are checked only in a request,
+    not where Galwad makes such an object.
     """
 
     __pydantic_config__: ClassVar = RequestBody.model_config
 
 
 def request_bodies(*bases: Any) -> Iterator[Any]:
-    """Yield the request bodies below these classes, or all whose modules are imported."""
+    """Yield all subclasses of these classes; without any, all request bodies that are imported."""
     for base in bases or (RequestBody, DataclassBody):
         for body in base.__subclasses__():
             yield body
@@ -100,11 +101,11 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 
 def fields_of(facts: type, *names: str, texts: Any = str) -> Callable[[type[_Body]], type[_Body]]:
-    """Add the fields with these names of a struct or dataclass to a body.
+    """Return a decorator that adds the fields `names` of the class `facts` to a body.
 
-    FastAPI itself takes no `msgspec.Struct`, and dataclasses only with all their fields. Each field
-    is named, so that a new field of the struct is not sent until it is named here too. `texts` is
-    the type that the fields of type `str` get, for a request whose texts have limits.
+    `facts` is a struct or a dataclass. FastAPI itself accepts no `msgspec.Struct`, and dataclasses
+    only with all their fields. A new field of `facts` is not sent until it is named here too.
+    `texts` is the type that the fields of type `str` get, for a request whose texts have limits.
     """
 
     def add(body: type[_Body]) -> type[_Body]:
@@ -129,7 +130,7 @@ def _fields(facts: type, texts: Any = str) -> dict[str, Any]:
 
 
 def _with_bodies(kind: Any, texts: Any) -> Any:
-    """Return a type with `texts` in place of `str`, and response bodies in place of its structs."""
+    """Return the type `kind` with `texts` for each `str`, and a response body for each struct."""
     if kind is str:
         return texts
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):

@@ -2,7 +2,7 @@
 
 The messages of the switch are handled without waiting: each part queues what it must store. A
 moment later, one transaction stores this for all parts, with the audit entries that belong to it.
-What is lost with the desk comes again in the switch's next snapshot.
+If the desk dies before that, the next snapshot of the switch repeats what was lost.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from recording.errors import AuditError
 Report = TypeVar("Report")
 Write: TypeAlias = Callable[[AsyncConnection, Sequence[Report]], Awaitable[Sequence[NewEntry]]]
 BATCH_S: Final = 0.25
-"""The seconds for which reports are collected, so that more urgent writes come first."""
+"""The default time in seconds to collect reports, so that more urgent writes come first."""
 RETRY_S = 5.0
 MOST = 500
-"""The most reports of one part in one transaction: not more than an SQL statement takes ids."""
+"""The most reports of one part in one transaction: one SQL statement can name all their ids."""
 log = structlog.get_logger()
 
 
@@ -56,7 +56,7 @@ class ReportQueue(Generic[Report]):
         self._follower.wake()
 
     async def flush(self) -> None:
-        """Write all reports now, also of other parts; after an AuditError, they are kept."""
+        """Write the reports of all parts now; raise the error if reports of this part remain."""
         try:
             await self._follower.flush()
         except Exception:
@@ -91,7 +91,7 @@ class CallFollower:
         *,
         batch_s: float = BATCH_S,
     ) -> ReportQueue[Report]:
-        """Return a new queue, whose reports are written within `batch_s` seconds.
+        """Return a new queue. Its reports are written about `batch_s` seconds after they are added.
 
         `write` stores a batch in the transaction of a connection, and returns its audit entries. It
         is called again with the same reports if the transaction fails. `on_written` receives each
@@ -124,7 +124,7 @@ class CallFollower:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write all reports that wait; after an AuditError, the unwritten ones are kept."""
+        """Write all reports that wait; keep those that cannot be written, and raise the error."""
         failures: dict[ReportQueue[Any], Exception] = {}
         async with self._writing:
             while waiting := [each for each in self._queues if each and each not in failures]:
@@ -135,7 +135,7 @@ class CallFollower:
     async def _write(self, queues: Sequence[ReportQueue[Any]]) -> dict[ReportQueue[Any], Exception]:
         """Write a batch of each queue; return the queues that cannot be written.
 
-        If the transaction fails, each queue has its own, because one of them may be the reason.
+        If the common transaction fails, each queue gets its own, because one may be the cause.
         """
         batches = [(queue, queue.batch()) for queue in queues]
         try:

@@ -125,7 +125,7 @@ class _WriterQueue:
 def _connect(
     dialect: Dialect, _record: object, arguments: Sequence[Any], settings: Mapping[str, Any]
 ) -> DBAPIConnection:
-    """Open a connection; if the task is cancelled meanwhile, close it, as aiosqlite does not."""
+    """Open a connection. Close it if the task is cancelled meanwhile: aiosqlite would not."""
     opening = greenlet_spawn(
         dialect.loaded_dbapi.connect, *arguments, async_creator_fn=SqliteConnection, **settings
     )
@@ -142,7 +142,7 @@ async def _opened(opening: Coroutine[Any, Any, DBAPIConnection]) -> DBAPIConnect
 
 
 def _roll_back(connection: Any, _record: object, _error: BaseException | None) -> None:
-    """End the transaction of a connection that is closed because its task was cancelled.
+    """End the transaction of an invalid connection, such as after its task was cancelled.
 
     Otherwise SQLite keeps its locks until Python's next garbage collection finalizes the statement,
     and no other connection can write.
@@ -202,7 +202,7 @@ class SqliteConnection(aiosqlite.Connection):
         self._due, self._begun = "", False
 
     async def rollback(self) -> None:
-        """Roll the transaction back, without waiting for that."""
+        """Start to roll the transaction back; return before this is done."""
         if self._begun:
             self._tx.put_nowait((None, self._conn.rollback))
         self._due, self._begun = "", False
@@ -254,7 +254,7 @@ class Result:
 
 
 class SqliteCursor:
-    """A cursor, as SQLAlchemy's dialect uses it. Everything but the execution needs no thread."""
+    """A cursor for SQLAlchemy's dialect. Only the execution uses the connection's thread."""
 
     arraysize = 1
     description: Any = None
@@ -293,9 +293,9 @@ class SqliteCursor:
 
 @cache
 def revisions() -> tuple[str, ...]:
-    """Return the ids of all schema revisions that this version of Galwad can upgrade.
+    """Return the ids of all schema revisions that this version of Galwad knows.
 
-    The newest one, to which it upgrades them, is the last.
+    They are sorted from old to new. `upgrade` upgrades a database to the last one.
     """
     newest_first = ScriptDirectory.from_config(_config()).walk_revisions()
     return (*bridge.REPLACED, *reversed([each.revision for each in newest_first]))
@@ -332,7 +332,7 @@ def upgrade(path: Path) -> None:
 
 
 def _is_newest(engine: Engine, path: Path) -> bool:
-    """Return whether the schema is the newest, without writing; raise SchemaError if later."""
+    """Return whether the schema is the newest; raise SchemaError if Galwad does not know it."""
     with engine.connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     known = revisions()
@@ -358,5 +358,5 @@ def _config() -> Config:
 
 
 def _leave_transactions_to_sqlalchemy(connection: Any, _record: object) -> None:
-    """Keep Python's SQLite driver from committing before each change of the schema."""
+    """Keep Python's SQLite driver from beginning transactions before INSERT, UPDATE and DELETE."""
     connection.isolation_level = None

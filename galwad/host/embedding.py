@@ -1,10 +1,10 @@
 """The page in a panel of a CRM: its path, its cookie, and the token that protects its requests.
 
 In a frame of another site, browsers do not send the page's usual cookie, which is SameSite=Strict.
-So a session that was opened there has a cookie of its own. A browser sends this cookie only from
-frames in the same site as the frame that signed in (Partitioned,
-https://datatracker.ietf.org/doc/draft-cutler-httpbis-partitioned-cookies/). The site around the
-frame can make the browser send it too. So each request that changes something also needs a token,
+So a session that was opened there has a cookie of its own. A browser sends this cookie only while
+the same site is around the frame as at the sign-in (Partitioned,
+https://datatracker.ietf.org/doc/draft-cutler-httpbis-partitioned-cookies/). But scripts of that
+site can also make the browser send it. So each request that changes something also needs a token,
 which only our own page can read (https://cheatsheetseries.owasp.org/, CSRF prevention).
 """
 
@@ -41,7 +41,7 @@ def csrf_token(session: PageSession) -> str | None:
 
 
 def has_csrf_token(session: PageSession, sent: str) -> bool:
-    """Return whether a request of this session that sent the token `sent` may change something."""
+    """Return whether `sent` is the token that this session needs; True if it needs none."""
     expected = csrf_token(session)
     return expected is None or hmac.compare_digest(sent.encode(), expected.encode())
 

@@ -1,8 +1,8 @@
 """The requests that fail: the errors, the responses, and the audit entries of refused requests.
 
 No response contains a value from the request. A refusal (`NotPermittedError`) is entered in the
-audit once in ten minutes, and at most a hundred of one user in that time, so that neither a program
-nor a person can fill the disk.
+audit. Within ten minutes, the same refusal of a user is entered once, and at most a hundred
+different ones of that user are, so that neither a program nor a person can fill the disk.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ApiError(Exception):
     """An error that the desk sends as the response to a request.
 
     `hint` says what the user can do. `retry_after` is in seconds; 0 if not known. `reason` names
-    the error for a program, where errors with the same status differ.
+    the error for a program that must tell errors with the same status apart.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ApiError(Exception):
 
 
 class NotPermittedError(ApiError):
-    """The user's role or rights do not permit the request, which has the status 403.
+    """The user's role or rights do not permit the request. The response has the status 403.
 
     The refusal is audited with `facts`, which must not be personal.
     """
@@ -109,7 +109,7 @@ class NotPermittedError(ApiError):
 
 
 class SwitchDownError(ApiError):
-    """The switch is not connected, or did not reply in time; status 503 of the response."""
+    """The switch is not connected, replied too late, or has another version: status 503."""
 
     def __init__(self, error: str = "the switch cannot be reached") -> None:
         super().__init__(
@@ -253,7 +253,7 @@ def _install_refusals(app: FastAPI) -> None:
 
 
 def _facts(request: Request, error: NotPermittedError) -> dict[str, str]:
-    """Return what was refused. The path has no values but the id of a call."""
+    """Return what was refused. Of the values in the path, only the id of a call is among them."""
     route = request.scope.get("route")
     path = route.path_format if isinstance(route, APIRoute) else ""
     facts = {"act": f"{request.method} {path}", **error.facts}

@@ -109,7 +109,7 @@ class Host:
         self._loops.append(loop)
 
     def before_start(self, step: Step) -> None:
-        """Await `step` first: it restores the live calls from before a restart."""
+        """Await `step` first: it restores calls from before a restart that still need a note."""
         self._before_start.append(step)
 
     def on_start(self, step: Step) -> None:
@@ -117,7 +117,7 @@ class Host:
         self._on_start.append(step)
 
     def after_start(self, step: Step) -> None:
-        """Await `step` when all state is restored: from then on messages of others can arrive."""
+        """Await `step` when all state is restored: it lets messages of other processes arrive."""
         self._after_start.append(step)
 
     def before_stop(self, step: Step) -> None:
@@ -186,7 +186,7 @@ class Host:
         for step in self._on_stop:
             await step()
         await self.follower.stop()
-        # Lookups and writes of contact notes that run take only a short time.
+        # A lookup or the writing of a note that is in progress takes only a short time.
         await self.background.finish(_FINISH_S)
         for step in reversed(self._after_stop):
             await step()

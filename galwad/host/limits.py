@@ -1,7 +1,4 @@
-"""Limits: a window of time that counts events of each key, and the network of a client's address.
-
-The network is the unit in which the desk counts and limits strangers.
-"""
+"""A limit on how often something may happen: a window of time that counts each key's events."""
 
 from __future__ import annotations
 
@@ -9,8 +6,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, Generic, TypeVar
 
 MOST_KEYS: Final = 10_000
@@ -55,7 +50,7 @@ class Window(Generic[Key]):
             self._times.popitem(last=False)
 
     def take(self, key: Key) -> float:
-        """Count an event and return 0, or return the seconds until the window is not full."""
+        """Count an event and return 0. If the window is full, only return the seconds to wait."""
         wait = self.wait(key)
         if wait <= 0:
             self.add(key)
@@ -86,7 +81,7 @@ class Window(Generic[Key]):
         self._times.pop(key, None)
 
     def report_due(self, key: Key) -> bool:
-        """Return whether the window is full, and was not reported for this key in `window_s`."""
+        """Return whether to report a full window now: once in `window_s` for each key."""
         now = self._clock()
         if self.wait(key) <= 0 or now - self._reported.get(key, _NEVER) < self.rate.window_s:
             return False
@@ -95,32 +90,3 @@ class Window(Generic[Key]):
         if len(self._reported) > MOST_KEYS:
             self._reported.popitem(last=False)
         return True
-
-
-_CACHED = 4096
-_PREFIX = 64
-_AREA_PREFIXES = (32, 48)
-
-
-@lru_cache(maxsize=_CACHED)
-def network_of(address: str) -> str:
-    """Return the network of `address`; an address that is not valid is its own network."""
-    return _around(address, _PREFIX)
-
-
-@lru_cache(maxsize=_CACHED)
-def areas_of(address: str) -> tuple[str, ...]:
-    """Return the /32, the /48 and the /64 of an IPv6 address; the address itself for each else."""
-    return *(_around(address, prefix) for prefix in _AREA_PREFIXES), network_of(address)
-
-
-def _around(address: str, prefix: int) -> str:
-    try:
-        parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ip_network((parsed, prefix), strict=False))
-    return str(parsed)

@@ -1,9 +1,9 @@
 """An outbox: the rows of a table that wait for delivery to another system.
 
 The rows of one call are delivered one after the other, in their sequence; those of other calls need
-not wait. After a failure, the next attempt is made a random time later, which grows with each
-failure. The outboxes are those of contact notes (`galwad.notes.delivery`) and of call events
-(`galwad.events.outbox`).
+not wait. After a failure, the next attempt is made after a random time, which grows with each
+failure up to a limit. The outboxes are those of contact notes (`galwad.notes.delivery`) and of call
+events (`galwad.events.outbox`).
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """The time until the next attempt after a failure, which doubles with each failure."""
+    """The time until the next attempt: it doubles with each failure, up to `longest_s`."""
 
     first_s: float
     longest_s: float
 
     def wait_s(self, failures: int, jitter: float) -> float:
-        """Return the seconds to wait after `failures` and one more failure.
+        """Return the seconds to wait after a failure that came after `failures` earlier ones.
 
-        `jitter` is a random number from 0 to 1. It halves the time at most.
+        `jitter` is a random number from 0 to 1: with 0, the time is halved; with 1, it is not.
         """
         longest = min(self.first_s * 2.0 ** min(failures, 30), self.longest_s)
         return longest * (0.5 + jitter / 2)

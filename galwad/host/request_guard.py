@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: it checks each request's origin and address, and adds security headers.
+"""The outermost ASGI layer: it checks origin, address and length, and adds security headers.
 
 If the application raises an exception, this layer sends a response with status 500. The exception's
 text may contain a caller's phone number, so the log entry does not contain that text. The exception
@@ -25,11 +25,12 @@ log = structlog.get_logger()
 
 MAX_BODY = 256 * 1024
 MAX_ADDRESS = 2048
-"""The longest path with query string, in characters, that is searched for card numbers."""
+"""The longest path with query string, in characters. It is searched for card numbers."""
 MAX_OPAQUE_ADDRESS = 8192
 """The longest path with query string, in characters, if the query has codes of an OpenID provider.
 
-Such codes are random, so one of them can look like a card number. They are not stored.
+It is not searched for card numbers: such codes are random, so one can look like a card number. They
+are not stored.
 """
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "PUT, DELETE",
@@ -133,7 +134,7 @@ class RequestGuard:
                 await failure(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
-        # A proxy or a browser's history may store the address, so a client must learn of this.
+        # Name a card number as the reason: a proxy or a browser's history may store the address.
         query = unquote_plus(scope["query_string"].decode("latin-1"))
         opaque = scope["path"] == self._opaque_path
         if len(scope["path"]) + len(query) > (MAX_OPAQUE_ADDRESS if opaque else MAX_ADDRESS):
@@ -155,9 +156,9 @@ class RequestGuard:
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
-        Harmless are GET, HEAD and OPTIONS, which change nothing, a request without `Origin` and
-        session cookie, and one of a payment page, which needs a token. Any other must have our
-        `Origin` or, if it has none, the `Sec-Fetch-Site` "same-origin".
+        GET, HEAD and OPTIONS are harmless, because they change nothing. So are a request without
+        `Origin` and session cookie, and one of a payment page, which needs a token. Any other must
+        have our `Origin` or, if it has no `Origin`, the `Sec-Fetch-Site` "same-origin".
         """
         if scope["method"] in embedding.SAFE_METHODS:
             return True
@@ -186,7 +187,7 @@ class RequestGuard:
 def _has_two_lengths(scope: Scope) -> bool:
     """Return whether a request has Content-Length and Transfer-Encoding (RFC 9112 section 6.3).
 
-    A proxy before us could have taken the other one, and a part of the body for the next request.
+    A proxy before us may use the other length, and so read a part of the body as a new request.
     """
     headers = Headers(scope=scope)
     return "content-length" in headers and "transfer-encoding" in headers

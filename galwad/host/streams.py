@@ -14,9 +14,9 @@ WAKEN_AT_ONCE = 32
 _REST = 2.0
 """The rest after a group of streams, as a multiple of the time that the group took."""
 _LONGEST_REST_S = 0.05
-"""The longest time in seconds between two groups, if the machine stood still during a group."""
+"""The longest rest in seconds after a group, even if the group took unusually long."""
 MAX_STREAMS_PER_SESSION = 8
-"""A browser opens at most six connections to one host, for all its tabs together."""
+"""The most open streams of one session. A browser opens at most six connections to one host."""
 
 
 class Follower:
@@ -52,7 +52,7 @@ class Streams:
         self.wake_count = 0
 
     def follow(self, session: str, user: str) -> Follower:
-        """Register a stream; above `MAX_STREAMS_PER_SESSION`, the session's oldest must end."""
+        """Register a stream. If the session has too many, end its oldest one."""
         followers = self._followers.setdefault(session, OrderedDict())
         if len(followers) >= MAX_STREAMS_PER_SESSION:
             oldest, _ = followers.popitem(last=False)
@@ -81,7 +81,7 @@ class Streams:
             follower.wake()
 
     async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
-        """Wait for `wake`, `refresh` or the stream's end, but at most `seconds`.
+        """Wait for `wake` or `refresh`, or until the stream is replaced, but at most `seconds`.
 
         To miss no event, read `wake_count`, look for events, and pass it here: a `wake` since then
         makes this return at once.
@@ -116,7 +116,7 @@ class Streams:
         asyncio.get_running_loop().call_soon(self._rest, time.monotonic())
 
     def _rest(self, began: float) -> None:
-        """Wake the next group after a rest; the loop calls this after the group of `began`."""
+        """Wake the next group after a rest; the loop calls this when the last group has run."""
         rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_S)
         asyncio.get_running_loop().call_later(rest, self._sweep)
 

@@ -76,11 +76,11 @@ class SwitchClient:
         self._same_version = False
         """True if the connected switch has the version of this desk.
 
-        During an upgrade, another switch gets nothing that the first release did not know.
+        During an upgrade, a switch of another version gets only messages of the first release.
         """
         self._refs = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
-        """The replies of the switch that are waited for, by the `ref` of the request."""
+        """The futures of the replies that have not arrived yet, by the `ref` of the request."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -134,9 +134,9 @@ class SwitchClient:
         return self._same_version or not self.connected
 
     async def ask(self, request: PhoneAct | DialNumber) -> str:
-        """Ask for an act or a call; return why it was refused, or "" if the act has begun.
+        """Ask for an act or a call; return why it was refused, or "" if it has begun.
 
-        `request` gets its `ref` here.
+        `request` is sent with a new `ref`.
 
         Raises:
             SwitchDownError: There is no link, the switch has another version, or no reply came

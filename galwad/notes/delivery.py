@@ -5,7 +5,7 @@ stores that the attempt begins. So after a crash it is known that the version ma
 version that is delivered or discarded keeps no text.
 
 After repeated failures, or if the system asks for it, no attempt is made for a while
-(`callerid.limits`). A note that the system does not accept needs an administrator, who corrects the
+(`net.breaker`). A note that the system does not accept needs an administrator, who corrects the
 settings and lets it be delivered again, or discards it.
 """
 
@@ -26,12 +26,13 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.errors import CallerIdError, NoteRefusedError, SourceBusyError
-from callerid.limits import BreakerLimits, BreakerState, CircuitBreaker
+from callerid.errors import CallerIdError, NoteRefusedError
 from callerid.note import NOTE_FIELDS, EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.person import record_id_in
 from galwad.host.outbox import Backlog, BackOff, Outbox
 from galwad.notes.store import NoteState, notes, outbox
+from net.breaker import BreakerLimits, BreakerState, CircuitBreaker
+from net.errors import ServerBusyError, ServerError
 
 log = structlog.get_logger()
 PAUSES: Final = BackOff(2.0, 60.0)
@@ -332,7 +333,7 @@ class NoteDelivery:
             outcome, reason = DeliveryOutcome.REFUSED, str(error)
             await self.outbox.refused(version, reason)
             self._on_refused(version.call_id)
-        except SourceBusyError as error:
+        except ServerBusyError as error:
             self._breaker.asked_for_rest(self._clock(), error.seconds)
             outcome, reason = DeliveryOutcome.BUSY, str(error)
             await self.outbox.failed(version, reason, self._wall_clock())
@@ -361,4 +362,4 @@ def _reason(error: Exception) -> str:
     """Return why an attempt failed; of foreign errors only the type: the text may be personal."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    return str(error) if isinstance(error, CallerIdError) else type(error).__name__
+    return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

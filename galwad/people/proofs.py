@@ -8,13 +8,13 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.second_factor import CodeVerdict, canonical
 from galwad.people.sessions import Session
 from galwad.people.sign_in.order import RETRY_S, SignInAttempt, digest_of
 from galwad.people.sign_in.queue import TurnedAwayError
 from galwad.people.subject import PeopleDesk
 from galwad.people.user import User
+from net.addresses import network_of
 
 _CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"
 

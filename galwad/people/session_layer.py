@@ -22,8 +22,8 @@ from galwad.host import embedding
 from galwad.host.connections.places import Place, Places
 from galwad.host.connections.protocol import PLACE
 from galwad.host.errors import SESSION, answer
-from galwad.host.limits import network_of
 from galwad.people.sessions import Session, Sessions
+from net.addresses import network_of
 
 AT_ONCE: Final = 4
 """The most requests that begin in one round of the event loop."""

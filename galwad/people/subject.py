@@ -13,7 +13,7 @@ from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from galwad.host.host import HasHost, Host, desk_of
-from galwad.host.limits import Window, network_of
+from galwad.host.limits import Window
 from galwad.messages import Alarm
 from galwad.people.oidc.provider_accounts import ProviderAccounts
 from galwad.people.second_factor import SecondFactors, SecretBox
@@ -22,6 +22,7 @@ from galwad.people.sign_in.approvals import CODES, Approvals
 from galwad.people.sign_in.limits import SignInLimits
 from galwad.people.store import Users
 from galwad.people.tokens import TokenWatch
+from net.addresses import network_of
 from recording.audit.log import AuditFilter
 
 _KNOWN_SIGN_INS: Final = 2000

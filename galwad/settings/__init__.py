@@ -11,7 +11,7 @@ import config
 from callerid.directories import ExternalDirectory
 from config.loader import load_model
 from config.section import Section
-from config.values import HostPort, host_of_family
+from config.values import HostPort
 from galwad.settings.desk import (
     CallLogSection,
     ContactNotesSection,
@@ -32,6 +32,7 @@ from galwad.settings.switch import (
     SrtpRule,
     Trunk,
 )
+from net.addresses import host_of_family
 
 EXAMPLE = Path(config.__file__).with_name("example.toml")
 """The example that explains every setting; it is installed with the program."""
@@ -147,7 +148,7 @@ class Settings(Section):
 
     @property
     def audit_key(self) -> Path:
-        """The file with the private key of today's audit entries; each day replaces it."""
+        """The file with the private key of today's audit entries, which is replaced each day."""
         return self.database.with_name("audit.key")
 
     @property
@@ -168,8 +169,8 @@ class Settings(Section):
     def newest_recipients(self, *folders: str) -> tuple[Path, ...]:
         """Return the paths of the copies of the newest set of recipients that was in force here.
 
-        All processes share the first. `folders` are the folders in the state folder, such as
-        "switch", that have a further one.
+        All processes share the first copy. Each of `folders`, the names of folders in the state
+        folder such as "switch", has a further one.
         """
         return tuple(
             self.node.state / each / "newest-recipients.json" for each in ("keys", *folders)
@@ -182,12 +183,12 @@ class Settings(Section):
 
     @property
     def switch_socket(self) -> Path:
-        """The path of the Unix socket on which the switch accepts the desk and the finaliser."""
+        """The path of the Unix socket on which the switch accepts desk, finaliser and commands."""
         return self.node.runtime / "switch.sock"
 
     @property
     def desk_socket(self) -> Path:
-        """The path of the Unix socket on which the desk accepts links from the finaliser."""
+        """The path of the Unix socket on which the desk accepts the finaliser and commands."""
         return self.node.runtime / "desk.sock"
 
     @property
@@ -209,7 +210,7 @@ class Settings(Section):
         return next(found, None)
 
     def allows_transport(self, extension: str, transport: str) -> bool:
-        """Return whether the phone with this extension may use this transport."""
+        """Return whether a phone may use this transport; any, if it is not one of [[phones]]."""
         wanted = next((p.transport for p in self.phones if p.extension == extension), None)
         return wanted in {None, transport.lower()}
 
@@ -232,7 +233,7 @@ class Settings(Section):
         return next(fits, None)
 
     def srtp_rule_of(self, extension: str, otherwise: SrtpRule | None = None) -> SrtpRule:
-        """Return the SRTP rule of an extension's phone, else `otherwise`, or that of [media]."""
+        """Return the SRTP rule of an extension's phone, else `otherwise`, else that of [media]."""
         own = next((phone.srtp for phone in self.phones if phone.extension == extension), None)
         return own or otherwise or self.media.srtp
 

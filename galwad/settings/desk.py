@@ -120,12 +120,12 @@ class DeskSection(Section):
 
     @property
     def tls(self) -> bool:
-        """True if the desk itself provides TLS for the page; False if this is left to a proxy."""
+        """True if the desk itself provides TLS for the page; a proxy may do it otherwise."""
         return self.tls_certificate is not None
 
     @property
     def origin(self) -> str:
-        """The page's origin, such as `https://galwad.example`; browsers' requests must have it."""
+        """The page's origin in browsers, such as `https://galwad.example`."""
         return self.public_origin or f"{'https' if self.tls else 'http'}://{self.listen}"
 
     @property
@@ -271,7 +271,7 @@ class ContactNotesSection(Section):
         default=43200,
         ge=0,
         le=2_592_000,
-        description='a number of seconds up to 2592000, not less than "wrap_up"; 0 for never',
+        description='a number of seconds from 600 to 2592000, at least "wrap_up"; or 0 for never',
     )
 
     @model_validator(mode="after")
@@ -290,7 +290,7 @@ class ContactNotesSection(Section):
 
 
 class WebhookSection(Section):
-    """`[webhook]`: the receiver of the events, and how Galwad proves to it who it is."""
+    """`[webhook]`: the receiver of call events, and the files with the secrets for the requests."""
 
     url: Url = Field(description=URL)
     format: WebhookFormat = Field(default="generic", description='"generic", "zammad" or "sipgate"')
@@ -321,7 +321,7 @@ class WebhookSection(Section):
 
 
 class EventStreamSection(Section):
-    """`[event_stream]`: which events machines can read, and how many are kept for how long."""
+    """`[event_stream]`: the events that machines can read; how many are kept, and how long."""
 
     events: tuple[EventName, ...] = Field(
         default=ALL_EVENTS,
@@ -337,7 +337,7 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the provider, who Galwad is there, and which of its roles may do what."""
+    """`[sign_in]`: the provider, Galwad's registration there, and the meaning of its roles here."""
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")

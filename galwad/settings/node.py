@@ -1,4 +1,4 @@
-"""The settings that all three processes read: the installation, and what is recorded."""
+"""The settings of the installation as a whole, and of recording."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NodeSection(Section):
 
 
 class RecordingSection(Section):
-    """`[recording]`: the people who can open the archive, and the methods to pause a recording."""
+    """`[recording]`: the keys, pauses, the effect of transfers, and recovery after a reboot."""
 
     recipients: FilePath | None = Field(
         default=None,

@@ -247,7 +247,7 @@ class Trunk(Section):
 class Phone(Section):
     """`[[phones]]`: a phone that is defined in the settings and not in the database.
 
-    The phone may register and receive calls.
+    The phone may register, and place and receive calls.
     """
 
     extension: Extension = Field(
@@ -284,7 +284,7 @@ class Phone(Section):
 
 
 class Route(Section):
-    """`[[routes]]`: the extensions, or the SIP URI, to which calls to a certain number go."""
+    """`[[routes]]`: the extensions or SIP URIs to which calls to certain numbers go."""
 
     called: Annotated[Pattern, parse_with(Pattern)] = Field(
         description='exact ("01970000000"), a prefix ("0197*"), "*" or "/expression/"'
@@ -333,9 +333,9 @@ class Route(Section):
 
 
 class Destination(Section):
-    """`[[destinations]]`: the class of the target of a transfer.
+    """`[[destinations]]`: the class of a party, such as the target of a transfer or of a route.
 
-    The class decides what a transfer to this target does to the recording of the call.
+    The class decides whether a call is recorded after this party gets it.
     """
 
     match: Annotated[Pattern, parse_with(Pattern)] = Field(

@@ -47,7 +47,7 @@ class OpenedRecording:
 
 
 async def attempts(seconds: float) -> AsyncIterator[None]:
-    """Yield at once, and then again and again, until `seconds` have passed."""
+    """Yield at once, and then every `_RETRY_S` seconds, until `seconds` have passed."""
     limit = time.monotonic() + seconds
     while True:
         yield
@@ -113,7 +113,9 @@ class ApiClient:
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
             durable = "" if outcome["durable"] else ", and the disk has not confirmed it"
-            raise StepError(f"the recording is {outcome['state']}{durable}", "see its alarms")
+            raise StepError(
+                f"the recording is {outcome['state']}{durable}", "see `galwad alarms list`"
+            )
 
     async def sealed(self, call_id: str) -> Any:
         """Wait until a call's recording is sealed, and return what the server's index has of it.

@@ -41,8 +41,8 @@ _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
 """The maximum ringing time in seconds of a phone that a person answers."""
 _GOOD_SIMILARITY: Final = 0.9
-"""The similarity (0 to 1) below which the report has a warning. It is much higher, unless the path
-converts the audio from G.711 to another codec.
+"""The similarity (0 to 1) below which the report has a warning. A good line has a much higher one,
+unless the path converts the audio from G.711 to another codec.
 """
 _MIN_SIMILARITY: Final = 0.5
 _LOSS: Final = 0.01
@@ -136,7 +136,7 @@ async def registered(plan: Plan, report: Report, stack: AsyncExitStack) -> list[
 
 
 async def started(plan: Plan, report: Report, stack: AsyncExitStack, step: str) -> VoIPPhone:
-    """Start the calling phone until `stack` closes; a failure is that of the step `step`."""
+    """Start the calling phone until `stack` closes; report a failure as the step `step`."""
     async with report.step(step):
         try:
             return await stack.enter_async_context(calling_phone(plan))
@@ -145,7 +145,7 @@ async def started(plan: Plan, report: Report, stack: AsyncExitStack, step: str) 
 
 
 async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
-    """Call the planned number from `phone`; raise StepError if no media port is free."""
+    """Call the planned number from `phone`; raise StepError if the call cannot be placed."""
     try:
         return await phone.call(plan.number)
     except TelephonyError as error:

@@ -128,11 +128,11 @@ def call(
 ) -> None:
     """Place a call to a running Galwad, answer it, talk, and judge the result.
 
-    This command controls both phones. Each phone sends noise instead of speech, and the noise is
-    different in each run. Each step is reported: how long it took, what was received, and with
-    --identity also what is in the recording. While the command runs, a real phone of the same
-    extension rings too. With --calls, the command places many calls, at the rate of --rate calls
-    each second. --calls cannot be combined with --dtmf, --pause, --transfer, --attended or
+    With --answer, this command controls both phones. Each phone sends noise instead of speech, and
+    the noise is different in each run. Each step is reported: how long it took, what was received,
+    and with --identity also what is in the recording. While the command runs, a real phone of the
+    same extension rings too. With --calls, the command places many calls, at the rate of --rate
+    calls each second. --calls cannot be combined with --dtmf, --pause, --transfer, --attended or
     --identity. The exit status is 1 if a step failed, else 0.
     """
     from galwad.simulate.run import run_plan  # noqa: PLC0415 - see above
@@ -183,7 +183,7 @@ def _coherent(plan: Plan) -> None:
         fault = f'--dtmf "{plan.dtmf}" has keys that phones do not have', "use 0-9, * and #"
     elif inside and not plan.answering:
         fault = (
-            "only with --answer: --dtmf, --pause, --transfer, --attended and --identity",
+            "--dtmf, --pause, --transfer, --attended and --identity work only with --answer",
             "add --answer EXTENSION",
         )
     elif plan.transfer and plan.attended:
@@ -194,7 +194,7 @@ def _coherent(plan: Plan) -> None:
             "leave out --calls, or --dtmf, --pause, --transfer, --attended and --identity",
         )
     elif plan.calls > 1 and not plan.answering:
-        fault = "only with --answer: --calls", "add --answer EXTENSION"
+        fault = "--calls works only with --answer", "add --answer EXTENSION"
     elif 0 < plan.pause < 1:
         fault = "--pause is shorter than 1 second", "for example --pause 3"
     else:

@@ -25,8 +25,8 @@ PAUSED: Final = "paused"
 _THERE: Final = 0.9
 """The least similarity (0 to 1) of speech that is recorded, for `galwad simulate call`."""
 _THERE_OF_MANY: Final = 0.8
-"""The same for a row of a matrix. A busy machine sends some packets late, so that a part of the
-speech is shifted.
+"""The least similarity of speech that is recorded, for a row of a matrix. A busy machine sends some
+packets late, so that a part of the speech is shifted.
 """
 _EACH_THERE: Final = 0.45
 """The least similarity of each half second of speech that is in the recording of a row."""
@@ -80,7 +80,7 @@ def proof_faults(manifest: dict[str, Any], erase_back_s: float) -> Iterator[str]
 
 
 def sum_faults(manifest: dict[str, Any], sound_s: float) -> Iterator[str]:
-    """Yield each fault in the sum of segments and gaps, and of the `sound_s` seconds of sound."""
+    """Yield each fault in the sum of segments and gaps, and in the length of the sound."""
     at = 0
     for begin, end in sorted(map(_ends, manifest["segments"] + manifest["gaps"])):
         if begin != at:
@@ -148,9 +148,10 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
 
 
 def _without_erased(spoken: list[Spoken], there: OpenedRecording) -> Iterator[Spoken]:
-    """Yield the audio of each phase; the one before a pause lacks what the pause erased.
+    """Yield the audio of each phase. In the phase before a pause, leave out what the pause erased.
 
-    It also lacks half a second that was on its way. Less than half a second is left out too.
+    In that phase, also leave out half a second that was still on its way, and leave out the rest if
+    it is shorter than half a second.
     """
     erased = _erased(there.manifest)
     cut = int((_seconds(erased) + 0.5) * RATE) if erased else 0

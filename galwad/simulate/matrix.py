@@ -142,7 +142,7 @@ def run_matrix(rows: Sequence[Row], options: MatrixOptions) -> None:
 
 
 def choose(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
-    """Return the rows with these names, all without a name; raise CliError for a wrong one."""
+    """Return the rows named in `only`, or all if it is empty; raise CliError for a wrong name."""
     known = {row.name for row in rows}
     for name in only:
         if name not in known:
@@ -239,7 +239,7 @@ class MatrixRun:
         """Recordings are judged one at a time, so that the phones have enough of the processor."""
 
     async def run(self, rows: Iterable[Row]) -> list[Verdict]:
-        """Run the rows, at last each that is `alone`; return their verdicts in order."""
+        """Run the rows in parallel, then each `alone` row by itself; return verdicts in order."""
         every = list(rows)
         verdicts: dict[str, Verdict] = {}
         async with asyncio.TaskGroup() as running:

@@ -70,7 +70,7 @@ class _CallerPresses:
 
 
 async def _hold_and_return(row: LiveRow) -> None:
-    """Hold the caller with the advisor's phone (SIP hold), and return."""
+    """Hold the caller with the advisor's phone (SIP hold), and end the hold."""
     await row.within(row.advisor.call.hold(), "the advisor's phone cannot hold the caller")
     await row.settle()
     await row.within(row.advisor.call.resume(), "the advisor's phone cannot end the hold")
@@ -108,7 +108,7 @@ def _gaps(*triggers: SimulatedTrigger) -> tuple[GapRule, ...]:
 def _paused(
     name: str, trigger: SimulatedTrigger, *inside: RowStep, needs: frozenset[Need] = frozenset()
 ) -> Row:
-    """Return a row whose trigger pauses, and resumes after the steps `inside`, with their needs."""
+    """Return a row whose trigger pauses, and resumes after the steps `inside` (with `needs`)."""
     return Row(
         name,
         (_BEFORE, PauseStep(trigger), *inside, ResumeStep(trigger), _AFTER),

@@ -21,7 +21,7 @@ from galwad.simulate.report import (
     unreachable_error,
 )
 from galwad.simulate.sound import RATE, Samples, from_pcm, similarity_at, speech, to_pcm, tones
-from telephony.aio.tls import client_context
+from net.tls import client_context
 from telephony.phone import (
     CallState,
     ReceptionQuality,
@@ -93,8 +93,8 @@ def _phone(
 class Answerer:
     """A simulated phone that can be called.
 
-    It is registered at the server. If it is `outside` the centre, at this address and port of this
-    machine, the server calls it without a registration.
+    It is registered at the server, unless it is outside the centre. Then `outside` is its address
+    and port on this machine, and the server calls it there without a registration.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Answerer:
         self._outside = outside
 
     async def __aenter__(self) -> Self:
-        """Register the phone; raise StepError if the server refuses or does not answer."""
+        """Start the phone, and register it unless it is outside; raise StepError if that fails."""
         try:
             async with asyncio.timeout(self._plan.timeout):
                 await self.phone.start()
@@ -244,11 +244,11 @@ class Fate(Enum):
     """The possible outcomes for the speech of a phase: what the recording must show."""
 
     STORED = "stored"
-    """The recording contains it."""
+    """The recording contains the speech."""
     IN_GAP = "in a gap"
-    """No channel of the recording contains it, and the recording has a gap at this time."""
+    """No channel of the recording contains the speech, and the recording has a gap at this time."""
     APART = "apart"
-    """No channel of the recording contains it, because it belongs to a consultation."""
+    """No channel of the recording contains the speech, because it belongs to a consultation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the call with nothing but speech, of `seconds`; verdicts use its `name`."""
+    """A stretch of the call, `seconds` long, with only speech. Verdicts mention its `name`."""
 
     name: str
     fate: Fate

@@ -77,7 +77,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The plan of one run of `galwad simulate call`."""
+    """The plan of one run of a `galwad simulate` command."""
 
     number: str
     addresses: Addresses

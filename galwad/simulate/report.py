@@ -167,7 +167,7 @@ _PAUSE: Final[_Known] = {
     480: ("{who} has no call that is recorded", "calls from trunks are recorded"),
     481: ("the server has lost the call", "its log says why"),
     500: (
-        "paused, but the disk has not confirmed it in time",
+        "the recording stays paused: the disk has not confirmed the request in time",
         "check the disk's load, and the alarm recording.not_durable",
     ),
 }

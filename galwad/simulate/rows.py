@@ -67,7 +67,7 @@ class LiveRow:
     # --- beginning and end --------------------------------------------------------------------
 
     async def ring(self) -> VoIPCall:
-        """Call the line, and return the call as it rings; hold `site.ringing` meanwhile."""
+        """Call the line, and return the ringing call. `site.ringing` must be held meanwhile."""
         site, known = self.site, {pop["call_id"] for pop in await self.calls()}
         try:
             line = self.pbx.line.number if self.pbx else site.plan.number
@@ -124,7 +124,7 @@ class LiveRow:
                 await asyncio.gather(*(leg.hangup() for leg in self._legs), return_exceptions=True)
 
     async def save_note(self) -> None:
-        """Save a contact note which says that the call was simulated, when it has ended."""
+        """When the call has ended, save a contact note which says that it was simulated."""
         state = ""
         async for _ in attempts(_SHOWN_WITHIN_S):
             state = await self.shown("state")
@@ -171,7 +171,7 @@ class LiveRow:
     async def next_ringing(self, phone: Answerer, *callers: str) -> VoIPCall:
         """Wait for a call of one of `callers`, by default the plan's caller, at `phone`.
 
-        Other calls are left to a real phone. The caller of this method holds `site.ringing`.
+        Other calls are left to a real phone. `site.ringing` must be held meanwhile.
         """
         plan = self.site.plan
         try:
@@ -285,8 +285,9 @@ class GapRule:
 class Row:
     """One kind of pause or transfer. `before` are the steps while the call rings.
 
-    A row that acts on all calls of the phone is `alone`. The recording must have so many
-    `segments`, by default one before and one after; if it is None, any number is right.
+    A row that acts on all calls of the phone is `alone`. `segments` is the number of segments that
+    the recording must have, by default one before the pause or transfer, and one after it; None if
+    any number is right.
     """
 
     name: str

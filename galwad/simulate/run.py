@@ -34,7 +34,7 @@ from telephony.phone import CallState, VoIPCall, VoIPPhone
 _MOST_DELAY: Final = 0.1
 """The maximum delay of a task in seconds; with a longer one, measurements are not reliable."""
 _JUDGED: Final = 40
-"""The most legs whose audio is compared; all legs would take longer than the calls."""
+"""The most legs whose audio is compared; comparing all legs would take longer than the calls."""
 _ALIKE: Final = 0.9
 _LOSS: Final = 0.01
 _TAIL: Final = 0.5

@@ -80,7 +80,11 @@ class PbxLine:
 
 
 def outside_number(settings: Settings, number: str) -> OutsideNumber:
-    """Return the destination of a number of --outside; raise CliError without one for UDP."""
+    """Return the first target of a number of --outside, where calls to it arrive.
+
+    Raises:
+        CliError: It is not a number outside the centre, or has no target that is reached by UDP.
+    """
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
         raise CliError(

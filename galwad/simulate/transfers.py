@@ -65,7 +65,7 @@ async def _sent_to(
 
 @dataclass(frozen=True, slots=True)
 class BlindTransfer:
-    """The advisor sends the caller to a party, which rings and answers; `ringing` as above."""
+    """The advisor sends the caller to a party, who rings and answers. `ringing`: see `_sent_to`."""
 
     to: Need
     ringing: Fate | None = None

@@ -1,6 +1,6 @@
 """The triggers of a payment pause: each method to pause and resume that docs/payments.md lists.
 
-Methods return the status of the reply; a dialled code has no reply and counts as accepted (200).
+`turn` returns the status of the reply. A dialled code has no reply, and counts as accepted (200).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from telephony.errors import TelephonyError
 OnOff: TypeAlias = Literal["on", "off"]
 """The wanted state of the recording: "off" pauses, "on" resumes."""
 _METHODS: Final = {"off": "PUT", "on": "DELETE"}
-"""The methods of the API's requests for payments."""
+"""The HTTP methods of the API's requests to pause and to resume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class SimulatedTrigger(ABC):
 
     @abstractmethod
     async def turn(self, row: LiveRow, record: OnOff) -> int:
-        """Pause ("off"), or release the own pause ("on"); return the status of the reply."""
+        """Pause ("off"), or release its own pause ("on"); return the status of the reply."""
 
 
 # --- the advisor's phone ----------------------------------------------------------------------
@@ -223,7 +223,7 @@ class ResumeStep:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStep:
-    """A user or system of the API releases another holder's pause, or may not (403)."""
+    """A user or system of the API releases another holder's pause; if `refused`, it gets 403."""
 
     by: ApiTrigger
     of: SimulatedTrigger
@@ -248,7 +248,7 @@ def _accept(status: int, otherwise: str) -> None:
 
 
 async def shown_after(row: LiveRow, *, paused: bool) -> None:
-    """Wait until the page shows whether the recording is paused."""
+    """Wait until the page shows the recording as paused, or as recording if `paused` is false."""
     if paused:
         await row.settle()  # a wrong resume would take effect meanwhile
     await row.shows("paused" if paused else "recording")

@@ -113,4 +113,4 @@ def reset(name: Name, *, server: Server = "", json: Json = False) -> None:
     if json:
         print_json(found)
     else:
-        print(f"{name}: {len(found['entries'])} entries, from the settings")
+        print(f"{name}: {len(found['entries'])} entries are in force again")

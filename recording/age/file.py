@@ -5,8 +5,8 @@ without writing the payload again. The header followed by the payload is a file 
 `age`.
 
 ASCII armor is an age file as lines of text (section "ASCII armor"). Each file has only one valid
-armored form: PEM as in RFC 7468, section 3, figure 3. Only blank lines around the armor, and CRLF
-as a line end, are accepted besides. Key files are armored, recordings never, so the whole file is
+armored form: PEM as in RFC 7468, section 3, figure 3. In addition, only blank lines around the
+armor and CRLF line ends are accepted. Key files are armored, recordings never, so the whole file is
 held in memory.
 """
 
@@ -117,7 +117,7 @@ class Identity:
             private = X25519PrivateKey.from_private_bytes(self.key)
             shared = private.exchange(X25519PublicKey.from_public_bytes(share))
         except ValueError:
-            raise LowOrderError("an ephemeral share of low order") from None
+            raise LowOrderError("the ephemeral share is of low order") from None
         cipher = _wrapping(shared, share + self.recipient.key)
         try:
             return cipher.decrypt(_ZERO_NONCE, stanza.body, None)

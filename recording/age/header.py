@@ -64,7 +64,8 @@ class Stanza:
 def check_native(stanza: Stanza) -> None:
     """Check that a stanza of the type X25519 or scrypt is well-formed.
 
-    Raises `StanzaError`, `Base64Error`, or `WorkFactorError` if that has too many digits.
+    Raises `StanzaError`, `Base64Error`, or `WorkFactorError` if the work factor has too many
+    digits.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -78,7 +79,7 @@ def x25519_share(stanza: Stanza) -> bytes:
         raise StanzaError("an X25519 stanza must have one argument")
     share = decode(stanza.arguments[1].encode())
     if len(share) != 32 or len(stanza.body) != _WRAPPED:
-        raise StanzaError("an X25519 stanza of the wrong length")
+        raise StanzaError("an X25519 stanza has the wrong length")
     return share
 
 
@@ -88,7 +89,7 @@ def scrypt_parameters(stanza: Stanza) -> tuple[bytes, int]:
         raise StanzaError("a scrypt stanza must have two arguments")
     salt, factor = decode(stanza.arguments[1].encode()), stanza.arguments[2]
     if len(salt) != SALT or len(stanza.body) != _WRAPPED:
-        raise StanzaError("a scrypt stanza of the wrong length")
+        raise StanzaError("a scrypt stanza has the wrong length")
     if _DECIMAL.fullmatch(factor) is None:
         raise StanzaError("a work factor must be a decimal number without leading zeros")
     if len(factor) > _MOST_DIGITS:
@@ -112,7 +113,7 @@ def decode(text: bytes) -> bytes:
     except (binascii.Error, ValueError):
         data = b""
     if encode(data).encode() != text:
-        raise Base64Error("base64 that is not canonical")
+        raise Base64Error("the base64 is not canonical")
     return data
 
 
@@ -208,8 +209,8 @@ class Header:
 def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Return a header from which each of the recipients can get the file key.
 
-    Raises `AgeError` without a recipient, for a point of low order, or for a passphrase among
-    others.
+    Raises `AgeError` without a recipient, for a point of low order, or for a passphrase together
+    with other recipients.
     """
     if not recipients:
         raise AgeError("a file without recipients could never be opened")

@@ -70,7 +70,7 @@ class PayloadWriter(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: `seek` can go to the first chunk and to the end."""
+        """Return True: after `seek`, `write` accepts the first chunk and the end."""
         return True
 
     def tell(self) -> int:
@@ -147,7 +147,7 @@ class PayloadWriter(io.RawIOBase):
         super().close()
 
     def __del__(self) -> None:
-        """Discard an unclosed writer. The base class would call `close`: a complete payload."""
+        """Discard an unclosed writer. The base class would `close` it, which completes the file."""
         if not self.closed:
             self.discard()
 
@@ -217,7 +217,7 @@ class PayloadReader(io.RawIOBase):
 
         If the payload was cut after a whole chunk, or data follows its last, full chunk, the
         plaintext of this chunk is returned, and the next read raises the error. The plaintext of a
-        chunk that was changed is never returned: `PayloadError`, as the class shows.
+        chunk that was changed is never returned; a `PayloadError` is raised.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)

@@ -32,9 +32,9 @@ from recording.archive.manifest import (
 from recording.policy import CONFIDENTIAL, PAUSE_TRIGGERS, GapReason, Trigger
 
 _STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
-"""The reasons of the gaps that a trigger can lead to, or at which it can arrive."""
+"""The reasons of the gaps that a trigger can lead to, or during which it can arrive."""
 _SPACING_US: Final = 1_000_000
-"""A gap may begin this much later than its trigger, because a segment began in the meantime."""
+"""The most µs by which a gap may begin after its trigger: a segment began in the meantime."""
 _INACCURACY_US: Final = 50_000
 FEWEST: Final = 25
 """A party is silent only if at least this many of its packets are not heard in a segment.
@@ -63,7 +63,7 @@ class TalkBalance:
 
 
 def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
-    """Compare the talk time (from 0) with segments and gaps. What is outside it is ignored."""
+    """Compare the talk time (from 0) with segments and gaps. Parts outside it are ignored."""
     whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)
@@ -185,7 +185,7 @@ def ignored_triggers(
 def _missing(
     trigger: TriggerFacts, stopped: Sequence[Gap], stored: Sequence[Interval], talk_us: int
 ) -> Iterator[str]:
-    """Yield what is missing. `stored` are the stretches in the spool: segments and keyed digits."""
+    """Yield a text for each missing effect. `stored` are segments and gaps of keyed digits."""
     name = f"a trigger ({trigger.trigger}, {trigger.actor}) at {trigger.at_us / 1e6:.1f} s"
     at_us = trigger.at_us
     if not any(gap.from_us - _SPACING_US <= at_us < gap.to_us for gap in stopped):
@@ -228,7 +228,7 @@ class SilentTrack:
 
 
 def packet_problems(manifest: Manifest) -> list[str]:
-    """Return a text for each sum that does not meet: the party, the stretch and the two numbers."""
+    """Return a text for each pair of packet counts that should be equal but are not."""
     stretches = manifest.packets
     if stretches is None:
         return []

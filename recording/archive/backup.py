@@ -31,7 +31,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 @dataclass(slots=True)
 class CopyCounts:
-    """The recordings, headers and disposal certificates that were copied."""
+    """The recordings that were found, and the headers and certificates that were copied."""
 
     recordings: int = 0
     headers: int = 0
@@ -152,8 +152,8 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
     """Copy files from a backup to the archive if the archive does not have them.
 
-    Files that the archive has are newer. The headers and rewrap records of the calls in `disposed`
-    are not restored.
+    The archive's own files are not replaced, because they are newer. The headers and rewrap records
+    of the calls in `disposed` are not restored.
     """
     done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):
@@ -203,9 +203,10 @@ def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str
 
 
 def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy the header of each recording that has a disposal certificate; return the call ids.
+    """Destroy the header of each recording that has a disposal certificate.
 
-    The certificate is first written to the archive if it is missing there.
+    The certificate is first written to the archive if it is missing there. Return the call ids of
+    the recordings that still had a header.
     """
     again = []
     for call_id, (_, data) in sorted(found.items()):

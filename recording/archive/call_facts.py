@@ -1,7 +1,7 @@
 """Derives a call's segments, gaps, faults, parties and times from the events of its spools.
 
 An offset is a time in microseconds since the recording's start, which is the call's answer.
-Personal facts (such as the caller's number) are stored only in the index, never in the manifest.
+Personal facts (such as the caller's number) are in clear only in the index, never in the manifest.
 """
 
 from __future__ import annotations
@@ -127,9 +127,10 @@ class CallFacts:
     def lost(self, record: LostRecord, shift_us: int) -> Interval | None:
         """Store a loss: one or more frames that cannot be read.
 
-        Return its time; None if it is not stored or its end is not known. `shift_us` makes offsets
-        of the times in `record`. Erased frames are not a loss, because events already describe
-        their gap. Frames without a key that follow each other directly are one loss.
+        Return its time; None if it is not stored or its end is not known. `shift_us` is added to
+        the times in `record` to make them offsets. Erased frames are not a loss, because events
+        already describe their gap. Frames without a key that follow each other directly are one
+        loss.
         """
         read_until = self.last_us
         if record.to_us is not None:

@@ -58,7 +58,7 @@ SALT_MISSING: Final = (
 
 
 def match(facts: PersonalFacts, manifest: Manifest) -> bool:
-    """Return whether the manifest has commitments, and they are those to these facts."""
+    """Return whether the manifest has commitments, and all these facts match them."""
     if manifest.index is None:
         return False
     try:
@@ -141,7 +141,7 @@ class RowComparison:
     The problems name each changed value. `is_committed` means that the manifest has commitments to
     the facts about people. `salt_missing` means that it has, but the row has neither these facts
     nor their salt. This is right if the row was made again from the manifest, or if the facts were
-    erased; only the audit chain shows it.
+    erased; only the audit chain shows whether one of these happened.
     """
 
     problems: tuple[str, ...] = ()

@@ -104,7 +104,7 @@ class Disposer:
                 in `REASONS`. The manifest cannot be read or is not valid, or has another call id or
                 payload digest than the order. The recording has a certificate that this node did
                 not sign.
-            OSError: A read or write on the disk failed. Another call continues the disposal.
+            OSError: A read or write on the disk failed. Call `dispose` again to continue.
         """
         path = self.path(order.call_id)
         done = self.find(order.call_id)

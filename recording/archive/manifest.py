@@ -1,8 +1,8 @@
 """The manifest: a signed document that describes one recording, its gaps and their reasons.
 
-It contains no name and no phone number of a caller, only commitments to such facts
-(`recording.archive.commitments`). `recording.keys.signed_document` makes and verifies the
-signature.
+It contains no name and no phone number of a caller in clear, only commitments to such facts and an
+encrypted copy (`recording.archive.commitments`). `recording.keys.signed_document` makes and
+verifies the signature.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Gap(Interval):
 class PartyPackets(msgspec.Struct):
     """The packets of one party ("caller" or "advisor") in one stretch of the call.
 
-    The switch has counted up to `late_us`, and the finaliser the others when it read the spools:
-    `PacketLedger` adds to these counts until the manifest is made.
+    The counts from `received` to `late_us`, and `lost_by_kernel`, are the switch's. The others are
+    the finaliser's, from reading the spools. `PacketLedger` adds to all of them until the manifest
+    is made.
     """
 
     channel: str
@@ -107,7 +108,7 @@ class PacketStretch(Interval):
 
 @dataclass(frozen=True, slots=True)
 class TriggerFacts:
-    """A trigger that the switch received, whatever its effect was.
+    """A trigger that the switch received, with or without an effect.
 
     `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. It
     had to erase at least `erase_us`.
@@ -127,7 +128,7 @@ class FaultFacts(msgspec.Struct, frozen=True):
 
 
 class SpoolFacts(msgspec.Struct, frozen=True):
-    """The state of one spool from which the recording was made; `life` numbers those of the call.
+    """The state of one spool from which the recording was made; `life` is its number in the call.
 
     An `interrupted` spool has no END frame, and a `truncated` one ends inside a frame.
     """
@@ -200,7 +201,7 @@ class Manifest(RecordingDocument, frozen=True):
     raw: RawFacts | None = None
     """None if all packets could be decoded."""
     index: dict[str, str] | None = None
-    """The commitments to the facts about people, which only the index has, by the facts' names.
+    """The commitments to the facts about people, by the facts' names.
 
     Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
     (`recording.archive.commitments`). None in manifests of older software.

@@ -82,7 +82,7 @@ class _Stretch:
     to_us: int | None = None
     parties: list[PartyPackets] = field(default_factory=lambda: list(map(_no_packets, CHANNELS)))
     progress: list[Progress] = field(default_factory=list)
-    """The packets of each track that are heard and lost at the end of the stretch."""
+    """The packets of each track that are heard and lost up to the end of the stretch."""
     has_loss: bool = False
     """True if a part of a spool could not be read here."""
     is_interrupted: bool = False
@@ -117,7 +117,7 @@ class _Stretch:
 class PacketLedger:
     """Collects the packet ledger of one call while its spools are read.
 
-    A packet counts in the stretch in which the switch handled it. So one that arrived after a
+    A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
     trigger, and was read before the trigger took effect, counts as dropped in the segment before.
     Times are µs since the recording's start. In addition, no packet that was read may have arrived
     in a gap of a payment or transfer, or in an erased stretch.

@@ -83,8 +83,8 @@ class Replacement:
     def verify(self, found: bytes) -> None:
         """Check the header that the server read back from its disk.
 
-        Raises `RewrapError` if it or its file key is another, `AgeError` if `_openers` do not open
-        it.
+        Raises `RewrapError` if it is not `header` or an identity finds another file key in it, and
+        `AgeError` if its MAC is wrong or one of `_openers` does not open it.
         """
         if found != self.header:
             raise RewrapError("the server has stored another header than it received")
@@ -140,9 +140,10 @@ def check_stanzas(header: bytes, recipients: int) -> None:
 
 
 def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]) -> Rewrap:
-    """Return the record (`ID.rewrap`) of a recording's latest rewrap, signed by such an officer.
+    """Return the record (`ID.rewrap`) of a recording's latest rewrap, if an officer signed it.
 
-    Raises `ManifestError` if it is malformed, or of another key or recording.
+    Raises `ManifestError` if it is malformed, is about another recording, or is signed with a key
+    that is not in `officer_keys`.
     """
     read = REWRAP.read(record, officer_keys)
     if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
@@ -211,7 +212,7 @@ def _difference(expected: ObjectFacts | None, found: ObjectFacts) -> str:
 def difference(name: str, expected: ObjectFacts, size: int) -> str:
     """Return a text that says how an object differs from the one that was signed.
 
-    If the `size` in bytes is the signed one, the digest is another.
+    If `size` (in bytes) is right, the digest must be wrong.
     """
     if size < expected.size:
         return f"the {name} is incomplete: {size} of {expected.size} bytes"

@@ -148,7 +148,7 @@ class SealingPass:
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Write the audio that can no longer change, and the undecodable packets of the same time.
 
-        The last ten seconds can still change, and audio can become a captured card. Raises
+        It keeps back the last ten seconds, and audio that may belong to a card number. Raises
         `ArchiveError`, `OSError`.
         """
         for block in self.timeline.blocks():

@@ -72,8 +72,9 @@ class SealedRecording:
 class Archive:
     """Stores the recordings of calls in a folder.
 
-    A call is sealed again only if it has a new spool. Several threads may use an `Archive`, and
-    several processes the same folder, but two of them must not seal the same call.
+    A call with a complete recording is sealed again only if it has a new spool. Several threads may
+    use an `Archive`, and several processes the same folder, but two of them must not seal the same
+    call.
     """
 
     def __init__(self, root: Path, node: SealingNode, near_pause_s: float = 0.0) -> None:
@@ -88,7 +89,7 @@ class Archive:
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Return the path of a payload, raw, header or manifest, which may be missing."""
+        """Return the path of one of a recording's files by its suffix. It may be missing."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
@@ -118,7 +119,7 @@ class Archive:
 
         Raises:
             SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
-            SpoolError: A spool has no readable header.
+            SpoolError: There is no spool, or one has no readable header.
             ArchiveError: The call cannot be sealed. Or it has a recording and a new spool, but a
                 spool from which this recording was made is not in `spools`.
             OSError: A read or write on the disk failed.
@@ -134,7 +135,7 @@ class Archive:
         made = None if following is None else _finish_live(following, spools)
         sound, payload, raw = made or self._payload(call_id, spools, keys)
         header = make_header(sound.file_key, recipients.recipients)
-        # It describes a rewrap of the old header; a new header is written below.
+        # This record is about a rewrap of the old header. A new header is written below.
         self.path(call_id, "rewrap").unlink(missing_ok=True)
         write_atomic(self.path(call_id, "header"), header)
         header_facts = ObjectFacts(len(header), hashlib.sha256(header).hexdigest())
@@ -158,8 +159,8 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day, if it does not exist yet.
 
-        Only one thread of one process at a time does this. A second one that needs the same folder
-        waits until its name is on the disk.
+        Only one thread of one process at a time does this. Another one that needs the same folder
+        waits until the folder's name is on the disk.
         """
         if not self._root.exists():
             make_folder(self._root, self._root.parent)
@@ -322,11 +323,11 @@ def verify_unindexed(
 ) -> VerifiedRecording:
     """Read a whole recording, or its certificate of disposal; compare it with its manifest.
 
-    The manifest has all facts for the row except the caller, the line and the advisor, which were
-    in the spool. They are empty in the new row.
+    The manifest has all facts for the row except those about people, which were in the spool. They
+    are empty in the new row.
 
-    One of the nodes with `node_keys` (base64) must have signed the manifest. Without the key of the
-    officer who rewrapped the header, there is an error.
+    One of the nodes with `node_keys` (base64) must have signed the manifest. If the header was
+    rewrapped, `officer_keys` must have the key of the officer who did it.
 
     Raises:
         ArchiveError: The recording is incomplete or was changed, or no node in `node_keys` signed

@@ -16,9 +16,9 @@ from recording.archive.manifest import Gap
 from recording.audio.track_counts import ArrivedPackets, NetworkFacts, TrackFacts
 
 MOST_LATER_CALLERS = 100
-"""Callers after these are not stored."""
+"""The most later callers of one recording that are stored."""
 MOST_LATER_ADVISORS = 100
-"""Advisors after these are not stored."""
+"""The most later advisors of one recording that are stored."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class PartyNetwork(NetworkFacts, ArrivedPackets):
 
 
 def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
-    """Return the facts for the index; those of older software's manifests are left out."""
+    """Return the facts for the index. Tracks without them, from older manifests, are left out."""
     return tuple(
         PartyNetwork(
             track.channel,
@@ -95,7 +95,7 @@ class PersonalFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
 
     @property
     def has_personal_facts(self) -> bool:
-        """True if a number, the line, an advisor or an extension is known."""
+        """True if a number, the line, an advisor, an extension or a later party is known."""
         first = self.number or self.line or self.advisor or self.extension
         return bool(first or self.later_callers or self.later_advisors)
 
@@ -106,7 +106,7 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording. The start is in Unix seconds, the folder within the archive."""
+    """The summary of one recording: `folder` is within the archive, `started` in Unix seconds."""
 
     call_id: str
     folder: str

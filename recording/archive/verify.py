@@ -61,9 +61,9 @@ _FRAMES: Final = 1 << 16
 _ID_TIME: Final = "%Y%m%d-%H%M%S"
 _US: Final = 1_000_000
 _DAY_US: Final = 86_400 * _US
-"""The accepted difference in µs of the time in a call's id from the manifest's start.
+"""The largest accepted difference in µs between the time in a call's id and its answer.
 
-The call began to ring at the first, and was answered at the second.
+The id has the time at which the call began to ring. The manifest's start is the answer.
 """
 _RECORDING: Final = re.compile(
     r"(\d{8}-\d{6}-[a-z2-7]{8})\.(?:payload|raw|header|manifest|disposal)", re.ASCII
@@ -79,13 +79,13 @@ _MAX_CHECKS: Final = 10
 
 
 class VerdictState(StrEnum):
-    """The result of a verification in two words, for people and programs."""
+    """The result of a verification in one or two words, for people and programs."""
 
     WHOLE = "whole"
     DISPOSED = "disposed of"
     NOT_WHOLE = "not whole"
     INDEX_ONLY = "index only"
-    """The row, the manifest and the audit agree, but header and payload were not read."""
+    """The row and the manifest agree, but header and payload were not read."""
     UNKNOWN_SIGNER = "unknown signer"
     """The files belong together, but no trusted key vouches for the key that signed them."""
 
@@ -131,15 +131,15 @@ class RecordingVerdict:
 
     @property
     def has_unexplained_damage(self) -> bool:
-        """True if there are `problems` or `faults`; not for files missing after a disposal."""
+        """True if there are `problems` or `faults`. A disposal is neither."""
         return bool(self.problems or self.faults)
 
 
 def recordings_below(folder: Path) -> list[tuple[Path, str]]:
     """Return the folder and call id of every recording below `folder`, sorted by call id.
 
-    One file is enough. Raises `OSError` if a folder cannot be read, because its recordings would
-    otherwise be missing without a notice.
+    One of its files is enough, except a rewrap record. Raises `OSError` if a folder cannot be read,
+    because its recordings would otherwise be missing without a notice.
     """
     found = set()
     for parent, _, names in os.walk(folder, onerror=_unless_gone):
@@ -204,8 +204,8 @@ def verify_recording(
 def _unsafe_objects(folder: Path, call_id: str) -> Iterator[str]:
     """Yield a problem for each file of the recording that is not safe to read.
 
-    Pipes and devices are not. A file that should be small is not if it is larger than `_LARGEST`,
-    because it would fill the memory.
+    A pipe or a device is not safe. A file that should be small is not safe if it is larger than
+    `_LARGEST`, because it would fill the memory.
     """
     for name in (*_LARGE, *_SMALL):
         # The code that reads the file reports the error.
@@ -500,7 +500,8 @@ def check_when_stable(
 def _last_changed(folder: Path, call_id: str) -> float:
     """Return the Unix time of the most recent change of any file of this recording, or 0.
 
-    Staged and unfinished files are included. It is the ctime, because a program can set the mtime.
+    Staged and unfinished files are included. The time is the ctime, because a program can set the
+    mtime.
     """
     newest = 0.0
     try:

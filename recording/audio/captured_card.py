@@ -36,15 +36,15 @@ Speech and music have unsure digits too, which must not hold audio back for long
 LONGEST_RUN_S: Final = 120
 """The most seconds of audio that are held back for one run, and so can be silenced."""
 AFTER_CARD_S: Final = 180
-"""For this many seconds after a captured card, every key press is silenced.
+"""For this many seconds after a captured card, every sure key press is silenced with its run.
 
 The expiry date and the security code often follow the card number.
 """
 MOST_NEAR_S: Final = 10
 """The largest value of `near_pause_s`.
 
-A group is decided on at least `DIGIT_GAP_S` seconds after its last digit, when all edges of pauses
-that are at most as far away are known.
+The filter decides on a group at least `DIGIT_GAP_S` seconds after its last digit. By then, it knows
+all edges of pauses that are at most this far from the group.
 """
 NEAR_DIGITS: Final = 3
 """The fewest digits of a group near a pause that are silenced. A security code has three or four.
@@ -52,12 +52,12 @@ NEAR_DIGITS: Final = 3
 Before a pause that erased a stretch, one is enough, because the others may be in that stretch.
 """
 _CUT_S: Final = 1
-"""A group that ends at most so many seconds before a pause is silenced up to the pause.
+"""A group that ends at most this many seconds before a pause is silenced up to the pause.
 
 The pause can cut off the next tone, of which too little is left for the detector to find it.
 """
 _MARGIN_S: Final = 0.25
-"""In seconds, silenced before and after a run: a codec or an echo can lengthen a tone."""
+"""The seconds silenced before and after a run: a codec or an echo can lengthen a tone."""
 _LENGTHS: Final = range(13, 20)
 """The lengths of card numbers in digits (ISO/IEC 7812-1 and the issuers' own rules)."""
 _SHORTEST_OF: Final = {2: 16, 3: 14, 4: 13, 5: 13, 6: 13}
@@ -112,7 +112,7 @@ class _Digits:
     def add(self, press: KeyPress, *, begins: bool) -> bool:
         """Add a digit, which may begin a group; return whether it completes a card number.
 
-        A number that has several groups must begin with one.
+        A number that extends over several groups must begin at the beginning of a group.
         """
         self._begins_next |= begins
         if press.unsure and not self._unsure:
@@ -149,7 +149,8 @@ class _Group:
     def is_near(self, edge: _Edge, distance: int) -> bool:
         """Return whether the group must be silenced because of a pause's edge.
 
-        It must be at most `distance` samples from the nearest digit.
+        The edge must be at most `distance` samples from the group, and the group long enough (see
+        `NEAR_DIGITS`).
         """
         if not self.start - distance <= edge.at <= self.end + distance:
             return False
@@ -231,7 +232,7 @@ class CardFilter:
     def __init__(self, rate: int, near_pause_s: float = 0.0) -> None:
         """Set up a filter for audio with 8000 or 16000 samples a second.
 
-        If `near_pause_s` (up to `MOST_NEAR_S`) is not 0, runs of digits at most this many seconds
+        If `near_pause_s` (up to `MOST_NEAR_S`) is not 0, groups of digits at most this many seconds
         from the start or end of a payment pause are silenced too.
         """
         if not 0 <= near_pause_s <= MOST_NEAR_S:
@@ -240,7 +241,7 @@ class CardFilter:
         self.captured: list[tuple[int, int]] = []
         """Silenced intervals of card numbers: [start, end) in samples, in order, not touching."""
         self.near_pause: list[tuple[int, int]] = []
-        """The same of digits near a pause; some of them may be in `captured` too."""
+        """The silenced intervals of digits near a pause; they may overlap those in `captured`."""
         self.ended = False
         """True after `finish`: everything is decided."""
         self._near = int(near_pause_s * rate)

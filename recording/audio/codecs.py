@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 US: Final = 1_000_000
 USUAL_US: Final = 20_000
-"""In µs, if the RTP payload does not show it."""
+"""The assumed duration of a packet in µs, if its RTP payload does not show the duration."""
 _LONGEST_US: Final = US
 _LONGEST_OPUS_US: Final = 120_000
 _OPUS_SILK_US: Final = (10_000, 20_000, 40_000, 60_000)

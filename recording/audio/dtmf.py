@@ -54,11 +54,11 @@ _QUIETEST: Final = 25.0
 _PURE: Final = 0.7
 """The smallest part of a frame's energy that the two tones must have."""
 _COVERED: Final = 0.5
-"""The same part if another sound may cover the tones. The key of such a frame is unsure."""
+"""The smallest part if another sound may cover the tones. The key is then unsure."""
 _UNSURE: Final = 16
 """The number that is added to the key of a frame that is unsure."""
 _PERHAPS: Final = 0.085
-"""The same part at the nominal frequencies, where a deviation of 2.5 % takes most of the power.
+"""The smallest part at the nominal frequencies: a deviation of 2.5 % takes most of the power.
 
 Only frames that reach it are measured exactly.
 """
@@ -68,7 +68,7 @@ _SHORTEST: Final = 4
 A tone of 40 ms, which Q.24 requires, has six or seven such frames.
 """
 _SHORTEST_UNSURE: Final = 8
-"""The same number if less than `_SHORTEST` of the frames are sure."""
+"""The number of frames that make a key press if fewer than `_SHORTEST` of them are sure."""
 _LONGEST_HOLE: Final = 4
 """The number of frames without a tone that do not end a key press.
 

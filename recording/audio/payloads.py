@@ -253,7 +253,7 @@ class RawPayload:
         return _whole(_PACKET, head + _padded(data) + options)
 
     def close(self) -> int:
-        """Complete the payload and return its file; -1 without packets. Raises `OSError`."""
+        """Complete the payload and return its descriptor; -1 without packets. Raises `OSError`."""
         if self._part is None or self._writer is None:
             return -1
         self._writer.close()

@@ -147,7 +147,8 @@ class RtpStream:
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
         """Do the work of `take_expected` for several packets; return how many were taken.
 
-        Begin with the packet at `start`. Stop before `end`, or at a packet that it would not take.
+        Begin with the packet at `start`. Stop before `end`, or at a packet that `take_expected`
+        would refuse.
         """
         if burst.length != self._length or self._clock is None:
             return 0

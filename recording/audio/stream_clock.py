@@ -60,14 +60,14 @@ They show whether the network is slow for a while or the sender's clock has chan
 _SAME_US = 20_000
 """A packet confirms the time base if it arrives at most this time, in µs, early or late.
 
-If the delays differ by more than this, the packet may be later.
+If the jitter is large, it may be later (`_MOST_JITTER`).
 """
 _MOST_JITTER = 1.5
 """The largest delay that confirms the time base, as a multiple of the average jitter."""
 _FEW = 3
 _APART_US = 500_000
 _LONGEST_STALL_US = 10_000_000
-"""The longest time in µs for which a network delivers no packets and then delivers all at once."""
+"""The longest time in µs for which a network is assumed to hold back packets in a stall."""
 
 
 class _TimestampRate(NamedTuple):
@@ -129,7 +129,7 @@ class StreamClock:
         self._moves: dict[int, int] = {}
         """The planned moves of the time base in samples, by the extended sequence number.
 
-        When the packet is written, the position of the time base moves by as much.
+        When the packet with this number is written, the time base moves by this number of samples.
         """
         self._errors: list[int] = []
         """The delays, in samples, that are not added to the envelope yet."""

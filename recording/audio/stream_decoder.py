@@ -124,7 +124,8 @@ class StreamDecoder:
     def resamples(self) -> bool:
         """True if the decoded samples are resampled.
 
-        A single packet can then have one sample too many or too few; over many packets, none.
+        A single packet can then have one sample too many or too few; over many packets, the number
+        of samples is exact.
         """
         return self._resampler is not None
 

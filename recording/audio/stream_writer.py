@@ -19,7 +19,7 @@ from recording.audio.track_counts import TrackFacts
 HEADER: Final = struct.Struct("!BBHII")
 """Flags, marker and payload type, sequence number, timestamp, SSRC (RFC 3550, section 5.1)."""
 _MOST = 50
-"""In packets: one second of audio with packets of 20 ms."""
+"""The most packets of a run: one second of audio with packets of 20 ms."""
 
 
 class WidebandError(Exception):

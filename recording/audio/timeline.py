@@ -104,7 +104,7 @@ class Timeline:
             start = end
 
     def begin_gap(self, from_us: int) -> None:
-        """Begin a gap: silence, in which packets that do not arrive are not lost."""
+        """Begin a gap: silence, in which packets that do not arrive are not counted as lost."""
         self._gaps.append((self._sample(from_us), None))
         self.mark_break(from_us)
 
@@ -118,8 +118,8 @@ class Timeline:
     def silence(self, from_us: int, to_us: int) -> None:
         """Make the audio silent from `from_us` to `to_us`, as in a gap that has ended.
 
-        The sound of a packet that arrived at an edge of this time can reach into it. If it was
-        yielded by `blocks` already, it does not change.
+        Otherwise, the sound of a packet that arrived at an edge of this time could reach into it.
+        Audio that `blocks` has already yielded does not change.
         """
         span = self._sample(from_us), self._sample(to_us)
         is_open = bool(self._gaps) and self._gaps[-1][1] is None

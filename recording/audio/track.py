@@ -162,8 +162,8 @@ class Track:
     def write(self, position: int, samples: Samples) -> bool:
         """Write samples that begin at `position`.
 
-        Those at positions that `take` has already returned are not written; if they are all, return
-        False.
+        Samples at positions that `take` has already returned are not written. Return False if none
+        is written for this reason.
         """
         if self._noise is not None and position >= self._noise_at:
             self._end_noise(position)
@@ -216,7 +216,7 @@ class Track:
 def _rtp_payload(data: bytes, flags: int) -> bytes:
     """Return the RTP payload of a datagram (RFC 3550, section 5.1).
 
-    It is what is between the header extension and the padding; empty if the lengths are wrong.
+    It is the part between the header extension and the padding; empty if the lengths are wrong.
     `flags` is the first byte.
     """
     start = 12 + 4 * (flags & 0x0F)

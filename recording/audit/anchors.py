@@ -90,7 +90,7 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the entry whose day key the lost previous one did not sign, or None."""
+        """The number of the entry with a day key that the lost key could not sign, or None."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:

@@ -22,19 +22,23 @@ from recording.errors import ChainError
 
 DAY_KEY: Final = "day-key"
 VALUES_ERASED: Final = "values.erased"
-"""Why personal values of an earlier entry were erased.
+"""The kind of the entries that say why personal values of an earlier entry were erased.
 
-The day key signs this entry, so that a person who can write only to the database cannot forge it.
+The day key signs such an entry, so that a person who can write only to the database cannot forge
+it.
 """
 RESTORED: Final = "backup.restored"
-"""A restore from a backup. Only an entry with a new day key may stand between it and the backup."""
+"""The kind of the entries about a restore from a backup.
+
+Only an entry with a new day key may stand between such an entry and the backup's last entry.
+"""
 _RENAMED: Final = (("payment.pause", "payment.hold"), ("payment.resume", "payment.release"))
 """The kinds of entries that had another name before the first release."""
 GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
-"""In µs since 1970. `datetime` ends here, but a number in JSON may be of any size."""
+"""The year 10,000 in µs since 1970: `datetime` ends before it, but JSON has larger numbers."""
 DAY_US: Final = 86_400_000_000
-"""In microseconds, by UTC. A day's first entry must add its signing key, the day key."""
+"""One day in µs. By UTC, a day's first entry must announce a new key, the day key."""
 
 
 def same_kinds(kind: str) -> tuple[str, ...]:
@@ -173,7 +177,7 @@ class ChainChecker:
         self._count = 0
         self._findings: list[ChainFinding] = []
         self._missing: dict[int, tuple[str, set[str]]] = {}
-        """Hash and missing values of each such entry. A later entry can give the reason."""
+        """For each entry that lacks values: its hash and their names. A later one can say why."""
         self.last = 0
 
     def _add_finding(self, seq: int, problem: str) -> None:

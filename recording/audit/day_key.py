@@ -29,7 +29,7 @@ class DayKeys:
         self._path = path
         self._next = path.with_name(path.name + ".next")
         self._seen: tuple[str, FileState] | None = None
-        """The public key of the first file when it was read last, and the file's state before."""
+        """The public key in the first file at its last reading, and the file's state before it."""
 
     def has(self, announced: str) -> bool:
         """Return whether the first file has the private key of `announced`, without reading.

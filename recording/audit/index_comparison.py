@@ -22,7 +22,7 @@ from recording.errors import AuditError, reason_of
 INDEXED: Final = "recording.indexed"
 REINDEXED: Final = "recording.reindexed"
 FACTS_ERASED: Final = "recording.facts-erased"
-"""A row's number, line, advisor, extension and salt were erased, for example for the caller."""
+"""A row's personal facts and salt were erased, for example because the caller asked for it."""
 CARD_CAPTURED: Final = "recording.captured-card"
 """A card number was keyed outside a pause."""
 CARD_PREVENTION: Final = "captured-card.prevention"
@@ -31,7 +31,7 @@ CALL_ENDED: Final = "call.ended"
 """The times of a call in the ledger."""
 _US: Final = 1_000_000
 _ROUNDING_US: Final = 0.5
-"""In µs. The ledger has seconds as a float, and an entry the nearest whole microsecond."""
+"""The largest rounding error in µs of a time in an entry; the ledger has seconds as a float."""
 _REPORT: Final = "keep the journal, report it"
 _OTHER_REASONS: Final = f"a search by gap reason shows other values than its row: {_REPORT}"
 _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gone: {_REPORT}"

@@ -1,14 +1,14 @@
 """The audit log: it records which person did what, in one append-only audit chain for each node.
 
 Personal values (such as names) are not in the chain, which has an HMAC of each; the key is a random
-salt. Values and salts are in separate rows, which `AuditLog.erase` deletes, and it appends an entry
-with the reason, signed by the day key. So the chain shows if such a row was deleted in any other
-way.
+salt. Values and salts are in separate rows. `AuditLog.erase` deletes such rows, and appends an
+entry with the reason, signed by the day key. So the chain shows if such a row was deleted in any
+other way.
 
 Each day's key signs the next one and is destroyed (`recording.audit.day_key`). So a person who
 controls the server today cannot rewrite yesterday's entries, but can rewrite today's and remove
 entries from the end. Only anchors (`recording.audit.anchors`) show that, for the entries up to the
-newest one.
+newest anchor.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ Work = Callable[[AsyncConnection], Awaitable[Sequence[NewEntry]]]
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """The end of a chain, which a new entry follows. Without a day key, its fields are None.
+    """The end of a chain, which a new entry follows. `day_key_*` are None without a day key.
 
     `taken` is the highest number that must not be used again: that of the newest entry, or a higher
     one if later entries were deleted and their personal values were not. A new entry with such a
@@ -238,7 +238,7 @@ class AuditLog:
             raise _not_written(error) from None
 
     async def erase(self, seq: int, names: Collection[str], reason: str, actor: str) -> list[str]:
-        """Erase personal values of entry `seq`, or all without `names`; enter the reason.
+        """Erase the values `names` of entry `seq` (all if `names` is empty); enter the reason.
 
         Return their names. Values that are missing already are recorded as erased, too. `reason`
         remains in the chain for ever, so it must not contain personal data.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _SMALL: Final = 1 << 20
-"""Bytes. Such a file is written by hand, or has only one line."""
+"""The most bytes of a small file, which is written by hand or has only one line."""
 
 
 class PendingFile:
@@ -65,7 +65,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def write_shared(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write as `write_atomic`, also if several threads and processes do so: the last one counts."""
+    """Write as `write_atomic` does. If several threads or processes do this, the last one wins."""
     own = _own_part(path)
     try:
         write_atomic(own, data, mode)
@@ -133,7 +133,7 @@ def write_unsynced(path: Path, data: bytes) -> None:
 def read_small(path: Path) -> bytes:
     """Return the content of a file of at most one mebibyte. Raises `OSError`.
 
-    A user gave the path, and one such as `/dev/zero` would give data without end.
+    A user gave the path. Without the limit, a path such as `/dev/zero` would give data without end.
     """
     with path.open("rb") as file:
         data = file.read(_SMALL + 1)

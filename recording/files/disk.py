@@ -2,7 +2,7 @@
 
 A *job* is a function that makes system calls on the disk's files. If the disk hangs (for example
 while it is frozen for a snapshot), such a call does not return and cannot be interrupted. The
-switch relays the packets of all calls in one thread, which must never wait for that, so a
+switch relays the packets of all calls in one thread, which must never wait for such a call, so a
 `WatchedDisk` runs the jobs in another thread.
 """
 
@@ -18,9 +18,9 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 TIME_LIMIT_S: Final = 1.0
-"""In seconds. A busy disk that works finishes nearly every job within this time."""
+"""The most seconds for a job. A busy disk that works finishes nearly every job in this time."""
 BACKOFF_S: Final = 2.0
-"""In seconds. A disk that has stopped hanging may soon hang again, so it is not used meanwhile."""
+"""The seconds for which a disk is not used after hanging, because it may soon hang again."""
 _WAIT_PARTS: Final = 10
 """The number of short waits that make up the time limit.
 

@@ -125,7 +125,7 @@ def _target(link: int, facts: os.stat_result, path: Path) -> str:
 
 @contextmanager
 def owner_rights(folder: Path) -> Iterator[None]:
-    """Act as the owner of `folder` (`acting_as`); as before if the folder does not exist.
+    """Act as the owner of `folder` (`acting_as`). If the folder does not exist, change nothing.
 
     Raises `ForeignFileError` if its path has a link that another user made.
     """
@@ -156,7 +156,7 @@ def acting_as(owner: Owner) -> Iterator[None]:
 
 @contextmanager
 def as_user(owner: Owner) -> Iterator[None]:
-    """Run the block with exactly the rights of `owner`. As `acting_as`, but for root only."""
+    """Run the block with exactly the rights of `owner`. This process must be root."""
     groups, group = os.getgroups(), os.getegid()
     os.setgroups([owner.gid])
     os.setegid(owner.gid)

@@ -143,7 +143,7 @@ class Catalogue:
         return rows[0] if rows else None
 
     async def without_parts(self, call_id: str) -> RecordingSummary | None:
-        """Return the recording as `get` does, but without what other tables have of it."""
+        """Return the recording as `get` does, but without its rows in other tables."""
         with index_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(_ONE, {"own": call_id})).first()
@@ -210,7 +210,7 @@ class Catalogue:
         """Return the recordings whose call id is in a range, but whose start is not in a period.
 
         The texts `first` and `last` are outside the range; the period is in Unix seconds. Such a
-        start was changed, or the clock was.
+        start was changed, or the clock was set.
         """
         table = recordings.c
         inside = table.started.between(since, until)
@@ -287,8 +287,8 @@ async def write_rows(
 ) -> None:
     """Write the rows of recordings, and those of their gaps, callers and networks.
 
-    The rows of the recordings in `known` are replaced. There are at most `MOST_IDS` different ones.
-    The caller commits the transaction. Raises `SQLAlchemyError`.
+    The rows of the recordings in `known` are replaced. There are at most `MOST_IDS` recordings, all
+    different. The caller commits the transaction. Raises `SQLAlchemyError`.
     """
     new: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
@@ -347,7 +347,7 @@ async def _list_of(
 
 
 def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSummary:
-    """Return a row with what other tables have of it; raise `CatalogueError` for a wrong type."""
+    """Return the summary from a row and `others`; raise `CatalogueError` for a wrong type."""
     fields = {name: getattr(row, name) for name in _FIELDS}
     try:
         return msgspec.convert({**fields, **others}, RecordingSummary)

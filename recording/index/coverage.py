@@ -31,14 +31,14 @@ from recording.errors import ManifestError
 from recording.index.ledger import AnsweredCall
 
 SLACK_US: Final = 1_000_000
-"""In µs. The accepted difference between a recording's length and the switch's talk time."""
+"""The accepted difference in µs between a recording's length and the switch's talk time."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallCoverage:
     """The coverage of one call's talk time. `started` is the answer in Unix seconds.
 
-    `unexplained` has the parts that no segment and no gap covers, or more than one of them.
+    `unexplained` has the parts that no segment and no gap covers, or that both cover.
     """
 
     call_id: str
@@ -85,7 +85,7 @@ class CallCoverage:
     def is_between(self, since: float, until: float) -> bool:
         """Return whether the call began in a period in Unix seconds, `until` excluded.
 
-        The start in the row counts too, because a call must not leave its period unnoticed.
+        The start in the row is enough too, so that a changed start cannot hide the call.
         """
         starts = (self.started, self.indexed_start)
         return any(start is not None and since <= start < until for start in starts)
@@ -106,7 +106,7 @@ class CallCoverage:
         return not self.unexplained and not self.problems
 
     def is_clean_but(self, problems: Collection[str]) -> bool:
-        """Return whether there is nothing amiss but `problems`."""
+        """Return whether there is no unexplained time, and no problem that is not in `problems`."""
         return not self.unexplained and not {*self.problems} - {*problems}
 
 

@@ -1,10 +1,9 @@
 """Custody: which recordings are retained, which were disposed of, and which had a captured card.
 
 All three are in tables of the index's database. A recording is retained for a reason, from
-`Custodian.retain` to `Custodian.release`. A card number that was keyed into a call outside a pause
-is an incident: each gap with the reason `captured-card`. It is open until a person has disposed of
-the recording and has stored what was missing and what was changed. An incident never contains a
-digit.
+`Custodian.retain` to `Custodian.release`. Each gap with the reason `captured-card` is an incident:
+a card number was keyed into a call outside a pause. It is open until a person has disposed of the
+recording and has stored what was missing and what was changed. An incident never contains a digit.
 """
 
 from __future__ import annotations
@@ -175,7 +174,7 @@ class CapturedCard:
 
     @property
     def state(self) -> Literal["open", "closed"]:
-        """Open or closed."""
+        """The word "closed" after `CapturedCards.close`, and "open" before."""
         return "open" if self.closed is None else "closed"
 
 

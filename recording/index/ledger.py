@@ -1,7 +1,7 @@
 """The ledger (a table of answered calls), and a table of the coverage problems already found.
 
 The switch reports the answered calls, independently of spools and archive. So the ledger shows
-which recordings must exist; `recording.index.coverage` compares them.
+which recordings must exist; `recording.index.coverage` checks that they do.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call that must have a recording was answered at `at` (Unix seconds). Counts once."""
+    """A call that must have a recording was answered at `at` (Unix seconds). Repeats do nothing."""
 
     call_id: str
     at: float
@@ -99,7 +99,7 @@ class OthersEnded:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """A call counts as not answered, because it was the lost fork of another.
+    """A call counts as not answered, because the PBX kept another call for the same caller.
 
     Its row is removed, unless it has an end already. The audit chain has no entry about it yet.
     """

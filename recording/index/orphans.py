@@ -17,7 +17,7 @@ from typing import Final
 from recording.call_id import CALL_ID
 
 YOUNG_S: Final = 600.0
-"""In seconds. A younger file may still be incomplete, and so is not an orphan."""
+"""The age in seconds below which a file may still be incomplete, and so is not an orphan."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(rf"({CALL_ID})\.(payload|raw|header|manifest|disposal)")
 _PART_NAME: Final = re.compile(rf"\.({CALL_ID})\.(?:payload|raw|header|manifest)\.part")
@@ -26,7 +26,7 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 
 @dataclass(frozen=True, slots=True)
 class UnsealedSpool:
-    """A finished spool that waits to be sealed since `since` (Unix seconds).
+    """A finished spool that has waited to be sealed since `since` (Unix seconds).
 
     `why` is the kind of the alarm after a failed attempt; "" if there is none.
     """
@@ -113,7 +113,7 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 
 
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
-    """Return the call ids of the recordings with a manifest that are not among `known`.
+    """Return the call ids of all recordings with a manifest, except the call ids in `known`.
 
     `galwad recordings reindex` checks them, and restores the rows of those that pass.
     """

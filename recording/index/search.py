@@ -1,4 +1,4 @@
-"""Search in the index of recordings: the filters, and the SQL statement, which others execute.
+"""Search in the index of recordings: the filters, and the SQL for `Catalogue.search`.
 
 Each filter has a database index with the same sort order as the result, so SQLite finds a page out
 of a million recordings in milliseconds. `tests/recording/index/test_catalogue.py` checks that

@@ -76,7 +76,9 @@ class OfficerKeys:
         return public_text(self.signing.public_key())
 
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
-        """Write the keys to a new file that only its owner can read, as `age -p -a` if encrypted.
+        """Write the keys to a new file that only its owner can read.
+
+        With a passphrase, it is encrypted and armored as `age -p -a` does it.
 
         Raises:
             KeyFileError: The file exists already (it is never replaced), or cannot be written.
@@ -238,7 +240,7 @@ def _verified(data: bytes, officer_key: str) -> RecipientSet:
 
 
 def load_or_create_boot_key(path: Path) -> bytes:
-    """Return the boot key as `load_boot_key`, or make it. Raises `KeyFileError`."""
+    """Return the boot key (see `load_boot_key`); make it if necessary. Raises `KeyFileError`."""
     return _load_or_create(path, 0o640)
 
 
@@ -251,7 +253,7 @@ def load_boot_key(path: Path) -> bytes | None:
 
 
 def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
-    """Return a key of this node, or make it. Raises `KeyFileError`.
+    """Return a key of this node; make it if there is no file. Raises `KeyFileError`.
 
     One such key signs the node's manifests, and another one its backups.
     """
@@ -296,8 +298,8 @@ def _of_length(key: bytes, path: Path) -> bytes:
 class SetInForce:
     """The set of recipients that the server uses.
 
-    `missing` are the copies that are missing, damaged or of an earlier set. `put_back` is the older
-    set that stands in the file and is refused.
+    `missing` are the copies that are missing, damaged or of an earlier set. `put_back` is an older
+    set that was found in the file and refused, or None.
     """
 
     recipients: RecipientSet
@@ -394,8 +396,8 @@ class RecipientsFile:
 def _states_of(paths: Iterable[Path]) -> list[FileState] | None:
     """Return the states of files, by which any later change can be seen.
 
-    None if it could not: a file is missing, or it changed a moment ago, so that a further change
-    could have the same time.
+    None if a later change might not be seen: a file is missing, or it changed a moment ago, so that
+    a further change could have the same time.
     """
     now_ns, states = time.time_ns(), []
     for path in paths:

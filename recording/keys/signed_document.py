@@ -6,8 +6,8 @@ signer's public key in base64), the document under the name of its type, such as
 of the document. It is verified before the fields are interpreted, so it also covers fields that
 this program does not know.
 
-The smallest one is the trust file: the public keys of the nodes whose manifests an officer trusts.
-The officer's signing key signs it, so a key that is added later is not trusted.
+The smallest signed document is the trust file: the public keys of the nodes whose manifests an
+officer trusts. The officer's signing key signs it, so a key that is added later is not trusted.
 """
 
 from __future__ import annotations
@@ -157,5 +157,5 @@ def trusted_nodes(content: bytes, officer_keys: Collection[str]) -> tuple[str, .
     for key in keys:
         parse_public(key)
     if not keys:
-        raise KeySetError("the trust-file names no node", _SIGN_HINT)
+        raise KeySetError("the trust file names no node", _SIGN_HINT)
     return keys

@@ -1,7 +1,7 @@
 """Bursts: the packets of one media frame as arrays, if all these packets have the same length.
 
-Most media frames are such. One hour of a call has 360,000 packets; a Python loop over them takes
-longer than the encoding of the audio, which is the same for a burst and its single packets.
+Most media frames are like this. One hour of a call has 360,000 packets, and a Python loop over them
+takes longer than the encoding of the audio. A burst and its single packets give the same audio.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recording.spool.format import PACKET, PacketRecord
 RTP_HEADER = 12
 _MOST_US = 1 << 62
 _FEWEST = 8
-"""In packets. Fewer are decoded faster one by one."""
+"""The fewest packets of a burst; fewer packets are decoded faster one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class TrackBurst:
         return joined
 
     def consecutive(self, start: int) -> int:
-        """Return the number of consecutive packets from the one at `start`, which counts.
+        """Return the number of consecutive packets from the packet at `start` on, including it.
 
         A consecutive packet has the next sequence number, the same SSRC, and a timestamp that is
         higher by the bytes in one RTP payload. The sequence number 65,535 ends the count.

@@ -5,15 +5,20 @@ The sync runs in a separate thread.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
+from typing import Final
 
 from recording.errors import SpoolGoneError, SpoolSyncError
 from recording.files.atomic import sync_folder, write_all
 from recording.files.disk import Disk
+
+ROOM_TO_RESUME: Final = 64 * 1024
+"""A disk with fewer free bytes is full; so many are enough for some seconds of a call."""
 
 
 class SpoolFile:
@@ -121,6 +126,27 @@ class SpoolFile:
 
 
 def _create_locked(path: Path, data: bytes) -> int:
+    """Create the file with `data`; return its descriptor.
+
+    ext4 skips the parts of a dead disk that it cannot read, and then says that the disk is full. So
+    ENOSPC from a disk that reports free space becomes EIO: the disk has failed.
+    """
+    try:
+        return _link_locked(path, data)
+    except OSError as error:
+        if error.errno == errno.ENOSPC and _has_room(path.parent):
+            reason = "no space left, although the disk reports free space"
+            raise OSError(errno.EIO, reason, os.fspath(path)) from error
+        raise
+
+
+def _has_room(folder: Path) -> bool:
+    disk = os.statvfs(folder)
+    no_inodes = disk.f_files > 0 and disk.f_favail == 0  # f_files is 0 where inodes have no limit
+    return disk.f_bavail * disk.f_frsize >= ROOM_TO_RESUME and not no_inodes
+
+
+def _link_locked(path: Path, data: bytes) -> int:
     hidden = path.with_name(f".{path.name}.new")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
     try:

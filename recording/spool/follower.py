@@ -75,8 +75,9 @@ class SpoolFollower(SpoolReader):
     def _is_decided(self, frame: SpoolFrame) -> bool:
         """Return True if the follower knows that a frame can no longer change.
 
-        It cannot after its key was found, or if it was erased. If packets of an erased frame were
-        written again in another frame, the key of that one must also have been found.
+        A frame cannot change after its key was found or it was erased. If packets of an erased
+        frame were written again in a replacement frame, the key of the replacement must also have
+        been found.
         """
         index = frame.index
         if frame.kind is not FrameKind.MEDIA or index in self._replacements:

@@ -66,9 +66,9 @@ class SpoolHeader:
     def us_after(self, first: "SpoolHeader") -> int:
         """Return the µs from the start of the call's spool `first` to that of this one.
 
-        The monotonic times are compared, because the wall clock may have been changed; it counts
-        only if a spool has no monotonic time. No call continues after a reboot, because its
-        checkpoint is in a tmpfs.
+        The monotonic times are compared, because the wall clock may have been changed. The wall
+        clock is used only if a spool has no usable monotonic time. No call continues after a
+        reboot, because its checkpoint is in a tmpfs.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
@@ -77,7 +77,8 @@ class SpoolHeader:
     def continues(self, last: "SpoolHeader") -> bool:
         """Return whether the process that wrote the call's spool `last` wrote this one too.
 
-        It begins another one when the disk fails, and all its spools of a call have the same start.
+        A process begins another spool when the disk fails. It gives all its spools of a call the
+        same start.
         """
         same = self.started_mono_us, self.started_wall_us
         return self.started_mono_us > 0 and same == (last.started_mono_us, last.started_wall_us)
@@ -211,7 +212,7 @@ class End(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of an END frame, with which a properly closed spool ends."""
 
     frames: int
-    """The number of frames before the END frame, with those that could not be written."""
+    """The number of frames before the END frame, including those that could not be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,10 @@ class FrameCipher:
         plaintext: bytes | memoryview,
         key: bytearray | None = None,
     ) -> bytes:
-        """Return a frame with `plaintext` under `key`, or the spool key; `span` is in µs."""
+        """Return a frame with `plaintext`, encrypted under `key`, or under the spool key if None.
+
+        `span` is the first and the last offset of the contents in µs.
+        """
         cipher = self._cipher if key is None else AESGCM(key)
         raw = FRAME_HEADER.pack(FRAME_MAGIC, kind, index, *span, len(plaintext) + TAG)
         sealed = cipher.encrypt(_nonce(index), plaintext, raw + self.identity)
@@ -266,9 +270,10 @@ class FrameCipher:
         return buffer
 
     def open(self, frame: SpoolFrame, key: bytes | bytearray | None = None) -> bytes | None:
-        """Return the plaintext of a frame under `key`, or under the spool key.
+        """Decrypt a frame with `key`, or with the spool key if it is None; return the plaintext.
 
-        None if the frame was encrypted under another key, was changed, or belongs to another file.
+        Return None if the frame was encrypted under another key, was changed, or belongs to another
+        file.
         """
         cipher = self._cipher if key is None else AESGCM(key)
         associated = frame.raw_header + self.identity
@@ -279,7 +284,7 @@ class FrameCipher:
 
 
 def _nonce(index: int) -> bytes:
-    """Return the nonce of a frame. No index of a file is used twice, so no nonce is, with a key."""
+    """Return a frame's nonce. Each index is in a file only once, so no key gets a nonce twice."""
     return index.to_bytes(12, "big")
 
 
@@ -340,7 +345,9 @@ def pack_header(header: SpoolHeader) -> tuple[bytes, bytes]:
     """
     body = msgspec.msgpack.encode(header)
     if len(body) > MAX_HEADER:
-        raise SpoolHeaderError(f"header of {len(body)} bytes; {MAX_HEADER} are allowed")
+        raise SpoolHeaderError(
+            f"the header has {len(body)} bytes, but at most {MAX_HEADER} are allowed"
+        )
     crc = zlib.crc32(body, zlib.crc32(HEADER_PREFIX.pack(HEADER_MAGIC, VERSION, len(body), 0)[:14]))
     return HEADER_PREFIX.pack(HEADER_MAGIC, VERSION, len(body), crc) + body, identity_of(body)
 
@@ -366,7 +373,7 @@ def parse_header(data: bytes) -> tuple[SpoolHeader, bytes, int] | None:
     if zlib.crc32(body, zlib.crc32(data[:14])) != crc:
         return None
     if version != VERSION:
-        raise SpoolHeaderError(f"spool of version {version}; this program reads {VERSION}")
+        raise SpoolHeaderError(f"the spool has version {version}, but this program reads {VERSION}")
     try:
         header = _HEADER_DECODER.decode(body)
     except msgspec.DecodeError:

@@ -21,7 +21,7 @@ _HEADER_BYTES = 12
 _NEVER_US = 1 << 62
 _SEQUENCE_LOW_BYTE = 3
 _SAMPLE = 7
-"""One of eight packets of each stream is noted in `SendTimes`: by its RTP sequence number."""
+"""A mask for the RTP sequence number: it selects one of eight packets for `SendTimes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class RecordingGate:
     _sent_after_us: int = 0
     """The end of the latest payment or transfer. Packets that were sent before it are dropped."""
     _is_confidential: bool = False
-    """True if there was a payment or a transfer since the gate was open."""
+    """True if there was a payment or a transfer since the gate was last open."""
     _settled_us: list[int] = field(default_factory=lambda: [0, 0])
     """For each track, the arrival from which packets need not prove when they were sent.
 

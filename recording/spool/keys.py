@@ -90,7 +90,7 @@ class KeySlots:
 def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
     """Return the frame keys in a file by frame index.
 
-    They are none if the file cannot be read or belongs to a spool with another identity.
+    The result is empty if the file cannot be read or belongs to a spool with another identity.
     """
     try:
         with path.open("rb") as file:
@@ -125,7 +125,7 @@ def wrap_spool_key(spool_key: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 
 
 def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
-    """Return the spool key that `wrap_spool_key` encrypted with the same arguments.
+    """Return the spool key that `wrap_spool_key` encrypted with this boot key and spool id.
 
     Raises `SpoolKeyError`.
     """
@@ -138,8 +138,8 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 def index_salt(spool_key: bytes, spool_id: bytes) -> bytes:
     """Return the 32-byte salt that this spool gives its call for the commitments in the manifest.
 
-    Each reading of the spool computes the same salt, also after a crash. The spool key is random,
-    so only a reader with this key can.
+    Each reading of the spool computes the same salt, also after a crash. Only a reader with the
+    spool key, which is random, can compute it.
     """
     return hmac.new(spool_key, _SALT_CONTEXT + spool_id, hashlib.sha256).digest()
 

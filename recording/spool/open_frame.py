@@ -14,7 +14,7 @@ _MAX_SPAN_US = 0xFFFFFFFF
 _HEAD_BYTES = PACKET.size
 _pack_head = PACKET.pack_into
 _FIRST_BYTES = 24 * 1024
-"""In bytes: one second of G.711 of both parties fits."""
+"""The initial size of the buffer in bytes: one second of G.711 of both parties fits."""
 
 
 @dataclass(slots=True)

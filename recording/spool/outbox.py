@@ -21,7 +21,7 @@ from recording.spool.writer import SpoolWriter
 
 _PIECE: Final = 1 << 20
 _LEAVE: Final = 2
-"""The free space on the disk for a copy, as a multiple of the spool's size.
+"""The free space that a copy needs on the disk, as a multiple of the spool's size.
 
 So at least half of the free space remains for the spools of live calls.
 """
@@ -33,17 +33,17 @@ _MAX_WAITING = 10_000
 Above it, the oldest event whose kind is not in `_NEVER_DROPPED` is dropped.
 """
 _MOST_IN_ONE_WRITE = 100
-"""In events. After a long fault, a disk with little space can thus take a part of them."""
+"""The most events in one write, so that a disk with little space can take some of them."""
 _NEVER_DROPPED = frozenset({"call", "caller", "answered"})
 """A recording gets its callers, its advisor and its beginning from these kinds of events."""
 
 
 class EarlierSpools:
-    """The open files of a call's spools that can no longer be opened by their paths.
+    """The open files of a call's earlier spools, whose disk is gone or has failed.
 
-    Their disk was unmounted while a spool was open, or another one was mounted on the same folder.
-    The open files can still be read, and the disk may never be mounted again. So they are copied
-    into the folder of the call's current spool.
+    If the disk was unmounted, or another one was mounted on the same folder, the open files can
+    still be read, but not opened again by their paths. The disk may never be mounted again. So they
+    are copied into the folder of the call's current spool.
     """
 
     def __init__(self) -> None:
@@ -119,9 +119,9 @@ def _copy(old: int, path: Path) -> None:
 class Preamble:
     """The events with which the next spool of a call must begin: those that still apply.
 
-    When the disk of a spool is gone, the call continues in a new spool (`SpoolOutbox.move`), which
-    must be readable even if the old one is lost. If it is not lost, these events are read twice,
-    with the same content and time, which makes no difference.
+    When the disk of a spool is gone or has failed, the call continues in a new spool
+    (`SpoolOutbox.move`), which must be readable even if the old one is lost. If it is not lost,
+    these events are read twice, with the same content and time, which makes no difference.
     """
 
     def __init__(self) -> None:
@@ -256,7 +256,7 @@ class SpoolOutbox:
         """Write the waiting events and close the spool with an END frame, at the call's end.
 
         If the events cannot be written, there is no END frame, so that `SpoolReader` reports the
-        spool as interrupted. On a hanging disk, this happens when the disk works again.
+        spool as interrupted. On a hanging disk, the spool is closed when the disk works again.
         """
         self._earlier.close()
         writer = self.writer

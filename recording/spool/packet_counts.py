@@ -17,15 +17,15 @@ CHANNELS = ("caller", "advisor")
 """The parties, in the order of their tracks."""
 TRACKS = len(CHANNELS)
 UNANSWERED = "unanswered"
-"""Why packets from before the answer are dropped."""
+"""The reason of packets that are dropped because they are from before the answer."""
 ENDED = "ended"
-"""Why packets from after the end of the call are dropped."""
+"""The reason of packets that are dropped because they are from after the end of the call."""
 LATE = "late"
-"""Why packets are dropped whose audio may be from a payment or transfer that is over."""
+"""The reason of packets whose audio may be from a payment or transfer that is over."""
 FAULT = "fault"
-"""Why packets are dropped that the disk did not accept. It is also a gap's reason."""
+"""The reason of packets that the disk did not accept. It is also a gap's reason."""
 ERASED = "erased"
-"""Why packets are gone that were stored, and then erased by a late trigger."""
+"""The reason of packets that were stored, and then erased by a late trigger."""
 
 
 def no_packets() -> list[int]:
@@ -92,7 +92,8 @@ class PacketCounts:
     """Makes the fields of the event `packets`: the counts since the previous such event.
 
     `arrivals` returns the relay's counts of a track; None if there is no relay. `reason` is that of
-    the present gap, or "" in a segment. `is_between` is True if there is neither at present.
+    the present gap, or "" in a segment. `is_between` is True while there is neither a gap nor a
+    segment.
     """
 
     def __init__(self, drops: DropCounts) -> None:

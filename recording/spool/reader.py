@@ -55,7 +55,7 @@ The lookback is at most one minute; the second minute is a margin. So the packet
 without a key arrived at most two minutes after those of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""Combines all packets of a media frame into one value; None leaves them single.
+"""Combines all packets of a media frame into one value, or returns None to leave them single.
 
 It gets the arrival of the earliest packet (µs since the spool's start) and the plaintext.
 """
@@ -119,10 +119,11 @@ class SpoolReader(Iterator[Record]):
 
     All methods are in one class because they share the index that the next frame should have. The
     attributes except `header` are final only after all records were read. `index_salt` is the salt
-    for the commitments in the manifest, if this is the call's first spool. `interrupted` means no
-    END frame, because the writer's process ended early or the disk failed; `truncated` means that
-    the file ends inside a frame; `damaged` means that a byte was changed, even if all records could
-    be read. `last_us` is the latest time in all frames so far, in µs since the spool's start.
+    for the commitments in the manifest, if this is the call's first spool. `interrupted` means that
+    there is no END frame, because the writer's process ended early or the disk failed; `truncated`
+    means that the file ends inside a frame; `damaged` means that a byte was changed, even if all
+    records could be read. `last_us` is the latest time in all frames so far, in µs since the
+    spool's start.
     """
 
     @classmethod
@@ -347,8 +348,8 @@ class SpoolReader(Iterator[Record]):
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
         """Yield a `LostRecord` for each loss between the previous and the next readable frame.
 
-        Consecutive missing frames are one loss; each frame without a key is one of its own. Such a
-        frame may be forged, so the times of a loss are limited to those between the readable
+        Consecutive missing frames are one loss; each frame without a key is a loss of its own. Such
+        a frame may be forged, so the times of a loss are limited to those between the readable
         frames. At the file's end, `before` follows the final frame, `until_us` is None, and the
         limit is `_UNPUBLISHED_US`.
         """

@@ -1,4 +1,4 @@
-"""The keys that open spools, also of a spool whose boot key was lost at a reboot of the machine.
+"""The keys that open spools, even a spool whose boot key was lost at a reboot of the machine.
 
 A spool's file header also contains the spool key encrypted to the archive's recipients. A recipient
 decrypts it on another machine, and a user gives it to the server, which stores it in the runtime
@@ -118,7 +118,7 @@ class SpoolKeys:
     spool_keys: dict[int, bytes] = field(default_factory=dict)
     """The spool keys that a recipient decrypted with an age identity, by life."""
     other_boot_keys: tuple[bytes, ...] = ()
-    """A spool is encrypted with the boot key of the time at which it was made."""
+    """Other boot keys, which are tried first. A spool's key is encrypted under one of its time."""
 
     def open(self, path: Path) -> SpoolReader:
         """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""

@@ -1,37 +1,37 @@
-"""When the audio of RTP packets was sent, so that late packets of a pause are recognised.
+"""Finds when the audio of RTP packets was sent, so that late packets of a pause are recognised.
 
 The network can delay a packet, so audio from a pause can arrive after the pause has ended. Its RTP
 timestamp shows when it was sent. To compare it with our clock, each stream (SSRC) has an *anchor*:
-the timestamp and arrival of a packet that the network delays least. It is fitted while media may be
-stored. While it may not, the anchor can only become earlier. So if the network becomes slower
-during a pause, the packets of the pause are still seen to belong to it.
+the timestamp and arrival of a packet that the network delays least. The anchor is fitted while
+media may be stored. While media may not be stored, the anchor can only become earlier. So if the
+network becomes slower during a pause, the packets of the pause are still recognised.
 
 Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
-network that suddenly becomes slower. The packets are taken for late ones, however long that takes.
-The arrival of packets is no proof: a network that delays all packets by the same time delivers them
-as steadily as one that delays none.
+network that suddenly becomes slower. So these packets are treated as late, without a time limit.
+Their arrival proves nothing: a network that delays all packets by the same time delivers them as
+steadily as one that delays none.
 
 If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But its
 first packet was sent after the last one of the old stream: packets of one party wait in the same
-queues. So its delay is at most that of the old one plus the time between the two arrivals. The
-earliest possible time of sending is what counts.
+queues. So its delay is at most that of the old one plus the time between the two arrivals. This
+module uses the earliest possible time of sending.
 
 Two facts in the senders' reports (RTCP) show more. Both are used only in a stream whose packets may
 be late, and the network's delay of the report matters for neither of them.
 
 - A report shows which timestamp belongs to which time of the sender's own clock. If two reports of
-  a stream with a certain anchor have agreed about the difference between this clock and ours, a
+  a stream whose anchor is certain have agreed about the difference between this clock and ours, a
   later report gives the anchor.
 - A report names the last report that its sender has received, and how long ago (RFC 3550 section
-  6.4.1: LSR and DLSR). The relay forwards the reports of the other party. So this report was sent
-  after we had forwarded that one, and so were the packets that follow it.
+  6.4.1: LSR and DLSR). The relay forwards the reports of the other party. So a report was sent
+  after the relay forwarded the report that it names, and so were the packets that follow it.
 
 The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
 all were late, the largest possible difference of the clocks is allowed for.
 
 Some senders do not count their timestamps by the clock rate. Their timestamps are *unusable*. After
-a pause, they are not stored for a fixed time, the *quarantine*, and for as long as their packets
-were interrupted.
+a pause, their packets are not stored for a fixed time, the *quarantine*, plus the time for which
+these packets were interrupted.
 
 The next process after a restart continues with the saved anchors. They remain valid, because they
 are saved when media may no longer be stored, or later.
@@ -62,7 +62,8 @@ _LONGEST_PACKET_US = 200_000
 _EARLY_US = 60_000
 """A packet that is this much too early, in µs, shows that the timestamps have jumped.
 
-No packet can arrive before it is sent. Less can be the jitter of the packets that set the anchor.
+No packet can arrive before it is sent. A smaller time can be the jitter of the packets that set the
+anchor.
 """
 OVERTAKEN_US = 10_000_000
 """The longest time in µs by which later packets of the same party can overtake a packet."""
@@ -79,7 +80,7 @@ _SHORTEST_PACKET_US = 2_000
 _MOST_STRIKES = 3
 """The timestamps of a stream are unusable after this number of oddities in a few seconds."""
 _REPEATED_US = 50_000
-"""A packet that arrives again so much later, in µs, was not doubled by the network."""
+"""A packet that arrives again after this time, in µs, was repeated by the sender itself."""
 _MOST_BEHIND = 512
 """A packet whose sequence number is at most this much too low was overtaken by later ones."""
 _PROOF_US = 40_000
@@ -110,7 +111,7 @@ _MOST_REPORTS = 4
 class Reply:
     """A report block's answer to the report `name` of another party (LSR).
 
-    It arrived there `after_us` before this report was sent (DLSR).
+    The other party's report had arrived `after_us` before this report was sent (DLSR).
     """
 
     name: int
@@ -161,8 +162,8 @@ class SenderReport:
 class StreamAnchor:
     """The anchor of one stream, `timestamp` and `at_us`, and what the next process must know of it.
 
-    The anchor can be up to `uncertain_us` later than the time of the least delay, in µs; None if
-    the timestamps are unusable.
+    The anchor can be up to `uncertain_us` later than the time of the least delay, in µs; None if no
+    limit is known, for example because the timestamps are unusable.
     """
 
     track: int
@@ -198,7 +199,7 @@ class StreamAnchor:
             self.uncertain_us -= min(max(0, earlier_us), self.uncertain_us)
 
     def counted_from(self, start_us: int) -> StreamAnchor:
-        """Return a copy whose times count from `start_us` on the clock of the present times."""
+        """Return a copy whose times are lower by `start_us`, so that they count from this time."""
         return replace(
             self,
             at_us=self.at_us - start_us,
@@ -218,12 +219,12 @@ class SavedSendTimes:
     latest: tuple[tuple[int, int, int | None], ...]
     """(track, arrival of its latest packet, largest possible delay of it or None), in µs."""
     attached: tuple[tuple[int, int], ...]
-    """Each track to which another leg was attached, and the time of the latest such change."""
+    """(track to which another leg was attached, earliest time of its packets), in µs."""
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream: its anchor, and what a process finds out again after a restart."""
+    """One stream: its anchor, and the facts that are not saved for the next process."""
 
     anchor: StreamAnchor
     noted: int = 0
@@ -269,10 +270,10 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _SenderClock:
-    """The clock in the sender reports of a track, which is `ahead_us` behind ours.
+    """The clock in the sender reports of a track, compared with ours.
 
-    This includes the smallest delay of the network. A report that arrived at `noted_us` showed it;
-    `is_sure` if the one before showed the same.
+    `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. The
+    report that arrived at `noted_us` showed it; `is_sure` if the report before it showed the same.
     """
 
     ahead_us: int
@@ -283,7 +284,7 @@ class _SenderClock:
 class SendTimes:
     """The streams of a call's recorded legs. Times are microseconds since the spool's start.
 
-    `data` is always a whole datagram; only its fixed RTP header is read.
+    `data` is always a whole datagram. Of an RTP packet, only the fixed header is read.
     """
 
     def __init__(self) -> None:
@@ -446,7 +447,7 @@ class SendTimes:
     def _limit_by_reply(
         self, stream: _Stream, report: SenderReport, sent_us: int, at_us: int
     ) -> None:
-        """Use that a sender report was not sent before `sent_us`, so its timestamp is as late.
+        """Use the fact that a report, and so its timestamp, is not from before `sent_us`.
 
         If the anchor says that this timestamp is earlier, the timestamps stood still meanwhile.
         """
@@ -470,8 +471,8 @@ class SendTimes:
     ) -> None:
         """Set the anchor of a stream by a sender report, unless the packets contradict it.
 
-        They do if the latest one would then have arrived before it was sent, or been sent before it
-        can have been (see `uncertain_us`).
+        They contradict it if the latest packet would have arrived before it was sent, or if it
+        would have been sent earlier than `uncertain_us` allows.
         """
         clock = self._clocks.get(track)
         if clock is None or not clock.is_sure:
@@ -624,5 +625,5 @@ class SendTimes:
 
 
 def _drift_us(passed_us: int) -> int:
-    """Return the largest difference, in µs, that two clocks can gain in a time in µs."""
+    """Return the µs by which two clocks can drift apart, at most, in a time in µs."""
     return passed_us * _PPM // _US

@@ -16,23 +16,22 @@ from pathlib import Path
 from typing import Final
 
 from recording.errors import RecordingError, SpoolGoneError, SpoolSyncError, has_failed
+from recording.spool.file import ROOM_TO_RESUME
 from recording.spool.gate import FAILURES
 from recording.spool.outbox import SpoolOutbox
 from recording.spool.writer import SpoolWriter
 
-ROOM_TO_RESUME: Final = 64 * 1024
-"""In free bytes: some seconds of a call, so that the next fault does not follow directly."""
 MOVE_AFTER_US: Final = 10_000_000
 """A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 
 An unmounted disk is usually mounted again within seconds, even if its journal is checked first, and
 then hides all files written to its mount point meanwhile. So a new spool should not begin too
-early; nor too late, because the call is not recorded until then.
+early. It should not begin too late either, because the call is not recorded until then.
 """
 
 
 class SpoolStorage:
-    """The spool of one call, and the state of its disk; `error` is the most recent one or None.
+    """The spool of one call, and the state of its disk; `error` is the most recent error or None.
 
     All methods run in the event loop's thread and do not wait.
     """
@@ -117,7 +116,7 @@ class SpoolStorage:
         """Write the waiting events, and return whether the fault is over.
 
         If the spool file has been missing, or the disk has failed, for `MOVE_AFTER_US`, the call
-        continues in a new spool. Raises one of `FAILURES` if neither spool can be written.
+        continues in a new spool. Raises one of `FAILURES` if no spool can be written yet.
         """
         try:
             self._check_path()

@@ -52,7 +52,7 @@ def tick_for(lookback_s: float) -> float:
 
 
 class SyncListener(Protocol):
-    """Is notified of failed syncs, in the event loop's thread, such as an open `Recorder`."""
+    """An object, such as a `Recorder`, that is notified of failed syncs in the loop's thread."""
 
     def sync_failed(self, error: SpoolSyncError) -> None:
         """Handle the error of a failed sync; called after each failure."""
@@ -140,7 +140,7 @@ class SpoolSync:
                 return
 
     def _rest_s(self) -> float:
-        """Return the seconds to wait: after a long sync, still a quarter of `interval_s`."""
+        """Return the seconds until the next sync: at least a quarter of `interval_s`."""
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
     def _round(self) -> SpoolSyncError | None:

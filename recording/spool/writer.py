@@ -119,7 +119,7 @@ class SpoolWriter:
         self.header = header
         self.closed = False
         self.counts = WrittenCounts()
-        """The packets given to this writer and the call's earlier ones, except those in memory."""
+        """The packets given to this and the call's earlier writers, except those in memory."""
         self._file = file
         self._slots = slots
         self._cipher = seal
@@ -141,7 +141,7 @@ class SpoolWriter:
         self._open.add(track, at_us, data)
 
     def event(self, kind: str, fields: Mapping[str, Field], at_us: int) -> None:
-        """Write the open frame, and then an event, which so follows all earlier packets."""
+        """Write the open frame and then an event, so that the event follows all earlier packets."""
         self.events([(kind, fields, at_us)])
 
     def events(self, events: Sequence[Event]) -> None:
@@ -303,7 +303,7 @@ class SpoolWriter:
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Take over the open frame of the call's previous spool, after this one's is written."""
+        """Write this spool's open frame, then take over that of the call's previous spool."""
         self.flush_frame()
         self._open = frame
 

@@ -30,7 +30,7 @@ _TCP_INFO_BYTES: Final = 160
 _LAST_DATA_RECEIVED: Final = 52
 _DATA_SEGMENTS: Final = 152
 _STEP_S: Final = 0.005
-"""The wall clock was set if it moved by more than this between two readings, in seconds."""
+"""If the offset of the two clocks changes by more than this (seconds), the wall clock was set."""
 _ROUNDING_S: Final = 1e-6
 """Differences up to this are rounding errors, in seconds: Unix times are floats."""
 _SLACK_S: Final = 0.001
@@ -75,8 +75,8 @@ class ArrivalClock:
     def now(self) -> float:
         """Return the present time in monotonic seconds, and notice if the wall clock was set.
 
-        Another process may get the CPU between the readings of the two clocks. The offset changes
-        only if that cannot be the reason for the difference.
+        If another process gets the CPU between the readings of the two clocks, they seem to differ
+        more. The offset between them changes only if this cannot be the reason.
         """
         now = self._clock()
         highest = self._wall() - now
@@ -93,7 +93,7 @@ class ArrivalClock:
         """Return the monotonic time of a wall-clock time, which the kernel noted in Unix seconds.
 
         The result is neither in the future nor before `since`. If the wall clock was set recently,
-        `wall` may be from before or after that step; the later possible result is returned.
+        `wall` may be from before or after this change; the later possible result is returned.
         """
         now = self.now()
         at = wall - self._offset
@@ -157,8 +157,8 @@ class SupportsFileno(Protocol):
 def latest_arrival(sock: SupportsFileno, clock: ArrivalClock) -> float:
     """Return when the datagram that was read last from `sock` arrived; now if that is unknown.
 
-    For a socket that other code reads, such as the event loop. Call this once when the socket is
-    opened: only then does the kernel begin to note arrivals.
+    Use this for a socket that other code, such as the event loop, reads. Call it once when the
+    socket is opened: the kernel begins to note arrivals with the first call.
     """
     value = bytearray(_TIMESPEC.size)
     try:
@@ -179,8 +179,8 @@ class SupportsOptions(Protocol):
 def latest_data_arrival(sock: SupportsOptions, now: float) -> float:
     """Return when the latest data of a TCP connection arrived, in monotonic seconds.
 
-    At most 22 ms too early, as the kernel's clock for TCP is coarse, and never too late. Return
-    `now`, the present time, if the kernel knows no time.
+    The result is at most 22 ms too early, as the kernel's clock for TCP is coarse, and never too
+    late. It is `now`, the present time, if the kernel knows no time.
     """
     segment = _latest_segment(sock)
     return now if segment is None else segment.arrival(now)

@@ -1,8 +1,8 @@
 """One SIP connection over TCP or TLS (RFC 3261 section 18, RFC 5626).
 
 It stores a limited amount of received data and of data to send. It handles what it has read when it
-has its turn (`stream_turns.py`), and reads no more until then. It closes itself if the received
-bytes cannot be divided into messages, if the peer does not read, or if a time limit has passed.
+has its turn (`StreamTurns`), and reads no more until then. It closes itself if the received bytes
+cannot be divided into messages, if the peer does not read, or if a time limit has passed.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _SOCKET_OPTIONS = (
 )
 """The options of each TCP socket.
 
-The receive buffer is small, because a call's message waits for all that a flood has put before it
-on the same connection. The kernel ends the connection if data is not acknowledged within 30 s.
-After 60 s of idleness it sends probes, and ends the connection 30 s after the first one without an
-acknowledgement.
+The receive buffer is small, because a call's message waits until all that a flood has sent before
+it on the same connection is handled. The kernel ends the connection if data is not acknowledged
+within 30 s. After 60 s without data it sends probes, and ends the connection 30 s after the first
+probe without an acknowledgement.
 """
 
 
@@ -48,21 +48,21 @@ class ConnectionLimits:
     """Limits for SIP connections: number of connections, bytes in memory, and times in seconds."""
 
     connections: int = 2000
-    """Accepted connections at the same time."""
+    """The most accepted connections at one time; privileged sources may exceed it."""
     per_source: int = 200
-    """Accepted connections from one IP address; all phones of a site behind NAT share one."""
+    """The most accepted connections from one IP address, such as a site's phones behind NAT."""
     unwritten: int = 256 * 1024
-    """Bytes of our messages that wait in one connection, while it opens or its peer is slow."""
+    """The most bytes that wait to be sent on one connection, as it opens or its peer is slow."""
     connect_s: float = 4.0
     """The seconds for establishing a connection, TLS handshake included."""
     first_message_s: float = 30.0
     """The seconds in which a peer must send a complete message.
 
-    They start when an accepted connection is established, and for later messages with the first
-    part.
+    They start when an accepted connection is established, and for later messages when the first
+    part arrives.
     """
     idle_s: float = 2 * 3600.0
-    """The seconds without a byte until a connection is closed; more than a registration lasts."""
+    """The seconds without received data until a connection is closed; a registration is shorter."""
     ping_s: float = 110.0
     """The seconds between our pings on connections that we opened (RFC 5626 4.4.1: 95 to 120)."""
     pong_s: float = 10.0
@@ -255,7 +255,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close the connection after a time limit, or send a due ping; call it every few s."""
         limits = self._limits
         if self._turns.is_waiting(self):
-            return  # what it has sent is not handled yet
+            return  # what the peer has sent is not handled yet
         begun = self._partial_since
         if self.accepted and not self._had_message:
             begun = self._opened_at

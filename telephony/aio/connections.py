@@ -1,9 +1,9 @@
 """All SIP connections of a process: accept and open them, and choose one for each message.
 
 An address with a `flow` number identifies one accepted connection. A message to an address without
-one uses an existing connection: one that we opened to it, an accepted TCP connection from exactly
-this address, or an accepted one whose peer allows it for this address (alias, RFC 5923). If there
-is none, a new connection is opened.
+a `flow` number uses an existing connection: one that we opened to this address, an accepted TCP
+connection from exactly this address, or an accepted TLS connection whose peer has offered it for
+this address (alias, RFC 5923). If there is none, a new connection is opened.
 
 A `SourceFilter`, such as `galwad.switch.edge.guard`, decides which messages and connections are
 accepted.
@@ -20,8 +20,8 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Protocol
 
+from net.tls import Tls
 from telephony.aio.connection import Connection, ConnectionLimits, EndReason, MessageReceiver
-from telephony.aio.tls import Tls
 from telephony.aio.turns import StreamTurns
 from telephony.aio.udp import bind
 from telephony.errors import ProtocolError
@@ -37,16 +37,16 @@ class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """Accept the message: it belongs to a call in progress, or is as urgent, and is never dropped.
+    """Accept the message, and never drop it: it belongs to a call in progress, or is as urgent.
 
-    It is handled before datagrams outside calls that wait.
+    It is handled before waiting datagrams that have the verdict `ACCEPTED`.
     """
     ACCEPTED = "accepted"
-    """Accept the message. If this process is too busy, a datagram may be dropped all the same."""
+    """Accept the message, but drop it if it is a datagram and this process is too busy."""
     TOO_MANY = "too many"
-    """Refuse a request with 503 if it arrived on a connection.
+    """Refuse a request with 503 if it arrived on a connection, and drop any other message.
 
-    Ignore other messages, and drop a datagram, because its sender will send it again.
+    The sender of a dropped datagram will send it again.
     """
     DROPPED = "dropped"
     """Drop the message, and close the connection on which it arrived."""
@@ -62,7 +62,10 @@ class SourceFilter(Protocol):
         """Return whether a connection from this address is accepted."""
 
     def is_privileged(self, source: Address, now: float) -> bool:
-        """Return whether `source` may connect beyond `ConnectionLimits.connections`."""
+        """Return whether `source` may connect beyond `ConnectionLimits.connections`.
+
+        Its INVITE by UDP also gets 503 after it was dropped several times for lack of time.
+        """
 
     def on_malformed(self, source: Address, now: float) -> None:
         """Count an unreadable message of `source`, or a TLS handshake that took too long."""
@@ -94,7 +97,7 @@ class ConnectionsOwner(MessageReceiver, Protocol):
     """The object to which all connections pass their messages and report their failures."""
 
     def on_unreachable(self, destination: Address) -> None:
-        """Handle the failure to reach `destination`: no connection to it can be opened."""
+        """Handle the failure to reach `destination`: no connection exists, or can be opened."""
 
     def on_connection_lost(self, destination: Address) -> None:
         """Handle the end of the connection to `destination`, whose messages may be lost."""
@@ -136,7 +139,7 @@ class Connections:
         """
         if (wanted.transport == "TLS") is (tls is None):
             raise ProtocolError(
-                "a TLS address needs certificates (`tls`); another address has none"
+                "`tls` is missing for a TLS address, or was given for another transport"
             )
         sock = bind(socket.SOCK_STREAM, wanted)
         host, port = sock.getsockname()[:2]

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from telephony.aio.arrival import ArrivalClock, Datagram, dropped_at, receive
 
 MOST_AT_ONCE: Final = 256
-"""Packets that one call of `work` handles; about 3 ms. Then the event loop can do other work."""
+"""The most packets that one call of `work` handles, in about 3 ms; the event loop then goes on."""
 LATE_S: Final = 0.010
 """A packet is late if it has waited for longer than this, in seconds."""
 _COUNT_MASK: Final = 0xFFFFFFFF
@@ -30,7 +30,7 @@ class Reader(Protocol):
         """Read one datagram, which arrived at `now` in monotonic seconds, and handle it."""
 
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
-        """Handle a datagram that arrived at `arrived` (monotonic s); `data` is overwritten then."""
+        """Handle a datagram from `arrived` (monotonic seconds); `data` is overwritten later."""
 
     def lost(self, count: int, since: float, until: float) -> None:
         """Handle the kernel's loss of `count` datagrams between two times, in monotonic seconds."""
@@ -49,7 +49,7 @@ class _Queue:
 
 
 class MediaBacklog:
-    """The queues of all media sockets. It is true while it has a packet that is not handled yet.
+    """The queues of all media sockets. Its truth value is True while a packet is not handled yet.
 
     A socket's next packet is read only when the one in `_Queue.first` is handled. So at most one
     packet of each socket is in this process's memory.
@@ -87,11 +87,11 @@ class MediaBacklog:
         A packet that arrives after `now` (monotonic seconds) waits for the next call: a SIP message
         that is not read yet, such as its sender's answer, may have arrived before it.
 
-        When no packet waits, ask the kernel whether it dropped packets after the last one of each
-        queue. Earlier, a packet of another socket may have arrived before the loss.
+        Only when no packet waits, ask the kernel whether it dropped packets after the last one of
+        each queue: a waiting packet of another socket may have arrived before such a loss.
 
         `numbers` are the descriptors at which packets wait. Sockets with a packet in `_Queue.first`
-        are included anyway.
+        need not be in it.
         """
         for number in numbers:
             queue = self._queues.get(number)
@@ -163,7 +163,7 @@ class MediaBacklog:
         return None
 
     def _read(self, number: int, queue: _Queue) -> None:
-        """Read the first packet of a queue, if there is one; the former first is handled."""
+        """Read the next packet of a queue, if there is one, after its `first` was taken."""
         queue.first = receive(queue.sock, self._clock, self.since)
         if queue.first is not None:
             self._waiting += 1
@@ -182,7 +182,7 @@ class MediaBacklog:
             first.data[:] = bytes(len(first.data))
 
     def _handle_first(self, number: int) -> None:
-        """Handle the first packet after reading the next: its reader may drain this queue."""
+        """Read the next packet, then handle the first one, whose reader may drain this queue."""
         queue = self._queues[number]
         first = self._take_first(queue)
         if first is None:
@@ -199,9 +199,9 @@ class MediaBacklog:
         self._unchecked.add(number)
 
     def _check_lost(self, numbers: Iterable[int]) -> None:
-        """Ask the kernel whether it dropped packets after the last ones of these sockets.
+        """Ask the kernel whether it dropped packets after the last packet of each socket.
 
-        If a queue is not empty any more, a later packet will show what was dropped before it.
+        If a queue has a packet again, this packet itself shows what was dropped before it.
         """
         for number in numbers:
             self._unchecked.discard(number)

@@ -4,8 +4,8 @@ A leg has one or two RTP sockets on one port. `connected` exists only if the pee
 known, and receives only packets from it. `pair.rtp` receives all others, so their sender must be
 checked. `media_path` handles the packets of both. A leg with SRTP never sends unencrypted media.
 
-A sender does only the steps that the leg's settings need, for example SRTP; a new one is made when
-they change. Without SRTP, a connected socket is itself the sender.
+A `PacketSender` does only the steps that the leg's settings need, for example SRTP; a new sender is
+made when they change. Without SRTP, a connected socket is itself the sender.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ other sender competes (see `VoiceStream`).
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""`on_refused` is called at this number of packets with failed SRTP authentication.
+"""From this number on, packets with failed SRTP authentication cause a call of `on_refused`.
 
 Fewer are normal: they were sent just before an SRTP key changed.
 """
@@ -124,7 +124,7 @@ class MediaLeg:
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """For payload types of this peer, the type that the joined leg's peer gets; others stay."""
+    """Maps payload types of this leg's peer to those of the joined leg's peer; others stay."""
     events: set[int] = field(default_factory=set)
     """The payload types that mean telephone events on this leg, or meant them earlier."""
     kinds: bytes = b""
@@ -138,7 +138,7 @@ class MediaLeg:
     srtp_state: Protection | None = None
     """The SRTP state, kept when encryption is off for its packet counters; None if never on."""
     unconfirmed: bool = False
-    """True while nothing is sent to the peer, until a valid packet proves its address."""
+    """True if nothing is sent to the peer before a valid packet proves its address."""
     reopened: bool = False
     """True if an earlier process opened the leg: the state of its SRTP encryption is unknown."""
     forged: int = 0
@@ -162,8 +162,8 @@ class MediaLeg:
     def destination(self) -> HostPort | None:
         """The address to which RTP for the peer is sent; None while the peer accepts no media.
 
-        It is the one in the SDP, unless the relay learned that the peer is at another host (address
-        translation). With LATCH, it is always the accepted sender.
+        It is the address in the SDP, unless the accepted sender is at another host (address
+        translation). With LATCH, it is the accepted sender as soon as there is one.
         """
         if self.remote is None or not self.remote.receive or self._is_unproved:
             return None
@@ -260,7 +260,7 @@ class MediaLeg:
     def hear_voice(self, sender: HostPort, ssrc: bytes, now: float) -> None:
         """Take a voice packet that is not in the stream of the peer's voice.
 
-        If its stream becomes the peer's voice, the keys that were pressed in it count now.
+        If its stream now becomes the peer's voice, give the watcher the keys pressed in it before.
         """
         named_by_sdp = self.source.fit(sender[:2]) is Fit.SDP
         number = self.counters.received

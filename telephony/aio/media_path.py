@@ -25,7 +25,7 @@ from telephony.sdp import STATIC_PAYLOADS, RemoteMedia
 _PLAIN, _PLAIN_BYTES = 0x80, 12
 """The first byte and minimum length (bytes) of a plain RTP packet, which needs no full check.
 
-Plain, as most are: version 2, no padding, no header extension, no contributing sources.
+Most packets are plain: version 2, no padding, no header extension, no contributing sources.
 """
 _NO_ADDRESS = "", 0
 _BUFFER = bytearray(DATAGRAM_BYTES)
@@ -335,8 +335,8 @@ def _sent_unconnected(leg: MediaLeg, data: Octets) -> bool:
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
     """Return a table that gives a packet's kind (audio, event, RTCP, unknown) by its second byte.
 
-    The function adds to `events`, which has the payload types that meant telephone events on this
-    leg before, those of `remote`.
+    `events` has the payload types that have meant telephone events on this leg before; the function
+    adds those of `remote` to it.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}
@@ -437,7 +437,7 @@ class _DiscardingReader:
 def _shared_port_control(
     leg: MediaLeg, data: Octets, source: tuple[str, int] | None, now: float
 ) -> bool:
-    """Forward RTCP from the peer on the RTP port (RFC 5761); return False if it is not RTCP."""
+    """Forward RTCP from the peer's host on the RTP port (RFC 5761); return False for all else."""
     if not is_rtcp(data) or source is None or leg.remote is None:
         return False
     if source[0] != _control_host(leg):

@@ -5,10 +5,10 @@ an asyncio transport for each socket (`benchmarks/media.py`). With many calls, o
 would cause each wake-up. So after two wake-ups within 2 ms, the poller polls every 2 ms until a
 poll finds no packet. Listeners and jitter buffers do not notice a delay of 2 ms.
 
-A packet that is read in a regular poll arrived since the previous poll, and the time of the poll is
-its arrival. Any other packet may have waited, for example while the process was stopped. The kernel
-then gives the arrival (`arrival.py`), and packets are handled in this order, whatever their socket
-(`media_backlog.py`).
+If polls are on time, a packet at a socket that had none in the previous poll has arrived since, and
+the time of the poll counts as its arrival. Any other packet may have waited, for example while the
+process was stopped. The kernel then gives the arrival (`arrival.py`), and packets are handled in
+the order of arrival, whatever their socket (`media_backlog.py`).
 
 The poller reads only after the event loop has read all SIP messages that have arrived: a phone
 sends its answer before its first packet, so the answer is handled first. If the messages take long,
@@ -25,9 +25,9 @@ from telephony.aio.arrival import ArrivalClock, stamp_arrivals, wall_clock
 from telephony.aio.media_backlog import LATE_S, MediaBacklog, Reader
 
 _BATCH = 64
-"""Sockets that are read in one poll; at 10 µs each, other work waits at most 0.7 ms."""
+"""The most sockets that one poll reads; at 10 µs each, other work waits at most 0.7 ms."""
 _LATE_BATCH = 256
-"""Sockets that are read in one poll if packets are late."""
+"""The most sockets that one poll reads if packets are late."""
 _POLL_S = 0.002
 """The seconds between two polls, and between two wake-ups that start polling."""
 
@@ -67,7 +67,10 @@ class MediaPoller:
         """True while the poller polls. No wake-up is needed then, and none is possible."""
 
     def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
-        """Give the socket's packets to `reader`, with `hold` after `release`. Raises `OSError`."""
+        """Give the socket's packets to `reader`; with `hold`, only after `release`.
+
+        Raises `OSError` if the socket cannot be watched.
+        """
         stamp_arrivals(sock)
         if self._poll is None:
             self._poll = select.epoll()
@@ -135,7 +138,7 @@ class MediaPoller:
         self._serve_backlog()
 
     def _serve_backlog(self) -> None:
-        """Let the event loop handle a packet that was read: it cannot cause a wake-up any more."""
+        """Let the event loop handle packets in the backlog, which cause no wake-up any more."""
         if self._backlog and self._poll is not None and not self._is_polling:
             self._ready()
 
@@ -207,8 +210,9 @@ class MediaPoller:
     def _serve(self, poll: select.epoll, now: float) -> int:
         """Read one packet from each of at most `_BATCH` ready sockets; return how many were read.
 
-        The limit is `_LATE_BATCH` if packets are late. One packet each, so that a busy socket does
-        not delay others. Packets that may have waited go through the backlog.
+        The limit is `_LATE_BATCH` if packets are late. Only one packet of each socket is read, so
+        that a busy socket does not delay others. Packets that may have waited go through the
+        backlog.
         """
         with self._handling():
             return self._serve_sockets(poll, now)

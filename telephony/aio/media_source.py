@@ -101,9 +101,9 @@ class PeerSource:
         self.accepted: HostPort | None = None
         """The sender that is accepted now; None if none has been heard since the latest SDP."""
         self.contested = False
-        """True if another sender has as good a claim as the accepted one. New SDP ends this."""
+        """True if another sender has as good a claim as the accepted one; new SDP clears it."""
         self.dropped = 0
-        """Packets that were dropped without a proved sender; the leg sets it back to 0."""
+        """Kept packets that were dropped, as no proof of their sender came; the leg resets it."""
         self.sdp: HostPort | None = None
         """The address in the peer's SDP; None if there is none to which media can be sent."""
         self._previous: HostPort | None = None
@@ -130,7 +130,7 @@ class PeerSource:
         return self.accepted if self.accepted != self.sdp else None
 
     def set_rule(self, rule: SourceRule, signalling_host: str) -> bool:
-        """Use `rule`; return whether it differs, which makes this forget the accepted sender."""
+        """Use these values; return whether any is new. A new rule forgets the accepted sender."""
         if (rule, signalling_host) == (self.rule, self.signalling_host):
             return False
         if rule is not self.rule:
@@ -139,10 +139,10 @@ class PeerSource:
         return True
 
     def move(self, host: str, port: int, last_heard: float | None, now: float) -> None:
-        """Take the address in new SDP of the peer, which differs from the one before.
+        """Take a new address from the peer's SDP.
 
-        The sender that was accepted may go on until another is. `last_heard` is the arrival of the
-        newest accepted packet; None if there was none.
+        The sender that was accepted may go on until another is accepted. `last_heard` is the
+        arrival of the newest accepted packet; None if there was none.
         """
         before = self.sdp if self._is_sdp_heard(last_heard) else self.accepted
         self.sdp = None if host in _NOWHERE or not port else (host, port)
@@ -253,7 +253,7 @@ class PeerSource:
         return candidate.count
 
     def _progress(self, sender: HostPort) -> tuple[Fit, int]:
-        """Return how near a candidate is to being accepted."""
+        """Return the sort key of a candidate, which is higher the nearer it is to acceptance."""
         return self.fit(sender), self._candidates[sender].count
 
     def _take_over(self, sender: HostPort, fit: Fit, accepted: Fit) -> list[Kept]:
@@ -306,7 +306,7 @@ class VoiceStream:
         self.low_byte = -1
         """The last byte of `ssrc` (-1 without a stream); only it is compared, to save time."""
         self.contested = False
-        """True if another address that the SDP does not name has sent voice too."""
+        """True after `ESTABLISHED` voice packets of other addresses that the SDP does not name."""
         self._counts: dict[tuple[HostPort, bytes], int] = {}
         self._foreign = 0
         self._latest = 0
@@ -315,7 +315,7 @@ class VoiceStream:
     def keep_key(self, sender: HostPort, packet: Octets, number: int, now: float) -> None:
         """Keep a telephone event that is not in the established stream.
 
-        It does not interrupt the voice of its own stream. `number` is as in `hear_other`.
+        The event does not interrupt the voice of its stream. `number` is as in `hear_other`.
         """
         ssrc = bytes(packet[8:12])
         self._keys.append((sender, ssrc, (bytearray(packet), now)))

@@ -1,7 +1,8 @@
 """Pairs of UDP sockets for media: RTP on an even port, and RTCP on the port above it.
 
-The free pairs are in a queue, in random sequence at first. A pair that becomes free, or that
-another program uses, goes to the end, so that late packets of an ended call do not reach a new one.
+The free pairs are in a queue, in random order at first. A pair that becomes free goes to the end,
+so that late packets of an ended call do not reach a new call. A pair that another program uses goes
+to the end too.
 """
 
 import contextlib
@@ -63,7 +64,7 @@ class PortPool:
 
     @property
     def free(self) -> int:
-        """The number of port pairs that a call may take that is not urgent."""
+        """The number of free port pairs that are not reserved for urgent calls."""
         return max(0, len(self._free) - self._reserved)
 
     def owns(self, host: str, port: int) -> bool:
@@ -81,7 +82,7 @@ class PortPool:
         return False
 
     def take(self, *, urgent: bool = False) -> PortPair:
-        """Return the first pair of the queue that can be bound; others go to the end.
+        """Return the first pair of the queue that can be bound; those before it go to the end.
 
         The reserved last pairs are only for an `urgent` call.
 

@@ -1,13 +1,13 @@
 """The media relay: passes RTP and RTCP from each leg to the leg that it is joined with.
 
 A copy of each leg's RTP goes to its tap, which stores packets. `media_poller` decides when a socket
-is read, and `media_path` handles each packet. The relay does not change the RTP payload, SSRC,
-sequence number or timestamp. It changes the payload type if the legs have different numbers for a
-codec.
+is read, and `media_path` handles each packet. The relay does not change the RTP payload, sequence
+number or timestamp, and the SSRC only if SRTP requires a new one. It changes the payload type if
+the legs have different numbers for a codec.
 
-The tap receives only the RTP header of a telephone event, because the rest has the DTMF digit;
-without the header, the recorder would count the packet as lost. SRTP protects the media only
-between a leg and its peer: inside the relay and for the tap, it is not encrypted.
+Of a telephone event, whose payload is a DTMF digit, and of an unknown payload type, the tap gets
+only the RTP header; without it, the recorder would count the packet as lost. SRTP protects the
+media only between a leg and its peer: inside the relay and for the tap, it is not encrypted.
 """
 
 import socket
@@ -63,9 +63,9 @@ class Relay:
 
         `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
         silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
-        host and port when a packet of a wrong sender, or not authentic, is refused, at most every
-        five seconds. `on_contested` gets the same when a sender competes with the accepted one: it
-        fits as well, or has taken its place.
+        host and port when a packet is refused, as its sender is wrong or it is not authentic, and
+        none was in the five seconds before. `on_contested` gets the same when a sender competes
+        with the accepted one: it fits as well, or has taken its place.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -138,9 +138,10 @@ class Relay:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        Packets that wait for a leg with a new partner are discarded, as they were meant for the
-        earlier one. A leg with a tap handles them, so that the tap receives them. The two tables
-        give, for each payload type that one peer sends, the type that the other expects.
+        If a leg that has received media gets a new partner, the packets that wait in its sockets
+        are discarded, because they were meant for the earlier partner. If the leg has a tap, they
+        are handled, so that the tap receives them. The two tables give, for each payload type that
+        one peer sends, the type that the other expects.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -191,8 +192,8 @@ class Relay:
         Return the leg's live counters, readable after the leg is closed; None for an unknown leg.
         `on_lost` is called for packets that the kernel dropped, `on_report` for the peer's RTCP.
 
-        This method, `set_source_rule`, `watch_events` and `stop_ringback` do nothing for an unknown
-        leg: the calling code may not know yet that it is closed.
+        This method and those below that get a leg id, except `start_ringback`, `counters` and
+        `silent_since`, accept an unknown leg: the calling code may not know yet that it is closed.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:
@@ -255,7 +256,7 @@ class Relay:
         self._poller.drain(*(sock for leg in legs for sock in _rtp_sockets(leg)))
 
     def keep_up(self) -> None:
-        """Relay waiting packets after `LATE_S` (10 ms) without; call it between messages."""
+        """Relay waiting packets if this was not done for `LATE_S`, 10 ms; call between messages."""
         self._poller.keep_up()
 
     @property

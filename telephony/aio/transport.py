@@ -1,7 +1,8 @@
 """The sockets and connections (UDP, TCP, TLS) of a SIP `Endpoint`, and its timer.
 
-The endpoint makes all decisions: it gets each received message, then its new messages are sent, and
-its events go to the application. All its timers share one timer of the event loop.
+The source filter and the limits here decide which received messages the endpoint gets. The endpoint
+makes all other decisions: after each message, its new messages are sent, and its events go to the
+application. All its timers share one timer of the event loop.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import NamedTuple
 
 import structlog
 
+from net.addresses import Network
+from net.tls import Tls
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import AcceptAll, Connections, FilterVerdict, SourceFilter
-from telephony.aio.packet_filter import Network
-from telephony.aio.tls import Tls
 from telephony.aio.turns import DatagramTurns, WorkShare, WorkTimer
 from telephony.aio.udp import UdpSocket, reachable_host
 from telephony.sip.endpoint import Endpoint
@@ -38,19 +39,20 @@ _DATAGRAM_SHARE = 0.3
 _MOST_DEBT_S = 0.05
 """The debt of work, in seconds, above which datagrams outside calls are dropped.
 
-Their senders send them again, first after half a second (RFC 3261 section 17.1). In the first
-instant of a flood, media and pauses wait for about as long as this. It is enough for the INVITEs of
-25 calls at once. Of 60, most must be sent twice, and all are answered within 2 s.
+Their senders send them again, first after half a second (RFC 3261 section 17.1). At the start of a
+flood, media and payment pauses are delayed by about this time. It is enough for the INVITEs of 25
+calls at once. If 60 calls arrive at once, most of their INVITEs must be sent twice, and all are
+answered within 2 s.
 """
 _MOST_WAITING = 2000
-"""The number of waiting datagrams above which those outside calls are dropped."""
+"""The number of waiting datagrams from which on new ones outside calls are dropped."""
 _MOST_DROPS = 2
-"""Times that an INVITE of a trunk or known host is dropped for lack of time.
+"""The number of times that an INVITE of a trunk or known host is dropped for lack of time.
 
-The next copy arrives 1.5 s after the first one, and is refused if there is still no time.
+Its next copy arrives 1.5 s after the first one, and gets 503 if there is still no time.
 """
 _REMEMBERED_DROPS = 4096
-"""The number of dropped INVITEs that are remembered."""
+"""The most dropped INVITEs that are remembered."""
 
 
 class _Datagram(NamedTuple):
@@ -65,8 +67,8 @@ class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
     `on_event` is called for each event, in sequence. Other code that uses the endpoint must call
-    `flush()` afterwards. `on_sent` is called after each received message and each timer, when
-    everything that they caused has been sent.
+    `flush()` afterwards. `on_sent` is called after each message that the endpoint has handled and
+    after each timer, when everything that they caused has been sent.
     """
 
     def __init__(
@@ -82,9 +84,9 @@ class SipTransport:
         self.send_errors = 0
         """Datagrams that the system refused to send, or for which it reported an error later."""
         self.faults = 0
-        """Exceptions raised by the endpoint or by `on_event`. Each is a bug."""
+        """Exceptions raised by the endpoint, `on_event` or `on_sent`. Each is a bug."""
         self.shed = 0
-        """Datagrams outside calls that were dropped because of too much work."""
+        """Datagrams outside calls that were not handled, because there was too much work."""
         self._datagram_share = WorkShare(_DATAGRAM_SHARE)
         self._turns = DatagramTurns(
             self._take_turn, clock=time.thread_time, call_soon=asyncio.get_running_loop().call_soon
@@ -123,10 +125,10 @@ class SipTransport:
         return self.now if self._arrived is None else self._arrived
 
     def check_idle(self) -> None:
-        """Note that the event loop reads what arrives. Call this ten times a second.
+        """Set `idle_at` to the time of the previous call. Call this ten times a second.
 
-        `idle_at` becomes the time of the previous call: if the event loop was late, the present
-        call may come before what has arrived is read.
+        It is not the time of the present call: if the event loop was late, this call may come
+        before the data that has arrived is read.
         """
         self.idle_at, self._checked_at = self._checked_at, self.now
 
@@ -253,13 +255,13 @@ class SipTransport:
             self.flush()
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Let the endpoint repeat requests without a response, which may be lost."""
+        """Let the endpoint send again the requests without a response, which may be lost."""
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
 
     def drop_from(self, flooding: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Make the kernel drop datagrams by source, as `packet_filter.program`, if it can."""
+        """Make the kernel drop datagrams by source (see `packet_filter.program`), if it can."""
         for sock in self._sockets.values():
             sock.drop_from(flooding, known)
 

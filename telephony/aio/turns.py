@@ -1,8 +1,9 @@
-"""Limits on how long SIP messages keep the event loop busy, before media and timers go first.
+"""Limits on the time for which SIP messages keep media and timers of the event loop waiting.
 
-Datagrams: the event loop reads up to 32 before anything else. If each begins a call, the packets of
-all calls wait for a tenth of a second. So datagrams are handled for at most `TURN_S` in one turn of
-the event loop, urgent ones first, otherwise in their sequence.
+Datagrams: the event loop reads up to 32 datagrams before it does anything else. If each began a
+call, the media packets of all calls would wait for a tenth of a second. So datagrams are handled
+for at most `TURN_S` in one turn of the event loop: first the urgent ones, then the others, both in
+the order of arrival.
 
 Connections: all together get at most `SHARE` of the time, `SLICE_S` at once; then they rest. A
 connection with unhandled data reads no more until its turn, so TCP slows its sender down. The IP
@@ -19,10 +20,10 @@ from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
 MOST_OF_CPU: Final = 2.0
-"""The largest time of a piece of work, as a multiple of its processor time.
+"""A piece of work counts for at most this multiple of the processor time that it used.
 
-If it takes longer, this process waited for the processor or a disk. The work is not the cause, so
-it need not rest for the whole time.
+If it takes longer, this process had to wait for the processor or a disk. The work is not the cause
+of this wait, so it need not rest for it.
 """
 TURN_S: Final = 0.005
 """The processor time of a turn, in seconds, after which no further datagram is handled in it."""
@@ -75,7 +76,7 @@ class WorkShare:
 
     @property
     def debt_s(self) -> float:
-        """The seconds that were spent beyond the share."""
+        """The seconds of work for which the rest is still due."""
         return self.rest_s * self._share
 
     def spend(self, seconds: float) -> None:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Protocol
 
-from telephony.aio import packet_filter
+from net import packet_filter
+from net.addresses import Network
 from telephony.aio.arrival import ArrivalClock, latest_arrival
-from telephony.aio.packet_filter import Network
 from telephony.sip.events import Address
 from telephony.sip.message.uri import join_host_port
 
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
-"""Documentation addresses (RFC 5737, RFC 3849), which only the default route reaches."""
+"""Maps a wildcard to a documentation address (RFC 5737, RFC 3849): only the default route fits."""
 _RECEIVE_BUFFER = 4 << 20
 """The receive buffer in bytes, large for floods; the kernel's limit is net.core.rmem_max."""
 
@@ -86,7 +86,7 @@ class UdpSocket(asyncio.DatagramProtocol):
             raise OSError(str(error)) from None
 
     def drop_from(self, flooding: Sequence[Network], known: Sequence[Network] | None) -> None:
-        """Make the kernel drop datagrams by source, as `packet_filter.program`, if it can."""
+        """Make the kernel drop datagrams by source (see `packet_filter.program`), if it can."""
         if self._socket is not None and self._transport and not self._transport.is_closing():
             with contextlib.suppress(OSError):
                 packet_filter.attach_filter(self._socket, flooding, known)

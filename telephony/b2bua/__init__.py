@@ -1,9 +1,10 @@
 """A back-to-back user agent (RFC 3261): it connects a caller with one callee at a time.
 
-It has one leg for the caller, joined with at most one of the legs of the callees that were rung. No
-I/O, no clock: the application gives each call its endpoint events and the current time (`now`). The
-call sends through the `Endpoint`, controls its media through the `MediaPlane`, and reports each
-change as a `CallEvent`. `find_call` returns the call of an endpoint event.
+A call has one leg for the caller and one for each callee that was rung. At most one callee leg is
+joined with the caller's leg. A call does no I/O and reads no clock: the application passes
+endpoint events and the current time (`now`) to it. The call sends through the `Endpoint`, controls
+its media through the `MediaPlane`, and reports to the application by events (`events.py`).
+`find_call` returns the call of an endpoint event.
 """
 
 from telephony.b2bua.call import BackToBackCall, find_call

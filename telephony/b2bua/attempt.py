@@ -5,8 +5,9 @@ which it has sent an INVITE. It reports to its `AttemptListener`, the setup of a
 which decides what responses the caller gets.
 
 If a target responds with a 3xx, we ring other targets (RFC 3261 8.1.3.4). The application decides
-for each Contact which of its own targets to ring; an unknown one is not rung. In one attempt, no
-target is rung twice: two phones could otherwise redirect the call to each other for ever.
+for each Contact which of its own targets to ring; an unknown Contact is not rung. A redirection
+never leads to a target that rang before in this attempt: otherwise, two phones could redirect the
+call to each other for ever.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from telephony.sip.message.messages import Request, Response, rseq_of
 from telephony.sip.transport.address import is_ipv6
 
 FindTargets = Callable[[NameAddr, float], Sequence[Target]]
-"""Returns the targets for a Contact of a 3xx at the current time; empty if it is unknown."""
+"""Returns the targets for a Contact of a 3xx at the given time; empty for an unknown Contact."""
 
 MAX_REDIRECTIONS: Final = 5
-"""In one attempt to reach a callee."""
+"""The most redirections that one attempt to reach a callee follows."""
 
 
 class Redirections:
@@ -44,9 +45,9 @@ class Redirections:
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
-        """Return the targets of the first Contact that leads to any target not rung before.
+        """Return the targets that were not rung before, of the first Contact that has any.
 
-        Empty if there is none, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
+        Empty if no Contact has any, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
         """
         if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()
@@ -78,12 +79,12 @@ been sent by then, the last after 3.5 s. So only a peer that is down stays silen
 messages were lost.
 """
 _PREFERRED = (486, 480, 603, 415, 420, 484, 488)
-"""Failure statuses that explain a failure well, the best first; used within one class."""
+"""Statuses that explain a failure well, the best first; they are preferred within their class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A branch's failure; without a `response`, `status` is the reason, such as 408."""
+    """A branch's failure. Without a `response`, `status` is ours, such as 408 for a timeout."""
 
     status: int
     response: Response | None = None
@@ -186,8 +187,8 @@ class Attempt:
     ) -> None:
         """Ring all targets, and those of `later` if none of the first targets answers.
 
-        `later` rings at the latest after half the time until the deadline. Raises `NoPortsError`,
-        and rings no target, without a port for each.
+        `later` rings at the latest after half the time until the deadline. If there are too few
+        free ports for `targets`, raise `NoPortsError` and ring no target.
         """
         if later is not None and later.targets and self.deadline is not None:
             self._later = later.targets
@@ -282,8 +283,8 @@ class Attempt:
         """Return the SDP of a branch's peer for our INVITE; None if it sent none.
 
         It is in the 2xx or in an earlier provisional response of its dialog: many peers send SDP in
-        a 183 and none in the 200. After a reliable one, SDP in the 2xx is ignored (RFC 3261
-        13.2.1).
+        a 183 and none in the 200. After SDP in a reliable provisional response, SDP in the 2xx is
+        ignored (RFC 3261 13.2.1).
 
         Raises:
             ParseError: The SDP in the 2xx cannot be read.
@@ -338,12 +339,12 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response, leg), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Try the target's next address after a 503 or no response; return False without one."""
+        """Try the next address after a 503 or no response; return whether an INVITE was sent."""
         absent = event.response is None and event.status in {408, 503}
         return (absent or event.status == 503) and self._invite_elsewhere(leg, now)
 
     def _invite_elsewhere(self, leg: Leg, now: float) -> bool:
-        """Send the INVITE of a branch to the next address; return False if none can be used."""
+        """Send a branch's INVITE to its next usable address; return False if there is none."""
         while leg.target is not None and (target := leg.target.following) is not None:
             leg.target = target
             leg.early_names.forget()
@@ -358,8 +359,7 @@ class Attempt:
     def _give_up_silent(self, now: float) -> None:
         """Try each branch whose address has been silent for `SILENT_S` at its next address.
 
-        If the silent peer responds after all, it gets a CANCEL, so that no one rings there for
-        nothing.
+        If the silent peer responds later, it gets a CANCEL, so that no phone there rings in vain.
         """
         for leg in [leg for leg, due in self._silent_at.items() if due <= now]:
             del self._silent_at[leg]
@@ -374,9 +374,9 @@ class Attempt:
                 return
 
     def _redirect(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """After a 3xx, end `leg` and ring the targets of `redirections`; return whether one rings.
+        """After a 3xx, end `leg` and ring the targets of `redirections`; return whether any rings.
 
-        Without a target, or with too few free ports, `leg` does not end.
+        If there is no target, or if too few ports are free, return False without ending `leg`.
         """
         if self.redirections is None or event.response is None:
             return False

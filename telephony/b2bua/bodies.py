@@ -1,7 +1,8 @@
 """Find the session description (SDP) in the body of a SIP message (RFC 3261 8.2.3, RFC 5621).
 
 The SDP is the whole body, or one part of a multipart body. A body that we do not understand is
-ignored if its Content-Disposition says `handling=optional`, and refused otherwise.
+ignored if it is in a response, or if its Content-Disposition says `handling=optional`. Any other is
+refused, except for the location of a caller.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _SDP: Final = "application/sdp"
 _LOCATION: Final = "application/pidf+xml"
 """The location of a caller (PIDF-LO, RFC 6442), which phones add above all to emergency calls."""
 _MAX_DEPTH: Final = 4
-"""Multipart bodies around a part; a deeper part is not understood."""
+"""The most multipart bodies, one in the other, around a part that we read."""
 
 ACCEPT: Final = (
     ("Accept", "application/sdp, multipart/mixed, multipart/alternative, multipart/related"),
@@ -56,8 +57,8 @@ def description(message: Request | Response) -> SessionDescription | None:
 
     - The location of the caller is always ignored: an emergency call must not fail because of it.
     - In multipart/mixed, the first SDP is used. RFC 3261 20.11 makes every part required that does
-      not say `handling=optional`, but some peers add a location or ISUP without a Content-
-      Disposition. So next to SDP, we refuse a part only if it says `handling=required`.
+      not say `handling=optional`, but some peers add a location or ISUP without saying so. So next
+      to SDP, we refuse a part only if it says `handling=required`.
     - In multipart/alternative, the last part that we understand is used.
     - In multipart/related, the root part is used: that of the parameter `start`, or else the first.
 
@@ -82,7 +83,7 @@ def description(message: Request | Response) -> SessionDescription | None:
 
 
 def _find_sdp(part: BodyPart, depth: int = 0) -> bytes | None:
-    """Return the SDP in a part within `depth` multipart bodies; None without SDP if it is optional.
+    """Return the SDP in a part within `depth` multipart bodies; None for an optional other part.
 
     Raises:
         UnsupportedBodyError: The part has no SDP and is required.

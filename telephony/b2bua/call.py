@@ -1,4 +1,4 @@
-"""`BackToBackCall`: the public interface of one call, whose components decide."""
+"""`BackToBackCall`: the public interface of one call. Its components make the decisions."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ class BackToBackCall:
     ) -> BackToBackCall:
         """Continue a call of an earlier process from its saved state.
 
-        It emits `MediaNegotiated` for each leg, and `TransferFailed` if a transfer was in progress;
-        if `transferor_gone` is true in it, the owner must call `ring_again`. After an error, no leg
-        stays open, and the owner can try `bye_from_checkpoint`.
+        It emits `MediaNegotiated` for each leg, and `TransferFailed` if a transfer was in progress
+        or the caller is not joined with a callee. After an error, no leg stays open, and the owner
+        can try `bye_from_checkpoint`.
 
         Raises:
             ProtocolError: `checkpoint` is not a checkpoint, the call was not answered before the
@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True once the caller's INVITE was answered with a 2xx, or the callee of a placed call."""
+        """True once the caller got a 2xx, or, in a placed call, once a target has answered."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
@@ -230,9 +230,9 @@ class BackToBackCall:
         return attempt is not None and not attempt.over
 
     def next_event(self) -> CallEvent | None:
-        """Remove and return the oldest event, or None.
+        """Remove and return the oldest event; None if there is none.
 
-        After `CallEnded`, the call holds nothing.
+        When it returns `CallEnded`, the call drops its references, so that memory is freed.
         """
         event = self._core.events.popleft() if self._core.events else None
         if isinstance(event, CallEnded):
@@ -242,7 +242,7 @@ class BackToBackCall:
     def _release(self) -> None:
         """Break the circles of references between components and legs.
 
-        Otherwise, only the garbage collector could free them, which delays the media of other
+        Otherwise, only the garbage collector could free them, and it delays the media of other
         calls.
         """
         self._saved = None
@@ -257,8 +257,9 @@ class BackToBackCall:
     def follow_redirects(self, find_targets: FindTargets) -> None:
         """Allow a target that we ring to redirect the call with a 3xx; call this before `dial`.
 
-        `find_targets` gets the address of one Contact, and returns the targets to ring instead.
-        Without a target for any Contact, or without this method, the 3xx counts as a failure.
+        `find_targets` gets one Contact and the time, and returns the targets to ring instead. If
+        no Contact leads to a target, the 3xx is a failure. In a placed call, and for the target of
+        a transfer, a 3xx is always a failure.
         """
         if self._setup is not None:
             self._setup.find_targets = find_targets
@@ -268,8 +269,8 @@ class BackToBackCall:
     ) -> None:
         """Ring one target, or several at once, and those in `later` if none answers in time.
 
-        With too few free ports, the caller gets a 503 and the call ends. Raises `ProtocolError` for
-        a second time, or without targets.
+        If too few ports are free, the call ends, and a caller whose INVITE is unanswered gets 503.
+        Raises `ProtocolError` if called a second time, or without targets.
         """
         if self.ended:
             return
@@ -279,7 +280,7 @@ class BackToBackCall:
         setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Refuse the caller's INVITE and end the call, or hang up all legs after a 2xx."""
+        """Refuse the caller's INVITE and end the call; if it was answered, hang up all legs."""
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -331,8 +332,8 @@ class BackToBackCall:
     def hold(self, now: float) -> None:
         """Put the caller on hold for the joined callee, if any, by offers with direction inactive.
 
-        No media passes from now on, whatever the phones answer. The hold ends by `resume`, by the
-        resume key of a callee whose phone also holds the call, or when another callee is joined.
+        No media passes from now on, whatever the phones answer. The hold ends by `resume`, when a
+        callee whose phone also holds the call ends that hold, or when another callee is joined.
         """
         self._set_hold(now, held=True)
 
@@ -358,17 +359,17 @@ class BackToBackCall:
     def accept_transfer(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
         """Accept a REFER with 202, and ring the targets with the caller's media.
 
-        Return False if not accepted. It is refused with 603 if its sender is not the callee that
-        talks with the caller, or if its Replaces identifies no other call of the sender. No
-        response is sent if the REFER no longer waits, `targets` is empty, or the call has ended.
+        Return False if the REFER is not accepted. It is refused with 603 if its sender is not the
+        joined callee, or if its Replaces identifies no other call of the sender. No response is
+        sent if the REFER no longer waits, `targets` is empty, or the call has ended.
         """
         return not self.ended and bool(targets) and self._transfers.accept(request_id, targets, now)
 
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
-        """Return the second call of an attended transfer.
+        """Return the other call of an attended transfer, which the REFER's Replaces names.
 
-        Return None if the REFER's Replaces names no dialog, or one whose peer is not at the same
-        host as the sender of the REFER.
+        Return None if it names no dialog of another call, or one whose peer is not at the same host
+        as the sender of the REFER, or if the REFER no longer waits.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
@@ -390,7 +391,7 @@ class BackToBackCall:
         self._transfers.complete_join(request_id, plan, now)
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
-        """Add a leg of another call, whose party is `target`, and join it with the caller's."""
+        """Add a leg of another call and join it with the caller's leg; `target` is its party."""
         self._core.add_moved_leg(leg, target)
         self._alignment.align_both(self._core.caller, leg, now)
 
@@ -421,8 +422,8 @@ class BackToBackCall:
     def ring_again(self, targets: Sequence[Target], now: float) -> None:
         """Ring these targets after a failed transfer, for at most `recall_timeout` seconds.
 
-        Call this after `TransferFailed` with `transferor_gone`, before the next `handle_timer`,
-        which otherwise rings the callee that sent the REFER.
+        Call this after `TransferFailed` with `transferor_gone`, before the next `handle_timer`. If
+        this is not called, `handle_timer` rings the callee that sent the REFER.
         """
         if not self.ended and targets:
             self._transfers.ring_again(targets, now)
@@ -430,7 +431,7 @@ class BackToBackCall:
     def checkpoint(self) -> msgspec.Raw:
         """Return the state for `restored` and `bye_from_checkpoint`, as a JSON object.
 
-        It is the same object as before if nothing in it has changed.
+        If nothing has changed since the previous checkpoint, return the same object again.
         """
         now = CallCheckpoint.of(self._core, self._transfers.checkpoint())
         if now != self._saved:
@@ -440,7 +441,7 @@ class BackToBackCall:
     # --- events of the endpoint ---------------------------------------------------------------
 
     def handle(self, event: SipEvent, now: float) -> None:
-        """Handle an endpoint event of this call. No message of a peer makes this raise an error."""
+        """Handle an endpoint event of this call; no message of a peer makes this raise an error."""
         leg = leg_of(event)
         if leg is None:
             return
@@ -522,7 +523,7 @@ class BackToBackCall:
             self._exchange.acknowledged(leg, event.request, now)
 
     def ask_parties(self, answered: Callable[[], None], now: float) -> None:
-        """Send OPTIONS in each dialog (RFC 3261 section 11); call `answered` for each response."""
+        """Send OPTIONS on each answered leg (RFC 3261 11.1); call `answered` for each response."""
 
         def then(response: Response | None, _status: int, _now: float) -> None:
             if response is not None:

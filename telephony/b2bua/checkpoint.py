@@ -1,14 +1,14 @@
 """The checkpoint of a call: the state that the next process needs to continue or end it.
 
-It has the confirmed dialogs, the session timers, the ids of the joined legs, and both session
-descriptions of each leg. Times are monotonic seconds, so it is valid until the machine restarts. It
-is stored as JSON under the field names of the classes here. The next process may run another
-version: a new field must have a default, and no field may be removed.
+It has the legs with a confirmed dialog, their session timers and session descriptions, the INVITEs
+without a final response, and the transfer in progress. Times are monotonic seconds, so it is valid
+until the machine restarts. It is stored as JSON under the field names of the classes here. The next
+process may run another version: a new field must have a default, and no field may be removed.
 
 It contains phone numbers and, until the call is answered, the SRTP key of a caller with SRTP. So
 store it only in memory (the runtime folder), never on a disk. SRTP keys that already encrypt media
 are not in it: the next process could not use them, because it does not know how often the RTP
-sequence number has wrapped to 0 (RFC 3711 section 3.3.1). It offers new keys instead.
+sequence number has wrapped to 0 (RFC 3711 section 3.3.1). That process offers new keys instead.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TEXT = "latin-1"
 
 
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Without `Target.others` and `alternatives`, which are needed only until it answers."""
+    """A target without `others` and `alternatives`, which are not needed after it has answered."""
 
     uri: str
     destination: Address
@@ -89,9 +89,9 @@ class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedSession:
-    """A session description, which the JSON has as text with zeros in place of SRTP keys.
+    """A session description; the JSON has its text, with zeros in place of SRTP keys.
 
-    The text is only made when a checkpoint is written.
+    The text is made only when the JSON of a checkpoint is made.
     """
 
     __slots__ = ("description",)
@@ -111,7 +111,7 @@ class SavedSession:
 
 
 class SavedInvite:
-    """An INVITE without a final response, whose values are only made for the JSON."""
+    """An INVITE without a final response; its values are made only with the JSON."""
 
     __slots__ = ("_request", "invite")
 
@@ -192,16 +192,16 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's INVITE, and the state of the call's transfer, if there is one."""
 
     request: str
-    """The SRTP keys in its body are replaced by zeros."""
+    """The caller's INVITE as text, with zeros in place of the SRTP keys in its body."""
     max_forwards: int
     serial: int
-    """The id of the newest REFER in this call."""
+    """The id of the newest transfer in this call, by REFER or order; 0 if there was none."""
     accepted: bool
-    """True if a REFER was accepted and its transfer has not ended yet."""
+    """True if a transfer was accepted or ordered and has not ended yet."""
     event: str | None
     """The Event header field of the final NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
-    """The target to ring again if the transfer fails; None if there is none."""
+    """The REFER's sender, to ring again if no callee is joined; None without a transfer."""
 
 
 class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +211,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str
     legs: tuple[LegCheckpoint, ...]
     partner: str | None
-    """The id of the callee leg that is joined with the caller; None if none is."""
+    """The id of the callee leg that is joined with the caller; None if no callee is joined."""
     invite: Any = None
     """A `SavedInvite` while the caller waits; None after our final response.
 
@@ -244,7 +244,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any]) -> CallCheckpoint:
-        """Read a checkpoint from `to_json`'s fields; raise ProtocolError for another `VERSION`."""
+        """Read the fields of `to_json`; raise ProtocolError if invalid or of another `VERSION`."""
         try:
             checkpoint = msgspec.convert(values, cls, dec_hook=_from_json)
         except (msgspec.ValidationError, ParseError) as error:
@@ -264,7 +264,7 @@ def _confirmed(leg: Leg) -> bool:
 
 
 def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> int:
-    """Send a BYE on every leg whose dialog can be restored; return their number."""
+    """Send a BYE on each leg whose dialog can be restored; return the number of BYEs."""
     legs = data.get("legs") if data.get("version") == VERSION else None
     dialogs = (
         leg.get("dialog") if isinstance(leg, dict) else None
@@ -276,7 +276,7 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def bye_in_dialogs(
     endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
 ) -> int:
-    """Send a BYE in each dialog that can be restored (`Dialog.checkpoint`); return their number.
+    """Send a BYE in each dialog that its `Dialog.checkpoint` restores; return the number of BYEs.
 
     `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
     the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).
@@ -348,7 +348,7 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 
 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
-    """Handle an unanswered INVITE of the earlier process, like a new one; return its Call-ID.
+    """Handle the caller's unanswered INVITE as if it arrived now; return its Call-ID.
 
     Raises `ProtocolError` if the checkpoint holds no such INVITE.
     """

@@ -2,8 +2,9 @@
 
 Only this module creates, joins and ends legs, and changes the state of a leg.
 
-A callee's 200 can cross our CANCEL, and a peer can repeat its request for half a minute. After the
-end of a call, the leg of such an event refers only to an `EndedCall`, so everything else is freed.
+After the end of a call, a callee's 200 that crossed our CANCEL can still arrive, and a peer can
+repeat a request for half a minute. An `EndedCall` handles these messages: the legs then refer only
+to it, so that everything else is freed.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ class EndCause(StrEnum):
 class CallCore:
     """The state of one call.
 
-    Every method that changes a leg is here and emits the event that reports the change. Therefore,
-    no change can happen without its event.
+    Only its methods change the state of a leg. `set_ringing`, `end_leg` and `end` also emit the
+    event that reports the change; after `set_confirmed`, the calling component emits one.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class CallCore:
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
         self.caller: Leg
-        """The caller's leg, which is always the first leg of the call. Unset before this leg."""
+        """The caller's leg, which is always the first leg of the call. Not set before it exists."""
         self._callee: Leg | None = None
         self.ended = False
         self.ringback = False
@@ -112,7 +113,7 @@ class CallCore:
         self.events.append(event)
 
     def trust_between(self, sender: Leg, receiver: Leg) -> Trust:
-        """Return the rules that decide what of the messages of `sender` reaches `receiver`."""
+        """Return the rules for what we pass on to `receiver` from the messages of `sender`."""
         grants = sender.target.grants if sender.target else self.settings.caller_grants
         account = self._account(sender, receiver) if self.is_phone(sender) else None
         return Trust(self.kind_of(sender), self.kind_of(receiver), grants, account)
@@ -127,7 +128,8 @@ class CallCore:
     def _account(self, phone: Leg, receiver: Leg) -> NameAddr | None:
         """Return the address by which `receiver` sees a phone; None if its extension is unknown.
 
-        Its host is our own, as `receiver` reaches us. The user's name is only for the trust domain.
+        Its host is our own, as `receiver` reaches us. A receiver outside the trust domain gets no
+        display name.
         """
         target, settings = phone.target, self.settings
         extension = target.name if target else settings.caller_extension
@@ -180,8 +182,8 @@ class CallCore:
     def _check_remote(self, leg: Leg, remote: RemoteMedia) -> RemoteMedia:
         """Check the addresses in the SDP of the leg's peer.
 
-        A trusted PBX may name our own media ports, if it connects two of its calls with us. If only
-        the separate RTCP address is not allowed, no RTCP is sent there.
+        A trusted PBX may name the media port of another of our legs, because it may connect two of
+        its calls with us. A separate RTCP address that is not allowed is removed.
 
         Raises:
             SdpParseError: Status 488; media must not be sent to the address.
@@ -202,7 +204,7 @@ class CallCore:
         return remote
 
     def add_moved_leg(self, leg: Leg, target: Target) -> None:
-        """Add a leg of another call, whose party is `target`, and join it with the caller's."""
+        """Add a leg of another call and join it with the caller's leg; `target` is its party."""
         leg.call, leg.side, leg.target = self._call, Side.CALLEE, target
         self._keep(leg)
         self.set_ringback(wanted=False)
@@ -227,7 +229,7 @@ class CallCore:
                 leg.media.mute(muted=held)
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg, unchanged, that moves to another call. A hold by the call's owner ends."""
+        """Remove a leg, which moves to another call and stays alive; end a hold by the owner."""
         self.set_owner_hold(held=False)
         self._callee = None
         del self.legs[leg.id]
@@ -235,9 +237,9 @@ class CallCore:
         self.on_leg_ended(leg)
 
     def join(self, leg: Leg) -> None:
-        """Join a callee leg with the caller's leg, and relay the media that is agreed on both.
+        """Join a callee leg with the caller's leg, and relay media if it is agreed on both legs.
 
-        A hold by the call's owner ends. Raises `ProtocolError` for the caller's leg.
+        A hold by the call's owner ends. Raises `ProtocolError` if `leg` is the caller's leg.
         """
         if leg.side is Side.CALLER:
             raise ProtocolError("only a callee can be joined with the caller")
@@ -300,24 +302,24 @@ class CallCore:
             leg.set_identity(found[1], identity_key(*found))
 
     def learn_from(self, leg: Leg, message: Request | Response) -> bool:
-        """Store the sender's identity and methods; return True for a new name for the other party.
+        """Store the sender's identity and methods; return whether the sender has a new name.
 
-        A phone's identity is that of its account, whatever it writes. A change of another peer's
-        emits `IdentityChanged`. A Contact is an address and not a name, so the result is then
-        False.
+        An identity that a phone writes is ignored, because its account gives its identity. A new
+        identity of another peer emits `IdentityChanged`; the result is False if it comes from
+        Contact, which is an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = None if self.is_phone(leg) else identity_of(message)
         return found is not None and self._set_identity(leg, *found, message)
 
     def learn_early(self, leg: Leg, message: Request | Response) -> None:
-        """Store what a message says about its sender, whose leg rings: see `EarlyNames`."""
+        """Store the methods and the name of a peer that rings (see `EarlyNames`); emit no event."""
         leg.learn(message.headers.get("Allow"))
         if not self.is_phone(leg):
             leg.early_names.learn(message)
 
     def learn_at_answer(self, leg: Leg, response: Response) -> None:
-        """Store what a callee's 2xx says about its sender, and emit the name that counts now."""
+        """Store a callee's methods and name from its 2xx; emit `IdentityChanged` if it is new."""
         leg.learn(response.headers.get("Allow"))
         name = None if self.is_phone(leg) else leg.early_names.at_answer(response)
         leg.early_names.forget()
@@ -374,7 +376,7 @@ class CallCore:
             answer(leg.server_invite, 480, now, headers=headers)
 
     def end(self, cause: str, now: float, headers: HeaderFields = (), status: int = 0) -> None:
-        """End every leg, then emit `CallEnded`; `status` is the caller's refusal, or 0."""
+        """End every leg, then emit `CallEnded`; `status` is as in this event."""
         if self.ended:
             return
         self.ended = True
@@ -384,7 +386,7 @@ class CallCore:
         self.emit(CallEnded(cause, status))
 
     def release(self, ended: LegOwner) -> None:
-        """Forget what refers back to this object; `ended` now owns the call's legs."""
+        """Remove the references that lead back to this object; `ended` now owns the legs."""
         self._call, self.on_leg_ended = ended, _ignore_leg
         for leg in self.legs.values():
             leg.release(ended)
@@ -395,7 +397,7 @@ def _ignore_leg(leg: Leg) -> None:
 
 
 def hang_up(leg: Leg, now: float, headers: HeaderFields) -> None:
-    """Send a BYE, after an ACK that is still missing, unless the peer has sent its BYE."""
+    """Send a BYE, and before it an ACK that is still due, unless the dialog has already ended."""
     dialog, client = leg.dialog, leg.invite_to_ack
     if dialog is None or dialog.state is not DialogState.CONFIRMED:
         return
@@ -416,11 +418,11 @@ def answer(
     to_tag: str | None = None,
     reliable: bool = False,
 ) -> Dialog | None:
-    """Send a response, unless the request has a final one, for example after a CANCEL.
+    """Send a response, unless the request already has a final one, for example after a CANCEL.
 
-    Return its dialog; None if it has none or was not sent. `reason` None means the usual phrase,
-    `to_tag` None our own tag of the request. A `reliable` provisional response to an INVITE is sent
-    again until its PRACK arrives (RFC 3262).
+    Return the dialog that the response creates; None if it creates none or was not sent. `reason`
+    None means the usual phrase, and `to_tag` None a tag that the endpoint chooses. A `reliable`
+    provisional response to an INVITE is sent again until its PRACK arrives (RFC 3262).
     """
     if transaction.answered:
         return None

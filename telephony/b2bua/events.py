@@ -1,7 +1,7 @@
 """The events that a call reports to its owner, the application that uses this package.
 
-Do not log the fields of an event: `identity`, `refer_to`, `request` and `response` contain personal
-data. The owner may use them only to decide.
+Do not log the fields `identity`, `message`, `refer_to`, `request` and `response` of an event: they
+contain personal data.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LegRinging:
-    """A callee's peer has sent a provisional response above 100."""
+    """A callee has sent its first provisional response above 100."""
 
     leg_id: str
     target: Target
@@ -39,7 +39,7 @@ class AddressSilent:
 
 @dataclass(frozen=True, slots=True)
 class CallRedirected:
-    """A target has redirected the call to others, found by `FindTargets`, which now ring."""
+    """A target has redirected the call by a 3xx, and the targets of its Contact now ring."""
 
     leg_id: str
     """The redirected leg, which has ended."""
@@ -62,9 +62,9 @@ class CallerReached:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """A callee, the first, has answered with a 2xx. The caller's 200 is not sent yet.
+    """The first callee has answered with a 2xx. The caller's 200 is not sent yet.
 
-    The owner starts the recording now. It reads all events after `handle`, and only then sends
+    The owner can start the recording now: it reads all events after `handle` and only then sends
     `Endpoint.outgoing`, so it handles this event before the caller gets the 200.
     """
 
@@ -145,12 +145,12 @@ class Joined:
 class TransferFailed:
     """The target of a transfer did not answer.
 
-    If `transferor_gone` is true, the sender of the REFER has hung up. The owner must call
-    `ring_again`; otherwise the sender is rung again.
+    If `transferor_gone` is true, the sender of the REFER has hung up. The owner may call
+    `ring_again` with the targets to ring now; otherwise, the next `handle_timer` rings the sender.
 
-    If it is false, the sender and the caller are still joined, and the sender gets a NOTIFY. Until
-    two seconds after the response to it, a BYE from the sender does not end the call but emits this
-    event again, with `transferor_gone` true.
+    If `transferor_gone` is false, the sender and the caller are still joined, and the sender gets a
+    NOTIFY. Until two seconds after its response to the NOTIFY, a BYE from the sender does not end
+    the call. Instead, this event is emitted again, with `transferor_gone` true.
     """
 
     request_id: int
@@ -169,7 +169,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO without `Record` has arrived; emitted before it is passed on, if it can be."""
+    """An INFO without `Record` has arrived that we may pass on; emitted before we do so."""
 
     leg_id: str
     side: Side
@@ -195,14 +195,14 @@ class RecordRequested:
 class IdentityChanged:
     """The party of a leg has a new identity (P-Asserted-Identity, Remote-Party-ID or Contact).
 
-    For a callee that rings, only the name of the party that answers is reported, immediately before
-    `CallAnswered` or the event of a transfer.
+    While a callee rings, its names are not reported. When it answers, the name of the party that
+    answered is reported, before `CallAnswered` or the event of a transfer.
     """
 
     leg_id: str
     side: Side
     identity: NameAddr
-    """Anonymous if another party has answered than those named before."""
+    """Anonymous if a callee answered whose name is unknown, while another party was named."""
     source: str
     """The name of the header field that contains the new identity; "" if there is none."""
     message: Request | Response
@@ -211,7 +211,7 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
-    """A leg and its peer have agreed on media, for the first time or again."""
+    """We and the peer of a leg have agreed on media, for the first time or again."""
 
     leg_id: str
     side: Side
@@ -223,13 +223,16 @@ class MediaNegotiated:
 class CallEnded:
     """The call has ended. This event is emitted exactly once, as the last event of a call.
 
-    Every peer got a BYE, CANCEL or final response, and all ports are free. Late responses are still
-    handled.
+    Every peer got a BYE, CANCEL or final response, and all ports are free. The owner must still
+    pass late messages to `handle`.
     """
 
     cause: str
     status: int = 0
-    """The failure status that the caller's INVITE got; 0 if the INVITE got no failure status."""
+    """The status of a call that was refused or failed before an answer; 0 for any other end.
+
+    It is 0 too if the caller cancelled (487), or if the owner called `hangup` before an answer.
+    """
 
 
 CallEvent = (

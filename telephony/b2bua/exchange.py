@@ -1,9 +1,10 @@
 """Handle an offer that a peer sends within a dialog, in a re-INVITE or UPDATE.
 
-An offer that starts a hold or changes the codecs is passed on to the other leg, whose answer we
-pass back; any other is answered here. A call passes on one offer at a time; until its answer is
-sent, another offer gets 491 (RFC 3261 14.2). If the exchange fails, the media of both legs does not
-change.
+An offer that changes the direction (a hold), the codecs or the packet times is passed on to the
+other leg, whose answer we pass back; any other is answered here. A hold by the call's owner is an
+exception: all offers are then answered here, except one that ends the callee's own hold. A call
+passes on one offer at a time; until its answer is sent, another offer gets 491 (RFC 3261 14.2). If
+the exchange fails, the media of both legs does not change.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class ForwardedOffer:
     deadline: float | None
     """The time at which we stop waiting for the target's response; None if we do not wait."""
     waits_for_ack: bool = False
-    """True while we wait for the ACK to our 2xx to an INVITE of the target; no offer before it."""
+    """True while our 2xx to an INVITE of the target has no ACK; our offer waits for the ACK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,14 @@ class AwaitedAck:
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The offer of the leg `target`, from which `ours` is made; without it, both are None."""
+    """The offer of `target`, from which `ours` was made; both are None if no leg was asked."""
 
 
 class Exchange:
     """The offer/answer exchange between the two joined legs; at most one is in progress.
 
-    We pass an offer on, or ask the other leg for one. Both can fail, be cancelled or lose a leg at
-    every step.
+    An offer is passed on, or the other leg is asked for one. At every step, the exchange can fail
+    or be cancelled, or one of the legs can end.
     """
 
     def __init__(self, core: CallCore, offers: Offers, alignment: Alignment) -> None:
@@ -122,9 +123,9 @@ class Exchange:
             self._changed(leg, transaction, offer, timer, now)
 
     def _resumes(self, leg: Leg, offer: SessionDescription) -> bool:
-        """Return True if the callee's phone ends its own hold, and end the owner's hold then.
+        """End the owner's hold if the offer ends the callee's own hold; return whether it does.
 
-        Any other offer, such as a refresh, does not end a hold by the call's owner.
+        Any other offer, such as a refresh, does not end the owner's hold.
         """
         index = offer.audio_index()
         receives = index is not None and offer.direction(index).receives
@@ -287,8 +288,8 @@ class Exchange:
     def _note_hold(self, leg: Leg) -> None:
         """Emit `CallHeld` or `CallResumed` if the newest offer of `leg` started or ended a hold.
 
-        An offer can end a hold although it equals the newest description: the peer's answer to an
-        offer of the other side said so before.
+        The offer may equal the peer's newest description, because an earlier answer of the peer has
+        changed the direction; an answer emits no event.
         """
         holding = leg.media.peer_not_receiving
         if holding != leg.media.holds_other:
@@ -340,7 +341,7 @@ class Exchange:
         return back
 
     def acknowledged(self, leg: Leg, request: Request, now: float) -> None:
-        """Handle an ACK and the SDP answer in it; send an offer that waited for the ACK."""
+        """Handle an ACK and any SDP answer in it; send an offer that waited for this ACK."""
         self._acknowledge(leg, request, now)
         forwarded = self._forwarded
         if forwarded is not None and forwarded.waits_for_ack and forwarded.target is leg:
@@ -408,7 +409,7 @@ class Exchange:
         return None if self._forwarded is None else self._forwarded.deadline
 
     def timer(self, now: float) -> None:
-        """End the exchange after its deadline; the sender of the offer gets 504."""
+        """End the exchange after its deadline; the sender of the re-INVITE or UPDATE gets 504."""
         forwarded = self._forwarded
         if forwarded is not None and forwarded.deadline is not None and now >= forwarded.deadline:
             forwarded.deadline = None

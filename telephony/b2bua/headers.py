@@ -4,10 +4,10 @@ Only what is listed here is passed on, some of it only between trusted peers. Th
 people follow the rules for trust and privacy (RFC 3323, RFC 3325). A phone's own identity is
 replaced by its account's. All else is dropped, unless the settings allow a trusted peer to send it.
 
-Some fields change how a phone rings: Alert-Info, Call-Info, Answer-Mode and others. One can make a
-phone answer by itself, so that a caller can listen to the room, and its URI can make a phone fetch
-a file. So we never copy one, but write it again, with only the ring tone or automatic answer that
-the settings allow (`Grants`).
+Fields such as Alert-Info, Call-Info and Answer-Mode change how a phone rings. They can make a phone
+answer by itself, so that a caller can listen to the room, and their URI can make a phone fetch a
+file. So we never copy such a field, but write it again, with only the ring tone or automatic answer
+that the settings allow (`Grants`).
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ NAMING: Final = frozenset(
 )
 """Header fields that identify people, passed on within the trust domain (RFC 3325).
 
-Of a phone's, only Privacy is passed on.
+Of those that a phone sends, only Privacy is passed on.
 """
 
 _IDENTITIES = frozenset({"p-asserted-identity", "p-preferred-identity", "remote-party-id"})
-"""In these, a phone says who it is. Our own P-Asserted-Identity replaces them."""
+"""Fields in which a phone states its identity; our own P-Asserted-Identity replaces them."""
 
 _FREE_TEXT = frozenset(["organization", "subject", "reply-to", "in-reply-to"])
-"""Free text may contain the sender's name.
+"""Header fields that may contain the sender's name in free text or in an address.
 
-It is not passed on if the sender asks for privacy and the receiver may not get the sender's
+They are not passed on if the sender asks for privacy and the receiver may not get the sender's
 identity (RFC 3323 4.1).
 """
 
@@ -133,7 +133,7 @@ _OURS = frozenset(
         "www-authenticate",
     ]
 )
-"""Header fields that belong to one leg, so that no setting can allow a peer to send them on."""
+"""Header fields that belong to one leg: they are never passed on, whatever the settings allow."""
 
 _PRIVATE = frozenset({"id", "user", "header", "full"})
 _TURNING = r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
@@ -180,13 +180,13 @@ class Trust:
     def passes(self, headers: Headers) -> bool:
         """Return whether the receiver may get the identities in these header fields.
 
-        A phone shows names to a person, so it never gets that of a sender who asks for privacy.
+        A phone shows names to a person, so it never gets the name of a sender who asks for privacy.
         """
         return self.inside and not (self.receiver is PeerKind.PHONE and wants_privacy(headers))
 
 
 def passed_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the header fields that are passed on to the other leg, in the same sequence."""
+    """Return the header fields to pass on, in the same order, and a phone's account identity."""
     kept = []
     for key, name, value in headers.rows:
         passed = None if key in _OURS else _passed(key, value, headers, trust)
@@ -231,7 +231,7 @@ def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that state the sender's identity or ask for privacy.
 
-    Empty if the receiver may not get it, or from a phone, whose name does not change.
+    Empty if the receiver may not get the identity, or for a phone, whose name never changes.
     """
     if trust.sender is PeerKind.PHONE or not trust.passes(headers):
         return ()
@@ -260,9 +260,9 @@ def _plain(address: NameAddr) -> NameAddr:
 def from_for(request: Request, trust: Trust) -> NameAddr:
     """Return the From header field for the other leg, without a tag.
 
-    It is anonymous if the sender asks for privacy and the receiver may not get the identity. A
-    phone's is that of its account. Any other is that of `request`, without what an untrusted sender
-    could deceive a person with.
+    It is anonymous if the sender asks for privacy and the receiver may not get the identity. For a
+    phone with a known extension, it is the account's address. In any other case, it is the From of
+    `request` as `shown_address` returns it.
     """
     if wants_privacy(request.headers) and not trust.passes(request.headers):
         return ANONYMOUS
@@ -274,8 +274,8 @@ def from_for(request: Request, trust: Trust) -> NameAddr:
 def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     """Return an address that the sender wrote, as the receiver may see it, without a tag.
 
-    From an untrusted sender, it has no parameters (one could say that a number was verified), and
-    for a phone no display name.
+    Only a trusted trunk or PBX may send parameters other than `user` and `phone-context`: one could
+    claim that a number was verified. A phone gets no display name from an untrusted sender.
     """
     if trust.sender is PeerKind.TRUSTED:
         named = without_tag(address)
@@ -288,16 +288,16 @@ def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
 
 
 def _bare(uri: Uri) -> Uri:
-    """Return a URI with only user part, host and number parameters, so without `;verstat=`."""
+    """Return a URI without a password, and with no parameters but `user` and `phone-context`."""
     kept = tuple(pair for pair in uri.parameters if pair[0].lower() in {"user", "phone-context"})
     user = None if uri.user is None else uri.user.partition(";")[0] or None
     return Uri(uri.scheme, user, None, uri.host, uri.port, kept)
 
 
 def passed_reason(response: Response, trust: Trust) -> str | None:
-    """Return the reason phrase for the other leg; None for the usual one of the status.
+    """Return the reason phrase for the other leg; None means the usual phrase of the status.
 
-    A phone shows it to a person, so it gets none from an untrusted peer.
+    A phone shows the phrase to a person, so it gets the usual one instead of an untrusted peer's.
     """
     hidden = trust.sender is PeerKind.OUTSIDE and trust.receiver is PeerKind.PHONE
     if hidden or trust.receiver is not PeerKind.PHONE:
@@ -341,7 +341,7 @@ def identity_of(message: Request | Response) -> tuple[NameAddr, str] | None:
 def identity_key(identity: NameAddr, header: str) -> str:
     """Return a text that is equal for identities of the same party.
 
-    For a Contact, it is only the user part: host and port can change while the party stays.
+    For a Contact, it is only the user part: the host can change while the party stays the same.
     """
     user = identity.uri.number if identity.uri.scheme == "tel" else identity.uri.user or ""
     return user if header == "Contact" else f"{user}@{(identity.uri.host or '').lower()}"
@@ -373,7 +373,7 @@ _NOWHERE: Final = "<http://127.0.0.1>"
 
 
 def granted_alert(name: str, value: str, grants: Grants) -> str | None:
-    """Return the value of an alerting field (lookup name) that may be sent, or None."""
+    """Return the value to send in a field of `ALERTING`; None if nothing of it is granted."""
     if name == "alert-info":
         return _joined(_ring_tone(element, grants) for element in _elements(value))
     if not grants.auto_answer:
@@ -421,7 +421,7 @@ def _parameter(text: str, name: str) -> str | None:
 
 
 def _ring_tone(element: _Element, grants: Grants) -> str | None:
-    """Return an element of Alert-Info with only the ring tone that it names, if it is granted."""
+    """Return an element of Alert-Info with only its tone and delay; None if not granted."""
     known = (*grants.ring_tones, *(_AUTO_ANSWER if grants.auto_answer else ()))
     names = {name.lower(): name for name in known}
     tone = names.get(element.text.lower())

@@ -2,19 +2,20 @@
 
 `exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY that
 `judge_request` permits are passed on in sequence: in each direction, one waits until the one before
-has its response. A BYE does not wait. Their bodies may contain DTMF digits and are passed on
-unread; the body of a response is not passed on.
+has its response. Their bodies may contain DTMF digits and are passed on unread; the body of a
+response is not passed on. A BYE does not wait for them.
 
 A NOTIFY can reboot a phone (`check-sync`) or make it answer (`talk`), and a MESSAGE shows a text to
-the advisor. So a peer outside the trust domain can send a phone neither of them, and a trusted peer
-only if the settings allow it.
+the advisor. So a peer outside the trust domain can send a phone neither of them. A trusted PBX can
+send a phone a MESSAGE, or a NOTIFY of `talk` or `hold`, only if the settings allow it. No NOTIFY of
+`check-sync` is ever passed on.
 
 An INFO with a `Record` header field (a phone's record key) is not passed on. From the callee, or
 from a caller at one of our own phones, it is reported as `RecordRequested`, whose receiver decides
 about the response.
 
-A PRACK with an offer gets 488: no callee has answered yet, so no SDP answer is possible. Before the
-answer, an UPDATE with an offer gets 500 with Retry-After (RFC 3311 5.2).
+A PRACK with an offer gets 488: no callee has answered yet, so no SDP answer is possible. Before a
+callee's answer, an UPDATE with an offer gets 500 with Retry-After (RFC 3311 5.2).
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Maps the other leg's status to the sender's: 401 and 407 concern only our own request."""
+"""Maps a status of the other leg to the sender's: 401 and 407 ask us, and not the sender."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Maps our own status, if the other leg sent no response, to the sender's; others pass unchanged.
+"""Maps our own status, if the other leg sent no response, to the status for the sender.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.
@@ -100,7 +101,7 @@ class InDialogRequests:
             self._send_new_name(leg, request, now)
 
     def _send_new_name(self, leg: Leg, request: Request, now: float) -> None:
-        """Send this party's identity to the other peer (RFC 4916), if trust and privacy permit."""
+        """Send the identity of the party on `leg` to the other peer (RFC 4916), if permitted."""
         other = self._core.other(leg)
         if other is None or not other.talking:
             return
@@ -111,7 +112,7 @@ class InDialogRequests:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Refuse an early UPDATE with an offer by 500 (RFC 3311 5.2); else read its identity."""
+        """Answer an UPDATE before the 2xx: 500 with an offer (RFC 3311 5.2), or 200 without."""
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
@@ -138,10 +139,10 @@ class InDialogRequests:
     def on_dialog_ended(
         self, leg: Leg, cause: str, now: float, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Handle the end of a dialog, by hang-up or 481: end the leg, and normally the call.
+        """Handle the end of a dialog, for example by a BYE or 481: end its leg, or the whole call.
 
-        The call continues if this is a step of a transfer, or if `leg` is a callee leg that is not
-        joined.
+        Only the leg ends if this is a step of a transfer, or if `leg` is a callee leg that is not
+        joined. The call then ends too if no other leg is left.
         """
         leg.dialog = None
         if leg is self._core.caller:
@@ -228,7 +229,7 @@ def _is_refer(request: Request) -> bool:
 
 
 PASSED_METHODS: Final = frozenset({"INFO", "MESSAGE", "NOTIFY"})
-"""Passed on as they are. INVITE, UPDATE, PRACK, REFER and BYE we write ourselves."""
+"""The methods that are passed on. For all others, we respond, or send a request of our own."""
 INFO_TYPES: Final = frozenset(
     [
         "application/dtmf",
@@ -246,13 +247,13 @@ EVENT_PACKAGES: Final = {
     "dialog": frozenset({"application/dialog-info+xml", "message/sipfrag"}),
     "conference": frozenset({"application/conference-info+xml"}),
 }
-"""The event packages of a NOTIFY, each with the content types of its body."""
+"""The event packages of a NOTIFY, with their content types; not from outside to a phone."""
 EVENT_PACKAGES_INSIDE: Final = {
     "message-summary": frozenset({"application/simple-message-summary"}),
 }
 """Further event packages from a peer inside the trust domain to another peer inside it."""
 EVENT_PACKAGES_GRANTED: Final = {"talk": frozenset[str](), "hold": frozenset[str]()}
-"""By these, a PBX makes a phone answer or hold a call (`Grants.auto_answer`)."""
+"""Event packages by which a PBX makes a phone answer or hold (`Grants.auto_answer`)."""
 
 _PARAMETERS: Final = ("charset", "version")
 """The parameters of Content-Type that are passed on."""
@@ -260,7 +261,7 @@ _PARAMETERS: Final = ("charset", "version")
 
 @dataclass(frozen=True, slots=True)
 class PassedRequest:
-    """The header fields of a request to pass on, besides those that every message may have."""
+    """The header fields to pass on with a request, in addition to those of `passed_fields`."""
 
     headers: HeaderFields
 

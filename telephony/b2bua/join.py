@@ -1,13 +1,14 @@
-"""Two calls of one party become one, by a REFER or an INVITE with Replaces (RFC 3891).
+"""Connect the caller with another party, by a REFER or an INVITE with Replaces (RFC 3891).
 
-An attended transfer (RFC 5589 section 7): the common party, the transferor, sends a REFER in one
-call with a Replaces that identifies its dialog in the other. Both dialogs are with us, so we join
-the calls ourselves and forward nothing. The call in which the transferor is the callee continues.
-The other ends, and its other party moves to the call that continues. The transferor leaves both.
+Attended transfer (RFC 5589 section 7): the transferor is a party of two calls. It sends a REFER in
+one call with a Replaces that identifies its dialog in the other. Both dialogs are with us, so we
+join the calls ourselves and forward nothing. The call in which the transferor is the callee
+continues. The other call ends, and its other party moves to the call that continues. The transferor
+leaves both.
 
-An INVITE with Replaces: with it, a PBX connects the caller with a party that the callee has
-consulted, or a phone takes over an answered call. We answer the new party with the caller's media,
-then send a BYE to the replaced party.
+INVITE with Replaces: a PBX sends it to connect the caller with a party that the callee has
+consulted, or a phone sends it to take over an answered call. We answer the new party with the
+caller's media, then send a BYE to the replaced party.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ from telephony.sip.ua.uas import InviteServer
 
 @dataclass(frozen=True, slots=True)
 class JoinPlan:
-    """A plan for joining two calls, which the transferor, the party in both, then leaves."""
+    """A plan for joining two calls of one party, the transferor, which then leaves both."""
 
     kept_leg: Leg
-    """The transferor's leg, as callee, in the call that continues; `moved_leg` replaces it."""
+    """The transferor's leg, a callee leg, in the call that continues; `moved_leg` replaces it."""
     ending_leg: Leg
     """The transferor's leg in the call that ends."""
     moved_leg: Leg
@@ -47,7 +48,7 @@ class JoinPlan:
 
 
 def replaced_dialog(endpoint: Endpoint, text: str) -> Dialog | None:
-    """Return our dialog that a Replaces value identifies; None if there is none."""
+    """Return the dialog that a Replaces value identifies; None if we have no such dialog."""
     try:
         replaces = Replaces.parse(text)
     except SipParseError:
@@ -65,8 +66,8 @@ def replaced_leg(endpoint: Endpoint, text: str) -> Leg | None:
 def leg_named_by_replaces(endpoint: Endpoint, leg: Leg, replaces: str) -> Leg | None:
     """Return the leg in another call that the Replaces of a REFER on `leg` identifies, or None.
 
-    None also if the peers of the two legs are at different hosts: a party may only join calls in
-    which it takes part.
+    Return None also if the peers of the two legs are at different hosts: a party may only join
+    calls in which it takes part.
     """
     named = replaced_leg(endpoint, replaces)
     if named is None or named.call is leg.call:
@@ -101,7 +102,7 @@ _REASON = (("Reason", 'SIP;cause=200;text="Replaced"'),)
 
 
 def leg_to_replace(endpoint: Endpoint, invite: InviteServer) -> Leg | int | None:
-    """Return the leg to replace; None without Replaces, or the status that refuses the INVITE.
+    """Return the leg to replace, or the status that refuses the INVITE; None without a Replaces.
 
     Only a callee leg that is joined with the caller can be replaced (RFC 3891 section 3).
     """
@@ -169,7 +170,7 @@ class CalleeReplacement:
             return
         headers = (*answer_fields(timer), *SDP_TYPE)
         dialog = answer(invite, 200, now, headers=headers, body=bytes(ours))
-        # The new party has cancelled its INVITE before our 200, so the new leg ends.
+        # If the new party has cancelled its INVITE before our 200, the new leg ends.
         if dialog is None:
             core.end_leg(leg, EndCause.CANCELLED, now)
             return

@@ -1,8 +1,8 @@
 """One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
 A leg also has the queue of the non-INVITE requests that we send within its dialog, and the names
-that its peer gave before the answer. `leg_of` finds the leg of an endpoint event. The components of
-the call decide. Only `core.py` changes the state of a leg.
+that its peer gave before the answer. `leg_of` finds the leg of an endpoint event. A leg makes no
+decisions: the components of the call do, and only `core.py` changes a leg's state.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.uas import InviteServer
 
 OnResponse = Callable[[Response | None, int, float], None]
-"""Called once with the final response, its status and the current time of a request we sent.
+"""Called once with the final response to a request that we sent, its status and the time.
 
 Without a final response, the response is None and the status gives the reason, for example 408.
 """
 MAX_QUEUED: Final = 64
-"""Requests that may wait in the queue of one leg."""
+"""The most requests that may wait in the queue of one leg."""
 
 
 class Sender(Protocol):
@@ -95,7 +95,7 @@ class RequestQueue:
         """The request from this queue that was sent and has no final response yet, or None."""
 
     def add(self, request: QueuedRequest, now: float) -> bool:
-        """Queue a non-INVITE request; return False without a dialog or beyond `MAX_QUEUED`."""
+        """Queue a non-INVITE request; return False if the leg cannot send or the queue is full."""
         if not self._leg.talking or len(self._waiting) >= MAX_QUEUED:
             return False
         self._waiting.append(request)
@@ -151,12 +151,12 @@ class RequestQueue:
 
 
 FORWARDED: Final = 181
-"""Status for "Call Is Being Forwarded": another party rings now than before."""
+"""The status "Call Is Being Forwarded": from now on, the call rings at another party."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatedName:
-    """A name that a message gives to its sender, as in `IdentityChanged`."""
+    """A name that a message states for its sender, with the fields of `IdentityChanged`."""
 
     identity: NameAddr
     source: str
@@ -174,13 +174,13 @@ class StatedName:
 
 
 class EarlyNames:
-    """The newest name in each early dialog of one leg, and the parties that have diverted it."""
+    """The newest name in each early dialog of one leg, and the parties that diverted the call."""
 
     __slots__ = ("_diverted", "_names")
 
     def __init__(self) -> None:
         self._names: dict[str, StatedName] = {}
-        """By the tag of the peer; a Contact does not replace an asserted name."""
+        """The newest name by the peer's tag; a Contact does not replace an asserted name."""
         self._diverted: set[str] = set()
         """The user parts of the parties that have diverted the call."""
 
@@ -210,7 +210,7 @@ class EarlyNames:
     def at_answer(self, response: Response) -> StatedName | None:
         """Return the name of the party that sent a 2xx; None if no name was given.
 
-        It is anonymous, with `source` "", if the peer has named only another party.
+        It is anonymous, with `source` "", if only other parties were named before.
         """
         self.learn(response)
         own = self._names.get(response.to.tag or "")
@@ -248,7 +248,7 @@ class LegState(StrEnum):
     """The state of a leg, from its INVITE to its end."""
 
     CALLING = "calling"
-    """The leg's INVITE was sent, but has no response yet, or only a response 100."""
+    """The leg's INVITE has no final response. A callee has not sent more than a 100 either."""
     RINGING = "ringing"
     """The callee has sent a provisional response above 100."""
     TALKING = "talking"
@@ -266,7 +266,7 @@ _FOLLOWING: Final = {
 
 
 _NO_REQUESTS: Final = RequestQueue(NO_SENDER)
-"""For all legs whose call has ended. It takes no requests."""
+"""The queue of all legs whose call has ended. It takes no requests."""
 
 
 class CallLegs(Protocol):
@@ -280,7 +280,7 @@ class CallLegs(Protocol):
         """Return the leg that `leg` is joined with; None if it is joined with no leg."""
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg, unchanged, that moves to another call."""
+        """Remove a leg, which moves to another call and stays alive."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
         """End a leg and free its ports."""
@@ -322,9 +322,9 @@ class Leg:
         self.media = media
         self._state = LegState.CALLING
         self.server_invite: InviteServer | None = None
-        """The INVITE that the peer sent to create this leg; None if we sent it."""
+        """The INVITE of the peer that created this leg; None if we sent it, or after a restart."""
         self.client_invite: InviteClient | None = None
-        """The INVITE that we sent to create this leg; None if the peer sent it."""
+        """Our INVITE that created this leg; None if the peer sent it, or after a restart."""
         self.dialog: Dialog | None = None
         self.invite_to_ack: InviteClient | None = None
         """Our INVITE without SDP whose 2xx has no ACK yet, or None.
@@ -340,9 +340,9 @@ class Leg:
         self.ringing_dialog: Dialog | None = None
         """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None
-        """Header field and identity (`identity_key`) of the peer; None while unknown."""
+        """The name of a header field, and the identity in it (`identity_key`); None if unknown."""
         self.early_names = EarlyNames()
-        """Not used after the answer."""
+        """The names that the peer gave before its answer, which are then forgotten."""
         self.requests = RequestQueue(self)
         """The requests that we send within the leg's dialog."""
 
@@ -352,14 +352,14 @@ class Leg:
         return self._state
 
     def move_to(self, state: LegState) -> None:
-        """Change and log the leg's state; only `CallCore` calls this. Raises `ProtocolError`."""
+        """Change and log the state, for `CallCore` only; raise ProtocolError if not allowed."""
         if state not in _FOLLOWING[self._state]:
             raise ProtocolError(f"a leg cannot change from {self._state} to {state}")
         self._state = state
         logger.debug("leg.state %s %s", self.id, state)
 
     def release(self, ended: LegOwner) -> None:
-        """Forget what refers back to this leg; `ended` handles the late events of its call."""
+        """Drop the leg's references after its call; `ended` handles the late events from now on."""
         self.call = ended
         if self.client_invite is not None:
             self.client_invite.forget_content()
@@ -385,12 +385,12 @@ class Leg:
 
     @property
     def talking(self) -> bool:
-        """True while the leg's dialog is confirmed and accepts requests."""
+        """True from the 2xx to the leg's INVITE until the leg ends."""
         return self._state is LegState.TALKING
 
     @property
     def address(self) -> Address | None:
-        """The address of the peer; None before its first message, if we have not rung the peer."""
+        """The peer's address; None for the caller of a placed call before the caller's 2xx."""
         if self.target is not None:
             return self.target.destination
         if self.dialog is not None:
@@ -403,7 +403,7 @@ class Leg:
             self.allow = frozenset(word.strip().upper() for word in allow.split(","))
 
     def learn_events(self, dialog: Dialog | None, allow_events: str | None) -> None:
-        """Store the early dialog if Allow-Events (RFC 6665) lets us ask the phone to answer."""
+        """Store the early dialog if Allow-Events (RFC 6665) has "talk", a request to answer."""
         known = {word.strip().lower() for word in (allow_events or "").split(",")}
         if dialog is not None and "talk" in known:
             self.ringing_dialog = dialog

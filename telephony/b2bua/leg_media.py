@@ -5,10 +5,10 @@ description changes only when an offer is accepted. The version of a refused off
 for a different description. `MediaPlane` has the commands that a call gives to the media relay.
 
 The addresses to which a peer may direct media are checked here. Without a check, an SDP could
-direct our packets to this machine's own programs, to a network's broadcast address, or back to our
-own media ports in a loop. A third party's address cannot be refused, because the media of many PBXs
-comes from another host than their signalling; `telephony.aio.relay.Relay.await_peer` protects third
-parties.
+direct our packets to this machine's own programs, to a multicast or broadcast address, or back to
+our own media ports in a loop. A third party's address cannot be refused, because the media of many
+PBXs comes from another host than their signalling; `telephony.aio.relay.Relay.await_peer` protects
+third parties.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class LegMedia:
         self._urgent = urgent
         self.leg_id = leg_id
         self.check_remote: Callable[[RemoteMedia], RemoteMedia] = _unchecked
-        """Returns the media to use after a check of its address, or raises `SdpParseError`."""
+        """Checks the address of the peer's media and returns it, or raises `SdpParseError`."""
         self.origin = origin
         self.last_sent: SessionDescription | None = None
         """The newest session description that we sent to the peer, even if it was refused."""
@@ -125,11 +125,11 @@ class LegMedia:
         if srtp is not Srtp.OFF:
             self.local = LocalMedia(self.local.host, self.local.port, srtp, fresh_keys())
         self.local_description: SessionDescription | None = None
-        """Ours in the latest complete SDP exchange; None before the first one."""
+        """Our description in the latest complete SDP exchange; None before the first one."""
         self.remote_description: SessionDescription | None = None
-        """The peer's in the latest complete SDP exchange; None before the first one."""
+        """The peer's description in the latest complete SDP exchange; None before the first one."""
         self.remote: RemoteMedia | None = None
-        """The media relay's settings from the latest complete exchange; None before the first."""
+        """The settings of the media relay after the latest complete exchange; None before it."""
         self.holds_other = False
         """True if the most recent offer of this leg's peer put the other party on hold."""
         self._muted = False
@@ -199,7 +199,10 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> bool:
-        """Return whether `pass_on` would only repeat codecs and direction; raise SdpParseError."""
+        """Return whether the offer of `pass_on` would only repeat our agreed codecs and direction.
+
+        Raises `SdpParseError` as `pass_on`.
+        """
         built = self._passed_on(offer, source, allowed, self.origin, direction)
         ours = self.local_description
         return ours is not None and _codecs_and_direction(ours) == _codecs_and_direction(built)
@@ -263,7 +266,7 @@ class LegMedia:
 
     @property
     def peer_not_receiving(self) -> bool:
-        """True if the latest complete SDP exchange stops media to the peer, or before the first."""
+        """True if the latest complete SDP exchange stops media to the peer, or if there is none."""
         theirs = self.remote_description
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
         return index is None or theirs is None or not theirs.direction(index).receives
@@ -272,8 +275,7 @@ class LegMedia:
         """Check that media could be sent to the address in section `index` of an offer.
 
         Raises:
-            SdpParseError: Status 488; the offer has no active audio, or its address is not usable,
-                or
+            SdpParseError: Status 488; the offer has no active audio, its address is not usable, or
                 its address family (IPv4 or IPv6) is not that of our ports.
         """
         self._reachable(remote_media(offer, index=index))
@@ -289,9 +291,9 @@ class LegMedia:
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def rebind(self, *, ipv6: bool) -> None:
-        """Replace ports of the other family before the first SDP exchange ends.
+        """Replace the ports if they are of the other address family, for a leg without agreed SDP.
 
-        Without free ports, it raises `NoPortsError`, and the old ones are closed too.
+        Raises `NoPortsError` if no ports are free; the old ones are closed even then.
         """
         if (":" in self.local.host) == ipv6:
             return
@@ -309,8 +311,8 @@ class LegMedia:
     def release(self) -> None:
         """Forget the descriptions, the SRTP keys, and the call's function that checks addresses.
 
-        The transactions of the ended call refer to the leg for half a minute, and would keep these
-        in memory.
+        The transactions of the ended call refer to the leg for half a minute. Meanwhile, these
+        values would stay in memory.
         """
         self.check_remote = _unchecked
         self.local = LocalMedia(self.local.host, self.local.port, self.local.srtp)
@@ -327,7 +329,7 @@ def _share_audio(one: Mapping[int, Codec], other: Mapping[int, Codec]) -> bool:
 
 
 def _codecs_and_direction(session: SessionDescription) -> object:
-    """Return what two descriptions are compared by; None without an audio section."""
+    """Return a description's codecs and direction, to compare them; None without audio."""
     index = session.audio_index()
     if index is None:
         return None
@@ -361,7 +363,7 @@ def check_media_address(host: str, signalling_host: str, own_host: str) -> None:
         return
     if address.is_loopback:
         if signalling_host != own_host and not _is_loopback(signalling_host):
-            raise SdpParseError("the peer's media address is loopback, but not the peer", 488)
+            raise SdpParseError("the media address is loopback, but the peer is remote", 488)
     elif address.is_multicast or address.is_reserved or _is_this_network(address):
         raise SdpParseError("the peer's media address is not a unicast address", 488)
 

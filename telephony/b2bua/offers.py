@@ -1,8 +1,8 @@
-"""SDP offers that we send: within a leg's dialog, by re-INVITE or UPDATE.
+"""SDP offers that we send within a leg's dialog, by re-INVITE or UPDATE.
 
-`Offers` sends them and handles the responses. `Alignment` sends those that make the media of joined
-legs compatible: after a transfer, a join or a restart, the joined parties have never received each
-other's SDP. `exchange.py` handles an offer that a party sends.
+`Offers` sends them and handles the responses. `Alignment` decides which offers make the media of
+joined legs compatible: after a transfer or a join, the parties have never received each other's
+SDP, and a hold by the owner changes the direction. `exchange.py` handles an offer of a party.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from telephony.sip.message.messages import Response
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""Called with the peer's description, the status and the current time after one of our offers.
+"""Called with the peer's description, the status and the current time when our offer has ended.
 
 Without a response, the status gives the reason, for example 408 (timeout). The description is None
 after a failure, and after a 2xx without a readable one.
@@ -55,9 +55,9 @@ class Offers:
         headers: HeaderFields = (),
         by_update: bool = False,
     ) -> None:
-        """Send the offer `session`, or ask for one (None) by an INVITE without SDP.
+        """Send the offer `session`; if it is None, ask for an offer by an INVITE without SDP.
 
-        The 2xx to such an INVITE has an offer: `leg.invite_to_ack` is set, and the calling
+        The 2xx to an INVITE without SDP has an offer: `leg.invite_to_ack` is set, and the calling
         component must send the ACK. With `by_update`, UPDATE is used if the peer supports it.
 
         `then` is called once, at the final response, or at once with 491 (another INVITE is in
@@ -181,8 +181,8 @@ def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's
 class _OwnOffer:
     """An offer to `leg`, built from the newest session description of the leg `source`.
 
-    `then` is called when the offer is accepted or refused, or at once if none is needed or
-    possible. If `leg` ends, `then` is perhaps never called.
+    `then` is called when the offer is accepted or refused, or at once if no offer is needed or
+    possible. If `leg` ends, it may never be called.
     """
 
     leg: Leg
@@ -198,8 +198,8 @@ class _OwnOffer:
 class Alignment:
     """Sends the offers that make the media of two joined legs compatible.
 
-    After a 491, the peer has sent an offer at the same time, and ours is sent again later. At most
-    one offer waits for this.
+    A 491 means that the peer has sent an offer at the same time. We then send ours again later. At
+    most one offer waits for this; a newer one replaces it.
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
@@ -212,18 +212,18 @@ class Alignment:
     def align(self, leg: Leg, source: Leg, now: float) -> None:
         """Send `leg` an offer with the newest session description of the peer of `source`.
 
-        Send nothing if its codecs and direction are already agreed, or if there is no description
-        yet.
+        Send nothing if the codecs and the direction of this description are already agreed with
+        `leg`, or if there is no description yet.
         """
         self._offer(_OwnOffer(leg, source), now)
 
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
-        """Send an offer to two newly joined legs, with each other's newest session description.
+        """Send each of two joined legs an offer with the other's newest session description.
 
-        A hold by one of these two peers continues; a hold by an earlier peer ends. `one` is first,
-        unless the descriptions share no audio codec: the peer of `other` may support codecs that it
-        has not named. The second leg gets its offer even if the first refuses. If only the second
-        agrees, the first gets a new offer.
+        A hold by one of these two peers continues; a hold by an earlier peer ends. `one` gets its
+        offer first. If the two descriptions share no audio codec, `other` is first, because its
+        peer may support codecs that it has not named yet. The second leg gets its offer even if the
+        first refuses. If only the second agrees, the first gets a new offer.
         """
         if not self._share(one, other):
             one, other = other, one
@@ -300,7 +300,7 @@ class Alignment:
         return True
 
     def on_leg_ended(self, leg: Leg) -> None:
-        """Delete the waiting offer if it is to `leg`, or from its session description."""
+        """Delete the waiting offer if it is to `leg`, or built from this leg's description."""
         if self._again is not None and leg in {self._again[0].leg, self._again[0].source}:
             self._again = None
 

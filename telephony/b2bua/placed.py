@@ -1,8 +1,8 @@
 """The setup of a call that we place for a party, the caller: ring it first, then the targets.
 
 This is third party call control (RFC 3725). Our INVITE to the caller has no offer, so the 2xx has
-one, which our ACK answers. The caller hears a ringing tone while the targets ring. Then all is as
-in a call that the caller has made.
+one, which our ACK answers. The caller hears a ringing tone while the targets ring. After the answer
+of a target, the call is like one that the caller has made.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class PlacedSetup:
     # --- ringing the targets ------------------------------------------------------------------
 
     def dial(self, targets: Sequence[Target], now: float, later: LaterTargets | None) -> None:
-        """Ring the targets, now that the caller has answered. If too few ports are free, end."""
+        """Ring the targets after the caller's answer; end the call if too few ports are free."""
         core = self._core
         template = InviteTemplate(
             self._request, to=None, offer=core.caller.media.remote_description, max_forwards=70
@@ -127,7 +127,7 @@ class PlacedSetup:
         """Do nothing: the caller hears our ringing tone until a target answers."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target and return 0, or a status if the SDP answer fails."""
+        """Join the caller with the target and return 0, or a status if the SDP cannot be used."""
         core, attempt = self._core, self.attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None
@@ -150,7 +150,7 @@ class PlacedSetup:
         return 0
 
     def on_failure(self, failure: Failure, now: float) -> None:
-        """End the call, because no target has answered. The caller's phone gets the reason."""
+        """End the call: no target has answered. The caller gets a BYE with the status in Reason."""
         reason = (("Reason", f"SIP;cause={failure.status}"),)
         self._core.end(EndCause.FAILED, now, reason, failure.status)
 

@@ -22,13 +22,13 @@ class PendingRefer:
 
     request_id: int
     leg: Leg
-    """The leg that the transfer ends: that of the REFER's sender, or of the callee."""
+    """The leg of the REFER's sender; the callee's leg if the call's owner orders the transfer."""
     transaction: ServerRequest | None
     """None if the call's owner has ordered the transfer."""
     event: str
     """The Event header field in our NOTIFYs, for example "refer;id=93"."""
     subscribed: bool
-    """False if the sender declined NOTIFYs by "Refer-Sub: false" (RFC 4488)."""
+    """True while the sender gets NOTIFYs, which it can decline by "Refer-Sub: false" (RFC 4488)."""
     replaces: str | None
     """The Replaces in the Refer-To, which asks to join two calls; None for a blind transfer."""
     asked_at: float
@@ -55,7 +55,7 @@ class PendingRefer:
 
     @classmethod
     def ordered(cls, request_id: int, leg: Leg, now: float) -> PendingRefer:
-        """Create a blind transfer of the call's owner, without NOTIFY and without a decision."""
+        """Create a blind transfer that the call's owner has ordered, so it is already accepted."""
         return cls(
             request_id,
             leg,

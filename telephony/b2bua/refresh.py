@@ -1,6 +1,7 @@
-"""Send session refreshes, and end a call if its session has expired (RFC 4028).
+"""Send session refreshes, and end a call whose session has expired (RFC 4028).
 
-A refresh can also send the peer the new name of the party on the other leg (RFC 4916).
+A call also ends if a refresh gets 408 (also our own, for no response) or 481: its peer is gone. A
+refresh can also send the peer the new name of the party on the other leg (RFC 4916).
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ _BUSY_WAIT = 2.0
 
 
 class Refresh:
-    """Refreshes the session of every leg, and ends the call if a session has expired."""
+    """Refreshes the session of every leg, and ends the call if it expired or a peer is gone."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
         self._core = core
         self._offers = offers
         self._tried_at: dict[str, tuple[SessionTimer, float]] = {}
-        """The time of a leg's next refresh, by leg id, in monotonic seconds.
+        """The session timer of a leg and the monotonic seconds of its next refresh, by leg id.
 
-        Only after a refresh was sent, refused or impossible. Without an entry, or after a new
-        session timer, that timer gives the time.
+        An entry exists after the first refresh was tried. It counts only while the leg still has
+        this session timer: a new timer itself gives the time of the next refresh.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
         """Extra header fields for the leg's next refresh, by leg id."""
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Refresh the session with these fields, again after 422, 491, 500 or 503 refused it."""
+        """Send these fields in a refresh; repeat it later if it gets 422, 491, 500 or 503."""
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 

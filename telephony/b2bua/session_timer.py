@@ -21,7 +21,7 @@ _REFRESHER = re.compile(r";\s*refresher\s*=\s*(uac|uas)\b", re.ASCII | re.IGNORE
 
 
 class IntervalTooSmallError(Exception):
-    """A request asks for a shorter session interval than our Min-SE, and gets 422 with it."""
+    """A request asks for a shorter session interval than our Min-SE, which our 422 must state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class SessionTimer:
     """The session timer that was agreed with the peer of one leg."""
 
     interval: int
-    """In seconds."""
+    """The session interval, in seconds."""
     we_refresh: bool
     """True if we send the refreshes; False if the peer sends them."""
     started: float
 
     @property
     def refresh_at(self) -> float:
-        """The time for our refresh, by the clock of `started`: half an interval after the last."""
+        """The time of our next refresh: half an interval after `started`, by the same clock."""
         return self.started + self.interval / 2
 
     @property
@@ -115,9 +115,9 @@ def agree_to_response(
 ) -> SessionTimer:
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
-    We refresh, unless its Session-Expires says that the peer does. Without that field, the interval
-    is `ours.wanted` or `least` (the longest Min-SE of this peer so far, in seconds),
-    whichever is longer.
+    We refresh, unless its Session-Expires says that the peer does. Without Session-Expires, the
+    interval is the longer of `ours.wanted` and `least`, the longest Min-SE of this peer so far, in
+    seconds.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

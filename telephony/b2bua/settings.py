@@ -1,7 +1,4 @@
-"""The settings of a call, the targets that it may ring, and how far each peer is trusted.
-
-All are plain values.
-"""
+"""The settings of a call, its targets, and the kinds and grants of its peers: plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from telephony.sip.message.uri import Uri
 
 
 class PeerKind(StrEnum):
-    """The kinds of peer, by how far we believe what a peer sends."""
+    """The kinds of peer, which decide what we believe and what we send to the peer."""
 
     OUTSIDE = "outside"
     """A trunk, PBX or target that is not trusted. Anybody may be behind it."""
@@ -24,8 +21,8 @@ class PeerKind(StrEnum):
     PHONE = "phone"
     """One of our own phones, inside the trust domain.
 
-    We do not believe the names that it writes. It shows texts to a person, and a caller must not be
-    able to control it.
+    We replace the names that it writes by its account's. It shows texts to a person, so it gets
+    fewer header fields, and a caller must not be able to control it.
     """
 
 
@@ -66,16 +63,16 @@ class CallSettings:
     """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
-    """For the callees, until the caller gets a failure status."""
+    """The time for which callees ring before the caller gets a failure status."""
     session: SessionInterval = SessionInterval()
     recall_timeout: float = 30.0
-    """For the recall of a REFER's sender who hung up before the transfer failed."""
+    """The time for which a REFER's sender, who hung up before it failed, is rung again."""
     transfer_timeout: float = 60.0
-    """For the target of a transfer."""
+    """The time for which the targets of a transfer ring."""
     request_timeout: float = 33.0
-    """From our offer to one leg until its answer; then the leg that offered gets 504."""
+    """The time that a leg has to answer an offer of the other leg, which then gets 504."""
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """Other codecs are removed from an offer, because the finaliser cannot decode them."""
+    """The codecs that an offer may have; others, which the finaliser cannot decode, are removed."""
     allow_transfer: bool = True
     """If false, every REFER is refused with 603."""
     trust_caller: bool = False
@@ -87,12 +84,12 @@ class CallSettings:
     caller_extension: str = ""
     """The extension of the caller's phone, by which others see it; "" if the caller is no phone."""
     caller_user: str = ""
-    """The user of the caller's phone, whose name is shown inside the trust domain; or ""."""
+    """The user of the caller's phone, a name shown inside the trust domain; "" if unknown."""
     caller_srtp: Srtp = Srtp.OFF
     urgent: bool = False
     """True if the legs may have the media ports that are reserved for urgent calls."""
     max_legs: int = 32
-    """Legs in one call, ended ones included; more are refused."""
+    """The most legs of one call, ended ones included; `CallCore.new_leg` refuses a further one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +111,11 @@ class Target:
     is_phone: bool = False
     """True for a phone, maybe behind NAT: requests go where the INVITE went, not to its Contact."""
     srtp: Srtp = Srtp.OFF
-    """Independent of the caller's leg."""
+    """The use of SRTP on our leg to this target, independent of the caller's leg."""
     others: tuple[Address, ...] = ()
     """Further addresses, tried in turn if `destination` fails (RFC 3263 section 4.3)."""
     path: tuple[NameAddr, ...] = ()
-    """The proxies of its registration (RFC 3327), nearest first, as our INVITE's Route fields."""
+    """The proxies of its registration (RFC 3327), nearest first: the Route fields of our INVITE."""
     alternatives: tuple[Target, ...] = ()
     """Further targets, tried in turn if all addresses of this one fail."""
 

@@ -47,22 +47,22 @@ class Setup:
         self._core = core
         self._invite = invite
         self._tags: dict[str, str | None] = {}
-        """Our To tag for the caller by the target's (`_tag`); None if the endpoint chooses it."""
+        """Our To tags for the caller, by the target's tag; None if the endpoint chooses the tag."""
         self._reliable_answers: dict[str | None, SessionDescription] = {}
         """The SDP in reliable provisional responses to the caller (RFC 3262), by our To tag."""
         self._sent_ringing = False
-        """True if several targets ring and the caller has got the one 180 for all of them."""
+        """True if several targets ring and the caller has got its only 180, which is for all."""
         self.offer: SessionDescription | None = None
         """The offer in the caller's INVITE; None without one."""
         self._timer: SessionTimer
-        """The session timer that the caller's INVITE asks for; unset before `check`."""
+        """The session timer that the caller's INVITE asks for; not set before `check`."""
         self.max_forwards = 70
         self.find_targets: FindTargets = lambda _contact, _now: ()
         self.attempt: Attempt | None = None
         self.awaiting_ack: tuple[Leg, InviteAnswered, SessionDescription] | None = None
         """The leg that has answered, the event of its 2xx, and the offer in this 2xx.
 
-        None, unless we wait for the caller's ACK with the SDP answer, as the INVITE had no offer.
+        None unless the INVITE had no offer and we wait for its ACK, which has the SDP answer.
         """
 
     # --- the caller's INVITE ----------------------------------------------------------------
@@ -110,7 +110,7 @@ class Setup:
     def dial(
         self, targets: Sequence[Target], now: float, later: LaterTargets | None = None
     ) -> None:
-        """Ring the targets, or refuse the INVITE with 503 and end the call if ports are short."""
+        """Ring the targets; if too few ports are free, refuse the INVITE (503) and end the call."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
         plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
@@ -143,9 +143,9 @@ class Setup:
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Send a target's provisional response, or one 180 without SDP for several targets.
 
-        It is sent reliably (RFC 3262) with an SDP answer if the caller supports this, and always if
-        the caller requires it. After a reliable SDP answer, responses with the same To tag have no
-        SDP.
+        A response with an SDP answer is sent reliably (RFC 3262) if the caller supports this, and
+        every response if the caller requires it. After a reliable SDP answer, responses with the
+        same To tag have no SDP.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
@@ -215,9 +215,9 @@ class Setup:
         return self._core.trust_between(leg, self._core.caller)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the leg and return 0, or the status for an SDP answer that fails.
+        """Join the caller with the leg and return 0, or return a status if the SDP cannot be used.
 
-        `CallAnswered` comes before the caller's 200. After a failure, the target is hung up.
+        `CallAnswered` is emitted before the caller's 200. After a failure, the target is hung up.
         """
         core, caller = self._core, self._core.caller
         try:
@@ -248,8 +248,9 @@ class Setup:
     ) -> SessionDescription | None:
         """Agree with the target on media, and return the SDP for the caller's 2xx.
 
-        It answers the caller's offer, or else is the target's offer. None means that a reliable
-        provisional response has already given the answer (RFC 3261 13.2.1).
+        It answers the caller's offer. If the caller made none, it passes on the target's offer.
+        None means that a reliable provisional response has already given the answer (RFC 3261
+        13.2.1).
 
         Raises:
             SdpParseError: The caller and the target have no media in common.
@@ -293,8 +294,8 @@ class Setup:
     def on_failure(self, failure: Failure, now: float) -> None:
         """Refuse the caller's INVITE because no target has answered, and end the call.
 
-        The status is the failure's, except for those in `_STATUS_FOR_CALLER`; a 3xx, and our own
-        408 for no response, become 480.
+        The caller gets the status of the failure, except that `_STATUS_FOR_CALLER` replaces some,
+        and that a 3xx, and our own 408 for no response, become 480.
         """
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):

@@ -1,10 +1,10 @@
 """Blind transfer (RFC 3515, RFC 5589), and the recall after a failed transfer.
 
 The owner accepts or refuses a REFER, or orders a transfer as if the callee had sent one. We ring
-the target with the caller's media, while the sender of the REFER stays joined with the caller. Its
-leg ends when the target has answered, or when it hangs up. If the transfer fails after that, we
-ring the sender again: the recall. A REFER with Replaces asks for an attended transfer; `join.py`
-describes it.
+the target with the caller's media, while the sender of the REFER stays joined with the caller. The
+sender's leg ends when the target has answered, or when the sender hangs up. If the transfer fails
+after the sender has hung up, we ring the sender again: the recall. A REFER with Replaces asks for
+an attended transfer; `join.py` describes it.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ from telephony.sip.ua.server_request import ServerRequest
 _OWNER_WAIT: Final = 5.0
 """The seconds after which a REFER without a decision of the owner is refused with 603."""
 _LAST_NOTIFY_WAIT: Final = 4.0
-"""The seconds from a completed transfer's final NOTIFY to our BYE, if it has no response."""
+"""The seconds from the final NOTIFY of a completed transfer to our BYE, if no response comes."""
 _RECENT_FAILURE_WAIT: Final = 2.0
-"""The seconds after a failed transfer in which a BYE of the REFER's sender does not end the call.
+"""The seconds for which a BYE of the REFER's sender does not end the call, after a failure.
 
-Some phones hang up by themselves at the NOTIFY about the failure (baresip 1.1 after 10 ms), which
-their users do not intend.
+They begin with the response to the NOTIFY about the failure, or without a NOTIFY at the failure.
+Some phones hang up by themselves at this NOTIFY (baresip 1.1 after 10 ms), which their users do not
+intend.
 """
 
 
@@ -56,15 +57,15 @@ class RecentFailure:
 
     leg: Leg
     until: float
-    """Until then, such a BYE does not end the call; infinite until the NOTIFY has its response."""
+    """The time until which a BYE on `leg` does not end the call; infinite before the response."""
     failed: TransferFailed
 
 
 class ReferTransfers:
     """The transfers of one call, one at a time, as the `AttemptListener` of their targets.
 
-    Their steps (REFER, ringing, NOTIFY, BYE, recall) can happen in any sequence, and each depends
-    on the others.
+    The steps of a transfer (REFER, ringing, NOTIFY, BYE, recall) depend on each other, but can
+    happen in many sequences, so they are in one class.
     """
 
     def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
@@ -79,10 +80,10 @@ class ReferTransfers:
         self._recalling = False
         """True while we ring the sender of the REFER, after a failed transfer."""
         self._recall_at: float | None = None
-        """The time of the planned recall, or None; `ring_again` can come before it."""
+        """The time of the planned recall, unless `ring_again` starts it earlier; or None."""
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
-        """The leg that got the final NOTIFY, and when it gets a BYE without a response; or None."""
+        """The leg that got the final NOTIFY, and the latest time for our BYE to it; or None."""
         self._recent_failure: RecentFailure | None = None
 
     # --- receiving a REFER ------------------------------------------------------------------
@@ -130,7 +131,7 @@ class ReferTransfers:
             referral.answer(status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer a REFER with 202, ring the targets, and return True; False if that cannot be.
+        """Answer a REFER with 202 and ring the targets; return whether the REFER was accepted.
 
         It is refused with 603 if its sender is not the joined callee, or if its Replaces identifies
         no other call of the sender. Nothing happens if it no longer waits for a decision.
@@ -149,7 +150,7 @@ class ReferTransfers:
         return True
 
     def begin(self, targets: Sequence[Target], now: float) -> bool:
-        """Begin a blind transfer without NOTIFY; return False if none can begin now."""
+        """Begin a blind transfer without a REFER; return False if none can begin now."""
         callee = self._core.callee
         ringing = self._attempt is not None and not self._attempt.over
         if callee is None or self._referral is not None or ringing:
@@ -173,7 +174,7 @@ class ReferTransfers:
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Report a join to the REFER's sender: NOTIFY, later BYE; BYE at once on its other leg."""
+        """Send the REFER's sender 202, NOTIFY and later BYE; send BYE on its other leg at once."""
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
@@ -203,7 +204,7 @@ class ReferTransfers:
             self.on_failure(Failure(503), now)
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Report to the call's owner and to the REFER's sender that a target rings."""
+        """Report to the owner and the REFER's sender that a target rings, once for each target."""
         referral = self._referral
         if referral is None or self._recalling:
             return
@@ -214,7 +215,7 @@ class ReferTransfers:
             self._notify(f"{status} {self._phrase(event.response, leg, referral)}", now)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target and return 0, or a status if the SDP answer fails."""
+        """Join the caller with the target and return 0, or a status if the SDP cannot be used."""
         core, attempt = self._core, self._attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None
@@ -296,7 +297,7 @@ class ReferTransfers:
         return REASONS.get(response.status, "") if phrase is None else phrase
 
     def _report_transferor_gone(self, leg: Leg, request_id: int, status: int, now: float) -> None:
-        """Report a failed transfer with its SIP status, and plan to ring its sender again."""
+        """Report a failed transfer with its status, and plan to ring the REFER's sender again."""
         self._core.emit(TransferFailed(request_id, status, transferor_gone=True))
         self._recall_target = leg.target
         self._recall_at = now
@@ -306,7 +307,7 @@ class ReferTransfers:
     def on_leg_left(self, leg: Leg, now: float) -> bool:
         """Handle a leg whose peer has hung up; return whether this is a step of a transfer.
 
-        If not, and if this leg was joined with the caller, the calling code must end the call.
+        If it is not, and the leg is joined with the caller, the calling code must end the call.
         """
         recent, self._recent_failure = self._recent_failure, None
         if recent is not None and recent.leg is leg and now <= recent.until:
@@ -383,12 +384,12 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart with the saved state `before`, in which a transfer has failed.
+        """Continue after a restart with the saved state `before`; a transfer in it has failed.
 
-        If the caller is not joined with a leg, we ring the target in `before.recall`.
+        If the caller is not joined with a callee, plan to ring the target in `before.recall`.
 
         Raises:
-            ProtocolError: The caller is not joined with a leg, and `before.recall` is None.
+            ProtocolError: No callee is joined with the caller, and `before.recall` is None.
             SipParseError: The target in `before.recall` cannot be read.
         """
         self.max_forwards, self._serial = before.max_forwards, before.serial
@@ -421,8 +422,8 @@ class ReferTransfers:
             due.append(self._last_notify[1])
         if self._referral is not None and not self._referral.accepted:
             due.append(self._referral.asked_at + _OWNER_WAIT)
-        if self._attempt is not None and self._attempt.deadline is not None:
-            due.append(self._attempt.deadline)
+        if self._attempt is not None and self._attempt.next_timer is not None:
+            due.append(self._attempt.next_timer)
         return min(due, default=None)
 
     def timer(self, now: float) -> None:

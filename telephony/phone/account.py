@@ -2,7 +2,7 @@
 
 The server is an IP literal, a host name or a domain. With a port, the operating system looks up the
 host (RFC 3263 section 4.2). Without one, DNS SRV gives the servers of the domain for the phone's
-transport, in the sequence to try.
+transport, in the order in which the phone tries them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class DnsClient(Protocol):
 
 
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
-    """Return the addresses of the phone's server, the first to try first.
+    """Return the addresses of the phone's server in the order in which to try them.
 
-    With a port, it is the one that the operating system finds first; without, `dns` is asked. If
-    `here`, our own address, is not empty, all are of its family (IPv4 or IPv6).
+    With a port, only the first address that the operating system finds is returned; without a port,
+    `dns` is asked. If `here`, our own address, is not empty, all are of its family (IPv4 or IPv6).
 
     Raises:
         OSError: The server has no address, or no address of the family of `here`.
@@ -97,7 +97,7 @@ class PhoneAccount:
     pool: PortPool
     srtp: Srtp = Srtp.OFF
     session: SessionInterval = field(default_factory=SessionInterval)
-    """It limits how long a call may last without a refresh (RFC 4028)."""
+    """The longest time that a call may last without a refresh (RFC 4028)."""
 
     @property
     def now(self) -> float:

@@ -31,7 +31,7 @@ logger = structlog.get_logger(__name__)
 _ORDER: Final = tuple(CallState)
 _EXPIRED: Final = (("Reason", 'SIP;cause=408;text="Session expired"'),)
 _MOST_TRIED: Final = 10
-"""URIs that one call tries, including the first."""
+"""The most URIs that one call tries, including the first."""
 
 
 class Redirection:
@@ -163,7 +163,7 @@ class VoIPCall:
     async def wait_for(self, state: CallState) -> None:
         """Wait until the call has reached `state` or a later one.
 
-        If it ends before, the status of the `CallFailedError` is that with which it ended.
+        If the call ends first, raise CallFailedError with the status with which the call ended.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -190,7 +190,8 @@ class VoIPCall:
         """Send 183 with our SDP: the caller can then hear `write_audio` before we answer.
 
         Raises `InvalidStateError` unless a received call with an offer rings, and `CallFailedError`
-        if the offer has no codec that we know: the call has been refused with 488.
+        if we cannot use the offer, for example without a codec that we know: the call has then been
+        refused.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -204,8 +205,8 @@ class VoIPCall:
     async def answer(self) -> None:
         """Answer a received call.
 
-        Raises `InvalidStateError` if none rings, and `CallFailedError` if the offer has no codec
-        that we know: the call has been refused with 488.
+        Raises `InvalidStateError` unless this is a received call that rings, and `CallFailedError`
+        if we cannot use its offer: the call has then been refused.
         """
         invite = self._ringing_here()
         body = self._description(invite)
@@ -273,20 +274,20 @@ class VoIPCall:
     async def transfer(self, target: str) -> int:
         """Transfer the other party to a number or SIP URI without calling it first (blind).
 
-        Return the final status of its call there, or with which it refused our REFER. After a
-        success, this call ends automatically. Raises `InvalidStateError` before the answer, and
-        `CallFailedError` if the call ended before the other party reported the outcome.
+        Return the final status of the other party's call to the target, or of its refusal of our
+        REFER. After a success, this call ends automatically. Raises `InvalidStateError` before the
+        answer, and `CallFailedError` if the call ended before the outcome was reported.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
     async def attended_transfer(self, other: VoIPCall) -> int:
-        """Connect the other party with that of `other`, a call that we made to consult.
+        """Connect the other party with the other party of `other`, a call that we made to consult.
 
         Our REFER has a Replaces in the Refer-To (RFC 3891, RFC 5589 section 7). `other` may still
-        ring. Return the final status of the other party's INVITE, or with which it refused our
-        REFER. After a success, both calls end automatically. Raises `InvalidStateError` unless this
-        call is answered and `other` has a dialog, and `CallFailedError` if the call ended before
-        the outcome was reported.
+        ring. Return the final status of the other party's INVITE, or of its refusal of our REFER.
+        After a success, both calls end automatically. Raises `InvalidStateError` unless this call
+        is answered and `other` has a dialog, and `CallFailedError` if the call ended before the
+        outcome was reported.
         """
         there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))

@@ -1,7 +1,7 @@
-"""The requests that a phone sends within a call's dialog, such as BYE, INFO, re-INVITE and REFER.
+"""The requests that a phone sends within a call's dialog, such as INFO, re-INVITE and REFER.
 
-Each waits for the final response. A REFER (RFC 3515) asks the peer to call another party; its
-NOTIFYs report the progress.
+`DialogRequests.send` waits for the final response; a BYE is sent without waiting, by `VoIPCall`. A
+REFER (RFC 3515) asks the peer to call another party; its NOTIFYs report the progress.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class DialogRequests:
         return client.request, response
 
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
-        """Give the `send` that waits its final response; acknowledge a 2xx to a re-INVITE."""
+        """Give a final response to the `send` that waits for it; send ACK for a re-INVITE's 2xx."""
         client = event.transaction
         future = self._waiting.get(client)
         if isinstance(event, DialogRequestFailed):
@@ -96,7 +96,7 @@ class ReferSent:
         return next((status for status in self.statuses if status >= 200), None)
 
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
-        """Send a REFER to `uri`, referred by `by`, and return the final status or the refusal's.
+        """Send a REFER to `uri` as `by`; return the final status of that call, or of a refusal.
 
         Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a final status.
         """

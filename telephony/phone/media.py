@@ -1,7 +1,8 @@
 """Offer and answer of a phone's call: one audio stream with G.711 and telephone events.
 
-The phone sends re-INVITEs and UPDATEs for hold, resume and the session timer. After glare (both
-sides send a re-INVITE at the same time), it is sent again (RFC 3261 section 14.1).
+The phone sends re-INVITEs for hold and resume, and re-INVITEs or UPDATEs for the session timer.
+After glare (both sides send a re-INVITE at the same time), our re-INVITE is sent again (RFC 3261
+section 14.1).
 """
 
 from __future__ import annotations
@@ -162,8 +163,8 @@ class Renegotiation:
     async def send_offer(self, dialog: Dialog) -> None:
         """Send a re-INVITE that offers our present media settings and refreshes the session.
 
-        Raises `InvalidStateError` after the dialog's end, and `CallFailedError` after a refusal, no
-        response, or five collisions with re-INVITEs of the peer (glare).
+        Raises `InvalidStateError` after the dialog's end, `CallFailedError` after a refusal, no
+        response or five tries, which end with glare or 422, and `SdpParseError` as `answered`.
         """
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)
@@ -188,7 +189,8 @@ class Renegotiation:
     async def refresh(self, dialog: Dialog) -> None:
         """Refresh the session: by UPDATE if the peer accepts UPDATE, otherwise by a re-INVITE.
 
-        Raises `InvalidStateError` after the dialog's end, and `CallFailedError` as `send_offer`.
+        Raises `InvalidStateError` after the dialog's end, and errors as `send_offer`. A refused
+        UPDATE raises no error: the caller of this method repeats the refresh.
         """
         session = self._session
         if not session.peer_accepts_update:

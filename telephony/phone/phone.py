@@ -12,9 +12,9 @@ from typing import Final, Literal, Self
 
 import structlog
 
+from net.tls import Tls, client_context
 from telephony.aio.ports import PortPool
 from telephony.aio.resolver import Resolver
-from telephony.aio.tls import Tls, client_context
 from telephony.aio.transport import SipTransport
 from telephony.aio.udp import host_towards
 from telephony.b2bua.referral import refer_to
@@ -99,7 +99,7 @@ class VoIPPhone:
             server: The server's IP literal or name. For a name, `start` uses the first address that
                 the system finds.
             port: The server's SIP port. With 0, `server` is a domain: `start` asks DNS for its
-                servers (SRV, RFC 3263), and tries the next if one does not answer or answers 503.
+                servers (SRV, RFC 3263), and registers at the first that answers (503 is no answer).
             username: The account's name, which called parties see as our phone number.
             password: The password for digest authentication, used only if the server asks for it.
             my_ip: Our IP literal, for the sockets and for Via, Contact and SDP. If empty, the
@@ -107,18 +107,18 @@ class VoIPPhone:
             rtp_ports: The first and the last port for media. Each call uses two ports.
             sip_port: The local SIP port; 0 lets the system choose.
             register: False if the server already knows the phone by its address.
-            call_callback: Runs in its own task for each received call from its ringing; without it,
-                they are refused with 480. After an exception, the phone logs its type and place in
-                the code, and ends the call, with 500 if it still rings.
-            transfer_callback: Runs in its own task when the other party transfers us (REFER), with
-                that call and the new one, whose INVITE has been sent. Without it, a REFER is
-                refused with 405.
+            call_callback: Runs in its own task for each received call as soon as it rings; without
+                it, calls are refused with 480. After an exception, the phone logs its type and
+                place in the code, and ends the call, with 500 if it still rings.
+            transfer_callback: Runs in its own task when the other party transfers us (REFER). It
+                gets the call of the REFER and the new call, whose INVITE has been sent. Without it,
+                a REFER is refused with 405.
             srtp: "off" uses only plain RTP, "required" only SRTP (SDES). With "optional", we offer
                 plain RTP and accept both.
             transport: With "tls", the phone opens no port for connections: received calls use the
                 connection by which the phone registered.
             tls: Verifies the server, for "tls" only; by default by the system's certificate
-                authorities. `telephony.aio.tls.client_context` makes other contexts.
+                authorities. `net.tls.client_context` makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
             resolver: The DNS client. If None, the phone asks the system's name servers.
             session_expires: The session interval that we ask for, in seconds, at least 90. A call
@@ -158,8 +158,8 @@ class VoIPPhone:
     async def start(self) -> None:
         """Open the socket and register at the server.
 
-        Raises `OSError` without an address of the server or of our own, and `RegistrationError`
-        after a refusal or no answer; the socket is then closed again.
+        Raises `OSError` if the server has no address or the socket cannot be bound, and
+        `RegistrationError` after a refusal or no answer; the socket is then closed again.
         """
         *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -240,7 +240,8 @@ class VoIPPhone:
             number: A phone number, or a URI that begins with `sip:`, `sips:` or `tel:`.
             headers: Header fields to add to the INVITE, such as P-Asserted-Identity or Privacy.
             late_offer: Send an INVITE without SDP, as some gateways do: the called side offers.
-            follow: After a 3xx, call each of its URIs once through the server, the preferred first.
+            follow: After a 3xx, call its URIs through the server until one answers, each once and
+                the preferred first.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -254,7 +255,7 @@ class VoIPPhone:
         )
 
     async def ping(self) -> int:
-        """Send OPTIONS to the server, and return the final status; any shows that the server works.
+        """Send OPTIONS to the server; return its final status. Any status shows that it works.
 
         Raises `InvalidStateError` before `start`, `CallFailedError` without an answer.
         """

@@ -94,7 +94,7 @@ class ReceptionCounter:
         return SourceCounts(self._ssrc, self._highest, expected, self._received_of_source, jitter)
 
     def put(self, packet: RtpPacket, now: float) -> None:
-        """Count a packet that arrived at `now` (monotonic seconds), but not of a DTMF digit."""
+        """Count an audio packet that arrived at `now` (monotonic seconds)."""
         if self._count(packet):
             self._time(packet.timestamp, now)
 
@@ -148,7 +148,7 @@ class PeerReport:
     loss: float
     """The share of lost packets since the peer's previous report, from 0 to 1."""
     lost: int
-    """Since the first packet; negative if packets arrived twice."""
+    """The lost packets since the first packet; negative if packets arrived twice."""
     jitter: float
     """In seconds."""
     round_trip: float | None
@@ -175,7 +175,7 @@ class Reports:
         """NTP time (middle 32 bits) and arrival of the peer's latest sender report, or None."""
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Return an RTCP report on what we receive and, if we have sent media since, on that.
+        """Return a report on received media, and on ours if any was sent since the last report.
 
         `wall` is in seconds since 1970; `now` is monotonic seconds, by the same clock as in `read`.
         """

@@ -42,7 +42,7 @@ class PhoneRequest:
         headers: Iterable[tuple[str, str]] = (),
         last: Request | None = None,
     ) -> None:
-        """Send the request, with the next CSeq after `last`, the request before it, if any."""
+        """Send the request. `last` is the request before it; it gives the Call-ID and the CSeq."""
         self.result: asyncio.Future[StandaloneResponse]
         self.result = asyncio.get_running_loop().create_future()
         self.client = account.transport.endpoint.request(
@@ -89,7 +89,7 @@ class RegistrationClient:
         self._lost = asyncio.Event()
 
     async def start(self) -> None:
-        """Register the phone, again in the background until `stop`. Raises `RegistrationError`."""
+        """Register, and renew this in the background until `stop`. Raises `RegistrationError`."""
         granted = await self._register(EXPIRES)
         self._refresh = asyncio.create_task(self._keep(granted))
 
@@ -122,7 +122,7 @@ class RegistrationClient:
                     await asyncio.sleep(_RETRY)
 
     async def _register(self, expires: int) -> int:
-        """Send REGISTER, after a 423 again; return the granted lifetime in seconds."""
+        """Send REGISTER, and again after a 423; return the granted lifetime in seconds."""
         account = self._account
         for _ in range(_TRIES):
             headers = (("Contact", str(self._contact)), ("Expires", str(expires)))

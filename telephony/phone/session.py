@@ -42,8 +42,9 @@ class SessionRefresher:
     ) -> None:
         """Prepare a session timer that is not running yet.
 
-        `refresh` sends one refresh, again two seconds after CallFailedError or InvalidStateError.
-        `on_expired` ends the call, if no refresh came before the session expired.
+        `refresh` sends one refresh or raises CallFailedError or InvalidStateError. It is called
+        again every two seconds until a refresh is accepted. `on_expired` ends the call if no
+        refresh came before the session expired.
         """
         self._interval = interval
         self._send_refresh = refresh
@@ -69,7 +70,7 @@ class SessionRefresher:
         self._start(agree_to_response(response, self._interval, self._least, now))
 
     def on_422(self, response: Response) -> None:
-        """Store the Min-SE of a 422, the least interval of the next `request_headers`."""
+        """Store the Min-SE of a 422, the shortest interval that `request_headers` then ask for."""
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
@@ -129,7 +130,7 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send a refresh every two seconds until one is accepted, and so replaces `self.timer`."""
+        """Send a refresh every two seconds until one is accepted, which replaces `self.timer`."""
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):
                 await self._send_refresh()

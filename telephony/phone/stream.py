@@ -22,7 +22,7 @@ from telephony.sdp import LocalMedia, RemoteMedia, Srtp, fresh_keys
 
 _RATE: Final = 8000
 _MOST_UNREAD: Final = 600 * _RATE
-"""Samples that are kept unread (ten minutes); beyond that, the oldest are dropped."""
+"""The most samples that are kept unread (ten minutes); beyond that, the oldest are dropped."""
 _JUMP: Final = 10 * _RATE
 """A change of the RTP timestamp by more samples than this, from packet to packet, is a jump."""
 _TICK: Final = 0.02
@@ -31,7 +31,8 @@ _AHEAD: Final = 10 * FRAME
 _REPORT: Final = 5.0
 """The mean time between two RTCP reports, in seconds.
 
-Each interval is random within ± 50 % of it (RFC 3550 section 6.2), and the first half as long.
+Each interval is random within ± 50 % of it (RFC 3550 section 6.2). The first interval is half as
+long.
 """
 _LATE: Final = 5.0
 """The longest delay of the event loop, in seconds, after which all overdue packets are sent.

@@ -64,8 +64,8 @@ class KeyPresses:
     def receive(self, data: bytes) -> str | None:
         """Return the DTMF digit that begins with this packet.
 
-        None means that it continues a digit, is of an earlier event, or of none that is a digit.
-        Raises `RtpParseError`.
+        None means that the packet continues a digit, or belongs to an earlier event or to one that
+        is not a digit. Raises `RtpParseError`.
         """
         packet = RtpPacket.parse(data)
         event = TelephoneEvent.parse(packet.payload)
@@ -91,7 +91,8 @@ class KeyPresses:
     def _is_late(self, packet: RtpPacket) -> bool:
         """Return whether the packet's event began before the most recent event.
 
-        Its timestamp is then less than 16 s (at 8000 Hz) before that event's; more is a new event.
+        Its timestamp is then less than 16 s (at 8000 Hz) before that event's. With a larger
+        difference, it is a new event.
         """
         if self._last is None or packet.ssrc != self._last[0]:
             return False

@@ -17,11 +17,11 @@ from typing import Final
 SILENCE: Final[dict[str, int]] = {"pcmu": 0xFF, "pcma": 0xD5}
 """The byte of a sample with the value zero, by the encoding name in lower case."""
 PACKET_SAMPLES = 160
-"""20 ms at 8000 Hz."""
+"""The samples of one packet: 20 ms at 8000 Hz."""
 CYCLE_PACKETS = 150
-"""One cycle of the tone: 3 s."""
+"""The packets of one cycle of the tone: 3 s."""
 _AMPLITUDE = 4_000
-"""Of each of the two frequencies, as the value of a 16-bit sample."""
+"""The amplitude of each of the two frequencies, as the value of a 16-bit sample."""
 
 
 def to_pcmu(sample: int) -> int:
@@ -55,7 +55,7 @@ def encode(pcm: bytes, law: str) -> bytes:
 
 
 def decode(payload: bytes, law: str) -> bytes:
-    """Decode G.711 (`pcmu` or `pcma`) to 16-bit PCM: two bytes for each one."""
+    """Decode G.711 (`pcmu` or `pcma`) to 16-bit PCM: two bytes for each byte of `payload`."""
     table = _decoding(law)
     return b"".join([table[byte] for byte in payload])
 

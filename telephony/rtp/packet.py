@@ -1,6 +1,6 @@
 """RTP packets (RFC 3550 section 5.1): recognise, read and write them.
 
-The relay uses only `is_rtp` and single bytes, because this is fast; other code uses `RtpPacket`.
+The relay uses `is_rtp`, `is_rtcp` and single bytes, because this is fast; others use `RtpPacket`.
 """
 
 import struct
@@ -15,7 +15,7 @@ _HEADER = struct.Struct("!BBHII")
 
 
 def is_rtp(data: Octets) -> bool:
-    """Return whether `data` has version 2 and the length that its RTP header says.
+    """Return whether `data` has version 2 and is at least as long as its RTP header requires.
 
     RTCP on the same port can also have this form; `is_rtcp` recognises it (RFC 5761).
     """
@@ -51,7 +51,7 @@ class RtpPacket:
     marker: bool = False
     csrcs: tuple[int, ...] = ()
     extension: tuple[int, bytes] | None = None
-    """First 16 bits (`profile`) and data, a multiple of 4 octets; None without an extension."""
+    """The header extension: 16 bits (`profile`) and data, a multiple of 4 octets; None if none."""
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":

@@ -16,7 +16,7 @@ BYE = 203
 _FEEDBACK = {205, 206}
 """RTCP feedback (RFC 4585), 205 for the transport layer, 206 for the payload.
 
-Its second SSRC is the source that it is about.
+The second SSRC of such a packet is the source to which the feedback refers.
 """
 
 _INFO = struct.Struct("!BBHIQIII")
@@ -31,11 +31,11 @@ class ReportBlock:
 
     ssrc: int
     fraction_lost: int
-    """Since the previous report, in 1/256 of the expected packets."""
+    """The loss since the previous report, in 1/256 of the expected packets."""
     lost: int
-    """Since the first packet; negative if packets arrived twice."""
+    """The number of packets lost since the first one; negative if packets arrived twice."""
     highest_sequence: int
-    """The lower 16 bits; the upper 16 count the restarts at 0."""
+    """The lower 16 bits are a sequence number; the upper 16 count its restarts at 0."""
     jitter: int
     """In ticks of the codec's clock."""
     last_sender_report: int
@@ -154,8 +154,8 @@ def goodbye(ssrc: int) -> bytes:
 def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
     """Return an RTCP compound packet with its SSRCs (four octets) replaced by `names`.
 
-    These are those of senders, report blocks, source descriptions, BYEs, and the sources that
-    feedback is about (RFC 4585). Raises `RtpParseError` as `parse_compound`.
+    They are the SSRCs of senders, report blocks, source descriptions, BYEs, and feedback (RFC
+    4585). One that is not in `names` stays. Raises `RtpParseError` as `parse_compound`.
     """
     out = bytearray(data)
     offset = 0

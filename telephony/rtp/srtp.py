@@ -8,9 +8,9 @@ A new key of the peer is in force from the first packet that is authentic with i
 old key is used, because packets with it are still on the network.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
-A receiver does not know it without the stream's beginning, nor after a change of the key: most
-senders then reset it, although RFC 3711 section 3.3.1 says that a new key does not. If it is not 0
-at a peer's first packet, `_find_rollover` finds it.
+A receiver does not know the counter if it missed the stream's beginning, or after a change of the
+key: most senders then reset it, although RFC 3711 section 3.3.1 says that it continues. If the
+counter is not 0 at a peer's first packet, `_find_rollover` finds it.
 """
 
 import secrets
@@ -37,13 +37,13 @@ The suites with GCM are not here, because their tag comes before the MKI.
 _CONTROL_TAG: Final = 10
 """Octets of the authentication tag of SRTCP with a suite in `_TAGS` (RFC 4568 section 6.2)."""
 _MOST_SOURCES: Final = 256
-"""SSRCs in one session; each uses memory in libsrtp until the session ends."""
+"""The most SSRCs in one session; each uses memory in libsrtp until the session ends."""
 _KEPT_SESSIONS: Final = 8
-"""Keys of one peer for which a session is kept: after several early dialogs or key changes."""
+"""The most keys of one peer whose sessions are kept; early dialogs and re-INVITEs bring keys."""
 _STALE: Final = 5
 """If libsrtp refuses this many consecutive packets as too old, their source gets a new SSRC."""
 _SEARCHES: Final = 50
-"""Searches for a roll-over counter with one key. A search takes 0.5 ms."""
+"""The most searches for a roll-over counter with one key. A search takes 0.5 ms."""
 _FORGED: Final = "authentication"
 """Only libsrtp's error text for a packet that is not authentic has this word."""
 _SMALLEST: Final = 12
@@ -52,8 +52,8 @@ _MOST_WRAPS: Final = 32
 _LEAP: Final = 0x7000
 """The step between the sequence numbers of search packets.
 
-After 32768 (half of the 65536 sequence numbers) or more, libsrtp would take the packet for an old
-one.
+With a step of 32768 (half of the 65536 sequence numbers) or more, libsrtp would take the packet for
+an old one.
 """
 _BEHIND: Final = 0x1000
 """The last search packet is this many sequence numbers before the received packet.
@@ -70,10 +70,10 @@ def _session(key: MasterKey, kind: int) -> Session:
 class _Sender:
     """Protects the packets of a leg with one of our keys.
 
-    libsrtp refuses a source's packets as too old if it started with new sequence numbers, or
-    continued to send while the peer was on hold. They are then sent with a new SSRC. With `rename`,
-    every source gets one from its first packet, because the peer may still have a roll-over
-    counter, unknown to us, for the original SSRC.
+    libsrtp refuses a source's packets as too old if the source started with new sequence numbers,
+    or continued to send while the peer was on hold. They are then sent with a new SSRC. With
+    `rename`, every source gets a new SSRC from its first packet, because the peer may still have a
+    roll-over counter, unknown to us, for the original SSRC.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -83,7 +83,7 @@ class _Sender:
         self._own: set[bytes] = set()
         """The SSRCs of sources whose packets keep their original SSRC."""
         self._assigned: dict[bytes, bytes] = {}
-        """From the original SSRC to the new one, of the sources that have one."""
+        """The new SSRCs by the original ones, of the sources that have a new SSRC."""
         self._original: dict[bytes, bytes] = {}
         """The reverse of `_assigned`."""
         self._streams = 0
@@ -280,23 +280,23 @@ class Protection:
 
     Attributes:
         protect: Turns RTP into SRTP. Raises `SrtpError` if the packet was sent before, is too long,
-            or is older than the replay window of libsrtp.
-        unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is not authentic, or was
-            received before.
+            is older than the replay window of libsrtp, or is from one source too many.
+        unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is not authentic, was
+            received before, is too old, or is from one source too many.
     """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
         """Create the sessions for these keys.
 
-        With `rename`, every source gets a new SSRC: for a leg with a `Protection` in an earlier
-        process, whose roll-over counters are lost.
+        With `rename`, every source gets a new SSRC. A leg that had a `Protection` in an earlier
+        process needs this, because the roll-over counters are lost.
         """
         self._rename = rename
         self._senders: dict[MasterKey, _Sender] = {}
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
-        """For a new key of the peer until a packet is authentic with it; None without a new key."""
+        """For the peer's new key, until a packet is authentic with it; None without a new key."""
         self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:

@@ -74,8 +74,8 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both agree on; None if there is none.
 
-    It is the index of the first live one in `ours` if that is live in `theirs` too, or else of the
-    first live one in `theirs`.
+    It is the index of the first live one in `ours`, if the section with this index in `theirs` is
+    live too; otherwise that of the first live one in `theirs`.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
@@ -139,7 +139,7 @@ def _rtcp_port(section: MediaDescription) -> int:
 def _rtcp_host(section: MediaDescription, host: str) -> str:
     """Return the RTCP address from the a=rtcp attribute (RFC 3605).
 
-    "" if it is absent, `host`, of another IP version, or not a usable unicast address.
+    "" if it is absent, equal to `host`, of another IP version, or not a usable unicast address.
     """
     words = (section.attribute("rtcp") or "").split()
     if len(words) != 4:
@@ -155,7 +155,7 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
     """Return whether two session descriptions ask for the same media, as a plain refresh does.
 
-    The o=, s= and t= lines are not compared. None is equal only to None.
+    Of the session-level lines, only a=, b= and c= are compared. None is equal only to None.
     """
     if one is None or other is None:
         return one is other

@@ -1,8 +1,8 @@
 """Codecs as SDP describes them: their identity, the static payload types, and codec tables.
 
-The identity is the encoding name without regard to case, clock rate and channels (RFC 8866 section
-6.6). A codec table maps payload types to codecs. Of the static payload types (RFC 3551 section 6),
-only those that telephones use are here.
+The identity is the encoding name (in any case), the clock rate and the number of channels (RFC 8866
+section 6.6). A codec table maps payload types to codecs. Of the static payload types (RFC 3551
+section 6), only those that telephones use are here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ DEFAULT_ALLOWED: tuple[str, ...] = (
     TELEPHONE_EVENT,
     COMFORT_NOISE,
 )
-"""The encoding names that an offer may contain; we remove all other codecs.
+"""The encoding names of the codecs that may stay in an offer, unless others are configured.
 
 The finaliser can decode the audio codecs. The other two are for DTMF digits and comfort noise.
 """

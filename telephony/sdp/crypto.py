@@ -1,8 +1,8 @@
 """SRTP keys in session descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
 A key protects the media that the *writer* of the description sends. An a=crypto line with an
-unknown suite, several keys, or a parameter that weakens the protection is ignored, so that a later
-line can be chosen. No `repr` in this module shows a key.
+unknown suite, several keys, or a session parameter that we do not support is ignored, so that a
+later line can be chosen. No `repr` in this module shows a key.
 """
 
 import base64
@@ -20,7 +20,7 @@ _LIFETIME = re.compile(r"2\^[0-9]{1,2}|[0-9]{1,15}")
 _MKI = re.compile(r"([0-9]{1,38}):([0-9]{1,3})")
 _HARMLESS = re.compile(r"WSH=[0-9]{1,9}|-.*", re.IGNORECASE)
 _MOST_PACKETS = 2**48
-"""Packets that one master key may protect (RFC 3711 section 9.2)."""
+"""The most packets that one master key may protect (RFC 3711 section 9.2)."""
 
 
 class Srtp(StrEnum):
@@ -64,7 +64,7 @@ class MasterKey:
     suite: Suite
     material: bytes = field(repr=False)
     mki: bytes = field(default=b"", repr=False)
-    """Names the key in each packet (RFC 3711 section 3.1); empty if the packets have no MKI."""
+    """The key's id in each packet (RFC 3711 section 3.1); empty if the packets have no MKI."""
 
     def __post_init__(self) -> None:
         if len(self.material) != self.suite.key_bytes:
@@ -88,10 +88,10 @@ class Crypto:
 
     @classmethod
     def parse(cls, value: str) -> "Crypto":
-        """Read the value of an a=crypto line; names have no case (RFC 4568 9.2, RFC 5234 2.3).
+        """Read the value of an a=crypto line; names may have any case (RFC 4568 9.2, RFC 5234 2.3).
 
-        The key's lifetime is checked but has no other effect: the side that has set it changes the
-        key before.
+        The key's lifetime is checked but has no other effect: the side that wrote it must change
+        the key in time.
 
         Raises:
             SdpParseError: `value` is not the value of an a=crypto line, or we cannot use the line.

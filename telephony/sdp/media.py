@@ -57,14 +57,14 @@ class LocalMedia:
     port: int
     srtp: Srtp = Srtp.OFF
     keys: Mapping[Suite, MasterKey] = field(default_factory=dict, repr=False, compare=False)
-    """For the media that we send; not used while `srtp` is off."""
+    """Our SRTP keys, one for each suite, for the media that we send; unused if `srtp` is off."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteMedia:
     """The audio stream in one peer's SDP, with the values that the media relay needs.
 
-    `send` and `receive` are what the peer does: if `receive` is false, we send it nothing.
+    `send` and `receive` are from the peer's view: if `receive` is false, we send it nothing.
     """
 
     host: str
@@ -74,7 +74,7 @@ class RemoteMedia:
     receive: bool = True
     send: bool = True
     payloads: Mapping[int, Codec] = field(default_factory=dict)
-    """The payload types that the peer may *send*: our SDP's, then those only in its own."""
+    """The payload types that the peer may *send*: those in our SDP, then any others in its own."""
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """The payload types that the peer *receives*, from its own SDP."""
     rtcp_host: str = ""
@@ -102,5 +102,5 @@ class Origin:
 
 @lru_cache(maxsize=1024)
 def ip_literal(text: str) -> IPv4Address | IPv6Address:
-    """Return the IP address in `text`, by a cache; IPv6 has no brackets. Raises `ValueError`."""
+    """Return the IP address in `text` (IPv6 without brackets). Raises `ValueError`."""
     return ip_address(text)

@@ -1,17 +1,17 @@
 """Offer and answer (RFC 3264) for a back-to-back user agent, with one audio stream on each leg.
 
-An offer goes on with our address and without the codecs that we cannot decode; the answer goes back
-with the payload types of the first peer's offer. All other streams in the offer are refused: they
-stay in their place with port 0.
+We forward an offer with our address and without the codecs that we cannot decode, and the answer
+with the payload types of the original offer. All other streams in the offer are refused: they stay
+in their place with port 0.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
       ◀─────────── forwarded_answer(offer, answer) ◀─────────── answer
 
-Without a stream that we can carry, the functions raise `SdpParseError` with status 488. So they do
-for T.38 (fax) in place of audio, because a fax is not a conversation: after the refusal, the peer
-sends it as G.711, which we handle as audio. The module `writing` decides how a leg's stream is
-protected.
+Without a stream that we can carry, the functions raise `SdpParseError` with status 488. This
+includes T.38 (fax) in place of audio, because a fax is not a conversation: after the refusal, the
+peer sends the fax as G.711, which we handle as audio. The module `writing` decides how a leg's
+stream is protected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def _speaks(table: Mapping[int, Codec]) -> bool:
 def carried_index(session: SessionDescription, allowed: Sequence[str], srtp: Srtp) -> int:
     """Return the index of the audio section that we carry, or raise SdpParseError (488).
 
-    A section with SRTP keys is preferred.
+    A section with SRTP keys that we can use is preferred.
     """
 
     def fits(media: MediaDescription) -> bool:
@@ -135,7 +135,7 @@ def forwarded_offer(
 
 
 def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """Return a section with its codecs' payload types in `before`, or types unused there."""
+    """Return `section` with the payload types that its codecs have in `before`, or unused ones."""
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
@@ -144,7 +144,7 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with its only section among those of `previous`, which are refused."""
+    """Return `session` with its only section in place of `previous`'s audio, the rest refused."""
     if previous is None:
         return session
     index = previous.audio_index()
@@ -192,10 +192,7 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the common codecs, and the offer's payload type for each of the answer's.
-
-    The codecs have the payload types of the offer.
-    """
+    """Return the common codecs by the offer's payload types, and these types by the answer's."""
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
     for number, codec in answered.items():
@@ -222,7 +219,7 @@ def own_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Return an offer that we make ourselves, with the sections of `previous`, if given."""
+    """Return an offer that we make ourselves; the m-lines of `previous`, if given, stay."""
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]

@@ -1,7 +1,7 @@
 """Session descriptions (RFC 8866): parsing, reading, changing and writing them.
 
-All lines stay in their sequence, also those of unknown type. Reading accepts wrong line ends and a
-wrong sequence of lines, but writing is strict.
+All lines stay in their sequence, also those of unknown type. Reading accepts lines that end with LF
+only, and a wrong sequence of lines. Writing ends each line with CRLF.
 """
 
 import re
@@ -104,7 +104,7 @@ class MediaDescription:
     lines: tuple[SdpLine, ...] = ()
     port_count: int = 1
     _codecs: dict[int, Codec] | None = field(default=None, init=False, compare=False, repr=False)
-    """The result of `codecs`, stored as it is needed often (so are `_lines`, `_is_rtp_audio`)."""
+    """The result of `codecs`, stored because it is needed often, like the two fields below."""
     _lines: _LineTable | None = field(default=None, init=False, compare=False, repr=False)
     _is_rtp_audio: bool | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -212,7 +212,7 @@ def _split_payload(value: str) -> tuple[int, str]:
 
 
 def _codec(text: str, static: Codec | None) -> Codec | None:
-    """Return the codec of an a=rtpmap, or None; `static` is the one without an a=rtpmap."""
+    """Return the codec in an a=rtpmap, or None; `static` is the payload type's static codec."""
     if static is not None and text.strip().lower() == static.name.lower():
         return static
     found = _RTPMAP.fullmatch(text)
@@ -256,9 +256,9 @@ class SessionDescription:
         return session
 
     def check(self) -> None:
-        """Raise an SdpParseError now that other methods would raise later for an o= or c= line.
+        """Raise SdpParseError if there is not exactly one valid o= line, or a c= line is malformed.
 
-        Only audio sections are checked, because we decline all others.
+        c= lines are checked only for audio sections, because we decline all others.
         """
         origins = [line for line in self.lines if line.type == "o"]
         if len(origins) != 1 or len(origins[0].value.split()) != 6:
@@ -314,8 +314,8 @@ class SessionDescription:
     def direction(self, index: int) -> Direction:
         """Return the direction of section `index`, as seen by the side that wrote the description.
 
-        With the address 0.0.0.0 or ::, by which this side has put the call on hold, it does not
-        receive.
+        If the section's address is 0.0.0.0 or ::, this side does not receive: it is an old way to
+        put a call on hold.
         """
         own, all_media = self.media[index].table.direction, self._table.direction
         said = own or all_media or Direction.SENDRECV

@@ -5,9 +5,10 @@ remains with port 0 (RFC 3264 section 6). All information with which the two pee
 other directly is removed.
 
 Each leg has its own RTP profile, SRTP keys and rtcp-mux (RFC 4568, RFC 5761, RFC 4585). Our first
-offer has RTP/AVP or RTP/SAVP, later ones the profile that the peer has written, even RTP/AVPF or
-RTP/SAVPF. Feedback messages (RFC 4585) are not negotiated, because the other leg may not support
-them. DTLS-SRTP is not supported: a section with only that has no usable key, and is refused.
+offer has RTP/AVP or RTP/SAVP, an answer the profile of the peer's offer, even RTP/AVPF or
+RTP/SAVPF, and a later offer that of our previous description. Feedback messages (RFC 4585) are not
+negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a section with
+only that has no usable key, and is refused.
 """
 
 import re
@@ -77,7 +78,7 @@ def first_offer(local: LocalMedia) -> Transport:
 
 
 def later_offer(previous: MediaDescription) -> Transport:
-    """Return the transport of our previous audio section on the leg, for the next offer."""
+    """Return the transport of our next offer: as in our previous audio section, and rtcp-mux."""
     return Transport(
         previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True
     )
@@ -107,9 +108,8 @@ def rewrite(
 ) -> SessionDescription:
     """Return `session` with our o= line, address and ports in place of the peer's.
 
-    Without the peer's s=, u=, e=, p=, i= and k= lines, and the attributes of ICE, DTLS, SDES, rtcp
-    and rtcp-mux. The first audio section with a port other than 0 is relayed; all others get port 0
-    (refused).
+    The peer's s=, u=, e=, p=, i= and k= lines, and the attributes in `_DROPPED`, are removed. The
+    first section with `is_rtp_audio` true is relayed; all others get port 0 (refused).
 
     `direction` None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
     attribute. `transport` has profile and crypto keys; None means the profile of `session`, no
@@ -186,7 +186,7 @@ def with_codecs(
     """Return `section` with the codecs in `table` instead of its own codecs.
 
     `table` has them in sequence, by their payload types in the result. Attributes other than rtpmap
-    are copied; fmtp and rtcp-fb only for payload types that `renumbered` has, with its new ones.
+    are copied; fmtp and rtcp-fb only for payload types in `renumbered`, with their new numbers.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:

@@ -1,7 +1,7 @@
 """The SIP core (RFC 3261) without I/O.
 
-It takes received bytes and the present time, and returns the messages that must be sent.
-Applications use the modules `endpoint` and `events`, and `registrar`, `registration` and
-`keep_alive`. The layers, each of which imports only from those before it, are `message`,
+The core takes received bytes and the present time, and returns the messages that must be sent.
+Applications start with the modules `endpoint` and `events`, and `registrar`, `registration` and
+`keep_alive`. The layers below, each of which imports only from those before it, are `message`,
 `transport`, `transaction`, `compose`, `client_request`, `dialog` and `ua`.
 """

@@ -45,8 +45,8 @@ class ClientRequest(ABC):
     """A request that we send, of any method.
 
     Attributes:
-        request: The request as sent last; with credentials, or by UDP after a refusal of TCP, it is
-            another than at first. `destination` and `local` are its addresses.
+        request: The request as most recently sent. It is composed again for TCP, for UDP after a
+            refusal of TCP, and with credentials. `destination` and `local` are its addresses.
         response: The final response, of several 2xx the first; None until it arrives.
         owner: An object of the application, for example the call.
     """
@@ -119,7 +119,7 @@ class ClientRequest(ABC):
 
 
 class _Attempt:
-    """One transaction of a request, which gets a new one after a challenge."""
+    """One transaction of a request; a challenge or a refusal of TCP causes the next one."""
 
     def __init__(self, client: ClientRequest, request: Request) -> None:
         self._client = client

@@ -20,7 +20,7 @@ from telephony.sip.transport.outgoing import NextHop
 HeaderList = tuple[tuple[str, str], ...]
 
 WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
-"""These create a dialog or refresh its target, so they and their 1xx and 2xx have a Contact."""
+"""Requests that create a dialog or refresh its target: they, their 1xx and 2xx have a Contact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class Draft:
 
     @property
     def secure(self) -> bool:
-        """True if the request, by TLS on every hop, needs a sips Contact (RFC 3261 8.1.1.8)."""
+        """True if a sips Request-URI or top Route requires a sips Contact (RFC 3261 8.1.1.8)."""
         target = self.routes[0].uri if self.routes else self.uri
         return "sips" in {self.uri.scheme, target.scheme}
 
 
 def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
-    """Return our Contact: a sips URI if `secure` and by TLS, no user part if not valid."""
+    """Return our Contact, a sips URI if `secure` and `local` is TLS; omit `user` if not valid."""
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
     transport = () if plain else (("transport", local.transport.lower()),)
@@ -74,8 +74,8 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
     """Compose the request from its draft; if `branch` is None, make a new Via branch.
 
-    For a first route without `lr`, a strict router (RFC 3261 section 12.2.1.1), its URI becomes the
-    Request-URI, and the draft's URI the last route.
+    If the first route has no `lr`, it is a strict router (RFC 3261 section 12.2.1.1): its URI
+    becomes the Request-URI, and the draft's URI the last route.
     """
     uri, routes = draft.uri, [str(route) for route in draft.routes]
     if routes and not _is_loose(draft.routes[0]):
@@ -115,9 +115,9 @@ def compose_response(
 ) -> Response:
     """Compose a response to `request`.
 
-    The Contact is added if the response creates or refreshes a dialog, Allow and Supported to a 405
-    and to a 2xx to INVITE or OPTIONS. A field in `headers` replaces ours. `to_tag` is used only if
-    the To of the request has no tag.
+    `contact` is added if the response creates or refreshes a dialog, Allow and Supported to a 405
+    and to a 2xx to INVITE or OPTIONS, and Server except to a 100. A field in `headers` replaces
+    ours. `to_tag` is used only if the To of the request has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []
@@ -158,9 +158,9 @@ def _is_loose(route: NameAddr) -> bool:
 def _capabilities(core: Core, *, offering: bool = True) -> list[tuple[str, str]]:
     """Return our Allow and Supported header fields.
 
-    `offering` is false for an INVITE without an offer: its first reliable response must have the
-    callee's offer (RFC 3261 section 13.2.1). A reliable 1xx would have it long before the answer,
-    so Supported is then without 100rel.
+    `offering` is false for an INVITE without an offer. Supported is then without 100rel, because
+    the first reliable response must have the callee's offer (RFC 3261 section 13.2.1): a reliable
+    1xx would have it long before the call is answered.
     """
     pairs = [("Allow", ", ".join(core.allow))]
     supported = [tag for tag in core.supported if offering or tag != RELIABLE]

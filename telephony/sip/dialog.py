@@ -1,8 +1,8 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
-The core stores a confirmed dialog until a BYE, and an early one until the INVITE has a final
-response or fails. This module decides which requests are allowed, and when; the
-module dialog_addresses.py where they go; the package `transaction` sends them.
+The core stores a confirmed dialog until it ends, usually by a BYE, and an early one until the
+INVITE has a final response or fails. This module decides which requests are allowed, and when. The
+module dialog_addresses.py decides where they go, and the package `transaction` sends them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from telephony.sip.transport.outgoing import OutgoingMessage
 
 _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 _SURVIVES_481 = {"NOTIFY", "REFER", "PRACK"}
-"""A 481 to one of these does not end the dialog: it may concern only a subscription or 1xx."""
+"""A 481 to these methods does not end the dialog: perhaps only a subscription or 1xx is gone."""
 
 _KEPT_ACKS = 4
-"""Sent ACKs that a dialog can repeat: a 2xx may come again even after our next INVITE."""
+"""The most sent ACKs that a dialog stores: a 2xx may come again even after our next INVITE."""
 
 
 class DialogState(enum.Enum):
@@ -47,11 +47,11 @@ class DialogEnded(SipEvent):
 
     dialog: Dialog
     reason: str
-    """`bye received`, `bye sent`, `unknown to the peer` (481), or a fixed phrase of the caller."""
+    """`bye received`, `bye sent`, `unknown to the peer` (481), or another fixed phrase."""
 
 
 class DialogRefusal(NamedTuple):
-    """The response with which the core refuses a request."""
+    """The response with which the core refuses a request; 200 for a BYE that crosses ours."""
 
     status: int
     headers: HeaderList = ()
@@ -60,8 +60,9 @@ class DialogRefusal(NamedTuple):
 CheckSource = Callable[["Dialog", Request, Address, float], DialogRefusal | None]
 """A function `check(dialog, request, source, now)` for a request from an unknown host.
 
-`Dialog.is_known_host` is False for it. The function returns None to accept the request all the
-same, for example for its credentials; otherwise the response. `now` is in monotonic seconds.
+`Dialog.is_known_host` is False for the host of `source`. The function returns None to accept the
+request, for example because of its credentials, or else the response. `now` is in monotonic
+seconds.
 """
 
 
@@ -85,13 +86,13 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
 
     @property
     def ack_due(self) -> bool:
-        """True from the time of our 2xx until the ACK to this 2xx arrives."""
+        """True from our 2xx until its ACK arrives or is missing for 64*T1."""
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Respond to a CANCEL or early BYE with 487, unless a final response is sent."""
+        """Answer the INVITE with 487 after a CANCEL or early BYE, unless it has been answered."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Respond with 487 at the dialog's end, unless we have sent a final response."""
+        """Answer the INVITE with 487 at the dialog's end, or stop repeating the 2xx to it."""
 
     def stop_repeating(self) -> None:
         """Cancel the timer that repeats our 2xx to the INVITE until the ACK arrives."""
@@ -152,7 +153,7 @@ class Dialog(DialogAddresses):
     Attributes, in addition to those of `DialogAddresses`:
         state: The state: early, confirmed or terminated.
         caller: True if we sent the INVITE that created the dialog.
-        owner: An object of the application, for example the call; at first that of the INVITE.
+        owner: An object of the application, for example the call; at first the INVITE's owner.
     """
 
     def __init__(
@@ -194,7 +195,7 @@ class Dialog(DialogAddresses):
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False while our 2xx to the first INVITE waits for its ACK: no BYE then (RFC 3261 15)."""
+        """False, if we answer, until the ACK to our first 2xx: a BYE must wait (RFC 3261 15)."""
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -233,8 +234,8 @@ class Dialog(DialogAddresses):
 
         A body needs Content-Type in `headers`, which follow the dialog's own header fields.
         `DialogResponse` reports each response, `DialogRequestFailed` the lack of a final one; after
-        a BYE, `DialogEnded` follows. In a dialog by the peer's INVITE, our BYE waits for the ACK to
-        our 2xx, or its time limit (RFC 3261 section 15).
+        a BYE, `DialogEnded` follows. If we answered the first INVITE, a BYE waits for the ACK to
+        our 2xx, at most 64*T1 (RFC 3261 section 15).
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
@@ -257,7 +258,10 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Send the ACK to the 2xx of our INVITE, again for each copy. Raises `ProtocolError`."""
+        """Send the ACK to the 2xx of our INVITE; the core repeats it for each copy of the 2xx.
+
+        Raises `ProtocolError` if no 2xx to this INVITE has arrived in the dialog.
+        """
         del now  # `now` is not used, because no timer retransmits an ACK.
         number = client.request.cseq.number
         if number not in self._acks:
@@ -294,7 +298,7 @@ class Dialog(DialogAddresses):
             self._challenged.cancel()
         if self._invite_received is not None and confirmed:
             self._invite_received.stop_repeating()
-        # They refer to this dialog, so only the garbage collector could free them.
+        # These objects refer to this dialog: only the garbage collector could free such a cycle.
         self._invite_sent = self._invite_received = self._update_received = None
         self._waiting_bye = self._bye = None
         if confirmed:
@@ -350,7 +354,7 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return a copy of `draft` with the next CSeq number, for credentials, even after a BYE."""
+        """Return `draft` with the next CSeq number and `headers` (credentials), even for a BYE."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
@@ -376,7 +380,7 @@ class Dialog(DialogAddresses):
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Confirm by a 2xx to our INVITE (CSeq `number`), which waits for our ACK."""
+        """Confirm the dialog by a 2xx to our INVITE (CSeq `number`); the 2xx waits for our ACK."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
         # If we sent a BYE while the dialog was early, this BYE does not end the confirmed dialog.
@@ -384,12 +388,12 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Take the target of a 2xx to our re-INVITE (CSeq `number`); it waits for our ACK."""
+        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`), which waits for our ACK."""
         self.refresh(response)
         self._acks[number] = None
 
     def reinvite_finished(self, client: SentInvite) -> None:
-        """Forget our re-INVITE, because it has its final response, or failed without a response."""
+        """Forget our re-INVITE, because it has its final response, or failed without one."""
         if self._invite_sent is client:
             self._invite_sent = None
 
@@ -400,7 +404,7 @@ class Dialog(DialogAddresses):
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response to our request, once the application has it."""
+        """Update the dialog after a response to our request, whose event was already emitted."""
         if response.status < 200:
             return
         if client is self._bye:
@@ -434,10 +438,11 @@ class Dialog(DialogAddresses):
     # The server side of the core (UAS) uses the methods from `receive` to `end`.
 
     def receive(self, request: Request) -> DialogRefusal | None:
-        """Check whether a received request is allowed in the dialog's present state.
+        """Check whether a received request is allowed now, and store its CSeq number.
 
-        Return None if the application may respond, or the response that the core must send (RFC
-        3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
+        Return None if it is allowed: the application responds, and the Contact of an INVITE or
+        UPDATE is stored as remote target. Otherwise, return the response that the core must send
+        (RFC 3261 sections 12.2.2 and 14.2, RFC 3311 section 5.2).
         """
         number = request.cseq.number
         if self._remote_cseq is not None and number <= self._remote_cseq:
@@ -477,7 +482,7 @@ class Dialog(DialogAddresses):
         self._update_received = update
 
     def confirm_by_our_2xx(self) -> None:
-        """Confirm an early dialog, because the core now sends our 2xx."""
+        """Confirm an early dialog, because the application has accepted its INVITE with a 2xx."""
         if self.state is DialogState.EARLY:
             self.state = DialogState.CONFIRMED
 
@@ -501,12 +506,12 @@ class Dialog(DialogAddresses):
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """Drop our BYE if it still waits for an ACK, and end the dialog after the peer's BYE."""
+        """After the peer's BYE, end the dialog if our BYE waits for an ACK; ours is not sent."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog; the peer's unanswered INVITE gets 487, ours fails after 64*T1."""
+        """End the dialog. The peer's pending INVITE gets 487; ours has 64*T1 for its response."""
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

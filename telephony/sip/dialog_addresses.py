@@ -74,7 +74,7 @@ def next_hop(
     """Return the destination, local address and fallback address of a dialog's next request.
 
     The fallback is used if no connection to the destination is open. The destination is `send_to`.
-    If that is None, it is `peer`, or the address in `target` if both of these are true:
+    If `send_to` is None, it is `peer`, or the address in `target` if both of these are true:
 
     - `target`, the first route or else the remote target, has an IP address that we can reach;
     - its transport is UDP, or `peer` has another IP address or transport. (With TCP or TLS and the
@@ -98,7 +98,7 @@ def next_hop(
 
 
 def _connect_fallback(known: Address, target: Uri) -> Address | None:
-    """Return where to connect if the connection that the peer opened from `known` is closed.
+    """Return the address to connect to if the connection that the peer opened is closed.
 
     It is the host of `known` with the port of `target`; None if the peer opened no connection, or
     if the host in `target` is an IP address.
@@ -127,10 +127,11 @@ class DialogAddresses:
         remote_target: The peer's Contact URI, which an INVITE or UPDATE can change.
         routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The address from which the dialog's INVITE came, or to which we sent it.
+        peer: The peer's address, at first the source of its INVITE or the destination of our own.
         send_to: The application's address for all our requests, as for a phone behind NAT. None
             lets `next_hop` choose between `peer` and the URI of the first route or `remote_target`.
-        path_hosts: The hosts in the Via header fields of the peer's INVITE, its path.
+        contact: Our Contact in the requests and responses of this dialog.
+        path_hosts: The IP addresses in the Via fields of the peer's INVITE; empty if we sent it.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class DialogAddresses:
         self._core = core
         self._local_address = local_address
         self._hop: tuple[tuple[Uri, Address, Address | None, int], NextHop] | None = None
-        """The values of the latest next hop, and this next hop."""
+        """The values from which the next hop was last computed, and this next hop."""
 
     @property
     def call_id(self) -> str:
@@ -174,8 +175,8 @@ class DialogAddresses:
     def is_known_host(self, host: str) -> bool:
         """Return whether the peer may send requests of this dialog from the IP address `host`.
 
-        It is the peer's, or one that the peer's Contact, the route set or the INVITE's Via fields
-        name.
+        It must be the host of `peer` or `send_to`, or be named by the peer's Contact, the route set
+        or the Via fields of the peer's INVITE.
         """
         uris = (self.remote_target, *(route.uri for route in self.routes))
         return (
@@ -188,7 +189,7 @@ class DialogAddresses:
     def follow(self, peer: Address) -> None:
         """Use `peer` as the address of the peer, which has proved that it moved there.
 
-        If all our requests go to an address of the application, they now go to `peer`.
+        If the application has set `send_to`, this becomes `peer` too.
         """
         self.peer = peer
         if self.send_to is not None:

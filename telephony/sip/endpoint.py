@@ -1,14 +1,14 @@
 """The SIP core (RFC 3261) without I/O: the class `Endpoint`, its input and its output.
 
 The application passes received messages to `receive`, and calls `handle_timer` at the time that
-`next_timer` returns. After each of these calls, and of the methods of the handles in events, it
-sends the messages that `outgoing()` returns, and calls `next_event()` until that is None. `now` is
-the monotonic time in seconds.
+`next_timer` returns. After each of these calls, and after any other call of the core or of a
+handle, it sends the messages that `outgoing()` returns, and calls `next_event()` until that returns
+None. `now` is the monotonic time in seconds.
 
 The application decides about calls. The core itself responds only where the RFC requires one fixed
 response: 100, 200 to CANCEL, 200 to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416,
-420, 481, 482, 487, 491, 500 for a CSeq number that is too low, 501, 504 for a missing PRACK, 505
-and 513 (most in incoming.py).
+420, 481, 482, 487, 491, 500 for a CSeq number that is too low or a re-INVITE or UPDATE during
+another, 501, 504 for a missing PRACK, 505 and 513 (most in incoming.py).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from telephony.sip.ua.uac import InviteClient, open_request
 from telephony.sip.ua.user_agent import Credentials, UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
-"""The option tags that the core and the application support by default."""
+"""The option tags that an `Endpoint` announces and accepts, unless it is made with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +69,11 @@ class Endpoint:
     ) -> None:
         """Make a core without local addresses; the method `listen` adds an address.
 
-        `allow` has the methods that the application handles, or else `DEFAULT_ALLOW`. Another gets
-        405 with Allow, or 501 if it is not in `KNOWN_METHODS`. A request that requires an option
-        tag not in `supported` gets 420. `user_agent` is the value of User-Agent and Server; "" for
-        none. `rng` makes tags, branches, Call-IDs and delays; None means the system's. `timings`
-        are the durations of RFC 3261 in seconds.
+        `allow` has the methods that the application handles; empty means `DEFAULT_ALLOW`. A request
+        with another method gets 405, or 501 if the method is not in `KNOWN_METHODS`. A request that
+        requires an option tag not in `supported` gets 420. `user_agent` is the value of User-Agent
+        and Server; "" for none. `rng` makes random values, such as tags and delays; None means the
+        system's generator. `timings` are the durations of RFC 3261 in seconds.
         """
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
@@ -83,20 +83,20 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """Dropped messages by reason, keep-alives and malformed requests included."""
+        """The numbers of messages not processed, by reason: also keep-alives and malformed ones."""
         return self._core.dropped
 
     @property
     def malformed(self) -> int:
-        """Received messages that could not be parsed, with or without a response."""
+        """The number of messages that `receive` could not parse, with or without a response."""
         dropped = self._core.dropped
         return dropped["malformed"] + dropped["malformed, answered"]
 
     def authenticate(self, credentials: Credentials) -> None:
         """Set the function that supplies credentials for every 401 and 407 from now on.
 
-        The challenged request is sent again with them. Without any, the application receives the
-        401 or 407 (RFC 3261 section 22).
+        The challenged request is sent again with the credentials. If the function returns None, the
+        application receives the 401 or 407 (RFC 3261 section 22).
         """
         self._agent.credentials = credentials
 
@@ -133,12 +133,12 @@ class Endpoint:
         """Respond to a malformed message that arrived over a connection, which must then be closed.
 
         The rest of the stream cannot be divided into messages. Without a valid top Via, and to an
-        ACK, no response is sent.
+        ACK or a response, no response is sent.
         """
         self._incoming.refuse(fault, source, local)
 
     def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
-        """Respond with 503 to a request of a peer that sends too many; store and parse nothing.
+        """Respond with 503 to a request of a peer that sends too many; do not parse or store it.
 
         Without a valid top Via, and to an ACK or a response, no response is sent.
         """
@@ -183,8 +183,8 @@ class Endpoint:
         sends from the first address with the destination's IP family and transport.
 
         Raises:
-            ProtocolError: We have no suitable local address, or a header field contains CR, LF or
-                NUL.
+            ProtocolError: We have no suitable local address, or a header field cannot be written
+                (for example, it contains CR, LF or NUL).
         """
         draft = Draft(
             method="INVITE",
@@ -226,7 +226,7 @@ class Endpoint:
 
         Raises:
             ProtocolError: The method is INVITE, ACK or CANCEL. Or we have no suitable local
-                address. Or a header field contains CR, LF or NUL.
+                address. Or a header field cannot be written (for example, it contains CR).
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
             raise ProtocolError("this method does not send INVITE, ACK or CANCEL")
@@ -249,18 +249,18 @@ class Endpoint:
     def restore_dialog(self, data: dict[str, object]) -> Dialog:
         """Make a confirmed dialog from the values that `Dialog.checkpoint()` returned.
 
-        Raises `ProtocolError` if these are not valid, its local address is gone, or it exists
-        already.
+        Raises `ProtocolError` if `data` is not valid, the dialog's local address is no longer ours,
+        or the dialog exists already.
         """
         return restore_dialog(self._agent.dialogs, data)
 
     def cancel_restored(
         self, data: Mapping[str, object], *, owner: object = None, now: float
     ) -> InviteClient:
-        """Cancel an INVITE of an earlier process, from `InviteClient.checkpoint()`.
+        """Cancel an INVITE that an earlier process sent, from its `InviteClient.checkpoint()`.
 
         The core later emits `InviteFailed`, or `InviteAnswered` if the peer accepted before the
-        CANCEL; the application must then end the dialog with BYE.
+        CANCEL; the application must end that dialog with a BYE.
 
         Raises:
             ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
@@ -269,7 +269,7 @@ class Endpoint:
         return cancel_restored(self._agent, data, owner, now)
 
     def restore_invite(self, data: Mapping[str, object], now: float) -> str:
-        """Process, like a new one, an INVITE to which we sent no final response.
+        """Process an INVITE again that an earlier process received and did not answer.
 
         `data` is from `InviteServer.checkpoint()`. Our new responses create another early dialog at
         the caller, with another To tag. Return the Call-ID, by which the application recognises the
@@ -314,8 +314,8 @@ class Endpoint:
     def connection_lost(self, destination: Address, now: float) -> None:
         """Report to the core that the connection to `destination` is lost; it emits `PeerLost`.
 
-        A request without a response may be lost, and is sent once more over a new connection. If
-        none can be made, the transport calls `unreachable`.
+        A request without a response may be lost, and is sent once more over a new connection. If no
+        connection can be made, the transport calls `unreachable`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.connection_lost(now)

@@ -1,9 +1,9 @@
 """All events that the SIP core emits, with the classes `Address` and `OutgoingMessage`.
 
-Each is a small frozen dataclass of the module that emits it. An event contains handles: objects of
-the core, such as `InviteServer` and `Dialog`, whose methods the application calls. In a handle's
-`owner`, the application may store its own object, for example the call. The `owner` of an INVITE
-becomes that of its dialog, so no table is needed to find the call of an event.
+Each event is a small frozen dataclass. Most contain a handle: an object of the core, such as an
+`InviteServer` or a `Dialog`, whose methods the application calls. In a handle's `owner`, the
+application may store its own object, for example the call. A new dialog gets the `owner` of its
+INVITE, so no table is needed to find the call of an event.
 """
 
 from telephony.sip.dialog import DialogEnded

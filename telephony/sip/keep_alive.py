@@ -81,7 +81,7 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Check a neighbour, alive so far, at once if the connection to it is lost."""
+        """Make OPTIONS due now if the connection to a neighbour that was alive is lost."""
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now

@@ -3,7 +3,7 @@
 A REGISTER may pass through proxies that add themselves to its Path; requests to the phone go
 through the same proxies (RFC 3327). The application authenticates and decides who may register,
 before it calls `Registrar.register`. `now` is in seconds by a clock of the application, the same
-for all calls; a binding is saved with its remaining time, so it may be another clock after a
+for all calls. A binding is saved with its remaining time, so another clock may be used after a
 restart.
 """
 
@@ -22,15 +22,15 @@ from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import DEFAULT_PORTS, Address
 
 MIN_EXPIRES: Final = 60
-"""The shortest expiry in seconds; a shorter one gets 423."""
+"""The shortest expiry in seconds; a shorter one, except 0 (remove the binding), gets 423."""
 MAX_EXPIRES: Final = 3600
 """The longest expiry in seconds; a longer one counts as this."""
 DEFAULT_EXPIRES: Final = 3600
-"""For a phone that requests none, or not a valid number (RFC 3261 20.19), in seconds."""
+"""The expiry in seconds if a REGISTER has none, or not a valid number (RFC 3261 20.19)."""
 MAX_CONTACTS: Final = 32
-"""Contacts in one REGISTER."""
+"""The most Contacts in one REGISTER; one with more gets 400."""
 MAX_PATH: Final = 10
-"""Proxies in the Path of one REGISTER."""
+"""The most proxies in the Path of one REGISTER; one with more gets 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Binding:
         """The address to which a request to the phone is sent.
 
         After a REGISTER over a connection, it is the source address, over the same connection (RFC
-        5626). After UDP, it is the address in the URI of the nearest proxy or else the Contact,
-        unless its host is not the source IP address: the sender is then behind NAT, and the source
+        5626). After UDP, it is the address in the URI of the nearest proxy, or else of the Contact,
+        if its host is the source IP address. Otherwise the sender is behind NAT, so the source
         address is used.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
@@ -90,8 +90,8 @@ class Registrar:
     def __init__(self, max_bindings: int = 10) -> None:
         """Make a registrar without bindings.
 
-        Of more than `max_bindings` of one address-of-record, those that expire first are removed,
-        whether old or new.
+        If a REGISTER gives an address-of-record more than `max_bindings`, those that expire first
+        are removed, whether old or new.
         """
         self._max_bindings = max_bindings
         self._bindings: dict[str, list[Binding]] = {}
@@ -166,8 +166,8 @@ class Registrar:
     def from_dict(cls, saved: Mapping[str, object], now: float) -> Registrar:
         """Make a registrar from the saved bindings that `to_dict` returned.
 
-        One that is not valid, or with more remaining time than `MAX_EXPIRES`, is not restored: the
-        phone will register again.
+        A binding that is not valid, or has more remaining time than `MAX_EXPIRES`, is not restored:
+        the phone will register again.
         """
         registrar = cls()
         for aor, rows in saved.items():
@@ -208,10 +208,10 @@ def _bind(
 def _apply(
     held: list[Binding], asked: Binding, before: list[Binding], request: Request, now: float
 ) -> list[Binding]:
-    """Return `held` with `asked` for any binding with its Contact, or without it if expired.
+    """Return `held` with `asked` instead of any binding of the same Contact.
 
-    `before` has the bindings before this REGISTER, whose earlier Contacts have already changed
-    `held`.
+    If `asked` has expired, this binding is only removed. `before` has the bindings before this
+    REGISTER, whose earlier Contacts have already changed `held`.
 
     Raises:
         SipParseError: `before` contains a binding of the same Contact from a REGISTER with the
@@ -302,7 +302,7 @@ def _restore(row: object, now: float) -> Binding | None:
 
 
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
-    """Return the proxies of a saved path (texts); empty as earlier versions saved none."""
+    """Return the proxies of a saved path, a list of texts. Raises `SipParseError`."""
     if not isinstance(saved, list):
         raise SipParseError("not a path")
     return tuple(NameAddr.parse(str(proxy)) for proxy in saved)

@@ -29,8 +29,9 @@ EXPIRES: Final = 3600
 MAX_EXPIRES: Final = 86_400
 """The longest expiry in seconds that we accept; a longer one counts as this."""
 FIRST_RETRY_DELAY: Final = 30.0
+"""The pause in seconds after the first failure; each further failure doubles the pause."""
 MAX_RETRY_DELAY: Final = 1800.0
-"""The longest pause in seconds; it doubles with each failure, times a random 0.5 to 1."""
+"""The longest pause in seconds. Each pause is then multiplied by a random number, 0.5 to 1."""
 
 
 class RegistrationState(enum.Enum):
@@ -40,7 +41,7 @@ class RegistrationState(enum.Enum):
     """No final response since the start, or since the connection to the registrar was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """The registrar refused our REGISTER, or sent no response. We send it again later."""
+    """Our latest REGISTER was refused, got no response or was not sent. We send it again later."""
     STOPPED = "stopped"
 
 
@@ -90,7 +91,7 @@ class Registration:
         return self._next
 
     def handle_timer(self, now: float, destinations: Sequence[Address]) -> None:
-        """Send REGISTER if it is due, to the present addresses of the registrar.
+        """Send REGISTER, if it is due, to one of the registrar's present addresses.
 
         After each failure, the next address is tried, cyclically. An empty list is a failure with
         status 503.
@@ -114,7 +115,7 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Stop, and remove our binding by a REGISTER with expiry 0, whose response is ignored."""
+        """Stop; if registered, send a REGISTER with expiry 0, and ignore the response to it."""
         client, state = self._client, self.state
         self.state, self._next = RegistrationState.STOPPED, None
         if state is RegistrationState.REGISTERED and client is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from callerid import limits as answer_cache
-from callerid.limits import AnswerCache, CacheLimits
+from callerid import limited_source
+from callerid.limited_source import AnswerCache, CacheLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState, SourceAnswer
@@ -49,7 +49,7 @@ def test_no_answer_is_kept_after_it_is_cleared_or_if_its_time_is_zero(cache):
 
 
 def test_the_answer_that_was_not_used_for_the_longest_time_leaves_first(cache, monkeypatch):
-    monkeypatch.setattr(answer_cache, "_MOST", 2)
+    monkeypatch.setattr(limited_source, "_MOST_ANSWERS", 2)
     first, second, third = (PhoneNumber(f"+44163296000{last}") for last in "123")
     cache.put(first, FOUND, 0)
     cache.put(second, FOUND, 0)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from callerid.directories.embedded import EmbeddedDirectory
 from callerid.directory import TABLES, ImportResult, new_directory, open_directory
-from callerid.errors import DirectoryError, ImportFileError, SourceError
+from callerid.errors import DirectoryError, ImportFileError
 from callerid.import_file import ImportFile
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
@@ -508,7 +508,7 @@ def test_progress_is_reported_as_the_number_of_people_read(path):
 async def test_a_damaged_directory_is_unavailable_and_is_not_replaced(path, content):
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(SourceError, match="DatabaseError"):
+    with pytest.raises(DirectoryError, match="DatabaseError"):
         await find(path, "01632 960001")
     with pytest.raises(DirectoryError, match="file is not a database"):
         import_people(path, HEADER + ELIN)
@@ -520,7 +520,7 @@ async def test_a_directory_of_a_later_version_is_unavailable_and_is_not_replaced
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
     before = path.read_bytes()
-    with pytest.raises(SourceError):
+    with pytest.raises(DirectoryError):
         await find(path, "01632 960001")
     with pytest.raises(DirectoryError, match="from a later version"):
         import_people(path, HEADER + CARE)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callerid.earlier_contacts import MOST_CONTACTS, ContactFields, ContactsMapping
-from callerid.errors import SourceError
+from net.errors import ServerError
 
 MAPPING = ContactsMapping(
     "items",
@@ -67,7 +67,7 @@ def test_times_are_texts_of_iso_8601_or_seconds_or_milliseconds(when):
     "when", ["yesterday", "", None, True, 0, -5, float("nan"), float("inf"), 10**400, [], {}]
 )
 def test_a_time_that_cannot_be_read_is_an_error_and_not_another_time(when):
-    with pytest.raises(SourceError, match="a time that can be read"):
+    with pytest.raises(ServerError, match="a time that can be read"):
         read(item(when=when))
 
 
@@ -82,9 +82,9 @@ def test_the_newest_ten_are_returned_the_newest_first():
 
 
 def test_an_answer_without_a_list_is_an_error_and_an_empty_one_is_not():
-    with pytest.raises(SourceError, match='no list where "contacts" points'):
+    with pytest.raises(ServerError, match='no list where "contacts" points'):
         MAPPING.read({"items": {}}, "P1")
-    with pytest.raises(SourceError, match="more than 500"):
+    with pytest.raises(ServerError, match="more than 500"):
         read(*[item()] * 501)
     assert read() == MAPPING.read(None, "P1") == []
 
@@ -106,6 +106,6 @@ ITEMS = st.lists(
 def test_any_document_gives_contacts_or_our_own_error(document):
     try:
         found = MAPPING.read(document, "P1")
-    except SourceError:
+    except ServerError:
         return
     assert all(each.subject and each.time > 0 for each in found)

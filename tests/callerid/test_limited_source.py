@@ -12,15 +12,15 @@ from dataclasses import replace
 import pytest
 
 from callerid import limited_source
-from callerid.errors import SourceBusyError, SourceError
-from callerid.limited_source import LimitedSource, Observation, SourceLimits
-from callerid.limits import BreakerLimits, BreakerState, CacheLimits
+from callerid.limited_source import CacheLimits, LimitedSource, Observation, SourceLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
 from callerid.written_numbers import matching
 from helpers.desk import until
 from helpers.fake_directory import Directory, SearchableDirectory
+from net.breaker import BreakerLimits, BreakerState
+from net.errors import ServerBusyError, ServerError
 
 NUMBER = PhoneNumber("+441632960001")
 ELIN = Person("crm:1", "Elin", numbers=("01632 960001",))
@@ -79,7 +79,7 @@ async def test_an_answer_with_too_many_people_is_unavailable_and_not_a_wrong_not
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (SourceError("is down"), "is down"),
+        (ServerError("is down"), "is down"),
         (ValueError("Elin Jones is not JSON"), "ValueError"),
         (ConnectionRefusedError("[Errno 111] to 01632960001"), "ConnectionRefusedError"),
         (RecursionError(), "RecursionError"),
@@ -179,7 +179,7 @@ async def test_a_lookup_that_begins_when_a_waiting_one_of_the_same_number_ends_g
 
 
 async def test_a_directory_that_fails_repeatedly_gets_a_rest_and_then_one_attempt():
-    directory = Directory(error=SourceError("is down"))
+    directory = Directory(error=ServerError("is down"))
     limited = Limited(directory, NO_CACHE)
     for _ in range(10):
         assert await limited.ask() is AnswerState.UNAVAILABLE
@@ -197,7 +197,7 @@ async def test_a_directory_that_fails_repeatedly_gets_a_rest_and_then_one_attemp
 
 
 async def test_a_busy_directory_gets_no_request_for_as_long_as_it_asked():
-    directory = Directory(error=SourceBusyError(17))
+    directory = Directory(error=ServerBusyError(17))
     limited = Limited(directory, replace(NO_CACHE, concurrency=1))
     numbers = [PhoneNumber(f"+44163296{n:04}") for n in range(20)]
     answers = await asyncio.gather(*(limited.ask(number) for number in numbers))

@@ -8,13 +8,13 @@ import pytest
 
 from callerid import lookup
 from callerid.earlier_contacts import DirectoryContact
-from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import LimitedSource, SourceLimits
 from callerid.lookup import Lookup, LookupStatus, SearchResult
 from callerid.number import NO_NUMBER, WITHHELD, CallerId, PhoneNumber
 from callerid.person import Person
 from callerid.source import AnswerState
 from helpers.fake_directory import Directory, DirectoryWithContacts, SearchableDirectory
+from net.errors import ServerBusyError, ServerError
 
 CALLER = CallerId(PhoneNumber("+441632960001"), withheld=False)
 INSIDE = CallerId(PhoneNumber("", "201"), withheld=False)
@@ -61,7 +61,7 @@ async def test_no_match_gives_not_found_and_a_failing_directory_unavailable(shor
     assert (await last(Directory())).status is LookupStatus.NOT_FOUND
     for broken in (
         Directory(hangs=True),
-        Directory(error=SourceError("down")),
+        Directory(error=ServerError("down")),
         Directory(error=ValueError("not JSON")),
         Directory(error=ConnectionRefusedError()),
     ):
@@ -71,10 +71,10 @@ async def test_no_match_gives_not_found_and_a_failing_directory_unavailable(shor
 
 
 async def test_a_busy_directory_gives_busy_at_once_unless_another_one_is_down_or_finds_somebody():
-    busy = SourceBusyError(17)
+    busy = ServerBusyError(17)
     (only,) = await results(Directory(error=busy), Directory("other"))
     assert (only.status, only.failed) == (LookupStatus.BUSY, ("crm",))
-    down = await last(Directory("a", error=busy), Directory("b", error=SourceError("down")))
+    down = await last(Directory("a", error=busy), Directory("b", error=ServerError("down")))
     assert down.status is LookupStatus.UNAVAILABLE
     found = await last(Directory("a", error=busy), Directory("b", people=[HUW]))
     assert found.status is LookupStatus.FOUND
@@ -189,8 +189,8 @@ async def test_a_person_who_must_not_be_shown_is_not_found_by_a_text():
 async def test_a_search_names_the_directories_that_fail_or_are_late(short):
     found = await lookup_in(
         SearchableDirectory("a", people=[HUW]),
-        SearchableDirectory("b", error=SourceError("down")),
-        SearchableDirectory("c", error=SourceBusyError(5)),
+        SearchableDirectory("b", error=ServerError("down")),
+        SearchableDirectory("c", error=ServerBusyError(5)),
         SearchableDirectory("d", hangs=True),
     ).search("huw")
     assert found.people == (HUW,)
@@ -198,7 +198,7 @@ async def test_a_search_names_the_directories_that_fail_or_are_late(short):
 
 
 async def test_a_directory_that_rests_is_not_searched():
-    crm = SearchableDirectory("b", error=SourceBusyError(5))
+    crm = SearchableDirectory("b", error=ServerBusyError(5))
     one = lookup_in(crm)
     for _ in range(3):
         assert (await one.search("huw")).failed == ("b",)
@@ -224,8 +224,8 @@ async def test_contacts_are_sought_by_the_record_of_each_directory_that_has_any(
 async def test_directories_whose_contacts_cannot_be_read_are_named(short):
     found = await lookup_in(
         DirectoryWithContacts("a", contacts={"7": [BINS]}),
-        DirectoryWithContacts("b", contacts={}, error=SourceError("down")),
-        DirectoryWithContacts("c", contacts={}, error=SourceBusyError(5)),
+        DirectoryWithContacts("b", contacts={}, error=ServerError("down")),
+        DirectoryWithContacts("c", contacts={}, error=ServerBusyError(5)),
         DirectoryWithContacts("d", contacts={}, hangs=True),
     ).contacts_of(["a:7", "b:7", "c:7", "d:7"])
     assert found.contacts == (("a", BINS),)
@@ -233,7 +233,7 @@ async def test_directories_whose_contacts_cannot_be_read_are_named(short):
 
 
 async def test_a_directory_that_rests_is_not_asked_for_contacts():
-    crm = DirectoryWithContacts("b", contacts={}, error=SourceBusyError(5))
+    crm = DirectoryWithContacts("b", contacts={}, error=ServerBusyError(5))
     one = lookup_in(crm)
     for _ in range(3):
         assert (await one.contacts_of(["b:7"])).failed == ("b",)

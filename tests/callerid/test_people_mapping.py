@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.people_mapping import PeopleFields, PeopleMapping, apply, compiled
 from callerid.person import Person, PersonKind
-from callerid.templates import Json
 from callerid.written_numbers import LONGEST, read_numbers
+from net.errors import ServerError
+from net.json_client import Json
 
 NO_LIST = 'the answer has no list where "people" points'
 TOO_MANY = "the answer has more than 500 people"
@@ -248,7 +249,7 @@ def test_an_answer_without_people_has_nobody(document):
 
 @pytest.mark.parametrize("document", [{}, {"people": None}, {"error": "no right"}, []])
 def test_an_answer_of_another_form_is_not_taken_for_one_without_people(document):
-    with pytest.raises(SourceError, match="has no list"):
+    with pytest.raises(ServerError, match="has no list"):
         mapping().read(document, "crm")
 
 
@@ -262,7 +263,7 @@ def test_people_keep_the_order_of_the_document():
     "people", ["Elin", "", 5, 0, 1.5, True, False, {}, {"id": 1, "name": "Elin"}]
 )
 def test_people_that_are_no_list_are_an_error(people):
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(ServerError) as error:
         mapping().read({"people": people}, "crm")
     assert str(error.value) == NO_LIST
 
@@ -271,7 +272,7 @@ def test_five_hundred_people_are_read_and_one_more_is_an_error():
     people = [{"id": at, "name": "Elin"} for at in range(500)]
     assert len(mapping().read({"people": people}, "crm")) == 500
     for extra in ({"id": 500, "name": "Elin"}, None):
-        with pytest.raises(SourceError) as error:
+        with pytest.raises(ServerError) as error:
             mapping().read({"people": [*people, extra]}, "crm")
         assert str(error.value) == TOO_MANY
 
@@ -505,7 +506,7 @@ def test_invisible_characters_are_left_out(invisible):
 )
 def test_a_number_beyond_all_limits_is_an_error(expression, value):
     document = json.loads(f'{{"people": [{{"name": "Elin", "x": {value}}}]}}')
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         mapping(id=expression).read(document, "crm")
 
 
@@ -552,7 +553,7 @@ def test_a_value_that_is_nested_deeply_is_no_text(where, as_list):
 @pytest.mark.parametrize("expression", ["to_string(deep)", "deep == `{}`.deep || to_string(deep)"])
 def test_an_expression_that_descends_too_deeply_is_an_error(expression):
     item = {"id": 7, "name": "Elin", "deep": nested(50_000, "x", as_list=True)}
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(ServerError) as error:
         mapping(name=expression).read({"people": [item]}, "crm")
     assert str(error.value) == f"{DOES_NOT_FIT}RecursionError"
 
@@ -580,7 +581,7 @@ def test_an_expression_that_does_not_fit_the_answer_is_an_error_without_its_data
 ):
     expressions = {where: {"x": expression} if where == "details" else expression}
     plain = {"id": "`7`", "name": "'Somebody'"}
-    with pytest.raises(SourceError) as error:
+    with pytest.raises(ServerError) as error:
         mapping(**(plain | expressions)).read({"people": [item]}, "crm")
     assert re.fullmatch(f"{DOES_NOT_FIT}[A-Za-z]+", str(error.value))
     assert error.value.__suppress_context__
@@ -615,7 +616,7 @@ def test_a_text_that_is_no_expression_is_refused(expression):
 def test_any_short_text_is_an_expression_or_refused(text):
     with contextlib.suppress(TemplateError):
         path = compiled(text)
-        with contextlib.suppress(SourceError):
+        with contextlib.suppress(ServerError):
             apply(path, {"a": [{"b": "text"}, None], "b": {"a": 1}})
 
 
@@ -670,7 +671,7 @@ WITH_FUNCTIONS = mapping(
 def test_any_document_is_people_within_the_limits_or_an_error_without_data(people, document):
     try:
         found = people.read(document, "crm")
-    except SourceError as error:
+    except ServerError as error:
         message = str(error)
         assert message == NO_LIST or re.fullmatch(f"{DOES_NOT_FIT}[A-Za-z]+", message)
         return

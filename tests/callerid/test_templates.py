@@ -9,10 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.number import PhoneNumber
-from callerid.templates import Json, NumberTemplate, RecordTemplate, TextTemplate, query_of
+from callerid.templates import NumberTemplate, RecordTemplate, TextTemplate, query_of
 from callerid.written_numbers import spellings
+from net.errors import ServerError
+from net.json_client import Json
 
 HOME = PhoneNumber("+441632960001")
 FOREIGN = PhoneNumber("+35312345678")
@@ -334,7 +336,7 @@ def test_a_template_for_a_text_has_no_number():
 def test_an_id_with_a_quotation_mark_is_never_a_part_of_a_query(record_id):
     templates: list[Json] = ["Requestor.Name = '{id}'", {"query": ["a", "Name = '{id}'"]}]
     for template in templates:
-        with pytest.raises(SourceError, match="cannot be a part of a query"):
+        with pytest.raises(ServerError, match="cannot be a part of a query"):
             RecordTemplate(template).fill(record_id)
     assert RecordTemplate({"person": "{id}"}).fill(record_id) == {"person": record_id}
 

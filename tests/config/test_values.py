@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.values import HostPort, Listener, Pattern, Peer, PortRange, host_of_family
+from config.values import HostPort, Listener, Pattern, Peer, PortRange
 
 
 @pytest.mark.parametrize(
@@ -83,18 +83,3 @@ def test_a_pattern_matches_only_the_whole_text(text, value, fits):
 def test_a_faulty_pattern_is_refused(text):
     with pytest.raises(ValueError, match=r"must be|must have"):
         Pattern.parse(text)
-
-
-@pytest.mark.parametrize(
-    ("hosts", "address", "found"),
-    [
-        (None, "192.0.2.1", None),
-        (("192.0.2.9", "2001:db8::9"), "0.0.0.0", "192.0.2.9"),
-        (("192.0.2.9", "2001:db8::9"), "::", "2001:db8::9"),
-        (("192.0.2.9",), "::", None),
-        (("sip.example.com",), "::", "sip.example.com"),
-        (("sip.example.com", "2001:db8::9"), "::", "2001:db8::9"),
-    ],
-)
-def test_the_host_of_the_same_address_family_is_chosen(hosts, address, found):
-    assert host_of_family(hosts, address) == found

@@ -85,7 +85,7 @@ def commands(book, **others):
 
 
 async def noted(book, line: str, times: int = 1) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while book.read_text().splitlines().count(line) < times:  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.02)
 

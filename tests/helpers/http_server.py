@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Received:
@@ -120,3 +122,12 @@ class HttpServer:
         headers = {name.lower(): value.strip() for name, _, value in fields}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         return Received(method, target, headers, body)
+
+
+@pytest.fixture
+async def server():
+    """An HTTP server on the loopback, which is running."""
+    server = HttpServer()
+    await server.start()
+    yield server
+    await server.stop()

@@ -44,9 +44,9 @@ class Pair:
 
     async def connect(self):
         placed = await self.first.call("202")
-        taken = await asyncio.wait_for(self.came.get(), 5)
+        taken = await asyncio.wait_for(self.came.get(), 60)
         await taken.answer()
-        await asyncio.wait_for(placed.wait_for(CallState.ANSWERED), 5)
+        await asyncio.wait_for(placed.wait_for(CallState.ANSWERED), 60)
         return placed, taken
 
 

@@ -50,7 +50,7 @@ class Peer:
         await self.heard.put(message)
 
     async def next(self, kind: type) -> AnyMessage:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not isinstance(message := await self.heard.get(), kind):
                 pass
             return message

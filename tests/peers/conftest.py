@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
+from unittest.mock import patch
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -24,13 +26,12 @@ def officer(tmp_path_factory):
     return OfficerKeys(tmp_path_factory.mktemp("officer"))
 
 
-@pytest.fixture
-def start(officer, tmp_path):
-    """Starts a service of these processes; ends it and checks its logs after the test."""
+def starter(officer, folder):
+    """Yield a function that starts a service of these processes; end it and check its logs."""
     started = []
 
     def start(*names, users=False, **settings):
-        service = Service(tmp_path, officer, **settings)
+        service = Service(folder, officer, **settings)
         started.append(service)
         if users:
             service.add_users()
@@ -43,6 +44,18 @@ def start(officer, tmp_path):
     for service in started:
         service.stop()
         service.judge()
+
+
+@pytest.fixture
+def start(officer, tmp_path):
+    """Starts a service of these processes; ends it and checks its logs after the test."""
+    yield from starter(officer, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_shared(officer, tmp_path_factory):
+    """Starts a service for all tests of a module, none of which may kill or change it."""
+    yield from starter(officer, tmp_path_factory.mktemp("shared"))
 
 
 @pytest.fixture
@@ -169,5 +182,8 @@ def chromium():
         # As in the whole browser, a page sounds only after a click or a key.
         flags.append("--autoplay-policy=document-user-activation-required")
         browser = playwright.chromium.launch(executable_path=program, args=flags)
-        yield browser
+        # While a call is recorded, the page's animation takes a fifth of a core.
+        still = partial(browser.new_context, reduced_motion="reduce")
+        with patch.object(browser, "new_context", still):
+            yield browser
         browser.close()

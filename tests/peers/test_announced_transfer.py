@@ -109,7 +109,8 @@ def test_a_caller_announced_to_a_late_switch_is_recorded_from_the_time_of_the_an
     with service.sign_in("ceri") as admin:
         search = {"number": CITIZEN}
         (row,) = admin.post("/api/v1/recordings/search", json=search).json()["rows"]
-    assert abs(row["later_callers"][0]["from_us"] / 1e6 - expected) < 0.2
+    # A switch that took its own time would be a second late.
+    assert abs(row["later_callers"][0]["from_us"] / 1e6 - expected) < 0.6
 
 
 def test_an_announced_caller_who_asks_for_privacy_is_neither_shown_nor_looked_up(stage):

@@ -10,7 +10,7 @@ from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, register
 from helpers.peers.sound import find
-from helpers.peers.waiting import wait_until
+from helpers.peers.waiting import PATIENCE_S, wait_until
 from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
@@ -94,7 +94,7 @@ async def test_an_attended_transfer_to_a_ringing_colleague_rings_them_for_the_ca
     service, phone, caller
 ):
     calls, rung = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall]()
-    timely = asyncio.timeout(30)
+    timely = asyncio.timeout(PATIENCE_S)
     async with timely, phone(calls) as advisor, phone(rung, "302", "secret-302"):
         calling = await asyncio.to_thread(caller)
         first = await calls.get()
@@ -119,7 +119,7 @@ async def test_an_attended_transfer_to_a_ringing_colleague_rings_them_for_the_ca
 async def test_an_invite_with_replaces_puts_a_colleague_in_the_advisors_place(
     service, phone, caller, judge
 ):
-    calls, timely = asyncio.Queue[VoIPCall](), asyncio.timeout(30)
+    calls, timely = asyncio.Queue[VoIPCall](), asyncio.timeout(PATIENCE_S)
     before, after = (speech(1.5, seed) for seed in (211, 212))
     async with timely, phone(calls) as advisor, phone(None, "302", "secret-302") as colleague:
         calling = await asyncio.to_thread(caller)
@@ -149,7 +149,7 @@ async def test_a_code_that_the_advisor_dials_in_the_consultation_pauses_the_held
 ):
     calls, rung = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall]()
     before, secret = speech(1.5, 221), speech(1.5, 222)
-    timely = asyncio.timeout(40)
+    timely = asyncio.timeout(PATIENCE_S)
     async with timely, phone(calls) as advisor, phone(rung, "302", "secret-302"):
         calling = await asyncio.to_thread(caller)
         first = await calls.get()

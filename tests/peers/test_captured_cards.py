@@ -109,7 +109,7 @@ def test_a_card_number_that_a_phone_sends_as_tones_is_exact_silence(
     phone.wait("CALL_INCOMING")
     phone.command("accept")
     phone.wait("CALL_ESTABLISHED")
-    mouth.wait_heard(50 * 18, seconds=60)
+    mouth.wait_heard(50 * 18)
     caller.hang_up()
     recording = Recording(service, service.call_id(), rate=rate)
     (gap,) = recording.gaps()

@@ -12,11 +12,9 @@ import pytest
 from galwad.simulate.sound import speech
 from helpers.peers.disks import Disk
 from helpers.peers.sound import FRAME
-from helpers.peers.waiting import wait_until
+from helpers.peers.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.peer
-
-PATIENCE_S = 20.0
 
 
 @pytest.fixture

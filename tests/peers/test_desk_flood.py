@@ -59,6 +59,7 @@ def state_by(page, call, method):
 def test_an_advisor_pauses_with_the_page_while_strangers_hold_thousands_of_connections(
     service, place_call, crowd
 ):
+    """Six thousand connections: 2.5 s of CPU time."""
     call = place_call()
     with service.sign_in() as page, page.stream("GET", "/api/v1/events") as events:
         assert next(events.iter_lines()) == "event: snapshot"

@@ -2,6 +2,8 @@
 
 The adapters of `examples/crm-panel/` run as they are. In place of the CRM's own script there is one
 that notes what it is asked for.
+
+A test needs two seconds of CPU time, half of them to load the page within another one.
 """
 
 from __future__ import annotations
@@ -134,11 +136,18 @@ def council(start, tmp_path, ended):
     return Council(start, tmp_path, ended)
 
 
-@pytest.fixture
-def provided(start, tmp_path, ended):
-    """The same with an OpenID provider, where sian may still use a password of Galwad."""
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory):
+    """The OpenID provider of all tests."""
     people = {"mair": {"oid": "oid-2", "preferred_username": "mair@x.example", "roles": ["Lead"]}}
-    provider = ended(OpenIdProvider(tmp_path, people))
+    provider = OpenIdProvider(tmp_path_factory.mktemp("provider"), people)
+    yield provider
+    provider.end()
+
+
+@pytest.fixture
+def provided(start, tmp_path, ended, provider):
+    """The same with an OpenID provider, where sian may still use a password of Galwad."""
     return Council(start, tmp_path, ended, provider.settings({"Lead": "supervisor"}, ["sian"]))
 
 

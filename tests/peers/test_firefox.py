@@ -27,10 +27,18 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 WORD = ".recording .word"
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """The browser of all tests: its start takes five seconds of CPU time."""
+    browser = Firefox(tmp_path_factory.mktemp("firefox"))
+    yield browser
+    browser.end()
+
+
 @pytest.fixture
-def firefox(service, ended):
+def firefox(service, browser):
     """Firefox with the page, signed in as sian by keyboard."""
-    firefox = ended(Firefox(service.folder))
+    firefox = browser
     firefox.goto(service.url)
     wait_until(
         lambda: firefox.run("return document.activeElement?.tagName") == "INPUT",
@@ -61,6 +69,7 @@ def faults(firefox):
 
 
 def test_an_advisor_takes_a_call_in_firefox_by_keyboard(service, firefox, advisor, talker, ended):
+    """Axe looks at four states: 5 s of CPU time."""
     people = service.folder / "people.csv"
     people.write_text(PEOPLE.format(number=CALLER), encoding="utf-8")
     service.galwad("directory", "import", str(people))

@@ -16,7 +16,7 @@ from galwad.simulate.sound import speech
 from helpers.peers import benchmarks
 from helpers.peers.programs import Callee, register
 from helpers.peers.sound import Chorus
-from helpers.peers.waiting import wait_until
+from helpers.peers.waiting import PATIENCE_S, wait_until
 from helpers.sip_messages import request_of, response_of
 from telephony.sip.ua.auth import DigestClient, parse_digest
 
@@ -263,7 +263,7 @@ def test_a_trunk_can_connect_beside_many_connections_with_unfinished_messages(st
                 made.send(half)
             kept.append(made)
     trunk = from_host("127.0.0.2", socket.SOCK_STREAM)
-    trunk.settimeout(10)
+    trunk.settimeout(PATIENCE_S)
     trunk.connect(("127.0.0.1", port))
     asked = invite(1, "127.0.0.2").replace(b"INVITE", b"OPTIONS").replace(b"/UDP", b"/TCP")
     trunk.sendall(asked)

@@ -11,7 +11,7 @@ import pytest
 
 from galwad.simulate.sound import speech
 from helpers.peers.sound import find
-from helpers.peers.waiting import wait_until
+from helpers.peers.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.peer
 
@@ -30,7 +30,7 @@ class Foreigner:
         self._number = 900
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((host, 0))
-        self._socket.settimeout(3)
+        self._socket.settimeout(PATIENCE_S)
         seen = call.callee_sip.messages()
         answer = seen[seen.index("SIP/2.0 200 OK") :]
         self._call_id, self._switch, self._callee = (
@@ -115,7 +115,7 @@ def forged_call(service, host, port, source="127.0.0.2"):
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.bind((source, 0))
-        sender.settimeout(10)
+        sender.settimeout(PATIENCE_S)
         body = SDP.format(host=host, port=port)
         head = INVITE.format(
             source=source,

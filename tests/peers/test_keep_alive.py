@@ -6,14 +6,14 @@ import httpx2
 import pytest
 
 from helpers.peers.programs import Callee
-from helpers.peers.waiting import wait_until
+from helpers.peers.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.peer
 
 
 def health(service):
     """Return the desk's public status, the number of peers that are down, and their metrics."""
-    with httpx2.Client(base_url=service.url, timeout=20) as anybody:
+    with httpx2.Client(base_url=service.url, timeout=PATIENCE_S) as anybody:
         said = anybody.get("/api/v1/health").json()
         metrics = anybody.get("/api/v1/metrics").text
     lines = [line for line in metrics.splitlines() if line.startswith("galwad_switch_peer_up{")]

@@ -97,9 +97,12 @@ def speak():
     talkers = []
 
     def both(call):
-        talkers.append(CountingTalker(call.caller, call.from_caller))
-        talkers.append(CountingTalker(call.advisor, call.from_advisor))
-        return talkers
+        speaking = [
+            CountingTalker(call.caller, call.from_caller),
+            CountingTalker(call.advisor, call.from_advisor),
+        ]
+        talkers.extend(speaking)
+        return speaking
 
     yield both
     for talker in talkers:
@@ -132,12 +135,20 @@ TRIGGERS = {
 }
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS)
 def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
-    service, place_call, signal_to, speak, trigger
+    service, place_call, signal_to, speak
 ):
-    scenario, pull, state = TRIGGERS[trigger]
-    call = place_call(scenario)
+    """Six calls, one after the other: 4 s of CPU time."""
+    for trigger, (scenario, _, _) in TRIGGERS.items():
+        takes_effect_when_it_arrived(service, place_call(scenario), signal_to, speak, trigger)
+    with service.sign_in("ceri") as admin:
+        found = admin.get("/api/v1/coverage", params={"when": "last 2 days"}).json()
+    assert (found["calls"], found["unexplained_us"], found["amiss"]) == (len(TRIGGERS), 0, [])
+
+
+def takes_effect_when_it_arrived(service, call, signal_to, speak, trigger):
+    """Pull the trigger in this call while the switch stands still; judge the recording."""
+    _, pull, state = TRIGGERS[trigger]
     if trigger == "code":
         call.advisor.dial("*7", call.from_advisor)
     talkers = speak(call)
@@ -152,9 +163,8 @@ def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
         time.sleep(1.0)
         signal_to(late, signal.SIGCONT)
         if state is not None:
-            wait_until(
-                lambda: [pop["recording"] for pop in page.get("/api/v1/calls").json()] == [state]
-            )
+            path = f"/api/v1/calls/{call.call_id}"
+            wait_until(lambda: page.get(path).json()["recording"] == state, what=trigger)
         puller.join()
     time.sleep(0.3)
     for talker in talkers:
@@ -162,9 +172,8 @@ def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
     if state is not None:
         call.caller_sip.hang_up()
     recording = Recording(service, call.call_id)
-    with service.sign_in("ceri") as admin:
-        found = admin.get("/api/v1/coverage", params={"when": "last 2 days"}).json()
-    assert (found["calls"], found["unexplained_us"], found["amiss"]) == (1, 0, [])
+    # It has answered the BYE; the scenario with the key would wait for further keys.
+    call.callee_sip.end()
     gaps = recording.gaps()
     if state is not None:
         assert recording.silent_in(gaps[0])
@@ -176,14 +185,14 @@ def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
         after = [n for n, at in enumerate(talker.sent_at) if at > ended]
         assert len(before) > 80
         assert len(after) > 40
-        assert [n for n in before if n not in kept] == []
-        assert [n for n in after if n in kept] == []
+        assert [n for n in before if n not in kept] == [], trigger
+        assert [n for n in after if n in kept] == [], trigger
         for number in before:
             assert abs(kept[number] - kept[0] - number * FRAME) <= TOLERANCE_S * RATE
 
 
 @pytest.mark.parametrize("stood_s", [4, pytest.param(8, marks=pytest.mark.long)])
-def test_a_switch_that_stood_still_loses_nothing_and_lays_each_packet_in_its_place(
+def test_a_stopped_switch_records_every_packet_at_its_position_after_it_continues(
     service, place_call, signal_to, speak, stood_s
 ):
     call = place_call("uas_plain")

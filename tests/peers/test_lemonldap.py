@@ -1,6 +1,8 @@
 """Chromium signs in on the real desk at a real LemonLDAP::NG, and proves a stronger sign-in there.
 
 Covers `tests/helpers/peers/lemonldap.py`.
+
+A test needs three seconds of CPU time, most of them for the portal, which is in Perl.
 """
 
 from __future__ import annotations

@@ -87,6 +87,7 @@ def found_in(pid):
 def test_audio_of_a_pause_and_audio_that_it_erases_are_not_in_the_memory_of_any_process(
     start, place_call_on
 ):
+    """Fresh processes, and all of their memory is searched: 7 s of CPU time."""
     service = start(
         "switch", "desk", "finaliser", users=True, erase_back="erase_back = 2", fresh=True
     )

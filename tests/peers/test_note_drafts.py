@@ -7,12 +7,12 @@ from playwright.sync_api import Error, expect
 
 from helpers.peers.scripted import ScriptedSwitch
 from helpers.peers.service import PASSWORD
+from helpers.peers.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.peer
 
 CALLER = "01632960001"
 PEOPLE = f"reference,name,numbers,language\nP1,Mair Pritchard,{CALLER},cy\n"
-PATIENCE_MS = 60_000
 SETTINGS = "\n[contact_notes]\nwrap_up = 5\n"
 
 
@@ -38,7 +38,7 @@ def new_page(chromium, switch):
         context = chromium.new_context(locale="en-GB")
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(PATIENCE_S * 1_000)
         page.goto(switch.service.url)
         page.get_by_label("User name").fill("sian")
         page.get_by_label("Password").fill(PASSWORD)
@@ -56,7 +56,7 @@ def notes(page):
 
 
 def stored(page):
-    expect(page.locator(".saved")).to_have_text("Draft saved", timeout=PATIENCE_MS)
+    expect(page.locator(".saved")).to_have_text("Draft saved")
 
 
 def test_nothing_typed_is_lost_when_the_desk_is_killed_in_mid_typing(switch, new_page):
@@ -68,7 +68,7 @@ def test_nothing_typed_is_lost_when_the_desk_is_killed_in_mid_typing(switch, new
     notes(page).press_sequentially("not emptied ")
     switch.service.kill("desk")
     notes(page).press_sequentially("for two weeks")
-    expect(page.locator(".saved")).to_have_text("Not saved yet: no connection", timeout=PATIENCE_MS)
+    expect(page.locator(".saved")).to_have_text("Not saved yet: no connection")
     switch.service.start("desk")
     stored(page)
     expect(notes(page)).to_have_value("Black bin, not emptied for two weeks")
@@ -92,7 +92,7 @@ def test_a_draft_and_the_line_of_its_call_survive_a_crash_of_the_browser_and_of_
     expect(notes(page)).to_have_value("Black bin")
     switch.hang_up()
     row = page.locator(".open-notes li")
-    expect(row).to_contain_text("Mair Pritchard", timeout=PATIENCE_MS)
+    expect(row).to_contain_text("Mair Pritchard")
     switch.service.kill("desk")
     switch.service.galwad("directory", "import", str(empty(switch.service.folder)))
     switch.service.start("desk")
@@ -105,7 +105,7 @@ def test_a_draft_and_the_line_of_its_call_survive_a_crash_of_the_browser_and_of_
     expect(notes(page)).to_have_value("Black bin")
     page.keyboard.type("Missed collection")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_text("No call at the moment")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("No call at the moment")).to_be_visible()
     expect(row).to_have_count(0)
 
 

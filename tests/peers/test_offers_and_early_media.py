@@ -10,6 +10,7 @@ import pytest
 
 from galwad.simulate.sound import RATE, speech
 from helpers.peers.sound import find
+from helpers.peers.waiting import PATIENCE_S
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
@@ -37,7 +38,7 @@ async def pair(switch, ports):
 async def hears(call, said):
     """Return whether the call receives this sound within a few seconds."""
     heard = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         async for piece in call.audio(1600):
             heard += piece
             samples = np.frombuffer(heard, "<i2")
@@ -56,7 +57,7 @@ async def talks(one, other):
 
 async def test_a_call_with_a_late_offer_connects_and_both_parties_talk(pair):
     phone, came = pair
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         placed = await phone.call("302", late_offer=True)
         taken = await came.get()
         await taken.answer()
@@ -66,7 +67,7 @@ async def test_a_call_with_a_late_offer_connects_and_both_parties_talk(pair):
 
 async def test_early_media_of_the_callee_reaches_the_caller(pair):
     phone, came = pair
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         placed = await phone.call("302")
         taken = await came.get()
         await taken.progress()

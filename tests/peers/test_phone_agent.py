@@ -17,6 +17,7 @@ from helpers.peers.kamailio import Kamailio
 from helpers.peers.linphone import Linphone
 from helpers.peers.programs import Baresip, Callee, Caller
 from helpers.peers.sound import find, save
+from helpers.peers.waiting import PATIENCE_S
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 pytestmark = pytest.mark.peer
@@ -47,7 +48,7 @@ async def beside(ended, ports, tmp_path):
 
 
 async def test_a_redirected_call_exchanges_keys_by_info_and_is_held_inactive(beside):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         call, content = await beside("uas_moved", follow=True)
         assert call.statuses == [302, 180, 200]
         assert call.moved_to[0].startswith("sip:moved@")
@@ -60,7 +61,7 @@ async def test_a_redirected_call_exchanges_keys_by_info_and_is_held_inactive(bes
 
 
 async def test_a_session_timer_follows_the_peers_min_se_and_is_refreshed(beside):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         call, content = await beside("uas_timing", session_expires=90)
         assert call.statuses == [422, 180, 200]
         agreed = call.session.timer
@@ -110,7 +111,7 @@ async def test_a_blind_transfer_by_baresip_moves_our_phone_to_the_target(
     ended, at_kamailio, tmp_path
 ):
     proxy, phone = at_kamailio
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         ours, target = await answering(phone, "601"), await answering(phone, "602")
         said = tmp_path / "said.wav"
         save(said, speech(20, 51))
@@ -129,7 +130,7 @@ async def test_a_blind_transfer_by_baresip_moves_our_phone_to_the_target(
 
 async def test_an_attended_transfer_by_linphone_joins_our_two_phones(ended, at_kamailio):
     proxy, phone = at_kamailio
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         ours, colleague = await answering(phone, "601"), await answering(phone, "602")
         peer = ended(Linphone(proxy, "600"))
 
@@ -173,7 +174,7 @@ async def test_our_phone_serves_a_caller_with_video_fax_100rel_update_and_late_o
         register=False,
         call_callback=speak_then_answer,
     )
-    async with asyncio.timeout(30), phone:
+    async with asyncio.timeout(PATIENCE_S), phone:
         place = SimpleNamespace(folder=tmp_path, sip=(phone.address.host, phone.address.port))
         sipp = ended(Caller(place, "201", scenario="uac_demanding", media=40000))
         call = await calls.get()

@@ -12,6 +12,7 @@ import pytest
 from galwad.simulate.sound import speech
 from helpers.peers.programs import Callee
 from helpers.peers.sound import find
+from helpers.peers.waiting import PATIENCE_S
 from helpers.phone_examples import PROGRAM, example
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 
@@ -86,7 +87,7 @@ async def test_the_first_program_of_the_document_answers_and_echoes(switch, desk
     said = speech(0.5, 71)
     try:
         phone, _ = await desk_phones("302")
-        async with asyncio.timeout(30), await rung(phone, "301") as call:
+        async with asyncio.timeout(PATIENCE_S), await rung(phone, "301") as call:
             speaking = asyncio.create_task(repeat(call, said.tobytes()))
             await hears(call, said)
             speaking.cancel()
@@ -102,7 +103,7 @@ async def test_the_alive_example_gets_an_answer_to_options(desk_phones):
 
 
 async def test_the_transfer_example_makes_a_blind_transfer(desk_phones):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         phone, _ = await desk_phones("301")
         _, there = await desk_phones("302")
         _, target = await desk_phones("303")
@@ -114,7 +115,7 @@ async def test_the_transfer_example_makes_a_blind_transfer(desk_phones):
 
 
 async def test_the_transfer_example_keeps_the_call_when_the_transfer_fails(desk_phones):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         phone, _ = await desk_phones("301")
         _, there = await desk_phones("302")
         placed, taken = await connected(phone, "302", there)
@@ -123,7 +124,7 @@ async def test_the_transfer_example_keeps_the_call_when_the_transfer_fails(desk_
 
 
 async def test_the_attended_example_joins_the_caller_with_a_consulted_colleague(desk_phones):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         phone, _ = await desk_phones("301")
         advisor, there = await desk_phones("302")
         _, target = await desk_phones("303")
@@ -135,7 +136,7 @@ async def test_the_attended_example_joins_the_caller_with_a_consulted_colleague(
 
 
 async def test_the_take_over_example_moves_a_call_to_a_second_phone(desk_phones):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         phone, _ = await desk_phones("301")
         _, there = await desk_phones("302")
         other, _ = await desk_phones("303")
@@ -148,7 +149,7 @@ async def test_the_take_over_example_moves_a_call_to_a_second_phone(desk_phones)
 async def test_the_followed_example_calls_the_new_contact_of_a_302(ended, ports, tmp_path):
     sipp = ended(Callee(tmp_path, "uas_moved", "127.0.0.1"))
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(PATIENCE_S),
         VoIPPhone(
             *("127.0.0.1", sipp.port, "301", ""), rtp_ports=ports.pair, register=False
         ) as phone,

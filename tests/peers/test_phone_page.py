@@ -2,6 +2,8 @@
 
 Covers `galwad/switch/call/commands.py`, `galwad/calls/phones.py` and
 `galwad/page/static/phone.js` together.
+
+A test needs two seconds of CPU time: three processes, a browser, baresip and SIPp.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The last test follows docs/crm/sql.md.
 
-Tests callerid/directories/sql_source.py and callerid/directories/sql_source.py with a server.
+Tests callerid/directories/sql.py and callerid/directories/sql_database.py with a server.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from callerid.directories.sql import SqlDirectorySection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlDirectory, select_people
-from callerid.errors import SourceError, SqlError
-from callerid.json_client import tls_context
+from callerid.directories.sql import SqlDirectory, SqlDirectorySection, columns_of
+from callerid.directories.sql_database import SqlAddress, SqlDatabase, select_texts
+from callerid.errors import SqlError
 from callerid.limited_source import LimitedSource, SourceLimits
-from callerid.limits import BreakerLimits
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
+from callerid.written_numbers import spellings
 from config.section import TlsSection
 from helpers.certificates import Authority
 from helpers.peers.postgresql import PostgreSql
 from helpers.peers.waiting import PATIENCE_S, wait_until
+from net.breaker import BreakerLimits
+from net.errors import ServerError
 
 pytestmark = pytest.mark.peer
 
@@ -190,7 +191,7 @@ async def test_a_number_with_sql_in_it_is_only_a_number_that_no_person_has(
 
 
 async def test_a_number_that_the_server_cannot_read_is_an_error_without_the_number(directory):
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await directory.find(PhoneNumber("", "201\x00"))
     assert "201" not in str(caught.value)
 
@@ -262,7 +263,7 @@ def end_connections(server):
 
 async def test_missing_columns_and_columns_of_another_type_are_named(server, open_database):
     view = view_of(id="ID", numbers=["tel", "phone"])
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await SqlDirectory(view, open_database()).find(NUMBER)
     assert str(caught.value) == 'the view lacks these columns: "ID", "tel"'
     view = view_of(numbers=["balance"])
@@ -335,9 +336,10 @@ def test_an_index_on_the_columns_of_numbers_is_used(server):
 
 def explained(server, view, **more):
     """Return the server's plan for the search in a view."""
-    statement = select_people(view, NUMBER).compile(
-        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
-    )
+    columns = view.columns
+    statement = select_texts(
+        view.view, columns_of(columns), columns.numbers, spellings(NUMBER)
+    ).compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
     return server.sql(f"EXPLAIN {statement}", **more)
 
 
@@ -364,7 +366,7 @@ def tls_server(ours):
 async def test_a_connection_is_encrypted_and_both_sides_prove_who_they_are(
     tls_server, ours, open_database
 ):
-    tls = tls_context(files_of(ours, ours))
+    tls = files_of(ours, ours).context()
     database = open_database(at=tls_server, host="localhost", tls=tls)
     shown = "SELECT ssl, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
     assert await run(database, shown) == [(True, "/CN=galwad")]
@@ -379,22 +381,22 @@ async def test_a_server_with_a_wrong_certificate_is_refused(
         ("localhost", other, "certificate is not accepted: self-signed certificate in"),
         ("127.0.0.1", ours, "certificate is not accepted: IP address mismatch"),
     ):
-        tls = tls_context(files_of(authority, ours))
-        with pytest.raises(SourceError, match=reason):
+        tls = files_of(authority, ours).context()
+        with pytest.raises(ServerError, match=reason):
             await run(open_database(at=tls_server, host=host, tls=tls), "SELECT 1")
 
 
 async def test_a_client_without_a_certificate_is_refused_where_one_is_needed(
     tls_server, ours, open_database
 ):
-    tls = tls_context(TlsSection(ca=ours.path))
+    tls = TlsSection(ca=ours.path).context()
     with pytest.raises(SqlError, match=r"the kind of connection \(28000\)"):
         await run(open_database(at=tls_server, host="localhost", tls=tls), "SELECT 1")
 
 
 async def test_a_server_without_tls_is_refused_if_tls_is_required(server, ours, open_database):
-    with pytest.raises(SourceError, match="cannot connect to the database"):
-        await run(open_database(tls=tls_context(TlsSection(ca=ours.path))), "SELECT 1")
+    with pytest.raises(ServerError, match="cannot connect to the database"):
+        await run(open_database(tls=TlsSection(ca=ours.path).context()), "SELECT 1")
 
 
 PAGE = (Path(__file__).parents[2] / "docs/crm/sql.md").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Contact notes are added to a table of a real PostgreSQL, each once, whatever happens between.
 
-Tests callerid/directories/sql_source.py with the table, the role and the settings
+Tests callerid/directories/sql.py with the table, the role and the settings
 of docs/crm/sql.md.
 """
 
@@ -13,14 +13,15 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from callerid.directories.sql import SqlDirectorySection, SqlNotesSection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
-from callerid.errors import NoteRefusedError, SourceError, SqlError
+from callerid.directories.sql import SqlDirectorySection, SqlNotes, SqlNotesSection
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
+from callerid.errors import NoteRefusedError, SqlError
 from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN
 from helpers.peers.crm_tables import PASSWORD, PEOPLE, SETTINGS, TABLE, directory_settings
 from helpers.peers.postgresql import PostgreSql
 from helpers.peers.waiting import wait_until
+from net.errors import ServerError
 
 pytestmark = pytest.mark.peer
 
@@ -132,6 +133,7 @@ async def test_a_text_that_is_too_long_is_refused_and_a_missing_right_is_not(ser
 async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there_once(
     server, destination
 ):
+    """The server crashes and starts again and again: 4 s of CPU time."""
     failures = 0
     todo = iter([at for at in range(NOTES) for _ in range(2)])
     delivered = 0
@@ -144,7 +146,7 @@ async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there
             while True:
                 try:
                     await destination.deliver(note, earlier)
-                except SourceError:
+                except ServerError:
                     failures += 1
                     earlier = EarlierDelivery(uncertain=True)
                     await asyncio.sleep(0.05)

@@ -155,6 +155,7 @@ async def test_the_list_says_that_a_phone_has_unregistered(centre):
 def test_a_supervisor_sees_the_break_that_an_advisor_begins_and_a_phone_that_is_gone(
     service, chromium
 ):
+    """A browser beside three processes: 3 s of CPU time."""
     add = ("users", "add", "mair", "--role", "supervisor", "--password-stdin")
     service.galwad(*add, stdin=PASSWORD + "\n")
     said = service.folder / "advisor.wav"

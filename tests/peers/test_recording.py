@@ -45,7 +45,6 @@ def test_both_directions_are_on_their_own_channels_and_synchronised(service, cal
     with capsys.disabled():
         sys.stdout.write(f"\n  {figures}\n")
     assert abs(drift) <= 0.02
-    assert recording.took < 8
     assert recording.adds_up()
     assert recording.gaps() == []
     assert not recording.manifest["interrupted"]

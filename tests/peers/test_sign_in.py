@@ -1,6 +1,8 @@
 """Chromium signs in on the real desk at a real OpenID provider: oidc-provider on Node.js.
 
 The provider's ID tokens have the claims of Entra ID. Covers `tests/helpers/peers/openid.py`.
+
+A test needs two seconds of CPU time, and more if the page is loaded again after a redirect.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from playwright.sync_api import expect
 
 from helpers.peers.openid import OpenIdProvider
 from helpers.peers.service import PASSWORD
+from helpers.peers.waiting import PATIENCE_S
 from helpers.processes import GALWAD, run_galwad
 
 pytestmark = pytest.mark.peer
@@ -40,19 +43,23 @@ WORK = "Sign in with your work account"
 STRONGER = "Go to the stronger sign-in"
 
 
-@pytest.fixture
-def provider(ended, tmp_path):
-    return ended(OpenIdProvider(tmp_path, PEOPLE | ADMINS))
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory):
+    """The provider of all tests; no test may end it."""
+    provider = OpenIdProvider(tmp_path_factory.mktemp("provider"), PEOPLE | ADMINS)
+    yield provider
+    provider.end()
+
+
+def start_desk(start, provider):
+    """Return a real desk with the users sian and ceri; only ceri may use a password there."""
+    roles = {"Advisor": "advisor", "Lead": "supervisor"}
+    return start("desk", users=True, more=provider.settings(roles, ["ceri"]))
 
 
 @pytest.fixture
 def desk(start, provider):
-    """A real desk with the users sian and ceri, on which only ceri may use a password."""
-    return start(
-        "desk",
-        users=True,
-        more=provider.settings({"Advisor": "advisor", "Lead": "supervisor"}, ["ceri"]),
-    )
+    return start_desk(start, provider)
 
 
 @pytest.fixture
@@ -137,7 +144,7 @@ def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(des
         page.get_by_label("Code of the command line").fill(shown[2])
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Approve", exact=True).click()
-        out, err = command.communicate(timeout=30)
+        out, err = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, err
     assert "as mair (supervisor)" in out
     listed = run_galwad("calls", "list", "--json", env=environment, check=True)
@@ -145,8 +152,12 @@ def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(des
 
 
 def test_while_the_provider_is_down_the_emergency_account_signs_in_with_an_alarm(
-    desk, provider, page
+    start, chromium, ended, tmp_path
 ):
+    provider = ended(OpenIdProvider(tmp_path, PEOPLE))
+    desk = start_desk(start, provider)
+    page = ended(chromium.new_context(locale="en-GB")).new_page()
+    page.goto(desk.url)
     provider.end()
     page.get_by_role("button", name=WORK).click()
     expect(page.get_by_role("alert").get_by_text("cannot be reached")).to_be_visible()
@@ -255,7 +266,7 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
                 enter(page, "nest")
                 expect(page.get_by_text("Your stronger sign-in counts now.")).to_be_focused()
                 assert page.url == shown[1]
-        _, err = command.communicate(timeout=30)
+        _, err = command.communicate(timeout=PATIENCE_S)
     assert command.returncode == 0, err
     read = run_galwad("audit", "list", "--kind", "sign-in.stepped-up", env=environment)
     assert "sign-in.stepped-up" in read.stdout, read.stderr

@@ -31,11 +31,10 @@ PBX_ROWS = tuple(row.name for row in TRANSFERS if row.at_pbx)
 class Matrix:
     """Runs the commands as the officer, from the trunk's address; returns the verdicts by row."""
 
-    def __init__(self, service, folder):
-        self.service = service
+    def __init__(self, service, folder, token=""):
+        """`token` is that of the machine that pauses, for the rows of the payment page."""
+        self.service, self._folder, self._token = service, folder, token
         self.client = OfficerClient(service, folder)
-        machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
-        self.token = json.loads(service.galwad(*machine))["token"]
 
     def payments(self, *arguments, config=None, status=0):
         """Run `simulate payments` with all that the rows need."""
@@ -44,7 +43,7 @@ class Matrix:
             where={"config": config},
             passwords=[self.service.sip_password, PASSWORD],
             status=status,
-            GALWAD_PAUSE_TOKEN=self.token,
+            GALWAD_PAUSE_TOKEN=self._token,
         )
 
     def transfers(self, *arguments, config=None, status=0):
@@ -70,7 +69,7 @@ class Matrix:
     def settings(self, setting, value):
         """Write a copy of the settings with another value of one setting; None removes it."""
         line = "" if value is None else f'{setting} = "{value}"'
-        copy = self.service.folder / "copy.toml"
+        copy = self._folder / "copy.toml"
         source = copy if copy.exists() else self.service.config
         text = source.read_text(encoding="utf-8")
         changed, count = re.subn(f"(?m)^{setting} = .*$", line, text)
@@ -79,16 +78,31 @@ class Matrix:
         return copy
 
 
-@pytest.fixture
-def service(start):
+@pytest.fixture(scope="module")
+def shared(start_shared):
     """A service with a payment line on this machine, whose pauses erase half a second."""
-    return start("switch", "desk", "finaliser", users=True, erase_back="", more=PAYMENT_LINE)
+    return start_shared("switch", "desk", "finaliser", users=True, erase_back="", more=PAYMENT_LINE)
 
 
 @pytest.fixture
-def matrix(service, tmp_path):
+def service(shared):
+    """The service of the module, without a call; its logs are checked after each test."""
+    shared.wait_media_ports(0)
+    yield shared
+    shared.judge()
+
+
+@pytest.fixture(scope="module")
+def token(shared):
+    """The token of a machine that may pause."""
+    machine = ("users", "add", "pay", "--role", "machine", "--right", "payments", "--json")
+    return json.loads(shared.galwad(*machine))["token"]
+
+
+@pytest.fixture
+def matrix(service, token, tmp_path):
     """The commands, as the officer."""
-    return Matrix(service, tmp_path / "client")
+    return Matrix(service, tmp_path, token)
 
 
 @pytest.fixture
@@ -155,6 +169,7 @@ def all_ok(run, names):
 
 @whole_or(PAYMENTS_IN_EVERY_RUN, PAYMENTS)
 def test_the_rows_of_the_payments_matrix_are_ok(matrix, names):
+    """Eight calls, with the recordings opened: 5 s of CPU time."""
     all_ok(partial(matrix.payments, "--card"), names)
 
 
@@ -192,6 +207,7 @@ def test_a_transfer_that_the_pbx_does_not_name_fails_with_what_was_recorded(
 
 
 def test_rows_that_cannot_be_run_say_what_to_configure_or_that_there_is_no_pbx(matrix):
+    begun = len(matrix.service.log.events("call.started"))
     matrix.settings("payment_code_on", None)
     without_codes = matrix.settings("payment_code_off", None)
     lacking = {
@@ -212,7 +228,7 @@ def test_rows_that_cannot_be_run_say_what_to_configure_or_that_there_is_no_pbx(m
     without_pbx = matrix.settings("advisors", None)
     rows = matrix.bare("transfers", *PBX_ROWS, config=without_pbx)
     assert set(outcomes(rows).values()) == {"not applicable"}
-    assert matrix.service.log.events("call.started") == []
+    assert len(matrix.service.log.events("call.started")) == begun
 
 
 # --- what goes wrong --------------------------------------------------------------------------
@@ -246,7 +262,7 @@ def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(star
     service = start(
         *("switch", "desk", "finaliser"), users=True, erase_back="", point_of_transfer="request"
     )
-    matrix = Matrix(service, tmp_path / "client")
+    matrix = Matrix(service, tmp_path)
     found = outcomes(matrix.transfers(*only, "--parallel", "6"))
     assert {found[name] for name in found.keys() - PBX_ROWS} == {"ok"}
     other = matrix.settings("point_of_transfer", "answer")
@@ -311,26 +327,28 @@ async def test_a_call_of_a_real_phone_at_the_same_extension_is_not_touched(
     service, matrix, phone, caller
 ):
     calls, run = asyncio.Queue[VoIPCall](), asyncio.to_thread
+    begun = len(service.log.events("call.started"))
     async with phone(calls):
         calling = await run(caller)
         live = await calls.get()
         await live.answer()
-        await run(service.log.wait, "call.answered")
-        call_id = await run(service.call_id)
+        call_id = await run(service.call_id, begun + 1)
+        await run(partial(service.log.wait, "call.answered", call_id=call_id))
         row = "payment system, by extension"
         rows = await run(lambda: matrix.payments("--only", row, status=1))
         failed(matrix, rows, "201 has another call, which this row would pause too")
         rows = await run(lambda: matrix.payments("--only", "record key"))
         assert outcomes(rows) == {"record key": "ok"}
         with service.sign_in() as page:
-            (pop,) = page.get("/api/v1/calls").json()
-        assert (pop["call_id"], pop["recording"], pop["holders"]) == (call_id, "recording", [])
+            pop = page.get(f"/api/v1/calls/{call_id}").json()
+        assert (pop["recording"], pop["holders"]) == ("recording", [])
         await run(calling.hang_up)
     assert (await run(Recording, service, call_id)).gaps() == []
 
 
 def test_an_interrupt_ends_the_calls_and_the_command(service, matrix):
     words = matrix.client.simulation("payments", "--answer", "201", "--parallel", "3")
+    answered = len(service.log.events("call.answered"))
     with (service.folder / "error").open("w+") as error:
         started = Child(
             [*GALWAD, *words],
@@ -342,7 +360,7 @@ def test_an_interrupt_ends_the_calls_and_the_command(service, matrix):
         )
         started.stdin.write(service.sip_password + "\n")
         started.stdin.close()
-        service.log.wait("call.answered", 2)
+        service.log.wait("call.answered", answered + 2)
         started.send_signal(signal.SIGINT)
         assert started.wait(PATIENCE_S) == 130
         error.seek(0)
@@ -353,6 +371,7 @@ def test_an_interrupt_ends_the_calls_and_the_command(service, matrix):
 
 
 def test_the_advisor_need_not_write_a_note_about_a_simulated_call(service, matrix):
-    assert outcomes(matrix.bare("payments", "record key")) == {"record key": "ok"}
     with service.sign_in() as page:
-        assert page.get("/api/v1/calls").json() == []
+        others = {pop["call_id"] for pop in page.get("/api/v1/calls").json()}
+        assert outcomes(matrix.bare("payments", "record key")) == {"record key": "ok"}
+        assert {pop["call_id"] for pop in page.get("/api/v1/calls").json()} == others

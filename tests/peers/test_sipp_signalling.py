@@ -8,6 +8,7 @@ import pytest
 
 from helpers.loopback import free_port
 from helpers.peers.agent import Agent, sipp
+from helpers.peers.waiting import PATIENCE_S
 from telephony.sip.events import Address
 
 pytestmark = pytest.mark.peer
@@ -42,7 +43,7 @@ async def test_every_call_from_our_core_to_the_sipp_uas_succeeds(agent, tmp_path
         await agent.until(20)
         assert (agent.ended, agent.failed) == (20, 0)
         # SIPp's scenario lingers four seconds on each call before it counts it.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.wait() == 0
     finally:
         if process.returncode is None:

@@ -10,7 +10,7 @@ from galwad.simulate.sound import speech
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee
 from helpers.peers.sound import find
-from helpers.peers.waiting import wait_until
+from helpers.peers.waiting import PATIENCE_S, wait_until
 from telephony.phone import CallState, VoIPCall
 
 pytestmark = pytest.mark.peer
@@ -86,7 +86,7 @@ async def test_dtmf_works_both_ways_after_a_transfer_to_a_phone_that_requires_sr
 ):
     calls, consulted, run = asyncio.Queue[VoIPCall](), asyncio.Queue[VoIPCall](), asyncio.to_thread
     secure = phone(consulted, "304", "secret-304", srtp="required")
-    async with asyncio.timeout(40), phone(calls) as advisor, secure:
+    async with asyncio.timeout(PATIENCE_S), phone(calls) as advisor, secure:
         calling = await run(caller)
         first = await calls.get()
         await first.answer()

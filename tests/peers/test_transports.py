@@ -16,7 +16,8 @@ from helpers.loopback import free_port
 from helpers.peers.agent import Agent, sipp
 from helpers.peers.programs import Baresip, Caller
 from helpers.peers.sound import save
-from telephony.aio.tls import Tls, server_context
+from helpers.peers.waiting import PATIENCE_S
+from net.tls import Tls, server_context
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address
 
@@ -113,7 +114,7 @@ async def test_an_invite_sent_with_openssl_over_tls_is_answered(agent, authority
             b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: typed\r\nCSeq: 1 INVITE\r\n"
             b"Contact: <sip:a@127.0.0.1>\r\nContent-Length: 0\r\n\r\n"
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.stdout.readline() == b"SIP/2.0 180 Ringing\r\n"
     finally:
         process.kill()
@@ -179,14 +180,14 @@ async def test_a_phone_on_ipv6_talks_with_a_caller_on_ipv4(secured, talker, ende
     async with phone:
         mouth = talker("127.0.0.2")
         caller = ended(Caller(secured, "01970000300", media=mouth.port))
-        call = await asyncio.wait_for(came.get(), 10)
+        call = await asyncio.wait_for(came.get(), PATIENCE_S)
         assert call.request is not None
         assert b"c=IN IP6 ::1" in call.request.body
         await call.answer()
         await call.write_audio(bytes(2 * 8000 // 2))
         await asyncio.to_thread(mouth.wait_heard, 10)
         await asyncio.to_thread(caller.hang_up)
-        await asyncio.wait_for(call.wait_for(CallState.ENDED), 10)
+        await asyncio.wait_for(call.wait_for(CallState.ENDED), PATIENCE_S)
 
 
 @pytest.mark.parametrize(("caller", "pbx"), [("TCP", "TCP"), ("UDP", "TCP"), ("TCP", "UDP")])
@@ -267,10 +268,10 @@ async def test_a_phone_that_reconnects_in_mid_call_receives_the_bye(
     async with phone:
         mouth = talker("127.0.0.2")
         caller = ended(Caller(secured, "01970000300", media=mouth.port))
-        call = await asyncio.wait_for(came.get(), 10)
+        call = await asyncio.wait_for(came.get(), PATIENCE_S)
         await call.answer()
         await asyncio.to_thread(mouth.wait_heard, 5)
         cable.cut()
         await asyncio.to_thread(caller.hang_up)
-        await asyncio.wait_for(call.wait_for(CallState.ENDED), 5)
+        await asyncio.wait_for(call.wait_for(CallState.ENDED), PATIENCE_S)
         assert call.status == 200

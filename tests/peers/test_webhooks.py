@@ -16,7 +16,6 @@ pytestmark = pytest.mark.peer
 
 KEY = "whsec_" + "a2V5cyBvZiB0aGlzIHRlc3QgYXJlIG5vdCBzZWNyZXQ="
 KINDS = ["ringing", "answered", "paused", "resumed", "ended", "sealed"]
-PATIENCE_S = 60
 
 
 class EventServer:
@@ -91,7 +90,7 @@ def test_the_events_of_a_call_with_a_payment_arrive_in_order(service, receiver, 
         service.start("desk")
     call.hang_up()
     receiver.up = True
-    wait_until(lambda: receiver.kinds(call.call_id) == KINDS, PATIENCE_S, "the last event")
+    wait_until(lambda: receiver.kinds(call.call_id) == KINDS, what="the last event")
     assert len({each["id"] for each in receiver.documents}) == len(receiver.documents) == 6
     numbers = {each["data"]["caller"] for each in receiver.documents}
     assert numbers == {"+44" + CALLER[1:]}

@@ -1,6 +1,6 @@
-"""The checks of `galwad check`: a module for each subject. Here is what a check yields.
+"""The checks of `galwad check`: a module for each subject.
 
-The functions `check_…` of the modules yield the results.
+The functions `check_…` of these modules yield objects of the class `CheckResult`, which is here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Checks of settings that are valid one by one, but do not do what they seem to say.
 
-Such settings are loaded, because a service that worked must start again. Each is named here.
+A process starts with such settings all the same, because a service that worked before an upgrade
+must start after it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from ipaddress import ip_address
 from itertools import combinations
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from galwad.cli.checks import CheckResult, fault, warning
 from galwad.settings import Settings
 from galwad.settings.switch import Destination, Route, Trunk
 from galwad.switch.edge.routing import is_exact, spellings
+from net.addresses import is_loopback
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
@@ -34,7 +35,7 @@ _OURS: Final = "galwad.invalid"
 
 
 def check_contradictions(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each contradiction; none if there is none."""
+    """Yield a result for each contradiction."""
     yield from _same_peers(settings.trunks)
     yield from _hidden_routes(settings.routes)
     yield from _hidden_destinations(settings.destinations)
@@ -95,9 +96,9 @@ def _hidden_destinations(destinations: Sequence[Destination]) -> Iterator[CheckR
 
 
 def _hiding(pattern: Pattern, before: Sequence[Pattern]) -> Pattern | None:
-    """Return the first pattern that matches everything that `pattern` matches.
+    """Return the first pattern in `before` that matches all that `pattern` matches, or None.
 
-    Nothing is known of a regular expression, except that `*` matches what it matches.
+    If `pattern` is a regular expression, only `*` and `/.*/` are found.
     """
     text = pattern.text
     if text.startswith("/"):
@@ -115,7 +116,7 @@ def _covers(pattern: Pattern, forms: Sequence[str], *, prefix: bool) -> bool:
 
 
 def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each line for payments that the settings treat as a part of the centre."""
+    """Yield a result for each destination that is or seems a payment line in another class."""
     lines = {
         _place(uri): each
         for each in settings.destinations
@@ -144,7 +145,7 @@ def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each route to a party that the settings do not count to the centre."""
+    """Yield a warning for each route to a party of another class than the centre."""
     by_place = {_place(uri): each for each in settings.destinations for uri in each.target or ()}
     for route in settings.routes:
         places = [*map(_place, route.target or ()), *(f"{each}@" for each in route.ring or ())]
@@ -162,7 +163,8 @@ def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
 def _listed(settings: Settings, route: Route, place: str) -> Destination | None:
     """Return the destination that decides about a party whom a route rings; None if none does.
 
-    About our phones, and if the settings name advisors, only an exact number decides.
+    A destination "*" never decides. About our phones, and if the route has advisors, only an exact
+    number does.
     """
     user, _, host = place.rpartition("@")
     found = settings.find_destination(f"sip:{user}@{host or _OURS}", *spellings(user))
@@ -206,7 +208,7 @@ def _payment_codes(settings: Settings) -> Iterator[CheckResult]:
 
 
 def dialled_codes(settings: Settings, dialled: AbstractSet[str]) -> Iterator[CheckResult]:
-    """Yield a fault for each code for payments that is also one of these numbers."""
+    """Yield a fault for each code for payments that is also one of the numbers `dialled`."""
     codes = (settings.recording.payment_code_on, settings.recording.payment_code_off)
     for code in filter(None, codes):
         if code in dialled:
@@ -219,20 +221,13 @@ def dialled_codes(settings: Settings, dialled: AbstractSet[str]) -> Iterator[Che
 
 def _origin(settings: Settings) -> Iterator[CheckResult]:
     given = urlsplit(settings.desk.public_origin or "")
-    if given.scheme == "http" and not _is_loopback(given.hostname or ""):
+    if given.scheme == "http" and not is_loopback(given.hostname or ""):
         yield fault(
             "tls",
             f"[desk] public_origin is {settings.desk.public_origin}: passwords would pass the "
             "network in clear",
             'write "https://…", and give the page or the proxy before it a certificate',
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _issuer(settings: Settings) -> Iterator[CheckResult]:

@@ -166,8 +166,8 @@ def _tokens(connection: sqlite3.Connection) -> Iterator[CheckResult]:
 def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckResult]:
     """Yield a warning for each route and phone that names a missing phone or user.
 
-    Disabled users and their extensions count as missing. A code for payments that is also a user's
-    extension is found too.
+    Disabled users and their extensions count as missing. Also yield a fault for each payment code
+    that is a user's extension.
     """
     rows = connection.execute("SELECT name, extension FROM users WHERE NOT disabled").fetchall()
     extensions = {row[1] for row in rows if row[1]}
@@ -203,7 +203,7 @@ def _count(connection: sqlite3.Connection, query: str) -> int:
 
 
 def check_coverage(settings: Settings) -> Iterator[CheckResult]:
-    """Read the findings of the latest nightly coverage check: unexplained time and orphans.
+    """Yield the age and the open findings of the nightly coverage check, such as unexplained time.
 
     If the database cannot be read, yield nothing: `check_database` reports this fault.
     """

@@ -1,4 +1,4 @@
-"""Checks that the files that the services need can be read, and by their user.
+"""Checks of the files that the services need: they exist, and the services' user can read them.
 
 `galwad check` usually runs as root, who can read every file, but the units run as a user of their
 own (DynamicUser=). So each file is opened with the rights of this user. systemd itself reads the
@@ -28,9 +28,9 @@ UNIT: Final = "galwad-switch.service"
 FOLDERS: Final = tuple(
     map(Path, ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"))
 )
-"""The folders of unit files; a unit in an earlier folder counts."""
+"""The folders of unit files. If two of them have a unit, systemd uses that in the earlier one."""
 _PARTS: Final = ("keys", "finaliser", "desk", "switch")
-"""The folders of the services, in which each file is read."""
+"""The folders of the services in the state folder. The checks read each file in them."""
 
 
 def stored(path: Path) -> Path:
@@ -77,10 +77,10 @@ def with_stored_files(section: SectionT) -> SectionT:
 
 
 def check_unit_files(settings: Settings) -> Iterator[CheckResult]:
-    """Check each file in the settings and in the services' folders.
+    """Check that the units' user can read the files in the settings and the services' folders.
 
-    The set of recipients is left out, because `check_keys` checks it. If this process
-    is not root, or the services run as root, there is no result.
+    The set of recipients is left out, because `check_keys` checks it. If this process is not root,
+    or if there are no units, there is no result.
     """
     user = unit_user(settings)
     if user is None:
@@ -168,7 +168,7 @@ def _needed_files(settings: Settings) -> Iterator[Path]:
 
 
 def check_trunk_passwords(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each password can be read, and that it is not in the settings."""
+    """Check that each trunk's password is in a file and not in the settings, and can be read."""
     for trunk in settings.trunks:
         if trunk.password is not None:
             yield warning(

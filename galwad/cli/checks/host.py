@@ -43,7 +43,7 @@ _FILES_BESIDES = 200
 
 
 def check_folders(settings: Settings) -> Iterator[CheckResult]:
-    """Check the state folder, the runtime folder, and the free space for recordings."""
+    """Check the state folder, its disks and their free space, and the runtime folder."""
     state, runtime = settings.node.state, settings.node.runtime
     yield _folder("state", state)
     yield from _parts(state)

@@ -129,7 +129,7 @@ def _file(settings: Settings) -> RecipientsFile:
 def check_certificates(settings: Settings) -> Iterator[CheckResult]:
     """Check the page's certificate, the SIP certificate, and the CA certificates for SIP peers.
 
-    A certificate must be readable, valid now, and issued for the names of the hosts that use it.
+    All must be readable. The first two must be valid now, and issued for the hosts that use them.
     """
     yield from _page_certificate(settings)
     sip = settings.sip
@@ -251,8 +251,8 @@ def _is_wild(host: str) -> bool:
 def check_spools(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each spool that neither the boot keys nor a recovered key opens.
 
-    Also for each recovered key that the finaliser cannot read; and a warning for spools in the
-    spare folder, which is used after a disk failure.
+    Also yield a fault for each recovered key that the finaliser cannot read, and a warning if there
+    are spools in the spare folder, which is used after a disk failure.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []

@@ -6,11 +6,11 @@ import asyncio
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from config.values import HostPort, host_of_family
+from config.values import HostPort
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import FOLDERS, UNIT
 from galwad.link import Link, LinkError
@@ -20,12 +20,12 @@ from galwad.settings import EXAMPLE, Settings
 from galwad.switch.edge.emergency import EmergencyRoutes
 from galwad.switch.edge.locations import DnsClient, Locations, speaks_of
 from galwad.switch.edge.routing import check_uris
+from net.addresses import Network, host_of_family
 from telephony.aio.resolver import Resolver
 from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
-Network: TypeAlias = IPv4Network | IPv6Network
 _WIDEST: Final = {4: 16, 6: 32}
 """The shortest prefix of a network that a provider of trunks may plausibly have, by IP version."""
 _NAMES: Final = {
@@ -191,7 +191,7 @@ def check_ip_filter(settings: Settings, folders: Sequence[Path] = FOLDERS) -> It
 
 
 def _ip_filter_remedy(network: Network, place: str) -> str:
-    """Return the remedy; never one that opens the filter to the whole world."""
+    """Return the remedy: to allow the network, but never one that is wider than `_WIDEST`."""
     if network.prefixlen < _WIDEST[network.version]:
         return (
             "do not open the filter so far: each address in it may call as this trunk. Name only "
@@ -308,7 +308,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer, registration and PBX; none if no switch is running."""
+    """Yield a result for each peer, registration and PBX of the running switch, if there is one."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return
@@ -356,7 +356,7 @@ async def _figures_of(switch_socket: Path) -> Figures | None:
 
 
 def check_srtp(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each peer whose SRTP keys may cross the network without TLS, in SDP."""
+    """Yield a warning for each peer that must use SRTP, but whose keys may be sent without TLS."""
     speaks_tls = any(listener.transport == "tls" for listener in settings.sip.listen)
     for who in _without_tls(settings, speaks_tls=speaks_tls):
         yield warning(

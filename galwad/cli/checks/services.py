@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from callerid.directories import ExternalDirectory
-from callerid.errors import CallerIdError, SourceBusyError, SourceError
+from callerid.errors import CallerIdError
 from callerid.number import PhoneNumber
 from callerid.written_numbers import matching
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.cli.checks.files import SectionT, files_of, unreadable, with_stored_files
 from galwad.settings import Settings
 from galwad.settings.desk import SignInSection, WebhookSection
+from net.errors import ServerBusyError, ServerError
 
 _NAME: Final = "directories"
 _TO_STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"
 _NOBODY: Final = PhoneNumber("+441632960999")
-"""A number that Ofcom reserves for fiction, so no person is sought."""
+"""A number that Ofcom reserves for fiction, so it is no person's."""
 _REMEDIES: Final = (
     ("401", "correct the user, the client id or the secret"),
     ("no token", "correct the client id, the secret or the scope"),
@@ -49,7 +50,7 @@ def check_directories(settings: Settings) -> Iterator[CheckResult]:
         try:
             section.open()
             section.open_notes()
-        except CallerIdError as error:
+        except (CallerIdError, ServerError) as error:
             yield fault(
                 _NAME, f"{section.name}: {error}", "correct the settings in [[directories]]"
             )
@@ -64,9 +65,9 @@ def check_directory_answers(settings: Settings) -> Iterator[CheckResult]:
             others = asyncio.run(_ask(section))
         except _UnopenedError:
             continue  # another check says why
-        except SourceBusyError as error:
+        except ServerBusyError as error:
             yield warning(_NAME, f"{section.name}: {error}", "lower `concurrency`, or wait")
-        except CallerIdError as error:
+        except (CallerIdError, ServerError) as error:
             yield fault(_NAME, f"{section.name}: {error}", _remedy(str(error)))
         except TimeoutError:
             text = f"{section.name}: no answer within {section.timeout:g} s"
@@ -94,7 +95,7 @@ async def _ask(section: ExternalDirectory) -> int:
     """Return how many people the directory finds who do not have the number."""
     try:
         directory = section.open()
-    except CallerIdError:
+    except (CallerIdError, ServerError):
         raise _UnopenedError from None
     try:
         async with asyncio.timeout(section.timeout):
@@ -111,10 +112,10 @@ def _remedy(error: str) -> str:
 def _check_files(
     name: str, table: str, section: SectionT, use: Callable[[SectionT], object], usable: str
 ) -> Iterator[CheckResult]:
-    """Check that each file of a table of the settings can be read and is what the setting needs.
+    """Check that each file that the table `section` of the settings names can be read and used.
 
-    `use` reads the files of the desk's section that it gets, and raises `SourceError` if one cannot
-    be used; it sends no request. `usable` is the text of the result if all can be used.
+    `use` reads the files of the section, and raises `ServerError` if one cannot be used. It sends
+    no request. `usable` is the text of the result if all files can be used.
     """
     present = with_stored_files(section)
     problems = [f"{path} {problem}" for path in files_of(present) if (problem := unreadable(path))]
@@ -124,14 +125,14 @@ def _check_files(
         return
     try:
         use(present)
-    except SourceError as error:
+    except ServerError as error:
         yield fault(name, str(error), f"correct the file, or the settings in [{table}]")
     else:
         yield fine(name, usable)
 
 
 def check_webhook(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each file can be read and is what the setting needs."""
+    """Check that each file that [webhook] names can be read and used."""
     if settings.webhook is not None:
         usable = "the settings and files of the receiver of call events can be used"
         yield from _check_files("webhook", "webhook", settings.webhook, _read_webhook_files, usable)
@@ -145,7 +146,7 @@ def _read_webhook_files(section: WebhookSection) -> None:
 
 
 def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each file can be read and is what the setting needs."""
+    """Check that each file that [sign_in] names can be read and used."""
     if settings.sign_in is not None:
         usable = "the settings and files of the sign-in at the provider can be used"
         yield from _check_files("sign-in", "sign_in", settings.sign_in, _read_sign_in_files, usable)
@@ -153,8 +154,7 @@ def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
 
 def _read_sign_in_files(section: SignInSection) -> None:
     # This import loads the HTTP client.
-    from callerid.authentication import read_secret  # noqa: PLC0415
-    from callerid.json_client import tls_context  # noqa: PLC0415
+    from net.authentication import read_secret  # noqa: PLC0415
 
     read_secret(section.secret_file)
-    tls_context(section.tls)
+    section.tls.context()

@@ -1,7 +1,7 @@
 """Helpers for commands that use the server's own database.
 
-`on_the_server` turns an error about the database into a `CliError`. What needs SQLAlchemy is loaded
-when a command runs, because it takes a second to load, and the help of a command must not wait.
+`on_the_server` turns an error about the database into a `CliError`. Modules that need SQLAlchemy
+are loaded only when a command runs, because this takes a second, and help texts must not wait.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Requests about the server's archive: download a sealed recording, and check the index.
 
-A downloaded header is stored in memory, and the payload in a temporary file. The payload stays
+A downloaded header is kept in memory, and the payload in a temporary file. The payload stays
 encrypted there, so this module never writes decrypted audio to the disk.
 """
 
@@ -115,7 +115,7 @@ def temporary_file_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class IndexFindings:
-    """The result of the server's check.
+    """The result of the server's check of its index.
 
     Attributes:
         findings: The contradictions of each call, by call id. A call without one is not in it.
@@ -141,7 +141,7 @@ class IndexFindings:
 
 
 def fetch_index_check(server: str, *, since: float = 0.0, call_id: str = "") -> IndexFindings:
-    """Check the server's index of one call, or of calls from `since` on. Raises `CliError`."""
+    """Let the server check its index: one call, or calls since a Unix time. Raises `CliError`."""
     query: dict[str, Any] = {"call_id": call_id} if call_id else {"since": since}
     answer = ask(server, "GET", f"/index?{urlencode(query)}", timeout_s=_TIMEOUT_S)
     findings: dict[str, list[str]] = {}

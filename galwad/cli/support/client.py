@@ -6,16 +6,16 @@ httpx2 and pydantic are loaded for the first request, so that the help of a comm
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galwad.cli.support.console import CliError, use_zone_of_response
 from galwad.periods import HEADER
+from net.addresses import is_loopback
+from net.tls import certificate_fault, client_context
 
 if TYPE_CHECKING:
     import httpx2
@@ -45,20 +45,13 @@ def base_url(server: str) -> str:
             "give --server https://HOST[:PORT], or run `galwad login --server …` once",
             status=2,
         )
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise CliError(
             "plain http is allowed only to this machine: others could read the token",
             "use the server's https address",
             status=2,
         )
     return str(url).rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def open_client(
@@ -72,8 +65,9 @@ def open_client(
     """Return an HTTP client of the API, which sends a token unless `anonymous` is true.
 
     Address, token and PEM file `authority` are by default those of the settings. The proxy of the
-    environment, such as `$HTTPS_PROXY`, is used, but never for this machine: it could read the
-    token. A request fails if the server does not respond within `timeout_s` seconds.
+    environment, such as `$HTTPS_PROXY`, is not used if the server is on this machine: without TLS,
+    the proxy could read the token. A request fails if the server does not respond within
+    `timeout_s` seconds.
 
     Raises:
         CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
@@ -96,8 +90,8 @@ def open_client(
         headers["Authorization"] = f"Bearer {known}"
     certificate = authority or settings.certificate
     try:
-        trust = ssl.create_default_context(cafile=certificate)
-    except (OSError, ssl.SSLError):
+        trust = client_context(ca=certificate, ciphers=None)
+    except OSError:
         raise CliError(
             f"cannot read {certificate} as a certificate",
             f"give the right file with --tls-ca, or after `certificate =` in {client_file()}",
@@ -107,7 +101,7 @@ def open_client(
             base_url=url + API,
             headers=headers,
             verify=trust,
-            trust_env=not _is_loopback(httpx2.URL(url).host),
+            trust_env=not is_loopback(httpx2.URL(url).host),
             timeout=httpx2.Timeout(timeout_s, connect=_CONNECT_S),
             event_hooks={"response": [_take_time_zone]},
         )
@@ -131,7 +125,7 @@ def http_errors() -> Iterator[None]:
     try:
         yield
     except httpx2.ConnectError as error:
-        if refused := _certificate_fault(error):
+        if refused := certificate_fault(error).lower().rstrip("."):
             raise CliError(
                 f"the server's certificate is not trusted: {refused}",
                 "give the authority that signed it: galwad login --tls-ca FILE",
@@ -147,13 +141,6 @@ def http_errors() -> Iterator[None]:
         raise CliError(f"the proxy refused the connection: {error}", hint) from None
     except httpx2.HTTPError as error:
         raise CliError(f"the connection broke ({type(error).__name__})", "try again") from None
-
-
-def _certificate_fault(error: BaseException | None) -> str:
-    """Return why TLS rejected the server's certificate; "" if that is not the cause of `error`."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
-        error = error.__cause__ or error.__context__
-    return "" if error is None else str(error.verify_message).lower().rstrip(".")
 
 
 def refusal(response: httpx2.Response) -> tuple[str, str]:

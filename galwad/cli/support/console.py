@@ -1,8 +1,8 @@
 """Output functions that all commands use: errors, JSON, tables, progress, times and sizes.
 
-Times are printed in the centre's time zone, whatever this machine's is. It comes from a response of
-the server, or from the settings file. Before a command has read either, and if neither names the
-time zone, it is UTC. Each printed time names its time zone.
+Times are printed in the centre's time zone, which a response of the server or the settings file
+names. If the settings file names none, it is this machine's. Before a command has read either, and
+if the zone is not known, times are in UTC. Each printed time names its time zone.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def print_error(error: CliError) -> None:
 
 
 def one_line(text: str) -> str:
-    """Replace unprintable characters by U+FFFD: those of a server could control the terminal."""
+    """Replace unprintable characters by U+FFFD: a server could control the terminal with them."""
     return "".join(each if each.isprintable() else "\ufffd" for each in text)
 
 
@@ -130,7 +130,7 @@ _zone: tzinfo = UTC
 
 
 def reset_time_zone() -> None:
-    """Return to UTC, for a new command."""
+    """Set the time zone to UTC, before a new command."""
     _set_zone(UTC)
 
 

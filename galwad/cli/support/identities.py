@@ -1,6 +1,6 @@
-"""Passphrases, identities and public keys that a command is given, and what they open.
+"""Functions that read passphrases, identities and public keys, and open a recording with them.
 
-The commands that use them run on the officer's machine. Failures are raised as `CliError`s.
+Failures are raised as `CliError`s.
 """
 
 from __future__ import annotations

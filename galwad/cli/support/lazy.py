@@ -14,11 +14,11 @@ from typer.core import TyperGroup
 class LazyGroup(TyperGroup):
     """A group of commands, which are in modules of the Python package `package`.
 
-    A module has a Typer app, `app` if not named otherwise, with one command or several. The module
-    of a command is named in `modules`, with its package if this is another one; of the other
-    commands, it is `module`. If `module` is "",
-    such a command is in the module of its own name, with an underscore in the place of each hyphen.
-    The groups within the group are in `groups`; the docstring of such a class is its help.
+    `modules` names the modules of some commands, with the package if it is another one. All other
+    commands are in `module`. If `module` is "", each of these is in the module of its own name,
+    with an underscore in the place of each hyphen. Each module has a Typer app with its commands,
+    in the variable that `app` names. The groups within the group are in `groups`; the docstring of
+    such a class is its help.
     """
 
     package: ClassVar[str] = "galwad.cli"
@@ -39,7 +39,7 @@ class LazyGroup(TyperGroup):
         return list(self.summaries)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Load the module of a command and return the command; None if the group has none."""
+        """Load the module of a command and return the command; None if the group lacks it."""
         del ctx
         if cmd_name not in self.summaries:
             return None

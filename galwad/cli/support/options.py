@@ -114,7 +114,7 @@ def read_period(words: str, option: str) -> Period | None:
 
 
 def checked_period(words: str, option: str) -> str:
-    """Return `words`, a period that only the server can compute; raise CliError otherwise."""
+    """Return `words` for the server, which computes the period; raise CliError if unreadable."""
     read_period(words, option)
     return words
 

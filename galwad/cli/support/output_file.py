@@ -25,8 +25,9 @@ _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
     """Yield a new file for writing and reading; it is named `path` only if the body succeeds.
 
-    Until then it has no name, so that nothing remains if the process dies, or else a temporary name
-    in the folder. Without `replace`, an existing file is not changed.
+    Until then it has no name, so that nothing remains if the process dies. If the file system does
+    not support this, it has a temporary name in the same folder. Without `replace`, an existing
+    file is not changed.
 
     Raises:
         CliError: The file cannot be written, or `path` exists and `replace` is false.

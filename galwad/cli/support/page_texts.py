@@ -60,7 +60,7 @@ class Texts:
 
 
 def preferred_language(environment: Mapping[str, str] | None = None) -> str:
-    """Return "cy" if the environment asks for Welsh, in the sequence of gettext; otherwise "en"."""
+    """Return "cy" if the first variable of `_VARIABLES` that is set asks for Welsh, else "en"."""
     known = os.environ if environment is None else environment
     first = next((known[name] for name in _VARIABLES if known.get(name)), "")
     return "cy" if first.lower().startswith("cy") else "en"

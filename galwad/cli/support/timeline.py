@@ -38,7 +38,7 @@ class SpanStyle:
 _UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
 PARTLY: Final = SpanStyle("partly", "╌", "-", "yellow")
-"""The style of a stretch after a gap in which a voice is missing: it may be from the gap."""
+"""The style of a stretch after a gap in which a voice is left out: it may be from the gap."""
 STYLES: Final = {
     kind.name: kind
     for kind in (
@@ -69,9 +69,10 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the gaps, and the unexplained spans, which no segment or gap covers, or more than
-    one. Where these overlap a gap, the time is unexplained. The rest is recorded, and divided at
-    `begins`, where segments start. Times are in microseconds since the recording's start.
+    `gaps` has the gaps and the unexplained spans. An unexplained span is covered by no segment or
+    gap, or by more than one; where it overlaps a gap, the time is unexplained. The rest is recorded
+    and divided at `begins`, where segments start. Times are in microseconds since the recording's
+    start.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
@@ -147,7 +148,7 @@ def layout(out: Console) -> tuple[int, bool]:
 
 
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
-    """Return the timeline as a text of `width` characters, or of one for each span if more.
+    """Return the timeline as a text of `width` characters, or more if there are more spans.
 
     A cross marks a segment that follows another without a gap. With `plain`, there are only ASCII
     characters, and `|` replaces the cross.
@@ -215,7 +216,7 @@ def recorded_us(spans: Iterable[TimelineSpan]) -> int:
 
 
 def reasons(spans: Iterable[TimelineSpan]) -> str:
-    """Return the gaps by kind, such as `payment, 2 transfer`; a number only if several."""
+    """Return the kinds of the gaps, such as `payment, 2 transfer`, with the number if several."""
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

@@ -1,9 +1,10 @@
 """Accepts connections for the desk's HTTP server, and gives each one its place.
 
 uvicorn's own listener accepts until no file descriptor is left, and performs the TLS handshake
-first. The `Acceptor` closes a connection without a place at once, for a few microseconds and no
-memory. So that a flood does not take all time, it rests after each batch for as long as the batch
-took; and if it refuses too many connections, the kernel drops most (`telephony.aio.packet_filter`).
+first. The `Acceptor` closes a connection without a place at once, which takes a few microseconds
+and no memory. So that a flood does not take all the time, it rests after each batch for as long as
+the batch took. If it refuses too many connections, it lets the kernel drop most of them
+(`net.packet_filter`).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from collections.abc import Callable
 import structlog
 
 from galwad.host.connections.places import Place, Places
-from galwad.host.limits import network_of
-from telephony.aio.packet_filter import (
+from net.addresses import network_of
+from net.packet_filter import (
     MOST_KNOWN,
     Networks,
     Thinning,
@@ -39,9 +40,11 @@ may take.
 _FEWEST_CONNECTIONS = 64
 _LOOKED_AT_ONCE = 64
 _ADMITTED_AT_ONCE = 4
-"""The most connections that get a place before the event loop does other work. It is small, because
-a new connection costs much more than a refused one: open connections get their answers soon, and a
-request that comes with its connection is read before others arrive that could take its place.
+"""The most connections that get a place before the event loop does other work.
+
+It is small, because a new connection costs much more time than a refused one. So open connections
+get their answers soon, and a connection's first request is read before many others arrive that
+could take its place.
 """
 _HANDSHAKE_S = 8.0
 _FAREWELL_S = 5.0
@@ -158,7 +161,7 @@ class Acceptor:
                 return
 
     def _receive(self, accepted: socket.socket, address: str) -> bool:
-        """Return whether the connection has a place; close it if not."""
+        """Give a connection a place; if there is none, close it. Return whether it has a place."""
         connection = _Accepted(accepted)
         network, now = network_of(address), time.monotonic()
         try:

@@ -1,12 +1,12 @@
 """The places for connections: they decide which connection is closed when too many arrive.
 
-A connection has a place for signed-in people while its most recent request had a valid session;
-else one for known networks, from which a session was used within `KNOWN_S` seconds; else one for
-strangers. If all places of a kind are taken, the network with the most of them loses its oldest
-connection; one of a signed-in person is never closed for that. Connections are refused only while
-they arrive faster than a rate. Behind a reverse proxy they begin in the places for known networks,
-without a rate, and move when a request shows its client's address. There is no I/O and no clock
-here.
+A connection gets a place for signed-in people when a request has a valid session, if one is free.
+Otherwise it has a place for known networks, from which a session was used within `KNOWN_S` seconds,
+or one for strangers. If all places of these two kinds are taken, the network with the most of them
+loses its oldest connection. Connections in the places for signed-in people are never closed to make
+room. Connections of strangers are refused while they arrive faster than a rate. Behind a reverse
+proxy, connections begin in the places for known networks, without a rate, and move when a request
+shows its client's address. There is no I/O and no clock here.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Final
 
-from galwad.host.limits import areas_of
+from net.addresses import Network, areas_of
 
 KNOWN_S: Final = 86_400.0
 """The seconds for which a network is known after a session was used from it."""
@@ -40,9 +40,9 @@ class PlaceLimits:
     """The places for signed-in people that the connections of one session can have."""
     network_rate: float = 20.0
     strangers_rate: float = 100.0
-    """The rate of all networks of strangers together, and again that of those in new areas."""
+    """The rate of all strangers in new areas together, and that of all other strangers together."""
     in_advance_s: float = 5.0
-    """The seconds for which a rate can be saved up and then used at once."""
+    """The connections of this many seconds may arrive at once; then the rate applies."""
 
     @classmethod
     def within(cls, connections: int) -> PlaceLimits:
@@ -59,9 +59,9 @@ class Place:
     def __init__(self, network: str, close: Callable[[], None]) -> None:
         self.close = close
         self.group = network
-        """The network of the connection, or the session if it has a place for signed-in people."""
+        """The connection's network, or its session in a place for signed-in people."""
         self.session: str | None = None
-        """The digest of the session's token if it has a place for signed-in people."""
+        """The digest of the session's token in a place for signed-in people, else None."""
         self._room: _Room | None = None
 
     def move(self, room: _Room | None, group: str) -> None:
@@ -79,7 +79,7 @@ class Place:
 
 
 class _Room:
-    """The places of one kind, by network or session; the largest is found in constant time."""
+    """The places of one kind, by network or session; finds the largest group in constant time."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -135,7 +135,7 @@ class Places:
         self._networks: OrderedDict[str, float] = OrderedDict()
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
-        """The time until which each network has used up its rate; the last change is at the end."""
+        """The time until which each network, or all strangers together, have used up their rate."""
         self._areas: OrderedDict[str, float] = OrderedDict()
         """The areas of strangers, with the time of the newest connection of each."""
         self.refused = 0
@@ -152,7 +152,7 @@ class Places:
         }
 
     def arrive(self, network: str, now: float, close: Callable[[], None]) -> Place | None:
-        """Return a place; None if connections arrive too fast. `close` makes room for another."""
+        """Return a place; None if connections arrive too fast. `close` closes this connection."""
         if not (self._knows(network, now) or self._in_time(network, now)):
             self.refused += 1
             return None
@@ -161,7 +161,7 @@ class Places:
         return place
 
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
-        """Give a connection a place for signed-in people, or for known networks if none is left."""
+        """Give a connection a place for signed-in people, or for known networks if none is free."""
         self.know(network, now)
         if place.left or place.session == session:
             return
@@ -182,12 +182,12 @@ class Places:
         place.move(None, place.group)
 
     def know(self, network: str, now: float) -> None:
-        """Note that a session was used from a network, which is then known for a while."""
+        """Note that a session was used from a network: it is then known for `KNOWN_S` seconds."""
         _renew(self._networks, network, now)
 
-    def known_networks(self, now: float, most: int) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Return proxies, then known networks by latest use; leave out what is not an address."""
-        found: list[IPv4Network | IPv6Network] = []
+    def known_networks(self, now: float, most: int) -> tuple[Network, ...]:
+        """Return at most `most` networks: the proxies, then the known ones, the last used first."""
+        found: list[Network] = []
         for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
             if len(found) == most:
                 break

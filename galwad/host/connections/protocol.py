@@ -30,7 +30,7 @@ ARRIVAL: Final = "galwad.arrival"
 
 @dataclass(slots=True)
 class Arrival:
-    """When the last byte of a request arrived, even if the desk was too busy to read it.
+    """The time when the last byte of a request arrived, even if the desk read it only later.
 
     A pause counts from this time, not from the request's beginning: a client could hold back the
     end of its request, and so erase what was recorded in the meantime.
@@ -141,7 +141,7 @@ class LimitedProtocol(H11Protocol):
             self._enter(self._next_phase(received=False))
 
     def _note_arrival(self) -> None:
-        """Store when the present request was complete, or a further one that is already here."""
+        """Store when the last byte of the current request arrived, once the request is complete."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         if cycle is None:
             return

@@ -273,7 +273,7 @@ function receive(type, data) {
   render();
 }
 
-/** Show the lists of texts as they count now. */
+/** Show the lists of texts that are in force. */
 function takeTexts({ line_names, no_note_reasons, break_reasons, former_reasons, purposes, free_text, teams }) {
   i18n.own.lines = line_names;
   i18n.own.teams = teams;

@@ -8,7 +8,6 @@ some seconds, so that many sign-ins at once do not wait one after the other.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -18,21 +17,14 @@ from urllib.parse import quote_plus, urlsplit
 
 import httpx2
 
-from callerid.authentication import read_secret
-from callerid.errors import SourceError
-from callerid.json_client import (
-    ACCEPTED,
-    failure,
-    http_client,
-    parse_json,
-    read_limited,
-    tls_context,
-)
-from config.values import is_loopback
 from galwad.people.oidc.errors import ProviderError, ResponseError, UnknownKeyError
 from galwad.people.oidc.pending import PendingSignIn
 from galwad.people.oidc.signing_keys import SigningKey, parse_keys, verified_claims
 from galwad.settings.desk import SignInSection
+from net.addresses import is_secure
+from net.authentication import error_code, read_secret
+from net.errors import ServerError
+from net.json_client import ACCEPTED, failure, http_client, parse_json, read_limited
 
 _LONGEST = 2048
 
@@ -85,9 +77,8 @@ def _endpoint(document: dict[str, Any], name: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         raise ProviderError(f"the discovery document has no address in {name}") from None
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
     plain = value.isprintable() and " " not in value and not parts.fragment
-    if not (host and secure and plain) or parts.username is not None:
+    if not (host and is_secure(parts) and plain) or parts.username is not None:
         raise ProviderError(f"the discovery document has no address with TLS in {name}")
     return value
 
@@ -108,7 +99,6 @@ KEYS_RENEWED_S: Final = 60.0
 RETRY_S: Final = 3.0
 """The seconds after a failure in which the discovery document and the keys are not read again."""
 CONNECTIONS: Final = 16
-_CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 class Provider:
@@ -195,7 +185,7 @@ class Provider:
         """Add the client's secret to the form, or return it in a header field (RFC 6749, 2.3.1)."""
         try:
             secret = await asyncio.to_thread(read_secret, self._section.secret_file)
-        except SourceError as error:
+        except ServerError as error:
             raise ProviderError(str(error)) from None
         if metadata.secret_place == "body":  # noqa: S105 - the place, not the secret
             form |= {"client_id": self._section.client_id, "client_secret": secret}
@@ -224,30 +214,16 @@ class Provider:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             reason = failure(error) if isinstance(error, httpx2.HTTPError) else "a wrong address"
             raise ProviderError(f"the provider cannot be asked: {reason}") from None
-        except SourceError as error:
+        except ServerError as error:
             raise ProviderError(f"the provider cannot be asked: {error}") from None
-        code = error_code(body)
+        code = error_code(body) or "unknown"
         if form is not None and code == "invalid_grant":
             raise ResponseError("the provider does not accept the code")
         raise ProviderError(f"the provider answers with status {response.status_code}: {code}")
 
     async def _client(self) -> httpx2.AsyncClient:
         if self._http is None:
-            context = await asyncio.to_thread(tls_context, self._section.tls)
+            context = await asyncio.to_thread(self._section.tls.context)
             if self._http is None:
                 self._http = http_client(context, CONNECTIONS)
         return self._http
-
-
-def error_code(body: bytes) -> str:
-    """Return the error code of a provider's answer, such as "invalid_grant" (RFC 6749, 5.2)."""
-    try:
-        document = parse_json(body)
-    except SourceError:
-        return "unknown"
-    return named_error(document.get("error") if isinstance(document, dict) else None)
-
-
-def named_error(value: Any) -> str:
-    """Return an error code if it looks like one, because anything else must not be logged."""
-    return value if isinstance(value, str) and _CODE.fullmatch(value) else "unknown"

@@ -23,8 +23,9 @@ from galwad.people.oidc.errors import (
 )
 from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
-from galwad.people.oidc.provider import Provider, named_error
+from galwad.people.oidc.provider import Provider
 from galwad.settings.desk import PersonRole, SignInSection
+from net.authentication import named_error
 
 CALLBACK: Final = "/api/v1/sign-in/callback"
 """The path to which the provider sends the browser back."""
@@ -122,7 +123,7 @@ class ProviderSignIn:
         if issuer not in {None, self.section.issuer}:
             raise ResponseError("the response is of another provider")
         if "error" in response:
-            code = named_error(response["error"])
+            code = named_error(response["error"]) or "unknown"
             if code in {"server_error", "temporarily_unavailable", "invalid_request"}:
                 raise ProviderError(f"the provider reports an error: {code}")
             raise DeniedError(f"the provider has not signed the person in: {code}")

@@ -26,7 +26,6 @@ from pydantic import BaseModel
 
 from galwad.host.bodies import Language, RequestBody
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.access import session_of
 from galwad.people.identities import IdentifiedUser
 from galwad.people.oidc.errors import OidcError, ProviderError, TokenError
@@ -37,6 +36,7 @@ from galwad.people.sessions import Session
 from galwad.people.sign_in.bodies import ProviderAddress
 from galwad.people.sign_in.routes import set_session_cookie
 from galwad.people.subject import PeopleDesk, TheDesk
+from net.addresses import network_of
 from recording.errors import AuditError
 
 log = structlog.get_logger()

@@ -15,9 +15,9 @@ from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
-from callerid.errors import SourceError
-from callerid.json_client import parse_json
 from galwad.people.oidc.errors import ProviderError, TokenError, UnknownKeyError
+from net.errors import ServerError
+from net.json_client import parse_json
 
 KEY_TYPES: Final = {"RS256": "RSA", "PS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 """The algorithms of signatures that are accepted, each with the type of its keys.
@@ -104,7 +104,7 @@ def verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
         raise TokenError("the signature of the ID token is wrong") from None
     try:
         claims = parse_json(signed.payload)
-    except SourceError:
+    except ServerError:
         raise TokenError("the ID token has no claims that can be read") from None
     if not isinstance(claims, dict):
         raise TokenError("the ID token has no claims")

@@ -8,11 +8,11 @@ from typing import Final
 from fastapi import Request
 
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approvals import LIFETIME_S, Approvals, WaitingClient
 from galwad.people.sign_in.bodies import WaitingCode, WaitingSecret, WaitingSignIn
 from galwad.people.subject import PeopleDesk
+from net.addresses import network_of
 
 _INTERVAL_S: Final = 2.0
 

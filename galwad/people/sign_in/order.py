@@ -31,8 +31,8 @@ from functools import partial
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
-from galwad.host.limits import areas_of
 from galwad.people.sign_in.throttle import Throttle
+from net.addresses import areas_of
 
 WINDOW_S: Final = 900.0
 RETRY_S: Final = 2

@@ -13,7 +13,6 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Request, Response
 
 from galwad.host.errors import ApiError
-from galwad.host.limits import network_of
 from galwad.people.access import Person
 from galwad.people.sessions import Session
 from galwad.people.sign_in.approval_routes import (
@@ -34,6 +33,7 @@ from galwad.people.sign_in.bodies import (
 )
 from galwad.people.sign_in.routes import me_of, set_session_cookie
 from galwad.people.subject import TheDesk
+from net.addresses import network_of
 
 router = APIRouter()
 _FRAGMENT: Final = "#panel"

@@ -20,7 +20,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
-from galwad.host.limits import MOST_KEYS, Rate, Window, network_of
+from galwad.host.limits import MOST_KEYS, Rate, Window
+from net.addresses import network_of
 
 FAILURES: Final = Rate(10, 900.0)
 """The failed sign-ins of an account from one network, or on one device, at which a pace begins."""

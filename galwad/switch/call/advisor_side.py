@@ -48,8 +48,8 @@ class AdvisorSide:
     ) -> None:
         """Start without a party. `called` is the number that the caller dialled.
 
-        `is_outgoing` is true if an advisor makes the call. The party at this end is then whom the
-        advisor has called, and need not be in the centre.
+        `is_outgoing` is true if an advisor makes the call. The party at this end is then the person
+        whom the advisor has called, who need not be in the centre.
         """
         self._router = router
         self._route = route
@@ -110,7 +110,7 @@ class AdvisorSide:
         """Return whether the call belongs to the phone `extension` or to the user `user`.
 
         Before the answer, it belongs to each phone that rings for it. After the answer, it belongs
-        only to the phone that answered.
+        only to the party that has the call now.
         """
         parties = (self.advisor,) if self.advisor else self.ringing
         return any(
@@ -137,18 +137,19 @@ class AdvisorSide:
     def name(self) -> PartyName | None:
         """The name of the party that talks with the caller; None if no PBX has named this party.
 
-        After a restart of the switch it is None until the PBX names the party again.
+        After a restart of the switch, a name from a Contact is missing until the PBX sends it
+        again.
         """
         return self._names.get(self._leg_id)
 
     @property
     def trigger(self) -> Trigger:
-        """The trigger of the gap if the name of the party that talks ceases the recording."""
+        """The trigger of the gap that begins if the present party's name shuts the gate."""
         is_stated = self.name is None or self.name.stated
         return Trigger.IDENTITY if is_stated else Trigger.UNNAMED
 
     def also_rings_at(self, targets: Iterable[Target]) -> None:
-        """Add parties that ring now: the targets to which a phone has redirected the call."""
+        """Add the parties at `targets`, which now ring too, for example after a redirection."""
         before = self.ringing
         self.rings_at(targets)
         self.ringing = (*before, *self.ringing)
@@ -254,11 +255,11 @@ class AdvisorSide:
         return self.advisor != before
 
     def class_at_answer(self) -> tuple[DestinationClass, Trigger]:
-        """Return the class of the party that has answered, and what says so: a name or the route.
+        """Return the class of the party that has answered, and its source: a name or the route.
 
         A party that a PBX has named has the class of this name. Any other party has the class that
-        the settings give to what the route rings. If the settings say nothing about it, it counts
-        as the centre.
+        the settings give to the target that rang. It counts as the centre if the settings give no
+        class, or if an advisor has called an outside party, which must be recorded.
         """
         named = self.class_of_name(is_first=True)
         if named is not None:
@@ -271,7 +272,7 @@ class AdvisorSide:
         return known, Trigger.ROUTE
 
     def class_of_name(self, *, is_first: bool) -> DestinationClass | None:
-        """Return the class by which the name of the party that talks decides about the recording.
+        """Return the class of the present party's name, if it decides whether to record the party.
 
         `is_first` is true if it is the first name of this party. Return None if the name decides
         nothing (see `named_class`), and for an outside party whom an advisor has called: it is
@@ -285,8 +286,8 @@ class AdvisorSide:
     def named_class(self, *, is_first: bool) -> DestinationClass | None:
         """Return the class of the name that a PBX has given to the party that talks.
 
-        Return None if there is no name, if it is the first one and only repeats the number that was
-        dialled.
+        Return None if there is no name, if the name is only an address in a Contact, or if it is
+        the first name and only repeats the number that was dialled.
         """
         name, target = self.name, self.target
         if name is None or not name.asserted or target is None:

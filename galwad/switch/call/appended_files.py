@@ -1,11 +1,11 @@
-"""Two files of JSON lines to which the switch appends, for a power cut and for a late desk.
+"""Two files of JSON lines in the switch's state folder: live dialogs, and ended calls.
 
 `dialogs.jsonl` has the dialogs of the answered calls, with which both parties get a BYE after a
 reboot. The checkpoints of the calls are in memory, so a reboot or a power cut destroys them. Then
-the calls cannot continue, but the parties would wait in silence. So the file in the state folder
-has, for each answered call, what a BYE needs: the dialogs, without session descriptions and keys.
-The dialogs contain phone numbers. When no call is in progress, the file is empty. A call that was
-answered less than about `PATIENCE_S` before a power cut may not be in the file.
+the calls cannot continue, and without a BYE the parties would wait in silence. So the file on the
+disk has, for each answered call, what a BYE needs: the dialogs, without session descriptions and
+keys. The dialogs contain phone numbers. When no call is in progress, the file is empty. A call that
+was answered less than about `PATIENCE_S` before a power cut may not be in the file.
 
 `LedgerOutbox` has the ended calls that the desk's ledger must contain, until the desk confirms
 them. All these calls are stored in memory. A call that waits longer than a second is also written
@@ -42,7 +42,7 @@ log = structlog.get_logger()
 PATIENCE_S: Final = 1.0
 """The time in seconds for which changes are collected before they are written to the file."""
 _CLOSE_S = 1.0
-"""The time in seconds for which the end of the process waits for the disk."""
+"""The longest time in seconds for which the ending process waits for a write to the disk."""
 
 
 class AppendedFile(ABC):
@@ -130,7 +130,8 @@ def read_file(path: Path) -> bytes:
 def append(path: Path, lines: bytes, *, mode: int = 0o640, sync: bool = True) -> int:
     """Append lines to the file, and return the number of bytes; raise OSError if that fails.
 
-    After an error, the file is cut back. Without `sync`, it is not synced to the disk.
+    After an error, the file is cut back to its earlier length. If `sync` is false, the file is not
+    synced to the disk.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
     try:
@@ -150,9 +151,9 @@ def append(path: Path, lines: bytes, *, mode: int = 0o640, sync: bool = True) ->
 
 
 _LARGE_BYTES: Final = 64 * 1024
-"""A file that is larger is written again without the calls that have ended.
+"""The size in bytes above which a file is rewritten without the calls that have ended.
 
-This is done once the file is also twice as large as it was after the last such writing.
+The file must also have become twice as large as it was after the previous rewriting.
 """
 _MODE: Final = 0o600
 _UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

@@ -3,6 +3,7 @@
 Before the answer there is no recorder and no spool. Payment pauses that are requested before the
 answer are stored in memory, and apply from the first packet of the recording. A call that is not to
 be recorded never gets a recorder: its pauses stay in memory, and all other changes have no effect.
+If a PBX joins such a call with a recorded call, it controls that call's recording (`join`).
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class _OneWrite:
                 blocks.close()
 
     def opened(self, recorder: Recorder) -> None:
-        """Include a recorder that the call has now, if the block runs."""
+        """Let a recorder that is created during a block write its events at the block's end too."""
         if self._depth:
             self._blocks = self._blocks or ExitStack()
             self._blocks.enter_context(recorder.one_write())
@@ -186,7 +187,7 @@ class CallRecording:
 
         `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
         not to be recorded, do nothing. If the class `destination` of the party is not the centre,
-        the gate stays shut; `trigger` is what says so, and `actor` is the party.
+        the gate stays shut, and the gap gets `trigger` and `actor`.
         """
         if self._facts is None:
             return
@@ -241,8 +242,8 @@ class CallRecording:
     def one_write(self) -> _OneWrite:
         """Write the events of the `with` block to the spool together, at the end of the block.
 
-        This also applies to a spool that is opened in the block. In another block of this kind, a
-        block has no effect.
+        This also applies to a spool that is opened in the block. A block inside another one has no
+        effect of its own.
         """
         self._block.recorder = self._own
         return self._block
@@ -282,8 +283,9 @@ class CallRecording:
     ) -> None:
         """Shut the gate for a pause without waiting for the disk; a repeat changes nothing.
 
-        The request arrived at `arrived_mono` (None: now). `begun_mono` is when the person began to
-        make it, such as the first digit of a code (None: then). Both are in monotonic seconds.
+        The request arrived at `arrived_mono` (None: now). The person began to make it at
+        `begun_mono`, such as the first digit of a code (None: at its arrival). Both are in
+        monotonic seconds.
         """
         if self._keeper is not None:
             self._keeper.shut(pause, arrived_mono, begun_mono)
@@ -318,7 +320,7 @@ class CallRecording:
         self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Return whether the disk has confirmed all recorded audio and events within 250 ms."""
+        """Return whether the disk confirms all audio and events in 250 ms; True if no recorder."""
         if self._keeper is not None:
             return await self._keeper.make_durable()
         return self._note(durable=self.recorder is None or await self.recorder.make_durable())
@@ -375,9 +377,9 @@ class CallRecording:
     ) -> None:
         """Shut the gate if a PBX names a new party (RFC 3325) outside the centre.
 
-        The party is at the advisor's end; `trigger` is what names it. For a party within the
-        centre, a new segment begins without a gap, and a pause continues. All this counts from
-        `now.arrived`, when the name arrived.
+        The party is at the advisor's end; `trigger` says how it was named. For a party within the
+        centre, the gate opens if an earlier name had shut it; otherwise, a new segment begins
+        without a gap. A pause continues. The change takes effect from `now.arrived`.
         """
         if self.recorder is None:
             return
@@ -507,7 +509,7 @@ class RecordedLegs:
         self._recorder.attached(TRACKS[Side.CALLEE], counters.last if counters else None)
 
     def negotiated(self, event: MediaNegotiated) -> None:
-        """Store the codecs of a leg; a recorded leg's go into the spool before its first packet."""
+        """Store the codecs of a leg, and write them to the spool if the leg is recorded."""
         self._negotiated[event.leg_id] = event
         if self._recorder is not None and event.leg_id in self._tracks:
             self._record_media(event.leg_id, self._recorder)

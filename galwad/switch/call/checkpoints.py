@@ -1,10 +1,9 @@
 """The state of a call that the next switch process needs to continue the call.
 
-A checkpoint contains the facts about the caller,
-the parties, the causes that keep the gate shut, and the legs in the form that `telephony.b2bua`
-restores. If the call is still ringing, the checkpoint contains the INVITE, which the next process
-handles like a new INVITE. A checkpoint contains phone numbers, so it is stored only in the runtime
-folder.
+A checkpoint contains the facts about the caller, the parties, the causes that keep the gate shut,
+and the legs in the form that `telephony.b2bua` restores. If the call is still ringing, the
+checkpoint contains the INVITE, which the next process handles like a new INVITE. A checkpoint
+contains phone numbers, so it is stored only in the runtime folder.
 
 The argument `name=` of a field is the field's name in the file. This name never changes, so that a
 process of a newer release can read the files of an older release.
@@ -15,11 +14,11 @@ What a reboot must not destroy is in `appended_files.py`.
 
 If the folder is full, a changed checkpoint cannot be saved. The call's file is then out of date:
 for example, it may say that the gate is open although the gate is now shut. Therefore the first
-octet of this file is overwritten, which needs no space. From a file whose first octet is
-overwritten, a new process reads only the legs, and ends them.
+octet of this file is overwritten with `!`, which needs no space. From such a file, a new process
+reads only the legs, and ends them.
 
-When a call ends, its file is marked before the spool is ended, and removed afterwards. From a
-marked file, a new process does not continue the call, whenever the earlier process died.
+When a call ends, its file is marked (the first octet becomes `.`) before the spool is ended, and
+removed afterwards. A new process does not continue a call whose file is marked.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class CallPhase(StrEnum):
 
 
 class CallPause(msgspec.Struct, frozen=True):
-    """A payment pause of a call: its holder, and what and who has begun it."""
+    """A payment pause of a call: its holder, its trigger, and the actor who began it."""
 
     holder: str
     trigger: Trigger
@@ -108,7 +107,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     lateness: SavedLateness | None = None
     """The state by which late packets of a pause are recognised; None if there is none.
 
-    It is that of the latest change of the call. A pause is such a change.
+    It is the state when the checkpoint was last saved. Each pause saves the checkpoint.
     """
 
 
@@ -181,8 +180,8 @@ class CheckpointStore:
     def __init__(self, folder: Path, lasting: LastingDialogs | None = None) -> None:
         """Create the folder if it does not exist.
 
-        `lasting` also receives each checkpoint, and the end of each call; None if nothing of a call
-        is stored on the disk.
+        `lasting` also receives the dialogs of each answered call, and the end of each call; None if
+        nothing of a call is stored on the disk.
         """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.lasting = lasting
@@ -223,8 +222,8 @@ class CheckpointStore:
     def mark_ended(self, call_id: str) -> None:
         """Mark the file of a call that ends now, so that no process continues it.
 
-        Call this before its end changes anything for good. One octet is overwritten, which needs no
-        space.
+        Call this before the end of the call changes its spool. One octet is overwritten, which
+        needs no space.
         """
         self._last.pop(call_id, None)
         with contextlib.suppress(OSError):
@@ -245,7 +244,7 @@ class CheckpointStore:
         return path
 
     def left_behind(self) -> Iterator[tuple[str, LeftBehind]]:
-        """Yield the id and checkpoint of each call that an earlier process did not end.
+        """Yield the id and checkpoint of each call whose file an earlier process left behind.
 
         An unreadable file is deleted first, so that no later process reads it again.
         """

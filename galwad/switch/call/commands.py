@@ -1,11 +1,11 @@
 """The desk's commands: pause and resume calls, set a call's advisor, replace the phone accounts.
 
-Others are the acts of the page: answer, hang up, hold, resume, transfer and dial. The switch owns
-both legs of a call, so most acts need nothing of the advisor's phone. Only to answer, the phone
-must know the event "talk", with which a switch asks it to answer. Each act has the effect that the
-same key of the phone would have: a transfer takes the path of a REFER (`transfers.py`), and a hold
-is recorded as a hold of the phone. An act is carried out only for the advisor who has the call.
-`docs/page.md` describes the acts for advisors.
+The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. The
+switch owns both legs of a call, so most acts need nothing of the advisor's phone. Only to answer,
+the phone must know the event "talk", with which a switch asks it to answer. Each act has the effect
+that the same key of the phone would have: a transfer takes the path of a REFER (`transfers.py`),
+and a hold is recorded as a hold of the phone. Only a user whose phone rings may answer, and only
+the advisor who has the call may do the other acts. `docs/page.md` describes the acts for advisors.
 
 To dial, the user's phone rings first; then the number is called for it. The number gets the route
 that it would get if the phone had dialled it, and the call is admitted with the same facts and
@@ -50,7 +50,7 @@ from telephony.sip.message.uri import Uri, escape_user
 
 _SEPARATORS: Final = re.compile(r"[\s().\-]")
 _PHONE_ANSWERS_S: Final = 1.5
-"""The longest wait for a phone's response, in seconds. The desk waits two for the switch."""
+"""The longest wait for a phone's response, in seconds. The desk waits 2 s for the switch."""
 _ANSWER_ITSELF: Final = (
     ("Answer-Mode", "Auto"),
     ("Call-Info", "<sip:galwad.invalid>;answer-after=0"),
@@ -64,8 +64,8 @@ log = structlog.get_logger()
 def address_of(number: str) -> NameAddr | None:
     """Return the address of a number or destination that was typed or clicked on the page.
 
-    Spaces, dots, hyphens and brackets are left out. As with a Refer-To, the host does not matter.
-    None means that nothing else is in `number`.
+    Spaces, dots, hyphens and brackets are left out. Return None if nothing is left. The host of the
+    address is only a placeholder, and is never dialled.
     """
     dialled = _SEPARATORS.sub("", number)
     if not dialled:
@@ -94,7 +94,7 @@ async def act(call: SwitchCall | None, command: PhoneAct) -> str:
 
 
 async def _answer(call: SwitchCall, command: PhoneAct) -> str:
-    """Ask the phone of the user to answer, and wait for its response to this."""
+    """Ask the user's phone to answer the call, and wait for the phone's response."""
     if not any(_has(party, command) for party in call.advisor_side.ringing):
         return "not_yours"
     targets = [(leg, leg.target) for leg in call.legs.answerable if leg.target is not None]
@@ -254,7 +254,7 @@ class DeskCommands:
         return _reply(command.ref, calls, durable=all(durable))
 
     async def act(self, command: PhoneAct) -> PhoneReply:
-        """Carry out an act of the page for the advisor of a call, and return the reply."""
+        """Carry out an act of the page (see the function `act`), and return the reply."""
         try:
             refused = await act(self._calls.get(command.call_id), command)
         except Exception:  # the page must learn of a failure, whatever failed
@@ -263,7 +263,7 @@ class DeskCommands:
         return PhoneReply(command.ref, refused)
 
     def dial(self, command: DialNumber) -> PhoneReply:
-        """Ring the phone of a user, to call a number for it then, and return the reply."""
+        """Ring a user's phone, to call a number when it answers, and return the reply."""
         try:
             refused = "failed" if self.dialler is None else self.dialler.dial(command)
         except Exception:  # the page must learn of a failure, whatever failed
@@ -288,11 +288,11 @@ class DeskCommands:
         self._away.set(users)
 
     def desk_lost(self) -> None:
-        """Keep the users who are away only for a while, because no desk is connected any more."""
+        """Forget after a while which users are away, because no desk is connected any more."""
         self._away.keep_until_forgotten(read_clocks().mono)
 
     def live_calls(self) -> Iterable[CallStatus]:
-        """Return the state of every live call."""
+        """Return the state of every live call that the desk shows."""
         return [call.state() for call in self._calls.values() if not call.hidden]
 
     def _meant(self, command: Pause | Resume) -> list[SwitchCall]:
@@ -307,7 +307,7 @@ class DeskCommands:
 
 
 def _reply(ref: int, calls: list[SwitchCall], *, durable: bool) -> PauseReply:
-    # A consultation is usually not recorded. If another call is, the reply says how that one is.
+    # A consultation is usually not recorded. If another call is, the reply has that call's state.
     recorded = [call for call in calls if call.admission.recorded] or calls
     states = [call.recording.state for call in recorded] or [RecordingState.NOT_STARTED]
     return PauseReply(

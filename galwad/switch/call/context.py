@@ -1,4 +1,4 @@
-"""One live call as its parts see it, and the objects that all calls of the switch share."""
+"""A live call's interface for its parts, and the objects that all calls of the switch share."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TransferState:
     The recording has not seen this transfer yet.
     """
     begun: int = 0
-    """The number of transfers that have begun."""
+    """The number of transfers that have begun to ring a target."""
     failed: int = 0
     """The SIP status of the most recent transfer, if it failed; 0 if it did not."""
     referred_to: DestinationClass = DestinationClass.UNKNOWN
@@ -55,9 +55,10 @@ class TransferState:
     outside: bool = False
     """True while the caller talks with a party outside the centre because of a transfer."""
     identity_class: DestinationClass | None = None
-    """The destination class of the new party that a PBX has named at the advisor's end.
+    """The destination class of a new party that a PBX has named at the advisor's end.
 
-    None if a PBX has named no new party since the most recent transfer.
+    It is also the class of a party outside the centre that has answered the call. It is None if
+    there has been no such party since the most recent transfer.
     """
     completed: int = 0
     """The number of complete transfers, with those inside a PBX that it has reported."""
@@ -70,13 +71,13 @@ class TransferState:
         self.failed = 0
 
     def begin(self) -> None:
-        """Count a transfer that begins. The failure of an earlier transfer does not matter now."""
+        """Count a transfer that begins, and forget the failure of an earlier transfer."""
         self.begun, self.failed = self.begun + 1, 0
 
 
 @dataclass(slots=True)
 class JoinState:
-    """The ids of the two calls with which one call can be connected by a PBX."""
+    """The ids of the calls with which a PBX can connect one call."""
 
     consults: str = ""
     """The id of the call whose advisor has made this call; "" if this is no consultation."""
@@ -107,10 +108,10 @@ class LiveCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make the party at `target` the new one: its leg is recorded, and the page shows it."""
+        """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it."""
 
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
-        """Do the same for a party in the centre, after a party that was outside the centre."""
+        """Make `target` the new party: the call has come back to the centre from outside."""
 
     def publish(self) -> None:
         """Send the call's present state to the desk."""

@@ -129,10 +129,10 @@ class EventDispatcher:
     def _replace(
         self, replaced: Leg | int, invite: InviteServer, admission: Admission, now: Now
     ) -> None:
-        """Give an advisor's place to a trusted sender of an INVITE with Replaces; others get 603.
+        """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
-        `replaced` is the advisor's leg, or the SIP status if the Replaces names no such leg (RFC
-        3891).
+        `replaced` is the advisor's leg, or the SIP status to send if the Replaces names no such
+        leg. A sender that is not trusted gets 603, and so does an INVITE for a call that has ended.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):
@@ -155,9 +155,10 @@ class EventDispatcher:
             locations.mark_busy(there, _retry_after(event.response))
 
     def _refuses(self, invite: InviteServer, now: Now, *, is_new: bool) -> bool:
-        """Refuse an INVITE with 503 if the switch ends or has too much to do; return whether it is.
+        """Refuse an INVITE with 503 if the switch drains or is overloaded; return True if so.
 
-        `is_new` is False if the call was ringing before a restart, so that it is no more work.
+        `is_new` is False if the call was ringing before a restart. It is not additional work, so
+        overload is no reason to refuse it.
         """
         if not (self._drained() or (is_new and self._too_much(invite, now))):
             return False

@@ -2,21 +2,22 @@
 
 A pause is requested by the page, the API, or the advisor's phone. On the phone, the advisor dials a
 code or presses the record key (the key of the phone that starts and stops recording). The caller's
-phone cannot pause or resume, except that of an advisor who consults a colleague. Its requests apply
-to this call and to the calls that the advisor holds meanwhile. So a pause that is requested in the
-consultation is in force whether the calls are joined, or the advisor returns to the citizen.
+phone cannot pause or resume, unless the caller is an advisor, who may consult a colleague. Such
+requests apply to this call and to the calls that the advisor holds meanwhile. So a pause that is
+requested in a consultation is in force whether the calls are joined, or the advisor returns to the
+citizen.
 
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
 work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
 event loop does not wait.
 
-Each request to pause that a phone makes is also recorded in the spool as such. So a check of the
-recording notices a request without a gap.
+Each request to pause is also recorded in the spool. So a check of the recording notices a request
+without a gap.
 
-When the record key is pressed, the phone sends a request with a
-`Record` header field. The digits of a dialled code arrive as telephone events (RFC 4733) or in INFO
-requests (`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code
-has, and forgets the digits when it has recognised a code.
+When the record key is pressed, the phone sends a request with a `Record` header field. The digits
+of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
+(`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code has, and
+forgets the digits when it has recognised a code.
 
 Pausing is safe and resuming is not, because a card number may be spoken. So a code to pause counts
 from every sender whose media the leg accepts. A code to resume counts only if each of its digits is
@@ -202,7 +203,7 @@ class _PauseRequest:
 
 
 class Pauses:
-    """Pauses and resumes the recordings that one phone controls with a call, for payments."""
+    """Pauses and resumes, for payments, the recordings that one party of a call controls."""
 
     def __init__(
         self,

@@ -12,10 +12,11 @@ the PBX names on one of the two calls the other party of the other call, the fir
 both: it keeps its recording, its pauses and its caller, and its new advisor is the colleague. The
 second call is no longer shown, and its phone controls the recording of the first call.
 
-Without this link there is doubt, because two people can have one number. A name then shuts the gate
-of the second call, and of each first call that could be meant if the second call leads outside. A
-consultation that gets the name of some other caller is not joined. If it leads outside, the name
-may be the citizen's in another form, so the gate of the first call shuts too.
+If the second call is not known to be a consultation, there is doubt, because two people can have
+one number. A name then shuts the gate of the second call. If that call leads outside, the name also
+shuts the gate of each first call that could be meant. A consultation that gets the name of some
+other caller is not joined. If it leads outside, the name may be the citizen's in another form, so
+the gate of the first call shuts too.
 """
 
 from __future__ import annotations
@@ -83,7 +84,10 @@ class PbxJoins:
         return False
 
     def _is_one_party(self, name: str) -> bool:
-        """Return whether a name belongs to one party; several calls can wait in one queue."""
+        """Return whether a name belongs to one party: an outside number or one of our phones.
+
+        Other names in the centre can be queues, in which several calls wait.
+        """
         inside = self._router.place(name)[0] is DestinationClass.CENTRE
         return not inside or self._router.phones.known(name)
 
@@ -116,9 +120,10 @@ class PbxJoins:
         return False
 
     def _shut_if_outside(self, meant: Iterable[LiveCall], caller: CallerFacts, now: Now) -> None:
-        """Shut the gates of calls whose caller perhaps talks with this call's advisor's end now.
+        """Shut the gates of the calls `meant`, whose callers may now talk with an outside party.
 
-        Nothing happens if that party, or the party with the new name `caller`, is in the centre.
+        That party is at the advisor's end of this call. Nothing happens if it is in the centre, or
+        if the new name `caller` is in the centre.
         """
         named = [self._router.place(name)[0] for name in caller.asserted]
         destination, _ = class_of_far_end(self._router, self._call, Side.CALLEE)
@@ -181,9 +186,9 @@ class PbxJoins:
                 yield other
 
     def _doubt(self, other: LiveCall, now: Now) -> None:
-        """Shut the gate of the call `other`, which is perhaps one with another call.
+        """Shut the gate of the call `other`, because a PBX may have joined it with a second call.
 
-        If it is, the other call records the conversation.
+        If it has, the second call records the conversation.
         """
         other.log.info("call.join_in_doubt")
         other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)
@@ -232,7 +237,7 @@ def held_recordings(
 
     `extension` is that of the phone; "" if a trunk brought its call. `state` has the joins of the
     call that the phone has made. A PBX does not report that its phone holds, so the call of the
-    consulting advisor counts.
+    consulting advisor counts as held.
     """
     for other in live_calls:
         side = other.advisor_side

@@ -1,7 +1,7 @@
 """The folders of the switch's spools, and the keys and recipients that protect the spools.
 
 Each switch process has one `SpoolFactory`, which holds the boot key and the archive's recipients.
-Once a second, the `SpoolFactory` calls `syncfs`, which writes all spools together to the disk.
+Once a second, its `SpoolSync` calls `syncfs`, which writes all spools together to the disk.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class SpoolFactory:
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
 
     def _load_key(self, first: Path, second: Path) -> bytes:
-        """Return the boot key for new spools, which encrypts their own keys: that in `first`.
+        """Return the boot key in the file `first`. It encrypts the keys of new spools.
 
-        If `first` is on the disk and cannot be read, it is that in `second`, in memory, so that
-        calls are still recorded. Raises `KeyFileError`.
+        If `first` is on the disk and cannot be read, return the boot key in `second`, which is in
+        memory, so that calls are still recorded. Raises `KeyFileError`.
         """
         try:
             return load_or_create_boot_key(first)

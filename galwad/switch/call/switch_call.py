@@ -1,11 +1,11 @@
 """One live call: connects the call's SIP legs, its recording and the messages to the desk.
 
-Each SIP event is handled completely on the event loop as soon as it arrives, and no handler waits.
-A REFER or a payment trigger therefore shuts the gate before anything else happens. Two kinds of
-work must wait for the disk, and each runs as a task: confirming that a pause is on the disk, and
-resuming. After a payment, only a task that resumes the recording opens the gate. After a transfer,
-the handler of a SIP event opens the gate when the transfer fails, or when the call is back in the
-centre.
+Each SIP event is handled completely on the event loop as soon as it arrives, and no handler is a
+coroutine. If a REFER or a payment trigger must shut the gate, nothing else is therefore handled
+before the gate is shut. Two kinds of work wait for the disk, and each runs as a task: confirming
+that a pause is on the disk, and resuming. After a payment, only a task that resumes the recording
+opens the gate. After a transfer, no task is needed: the gate opens as soon as the transfer fails,
+or the call is back in the centre.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SwitchCall:
     """One call from its INVITE to its end.
 
     This class is large because it owns all parts of the call and connects them. After each input
-    to any part, `settle` must be called. `settle` updates all the other parts.
+    to the legs, `settle` must be called. `settle` updates all the other parts.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SwitchCall:
         *,
         consults: str = "",
     ) -> None:
-        """Connect the parts of the call. To create a call, call `incoming` or `resumed` instead.
+        """Connect the parts of the call; only `incoming`, `placed` and `resumed` create a call.
 
         `consults` is the id of the call whose advisor makes this call; "" if there is none.
         """
@@ -182,7 +182,7 @@ class SwitchCall:
 
     @property
     def _is_made_by_an_advisor(self) -> bool:
-        """True if one of our phones has made this call, or an advisor at a PBX to consult."""
+        """True if one of our phones made this call, or a PBX made it to consult a colleague."""
         return self.admission.phone or bool(self.join_state.consults)
 
     @property
@@ -379,7 +379,7 @@ class SwitchCall:
         self._phase = phase
 
     def save_checkpoint(self) -> None:
-        """Save the checkpoint, before the desk gets a new state; not after the call's end."""
+        """Save the checkpoint with the present legs, unless the call has ended."""
         if not self.legs.ended:
             self._saved_legs = self.legs.checkpoint()
             self._save_own_part()
@@ -523,7 +523,7 @@ class SwitchCall:
     def settle(self, now: Now) -> None:
         """Handle the legs' events, save the checkpoint and send the call's state to the desk.
 
-        Call this method after each input to the call. The method also starts the timer that the
+        Call this method after each input to the legs. The method also starts the timer that the
         legs need next, and sends the SIP messages that wait in the SIP endpoint.
         """
         self._in_settle = True
@@ -687,7 +687,7 @@ class SwitchCall:
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it.
 
-        If a PBX has named a party outside the centre, the gate shuts before the leg is recorded.
+        If a PBX has named it as outside the centre, the gate shuts before the leg is recorded.
         """
         destination = self._take_party(leg_id, target, now)
         if destination is DestinationClass.CENTRE and self.recording.shut_causes.identity:
@@ -695,9 +695,9 @@ class SwitchCall:
         self._has_talker(leg_id)
 
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
-        """Do the same for a party in the centre, after a party that was outside the centre.
+        """Make `target` the new party: the call has come back to the centre from an outside party.
 
-        If a PBX has named the new party as one outside the centre, it keeps the gate shut.
+        The gate opens, unless a PBX has named the new party as one outside the centre.
         """
         if self._take_party(leg_id, target, now) in {None, DestinationClass.CENTRE}:
             self.recording.returned(now)
@@ -774,7 +774,10 @@ class SwitchCall:
         self.publish()
 
     def _may_be_advisor(self, destination: DestinationClass) -> bool:
-        """Return whether a PBX's first name may be an unlisted advisor's; then raise an alarm."""
+        """Return whether a PBX's first name may be that of an advisor who is not in the settings.
+
+        If so, and if the call must be recorded, raise an alarm.
+        """
         if destination is not DestinationClass.UNKNOWN:
             return False
         if self.admission.recorded:
@@ -814,7 +817,7 @@ class SwitchCall:
             self._has_new_party(destination, now)
 
     def _update_hold(self) -> None:
-        """Publish a change of the sides on hold; a hold ends with the party that held."""
+        """Record each hold that has begun or ended, and publish the call's state."""
         before, self._holding = self._holding, self.legs.holding
         for side in before ^ self._holding:
             kind = "hold" if side in self._holding else "resume"
@@ -829,7 +832,7 @@ class SwitchCall:
         answered = self._phase is not CallPhase.RINGING
         self._enter(CallPhase.ENDED)
         self.advisor_side.rings_at(())
-        # The recording ends when the BYE arrived, so the talk time for the ledger does too.
+        # The recording ends at the arrival of the BYE, so the talk time for the ledger does too.
         arrived = now.at_arrival
         lasted = round((arrived.mono - self._answered_at) * 1e6) if self._answered_at else None
         self.joins.ended()

@@ -39,8 +39,8 @@ class CallTransfers:
     ) -> None:
         """Continue with the call's `transfer_state`; `find` returns the live call with an id.
 
-        `ceases_at_request`: a transfer to a party outside shuts the gate at the request, and not
-        when the party answers or the advisor has hung up.
+        If `ceases_at_request` is true, a transfer to a party outside shuts the gate at the request.
+        Otherwise, it does so when the party answers or the advisor has hung up.
         """
         self._call = call
         self._state = call.transfer_state
@@ -66,7 +66,7 @@ class CallTransfers:
             self._send(event, now)
 
     def order(self, refer_to: NameAddr, actor: str, now: Now) -> str:
-        """Transfer the caller for the page, as a REFER would; return why it cannot, or ""."""
+        """Transfer the caller for the page, as a REFER would; return why that failed, or ""."""
         call = self._call
         if call.legs.joined is None or call.legs.transferring:
             return "transferring"
@@ -130,7 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls; the one that goes on takes over the other's shut causes."""
+        """Join the advisor's two calls; the call that continues takes over the other's pauses."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -208,7 +208,7 @@ class CallTransfers:
             self._reached(now)
 
     def _reached(self, now: Now) -> None:
-        """Apply the transfer whose target rings to the recording: this is the point of transfer."""
+        """Apply a transfer whose target has been ringing: this is the point of transfer."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
             self._refer(self._call, ringing, now)
@@ -242,7 +242,10 @@ class CallTransfers:
             self._call.talk_with(leg_id, target, now)
 
     def failed(self, event: sip.TransferFailed, now: Now) -> None:
-        """Give the call back after a failed transfer; ring an advisor who has hung up again."""
+        """Give the call back to the advisor after a failed transfer.
+
+        If the advisor has hung up, the advisor's phone rings again.
+        """
         call = self._call
         call.log.info("transfer.failed", status=event.status, advisor_gone=event.transferor_gone)
         self._state.failed = event.status

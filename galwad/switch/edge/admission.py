@@ -1,7 +1,7 @@
 """Admission of calls, registrations and requests within a call.
 
 Trunks are known by their address, phones by digest authentication (RFC 3261 section 22, RFC 8760).
-A request from any sender that is neither a trunk nor an authenticated phone is refused.
+An INVITE from any other sender is refused, and so is a REGISTER without a phone's password.
 `CallerFacts` contains what an INVITE says about its caller. From these facts, the desk decides
 whether the caller is a known person, is unknown, or has withheld the number.
 
@@ -49,9 +49,9 @@ class Admission:
     """True if the caller is in our trust domain (RFC 3325): a trusted trunk or one of our
     phones."""
     phone: bool
-    """True if one of our phones sent the INVITE.
+    """True if one of our phones makes the call.
 
-    In this case, requests to the phone are sent to the address from which the INVITE came.
+    If it sent the INVITE, requests to it are sent to the address from which the INVITE came.
     """
     recorded: bool
     source_rule: str
@@ -216,6 +216,7 @@ class AdmissionControl:
 
 
 _BURST_S = 5.0
+"""The time in seconds without a refused request after which a new series of them begins."""
 
 
 class DialogSources:
@@ -225,7 +226,7 @@ class DialogSources:
       accepted.
     - A phone may move: a request from an address at which it has registered, or with its
       credentials, is accepted, and the dialog follows it. Without credentials, it is challenged.
-    - Any other request gets 403 and raises an alarm. The dialog does not change.
+    - A request from any other host gets 403 and raises an alarm. The dialog does not change.
     """
 
     def __init__(
@@ -267,7 +268,7 @@ class DialogSources:
         return None
 
     def _report(self, leg: Leg | None, request: Request, now: float) -> None:
-        """Log a refused request and raise an alarm, once for a series of requests."""
+        """Log a refused request and raise an alarm; only for the first of a series of requests."""
         quiet = now - self._refused_at > _BURST_S
         self._refused_at = now
         if quiet:

@@ -1,7 +1,7 @@
 """Emergency calls: the numbers and service URNs that call for help, and the route to the service.
 
-The switch never refuses such a call of a phone because of overload (see `EventDispatcher`), and
-media ports are reserved for it (`telephony.aio.ports`).
+If one of our phones or a trusted trunk makes such a call, the switch does not refuse it because of
+overload (see `EventDispatcher`), and media ports are reserved for it (`telephony.aio.ports`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def called_number(settings: Settings, uri: Uri) -> str:
 def emergency_detector(numbers: Iterable[str]) -> Callable[[bytes], bool]:
     """Return a function that tells from the first bytes of a message if it is an emergency call.
 
-    It sees the usual forms of `numbers` and `urn:service:sos`, without parsing the message.
+    It recognises the usual forms of `numbers`, and `urn:service:sos`, without parsing the message.
     """
     known = b"|".join(re.escape(number.encode()) for number in numbers)
     if not known:
@@ -42,7 +42,7 @@ def emergency_detector(numbers: Iterable[str]) -> Callable[[bytes], bool]:
 
 
 def route_to(destination: Destination) -> Route:
-    """Return the route by which a phone reaches a destination of the settings with a target."""
+    """Return the route by which a phone reaches a destination in the settings that has a target."""
     return Route(called=destination.match, target=destination.target, srtp=destination.srtp)
 
 
@@ -56,8 +56,9 @@ class EmergencyRoutes:
     def route(self, called: str) -> Route | None:
         """Return the first route that can carry a call to the emergency number `called`, or None.
 
-        Only a route with `target` leads out of the centre. A route of another emergency number will
-        do: all reach the same service. The pattern "*" counts only if no other fits.
+        Only a route with `target` leads out of the centre. A route of another emergency number can
+        carry the call too, because all reach the same service. A route with the pattern "*" is used
+        only if no other route fits.
         """
         numbers = dict.fromkeys((called, *self._settings.sip.emergency_numbers))
         found = [route for number in numbers for route in self._carriers(number)]
@@ -77,7 +78,10 @@ class EmergencyRoutes:
 
     @property
     def fault(self) -> str:
-        """The reason why no emergency call can leave the centre now; "" if one can."""
+        """The reason why no emergency call can leave the centre now.
+
+        It is "" if one can leave, or if the settings have no emergency numbers.
+        """
         numbers = self._settings.sip.emergency_numbers
         if not numbers:
             return ""

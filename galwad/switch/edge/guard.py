@@ -15,8 +15,8 @@ this source. Without such a proof, a source is only limited, and thinned if it s
 kernel then drops most of its datagrams.
 
 A flow is an address and port, or a connection. A few messages of each flow are accepted even if its
-source is banned or above its limit. So a phone with the right password is heard beside an attacker
-at the same source. Then its flow is proved, and has a limit of its own.
+source is banned or above its limit. So a phone beside an attacker at the same source can send its
+password. If the password is right, its flow is proved, and has a limit of its own.
 
 A message with the Call-ID of a call in progress is accepted even above the rate limit. There are
 three exceptions: the source is banned, the message comes from a stranger and is longer than 16 KiB,
@@ -38,15 +38,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Final, TypeVar
 
 import structlog
 
 from galwad.settings.switch import SipSection
 from galwad.switch.edge.emergency import emergency_detector
+from net.addresses import Network, network_of
+from net.packet_filter import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.aio.connections import FilterVerdict
-from telephony.aio.packet_filter import Networks, SetFilter, Thinning, ThinningLimits
 from telephony.sip.events import Address
 from telephony.sip.ua.auth import AuthOutcome, DigestVerification
 
@@ -70,7 +71,7 @@ This is the usual lifetime of a registration.
 """
 
 CALL_RATE: Final = 50.0
-"""The number of messages a second that a source may always send for one call in progress.
+"""The number of messages a second for one call that a source may send above its rate limit.
 
 A phone that sends a keyed digit in each INFO needs ten at most.
 """
@@ -100,12 +101,13 @@ _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
 """A flow may send five messages at once, then one every two seconds, even if its source may not.
 
-A phone needs two messages to register. The next two rates limit these messages further.
+A phone needs two messages to register. `_NEW_FLOWS_RATE` and `_ALL_NEW_FLOWS_RATE` limit these
+messages further.
 """
 _NEW_FLOWS_RATE: Final = 10.0
-"""The number of such messages a second from all flows of one source together."""
+"""The messages a second that `_FLOW_RATE` may admit from all flows of one source together."""
 _ALL_NEW_FLOWS_RATE: Final = 50.0
-"""The number of such messages a second from all flows together."""
+"""The messages a second that `_FLOW_RATE` may admit from all flows of all sources together."""
 _BANNED_CONNECTIONS: Final = 5.0
 """The number of new TCP connections a second from a banned source."""
 _USUAL_MESSAGE_BYTES: Final = 2048
@@ -171,7 +173,7 @@ class _Limits:
         self.connections = Bucket(in_advance_s)
 
     def of_messages(self, source: Address) -> Bucket:
-        """Return the rate limiter for messages that arrive as this one from `source`."""
+        """Return the rate limiter for messages of the transport of `source`: stream or datagram."""
         return self.stream if source.reliable else self.datagrams
 
 
@@ -212,13 +214,13 @@ class FloodGuard:
         *,
         is_trunk: Callable[[str, int, str], bool],
         in_call: Callable[[str], bool],
-        trunks: Iterable[IPv4Network | IPv6Network] = (),
+        trunks: Iterable[Network] = (),
         set_filter: SetFilter = lambda *_: None,
     ) -> None:
         """Create a guard without bans; `sip` has the rate limits and the length of a ban.
 
-        `is_trunk` gets host, port and transport, `in_call` a Call-ID. `trunks` are their networks.
-        `set_filter` sets the kernel's filter for datagrams.
+        `is_trunk` gets host, port and transport, `in_call` a Call-ID. `trunks` are the networks of
+        all trunks. `set_filter` sets the kernel's filter for datagrams.
         """
         self.shed = 0
         """The number of messages that were dropped without being parsed.
@@ -248,7 +250,7 @@ class FloodGuard:
         Only a trunk or known source gets `FilterVerdict.TOO_MANY`. If a stranger exceeds its limits
         on a connection, the connection is closed.
         """
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
         if kind is SourceKind.STRANGER:
@@ -265,7 +267,7 @@ class FloodGuard:
     def _judge_stranger(
         self, data: bytes, source: Address, remembered: _Source, now: float
     ) -> FilterVerdict:
-        kind, origin, count = SourceKind.STRANGER, origin_of(source.host), _count_of(data)
+        kind, origin, count = SourceKind.STRANGER, network_of(source.host), _count_of(data)
         is_short = len(data) <= _MAX_STRANGER_BYTES
         if self._barred(origin, now):
             if is_short and self._may_as_flow(remembered, source, now, count):
@@ -287,7 +289,7 @@ class FloodGuard:
 
     def accepts_connection(self, source: Address, now: float) -> bool:
         """Return whether to accept a new connection from this source."""
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         kind = self.kind_of(source, now)
         remembered = self._source(origin, now)
         count = _HANDSHAKE_COUNT if source.transport == "TLS" else 1.0
@@ -328,7 +330,7 @@ class FloodGuard:
         """
         match verification.outcome:
             case AuthOutcome.ACCEPTED:
-                origin = origin_of(source.host)
+                origin = network_of(source.host)
                 _remember(self._proved, origin, now + PROVED_S)
                 if source not in self._proved_flows:
                     _remember(self._proved_flows, source, Bucket())
@@ -343,8 +345,8 @@ class FloodGuard:
                 pass
 
     def set_known_hosts(self, hosts: Iterable[str]) -> None:
-        """Replace the known hosts, once a second; a ban of one of `hosts` ends at once."""
-        self._known = frozenset(origin_of(host) for host in hosts)
+        """Replace the known hosts. A ban of one of `hosts` ends at once."""
+        self._known = frozenset(network_of(host) for host in hosts)
         for origin in self._known & self._bans.keys():
             del self._bans[origin]
 
@@ -366,12 +368,12 @@ class FloodGuard:
     def kind_of(self, source: Address, now: float) -> SourceKind:
         """Return whether a source is a trunk, a known source or a stranger.
 
-        Hosts of `set_known_hosts` are known, and so is a correct password within `PROVED_S`
-        seconds.
+        A source is known if `set_known_hosts` has named it, or if it has sent a correct password in
+        the last `PROVED_S` seconds.
         """
         if self._is_trunk(source.host, source.port, source.transport):
             return SourceKind.TRUNK
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         if origin in self._known or self._proved.get(origin, 0.0) > now:
             return SourceKind.KNOWN
         return SourceKind.STRANGER
@@ -402,7 +404,7 @@ class FloodGuard:
         )
 
     def _of_a_call(self, data: bytes, origin: str, now: float) -> bool:
-        """Return whether a message belongs to a call in progress, and the call may have it."""
+        """Return whether a message belongs to a call in progress, and is within `CALL_RATE`."""
         found = _CALL_ID.search(data, 0, _SCANNED_BYTES)
         if found is None or not self._in_call(found[1].decode("utf-8", "surrogateescape")):
             return False
@@ -443,15 +445,15 @@ class FloodGuard:
         if source.reliable:
             return
         if kind is SourceKind.STRANGER:
-            self._thinning.count_stranger(origin_of(source.host), now)
+            self._thinning.count_stranger(network_of(source.host), now)
         else:
-            self._thinning.count_known(origin_of(source.host), now)
+            self._thinning.count_known(network_of(source.host), now)
 
     def _failed(self, source: Address, counts: int, reason: str, now: float) -> None:
         limit = self._sip.ban_after * _FAILURE
         if not limit or self.kind_of(source, now) is not SourceKind.STRANGER:
             return
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         remembered = self._source(origin, now)
         forgiven = (now - remembered.since) * limit / WINDOW_S
         remembered.failures = max(0.0, remembered.failures - forgiven) + counts
@@ -470,15 +472,6 @@ class FloodGuard:
     def _unthinned(self, now: float) -> Networks:
         proved = {origin for origin, until in self._proved.items() if until > now}
         return self._trunks + tuple(ip_network(origin) for origin in sorted(self._known | proved))
-
-
-@lru_cache(MAX_SOURCES)
-def origin_of(host: str) -> str:
-    """Return the source of a host: its IPv4 address, or the /64 of its IPv6 address."""
-    address = ip_address(host)
-    if address.version == 4:
-        return host
-    return str(ip_network((int(address) >> 64 << 64, 64)))
 
 
 def _count_of(data: bytes) -> float:

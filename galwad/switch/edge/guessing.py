@@ -7,10 +7,10 @@ address translation.
 
 The phone that knows the password is not locked out. A phone whose password was right before is
 always heard from the same address and port, or on the same connection. If a phone restarts, its new
-port or connection is new to us too, and its first requests are checked, a few a second for all new
-ports together. A guesser must therefore take a new port for each few guesses, and gets only these
-few a second. An emergency call has a limit of its own, for each account and each network in which
-its password was right before. The limits do no I/O and read no clock.
+port or connection is new to us too, and its first requests are checked, but only one a second for
+all new ports together. A guesser must therefore take a new port for every three guesses, and also
+gets only one guess a second. Emergency calls have a limit of their own, for each account and each
+network in which the account's password was right before. The limits do no I/O and read no clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Final, TypeVar
 
 import structlog
 
-from galwad.switch.edge.guard import WINDOW_S, Bucket, origin_of, trim
+from galwad.switch.edge.guard import WINDOW_S, Bucket, trim
+from net.addresses import network_of
 from telephony.sip.events import Address
 
 MOST_WRONG: Final = 20.0
@@ -31,9 +32,9 @@ It is higher than the number that bans a stranger, which is usually `ban_after` 
 are not checked do not lead to a ban.
 """
 MOST_WRONG_FOR_ACCOUNT: Final = 30.0
-"""The same for one account, from all addresses together."""
+"""The number of wrong passwords for one account, from all addresses, that raises an alarm."""
 SLOW_RATE: Final = 1.0
-"""The number of passwords a second that are checked after that, from ports that are new to us."""
+"""The passwords a second that are checked, from new ports, for an address or account in alarm."""
 
 _MOST_FAMILIAR: Final = 16_384
 _FLOW_RATE: Final = 1 / 30
@@ -99,10 +100,13 @@ class GuessLimits:
     def may_check(
         self, user: str, source: Address, now: float, *, for_emergency: bool = False
     ) -> bool:
-        """Return whether to check a password for `user`, perhaps of an emergency call."""
+        """Return whether to check a password for `user`.
+
+        `for_emergency` is true if it came with the INVITE of an emergency call.
+        """
         if (user, source) in self._familiar:
             return True
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         suspects = [self._sources.get(origin)]
         if (user, origin) not in self._homes:
             suspects.append(self._accounts.get(user))
@@ -117,7 +121,7 @@ class GuessLimits:
     def count_right(self, user: str, source: Address) -> None:
         """Remember a right password: from now on, this port or connection is always heard."""
         _remember(self._familiar, (user, source), None)
-        home = (user, origin_of(source.host))
+        home = (user, network_of(source.host))
         _remember(self._homes, home, self._homes.get(home) or Bucket(_EMERGENCY_IN_ADVANCE_S))
 
     def count_wrong(self, user: str, source: Address, now: float, *, returned: bool) -> None:
@@ -128,7 +132,7 @@ class GuessLimits:
         """
         if returned or source.reliable:
             self._familiar.pop((user, source), None)
-        origin = origin_of(source.host)
+        origin = network_of(source.host)
         if _add(self._sources, origin, MOST_WRONG, now):
             self._alarm("phone.passwords_guessed", None, f"from {origin}")
         # A name without an account is counted too, so that the responses do not show whether there

@@ -6,10 +6,10 @@ import ssl
 
 import structlog
 
-from config.values import host_of_family
 from galwad.settings.switch import SipSection
+from net.addresses import host_of_family
+from net.tls import Tls, client_context, server_context
 from telephony.aio.connection import ConnectionLimits
-from telephony.aio.tls import Tls, client_context, server_context
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import SUPPORTED
 from telephony.sip.events import Address
@@ -37,7 +37,7 @@ class Listening:
         self._tls: Tls | None = None
 
     async def start(self) -> None:
-        """Bind every listening address; raise OSError for an address or a certificate."""
+        """Bind every listening address; raise OSError if one, or a certificate, cannot be used."""
         for listener in self._sip.listen:
             wanted = Address(listener.host, listener.port, listener.transport.upper())
             told = host_of_family(self._sip.advertise, listener.host)
@@ -51,7 +51,7 @@ class Listening:
             )
 
     def reload(self) -> None:
-        """Load the certificate for new connections; after a logged error, the present one stays."""
+        """Load the certificate for new connections; after an error, log it and keep the old one."""
         certificate, key = self._sip.tls_certificate, self._sip.tls_key
         if self._tls is None or certificate is None:
             return

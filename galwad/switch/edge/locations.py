@@ -2,7 +2,7 @@
 
 The names in the URIs are looked up when the switch starts, and then once a minute. While the cached
 DNS answers are valid, a lookup costs nothing. A call never waits for a lookup. An address that did
-not respond is tried after all other addresses for a while.
+not respond, or is overloaded, is tried after all other addresses for a while.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Locations:
         self._uris = [uri for uri in uris if self._has_name(uri)]
 
     def __call__(self, uri: Uri) -> tuple[Address, ...]:
-        """Return the addresses of a URI, the first to try first; () if none is known yet."""
+        """Return the addresses of a URI, in the order in which to try them; () if none is known."""
         asking = locate(uri, self._speaks, self._rng)
         try:
             batch = next(asking)
@@ -70,7 +70,7 @@ class Locations:
         return tuple(sorted(found, key=self.is_down))
 
     def is_down(self, address: Address) -> bool:
-        """Return whether this address is sorted after all others now, because it has failed."""
+        """Return whether this address is sorted last now, because it failed or is overloaded."""
         now = self._clock()
         return self._down.get(address, now) > now
 
@@ -99,7 +99,7 @@ class Locations:
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Look up all names for at most a second: calls do not wait for `run` to find the rest."""
+        """Look up all names, for at most a second; `run` later looks up the rest."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self.refresh()

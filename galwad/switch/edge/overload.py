@@ -20,8 +20,8 @@ many calls as it can, in place of all calls for one second and none in the next.
 
 Media goes before SIP messages (`MediaPoller.keep_up`), so under load the messages wait. If they
 have waited for longer than `max_lag` for some tenths of a second, each INVITE that has waited so
-long is refused: its caller is about to send it again, and that work would come on top. A burst of
-calls is over before that.
+long is refused: its caller is about to send it again, which would make even more work. A short
+burst of calls ends before any is refused.
 
 A single long delay refuses no call. It is over before the next call arrives, and a second of
 refusals would harm more callers than the delay itself. If the load is too high, each delay is
@@ -50,7 +50,7 @@ Documentation/scheduler/sched-stats.rst of Linux.
 RETRY_AFTER_S: Final = "5"
 _LOOK_BACK_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 10.0
-"""The seconds for which the waits for a processor are kept, to compare them with a message's."""
+"""The seconds for which waits for a processor are kept, to subtract them from a message's wait."""
 _PAIRS_A_CALL: Final = 2
 _REMEMBERED: Final = 1024
 _COPIES_COME_S: Final = 32.0
@@ -63,7 +63,7 @@ _PATIENCE: Final = 3
 _FALL: Final = 0.85
 _RISE: Final = 0.05
 _LEAST_SHARE: Final = 0.02
-"""The smallest share. It is not 0, so that the share can be seen to be too small or too large."""
+"""The smallest share. It is not 0, because only accepted calls show whether more are possible."""
 
 log = structlog.get_logger()
 
@@ -127,7 +127,7 @@ class OverloadControl:
             self.share = min(1.0, self.share + _RISE)
 
     def lag(self, now: float) -> float:
-        """Return the second longest lateness in the latest second, in s; 0 below two values."""
+        """Return the second longest lateness in the last second, in s; 0 if there are not two."""
         recent = (late for when, late in self._late if when >= now - _LOOK_BACK_S)
         longest = nlargest(2, recent)
         return longest[1] if len(longest) == 2 else 0.0
@@ -185,7 +185,7 @@ class OverloadControl:
 class CpuWait:
     """Measures how long this thread is ready to run while the kernel lets other programs run.
 
-    Create it in the thread.
+    Create it in the thread that it measures.
     """
 
     def __init__(self, path: Path = SCHEDSTAT) -> None:

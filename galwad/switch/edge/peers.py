@@ -6,11 +6,11 @@ If a peer does not respond, we send a call to this peer only after all other pee
 Calls from this peer are still accepted. Alarms and logs show a trunk by its name and its address.
 They show a target only by its address, because the URI of a target may contain a phone number.
 
-Accounts at trunks that require a password: our credentials and our registrations. A call that a
-trunk sends to our registered address is admitted like any other call of the trunk, by its source
+`TrunkAccounts` has our credentials and registrations at trunks that require a password. A call that
+a trunk sends to our registered address is admitted like any other call of the trunk, by its source
 address. Logs contain the name of a trunk, never the registered number.
 
-`NamingMonitor` follows whether each trunk names the parties that answer.
+`NamingMonitor` observes whether each trusted trunk names the parties that answer.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class TrunkAccounts:
     def credentials(
         self, request: Request, response: Response, destination: Address
     ) -> tuple[str, str] | None:
-        """Return the header field that answers a challenge; None outside trunks with a password."""
+        """Return the header field that answers a challenge; None if we have no password there."""
         trunk = self._settings.find_trunk(*destination[:3])
         client = self._clients.get(trunk.name) if trunk is not None else None
         client = client or self._of_registrar(destination)
@@ -301,6 +301,6 @@ class NamingMonitor:
             self._alarm("pbx.no_names", None, f"{name}: {MOST_UNNAMED} calls in a row")
 
     def states(self) -> dict[str, bool]:
-        """Return whether each trunk names parties, without those that are not certain yet."""
+        """Return whether each trunk names parties; a trunk is left out while this is uncertain."""
         counts = self._unnamed.items()
         return {name: not count for name, count in counts if not 0 < count < MOST_UNNAMED}

@@ -64,10 +64,10 @@ class Phones:
         """
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
-        """Replace the desk's accounts, and remove the bindings of accounts that are not valid now.
+        """Replace the desk's accounts.
 
-        That is, of another user or with a new SIP password. If the settings have an account for the
-        same extension, it is the one in use.
+        If an extension has no account any more, or another user or SIP password, its bindings are
+        removed. If the settings also have an account for an extension, that account is in use.
         """
         accounts = tuple(accounts)
         before = self._accounts

@@ -1,8 +1,7 @@
 """Routing: the targets of a called number, and the destination class of a transfer.
 
-The switch dials only the targets in the settings and registered phones. Only the user part of a
-Refer-To decides what is dialled: it is looked up in the settings and among the phones. The host in
-a Refer-To is never dialled.
+The switch dials only the targets in the settings and registered phones. A Refer-To is looked up in
+the settings, and its user part also among the phones. The host in a Refer-To is never dialled.
 """
 
 from __future__ import annotations
@@ -150,8 +149,8 @@ class Router:
     ) -> tuple[tuple[Target, ...], LaterTargets | None]:
         """Return the targets that a new call rings at first, and those that ring later.
 
-        The latter are phones of users who are away, on a route with `skip_away`. If no other can be
-        rung, all ring at first: a forgotten break must not leave a call unanswered.
+        On a route with `skip_away`, the phones of users who are away ring later. If no other phone
+        can be rung, all ring at first: a forgotten break must not leave a call unanswered.
         """
         targets = self.targets(route, called, now)
         if not route.skip_away:
@@ -260,8 +259,8 @@ class Router:
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
         """Return the class that the settings give to a target that `route` rings, or None.
 
-        The class of the dialled number `called` counts first, if it is listed itself, except for a
-        payment line.
+        If the settings list exactly the dialled number `called`, its class is returned, unless the
+        target is a payment line. A phone has a class only if they list exactly its extension.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -279,8 +278,8 @@ class Router:
 
         A number may match a destination only because it belongs to the same range. So if the
         settings name advisors behind this URI, only a destination with exactly this number counts,
-        and a destination "*" never does. No advisor has a feature code of the PBX that the caller
-        has dialled, such as `*68` for parking.
+        and a destination "*" never does. If the caller has dialled a feature code of the PBX, such
+        as `*68` for parking, no advisor is behind it.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
@@ -371,7 +370,7 @@ class Router:
     def grants_at(self, *addresses: Address) -> Grants:
         """Return what the settings allow the peer at these addresses to send to phones.
 
-        The result is nothing special if the addresses belong to trunks with different rules.
+        The result is `NO_GRANTS` if the addresses belong to trunks with different rules.
         """
         found = {grants_of(self._settings.find_trunk(*address[:3])) for address in addresses}
         return found.pop() if len(found) == 1 else NO_GRANTS
@@ -385,11 +384,11 @@ class Router:
 def spellings(called: str) -> tuple[str, ...]:
     """Return the forms in which the settings may write a called number, each once.
 
-    They are `called` itself, international (+44…) and national (0…), all of which trunks use.
-    Extensions and codes have one form.
+    They are `called` itself, the international form (+44…) and the national form (0…): trunks use
+    all of them. Extensions and codes have one form.
 
-    A number abroad has 00… in place of the national form. One at home does not have it, so that a
-    pattern such as "00*" does not match it.
+    A number abroad has the form 00… in place of the national form. A number at home does not have
+    it, so that a pattern such as "00*" does not match a number at home.
     """
     if _TELEPHONE.fullmatch(called) is None:
         return (called,)
@@ -412,7 +411,7 @@ def is_exact(destination: Destination, number: str) -> bool:
 
 
 def grants_of(trunk: Trunk | None) -> Grants:
-    """Return what the settings allow a trunk to send to phones besides the usual."""
+    """Return what the settings allow a trunk to send to phones, beyond what every peer may send."""
     if trunk is None or not trunk.trusted:
         return NO_GRANTS
     return Grants(

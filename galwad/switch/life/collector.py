@@ -1,4 +1,4 @@
-"""When Python's garbage collector runs in the switch process.
+"""The rule for when Python's garbage collector runs in the switch process.
 
 Reference counting frees all that the switch makes, as soon as it is no longer needed. Only objects
 that refer to each other in a circle need the collector, and the tests of ended calls show that the
@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 class Collector:
-    """Runs the garbage collector in place of Python, which runs it no more after `start`."""
+    """Runs the garbage collector; after `start`, Python itself no longer runs it."""
 
     def __init__(
         self, most_new: int = MOST_NEW, most_new_when_idle: int = MOST_NEW_WHEN_IDLE

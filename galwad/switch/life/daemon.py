@@ -3,8 +3,8 @@
 The switch starts and answers calls even while the desk or the finaliser does not run. It handles
 these signals:
 
-- SIGTERM drains the switch: new calls are refused with 503, and calls in progress can finish. A
-  second SIGTERM hangs up the calls in progress.
+- SIGTERM or SIGINT drains the switch: new calls are refused with 503, and calls in progress can
+  finish. A second such signal hangs up the calls in progress.
 - SIGUSR1 ends the process immediately, without ending the calls. The next switch process continues
   the calls.
 - SIGHUP loads the certificate for SIP over TLS from its file again.
@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from config.values import host_of_family
 from galwad import supervise
 from galwad.messages import Figures
 from galwad.process_start import log_cannot_start
@@ -45,7 +44,7 @@ from galwad.switch.edge.routing import AwayUsers, Router
 from galwad.switch.life.collector import Collector
 from galwad.switch.life.link_server import LinkServer
 from galwad.switch.life.revival import revive
-from telephony.aio.packet_filter import Network
+from net.addresses import Network, host_of_family
 from telephony.aio.ports import PortPool
 from telephony.aio.relay import Relay, SourceRule
 from telephony.aio.transport import SipTransport
@@ -216,10 +215,9 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self, now: float) -> None:
-        """Raise an alarm, once, for each fault that makes calls or recordings impossible.
+        """Raise an alarm for each fault of the recording or of the emergency route that is new.
 
-        It is called every second, because the recipients can change. If the boot key on the disk
-        cannot be read, new spools use a boot key in memory.
+        It is called every second, because a fault can begin or change while the switch runs.
         """
         has_phones = self._phones.registered(now) > 0
         faults = {
@@ -291,7 +289,7 @@ class Switch:
             )
 
     async def _drain(self) -> None:
-        """Wait until all calls have ended. After a second SIGTERM, hang up the remaining calls."""
+        """Wait until all calls have ended. After a second signal, hang up the remaining calls."""
         supervise.stopping()
         log.info("switch.draining", calls=len(self.calls))
         self._trunk_accounts.stop(read_clocks().mono)
@@ -352,7 +350,7 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Count media refused from an unexpected sender, once in 5 s, and raise an alarm."""
+        """Count a burst of refused media, and raise an alarm; the relay reports each burst once."""
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)
         self._links.alarm("media.refused", call.call_id if call is not None else None)
@@ -366,7 +364,8 @@ class Switch:
 def _pools(settings: Settings) -> list[PortPool]:
     """Return one pool of media ports for each address of `[media] listen`, with the same range.
 
-    Each keeps two pairs for each reserved emergency call, at most a tenth of its pairs.
+    Each reserves two pairs for each emergency call that the settings ask for, but at most a tenth
+    of its pairs.
     """
     media, sip = settings.media, settings.sip
     reserved = min(sip.emergency_calls, media.ports.calls // 10) if sip.emergency_numbers else 0

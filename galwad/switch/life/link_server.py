@@ -5,8 +5,8 @@ may be missing in its ledger (`call/appended_files.py`). A finaliser that connec
 `Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
 then on, the switch notifies the finaliser of each closed spool.
 
-The desk's commands (pause, resume, acts, claim, phones, away) are passed to `DeskCommands`. The
-reply to a command is sent on the link on which the command arrived.
+The desk's commands, such as to pause a recording, are passed to `DeskCommands`. The reply to a
+command is sent on the link on which the command arrived.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class LinkServer:
         self._send(self._finalisers, SpoolClosed(call_id=call_id))
 
     def figures(self, figures: Figures) -> None:
-        """Send the figures to every desk, and store them for each `galwad` command."""
+        """Send the figures to every desk, and store them for `galwad` commands that need them."""
         self._figures = figures
         self._send(self._desks, figures)
 
@@ -106,7 +106,8 @@ class LinkServer:
     def alarm(self, kind: str, call_id: str | None = None, detail: str = "") -> None:
         """Log an alarm and send it to every desk, or store it for the next desk that connects.
 
-        `call_id` is None if it is about no certain call. `detail` explains it to a person.
+        At most `_KEPT_ALARMS` alarms are stored. `call_id` is None if the alarm is not about one
+        call. `detail` explains it to a person.
         """
         log.error("alarm", kind=kind, call_id=call_id, detail=detail)
         message = Alarm(kind=kind, call_id=call_id, detail=detail)

@@ -1,12 +1,12 @@
 """Continuation of the calls of a switch process that died.
 
 A call that was answered continues, and a call that was ringing rings again. A call that cannot be
-continued is hung up on both sides. After a reboot of the machine, this happens to every call. All
+continued is hung up on both sides. After a reboot of the machine, no call can be continued. All
 this happens before the first datagram is read, because a received request may belong to a dialog of
 such a call.
 
 The parties may have hung up while no process ran. If no media of a continued call arrives, its
-parties are asked, and if none of them answers, the call is ended.
+parties are asked. If none of them answers, and the call is not on hold, it is ended.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SKIPPED_CSEQS = 100
 The requests of the last second before the reboot may not be on the disk.
 """
 SILENT_S = 3.0
-"""The time in seconds without media from all parties of a continued call until they are asked."""
+"""The time in seconds after which the parties are asked if no media has arrived from any party."""
 UNANSWERED_S = 4.0
 """The time in seconds within which one of the parties must answer, or send media."""
 _NOBODY_LEFT = 'SIP;cause=408;text="No answer after a restart"'
@@ -106,7 +106,7 @@ def _ask_parties(context: CallContext, calls: Mapping[str, SwitchCall], call_id:
 def _end_if_unanswered(
     context: CallContext, calls: Mapping[str, SwitchCall], call_id: str, answers: list[bool]
 ) -> None:
-    """End a continued call whose parties neither answer nor send media."""
+    """End a continued call whose parties neither answer nor send media, unless it is on hold."""
     call = calls.get(call_id)
     if call is None or call.legs.ended or call.legs.holding or answers:
         return
@@ -124,8 +124,8 @@ def _is_heard(context: CallContext, call: SwitchCall) -> bool:
 def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: Now) -> int:
     """Send a BYE to the parties of each call whose checkpoint is lost, usually by a reboot.
 
-    Return their number. A call that was answered too long ago gets no BYE. Each end is reported to
-    the desk.
+    Return the number of these calls. A call that was answered too long ago gets no BYE. The end of
+    each call is reported to the desk.
     """
     lasting = context.checkpoints.lasting
     lost = lasting.lost(calls) if lasting is not None else ()
@@ -212,7 +212,8 @@ def _take_up(
 ) -> SwitchCall | None:
     """Continue an answered call, or let a ringing one ring again; return the continued call.
 
-    None if the call has ended or cannot continue, or rings: its INVITE then begins a new call.
+    Return None if the call has ended or cannot continue. Return None too if it was ringing: its
+    INVITE then begins a new call.
     """
     checkpoint = left.checkpoint if isinstance(left, EndedCheckpoint) else left
     legs, admission = checkpoint.legs_values(), checkpoint.admission

@@ -26,7 +26,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body; `headers` are its header fields other than Content-Type."""
+    """One part of a body; `headers` has neither its Content-Type nor its Content-Length."""
 
     content_type: str
     body: bytes
@@ -41,8 +41,8 @@ class BodyPart:
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
     """Parse the parts of a multipart body. No boundary is needed after the final part.
 
-    Raises `SipParseError` if the boundary is missing in the Content-Type or the body, a header
-    field is malformed, or there are more than `MAX_PARTS` parts.
+    Raises `SipParseError` if the boundary is missing in the Content-Type or the body, the header
+    fields of a part are malformed, or there are more than `MAX_PARTS` parts.
     """
     _, semicolon, tail = content_type.partition(";")
     boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")

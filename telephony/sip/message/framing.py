@@ -1,9 +1,9 @@
 """The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
 The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The size of each
-read does not matter. If a message is longer than `MAX_HEAD` and `MAX_BODY`, its start or end cannot
-be found, or its head has a CR or LF outside a CRLF, the rest of the stream cannot be divided: the
-last unit is a fault, and the owner must close the connection.
+read does not matter. If a head is longer than `MAX_HEAD` or a body than `MAX_BODY`, the start or
+end of a message cannot be found, or a head has a CR or LF outside a CRLF, the rest of the stream
+cannot be divided: the last unit is a fault, and the owner must close the connection.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from telephony.sip.message.headers import has_bare_line_break
 from telephony.sip.message.messages import MAX_MESSAGE
 
 MAX_HEAD: Final = 16 * 1024
-"""The start line and header fields together, in bytes."""
+"""The most bytes of a start line and its header fields together."""
 MAX_BODY: Final = MAX_MESSAGE - MAX_HEAD
-"""In bytes."""
+"""The most bytes of a body that arrives over a stream."""
 
 _END: Final = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END: Final = 4
@@ -82,7 +82,7 @@ class Framer:
 
     @property
     def buffered(self) -> int:
-        """The received bytes of a message that is not complete yet, after None of `next_unit`."""
+        """The number of bytes of an incomplete message, after `next_unit` has returned None."""
         return len(self._buffer)
 
     def expect_pong(self) -> None:
@@ -160,7 +160,7 @@ class Framer:
     def _measure(self, head: bytes) -> StreamUnit | None:
         """Store the lengths of the message's head and body; return a fault or None.
 
-        A fault is a line without CRLF, or a Content-Length (mandatory in a stream, RFC 3261 section
+        A fault is a bare CR or LF, or a Content-Length (mandatory in a stream, RFC 3261 section
         18.3) that is missing, not a number, ambiguous, or more than `MAX_BODY`.
         """
         if has_bare_line_break(head):

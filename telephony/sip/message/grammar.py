@@ -42,7 +42,7 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that RFCs define: refused with 405, and any other with 501."""
+"""The methods that RFCs define: if not allowed, one of these gets 405, and any other 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -172,7 +172,7 @@ def unquote(value: str) -> str:
 
 
 def leading_quoted(text: str) -> tuple[str, int]:
-    """Return the plain leading quoted string, and the index after it. Raises `SipParseError`."""
+    """Return the text of a leading quoted string, and the index after. Raises `SipParseError`."""
     found = _QUOTED.match(text)
     if found is None:
         raise SipParseError("a quoted string without an end")

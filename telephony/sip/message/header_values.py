@@ -41,7 +41,7 @@ MAX_NUMBER: Final = 2**31 - 1
 RELIABLE: Final = "100rel"
 """The option tag of reliable provisional responses (RFC 3262)."""
 MAX_FIRST: Final = 2**31 - 1
-"""The largest RSeq of a request's first reliable response; later ones go to `MAX_RSEQ`."""
+"""The largest RSeq of a request's first reliable response; later ones may reach `MAX_RSEQ`."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _SHORT: Final = 256
@@ -161,7 +161,7 @@ class NameAddr:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
-        """Return the address with one parameter set; None means no value. Quotes must be there."""
+        """Return a copy with this parameter; `value` includes any quotes, None means no value."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 
@@ -260,7 +260,7 @@ class Via:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return the entry with one parameter set; None means no value. Quotes must be there."""
+        """Return a copy with this parameter; `value` includes any quotes, None means no value."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 

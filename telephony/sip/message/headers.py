@@ -1,7 +1,7 @@
 """The header fields of a message, in their original sequence and spelling (RFC 3261 section 7.3).
 
-SIP text is UTF-8. A line that is not is read as Latin-1, because some phones send that, and written
-with its original bytes if it is forwarded unchanged.
+SIP text is UTF-8. A line that is not valid UTF-8 is read as Latin-1, which some phones send, and
+written with its original bytes if it is forwarded unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from telephony.sip.message.grammar import COMPACT_NAMES, is_token, refuse_line_b
 
 MAX_HEADERS: Final = 256
 MAX_LINE: Final = 16384
-"""One header field that we parse, in characters, continuation lines included."""
+"""The most characters of one received header field, continuation lines included."""
 
 _MAX_KNOWN: Final = 1024
 _MAX_KNOWN_LENGTH: Final = 64
@@ -32,7 +32,7 @@ class Latin1Text(str):
 
 
 def encode(text: str) -> bytes:
-    """Return a message's bytes: `Latin1Text` as Latin-1, else UTF-8. Raises `ProtocolError`."""
+    """Return `text` as bytes: `Latin1Text` as Latin-1, else UTF-8. Raises `ProtocolError`."""
     try:
         return text.encode("latin-1" if isinstance(text, Latin1Text) else "utf-8")
     except UnicodeEncodeError:
@@ -53,7 +53,7 @@ def header_key(name: str) -> str:
 
 
 def _parsed_key(name: str) -> str:
-    """Return the lookup name of a received header field; raise SipParseError if it has none."""
+    """Return the lookup name of a received header field; raise SipParseError if not a token."""
     try:
         return header_key(name)
     except ProtocolError as error:
@@ -108,7 +108,7 @@ class Headers:
     Several may have one name. Case makes no difference, nor does the compact form of a name.
 
     Attributes:
-        changes: The number of changes so far. Values that were read can be kept until it grows.
+        changes: The number of changes so far. Values that were read are valid until it grows.
     """
 
     __slots__ = ("_rows", "changes")
@@ -128,7 +128,7 @@ class Headers:
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Parse header fields, a joined line each. Raises `SipParseError`, also for too many."""
+        """Parse header fields, one line each (`unfold`). Raises `SipParseError`."""
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []

@@ -3,8 +3,8 @@
 Folded lines, compact names, a missing Content-Length, and a Content-Type that is repeated unchanged
 are accepted. Each line up to the body must end with CRLF: programs that disagree about a lone CR or
 LF would let a sender hide a header field from one of them. Writing raises ProtocolError for a CR,
-LF or NUL in a line. `parse_message` checks only what transactions need (Via, From, To, Call-ID,
-CSeq); other values are parsed when they are read.
+LF or NUL in a line. `parse_message` checks Via, From, To, Call-ID, CSeq, Max-Forwards and
+Content-Length; other values are parsed when they are read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from telephony.sip.message.headers import (
 from telephony.sip.message.uri import Uri
 
 MAX_MESSAGE: Final = 65535
-"""In bytes."""
+"""The most bytes of one message."""
 
 _EMPTY_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _REQUEST_LINE: Final = re.compile(
@@ -45,16 +45,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Message(ABC):
-    """The base class of requests and responses. `headers` never has Content-Length."""
+    """The base class of requests and responses. Content-Length comes from `body`, not `headers`."""
 
     headers: Headers
     body: bytes
     _read: dict[str, tuple[Headers, int, str, object]] = field(
         default_factory=dict, init=False, repr=False
     )
-    """The values that were parsed, by the name of their header field.
+    """The parsed values by header field name, each as (headers, changes, text, value).
 
-    Each has the header fields it was read from, their number of changes then, and its text.
+    A value is valid while `headers` is the same object with the same number of changes.
     """
 
     @property
@@ -199,7 +199,7 @@ class Response(Message):
 
 
 def parse_message(data: bytes) -> Request | Response:
-    """Parse the message in a datagram; ignore the bytes after its body.
+    """Parse one message; ignore the bytes after its body, as in a datagram.
 
     Raises `SipParseError`, whose `status` is that of our response, if one is possible.
     """

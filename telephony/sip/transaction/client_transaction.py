@@ -1,9 +1,9 @@
 """Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
 They retransmit a request until a response arrives or the time is over, absorb (drop without effect)
-repeated responses, and send the ACK to a non-2xx response to an INVITE. The "user", RFC 3261's
-transaction user, receives the responses and does what depends on their meaning: dialogs, forks, the
-ACK to a 2xx, and CANCEL.
+repeated final responses, and send the ACK to a non-2xx response to an INVITE. The "user", RFC
+3261's transaction user, receives the responses and does what depends on their meaning: dialogs,
+forks, the ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ClientUser(Protocol):
     """The transaction user of a client transaction: the object that receives the responses."""
 
     def on_response(self, response: Response, now: float) -> None:
-        """Process a response, or a copy of a 2xx to an INVITE; other copies are dropped."""
+        """Process a provisional response, the first final one, or a further 2xx to an INVITE."""
 
     def on_failure(self, status: int, now: float) -> None:
         """Process the failure of the request: no final response will arrive.
@@ -52,7 +52,7 @@ class ClientUser(Protocol):
         """
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the reports; the transaction may still absorb responses."""
+        """Note that no further report follows; the transaction may still absorb responses."""
 
 
 class IgnoringUser:
@@ -121,7 +121,7 @@ class ClientTransaction:
     def fail(self, status: int, now: float) -> None:
         """End the transaction with `status`, unless a final response has arrived.
 
-        The reason is a timeout, a transport error, or the lack of one even after our CANCEL.
+        The reason is a timeout, a transport error, or no final response even after our CANCEL.
         """
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
@@ -135,8 +135,8 @@ class ClientTransaction:
     def connection_lost(self, now: float) -> None:
         """Send the request once more over a new connection, unless a response has arrived.
 
-        It may be lost; the peer recognises a copy by the Via branch (RFC 3261 section 17.2.3). If
-        the new connection is lost too, the request fails with 503.
+        The request may be lost; if not, the peer recognises the copy by the Via branch (RFC 3261
+        section 17.2.3). If the new connection is lost too, the request fails with 503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)

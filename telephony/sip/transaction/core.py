@@ -42,7 +42,7 @@ class SipEvent:
 class ConnectionOffered(SipEvent):
     """A peer allows us to send requests over the connection that it opened (`alias`, RFC 5923).
 
-    The transport checks the peer's certificate and decides whether to do so.
+    The transport checks the peer's certificate, and then decides whether to use the connection.
     """
 
     source: Address
@@ -72,7 +72,7 @@ class MessageDropped(SipEvent):
 
 
 class Core:
-    """The state of one `Endpoint`. Its dialogs and all layers below the dialogs use this object."""
+    """The state of one `Endpoint`, which its dialogs, requests and transactions share."""
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """Server transactions (RFC 3261 section 17.2, with the state Accepted of RFC 6026).
 
-For a repeated request, they send their most recent response again, with no other effect. The "user"
-(transaction user) responds to the request, and itself repeats a 2xx to an INVITE until the ACK
-arrives (RFC 3261 section 13.3.1.4).
+For a repeated request, they send their most recent response again (except a 2xx to an INVITE), with
+no other effect. The "user" (transaction user) responds to the request, and itself repeats a 2xx to
+an INVITE until the ACK arrives (RFC 3261 section 13.3.1.4).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ServerState(enum.Enum):
     TRYING = "trying"
     """A non-INVITE request has arrived. No response was sent yet."""
     PROCEEDING = "proceeding"
-    """A provisional response was sent, but no final one; for an INVITE, also before it."""
+    """No final response was sent; for a non-INVITE request, a provisional one was."""
     COMPLETED = "completed"
     """A final response was sent; to an INVITE a non-2xx, repeated until the ACK arrives."""
     CONFIRMED = "confirmed"
@@ -39,7 +39,7 @@ class ServerUser(Protocol):
     """The transaction user of a server transaction: the object that responds to the request."""
 
     def on_acknowledged(self, now: float) -> None:
-        """Do what waited for the ACK to our non-2xx, which came or is missing (timer H)."""
+        """Process the ACK to our non-2xx, or the end of the wait for this ACK (timer H)."""
 
     def on_terminated(self, now: float) -> None:
         """Process the end of the transaction, which then forgets the user."""
@@ -95,7 +95,7 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def release_user(self) -> None:
-        """Forget the user, and all that it refers to, which need not last the 64*T1 to the end."""
+        """Forget the user, so that its memory is free before the transaction ends (64*T1)."""
         self.user = _NO_USER
 
     def receive_again(self, now: float) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _COMPACT_ABOVE = 64
-"""With more cancelled timers, and most timers cancelled, the heap is rebuilt without them."""
+"""If more timers than this, and more than half of all, are cancelled, the heap is rebuilt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add and return a timer that calls `action` with the time then; monotonic seconds."""
+        """Add and return a timer that calls `action(now)` at the monotonic second `when`."""
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer

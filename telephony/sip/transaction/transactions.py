@@ -1,4 +1,4 @@
-"""The transactions of one endpoint, and the search for that of a received message (RFC 3261 17).
+"""The transactions of one endpoint, and how to find that of a received message (RFC 3261 17).
 
 Transactions are found by keys (sections 17.1.3 and 17.2.3), which are dict keys, not secrets.
 """
@@ -44,10 +44,10 @@ def client_key(message: Request | Response) -> ClientKey:
 def server_key(request: Request, method: str | None = None) -> ServerKey:
     """Return the key of a server transaction: branch, sent-by, CSeq number and method.
 
-    Without the magic cookie, it has the values by which RFC 2543 identifies a transaction. The CSeq
-    number is in both, because some phones use one branch for different requests (pyVoIP after a
-    401); it is the same in a request, its retransmissions, its ACK and its CANCEL. An ACK has the
-    method INVITE, because one to a non-2xx belongs to its INVITE's transaction. `server_key(cancel,
+    Without the magic cookie, the key has the values by which RFC 2543 identifies a transaction. The
+    CSeq number is in all keys, because some phones use one branch for different requests (pyVoIP
+    after a 401). A request, its copies, its ACK and its CANCEL share it. An ACK has the method
+    INVITE, because one to a non-2xx belongs to its INVITE's transaction. `server_key(cancel,
     "INVITE")` is the key of a CANCEL's INVITE.
     """
     method = method or request.method
@@ -70,7 +70,7 @@ def server_key(request: Request, method: str | None = None) -> ServerKey:
 
 
 def merge_key(request: Request) -> MergeKey:
-    """Return what copies of a request, made by a forking proxy, share (RFC 3261 8.2.2.2)."""
+    """Return the values that a forking proxy's copies of a request share (RFC 3261 8.2.2.2)."""
     cseq = request.cseq
     return request.call_id, request.from_.tag or "", cseq.number, cseq.method
 
@@ -88,7 +88,7 @@ class Transactions:
         self._clients: dict[ClientKey, tuple[ClientTransaction, Address]] = {}
         self._servers: dict[ServerKey, ServerTransaction] = {}
         self._originals: dict[MergeKey, ServerKey] = {}
-        """The server transaction of the first copy of each received request.
+        """The key of the server transaction of the first copy of each received request.
 
         Copies by other paths are merged requests (RFC 3261 section 8.2.2.2).
         """
@@ -149,7 +149,7 @@ class Transactions:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop, tag: str
     ) -> ServerTransaction:
-        """Make a server transaction, whose responses go to `hop`; `tag` is for that to a CANCEL."""
+        """Make a server transaction that sends to `hop`; `tag` is the To tag of a CANCEL's 200."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         original = merge_key(request)
         transaction = kind(

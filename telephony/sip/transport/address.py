@@ -26,9 +26,9 @@ class Address(NamedTuple):
     transport: str = "UDP"
     """UDP, TCP or TLS."""
     name: str = ""
-    """The name for the peer's TLS certificate (RFC 5922 section 7.3); "" means the IP address."""
+    """The name that the peer's TLS certificate must have (RFC 5922 7.3); "" means `host`."""
     flow: int = 0
-    """0, or the id of the connection, opened by the peer, to use (RFC 5626)."""
+    """The id of the connection, opened by the peer, that must be used (RFC 5626); otherwise 0."""
 
     @property
     def reliable(self) -> bool:
@@ -55,7 +55,7 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return an IP address, with or without brackets, in its usual form; None for a host name."""
+    """Return the IP address in `host`, perhaps in brackets, in its usual form; None for a name."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:

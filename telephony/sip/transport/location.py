@@ -17,7 +17,7 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address, is_ipv6, lit
 RecordType: TypeAlias = Literal["NAPTR", "SRV", "A", "AAAA"]
 
 MAX_CANDIDATES: Final = 20
-"""Addresses that are returned for one URI."""
+"""The most addresses that `locate` returns, and the most hosts of one SRV answer that it uses."""
 _SERVICES: Final = {"UDP": "_sip._udp.", "TCP": "_sip._tcp.", "TLS": "_sips._tcp."}
 _NAPTR_SERVICES: Final = {"sip+d2u": "UDP", "sip+d2t": "TCP", "sips+d2t": "TLS"}
 
@@ -135,9 +135,9 @@ def _services(
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, the preferred name first, each with its transport.
 
-    For a sip URI that requests a transport, it is that name, or none if we do not have it.
+    For a sip URI that requests a transport, this is the name for it, or none if we do not have it.
     Otherwise the names come from the NAPTR records of `host` with our transports (for sips, only
-    TLS), or else are one for each of our transports.
+    TLS). Without such records, there is one name for each of our transports.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":

@@ -1,9 +1,9 @@
 """Responses to requests that are not parsed (RFC 3261 sections 8.2, 16.3, 21.4.1, 21.5.4).
 
-Such a request is malformed, or one too many of its peer. An ACK, a response, and a message without
-a readable top Via get none. Only a CRLF ends a line here, so a header field with a bare CR or LF is
-not copied, nor is another Via entry that cannot be parsed. A Via with a SIP version other than 2.0
-is copied, so that its sender gets the 505.
+Such a request is malformed, or its peer sends too many. An ACK, a response, and a message without a
+readable top Via get no response. Only a CRLF ends a line here, so a header field with a bare CR or
+LF is not copied. A lower Via entry that cannot be parsed is not copied either. A Via with a SIP
+version other than 2.0 is copied, so that its sender gets the 505.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RETRY_AFTER_S = 5
 """The seconds after which a peer that sends too many requests may try again."""
 
 _MAX_READ = 16384
-"""Bytes of a message that are parsed; the rest is ignored."""
+"""The most bytes of a message that are read for its response; the rest is ignored."""
 
 _MAX_LINE = 1024
 """A longer header field value, in characters, is not copied."""
@@ -107,8 +107,8 @@ def _with_to_tag(line: str, data: bytes) -> str:
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
     """Return the values of the header fields that are copied to the response, by field name.
 
-    Longer values than `_MAX_LINE`, and those with CR, LF or NUL, are left out. Such a Via becomes
-    "", so that the next one does not become the top Via.
+    Values longer than `_MAX_LINE`, and those with CR, LF or NUL, are left out. A Via with such a
+    value becomes "", so that the next one does not become the top Via.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

@@ -13,8 +13,9 @@ from telephony.sip.message.header_values import Via
 from telephony.sip.transport.address import DEFAULT_PORTS, Address, LocalAddress, is_literal
 
 _REMEMBERED: Final = 600.0
-"""In seconds."""
+"""The seconds for which a refusal of TCP is stored."""
 _MAX_REMEMBERED: Final = 1000
+"""With this many stored refusals, all are forgotten before a new one is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,10 @@ class OutgoingMessage:
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address if no connection to `destination` is open; None to open one.
+    """The address to use if no connection to `destination` is open; None to open one to it.
 
-    One that the peer opened (`destination.flow` is not 0) cannot be opened again: nothing is sent.
+    A connection that the peer opened (`destination.flow` is not 0) cannot be opened again: without
+    a fallback, nothing is sent.
     """
 
 
@@ -46,8 +48,8 @@ class NextHop(NamedTuple):
 def stamp(via: Via, source: Address) -> Via:
     """Return the top Via with `rport` and `received` for the source, if they are needed.
 
-    `rport` is added if the sender requested it; `received` also if the Via's host is not the source
-    IP address.
+    `rport` is added if the sender requested it; `received` then too, and if the Via's host is not
+    the source IP address.
     """
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})
@@ -62,8 +64,8 @@ def reply_address(via: Via, source: Address) -> Address:
     """Return the address to which the response to a request from `source` is sent.
 
     It is `source` for a connection or with `rport`, otherwise its IP address with the port in the
-    Via (RFC 3261 section 18.2.2). `maddr` is ignored: a sender could let us send responses to any
-    target.
+    Via (RFC 3261 section 18.2.2). `maddr` is ignored: with it, a sender could make us send
+    responses to any target.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source

@@ -1,10 +1,11 @@
 """Digest authentication as a server and as a client (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-MD5 and SHA-256 with qop=auth; not `auth-int`, `-sess` and userhash. The server stores no passwords:
-a function supplies a user's HA1. For an unknown user, it calculates the same, so that the time
-until the response does not show which users exist. A nonce is a time, a number and an HMAC, and
-valid only for the host to which we sent it. Only when a nonce is used with the right password is
-its nonce count stored, for a few nonces of each user, so a user who uses many affects no other.
+MD5 and SHA-256 with qop=auth or without qop; not `auth-int`, `-sess` and userhash. The server
+stores no passwords: a function supplies a user's HA1. For an unknown user, the server does the same
+calculation, so that the time until the response does not show which users exist. A nonce is a time,
+a number and an HMAC, and valid only for the host to which we sent it. The server stores the nonce
+count only after a request with the right password, and for at most `MAX_NONCES` nonces of each
+user, so a user with many nonces does not affect others.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ FindHa1 = Callable[[str, str, str], str | None]
 """Returns a user's HA1 in hexadecimal for a realm and algorithm; None if the user is unknown."""
 
 MAX_NONCES: Final = 64
-"""Used nonces that the server stores for one user.
+"""The most used nonces that the server stores for one user.
 
-Beyond it, the oldest is forgotten, and nonces made earlier are stale for this user.
+Beyond this number, it forgets the oldest; this one and all made earlier are stale for the user.
 """
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -46,7 +47,7 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the digest of user name, realm and password in hexadecimal, stored instead of it."""
+    """Return the HA1 in hexadecimal, which is stored instead of the password."""
     return _digest(algorithm, f"{user}:{realm}:{password}")
 
 
@@ -70,10 +71,11 @@ class AuthOutcome(enum.Enum):
 
     ACCEPTED = "accepted"
     MISSING = "missing"
-    """The request has no credentials for this realm, or its credentials cannot be parsed."""
+    """The request has no credentials that we can check: readable, for our realm and algorithms."""
     STALE = "stale"
     """The password is right; the nonce is expired, not ours, or its count was used before."""
     REFUSED = "refused"
+    """The user is unknown, the password is wrong, or the `uri` is not that of the request."""
     UNCHECKED = "unchecked"
     """The password was not checked, because the application did not allow it."""
 
@@ -152,7 +154,7 @@ class DigestServer:
         self._algorithms = tuple(algorithms)
         self._made = 0
         self._used: dict[str, _UsedNonces] = {}
-        """Only users with the right password are in this dict."""
+        """The used nonces by user name, only of users who have sent the right password."""
 
     def challenge(
         self,
@@ -164,7 +166,7 @@ class DigestServer:
     ) -> Response:
         """Make the 401 to a request from the IP address `host`, after the `outcome` of `verify`.
 
-        It has one challenge for each algorithm (RFC 8760 section 2.4), for STALE with `stale=true`.
+        It has one challenge for each algorithm (RFC 8760 section 2.4), with `stale=true` if STALE.
         """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
@@ -188,7 +190,7 @@ class DigestServer:
         host: str = "",
         may_check: Callable[[str], bool] = lambda _: True,
     ) -> DigestVerification:
-        """Check the credentials, the password only if `may_check` allows it; raise no error."""
+        """Check the credentials, the password only if `may_check(user)` is true; raise no error."""
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
@@ -282,8 +284,8 @@ class DigestClient:
     def answer(self, request: Request, response: Response, cnonce: str) -> tuple[str, str] | None:
         """Return the header field (name, value) with credentials for a 401 or 407.
 
-        `cnonce` is a new random token. Return None if we support no challenge, or if the password
-        is wrong: the request had credentials, and the server does not report a stale nonce.
+        `cnonce` is a new random token. Return None if no challenge is supported, or the password is
+        wrong: the request had credentials, and the server does not report a stale nonce.
         """
         asked, answered = (
             ("Proxy-Authenticate", "Proxy-Authorization")

@@ -21,13 +21,14 @@ from telephony.sip.ua.uac import InviteClient
 from telephony.sip.ua.user_agent import UserAgent
 
 _MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
-"""Raised while `data` is read, if it is not a checkpoint."""
+"""The exceptions that occur while `data` is read, if it is not a checkpoint."""
 
 
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
     """Make a confirmed dialog from the values that `Dialog.checkpoint` returned.
 
-    Raises `ProtocolError` if these are not valid, its local address is gone, or it exists already.
+    Raises `ProtocolError` if `data` is not valid, the dialog's local address is no longer ours, or
+    the dialog exists already.
     """
     try:
         return _restore(dialogs, data)

@@ -47,7 +47,7 @@ class StandaloneResponse(SipEvent):
     response: Response | None
     """None if no final response arrived."""
     status: int
-    """Of the response; without a final one, 408 (timeout) or 503 (unreachable)."""
+    """The status of the response; without a final one, 408 (timeout) or 503 (unreachable)."""
 
 
 class UserAgentClient(ClientRequest):
@@ -79,11 +79,12 @@ class UserAgentClient(ClientRequest):
     ) -> Self:
         """Send the request again with the next CSeq number, under a new handle, which is returned.
 
-        `headers` replace those with the same names. Only outside a dialog, `uri` and `destination`
-        replace those of the request if they are not None.
+        `headers` replace those with the same names. `uri` and `destination`, if not None, replace
+        those of the request; within a dialog, they are not used.
 
         Raises:
-            ProtocolError: The dialog is terminated, or no local address reaches `destination`.
+            ProtocolError: The dialog has ended or is ending, another INVITE is pending in it, or no
+                local address reaches `destination`.
         """
         merged = merge(self._answers.without(self._draft.headers), headers)
         if self.dialog is not None:
@@ -128,7 +129,7 @@ class NonInviteClient(UserAgentClient):
         """Send the request again with the same Call-ID and From tag, and the next CSeq number.
 
         `headers` replace those with the same names, as after a 423, or with credentials after a 401
-        or 407. Raises `ProtocolError` after the dialog's end.
+        or 407. Raises `ProtocolError` after the dialog's end or our BYE.
         """
         return self._again(headers, None, None, now)
 

@@ -3,11 +3,13 @@
 For a received request, the first of these rules that applies is used:
 
 - A retransmission is passed to the transaction of the original request.
-- A CANCEL or ACK is passed to the transaction of its INVITE.
+- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. From a host that is
+  not the peer's, if the application refuses it, a CANCEL has no effect, and an ACK with a body is
+  dropped.
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
 - A request within a dialog from a host that is not the peer's gets the response that the
-  application chooses (`CheckSource`). Such an ACK with a body is dropped.
-- A request within a dialog is passed to the dialog.
+  application chooses (`CheckSource`).
+- A request within a dialog is passed to the dialog, a PRACK to the response that it acknowledges.
 - Any other request is passed to the application.
 
 A response is passed to the transaction of its request, or dropped without one.
@@ -36,9 +38,9 @@ from telephony.sip.ua.user_agent import UserAgent
 _ONLY_IN_DIALOGS = {"BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"}
 _SCHEMES = {"sip", "sips", "tel"}
 _SETS_TARGET = {"INVITE", "UPDATE"}
-"""Their Contact becomes the remote target of the dialog."""
+"""The Contact of requests with these methods becomes the remote target of the dialog."""
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
-"""They never belong to a dialog; a To tag is ignored."""
+"""Requests with these methods never belong to a dialog; a To tag is ignored."""
 
 
 class Incoming:
@@ -59,7 +61,7 @@ class Incoming:
             self._read(data, source, ours, now)
 
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
-        """Count a malformed message of a stream, and respond unless it is an ACK or has no Via."""
+        """Count a malformed message of a stream, and respond to it as `Endpoint.refuse` says."""
         error = SipParseError(fault.why, fault.status)
         answer = answer_malformed(fault.data, error, source, local)
         if answer is not None:
@@ -153,9 +155,9 @@ class Incoming:
     ) -> Repeated2xx | None:
         """Return the 2xx that this ACK acknowledges despite its wrong To tag, or None.
 
-        pyVoIP 1.6.8 makes a new To tag for every ACK, with the branch of its INVITE, so that it
-        comes to the transaction user (RFC 6026 section 7.1). If we ignored it, the call would end
-        after 64*T1.
+        pyVoIP 1.6.8 makes a new To tag for every ACK, but uses the branch of its INVITE, by which
+        the INVITE is found (RFC 6026 section 7.1). If we ignored this ACK, the call would end after
+        64*T1.
         """
         invite = transaction.user
         if not isinstance(invite, InviteServer) or invite.dialog is None:
@@ -181,7 +183,7 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` may cancel: a CANCEL has its INVITE's hop (RFC 3261 9.1)."""
+        """Return whether `source` may cancel: the INVITE's host, or one that is accepted."""
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)
@@ -192,7 +194,7 @@ class Incoming:
     ) -> DialogRefusal | None:
         """Return the response to a request from a host that is not the peer's; None to accept it.
 
-        This comes before the dialog, whose CSeq number and remote target the request would change.
+        The check comes before `Dialog.receive`, which stores the request's CSeq number and Contact.
         """
         check = self._agent.check_source
         if check is None or dialog.is_known_host(source.host):
@@ -247,9 +249,10 @@ class Incoming:
     def _prack(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> None:
-        """Respond to a PRACK, and find the response that it acknowledges (RFC 3262 section 3).
+        """Process a PRACK: find the response that it acknowledges (RFC 3262 section 3).
 
-        It is accepted even after a request with a higher CSeq number, such as an UPDATE.
+        The application responds to a valid PRACK with a body, the core to any other. A PRACK is
+        accepted even after a request with a higher CSeq number, such as an UPDATE.
         """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
@@ -274,7 +277,8 @@ class Incoming:
     def _inspect(self, request: Request) -> DialogRefusal | None:
         """Check a new request; return None to accept it.
 
-        The order is method (RFC 3261 8.2.1), then URI scheme, merged requests and Require (8.2.2).
+        The order is method (RFC 3261 8.2.1), CSeq and Contact, then URI scheme, merged requests and
+        Require (8.2.2).
         """
         core = self._core
         if request.method not in core.allow:
@@ -331,10 +335,10 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Return whether all Contacts can be parsed, and requests can be sent to one.
+    """Return whether the Contacts of a request are acceptable; it may have none.
 
-    The registrar checks those of a REGISTER. For an INVITE or UPDATE, one must be a sip or sips
-    URI, the new remote target. A request without a Contact is accepted.
+    All must be readable. For an INVITE or UPDATE, one must be a sip or sips URI, the new remote
+    target. The registrar checks those of a REGISTER.
     """
     if request.method == "REGISTER":
         return True

@@ -1,9 +1,9 @@
 """The responses to an INVITE that are repeated until they are acknowledged.
 
 A reliable provisional response is repeated until its PRACK arrives (RFC 3262 section 3); only then
-is the next one of its sequence sent. Each early dialog has its own sequence, because the caller
-sees it as one with a different user agent. If a PRACK is missing for 64*T1, no further response is
-sent. A 2xx is repeated until its ACK arrives (RFC 3261 section 13.3.1.4).
+is the next one of its sequence sent. Each early dialog has its own sequence, because to the caller,
+each is with a different user agent. If a PRACK is missing for 64*T1, the sequence ends, and uas.py
+sends 504. A 2xx is repeated until its ACK arrives (RFC 3261 section 13.3.1.4).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ReliableSequence:
     ) -> None:
         """Make an empty sequence for the early dialog `dialog` of the INVITE with CSeq `number`.
 
-        `waiting` has it under the key of a response that waits for its PRACK. `send` sends a
+        `waiting` contains the sequence while a response waits for its PRACK. `send` sends a
         response with an RSeq and returns the bytes, which `repeat` sends again. `on_acknowledged`
         is called when every response has its PRACK, `on_missing` if one is missing after 64*T1.
         """
@@ -90,7 +90,7 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send a response after all earlier PRACKs; drop it without a body beyond `MAX_WAITING`."""
+        """Send a response after all earlier PRACKs; beyond `MAX_WAITING`, drop one without body."""
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
@@ -135,7 +135,7 @@ class ReliableSequence:
         self._deadline = self._core.timers.at(now + self._core.timings.timeout, self._give_up)
 
     def _schedule(self, data: bytes, interval: float, now: float) -> None:
-        """Repeat a response after `interval` seconds, then doubled, even over TCP (RFC 3262 3)."""
+        """Repeat a response after `interval` s, doubled each time, even over TCP (RFC 3262 3)."""
 
         def repeat(now: float) -> None:
             self._repeat_data(data)

@@ -1,7 +1,7 @@
 """The server's side of any request (RFC 3261 section 8.2): one object for each received request.
 
-The application responds by a method of the object, for an INVITE an `InviteServer` (uas.py). The
-package `transaction` repeats the response.
+The application responds by a method of the object, which is an `InviteServer` (uas.py) for an
+INVITE. If a copy of the request arrives, the package `transaction` sends the response again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from telephony.sip.ua.user_agent import UserAgent
 class DialogRequest(SipEvent):
     """A request within a dialog has arrived; the application must call `transaction.respond`.
 
-    The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. For a BYE,
-    `DialogEnded` follows. A PRACK is reported only with a body, an offer or answer; even if it is
-    rejected, the provisional response counts as acknowledged.
+    The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. After a BYE
+    in a confirmed dialog, `DialogEnded` follows. A PRACK is reported only if it has a body (an
+    offer or answer). Even if it is rejected, the provisional response counts as acknowledged.
     """
 
     dialog: Dialog

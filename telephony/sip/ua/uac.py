@@ -45,7 +45,7 @@ class InviteProgress(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered(SipEvent):
-    """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx creates.
+    """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx confirms.
 
     The application must call `dialog.ack(client, now=now)`, and send a BYE if it does not need the
     dialog: another fork has answered, or the 2xx crossed our CANCEL (`client.cancelled`).
@@ -110,8 +110,9 @@ class InviteClient(UserAgentClient):
     def cancel(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> None:
         """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1) with `headers`, such as a Reason.
 
-        It is sent after the first provisional response, and not after a final one. `InviteFailed`
-        follows, usually with 487, or `InviteAnswered` if a 2xx crossed the CANCEL.
+        The CANCEL is sent after the first provisional response, and not after a final one. Then
+        `InviteFailed` follows, usually with 487, or `InviteAnswered` if a 2xx crossed the CANCEL;
+        for a re-INVITE, `DialogResponse` or `DialogRequestFailed`.
         """
         if self.finished or self.cancelled:
             return
@@ -135,7 +136,8 @@ class InviteClient(UserAgentClient):
         and `destination` (None: as before) are the new target after a 3xx.
 
         Raises:
-            ProtocolError: The dialog is terminated, or another INVITE is pending in it.
+            ProtocolError: The dialog has ended or is ending, another INVITE is pending in it, or no
+                local address reaches `destination`.
         """
         return self._again(headers, uri, destination, now)
 
@@ -150,8 +152,8 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Answer, by `body`, the offer in a reliable provisional response (RFC 3262 section 5).
 
-        Every other reliable response gets its PRACK from the core before it is reported. Raises
-        `ProtocolError` if `response` is not one.
+        The core itself sends the PRACK to every other reliable response, before it reports this.
+        Raises `ProtocolError` if `response` is not reliable.
         """
         rseq = rseq_of(response)
         if rseq is None:
@@ -307,8 +309,8 @@ class InviteClient(UserAgentClient):
     def start_deadline(self, now: float) -> None:
         """Wait at most 64*T1 more for the final response to a re-INVITE whose dialog has ended.
 
-        If it were lost, the re-INVITE would never end: its transaction has no timer after a
-        provisional response (RFC 3261 section 15).
+        If this response were lost, the re-INVITE would never end: its transaction has no timer
+        after a provisional response (RFC 3261 section 15).
         """
         if self._cancel_deadline is None and not self.finished:
             self._cancel_deadline = self._core.timers.at(
@@ -338,7 +340,7 @@ class InviteClient(UserAgentClient):
 class _Prack(IgnoringUser):
     """The transaction user of a PRACK: it answers a challenge, and ignores all else.
 
-    A lost PRACK does no harm: the callee stops waiting for it after a time.
+    If no PRACK arrives, the callee refuses the INVITE with a 5xx (RFC 3262 section 3).
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3).
 
 It may create several early dialogs. The most recent provisional response is sent again once a
-minute, so that the caller continues to wait. repeated_2xx.py and reliable.py repeat a 2xx or a
-reliable response without its acknowledgement; the transaction repeats all others.
+minute, so that the caller continues to wait. reliable.py repeats a 2xx or a reliable provisional
+response until it is acknowledged; the transaction repeats all others.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class AckMissing(SipEvent):
 class PrackMissing(SipEvent):
     """A reliable provisional response was repeated for 64*T1, but no PRACK has arrived.
 
-    The core has answered the INVITE with 504. All its dialogs have ended, also that of a 2xx that
-    waited for the PRACK and was not sent.
+    The core has answered the INVITE with 504. All dialogs that it created have ended, also that of
+    a 2xx that waited for the PRACK and was not sent.
     """
 
     invite: InviteServer
@@ -77,7 +77,7 @@ class InviteServer(ServerRequest):
     Attributes:
         dialogs: The dialogs that our responses have created, by our To tag.
         dialog: The dialog of our 2xx, None before it; for a re-INVITE, the one in which it came.
-        cancelled: True once the caller has cancelled the INVITE and the core has sent 487.
+        cancelled: True once the core answers with 487: after a CANCEL or at the dialog's end.
     """
 
     dialogs: dict[str, Dialog]
@@ -93,7 +93,7 @@ class InviteServer(ServerRequest):
     """Sends the 2xx that waits for a PRACK; None if there is none."""
 
     def begin(self, now: float) -> None:
-        """Schedule a 100 after 200 ms (RFC 3261 17.2.1): some phones ignore a 401 after a 100."""
+        """Schedule a 100 after 200 ms, not at once: some phones ignore a 401 after a 100."""
         self.dialogs = {}
         self._sequences = {}
         self._trying = self._core.timers.at(now + self._core.timings.trying, self._send_trying)
@@ -115,10 +115,10 @@ class InviteServer(ServerRequest):
         """Send a response to the INVITE, as `ServerRequest.respond`.
 
         A provisional response above 100 is sent reliably if `reliable` is true or the caller
-        requires it. It is repeated until its PRACK arrives; only then is a further one sent in its
-        early dialog. Without a PRACK in 64*T1, the core answers with 504 and emits `PrackMissing`.
-        A 2xx waits for the PRACK to a reliable response with a body (RFC 3262 section 3); until it
-        is sent, a CANCEL has its effect.
+        requires it. It is repeated until its PRACK arrives; only then is the next reliable response
+        of its early dialog sent. Without a PRACK in 64*T1, the core answers with 504 and emits
+        `PrackMissing`. A 2xx waits for the PRACK to a reliable response with a body (RFC 3262
+        section 3); until the 2xx is sent, a CANCEL still cancels the INVITE.
 
         Raises:
             ProtocolError: A final response was already sent, or `reliable` is true and the caller
@@ -258,7 +258,7 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """End a re-INVITE with its dialog: send 487, or stop repeating a 2xx (RFC 3261 15.1.2)."""
+        """At the dialog's end, send 487, or stop repeating our 2xx (RFC 3261 15.1.2)."""
         if not self.answered or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)

@@ -27,7 +27,7 @@ None if there is no password for the destination, or it has refused the password
 """
 
 MAX_CHALLENGES: Final = 4
-"""Times that one request is sent again after a challenge.
+"""The most times that one request is sent again after a challenge.
 
 A proxy and a server may each challenge twice, the second time for a stale nonce.
 """

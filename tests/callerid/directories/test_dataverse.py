@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PowerPlatform.Dataverse.client import DataverseClient
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.dataverse import DataverseDirectory, DataverseSection, _refusal
-from callerid.errors import CallerIdError, SourceBusyError, SourceError
-from callerid.json_client import HttpAnswer, JsonClient, tls_context
 from callerid.number import PhoneNumber
 from callerid.person import PersonKind
 from callerid.written_numbers import matching
 from config.section import TlsSection
 from helpers.dataverse import CLIENT, FORMATTED, SECRET, TENANT, dataverse
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError
+from net.json_client import HttpAnswer, JsonClient
 
 __all__ = ["dataverse"]
 
@@ -61,7 +61,7 @@ async def directory(dataverse, tmp_path):
     """Return a function that makes a directory of the environment."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
-    tls = tls_context(TlsSection(ca=dataverse.ca))
+    tls = TlsSection(ca=dataverse.ca).context()
     token_url = f"{dataverse.url}/{TENANT}/oauth2/v2.0/token"
     credentials = ClientCredentials(
         tls, token_url, CLIENT, secret, scope=f"{dataverse.url}/.default"
@@ -191,11 +191,11 @@ async def test_no_condition_compares_a_part_of_a_number(dataverse, directory):
 
 async def test_a_rest_that_dataverse_asks_for_is_kept_inside_a_batch_too(dataverse, directory):
     dataverse.throttled_inside = 17
-    with pytest.raises(SourceBusyError) as caught:
+    with pytest.raises(ServerBusyError) as caught:
         await directory().find(NUMBER)
     assert caught.value.seconds == 17
     dataverse.throttled, dataverse.throttled_inside = 23, None
-    with pytest.raises(SourceBusyError) as caught:
+    with pytest.raises(ServerBusyError) as caught:
         await directory().find(NUMBER)
     assert caught.value.seconds == 23
 
@@ -213,17 +213,17 @@ async def test_missing_privileges_and_unknown_columns_are_errors_with_dataverses
     dataverse, directory
 ):
     dataverse.denied = {"contacts"}
-    with pytest.raises(SourceError, match=r"^the server answers 403 \(0x80040220\)$"):
+    with pytest.raises(ServerError, match=r"^the server answers 403 \(0x80040220\)$"):
         await directory().find(NUMBER)
     dataverse.denied = set()
     unknown = settings(phones=["shoesize"])
-    with pytest.raises(SourceError, match=r"^the server answers 400 \(0x80060888\)$"):
+    with pytest.raises(ServerError, match=r"^the server answers 400 \(0x80060888\)$"):
         await directory(unknown).find(NUMBER)
 
 
 async def test_a_wrong_secret_is_an_error(dataverse, directory, tmp_path):
     (tmp_path / "secret").write_text("wrong")
-    with pytest.raises(SourceError, match="no token is issued: the server answers 401"):
+    with pytest.raises(ServerError, match="no token is issued: the server answers 401"):
         await directory().find(NUMBER)
 
 
@@ -280,7 +280,7 @@ async def test_a_search_finds_at_most_50_people(dataverse, directory):
     assert len(await directory().search("Fictitious")) == 50
 
 
-async def test_what_is_searched_for_is_not_in_an_address(dataverse, directory):
+async def test_a_search_text_is_not_in_the_request_url(dataverse, directory):
     await directory().search("Fictitious")
     (request,) = dataverse.received
     assert request.target == "/api/data/v9.2/$batch"
@@ -313,6 +313,6 @@ def test_any_document_in_a_batch_is_people_or_an_error_of_ours(document):
     body = HEAD + json.dumps(document).encode() + b"\r\n--b--\r\n"
     try:
         people = directory._read(HttpAnswer(200, "multipart/mixed; boundary=b", body))
-    except CallerIdError:
+    except ServerError:
         return
     assert all(person.name and person.person_id != "d:" for person in people)

@@ -13,14 +13,15 @@ from hypothesis import settings as examined
 from hypothesis import strategies as st
 from PowerPlatform.Dataverse.client import DataverseClient
 
-from callerid.authentication import BearerAuthentication
 from callerid.directories.dataverse import DataverseNotes, DataverseSection
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
-from callerid.json_client import JsonClient, tls_context
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery, OutgoingNote
 from config.section import TlsSection
 from helpers.dataverse import CLIENT, TENANT, dataverse
 from helpers.http_server import HttpServer, answer
+from net.authentication import BearerAuthentication
+from net.errors import ServerBusyError, ServerError
+from net.json_client import JsonClient
 
 __all__ = ["dataverse"]
 
@@ -65,7 +66,7 @@ async def client(dataverse, tmp_path):
     dataverse.tokens["t"] = 9e12
     token = tmp_path / "token"
     token.write_text("t")
-    tls = tls_context(TlsSection(ca=dataverse.ca))
+    tls = TlsSection(ca=dataverse.ca).context()
     client = JsonClient(BearerAuthentication(token), tls, connections=1)
     yield client
     await client.close()
@@ -158,7 +159,7 @@ async def test_an_attempt_after_one_that_broke_off_writes_the_version_once(
         earlier = EarlierDelivery(1, str(NOTE.note_id))
     note = replace(NOTE, version=version, person_id=elin, notes="Newest")
     dataverse.broken = {len(dataverse.received) + step: how}
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await notes.deliver(note, earlier)
     await notes.deliver(note, replace(earlier, uncertain=True))
     row, parties = call_of(dataverse)
@@ -198,18 +199,18 @@ async def test_a_note_that_dataverse_does_not_accept_is_refused_without_its_text
 
 async def test_a_note_waits_until_a_missing_privilege_is_given(dataverse, notes):
     dataverse.denied = {"phonecalls"}
-    with pytest.raises(SourceError, match=r"403 \(0x80040220\)"):
+    with pytest.raises(ServerError, match=r"403 \(0x80040220\)"):
         await notes.deliver(NOTE, FIRST)
 
 
 async def test_a_rest_or_a_token_that_is_refused_is_not_the_fault_of_the_note(dataverse, notes):
     dataverse.throttled = 17
-    with pytest.raises(SourceBusyError) as caught:
+    with pytest.raises(ServerBusyError) as caught:
         await notes.deliver(NOTE, FIRST)
     assert caught.value.seconds == 17
     dataverse.throttled = None
     dataverse.revoke_tokens()
-    with pytest.raises(SourceError, match=r"refuses the credentials \(401\)"):
+    with pytest.raises(ServerError, match=r"refuses the credentials \(401\)"):
         await notes.deliver(NOTE, FIRST)
 
 
@@ -226,7 +227,7 @@ async def test_an_error_of_the_server_is_not_the_fault_of_the_note(client, statu
     await server.start()
     server.answers = [answer({"error": {"code": "0x80040216"}}, status)]
     notes = DataverseNotes(settings(server.url), client)
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await notes.deliver(NOTE, FIRST)
     await server.stop()
 

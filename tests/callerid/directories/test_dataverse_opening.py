@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from callerid.directories.dataverse import DataverseSection
-from callerid.errors import SourceError
 from callerid.note import EarlierDelivery
 from callerid.number import PhoneNumber
 from helpers.dataverse import CLIENT, SECRET, TENANT, dataverse
 from helpers.notes import NOTE
+from net.errors import ServerError
 
 __all__ = ["dataverse"]
 
@@ -97,5 +97,5 @@ async def test_every_setting_of_contact_notes_reaches_the_phone_call(
 
 
 def test_a_certificate_that_cannot_be_used_is_an_error(section, tmp_path):
-    with pytest.raises(SourceError, match="cannot use the TLS files"):
+    with pytest.raises(ServerError, match="cannot use the TLS files"):
         section(tls={"ca": str(tmp_path / "none")}).open()

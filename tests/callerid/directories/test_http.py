@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callerid.directories.http import HttpDirectory, HttpDirectorySection
-from callerid.errors import SourceError
 from callerid.number import PhoneNumber
 from callerid.people_mapping import PeopleMapping
 from helpers.http_server import answer
+from net.errors import ServerError
 
 NUMBER = PhoneNumber("+441632960001")
 ELIN = {"id": 7, "name": "Elin Fictitious", "work": "01632 960001", "mobile": None}
@@ -79,7 +79,7 @@ async def test_all_pages_are_read(directory, server):
 
 async def test_an_endless_sequence_of_pages_is_given_up(directory, server):
     server.answers = [answer({"items": [ELIN], "next": "/people"})]
-    with pytest.raises(SourceError, match="more than 5 pages"):
+    with pytest.raises(ServerError, match="more than 5 pages"):
         await directory(next_page="next").find(NUMBER)
     assert len(server.received) == 5
 
@@ -102,7 +102,7 @@ async def test_an_endless_sequence_of_pages_is_given_up(directory, server):
 )
 async def test_a_next_page_on_another_server_is_not_asked(directory, server, following):
     server.answers = [answer({"items": [], "next": following})]
-    with pytest.raises(SourceError, match=r"on another server|has no address|cannot be read"):
+    with pytest.raises(ServerError, match=r"on another server|has no address|cannot be read"):
         await directory(next_page="next").find(NUMBER)
     assert len(server.received) == 1
 
@@ -125,7 +125,7 @@ async def test_an_answer_is_read_in_another_thread_so_that_it_delays_nothing(
 
 async def test_an_answer_that_does_not_fit_is_an_error(directory, server):
     server.answers = [answer({"items": "none"})]
-    with pytest.raises(SourceError, match="has no list"):
+    with pytest.raises(ServerError, match="has no list"):
         await directory().find(NUMBER)
 
 
@@ -135,7 +135,7 @@ def test_any_text_in_place_of_the_next_page_is_on_this_server_or_an_error_of_our
     directory = HttpDirectory(section, client=None)  # type: ignore[arg-type]
     try:
         following = directory._following({"next": text})
-    except SourceError:
+    except ServerError:
         return
     assert following is None or following.startswith("https://crm.example/")
 
@@ -184,7 +184,7 @@ async def test_an_id_in_the_address_or_body_cannot_change_the_rest_of_the_reques
 
 async def test_an_id_of_dots_is_not_requested(directory, server):
     contacts = contacts_at(f"{server.url}/people/{{id}}/contacts")
-    with pytest.raises(SourceError, match="no record id"):
+    with pytest.raises(ServerError, match="only dots"):
         await directory(earlier_contacts=contacts).contacts_of("..")
     assert server.received == []
 

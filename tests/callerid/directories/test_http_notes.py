@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.authentication import NoAuthentication
 from callerid.directories.http_notes import (
     HttpNotes,
     HttpNotesSection,
     NoteSearchSection,
     _Search,
 )
-from callerid.errors import CallerIdError, NoteRefusedError, SourceBusyError, SourceError
-from callerid.json_client import JsonClient
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery
 from helpers.http_server import HttpServer, answer
 from helpers.notes import NOTE
+from net.errors import ServerBusyError, ServerError
+from net.json_client import Authentication, JsonClient
 
 FIRST = EarlierDelivery()
 REPEATED = EarlierDelivery(uncertain=True)
@@ -51,7 +51,7 @@ async def notes(server):
             },
         }
     )
-    client = JsonClient(NoAuthentication(), ssl.create_default_context(), connections=2)
+    client = JsonClient(Authentication(), ssl.create_default_context(), connections=2)
     notes = HttpNotes("crm", section, client)
     yield notes
     await notes.close()
@@ -128,13 +128,13 @@ async def test_a_record_that_was_deleted_is_not_made_again(notes, server, status
 )
 async def test_a_server_that_cannot_take_the_note_now_is_tried_again(notes, server, status):
     server.answers = [answer({}, status)]
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await notes.deliver(NOTE, FIRST)
 
 
 async def test_a_server_that_asks_for_a_rest_gets_it(notes, server):
     server.answers = [answer({}, "429 Too Many Requests", Retry_After="17")]
-    with pytest.raises(SourceBusyError) as busy:
+    with pytest.raises(ServerBusyError) as busy:
         await notes.deliver(NOTE, FIRST)
     assert busy.value.seconds == 17
 
@@ -144,7 +144,7 @@ async def test_a_server_that_asks_for_a_rest_gets_it(notes, server):
 )
 async def test_an_answer_without_the_id_of_the_record_is_not_a_delivery(notes, server, body):
     server.answers = [answer(body, "201 Created")]
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await notes.deliver(NOTE, FIRST)
 
 
@@ -159,7 +159,7 @@ async def test_a_search_that_is_answered_with_404_has_found_nothing(notes, serve
 @pytest.mark.parametrize("body", [{}, {"items": {}}, {"items": 7}, b"", b"{", [[]]])
 async def test_a_search_whose_answer_cannot_be_read_writes_nothing(notes, server, body):
     server.answers = [answer(body)]
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await notes.deliver(NOTE, REPEATED)
     assert [each.path for each in server.received] == ["/tickets"]
 
@@ -177,5 +177,5 @@ def test_no_answer_to_a_search_raises_another_error(document):
     found = _Search("find", NoteSearchSection.model_validate(search("https://crm.example")))
     try:
         assert isinstance(found.read(document, NOTE.call_id), str | None)
-    except CallerIdError:
+    except ServerError:
         return

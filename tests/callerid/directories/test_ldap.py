@@ -15,13 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callerid.directories.ldap import LdapDirectorySection
-from callerid.directories.ldap_source import LdapDirectory
-from callerid.errors import SourceBusyError, SourceError
+from callerid.directories.ldap import LdapDirectory, LdapDirectorySection
 from callerid.number import PhoneNumber
 from config.section import TlsSection
 from helpers.examples import examples
 from helpers.ldap_answers import BIND, DONE, ENTRY, EXTENDED, REFERENCE, ber, entry, message, result
+from net.errors import ServerBusyError, ServerError
 
 NUMBER = PhoneNumber("+441632960001")
 EXTENSION = PhoneNumber("", "201")
@@ -218,7 +217,7 @@ async def test_an_empty_password_is_never_sent_because_servers_take_it_as_anonym
     password.write_text(" \n")
     answering = LdapAnswering(BOUND)
     server = await serve(answering, user="cn=g", secret_file=password)
-    with pytest.raises(SourceError, match="it must have one line with the secret"):
+    with pytest.raises(ServerError, match="it must have one line with the secret"):
         await directory(server).find(EXTENSION)
     assert not answering.received
 
@@ -240,7 +239,7 @@ async def test_an_empty_password_is_never_sent_because_servers_take_it_as_anonym
 async def test_an_answer_that_cannot_be_used_is_a_reason_without_data(
     serve, directory, answers, reason
 ):
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await directory(await serve(LdapEnding(*answers))).find(EXTENSION)
     assert str(caught.value).startswith(reason)
     assert "hunter2" not in str(caught.value)
@@ -248,7 +247,7 @@ async def test_an_answer_that_cannot_be_used_is_a_reason_without_data(
 
 async def test_a_huge_answer_is_refused(serve, directory):
     huge = message(2, ENTRY, entry(b"uid=x", {b"cn": [bytes(1 << 19)] * 3}))
-    with pytest.raises(SourceError, match="the answer is too large"):
+    with pytest.raises(ServerError, match="the answer is too large"):
         await directory(await serve(LdapAnswering(BOUND, huge + END))).find(EXTENSION)
 
 
@@ -270,7 +269,10 @@ def test_libldap_reads_no_settings_from_files_or_the_environment(tmp_path):
                 | variables,
                 text=True,
             ).strip()
-            for code in (read, f"import callerid.directories.ldap_source; {read}")
+            for code in (
+                read,
+                f"from callerid.directories.ldap import python_ldap; python_ldap(); {read}",
+            )
         ]
         assert both[0].startswith("/from-a-")  # so there are settings to read
         assert both[1] == "None"
@@ -278,20 +280,20 @@ def test_libldap_reads_no_settings_from_files_or_the_environment(tmp_path):
 
 async def test_a_busy_server_asks_for_a_rest(serve, directory):
     answering = LdapAnswering(BOUND, message(2, DONE, result(51)))
-    with pytest.raises(SourceBusyError):
+    with pytest.raises(ServerBusyError):
         await directory(await serve(answering)).find(EXTENSION)
 
 
 async def test_a_server_that_is_not_there_cannot_be_reached(directory):
     for url in (NOWHERE.url, "ldap://dc1..council.example"):
-        with pytest.raises(SourceError, match="cannot connect to the server"):
+        with pytest.raises(ServerError, match="cannot connect to the server"):
             await directory(NOWHERE, url=url).find(EXTENSION)
 
 
 @pytest.mark.parametrize("answers", [[], [BOUND], [BOUND[:9]], [BOUND, FOUND[:40]]])
 async def test_a_server_that_stops_answering_is_given_up(serve, directory, answers):
     answering = LdapAnswering(*answers)
-    with pytest.raises(SourceError, match="no answer in time"):
+    with pytest.raises(ServerError, match="no answer in time"):
         await directory(await serve(answering), timeout=0.3).find(EXTENSION)
     await asyncio.wait_for(answering.ended.wait(), 20)
 
@@ -308,7 +310,7 @@ async def test_a_server_that_sends_entries_for_ever_is_given_up(serve, directory
             self.ended.set()
 
     answering = Endless()
-    with pytest.raises(SourceError, match="no answer in time"):
+    with pytest.raises(ServerError, match="no answer in time"):
         await directory(await serve(answering), timeout=0.3).find(EXTENSION)
     await asyncio.wait_for(answering.ended.wait(), 20)
 
@@ -339,7 +341,7 @@ async def test_a_search_that_is_cancelled_ends_its_thread_even_inside_a_tls_reco
     await asyncio.wait_for(waiting.wait(), 20)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(20):  # far less than the time limit: the only thread is free
+    async with asyncio.timeout(60):  # far less than the time limit: the only thread is free
         await asyncio.get_running_loop().run_in_executor(staff._threads, threading.get_ident)
 
 
@@ -348,7 +350,7 @@ async def test_a_server_that_refuses_start_tls_gets_neither_password_nor_search(
 ):
     answering = LdapAnswering(message(1, EXTENDED, result(52)))
     server = await serve(answering, start_tls=True, user="cn=g", secret_file=password)
-    with pytest.raises(SourceError, match="the search ends with UNAVAILABLE"):
+    with pytest.raises(ServerError, match="the search ends with UNAVAILABLE"):
         await directory(server).find(EXTENSION)
     await asyncio.wait_for(answering.ended.wait(), 20)
     assert b"hunter2" not in b"".join(answering.received)
@@ -371,7 +373,7 @@ async def test_what_was_sent_before_tls_is_not_read_after_it(serve, directory, a
             writer.close()
 
     server = await serve(Injecting(), start_tls=True, tls=TlsSection(ca=authority.path))
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await directory(server).find(EXTENSION)
 
 
@@ -404,13 +406,13 @@ async def test_a_server_that_asks_for_a_certificate_gets_that_of_the_settings(
     if known:
         assert len(await directory(server).find(EXTENSION)) == 1
     else:
-        with pytest.raises(SourceError):
+        with pytest.raises(ServerError):
             await directory(server).find(EXTENSION)
 
 
 async def test_a_certificate_file_that_is_gone_is_named(directory, tmp_path):
     server = staff_at(NOWHERE.url, start_tls=True, tls={"ca": tmp_path / "gone.pem"})
-    with pytest.raises(SourceError, match="cannot use the TLS files"):
+    with pytest.raises(ServerError, match="cannot use the TLS files"):
         await directory(server).find(EXTENSION)
 
 
@@ -432,7 +434,7 @@ def test_a_damaged_answer_is_read_or_refused(damage):
             directory = LdapDirectory(staff_at(f"ldap://127.0.0.1:{port}", timeout=0.5))
             try:
                 return len(await directory.find(EXTENSION))
-            except SourceError:
+            except ServerError:
                 return 0
             finally:
                 await directory.close()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.directories.odata_batch import batch_of, batch_type, response_in
-from callerid.errors import SourceError
+from callerid.directories.dataverse import batch_of, batch_type, response_in
+from net.errors import ServerError
 
 KIND = "multipart/mixed; boundary=batchresponse_1"
 PART = b"--batchresponse_1\r\nContent-Type: application/http\r\n\r\n"
@@ -78,7 +78,7 @@ def test_a_response_without_a_body_is_read():
     ],
 )
 def test_whatever_is_not_one_response_is_an_error(kind, body):
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         response_in(kind, body)
     assert str(caught.value) == "the answer is not a batch with one response"
 
@@ -94,7 +94,7 @@ PIECES = [b"\r\n", b"--batchresponse_1", b"--", b"HTTP/1.1 200 OK", b"Content-Ty
 def test_any_bytes_are_a_response_or_an_error_of_ours(kind, body):
     try:
         response = response_in(kind, body)
-    except SourceError:
+    except ServerError:
         return
     assert 100 <= response.status <= 599
 
@@ -103,5 +103,5 @@ def test_any_bytes_are_a_response_or_an_error_of_ours(kind, body):
 def test_an_answer_with_one_wrong_byte_is_a_response_or_an_error_of_ours(at, byte):
     try:
         response_in(KIND, WHOLE[:at] + bytes([byte]) + WHOLE[at + 1 :])
-    except SourceError:
+    except ServerError:
         return

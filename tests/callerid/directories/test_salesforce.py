@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.salesforce import (
     SalesforceApi,
     SalesforceDirectory,
@@ -20,8 +19,6 @@ from callerid.directories.salesforce import (
     search_text,
     search_words,
 )
-from callerid.errors import SourceBusyError, SourceError
-from callerid.json_client import JsonClient, tls_context
 from callerid.limited_source import LimitedSource, SourceLimits
 from callerid.number import PhoneNumber
 from callerid.person import Person
@@ -30,6 +27,9 @@ from config.section import TlsSection
 from helpers.http_server import answer
 from helpers.salesforce import CLIENT_ID, SECRET, Salesforce, parsed_search
 from helpers.salesforce_client import certified, session, signed_in
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError
+from net.json_client import JsonClient
 
 NUMBER = PhoneNumber("+441632960001")
 LONDON = PhoneNumber("+442079460000")
@@ -79,7 +79,7 @@ async def directory(organisation, certificates, secret):
     made = []
 
     def directory(fields=FIELDS, **more):
-        url, tls = organisation.url, tls_context(TlsSection(ca=certificates[0]))
+        url, tls = organisation.url, TlsSection(ca=certificates[0]).context()
         credentials = ClientCredentials(
             *(tls, f"{url}/services/oauth2/token", CLIENT_ID, secret),
             check=partial(check_token, url=url),
@@ -186,7 +186,7 @@ async def test_fields_are_found_whatever_their_upper_case_and_other_objects_too(
 
 async def test_a_token_for_another_server_is_sent_nowhere(directory, organisation):
     organisation.instance_url = "https://evil.example"
-    with pytest.raises(SourceError, match='set "url" to your My Domain'):
+    with pytest.raises(ServerError, match='set "url" to your My Domain'):
         await directory().find(NUMBER)
     assert [request.path for request in organisation.received] == ["/services/oauth2/token"]
 
@@ -208,22 +208,22 @@ async def test_used_up_requests_of_the_day_make_the_directory_busy(directory, or
 @pytest.mark.parametrize(
     ("sent", "error", "reason"),
     [
-        (answer(b"", "429 Slow Down", Retry_After="9"), SourceBusyError, "for 9 s"),
-        (answer(b"", "503 Unavailable", Retry_After="7"), SourceBusyError, "for 7 s"),
+        (answer(b"", "429 Slow Down", Retry_After="9"), ServerBusyError, "for 9 s"),
+        (answer(b"", "503 Unavailable", Retry_After="7"), ServerBusyError, "for 7 s"),
         (
             answer([{"errorCode": "SERVER_UNAVAILABLE"}], "503 Unavailable"),
-            SourceError,
+            ServerError,
             r"answers 503 \(SERVER_UNAVAILABLE\)",
         ),
         (
             answer([{"errorCode": "API_DISABLED_FOR_ORG"}], "403 Forbidden"),
-            SourceError,
+            ServerError,
             r"answers 403 \(API_DISABLED_FOR_ORG\)",
         ),
-        (answer({"searchRecords": {}}), SourceError, "no list of records"),
-        (answer([]), SourceError, "no list of records"),
-        (answer(b"", "204 No Content"), SourceError, "no list of records"),
-        (answer({"searchRecords": [{}] * 501}), SourceError, "more than 500 people"),
+        (answer({"searchRecords": {}}), ServerError, "no list of records"),
+        (answer([]), ServerError, "no list of records"),
+        (answer(b"", "204 No Content"), ServerError, "no list of records"),
+        (answer({"searchRecords": [{}] * 501}), ServerError, "more than 500 people"),
     ],
 )
 async def test_an_answer_that_has_no_people_is_an_error(
@@ -239,13 +239,13 @@ async def test_a_cut_answer_is_an_error_and_not_an_answer_without_the_caller(
 ):
     for number in range(501):
         organisation.add("Contact", LastName=f"Hostel {number}", Phone="01632 960001")
-    with pytest.raises(SourceError, match="more than 500 people"):
+    with pytest.raises(ServerError, match="more than 500 people"):
         await directory().find(NUMBER)
 
 
 async def test_a_field_that_does_not_exist_is_named_by_the_code_only(directory):
     fields = {"numbers": ["Telephone__c"]}
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await directory(fields).find(NUMBER)
     assert str(caught.value) == "the server answers 400 (INVALID_FIELD)"
 
@@ -341,6 +341,6 @@ def test_any_answer_has_people_or_is_an_error_of_ours(document):
     directory = SalesforceDirectory(settings(), None)  # type: ignore[arg-type]
     try:
         people = directory._people(document)
-    except SourceError:
+    except ServerError:
         return
     assert all(person.person_id.startswith("crm:") and person.name for person in people)

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.authentication import NoAuthentication
 from callerid.directories.salesforce import SalesforceApi, check_token, error_code
-from callerid.errors import SourceBusyError, SourceError, StatusError
-from callerid.json_client import JsonClient, tls_context
 from config.section import TlsSection
 from helpers.http_server import answer
+from net.errors import ServerBusyError, ServerError, StatusError
+from net.json_client import Authentication, JsonClient
 
 URL = "https://council.my.salesforce.com"
 DOCUMENTS = st.recursive(
@@ -24,7 +23,7 @@ DOCUMENTS = st.recursive(
 
 @pytest.fixture
 async def api(server):
-    client = JsonClient(NoAuthentication(), tls_context(TlsSection()), connections=1)
+    client = JsonClient(Authentication(), TlsSection().context(), connections=1)
     api = SalesforceApi(client, server.url, "65.0")
     yield api
     await api.close()
@@ -41,7 +40,7 @@ async def test_a_request_has_the_version_of_the_api_in_its_address(api, server):
 async def test_used_up_requests_of_the_day_are_a_rest_of_a_minute(api, server):
     used_up = [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
     server.answers = [answer(used_up, "403 Forbidden")]
-    with pytest.raises(SourceBusyError) as caught:
+    with pytest.raises(ServerBusyError) as caught:
         await api.send("POST", "parameterizedSearch", {})
     assert caught.value.seconds == 60
 
@@ -92,6 +91,6 @@ def test_a_token_for_my_domain_is_accepted(instance):
     ],
 )
 def test_a_token_for_another_server_is_refused(document):
-    with pytest.raises(SourceError, match='set "url" to your My Domain') as caught:
+    with pytest.raises(ServerError, match='set "url" to your My Domain') as caught:
         check_token(document, URL)
     assert "evil" not in str(caught.value)

@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.authentication import ClientCredentials
 from callerid.directories.salesforce import SalesforceApi, SalesforceNotes, SalesforceNotesSection
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
-from callerid.json_client import JsonClient, tls_context
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery, OutgoingNote
 from config.section import TlsSection
 from helpers.http_server import answer
 from helpers.salesforce import CLIENT_ID, EXTERNAL_ID, SECRET, Salesforce
 from helpers.salesforce_client import certified, session, signed_in
+from net.authentication import ClientCredentials
+from net.errors import ServerBusyError, ServerError
+from net.json_client import JsonClient
 
 NOTE = OutgoingNote(
     call_id="20261125-014106-n23icn7w",
@@ -59,7 +60,7 @@ async def organisation(certificates):
 @pytest.fixture
 async def notes(organisation, certificates, tmp_path):
     (tmp_path / "secret").write_text(SECRET)
-    url, tls = organisation.url, tls_context(TlsSection(ca=certificates[0]))
+    url, tls = organisation.url, TlsSection(ca=certificates[0]).context()
     token_url = f"{url}/services/oauth2/token"
     credentials = ClientCredentials(tls, token_url, CLIENT_ID, tmp_path / "secret")
     client = JsonClient(credentials, tls, connections=1)
@@ -155,7 +156,7 @@ async def test_a_404_that_is_not_from_salesforce_does_not_mean_that_the_task_was
     notes, organisation
 ):
     organisation.failures = [answer(b"<html>No such page", "404 Not Found")]
-    with pytest.raises(SourceError, match=r"answers 404$"):
+    with pytest.raises(ServerError, match=r"answers 404$"):
         await notes.deliver(replace(NOTE, version=2), delivered("00T1"))
 
 
@@ -184,7 +185,7 @@ async def test_several_tasks_with_the_id_of_the_call_refuse_the_note(notes, orga
 
 async def test_a_missing_field_for_the_id_of_the_call_is_an_error_that_passes(notes):
     notes._external_id = "Missing__c"
-    with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
+    with pytest.raises(ServerError, match=r"answers 404 \(NOT_FOUND\)"):
         await notes.deliver(NOTE, NEW)
 
 
@@ -205,13 +206,13 @@ async def test_an_error_that_may_pass_lets_the_note_be_tried_again(
     notes, organisation, status, code, reason
 ):
     organisation.failures = [answer([{"errorCode": code}], status)] * 2
-    with pytest.raises(SourceError, match=reason):
+    with pytest.raises(ServerError, match=reason):
         await notes.deliver(NOTE, NEW)
 
 
 async def test_used_up_requests_of_the_day_are_a_rest(notes, organisation):
     organisation.requests_left = 0
-    with pytest.raises(SourceBusyError):
+    with pytest.raises(ServerBusyError):
         await notes.deliver(NOTE, NEW)
 
 
@@ -226,7 +227,7 @@ async def test_an_id_of_a_call_with_any_character_stays_in_its_place_of_the_addr
 @pytest.mark.parametrize("document", [{}, {"id": 7}, {"id": "../x"}, [], "00T000000000001AAA"])
 async def test_an_answer_without_an_id_is_an_error_that_passes(notes, organisation, document):
     organisation.failures = [answer(document, "201 Created")]
-    with pytest.raises(SourceError, match="no id of a task"):
+    with pytest.raises(ServerError, match="no id of a task"):
         await notes.deliver(NOTE, NEW)
 
 
@@ -258,6 +259,6 @@ def test_any_answer_has_an_id_or_is_an_error_of_ours(document):
     notes = SalesforceNotes("crm", SETTINGS, Answering(document))  # type: ignore[arg-type]
     try:
         record_id = asyncio.run(notes.deliver(NOTE, NEW))
-    except SourceError:
+    except ServerError:
         return
     assert not record_id or record_id.isalnum()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from callerid.directories.salesforce import SalesforceDirectorySection
-from callerid.errors import SourceError
 from callerid.note import EarlierDelivery, OutgoingNote
 from callerid.number import PhoneNumber
 from helpers.salesforce import CLIENT_ID, SECRET, Salesforce
 from helpers.salesforce_client import certified
+from net.errors import ServerError
 
 NUMBER = PhoneNumber("+441632960001")
 NOTE = OutgoingNote(
@@ -93,13 +93,13 @@ async def test_every_setting_reaches_the_search_and_the_answer(section):
 
 async def test_a_wrong_secret_is_an_error_without_the_secret(section, tmp_path):
     (tmp_path / "secret").write_text("hunter2")
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await search(section())
     assert str(caught.value) == "no token is issued: the server answers 400 (invalid_client)"
 
 
 async def test_a_version_of_the_api_that_does_not_exist_is_an_error(section):
-    with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
+    with pytest.raises(ServerError, match=r"answers 404 \(NOT_FOUND\)"):
         await search(section(api_version="99.0"))
 
 
@@ -110,7 +110,7 @@ async def test_a_contact_note_is_written_into_the_field_of_the_settings(section,
     assert destination.name == "crm"
     assert organisation.records["Task"][record_id]["Galwad_Call__c"] == NOTE.call_id
     elsewhere = section(contact_notes={"external_id": "Other__c"}).open_notes()
-    with pytest.raises(SourceError, match=r"answers 404 \(NOT_FOUND\)"):
+    with pytest.raises(ServerError, match=r"answers 404 \(NOT_FOUND\)"):
         await elsewhere.deliver(NOTE, EarlierDelivery())
     await destination.close()
     await elsewhere.close()

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from callerid.directories.sql_source import SqlAddress, SqlDatabase
-from callerid.errors import SourceError, SqlError
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
+from callerid.errors import SqlError
+from net.errors import ServerError
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_a_file_is_read_and_cannot_be_changed(path):
 
 async def test_a_transaction_is_committed_at_its_end_or_not_at_all(path):
     await run(database(path, "write"), "INSERT INTO people VALUES ('Owain')")
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await run(database(path, "write"), "DELETE FROM people", "nonsense")
     assert await run(database(path), "SELECT count(*) FROM people") == [(2,)]
 
@@ -58,7 +59,7 @@ async def test_a_transaction_is_committed_at_its_end_or_not_at_all(path):
 @pytest.mark.parametrize("access", ["read", "write"])
 async def test_a_missing_file_is_an_error_and_is_not_created(tmp_path, access):
     path = tmp_path / "none.db"
-    with pytest.raises(SourceError, match=r"cannot open .*none\.db: No such file or directory"):
+    with pytest.raises(ServerError, match=r"cannot open .*none\.db: No such file or directory"):
         await run(database(path, access), "SELECT 1")
     assert not path.exists()
 
@@ -81,7 +82,7 @@ async def test_a_statement_that_takes_too_long_is_ended(path):
 
 
 async def test_an_error_has_no_text_of_the_statement_or_its_parameters(path):
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await run(database(path), "SELECT nonsense('Elin')")
     assert str(caught.value) == "the table, the view or a column does not exist (SQLITE_ERROR)"
     assert caught.value.__cause__ is None
@@ -97,7 +98,7 @@ async def test_a_file_that_is_not_a_database_is_an_error(tmp_path):
 
 def test_a_driver_that_is_not_installed_is_named():
     url = "mssql+aioodbc://galwad@db.example/crm?driver=ODBC+Driver+18+for+SQL+Server&Encrypt=yes"
-    with pytest.raises(SourceError, match="the Python package aioodbc is not installed"):
+    with pytest.raises(ServerError, match="the Python package aioodbc is not installed"):
         SqlDatabase(SqlAddress(url), access="read", timeout_s=8, connections=2)
 
 
@@ -105,7 +106,7 @@ async def test_a_server_that_is_down_or_answers_nonsense_is_an_error(tmp_path):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"postgresql+asyncpg://galwad@127.0.0.1:{bound.getsockname()[1]}/crm"
-        with pytest.raises(SourceError, match="cannot connect to the database"):
+        with pytest.raises(ServerError, match="cannot connect to the database"):
             await run(server(url), "SELECT 1")
 
     async def talk(_reader, writer):
@@ -115,7 +116,7 @@ async def test_a_server_that_is_down_or_answers_nonsense_is_an_error(tmp_path):
 
     async with await asyncio.start_server(talk, "127.0.0.1", 0) as listening:
         url = f"postgresql+asyncpg://galwad@127.0.0.1:{port_of(listening)}/crm"
-        with pytest.raises(SourceError) as caught:
+        with pytest.raises(ServerError) as caught:
             await run(server(url), "SELECT 1")
     assert "Mair" not in str(caught.value)
 
@@ -131,5 +132,5 @@ def server(url, **more):
 
 async def test_a_password_file_that_cannot_be_read_is_an_error(tmp_path):
     missing = server("postgresql+asyncpg://galwad@127.0.0.1/crm", password=tmp_path / "none")
-    with pytest.raises(SourceError, match=r"cannot read .*none: No such file"):
+    with pytest.raises(ServerError, match=r"cannot read .*none: No such file"):
         await run(missing, "SELECT 1")

@@ -12,11 +12,12 @@ from uuid import uuid4
 
 import pytest
 
-from callerid.directories.sql import SqlNotesSection
-from callerid.directories.sql_source import SqlAddress, SqlDatabase, SqlNotes
-from callerid.errors import NoteRefusedError, SourceError
+from callerid.directories.sql import SqlNotes, SqlNotesSection
+from callerid.directories.sql_database import SqlAddress, SqlDatabase
+from callerid.errors import NoteRefusedError
 from callerid.note import EarlierDelivery
 from helpers.notes import NOTE as PLAIN
+from net.errors import ServerError
 
 COLUMNS = (
     "note_id, version, call_id, started, line, advisor, person_id, reference, purpose, "
@@ -99,7 +100,7 @@ async def test_a_table_that_is_missing_is_no_refusal_so_the_note_can_be_delivere
     destination, crm
 ):
     crm.execute("ALTER TABLE notes RENAME TO later")
-    with pytest.raises(SourceError, match="does not exist"):
+    with pytest.raises(ServerError, match="does not exist"):
         await destination.deliver(NOTE, FIRST)
     crm.execute("ALTER TABLE later RENAME TO notes")
     await destination.deliver(NOTE, FIRST)

@@ -8,11 +8,11 @@ from contextlib import closing
 import pytest
 
 from callerid.directories.sql import SqlDirectorySection
-from callerid.errors import SourceError
 from callerid.note import EarlierDelivery
 from callerid.number import PhoneNumber
 from galwad.directories.subject import open_note_destination
 from helpers.notes import NOTE
+from net.errors import ServerError
 
 CRM = {
     "name": "crm",
@@ -55,10 +55,10 @@ async def test_every_column_of_the_settings_reaches_the_search(tmp_path):
 
 
 async def test_a_certificate_or_driver_that_is_missing_is_an_error_before_any_connection(tmp_path):
-    with pytest.raises(SourceError, match="cannot use the TLS files: No such file"):
+    with pytest.raises(ServerError, match="cannot use the TLS files: No such file"):
         section(tls={"ca": str(tmp_path / "ca.pem")}).open()
     query = "?driver=ODBC&Encrypt=yes"
-    with pytest.raises(SourceError, match="the Python package aioodbc is not installed"):
+    with pytest.raises(ServerError, match="the Python package aioodbc is not installed"):
         section(url=f"mssql+aioodbc://galwad@db.example/crm{query}").open()
 
 
@@ -72,7 +72,7 @@ async def test_notes_are_added_to_the_table_of_the_settings_which_may_be_missing
     settings = section(url=f"sqlite+aiosqlite:///{path}", contact_notes={"table": "notes"})
     destination = open_note_destination([settings])
     assert destination is not None
-    with pytest.raises(SourceError, match="No such file or directory"):
+    with pytest.raises(ServerError, match="No such file or directory"):
         await destination.deliver(NOTE, EarlierDelivery())
     columns = ", ".join(["note_id", *NOTE.__dataclass_fields__])
     with closing(sqlite3.connect(path)) as connection:

@@ -52,7 +52,7 @@ async def mair(running):
 
 async def until(ask):
     """Call `ask` until its answer is true, and return the answer."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (answer := await ask()):  # noqa: ASYNC110 - a database sends no event
             await asyncio.sleep(0.01)
     return answer

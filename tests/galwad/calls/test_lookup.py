@@ -11,14 +11,14 @@ import pytest
 import structlog
 
 from callerid.directories.http import HttpDirectorySection
-from callerid.errors import SourceBusyError, SourceError
 from callerid.limited_source import SourceLimits
-from callerid.limits import BreakerLimits
 from callerid.person import Person
 from helpers.desk import changed
 from helpers.directory import import_people
 from helpers.fake_directory import Directory
 from helpers.http_server import HttpServer, answer
+from net.breaker import BreakerLimits
+from net.errors import ServerBusyError, ServerError
 
 CALL = "20261125-101500-aaaaaaaa"
 URL = f"/api/v1/calls/{CALL}"
@@ -86,7 +86,7 @@ async def test_a_late_answer_changes_nothing_after_the_advisor_has_confirmed_the
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(SourceError("is down"), "unavailable"), (SourceBusyError(17), "busy"), (None, "not_found")],
+    [(ServerError("is down"), "unavailable"), (ServerBusyError(17), "busy"), (None, "not_found")],
 )
 async def test_each_failure_of_a_directory_is_another_status_and_is_counted(
     running, ring, error, status

@@ -292,7 +292,9 @@ async def test_without_the_setting_no_other_origin_may_use_the_payment_page(runn
     assert running.switch.of(Pause) == []
 
 
-async def test_a_token_of_another_advisors_call_follows_the_call(running, page, sian, issued):
+async def test_a_payment_token_stays_valid_when_the_call_moves_to_another_advisor(
+    running, page, sian, issued
+):
     """The token belongs to the call, so a transfer inside the centre does not end the payment."""
     await page.put(PAGE)
     running.switch.change(CALL, advisor=Party("202", "huw"))

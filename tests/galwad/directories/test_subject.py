@@ -11,12 +11,13 @@ import pytest
 import structlog
 
 from callerid.directories.http import HttpDirectorySection
-from callerid.errors import SourceError, TemplateError
+from callerid.errors import TemplateError
 from callerid.limited_source import LimitedSource
 from callerid.number import PhoneNumber
 from callerid.source import AnswerState
 from galwad.directories.subject import open_directories
 from helpers.http_server import HttpServer, answer
+from net.errors import ServerError
 
 NUMBER = PhoneNumber("+441632960001")
 FIELDS = {"id": "id", "name": "name", "numbers": "phones"}
@@ -124,7 +125,7 @@ def test_a_wrong_placeholder_is_named_with_its_setting(section, more, fault):
 
 async def test_a_secret_that_cannot_be_read_makes_the_directory_unavailable(section, tmp_path):
     missing = {"kind": "bearer", "secret_file": str(tmp_path / "none")}
-    with pytest.raises(SourceError, match=r"cannot read .*none: No such file"):
+    with pytest.raises(ServerError, match=r"cannot read .*none: No such file"):
         await search(section(authentication=missing))
 
 

@@ -174,7 +174,7 @@ async def test_a_snapshot_after_a_restart_repeats_no_event(desk):
     assert await desk.kinds_of() == ["ringing", "answered"]
 
 
-async def test_what_was_not_written_before_the_desk_died_follows_from_the_snapshot(desk):
+async def test_unwritten_events_are_recovered_from_the_snapshot_after_a_desk_crash(desk):
     await desk.receive(CallChanged(ringing()))
     await desk.receive(CallChanged(answered()), write=False)
     await desk.restart()

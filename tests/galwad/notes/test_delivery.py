@@ -8,8 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from callerid.errors import NoteRefusedError, SourceBusyError, SourceError
-from callerid.limits import BreakerLimits
+from callerid.errors import NoteRefusedError
 from callerid.note import Note
 from galwad.notes.delivery import (
     PAUSES,
@@ -22,9 +21,11 @@ from galwad.notes.rules import OpenNote
 from galwad.notes.store import NoteStore
 from helpers.fake_destination import Destination
 from helpers.notes import written
+from net.breaker import BreakerLimits
+from net.errors import ServerBusyError, ServerError
 
 ONE, TWO = "20261125-101500-aaaaaaaa", "20261125-101600-bbbbbbbb"
-DOWN = SourceError("cannot connect to the server")
+DOWN = ServerError("cannot connect to the server")
 
 
 class World:
@@ -126,7 +127,7 @@ async def test_a_repeated_attempt_says_that_the_first_one_may_have_arrived(world
 async def test_a_system_that_asks_for_a_rest_gets_no_request_meanwhile(world):
     await world.save(ONE, "a")
     await world.save(TWO, "b")
-    world.destination.errors = [SourceBusyError(17)]
+    world.destination.errors = [ServerBusyError(17)]
     delivery = world.delivery()
     await world.run(delivery, 16)
     assert len(world.destination.attempts) == 1
@@ -151,7 +152,7 @@ async def test_a_note_that_fails_for_ever_does_not_hold_other_notes_back(world):
         async def deliver(self, note, earlier):
             if note.call_id == ONE:
                 self.attempts.append((note, earlier))
-                raise SourceError("the server answers 500")
+                raise ServerError("the server answers 500")
             return await super().deliver(note, earlier)
 
     world.destination = Picky()
@@ -215,7 +216,7 @@ async def test_the_running_delivery_is_woken_and_closes_its_destination(world):
     task = asyncio.create_task(delivery.run())
     await world.save(ONE, "a")
     delivery.wake()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await world.destination.written.wait()
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

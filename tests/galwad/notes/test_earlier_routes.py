@@ -9,11 +9,11 @@ import pytest
 
 from callerid.directories.embedded import LIMITS
 from callerid.earlier_contacts import DirectoryContact
-from callerid.errors import SourceError
 from callerid.person import Person
 from helpers.desk import Running
 from helpers.directory import import_people
 from helpers.fake_directory import DirectoryWithContacts
+from net.errors import ServerError
 from recording.audit.log import AuditFilter
 
 CALL, EARLIER = "20261125-101500-aaaaaaaa", "20261125-091500-bbbbbbbb"
@@ -145,7 +145,7 @@ async def test_contacts_of_a_directory_are_listed_beside_our_notes_and_audited(r
 
 async def test_a_directory_whose_contacts_cannot_be_read_is_named_beside_our_notes(elin, crm):
     await confirm(elin)
-    crm.error = SourceError("down")
+    crm.error = ServerError("down")
     reply = (await elin.http.get(URL)).json()
     assert [each["purpose"] for each in reply["contacts"]] == ["Bins"]
     assert reply["failed"] == ["crm"]

@@ -142,7 +142,7 @@ async def test_an_end_that_is_not_known_counts_from_the_start_of_the_call(world)
 async def test_without_a_limit_no_note_is_ever_closed(engine, clock):
     world = World(engine, clock, close_after=0)
     await world.begin()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await world.notes.run()  # it has nothing to do, and ends
     assert world.calls.get(CALL) is not None
 

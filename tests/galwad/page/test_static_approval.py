@@ -192,9 +192,7 @@ def test_a_panel_opens_a_window_with_its_code_and_is_signed_in_after_the_approva
     expect(panel.get_by_text("No call at the moment")).to_be_visible()
 
 
-def test_in_a_panel_a_password_is_used_as_before_and_the_way_back_ends_the_wait(
-    desk, browser_page, panel
-):
+def test_back_ends_the_wait_in_a_panel_and_a_password_can_be_used(desk, browser_page, panel):
     with browser_page.context.expect_page():
         panel.get_by_role("button", name=WORK).click()
     panel.get_by_role("button", name="Back").click()

@@ -64,7 +64,7 @@ def test_a_field_that_is_left_is_stored_at_once(desk, open_timeless):
     assert desk.drafts[CALL]["notes"] == TYPED
 
 
-def test_who_types_without_a_pause_is_stored_all_the_same(desk, open_timeless):
+def test_a_draft_is_stored_while_the_user_types_without_a_pause(desk, open_timeless):
     page = open_timeless()
     answered(desk)
     for letter in "twelve letters":

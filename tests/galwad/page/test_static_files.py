@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from importlib.resources import files
+from typing import get_args
 
 from galwad.calls.alarms.kinds import KINDS
+from galwad.people.user import RIGHTS, Role, UserChange
 
 DESK = files("galwad.page")
 SOURCES = [
@@ -103,6 +106,13 @@ def test_every_kind_of_alarm_has_a_text_that_says_what_it_means_and_one_that_say
     keys = {key for key in texts("en") if key.startswith("alarm.")}
     of_kinds = {f"alarm.{kind}{part}" for kind in KINDS for part in ("", ".do")}
     assert keys == of_kinds | {"alarm.close", "alarm.other"}
+
+
+def test_every_role_right_and_change_of_a_user_has_a_text():
+    changes = {each.name for each in fields(UserChange)} - {"disabled"} | {"disable", "enable"}
+    families = {"role": get_args(Role), "right": RIGHTS, "done": changes}
+    keys = {f"admin.{family}.{name}" for family, names in families.items() for name in names}
+    assert keys - texts("en").keys() == set()
 
 
 def contrasts(*pairs: tuple[str, str]) -> dict[tuple[str, str, str], float]:

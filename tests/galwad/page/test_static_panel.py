@@ -72,7 +72,9 @@ NO_NUMBERS = (
 )
 
 
-def test_what_is_no_number_is_refused_with_a_text_and_fills_in_nothing(desk, host, panel):
+def test_an_invalid_number_from_the_crm_shows_an_alert_and_leaves_the_field_empty(
+    desk, host, panel
+):
     for number in NO_NUMBERS:
         clicked(host, number)
         refused = alert(panel, "something that is not a phone number")

@@ -96,7 +96,7 @@ def test_a_call_is_said_at_once_and_the_name_waits_its_turn(desk, page):
     )
 
 
-def test_nothing_is_said_that_is_not_shown(desk, page):
+def test_only_shown_texts_are_announced(desk, page):
     desk.put(state="ringing", caller={"status": "looking_up"})
     heard(page, "assertive: Incoming call: Council Tax")
     said = page.evaluate(SAID)

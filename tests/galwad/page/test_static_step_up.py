@@ -56,7 +56,7 @@ def test_the_page_asks_and_the_button_leads_to_the_provider_and_names_the_place(
     assert ("POST", "/sign-in/begin", body) in desk.asked
 
 
-def test_what_is_typed_is_named_before_the_person_goes_and_stays_if_they_do_not(opened):
+def test_unsent_input_is_warned_about_and_kept_if_the_step_up_is_declined(opened):
     add_user(opened, "nia-from-housing")
     expect(region(opened).get_by_text("not sent is lost when you go")).to_be_visible()
     region(opened).get_by_role("button", name="Not now").click()

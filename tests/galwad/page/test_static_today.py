@@ -98,7 +98,7 @@ def test_a_long_day_shows_a_few_calls_and_all_on_demand(desk, page):
     expect(fewer).to_have_attribute("aria-expanded", "true")
 
 
-def test_my_transfers_say_what_became_of_them_in_both_languages(desk, page):
+def test_my_transfers_show_their_result_in_both_languages(desk, page):
     show(desk, transfers=[a_transfer()])
     row = page.get_by_role("list", name="My transfers").get_by_role("listitem")
     expect(row).to_contain_text("To a department")

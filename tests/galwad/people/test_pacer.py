@@ -16,7 +16,7 @@ async def begin(pacer, clients, rounds=30):
         await pacer.turn(client)
         begun.append(client)
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for client in clients:
             group.create_task(request(client))
         for _ in range(rounds):
@@ -49,7 +49,7 @@ async def test_a_client_that_leaves_while_it_waits_takes_no_turn():
     await asyncio.sleep(0)
     for each in waiting[:-1]:
         each.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await waiting[-1]
         await pacer.turn("")
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -157,7 +157,7 @@ async def test_a_person_does_a_sensitive_act_after_a_step_up(desk, admin, provid
 
 
 @pytest.mark.parametrize("change", [{"role": "admin"}, {"team": "", "disabled": True}, {}])
-async def test_only_a_change_of_the_team_alone_needs_no_stronger_sign_in(desk, admin, change):
+async def test_any_change_beyond_the_team_needs_a_stronger_sign_in(desk, admin, change):
     listed = (await admin.get(f"{API}/users")).json()["users"]
     sian = next(each for each in listed if each["name"] == "sian")
     url = f"{API}/users/sian"

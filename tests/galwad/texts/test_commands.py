@@ -59,10 +59,10 @@ async def test_a_list_is_replaced_shown_and_reset(desk, galwad, file):
     assert "breaks" in every.out
     reset = await galwad("reset", "breaks", "--json")
     assert reset.json()["from_settings"] is True
-    assert (await galwad("reset", "breaks")).out == "breaks: 5 entries, from the settings\n"
+    assert (await galwad("reset", "breaks")).out == "breaks: 5 entries are in force again\n"
 
 
-async def test_what_list_prints_can_be_changed_and_set_but_only_once(desk, galwad, file):
+async def test_an_edited_listing_can_be_set_once_and_is_refused_the_second_time(desk, galwad, file):
     printed = (await galwad("list", "breaks", "--json")).json()
     path = file({**printed, "entries": [*printed["entries"], TEA]})
     done = await galwad("set", "breaks", path, "--json")

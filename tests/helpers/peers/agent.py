@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 
+from helpers.peers.waiting import PATIENCE_S
 from telephony.aio.transport import SipTransport
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
@@ -69,7 +70,7 @@ class Agent:
 
     async def until(self, ended):
         """Wait until this number of calls have ended or failed."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while self.ended + self.failed < ended:
                 self.changed.clear()
                 await self.changed.wait()

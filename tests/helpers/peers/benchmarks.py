@@ -9,6 +9,8 @@ from pathlib import Path
 
 from helpers import processes
 
+PATIENCE_S = 700
+"""More than any benchmark gives itself; one that does not end leaves its processes running."""
 FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
@@ -16,6 +18,7 @@ def run(folder, program, *words):
     """Run the program in this folder and return the content of its last output line."""
     command = [sys.executable, str(FOLDER / program), *map(str, words)]
     finds_beside_itself = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
-    done = processes.run(command, env=finds_beside_itself, cwd=folder, timeout=480)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = processes.run(command, env=finds_beside_itself, cwd=folder, timeout=PATIENCE_S)
+    *_, last = done.stderr.splitlines() or [""]
+    assert done.returncode == 0, f"{done.returncode}: {last}\n{done.stdout}{done.stderr}"
     return json.loads(done.stdout.splitlines()[-1])

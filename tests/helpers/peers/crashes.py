@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx2
 
+from helpers.peers.waiting import PATIENCE_S
 from recording.keys.keyring import load_boot_key
 from recording.spool import PacketRecord, read_spool
 
@@ -104,7 +105,7 @@ class Crowd:
         self.heard.clear()
         self._late_s = 0.0
 
-    def wait_all_heard(self, seconds=20):
+    def wait_all_heard(self, seconds=PATIENCE_S):
         """Wait until every stream is relayed again after this call."""
         self.heard.clear()
         limit = time.monotonic() + seconds

@@ -59,7 +59,7 @@ class Capture:
         if self._process.poll() is None:
             self._wait_mark(b"galwad capture ends")
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(10)
+            self._process.wait(PATIENCE_S)
             self._log.close()
 
     def rows(self, *fields, only=""):

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -48,8 +49,7 @@ class Sipp:
         `keys` fill the scenario's [key] and __KEY__.
         """
         self.host, self.port = host, port or free_port(host)
-        self.folder = Path(folder) / f"sipp-{host}-{self.port}"
-        self.folder.mkdir()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"sipp-{host}-{self.port}-", dir=folder))
         self._logs = self.folder / "log"
         self._messages = self.folder / "messages"
         text = (SCENARIOS / f"{scenario}.xml").read_text()

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 
+from helpers.peers.waiting import PATIENCE_S
+
 HOP_BY_HOP = {"connection", "content-encoding", "content-length", "date", "server", "host"}
 """Header fields that are not passed on; `transfer-encoding` is one of them too."""
 
@@ -42,7 +44,7 @@ class LyingProxy:
         if own is not None:
             return 200, {"content-type": "application/json"}, json.dumps(own).encode()
         found = httpx2.request(
-            method, self.server + path, headers=headers, content=body, timeout=30
+            method, self.server + path, headers=headers, content=body, timeout=PATIENCE_S
         )
         passed = {name: value for name, value in found.headers.items() if keeps(name)}
         if found.headers.get("content-type") != "application/json":

@@ -13,7 +13,7 @@ import httpx2
 from helpers.loopback import free_port
 from helpers.peers.kamailio import Daemon
 from helpers.peers.programs import program
-from helpers.peers.waiting import stop_group
+from helpers.peers.waiting import PATIENCE_S, stop_group
 
 PASSWORD = "password"  # of its user root, in a new database, and of galwad
 _DATA = """
@@ -67,7 +67,7 @@ class RequestTracker(Daemon):
         command = [server, "--host", "127.0.0.1", "--port", str(self.port)]
         super().__init__(folder, command, environment)
         self.http = httpx2.Client(
-            base_url=self.url, auth=("root", PASSWORD), timeout=20, trust_env=False
+            base_url=self.url, auth=("root", PASSWORD), timeout=PATIENCE_S, trust_env=False
         )
         self.wait_for(self._answers)
 
@@ -90,7 +90,7 @@ class RequestTracker(Daemon):
 
     def run(self, *statements):
         """Run SQL statements in its database."""
-        with closing(sqlite3.connect(self.database, timeout=30)) as connection, connection:
+        with closing(sqlite3.connect(self.database, timeout=PATIENCE_S)) as connection, connection:
             for statement in statements:
                 connection.execute(statement)
 
@@ -107,7 +107,7 @@ class RequestTracker(Daemon):
     def page(self, path):
         """Return the HTML of a page for people, after signing in as they do."""
         base = self.url.removesuffix("/REST/2.0")
-        with httpx2.Client(base_url=base, timeout=20, trust_env=False) as browser:
+        with httpx2.Client(base_url=base, timeout=PATIENCE_S, trust_env=False) as browser:
             form = {"user": "root", "pass": PASSWORD}
             browser.post("/NoAuth/Login.html", data=form, headers={"Referer": base})
             reply = browser.get(path)

@@ -20,7 +20,7 @@ from helpers.peers.service import PASSWORD, OfficerKeys, Service
 from helpers.processes import run_galwad
 from helpers.sabotages import COVERAGE, PAYMENTS, PROMISES, SETTINGS, TRANSFERS, Sabotage
 
-PACKAGES = ("galwad", "recording", "telephony", "config", "callerid")
+PACKAGES = ("galwad", "recording", "telephony", "config", "callerid", "net")
 INSTALLED = Path(galwad.__file__).parent.parent
 _INDEXED_WITHIN_S = 8.0
 _LONGEST_S = 240

@@ -22,6 +22,7 @@ from galwad.messages import (
     PauseReply,
     Resume,
 )
+from helpers.peers.waiting import PATIENCE_S
 
 CALL = "20261125-101500-aaaaaaaa"
 SIAN = Party("201", "sian")
@@ -88,7 +89,7 @@ class ScriptedSwitch:
         self._loop.close()
 
     def _do(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
 
     async def _set(self, state):
         self.calls[state.call_id] = state

@@ -18,6 +18,7 @@ import numpy as np
 
 from galwad.simulate import sound
 from galwad.simulate.sound import RATE, from_pcm, to_pcm
+from helpers.peers.waiting import PATIENCE_S
 from telephony.rtp import g711
 
 FRAME = 160
@@ -30,10 +31,12 @@ def spoken(text, voice="en-gb"):
     for program in ("espeak-ng", "sox"):
         assert shutil.which(program), f"{program} is missing: apt-get install {program}"
     speaking = ["espeak-ng", "-v", voice, "-s", "150", "--stdout", text]
-    sound = subprocess.run(speaking, capture_output=True, check=True, timeout=30).stdout
+    sound = subprocess.run(speaking, capture_output=True, check=True, timeout=PATIENCE_S).stdout
     raw = ["-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r", str(RATE), "-"]
     convert = ["sox", "-D", "-t", "wav", "--ignore-length", "-", *raw]
-    data = subprocess.run(convert, input=sound, capture_output=True, check=True, timeout=30).stdout
+    data = subprocess.run(
+        convert, input=sound, capture_output=True, check=True, timeout=PATIENCE_S
+    ).stdout
     samples = np.frombuffer(data, np.int16)
     return samples[: len(samples) // FRAME * FRAME]
 
@@ -133,7 +136,7 @@ class Talker:
         """Return the content of a packet; a talker with SRTP overrides this."""
         return data
 
-    def wait_heard(self, count, seconds=10):
+    def wait_heard(self, count, seconds=PATIENCE_S):
         """Wait until this number of packets has arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.heard) >= count, seconds), (

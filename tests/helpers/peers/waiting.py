@@ -34,10 +34,13 @@ def wait_until(condition, seconds=PATIENCE_S, what="it"):
     """Poll until the condition is true, for changes that are not reported (a file, a port).
 
     The longer it takes, the more rarely the condition is asked, which may cost others much.
+    `what` names it in the error; it may be a function that says at the end what is there instead.
     """
     began = time.monotonic()
     while not (answer := condition()):
         waited_s = time.monotonic() - began
-        assert waited_s < seconds, f"{what} did not come about in {seconds} s"
+        if waited_s >= seconds:
+            wanted = what() if callable(what) else what
+            raise AssertionError(f"{wanted} did not come about in {seconds} s")
         time.sleep(min(max(0.02, waited_s / 10), 0.5))
     return answer

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -178,6 +179,14 @@ class Child:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
+    def kill_family(self):
+        """Send SIGKILL to the process and all its descendants, and wait for its end."""
+        if self.poll() is None:
+            for pid in _family(self.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.wait()
+
     def __enter__(self):
         return self
 
@@ -199,14 +208,23 @@ def run(command, *, input="", env=None, cwd=None, timeout=60, check=False, fresh
         try:
             status = child.wait(timeout)
         except BaseException:
-            child.kill()
-            child.wait()
+            child.kill_family()
             raise
         texts = [(file.seek(0), file.read())[1] for file in (out, err)]
     done = subprocess.CompletedProcess(child.args, status, *texts)
     if check:
         done.check_returncode()
     return done
+
+
+def _family(pid):
+    """Return the process ids of a process and of all its descendants."""
+    family = [pid]
+    for each in family:
+        for children in Path(f"/proc/{each}/task").glob("*/children"):
+            with suppress(OSError):  # of a process that has ended meanwhile
+                family += map(int, children.read_text(encoding="ascii").split())
+    return family
 
 
 def run_galwad(*arguments, **options):

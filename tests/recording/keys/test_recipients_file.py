@@ -77,7 +77,7 @@ def test_the_officer_can_sign_the_step_back_with_a_higher_number(room):
         assert room.in_force() == [key]
 
 
-def test_of_two_sets_with_one_number_the_later_one_counts(room):
+def test_the_later_of_two_sets_with_the_same_serial_number_is_in_force(room):
     room.put(1, PRESENT, at="2026-11-25T10:00:00Z")
     assert room.in_force() == [PRESENT]
     room.put(1, FORMER, at="2026-11-25T09:00:00Z")

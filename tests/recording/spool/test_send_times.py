@@ -206,7 +206,9 @@ def test_telephone_events_do_not_disturb_a_stream(opened_gate):
 
 
 @pytest.mark.parametrize("stood_s", [1.0, 30.0])
-def test_a_stream_whose_timestamps_stood_still_loses_as_much_as_they_stood(opened_gate, stood_s):
+def test_after_a_pause_a_stream_with_stopped_timestamps_is_dropped_for_as_long_as_they_stopped(
+    opened_gate, stood_s
+):
     """In the packets, this looks just like a network that became slower."""
     gate = opened_gate()
     packets = Talker(lambda sent: 0.030 if sent < 12 else 0.030 + stood_s).packets(0, 90)

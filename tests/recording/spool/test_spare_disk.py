@@ -8,12 +8,14 @@ import errno
 import os
 import time
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
+from unittest.mock import Mock
 
 import pytest
 
 from helpers.recording.states import state_of
-from recording.errors import SpoolSyncError
+from recording.errors import SpoolSyncError, has_failed
+from recording.files.disk import Disk
 from recording.policy import RecordingState
 from recording.recorder import Recorder
 from recording.spool import Clock, EventRecord, PacketRecord
@@ -209,3 +211,36 @@ async def test_a_failing_spare_disk_is_tried_until_one_of_the_two_works(live):
     live.talk(1)
     assert state_of(live.recorder) is RecordingState.RECORDING
     assert live.recorder.writer.path.parent == live.spare
+
+
+class Statvfs(NamedTuple):
+    """The fields of `os.statvfs` that the spool reads."""
+
+    f_bavail: int
+    f_files: int = 1000
+    f_favail: int = 500
+    f_frsize: int = 4096
+
+
+@pytest.mark.parametrize(
+    ("there", "number"),
+    [
+        (Statvfs(1000), errno.EIO),
+        (Statvfs(1000, f_files=0, f_favail=0), errno.EIO),
+        (Statvfs(15), errno.ENOSPC),
+        (Statvfs(1000, f_favail=0), errno.ENOSPC),
+    ],
+    ids=["free space", "no limit of inodes", "full", "no inodes"],
+)
+def test_a_disk_that_reports_free_space_but_accepts_no_file_has_failed(
+    tmp_path, monkeypatch, there, number
+):
+    monkeypatch.setattr(os, "statvfs", lambda _folder: there)
+    with monkeypatch.context() as patch:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        patch.setattr(os, "link", Mock(side_effect=full))
+        with pytest.raises(OSError, match="space") as refused:
+            spool_file.SpoolFile(tmp_path / "1.spool", b"data", Disk())
+    assert refused.value.errno == number
+    assert has_failed(refused.value) == (number == errno.EIO)
+    assert not list(tmp_path.iterdir())

@@ -55,11 +55,11 @@ class Raw:
         self.reader, self.writer = reader, writer
 
     async def answer(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return parse_message(await self.reader.readuntil(b"\r\n\r\n"))
 
     async def rest(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read()
         return b""
@@ -82,7 +82,7 @@ async def connect():
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - no event announces an arbitrary condition
             await asyncio.sleep(0.01)
 
@@ -182,7 +182,7 @@ async def test_a_keep_alive_ping_is_answered_with_a_pong(agents, connect):
     bob = await agents(TCP)
     raw = await connect(bob.address)
     raw.writer.write(b"\r\n\r\n")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await raw.reader.readexactly(2) == b"\r\n"
 
 

@@ -10,7 +10,7 @@ from helpers.name_server import NameServer
 from telephony.aio.resolver import Resolver
 from telephony.sip.transport.location import Naptr, Question, Srv
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 ZONE = {
     ("example.com.", "NAPTR"): '10 20 "s" "SIP+D2U" "" _sip._udp.example.com.',
     ("_sip._udp.example.com.", "SRV"): "1 2 5060 pbx.example.com.",

@@ -12,10 +12,10 @@ import socket
 import pytest
 
 from helpers.sip_messages import response_of
+from net.tls import Tls, server_context
 from telephony.aio import turns
 from telephony.aio.connection import ConnectionLimits, EndReason
 from telephony.aio.connections import AcceptAll, FilterVerdict
-from telephony.aio.tls import Tls, server_context
 from telephony.sip.events import Address, PeerLost, StandaloneRequest
 
 TCP = Address("127.0.0.1", 0, "TCP")
@@ -68,7 +68,7 @@ def tls(authority):
 
 
 async def asked(source_filter):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await source_filter.asked.wait()
     await asyncio.sleep(0)
 
@@ -76,7 +76,7 @@ async def asked(source_filter):
 async def ended(connection):
     """Return True when the other side has closed the connection."""
     reader, writer = connection
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionError):
             await reader.read()
     writer.close()
@@ -101,7 +101,7 @@ async def test_a_datagram_that_is_not_sip_is_reported_as_malformed(agents, send)
     source_filter = FixedFilter()
     bob = await agents(source_filter=source_filter)
     send(bob, b"\xff" * 100)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not source_filter.bad:
             source_filter.asked.clear()
             await source_filter.asked.wait()
@@ -179,7 +179,7 @@ async def test_an_invite_that_was_dropped_twice_is_refused_if_its_source_is_know
         trunk.bind(("127.0.0.1", 0))
         for data in (invite(1), invite(2), options(), invite(1), options(), options(), invite(1)):
             trunk.sendto(data, bob.address[:2])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             response = await loop.sock_recv(trunk, 65_535)
         assert response_of(response).status == 503
         assert b"branch=z9hG4bK1;" in response
@@ -233,7 +233,7 @@ async def test_a_datagram_of_a_call_overtakes_datagrams_outside_calls_that_wait(
     source_filter.verdict = FilterVerdict.IN_CALL
     bob.transport.received(options(number=3), trunk, bob.address, 0.0)
     monkeypatch.setattr(turns, "TURN_S", 1.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await all_handled.wait()
     assert handled == [options(number=number) for number in (3, 0, 1, 2)]
 

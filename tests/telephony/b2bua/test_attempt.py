@@ -8,7 +8,12 @@ import pytest
 
 from helpers.b2bua.phone import Reply
 from telephony.b2bua import LaterTargets
-from telephony.b2bua.events import AddressSilent, CallAnswered, MoreTargetsRung
+from telephony.b2bua.events import (
+    AddressSilent,
+    CallAnswered,
+    MoreTargetsRung,
+    TransferCompleted,
+)
 from telephony.errors import NoPortsError
 from telephony.sip.events import Address
 
@@ -55,6 +60,20 @@ def test_an_address_that_is_silent_is_given_up_after_four_seconds(world, aim):
     assert silent.address == NOBODY
     world.net.run(60)
     assert world.call.joined is not None
+    world.a.hang_up()
+    world.assert_clean()
+
+
+def test_a_silent_address_of_the_target_of_a_transfer_is_given_up_after_four_seconds(world):
+    target = replace(world.target(world.c), destination=NOBODY, others=(world.c.address,))
+    world.talk()
+    world.switch.plan.transfer_targets = [target]
+    world.b.refer()
+    world.net.run(3.9)
+    assert (sent_to(world, NOBODY, "INVITE"), world.c.invites) == (4, [])
+    world.net.run(1)
+    assert [each.address for each in world.switch.of(AddressSilent)] == [NOBODY]
+    assert len(world.switch.of(TransferCompleted)) == 1
     world.a.hang_up()
     world.assert_clean()
 

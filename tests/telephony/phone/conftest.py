@@ -36,7 +36,7 @@ def hears():
     """Wait until a call receives a tone; skip any silence that its peer sent before."""
 
     async def hears(call, hz, samples=1600):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(piece := await call.read_audio(samples)) == 2 * samples:
                 if loudness(piece, hz) > 0.95:
                     return True

@@ -20,7 +20,7 @@ from pyVoIP import VoIP as pyVoIP
 
 from helpers.phone import loudness, tone
 from helpers.phone_examples import FUNCTIONS, PAGE, ROOT, example, used
-from telephony.aio.tls import Tls, server_context
+from net.tls import Tls, server_context
 from telephony.phone import CallFailedError, CallState, VoIPCall, VoIPPhone
 from telephony.sip.events import Address
 from telephony.sip.transaction.timers import Timings

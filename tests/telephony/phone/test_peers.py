@@ -78,7 +78,7 @@ async def test_sipp_answers_a_call_and_receives_the_bye(make_phone, tmp_path):
     with running(*command, folder=tmp_path) as process:
         async with make_phone(("127.0.0.1", port)) as phone:
             call = await connected(phone, "service")
-            await asyncio.wait_for(call.hangup(), 5)
+            await asyncio.wait_for(call.hangup(), 60)
         assert await asyncio.to_thread(process.wait, 20) == 0
 
 
@@ -94,7 +94,7 @@ async def test_baresip_answers_a_call_and_its_audio_is_received(make_phone, hear
     with running(baresip, "-f", str(tmp_path), folder=tmp_path):
         async with make_phone(("127.0.0.1", port)) as phone:
             call = await connected(phone, "301")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 assert await hears(call, 440, 4000)
                 await call.changes.until(lambda: call.report is not None)
                 await call.hold()

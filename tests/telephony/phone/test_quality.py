@@ -187,7 +187,7 @@ async def test_two_phones_exchange_reports_during_a_call(make_phone, rule, monke
     async with (
         make_phone(user="202", call_callback=came.put) as called,
         make_phone(called.address, srtp=rule) as caller,
-        asyncio.timeout(15),
+        asyncio.timeout(60),
     ):
         placed = await caller.call("202")
         taken = await came.get()

@@ -11,7 +11,7 @@ import contextlib
 import pytest
 
 from helpers.phone import tone
-from telephony.aio.tls import Tls, client_context, server_context
+from net.tls import Tls, client_context, server_context
 from telephony.phone import CallState, RegistrationError, VoIPCall
 from telephony.sip.events import Address
 

@@ -180,7 +180,7 @@ def test_a_pause_that_ended_while_the_switch_was_lost_ends_its_alarm(desk):
         if traits.ending in {Ending.INDEXED, Ending.DELIVERED, Ending.DECISION}
     ],
 )
-def test_what_ends_a_kind_ends_only_the_alarms_of_its_call(desk, kind):
+def test_an_ending_event_closes_only_alarms_of_the_same_call(desk, kind):
     ending = KINDS[kind].ending
     call, other = (None, None) if ending is Ending.DELIVERED else (CALL, OTHER)
     alarm = desk.raised(kind, call)
@@ -221,7 +221,7 @@ async def test_repeating_a_decision_changes_and_audits_nothing(desk):
     assert len(desk.audited) == len(desk.changed) == 3
 
 
-async def test_of_two_supervisors_who_take_an_alarm_at_once_one_wins(desk):
+async def test_only_one_of_two_supervisors_can_take_an_alarm_at_the_same_time(desk):
     alarm = desk.raised("recording.fault", CALL)
     done = await asyncio.gather(
         desk.alarms.take(alarm.alarm_id, "mair", "user:mair"),

@@ -69,7 +69,7 @@ async def test_an_alarm_that_ended_by_itself_is_listed_as_such(galwad, desk):
     assert "ended by itself" in (await galwad("list", "--all")).out
 
 
-async def test_what_another_user_has_taken_is_refused_with_their_name(galwad, desk):
+async def test_taking_an_alarm_of_another_user_is_refused_with_the_users_name(galwad, desk):
     alarm = await the_alarm(galwad)
     await desk.desk.calls.alarms.take(alarm["id"], "gwen", "user:gwen")
     done = await galwad("take", alarm["id"])

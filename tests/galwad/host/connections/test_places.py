@@ -94,7 +94,7 @@ def test_one_session_has_only_its_own_number_of_protected_places():
     assert house.places.counts()["signed-in"] == 5
 
 
-def test_more_sessions_than_places_leave_each_other_alone():
+def test_a_session_above_the_limit_does_not_end_an_earlier_one():
     house = House()
     first = [house.signed_in(HOME, f"user {number}") for number in range(8)]
     house.signed_in(HOME, "late")
@@ -189,7 +189,7 @@ def test_known_networks_are_listed_by_their_last_use_and_text_that_is_no_address
 
 
 @pytest.mark.parametrize("crowd", ["2001:db8:{:x}:1::/64", "2001:db8:bad:{:x}::/64"])
-def test_a_flood_of_connections_refuses_none_of_an_area_that_has_opened_none_for_a_minute(crowd):
+def test_a_quiet_area_can_connect_during_a_flood(crowd):
     house = House(PlaceLimits(8, 400, 600, 300, 4))
     accepted = 0
     for number in range(40_000):

@@ -104,9 +104,9 @@ async def test_a_client_that_does_not_read_the_answer_is_disconnected(limited, l
         deaf.setblocking(False)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(deaf, ("127.0.0.1", running.server.port))
+        await until(lambda: running.desk.host.places.counts()["stranger"] == 1)
         requests = head.format("") * 400 + head.format(last)
         sending = asyncio.create_task(loop.sock_sendall(deaf, requests.encode()))
-        await until(lambda: running.desk.host.places.counts()["stranger"] == 1)
         await until(lambda: running.desk.host.places.counts()["stranger"] == 0)
         sending.cancel()
 

@@ -88,7 +88,7 @@ async def test_a_user_who_guesses_codes_must_wait(running):
     assert int(reply.headers["retry-after"]) > 0
 
 
-async def test_command_lines_that_never_ask_keep_none_of_the_same_network_out(running, monkeypatch):
+async def test_idle_waiting_clients_do_not_block_others_of_their_network(running, monkeypatch):
     monkeypatch.setattr("galwad.people.sign_in.approvals.MOST_OF_A_NETWORK", 20)
     sian = (await running.page("sian")).http
     for _ in range(30):

@@ -89,7 +89,7 @@ async def test_changes_are_written_by_the_task_and_at_the_end_of_the_process(
     dialogs = LastingDialogs(path)
     task = asyncio.create_task(dialogs.run())
     keep(dialogs, "one", 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not stored():  # noqa: ASYNC110 - a file tells nobody that it changed
             await asyncio.sleep(0.001)
     task.cancel()

@@ -18,7 +18,7 @@ from galwad.switch.call.commands import DeskCommands
 from galwad.switch.life.link_server import LinkServer
 from helpers.file_sizes import file_size_limit
 
-PATIENCE_S = 10
+PATIENCE_S = 60
 
 
 def ended(index):

@@ -26,7 +26,7 @@ from galwad.messages import (
 from galwad.switch.call.commands import DeskCommands
 from galwad.switch.life.link_server import LinkServer
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 SIAN, GWEN = Party("201", "sian"), Party("202", "gwen")
 
 

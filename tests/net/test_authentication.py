@@ -8,18 +8,17 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from callerid.authentication import (
-    BasicAuthentication,
-    BearerAuthentication,
-    ClientCredentials,
-    NoAuthentication,
-    read_secret,
-)
-from callerid.errors import SourceBusyError, SourceError
-from callerid.json_client import JsonClient, JsonRequest, tls_context
 from config.section import TlsSection
 from helpers.desk import Clock
 from helpers.http_server import HttpServer, answer
+from net.authentication import (
+    BasicAuthentication,
+    BearerAuthentication,
+    ClientCredentials,
+    read_secret,
+)
+from net.errors import ServerBusyError, ServerError
+from net.json_client import Authentication, JsonClient, JsonRequest
 
 SECRET = "correct horse £"
 
@@ -55,7 +54,7 @@ async def tokens():
 @pytest.fixture
 async def credentials(tokens, secret, clock):
     found = ClientCredentials(
-        *(tls_context(TlsSection()), f"{tokens.url}/token", "galwad", secret),
+        *(TlsSection().context(), f"{tokens.url}/token", "galwad", secret),
         scope="people.read",
         clock=clock,
     )
@@ -70,7 +69,7 @@ async def test_a_password_and_a_token_are_read_from_their_files_each_time(secret
     assert await bearer.header() == f"token {SECRET}"
     secret.write_text("another")
     assert await bearer.header() == "token another"
-    assert await NoAuthentication().header() is None
+    assert await Authentication().header() is None
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo", b"\xff\xfe"])
@@ -79,10 +78,10 @@ def test_a_file_without_a_secret_of_one_line_is_an_error_that_names_only_the_fil
 ):
     path = tmp_path / "secret"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match=str(path)) as caught:
+    with pytest.raises(ServerError, match=str(path)) as caught:
         read_secret(path)
     assert "one" not in str(caught.value).replace("one line", "")
-    with pytest.raises(SourceError, match="No such file"):
+    with pytest.raises(ServerError, match="No such file"):
         read_secret(tmp_path / "missing")
 
 
@@ -118,10 +117,10 @@ async def test_a_token_that_the_server_refuses_is_replaced_once(credentials, ser
         return answer({"fine": True}) if fine else answer(b"", "401 Unauthorized")
 
     server.handler = people
-    client = JsonClient(credentials, tls_context(TlsSection()), connections=1)
+    client = JsonClient(credentials, TlsSection().context(), connections=1)
     assert await client.send(JsonRequest("GET", server.url)) == {"fine": True}
     credentials.rejected()
-    with pytest.raises(SourceError, match=r"refuses the credentials \(401\)"):
+    with pytest.raises(ServerError, match=r"refuses the credentials \(401\)"):
         await client.send(JsonRequest("GET", server.url))  # t3, then t4
     assert len(tokens.received) == 4
     await client.close()
@@ -151,7 +150,7 @@ async def test_a_server_that_issues_no_token_is_an_error_without_the_secret(
     credentials, tokens, sent, reason
 ):
     tokens.handler, tokens.answers = None, [sent]
-    with pytest.raises(SourceError, match=reason) as caught:
+    with pytest.raises(ServerError, match=reason) as caught:
         await credentials.header()
     assert SECRET not in str(caught.value)
 
@@ -159,12 +158,12 @@ async def test_a_server_that_issues_no_token_is_an_error_without_the_secret(
 async def test_a_token_that_is_not_accepted_is_never_used(tokens, secret):
     def refuse(document):
         assert document["access_token"].startswith("t")
-        raise SourceError("for another server")
+        raise ServerError("for another server")
 
     url = f"{tokens.url}/token"
-    refused = ClientCredentials(tls_context(TlsSection()), url, "galwad", secret, check=refuse)
+    refused = ClientCredentials(TlsSection().context(), url, "galwad", secret, check=refuse)
     for _ in range(2):
-        with pytest.raises(SourceError, match="for another server"):
+        with pytest.raises(ServerError, match="for another server"):
             await refused.header()
     assert len(tokens.received) == 2
     await refused.close()
@@ -187,6 +186,6 @@ async def test_a_token_with_a_strange_lifetime_is_used_for_some_minutes(
 
 async def test_a_busy_server_of_tokens_asks_for_a_rest(credentials, tokens):
     tokens.handler, tokens.answers = None, [answer(b"", "429 Slow Down", Retry_After="9")]
-    with pytest.raises(SourceBusyError) as caught:
+    with pytest.raises(ServerBusyError) as caught:
         await credentials.header()
     assert caught.value.seconds == 9

@@ -5,11 +5,11 @@ queue. On a UDP socket, the filter drops datagrams; on a listening TCP socket, o
 new connection. It is a classic BPF program (SO_ATTACH_FILTER), which the kernel verifies; a process
 needs no privilege to attach it.
 
-Refusing a packet here takes microseconds, so a fast flood can use all of this process's time. A
-source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its packets. If
-many strangers send little each and flood us together, all strangers are thinned. A source is an
-IPv4 address or an IPv6 /64, as text; a stranger is one that is not known. Times are in monotonic
-seconds.
+If this process itself refuses a packet, that takes microseconds, so a fast flood can use all of its
+time. A source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its
+packets. If many strangers send little each and flood us together, all strangers are thinned. A
+source is an IPv4 address or an IPv6 /64, as text; a stranger is a source that is not known. Times
+are in monotonic seconds.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from typing import Final, TypeVar
 
 import structlog
 
-MOST_FLOODING: Final = 256
-"""Flooding networks in one program, because the kernel limits its memory; others are left out."""
-MOST_KNOWN: Final = 500
-"""Known networks in one program.
+from net.addresses import Network
 
-With more, it accepts every packet whose source is not in a flooding network.
+MOST_FLOODING: Final = 256
+"""The most flooding networks in one program, whose size is limited. Others are left out."""
+MOST_KNOWN: Final = 500
+"""The most known networks in one program.
+
+If there are more, it accepts every packet whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
 """One in this many packets from neither flooding nor known networks is accepted, at random."""
@@ -58,7 +60,6 @@ _SOURCE: Final = {4: 12, 6: 8}
 _ALL: Final = 0xFFFFFFFF
 _WHOLE: Final = 0x7FFFFFFF
 
-Network = IPv4Network | IPv6Network
 Instruction = tuple[int, int, int, int]
 """Opcode, jump if true, jump if false, constant."""
 _ACCEPT: Final[Instruction] = (_RETURN, 0, 0, _WHOLE)
@@ -72,7 +73,7 @@ _ACCEPT_UNLESS_NEW_CONNECTION: Final[Sequence[Instruction]] = (
 THINNING_S: Final = 10.0
 """The duration of thinning, in seconds. It begins again if the flood is still there."""
 _MAX_SOURCES: Final = 4096
-Networks = tuple[IPv4Network | IPv6Network, ...]
+Networks = tuple[Network, ...]
 SetFilter = Callable[[Networks, Networks | None], None]
 """Sets the kernel's filter when thinning begins or ends.
 
@@ -91,10 +92,10 @@ def program(
 ) -> list[Instruction]:
     """Return the BPF program that drops packets by their source; empty if nothing is to be dropped.
 
-    Of packets from the networks `flooding`, one in `ONE_IN_FLOOD` is accepted, and all from
-    `known`. Of those from neither, one in `ONE_IN` is accepted, or all if `known` is None or has
-    more than `MOST_KNOWN` networks. `versions` are the IP versions that the socket receives, 4, 6
-    or both; networks of another are left out.
+    Of packets from the networks `flooding`, one in `ONE_IN_FLOOD` is accepted. Of the others, all
+    from the networks `known` are accepted, and one in `ONE_IN` of the rest; all if `known` is None
+    or has more than `MOST_KNOWN` networks. `versions` are the IP versions that the socket receives:
+    4, 6 or both. Networks of another version are left out.
     """
     thinned = [each for each in flooding if each.version in versions][:MOST_FLOODING]
     accepted = None if known is None else [each for each in known if each.version in versions]
@@ -177,7 +178,7 @@ def attach_filter(
     """Make the kernel drop packets to a UDP or listening TCP socket, as `program` says.
 
     If there is nothing to drop, an attached filter is removed. Raises `OSError` if this kernel does
-    not accept the filter: the packets still arrive.
+    not accept the filter; then no packet is dropped.
     """
     code = program(flooding, known, versions=_versions(sock))
     if code and sock.type == socket.SOCK_STREAM:
@@ -208,13 +209,13 @@ class ThinningLimits:
     known: int
     """From one known source."""
     strangers: int
-    """From all those strangers together that send few each."""
+    """From all strangers together. Of each stranger, only the first `few` are counted."""
     few: int
-    """A stranger sends few up to this number in a second."""
+    """The most packets of one stranger that are counted for `strangers`."""
 
 
 class Thinning:
-    """Counts refused packets, and sets the kernel's filter if a source has too many."""
+    """Counts refused packets, and sets the kernel's filter if there are too many."""
 
     def __init__(
         self,
@@ -250,7 +251,7 @@ class Thinning:
             self._thin(source, now)
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and begin a second for strangers; call it once a second."""
+        """Update the kernel's filter, and count strangers from 0 again; call this once a second."""
         for source in [each for each, until in self._thinned.items() if until < now - THINNING_S]:
             del self._thinned[source]
         self._strangers = 0

@@ -1,7 +1,7 @@
-"""Authentication at a directory's server: none, a password, or a token.
+"""Authentication at a server, such as a directory's, with a password or a token.
 
-Secrets are in files, such as systemd's credentials. A file is read each time when its secret is
-needed, so a secret that was replaced is used at once. Secrets and tokens are in no message.
+Secrets are in files, such as systemd's credentials. A file is read each time its secret is needed,
+so that a new secret is used at once. No message has a secret or a token.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from callerid.errors import SourceBusyError, SourceError
-from callerid.json_client import (
+from net.errors import ServerBusyError, ServerError
+from net.json_client import (
     ACCEPTED,
+    Authentication,
+    Json,
     failure,
     http_client,
     parse_json,
     read_limited,
     requested_rest,
 )
-from callerid.templates import Json
 
 if TYPE_CHECKING:
     import httpx2
 
 _AHEAD_S: Final = 60.0
-"""A token is replaced this many seconds before it expires."""
+"""A token is replaced this many seconds before it expires, but not before half of its lifetime."""
 _LIFETIME_S: Final = 300.0
 """The lifetime of a token if the server does not say it."""
 _LONGEST_LIFETIME_S: Final = 86_400.0
@@ -39,15 +40,15 @@ _CODE: Final = re.compile(r"[a-z_]{1,40}")
 
 
 def read_secret(path: Path) -> str:
-    """Return the secret in a file, without the line end. Raises `SourceError`."""
+    """Return the secret in a file, without white space around it. Raises `ServerError`."""
     try:
         with path.open(encoding="utf-8") as file:
             secret = file.read(_LONGEST_SECRET).strip()
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise SourceError(f"cannot read {path}: {reason}") from None
+        raise ServerError(f"cannot read {path}: {reason}") from None
     if not secret or "\n" in secret:
-        raise SourceError(f"cannot use {path}: it must have one line with the secret")
+        raise ServerError(f"cannot use {path}: it must have one line with the secret")
     return secret
 
 
@@ -56,22 +57,7 @@ async def _secret(path: Path) -> str:
     return await asyncio.to_thread(read_secret, path)
 
 
-class NoAuthentication:
-    """Requests without authentication."""
-
-    async def header(self) -> str | None:
-        """Return None."""
-        return None
-
-    def rejected(self) -> bool:
-        """Return False."""
-        return False
-
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class BasicAuthentication:
+class BasicAuthentication(Authentication):
     """A user name and a password (RFC 7617)."""
 
     def __init__(self, user: str, password: Path) -> None:
@@ -83,15 +69,8 @@ class BasicAuthentication:
         pair = f"{self._user}:{await _secret(self._password)}"
         return f"Basic {b64encode(pair.encode()).decode()}"
 
-    def rejected(self) -> bool:
-        """Return False."""
-        return False
 
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class BearerAuthentication:
+class BearerAuthentication(Authentication):
     """A token that the server's administrator has issued (RFC 6750).
 
     `scheme` is the word before the token, which is not "Bearer" for every server.
@@ -105,20 +84,14 @@ class BearerAuthentication:
         """Return the header field's value."""
         return f"{self._scheme} {await _secret(self._token)}"
 
-    def rejected(self) -> bool:
-        """Return False."""
-        return False
 
-    async def close(self) -> None:
-        """Do nothing."""
-
-
-class ClientCredentials:
+class ClientCredentials(Authentication):
     """A token that the server issues for a client id and a secret (OAuth 2, RFC 6749, section 4.4).
 
     The token is replaced before it expires. Only one request for a token is made at a time. `scope`
     has the rights that are asked for; "" if the server decides. `check` gets the answer with a
-    token, and raises a SourceError if it must not be used. `clock` returns monotonic seconds.
+    token, and raises a ServerError if the token must not be used. `clock` returns monotonic
+    seconds.
     """
 
     def __init__(
@@ -144,11 +117,11 @@ class ClientCredentials:
         self._lock = asyncio.Lock()
 
     async def header(self) -> str:
-        """Return the header field's value, after a request for a token if there is none.
+        """Return the header field's value, after a request for a token if there is no valid one.
 
         Raises:
-            SourceBusyError: The server that issues tokens asks for a rest.
-            SourceError: It issues no token.
+            ServerBusyError: The server that issues tokens asks for a rest.
+            ServerError: It issues no token.
         """
         async with self._lock:
             if not self._token or self._clock() >= self._until:
@@ -182,28 +155,41 @@ class ClientCredentials:
             ) as response:
                 rest_s = requested_rest(response.status_code, response.headers)
                 if rest_s is not None:
-                    raise SourceBusyError(rest_s)
+                    raise ServerBusyError(rest_s)
                 if not response.is_success:
                     code = await _error_code(response)
-                    raise SourceError(
+                    raise ServerError(
                         f"no token is issued: the server answers {response.status_code}{code}"
                     )
                 document = parse_json(await read_limited(response))
         except httpx2.HTTPError as error:
-            raise SourceError(f"no token is issued: {failure(error)}") from None
+            raise ServerError(f"no token is issued: {failure(error)}") from None
         if self._check is not None:
             self._check(document)
         return document
 
 
 async def _error_code(response: httpx2.Response) -> str:
-    """Return the code of an error in brackets (RFC 6749, section 5.2); "" if there is none."""
+    """Return the code of an error in brackets; "" if there is none."""
     try:
-        document = parse_json(await read_limited(response))
-    except SourceError:
+        code = error_code(await read_limited(response))
+    except ServerError:
+        code = ""
+    return f" ({code})" if code else ""
+
+
+def error_code(body: bytes) -> str:
+    """Return the code of an error, such as "invalid_grant" (RFC 6749, section 5.2); "" if none."""
+    try:
+        document = parse_json(body)
+    except ServerError:
         return ""
-    code = document.get("error") if isinstance(document, dict) else None
-    return f" ({code})" if isinstance(code, str) and _CODE.fullmatch(code) else ""
+    return named_error(document.get("error") if isinstance(document, dict) else None)
+
+
+def named_error(value: Any) -> str:
+    """Return a value if it looks like the code of an error, which can be logged; "" if not."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else ""
 
 
 def _token_in(document: Json) -> tuple[str, float]:
@@ -211,9 +197,9 @@ def _token_in(document: Json) -> tuple[str, float]:
     answer = document if isinstance(document, dict) else {}
     token, kind = answer.get("access_token"), answer.get("token_type", "Bearer")
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise SourceError("no token is issued: the answer has none")
+        raise ServerError("no token is issued: the answer has none")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise SourceError("no token is issued: the answer has a token of another kind")
+        raise ServerError("no token is issued: the answer has a token of another kind")
     try:
         lifetime_s = float(str(answer.get("expires_in", _LIFETIME_S)))
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.limits import BreakerLimits, BreakerState, CircuitBreaker
+from net.breaker import BreakerLimits, BreakerState, CircuitBreaker
 
 LIMITS = BreakerLimits(failures=3, rest_s=5, longest_rest_s=20, longest_busy_s=100)
 

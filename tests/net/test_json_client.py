@@ -14,19 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callerid.authentication import NoAuthentication
-from callerid.errors import SourceBusyError, SourceError
-from callerid.json_client import (
+from config.section import TlsSection
+from helpers.certificates import Authority
+from helpers.http_server import HttpServer, answer
+from net.errors import ServerBusyError, ServerError
+from net.json_client import (
+    Authentication,
     HttpAnswer,
     JsonClient,
     JsonRequest,
     parse_json,
     requested_rest,
-    tls_context,
 )
-from config.section import TlsSection
-from helpers.certificates import Authority
-from helpers.http_server import HttpServer, answer
 
 NUMBER = "+441632960001"
 
@@ -34,7 +33,7 @@ NUMBER = "+441632960001"
 @pytest.fixture
 async def client():
     client = JsonClient(
-        NoAuthentication(), tls_context(TlsSection()), connections=2, empty_statuses=[404]
+        Authentication(), TlsSection().context(), connections=2, empty_statuses=[404]
     )
     yield client
     await client.close()
@@ -101,7 +100,7 @@ async def test_each_wrong_answer_is_an_error_that_says_what_is_wrong(client, ser
         writer.close()
 
     server.handler = once
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(ServerError) as caught:
         await client.send(search(server))
     assert str(caught.value) == reason
 
@@ -115,7 +114,7 @@ async def test_an_exchange_has_a_body_that_is_not_json_and_an_answer_that_is_an_
     assert got == HttpAnswer(400, "text/x", b"a: 1")
     (sent,) = server.received
     assert (sent.body, sent.headers["content-type"]) == (b"x: 1\r\n", "text/x")
-    with pytest.raises(SourceError, match="the server answers 400"):
+    with pytest.raises(ServerError, match="the server answers 400"):
         await client.exchange(request, (409,))
 
 
@@ -127,7 +126,7 @@ async def test_a_300_without_an_address_is_an_answer_of_an_exchange(client, serv
 @pytest.mark.parametrize("status", ["429 Busy", "302 Found"])
 async def test_a_rest_or_a_redirect_is_never_an_answer_of_an_exchange(client, server, status):
     server.answers = [answer(b"", status, Location="/x")]
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await client.exchange(search(server), (302, 429))
 
 
@@ -137,7 +136,7 @@ async def test_a_redirect_is_not_followed(client, server):
     other.answers = [answer({})]
     for status in ("301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"):
         server.answers = [answer(b"", status, Location=f"{other.url}/people")]
-        with pytest.raises(SourceError, match=rf"redirects \({status[:3]}\)"):
+        with pytest.raises(ServerError, match=rf"redirects \({status[:3]}\)"):
             await client.send(search(server))
     assert other.received == []
     await other.stop()
@@ -151,7 +150,7 @@ async def test_an_endless_answer_is_given_up_after_a_megabyte(client, server):
             await writer.drain()
 
     server.handler = endless
-    with pytest.raises(SourceError, match="larger than 1 MB"):
+    with pytest.raises(ServerError, match="larger than 1 MB"):
         await client.send(search(server))
 
 
@@ -183,14 +182,14 @@ async def test_requests_that_are_cancelled_use_up_no_connections(client, server)
         await asyncio.sleep(number % 10 / 1000)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await client.send(search(server)) == {}
 
 
 async def test_a_server_that_is_down_cannot_be_connected(client, server):
     request = search(server)
     await server.stop()
-    with pytest.raises(SourceError, match="cannot connect to the server"):
+    with pytest.raises(ServerError, match="cannot connect to the server"):
         await client.send(request)
 
 
@@ -221,7 +220,7 @@ def test_a_rest_can_end_at_a_date():
 
 async def test_a_busy_server_raises_an_error_with_the_seconds(client, server):
     server.answers = [answer(b"", "429 Too Many Requests", Retry_After="17")]
-    with pytest.raises(SourceBusyError) as caught:
+    with pytest.raises(ServerBusyError) as caught:
         await client.send(search(server))
     assert caught.value.seconds == 17
 
@@ -242,18 +241,18 @@ async def secure(tmp_path):
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(client, secure):
     server, _ = secure
-    with pytest.raises(SourceError, match="certificate is not accepted: "):
+    with pytest.raises(ServerError, match="certificate is not accepted: "):
         await client.send(search(server))
     assert server.received == []
 
 
 async def test_the_authority_in_the_settings_is_accepted_and_the_name_must_fit(secure):
     server, authority = secure
-    context = tls_context(TlsSection(ca=authority.path))
-    client = JsonClient(NoAuthentication(), context, connections=1)
+    context = TlsSection(ca=authority.path).context()
+    client = JsonClient(Authentication(), context, connections=1)
     assert await client.send(search(server)) == {"fine": True}
     other = JsonRequest("POST", server.url.replace("127.0.0.1", "localhost"))
-    with pytest.raises(SourceError, match="certificate is not accepted"):
+    with pytest.raises(ServerError, match="certificate is not accepted"):
         await client.send(other)
     await client.close()
 
@@ -261,18 +260,18 @@ async def test_the_authority_in_the_settings_is_accepted_and_the_name_must_fit(s
 def test_a_tls_file_that_cannot_be_used_is_an_error(tmp_path):
     broken = tmp_path / "ca.pem"
     for files in (TlsSection(ca=broken), TlsSection(certificate=broken, key=broken)):
-        with pytest.raises(SourceError, match="cannot use the TLS files: No such file"):
-            tls_context(files)
+        with pytest.raises(ServerError, match="cannot use the TLS files: No such file"):
+            files.context()
     broken.write_text("not PEM")
-    with pytest.raises(SourceError, match="cannot use the TLS files"):
-        tls_context(TlsSection(ca=broken))
+    with pytest.raises(ServerError, match="cannot use the TLS files"):
+        TlsSection(ca=broken).context()
 
 
 async def test_no_log_has_the_number_that_was_sought(client, server, caplog):
     logging.getLogger().setLevel(logging.WARNING)
     server.answers = [answer({}), answer(b"", "500 Oops")]
     await client.send(search(server, query=[("phone", NUMBER)]))
-    with pytest.raises(SourceError):
+    with pytest.raises(ServerError):
         await client.send(search(server, query=[("phone", NUMBER)]))
     assert "1632" not in caplog.text
 
@@ -282,6 +281,6 @@ def test_any_text_is_a_document_or_an_error_of_ours(text):
     data = text if isinstance(text, bytes) else text.encode()
     try:
         document = parse_json(data)
-    except SourceError:
+    except ServerError:
         return
     json.dumps(document)

@@ -1,4 +1,4 @@
-"""TLS contexts for SIP (RFC 3261 section 26.2.1, RFC 5922): TLS 1.2 with `CIPHERS`, and later."""
+"""TLS contexts: TLS 1.2 and later. Those for SIP follow RFC 3261 section 26.2.1 and RFC 5922."""
 
 from __future__ import annotations
 
@@ -44,17 +44,30 @@ def server_context(
 
 
 def client_context(
-    *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
+    *,
+    ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    ciphers: str | None = CIPHERS,
 ) -> ssl.SSLContext:
     """Return a context for connections that we open; it verifies the peer's certificate and name.
 
     `ca` None means the system's authorities. `certificate` is ours for a peer that requests one,
-    and `key` is None if it contains the key. Raises `OSError` if a file cannot be read or used
-    (ssl.SSLError is one).
+    and `key` is None if it contains the key. `ciphers` are the suites for TLS 1.2; None means
+    Python's own, which servers over HTTP may need. Raises `OSError` if a file cannot be read or
+    used (ssl.SSLError is one).
     """
     context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(CIPHERS)
+    if ciphers is not None:
+        context.set_ciphers(ciphers)
     if certificate is not None:
         context.load_cert_chain(certificate, key)
     return context
+
+
+def certificate_fault(error: BaseException | None) -> str:
+    """Return why TLS rejected a peer's certificate; "" if that is not the cause of `error`."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return "" if error is None else str(error.verify_message)

@@ -1,10 +1,10 @@
-"""The network in which a client's address is counted."""
+"""The family of a host, and the network in which a client's address is counted."""
 
 from __future__ import annotations
 
 import pytest
 
-from galwad.host.limits import areas_of, network_of
+from net.addresses import areas_of, host_of_family, network_of
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,18 @@ def test_a_network_is_an_ipv4_address_or_an_ipv6_64(address, network):
 )
 def test_the_areas_of_an_ipv6_address_are_its_32_its_48_and_its_network(address, areas):
     assert areas_of(address) == areas
+
+
+@pytest.mark.parametrize(
+    ("hosts", "address", "found"),
+    [
+        (None, "192.0.2.1", None),
+        (("192.0.2.9", "2001:db8::9"), "0.0.0.0", "192.0.2.9"),
+        (("192.0.2.9", "2001:db8::9"), "::", "2001:db8::9"),
+        (("192.0.2.9",), "::", None),
+        (("sip.example.com",), "::", "sip.example.com"),
+        (("sip.example.com", "2001:db8::9"), "::", "2001:db8::9"),
+    ],
+)
+def test_the_host_of_the_same_address_family_is_chosen(hosts, address, found):
+    assert host_of_family(hosts, address) == found

@@ -1,11 +1,11 @@
 """Requests to a server that answers in JSON, such as a CRM, within limits.
 
 The server is not trusted. An answer has a largest size, a redirect is never followed, and a
-document with duplicate names or of great depth is refused. Every failure is a `SourceError`. Its
+document with duplicate names or of great depth is refused. Every failure is a `ServerError`. Its
 message never repeats a part of the request or of the answer, which may have personal data.
 
-httpx2 is imported when a client is made: the settings of directories import this module, and all
-processes read those.
+httpx2 is imported when a client is made: all processes read the settings of directories, which
+import this module.
 """
 
 from __future__ import annotations
@@ -17,49 +17,41 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from callerid.errors import SourceBusyError, SourceError, StatusError
-from callerid.templates import Json
-from config.section import TlsSection
+from net.errors import ServerBusyError, ServerError, StatusError
+from net.tls import certificate_fault
 
 if TYPE_CHECKING:
     import httpx2
 
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 LARGEST: Final = 1 << 20
 """The largest answer that is read, in bytes."""
 _CONNECT_S: Final = 5.0
 _STEP_S: Final = 10.0
-"""No step of a request takes longer. The directory's own time limit comes first."""
+"""The longest time of one step of a request. The time limit of a directory is shorter."""
+REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
+"""The statuses that refuse a request's content, so another attempt would have the same result."""
 _REST_S: Final = 10.0
 """The rest of a server that answers 429 without saying how long it must rest."""
 ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
 """No answer may be compressed, because a small compressed one can have a huge content."""
 
 
-class Authentication(Protocol):
-    """The authentication of requests to a server."""
+class Authentication:
+    """The authentication of requests to a server. This base class has none."""
 
     async def header(self) -> str | None:
-        """Return the value of the header field Authorization, or None. Raises `SourceError`."""
+        """Return the value of the header field Authorization, or None. Raises `ServerError`."""
+        return None
 
     def rejected(self) -> bool:
-        """Report that the server has refused this value; return whether another one may work."""
+        """Report that the server has refused the value; return whether another one may work."""
+        return False
 
     async def close(self) -> None:
         """Close the connections to a server that issues tokens."""
-
-
-def tls_context(files: TlsSection) -> ssl.SSLContext:
-    """Return TLS settings: 1.2 or later, and a proven server name. Raises `SourceError`."""
-    try:
-        context = ssl.create_default_context(cafile=files.ca)
-        if files.certificate is not None:
-            context.load_cert_chain(files.certificate, files.key)
-    except (OSError, ssl.SSLError) as error:
-        raise SourceError(f"cannot use the TLS files: {error.strerror or 'not PEM'}") from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +65,7 @@ class JsonRequest:
     body: Json = None
     """The JSON document to send; None if there is none."""
     content: bytes | None = None
-    """The body to send if it is not JSON. The header fields have its type."""
+    """The body to send if it is not JSON. `headers` must have its Content-Type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +103,11 @@ class JsonClient:
     async def send(self, request: JsonRequest) -> Json:
         """Send a request; return the document of the answer, or None if nothing was found.
 
-        If the server refuses the authentication, another attempt is made with a new token.
+        If the server refuses a token of OAuth 2, another attempt is made with a new one.
 
         Raises:
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be reached, refuses the request, or its answer cannot be
+            ServerBusyError: The server asks for a rest.
+            ServerError: The server cannot be reached, refuses the request, or its answer cannot be
                 read.
         """
         answer = await self.exchange(request, self._empty_statuses)
@@ -128,14 +120,14 @@ class JsonClient:
         The body of an answer that means that nothing was found is not read.
 
         Raises:
-            SourceBusyError: The server asks for a rest.
-            SourceError: The server cannot be reached, or its answer has another status.
+            ServerBusyError: The server asks for a rest.
+            ServerError: The server cannot be reached, or its answer has another status.
         """
         answer = await self._attempt(request, accepted)
         if answer.status == HTTPStatus.UNAUTHORIZED and self._authentication.rejected():
             answer = await self._attempt(request, accepted)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            raise SourceError("the server refuses the credentials (401)")
+            raise ServerError("the server refuses the credentials (401)")
         return answer
 
     async def _attempt(self, request: JsonRequest, accepted: Collection[int]) -> HttpAnswer:
@@ -163,24 +155,24 @@ class JsonClient:
                     await read_limited(response) if has_body else b"",
                 )
         except httpx2.InvalidURL:
-            raise SourceError("the address of the request cannot be read") from None
+            raise ServerError("the address of the request cannot be read") from None
         except httpx2.HTTPError as error:
-            raise SourceError(failure(error)) from None
+            raise ServerError(failure(error)) from None
 
     def _has_body(self, response: httpx2.Response, accepted: Collection[int]) -> bool:
-        """Return whether to read an answer's body; False if nothing was found.
+        """Return whether to read an answer's body; False if nothing was found, and for status 401.
 
-        Raises `SourceBusyError` for a rest, `SourceError` for an error that is not accepted, except
-        401.
+        Raises `ServerBusyError` if the server asks for a rest, and `ServerError` for a redirect or
+        any other status that is neither a success nor accepted.
         """
         status = response.status_code
         if status in self._empty_statuses or status in {204, HTTPStatus.UNAUTHORIZED}:
             return False
         rest_s = requested_rest(status, response.headers)
         if rest_s is not None:
-            raise SourceBusyError(rest_s)
+            raise ServerBusyError(rest_s)
         if response.has_redirect_location:
-            raise SourceError(f"the server redirects ({status}), which is not followed")
+            raise ServerError(f"the server redirects ({status}), which is not followed")
         if not response.is_success and status not in accepted:
             raise StatusError(status)
         return True
@@ -217,25 +209,25 @@ def requested_rest(status: int, headers: Mapping[str, str]) -> float | None:
 
 
 async def read_limited(response: httpx2.Response) -> bytes:
-    """Return the body of an answer; raise SourceError if it is compressed or above `LARGEST`."""
+    """Return the body of an answer; raise ServerError if it is compressed or above `LARGEST`."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise SourceError("the answer is compressed, although that was not asked for")
+        raise ServerError("the answer is compressed, although that was not asked for")
     body = bytearray()
     async for part in response.aiter_raw():
         body += part
         if len(body) > LARGEST:
-            raise SourceError(f"the answer is larger than {LARGEST >> 20} MB")
+            raise ServerError(f"the answer is larger than {LARGEST >> 20} MB")
     return bytes(body)
 
 
 def parse_json(text: bytes) -> Json:
-    """Return a JSON document; raise SourceError for a fault, a duplicate name or deep nesting."""
+    """Return a JSON document; raise ServerError for a fault, a duplicate name or deep nesting."""
     try:
         document: Json = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError):
-        raise SourceError("the answer is not JSON that can be read") from None
+        raise ServerError("the answer is not JSON that can be read") from None
     return document
 
 
@@ -254,11 +246,8 @@ def failure(error: httpx2.HTTPError) -> str:
     """Return why a request failed, without the parts of the error that may have personal data."""
     import httpx2  # noqa: PLC0415 - heavy
 
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"the server's certificate is not accepted: {cause.verify_message}"
-        cause = cause.__cause__ or cause.__context__
+    if fault := certificate_fault(error):
+        return f"the server's certificate is not accepted: {fault}"
     if isinstance(error, httpx2.TimeoutException):
         return "the server does not answer in time"
     if isinstance(error, httpx2.ConnectError):

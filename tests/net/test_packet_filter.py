@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.aio.packet_filter import (
+from net.packet_filter import (
     MOST_FLOODING,
     MOST_KNOWN,
     THINNING_S,
