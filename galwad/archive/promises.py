@@ -40,24 +40,22 @@ _PAGE: Final = 500
 _US: Final = 1_000_000
 _LONGEST_CALL_S: Final = 86_400.0
 """The seconds after the period in which pauses are searched for, because a call may outlast it."""
-_PAUSES: Final = (
+COUNTED_TRANSFERS: Final = (
+    Trigger.REFER,
+    Trigger.PAGE_TRANSFER,
+    Trigger.IDENTITY,
+    Trigger.ROUTE,
+    Trigger.UNNAMED,
+)
+"""The triggers of transfers that the evidence counts by themselves; the rest are "other"."""
+COUNTED_PAUSES: Final = (
     Trigger.PAGE,
     Trigger.API,
     Trigger.PHONE,
     Trigger.DTMF,
-    Trigger.REFER,
-    Trigger.PAGE_TRANSFER,
-    Trigger.IDENTITY,
-    Trigger.ROUTE,
-    Trigger.UNNAMED,
+    *COUNTED_TRANSFERS,
 )
-_TRANSFERS: Final = (
-    Trigger.REFER,
-    Trigger.PAGE_TRANSFER,
-    Trigger.IDENTITY,
-    Trigger.ROUTE,
-    Trigger.UNNAMED,
-)
+"""The same of pauses."""
 _FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
@@ -355,11 +353,11 @@ class PromiseChecker:
     def _add_pause(self, line: _Line, gap: Gap, talk_us: int) -> None:
         evidence, length = line.evidence, gap.length_us
         line.add("pauses", 1)
-        line.add(f"pauses_{_counted(gap, _PAUSES)}", 1)
+        line.add(f"pauses_{_counted(gap, COUNTED_PAUSES)}", 1)
         line.add("paused_us", length)
         evidence["longest_pause_us"] = max(evidence["longest_pause_us"], length)
         # A call at a payment line is paused until it returns: no person can forget to resume it.
-        if gap.trigger in _TRANSFERS:
+        if gap.trigger in COUNTED_TRANSFERS:
             return
         line.add("pauses_over_reminder", length >= self._reminder_us)
         line.add("pauses_over_alarm", length >= self._alarm_us)
@@ -424,7 +422,7 @@ def _add_transfers(line: _Line, each: _Recording) -> None:
     gaps = each.gaps_of(GapReason.TRANSFER)
     for gap in gaps:
         line.add("transfers", 1)
-        line.add(f"transfers_{_counted(gap, _TRANSFERS)}", 1)
+        line.add(f"transfers_{_counted(gap, COUNTED_TRANSFERS)}", 1)
         line.add("transferred_us", gap.length_us)
     segments = () if each.manifest is None else each.manifest.segments
     outside = [s for s in segments if s.destination != DestinationClass.CENTRE]

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from galwad.archive.commands.promises import page_of, report_in
+from galwad.archive.promises import COUNTED_PAUSES, COUNTED_TRANSFERS
 from galwad.cli.support.page_texts import Texts
 
 US = 1_000_000
@@ -187,6 +188,18 @@ def test_evidence_has_counts_and_lengths_in_the_same_sequence_whatever_the_serve
     )
     welsh = only_line(promise("payments", evidence=evidence), language="cy")
     assert welsh.evidence[2] == ("amser mewn seibiau", "1 munud 20 eiliad")
+
+
+@pytest.mark.parametrize("language", ["en", "cy"])
+@pytest.mark.parametrize(
+    ("total", "triggers"), [("pauses", COUNTED_PAUSES), ("transfers", COUNTED_TRANSFERS)]
+)
+def test_each_trigger_that_is_counted_is_in_words_below_its_total(language, total, triggers):
+    each = [f"{total}_{trigger.replace('-', '_')}" for trigger in (*triggers, "other")]
+    counts = dict.fromkeys(each, 1) | {total: len(each), "moons": 1}
+    (_, first), *rest, last = only_line(promise(evidence=counts), language=language).evidence
+    assert (first, len(rest), last) == (str(len(each)), len(each), ("moons", "1"))
+    assert not [words for words, _ in rest if words.startswith(total + "_")]
 
 
 @pytest.mark.parametrize(
