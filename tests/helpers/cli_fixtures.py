@@ -56,11 +56,7 @@ def run(log_apart, capsys, tmp_path, monkeypatch):
 
     def runner(*arguments: str | Path) -> Outcome:
         capsys.readouterr()
-        with pytest.MonkeyPatch.context() as faster:
-            faster.setenv(
-                "SSL_CERT_FILE", os.devnull
-            )  # no authorities of the system, which take 5 ms
-            status = main.run([str(argument) for argument in arguments])
+        status = main.run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Outcome(status, captured.out, captured.err)
 

@@ -442,6 +442,17 @@ async def test_the_nightly_check_is_due_after_its_time_of_day(running):
     assert await nightly.is_due()
 
 
+def replace_sleep(monkeypatch, sleep):
+    """Let `sleep` take the place of asyncio's in the present task, not in those of the desk."""
+    present, asleep = asyncio.current_task(), asyncio.sleep
+
+    async def either(seconds):
+        await (sleep if asyncio.current_task() is present else asleep)(seconds)
+
+    replaced = SimpleNamespace(sleep=either, to_thread=asyncio.to_thread)
+    monkeypatch.setattr("galwad.archive.periodic.asyncio", replaced)
+
+
 async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, monkeypatch):
     nightly = running.desk.archive.nightly
     turn(running, at(11, 4))
@@ -458,9 +469,7 @@ async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, m
         await rename(*names)
 
     renamings = iter([("audit_entries", "away"), ("away", "audit_entries")])
-    monkeypatch.setattr(
-        "galwad.archive.periodic.asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)
-    )
+    replace_sleep(monkeypatch, sleep)
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
     assert await running.desk.host.audit.last("coverage.checked") is not None
@@ -478,9 +487,7 @@ async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(run
         if len(waited) == 2:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(
-        "galwad.archive.periodic.asyncio", SimpleNamespace(sleep=sleep, to_thread=asyncio.to_thread)
-    )
+    replace_sleep(monkeypatch, sleep)
     with pytest.raises(asyncio.CancelledError):
         await nightly.run()
     (first, before), (_, after) = waited
