@@ -87,10 +87,11 @@ class ContactsMapping:
         self._record_id = optional_path(f"{table}.fields.id", fields.id)
 
     def read(self, document: Json, person_id: str) -> list[DirectoryContact]:
-        """Return a person's newest contacts in a document, if any, the newest first.
+        """Return a person's newest contacts, the newest first; none if `document` is None.
 
-        A contact without a subject or a readable time is left out. Raises `ServerError` if there is
-        no list, the list is too long, or no contact of the person can be read.
+        A contact without a subject or a readable time is left out. Raises `ServerError` if the
+        document has no list, if the list is too long, or if it has contacts of the person, but none
+        that can be read.
         """
         if document is None:
             return []

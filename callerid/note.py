@@ -169,7 +169,7 @@ class OutgoingNote(Note, NotedCall):
 
     @property
     def text(self) -> str:
-        """All facts of the note as a text of several lines, without lines that say nothing."""
+        """The note as a text of several lines for people, without the facts that have no value."""
         caller = _CALLER_TYPES.get(self.caller_type, self.caller_type)
         no_note = "Not written" if self.no_note_reason == NOT_WRITTEN else "No note needed"
         facts = {

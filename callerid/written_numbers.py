@@ -133,7 +133,10 @@ def _in_ascii(text: str) -> str:
 
 
 def _one_by_one(part: str) -> list[str]:
-    """Split a part before each number that follows words, as in `Mob 07700 900123 home 625000`."""
+    """Split a part before each further number that follows words.
+
+    `Mob 07700 900123 home 625000` becomes `Mob 07700 900123 home ` and `625000`.
+    """
     found: list[str] = []
     at = 0
     while at < len(part):

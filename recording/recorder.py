@@ -525,11 +525,11 @@ class Recorder:
         if self._policy.gate_open and self._opens_at is not None:
             self.gate.open(self._opens_at)
             self._opens_at = None
+            # At the first opening, the codecs may not be in the spool yet, so the packets wait.
             if self._has_opened:
                 self._write_waiting_events()
                 # This may read a packet with a DTMF code that starts a new pause.
                 self.catch_up()
-            # At the answer, the codecs may not be in the spool yet, so the packets must wait.
             self._has_opened = True
         elif self._policy.gate_open:
             self.gate.reopen()

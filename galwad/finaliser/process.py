@@ -345,7 +345,7 @@ class Finaliser:
     async def _forget(self, call_id: str) -> None:
         try:
             await asyncio.to_thread(self._sealer.forget, call_id)
-        # The finaliser tries again after its next search for closed spools.
+        # `_remind` repeats the report; when the desk confirms it, the finaliser tries again.
         except (OSError, RecordingError) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             self._alarm(Alarm("spool.not_removed", call_id, why))

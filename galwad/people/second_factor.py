@@ -62,7 +62,7 @@ class CodeVerdict(StrEnum):
     WRONG = "wrong"
     """The code is wrong, is for another time, or is a recovery code that was used already."""
     USED = "used"
-    """The one-time code is right, but was used already."""
+    """The one-time code is right, but it or a newer one was used already."""
     UNREADABLE = "unreadable"
     """One-time codes cannot be checked, because the key of the secret is missing or wrong."""
 

@@ -361,8 +361,8 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # Only this request tries the database again. All other requests in the next `_RETRY_S`
-            # seconds use the sessions in memory.
+            # This request tries the database again. Until it responds, others with known sessions
+            # use the memory, and the next one tries after `_RETRY_S`.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)

@@ -184,9 +184,9 @@ class Answer:
 
 
 class MatrixApi(ApiClient):
-    """The clients of one run: the signed-in user and, if given, a payment system and a page.
+    """The clients of a run: the user, a payment page, and perhaps a payment system and a page.
 
-    Their requests return the status of a refusal, which some rows expect.
+    `send` also returns refusals, with their status, because some rows expect one.
     """
 
     def __init__(

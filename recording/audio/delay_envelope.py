@@ -77,7 +77,7 @@ class DelayEnvelope:
 
     @property
     def is_learnt(self) -> bool:
-        """True if the drift is known to 100 ppm from delays of at least 20 seconds."""
+        """True if delays that span 20 seconds or more show the drift to within 100 ppm."""
         if not self._hull or self.unsure > _LEARNT_UNSURE:
             return False
         return self._hull[-1][0] - self._hull[0][0] > _LEARNT_S * self._rate

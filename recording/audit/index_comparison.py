@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from recording.archive.commitments import OTHER_MANIFEST, ROW_DELETED
 from recording.errors import AuditError, reason_of
 
+# The kinds of the audit entries.
 INDEXED: Final = "recording.indexed"
 REINDEXED: Final = "recording.reindexed"
 FACTS_ERASED: Final = "recording.facts-erased"
@@ -28,7 +29,7 @@ CARD_CAPTURED: Final = "recording.captured-card"
 CARD_PREVENTION: Final = "captured-card.prevention"
 """An incident is about to close: what was missing and what was changed."""
 CALL_ENDED: Final = "call.ended"
-"""The times of a call in the ledger."""
+"""A call has ended; the entry has its times, as the ledger has them."""
 _US: Final = 1_000_000
 _ROUNDING_US: Final = 0.5
 """The largest rounding error in µs of a time in an entry; the ledger has seconds as a float."""

@@ -275,8 +275,8 @@ class LegMedia:
         """Check that media could be sent to the address in section `index` of an offer.
 
         Raises:
-            SdpParseError: Status 488; the offer has no active audio, its address is not usable, or
-                its address family (IPv4 or IPv6) is not that of our ports.
+            SdpParseError: Status 488; the section's address is not usable, or its address family
+                (IPv4 or IPv6) is not that of our ports.
         """
         self._reachable(remote_media(offer, index=index))
 

@@ -3,5 +3,5 @@
 The core takes received bytes and the present time, and returns the messages that must be sent.
 Applications start with the modules `endpoint` and `events`, and `registrar`, `registration` and
 `keep_alive`. The layers below, each of which imports only from those before it, are `message`,
-`transport`, `transaction`, `compose`, `client_request`, `dialog` and `ua`.
+`transport`, `transaction`, `compose`, `client_request`, `dialog_addresses`, `dialog` and `ua`.
 """

@@ -54,7 +54,7 @@ class ClientRequest(ABC):
     def __init__(
         self, core: Core, draft: Draft, *, owner: object = None, sent: Request | None = None
     ) -> None:
-        """Compose the request without sending it, unless `sent` is from an earlier process."""
+        """Compose the request, or use `sent`, which an earlier process sent; send nothing yet."""
         self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
         self.local: Address = draft.local.address

@@ -175,9 +175,9 @@ class Registration:
         self.status = status
         if self.state is not RegistrationState.STOPPED:
             self.state = RegistrationState.FAILED
-            pause = min(FIRST_RETRY_DELAY * 2**self._failures, MAX_RETRY_DELAY)
+            pause = min(FIRST_RETRY_DELAY * 2 ** min(self._failures, 16), MAX_RETRY_DELAY)
             pause *= self._rng.uniform(0.5, 1.0)
-            self._failures = min(self._failures + 1, 16)
+            self._failures += 1
             asked = response.headers.get("Retry-After") if response is not None else None
             self._next = now + max(pause, min(_seconds(asked, 0), MAX_RETRY_DELAY))
 

@@ -20,7 +20,7 @@ _INTERVAL_S: Final = 2.0
 def begin_waiting(
     desk: PeopleDesk, request: Request, waiting: Approvals, fragment: str, site: str = ""
 ) -> WaitingSignIn:
-    """Let a client wait for an approval at the page's address with this fragment."""
+    """Let a client wait until a person approves it, at the page's address with `fragment`."""
     address = address_of(request)
     secret, client = waiting.begin(address, network_of(address), site)
     return WaitingSignIn(

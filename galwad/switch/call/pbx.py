@@ -186,9 +186,9 @@ class PbxJoins:
                 yield other
 
     def _doubt(self, other: LiveCall, now: Now) -> None:
-        """Shut the gate of the call `other`, because a PBX may have joined it with a second call.
+        """Shut the gate of `other`, which may be the second call of a join that the PBX has made.
 
-        If it has, the second call records the conversation.
+        If it is, the first call goes on for both.
         """
         other.log.info("call.join_in_doubt")
         other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)

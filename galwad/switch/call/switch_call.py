@@ -687,7 +687,8 @@ class SwitchCall:
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it.
 
-        If a PBX has named it as outside the centre, the gate shuts before the leg is recorded.
+        If the name from a PBX decides (see `AdvisorSide.class_of_name`), the gate shuts for a party
+        outside the centre before its leg is recorded, and opens for a party in the centre.
         """
         destination = self._take_party(leg_id, target, now)
         if destination is DestinationClass.CENTRE and self.recording.shut_causes.identity:

@@ -208,7 +208,7 @@ class CallTransfers:
             self._reached(now)
 
     def _reached(self, now: Now) -> None:
-        """Apply a transfer whose target has been ringing: this is the point of transfer."""
+        """Tell the recording of a transfer whose target has been ringing: it takes effect now."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
             self._refer(self._call, ringing, now)

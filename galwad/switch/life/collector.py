@@ -11,8 +11,8 @@ new calls, and would find nothing. Here, one runs only
 - while no call is in progress, if `MOST_NEW_WHEN_IDLE` objects were added since the previous one;
 - at any time, if `MOST_NEW` objects were added, and `MOST_OF_A_CALL` for each call in progress.
 
-The rule needs no generations or thresholds, because their meaning differs between the versions of
-Python: 3.14 has an incremental collector with other generations than 3.11 to 3.13.
+The rule does not use Python's generations and thresholds, because their meaning differs between
+its versions.
 """
 
 from __future__ import annotations

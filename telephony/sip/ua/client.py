@@ -62,7 +62,7 @@ class UserAgentClient(ClientRequest):
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        """Compose the request without sending it, unless `sent` is from an earlier process."""
+        """Compose the request, or use `sent`, which an earlier process sent; send nothing yet."""
         super().__init__(agent.core, draft, owner=owner, sent=sent)
         self.dialog = dialog
         self._agent = agent

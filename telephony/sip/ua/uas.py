@@ -228,7 +228,7 @@ class InviteServer(ServerRequest):
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a non-2xx; drop a 2xx that waits, and end its dialog for the reason `why`."""
+        """Send a non-2xx; drop a 2xx that waits, and end the dialog that was made for it."""
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:

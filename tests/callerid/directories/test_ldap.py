@@ -95,7 +95,7 @@ async def test_an_extension_is_sought_where_extensions_are(directory):
     assert directory()._filter(EXTENSION) == f"(&(|{parts}))"
 
 
-async def test_a_restriction_holds_for_each_search(directory):
+async def test_the_filter_of_the_settings_is_part_of_a_search_unchanged(directory):
     wanted = directory(filter="(a=%s)")._filter(EXTENSION)
     assert wanted.startswith("(&(a=%s)(|(ipPhone=201)")
 
@@ -410,7 +410,7 @@ async def test_a_server_that_asks_for_a_certificate_gets_that_of_the_settings(
             await directory(server).find(EXTENSION)
 
 
-async def test_a_certificate_file_that_is_gone_is_named(directory, tmp_path):
+async def test_a_missing_certificate_file_is_a_server_error(directory, tmp_path):
     server = staff_at(NOWHERE.url, start_tls=True, tls={"ca": tmp_path / "gone.pem"})
     with pytest.raises(ServerError, match="cannot use the TLS files"):
         await directory(server).find(EXTENSION)

@@ -87,7 +87,9 @@ async def test_the_global_key_pauses_a_recorded_call_that_its_user_has_placed(ru
     assert paused.json() == {"state": "paused", "durable": True, "calls": [CALL]}
 
 
-async def test_a_placed_call_that_is_not_recorded_or_of_another_user_has_no_card(running, placed):
+async def test_a_placed_call_is_not_shown_if_it_is_not_recorded_or_is_another_users(
+    running, placed
+):
     await placed.event("call")
     huw = await running.page("huw")
     assert (await huw.open())["calls"] == []

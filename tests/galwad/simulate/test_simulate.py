@@ -199,7 +199,7 @@ def test_missing_speech_from_outside_a_pause_is_a_fault():
     assert found["recorded: after the pause, advisor"] is StepResult.FAULT
 
 
-def test_speech_after_a_transfer_must_be_a_transfer_gap():
+def test_speech_after_a_transfer_must_be_in_a_transfer_gap():
     left = {"after the transfer": "transfer"}
     found = judged("talk", "after the transfer", gaps=left, keep=("talk",))
     assert found["not recorded: after the transfer"] is StepResult.FINE

@@ -74,7 +74,7 @@ def test_a_refresh_replaces_the_source_address(registrar):
     assert registrar.contacts("201", 3800.0 - 1) == [(Uri.parse("sip:a@h"), OTHER)]
 
 
-def test_an_older_register_of_the_same_call_changes_nothing(registrar):
+def test_a_register_with_the_same_call_id_and_no_higher_cseq_changes_nothing(registrar):
     registrar.register("201", request("<sip:a@h>", cseq=5), SOURCE, 100.0)
     for cseq in (4, 5):
         late = request("<sip:b@h>", "<sip:a@h>;expires=0", cseq=cseq)

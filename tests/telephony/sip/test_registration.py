@@ -196,11 +196,13 @@ def test_registration_succeeds_after_a_timeout_once_the_registrar_answers(site):
     assert site.registration.state is RegistrationState.REGISTERED
 
 
-def test_the_next_address_is_tried_after_a_failure(site):
+def test_the_next_address_is_tried_after_each_failure_of_a_whole_day(site):
     site.destinations = [THERE, OTHER]
-    site.answer = lambda request: respond(request, 500) if len(site.asked) == 1 else None
-    site.run(31)
-    assert [destination for _, destination, _ in site.asked][:2] == [THERE, OTHER]
+    site.answer = lambda request: respond(request, 500)
+    site.run(86_400)
+    tried = [destination for _, destination, _ in site.asked]
+    assert len(tried) > 40
+    assert tried == [(THERE, OTHER)[number % 2] for number in range(len(tried))]
 
 
 def test_a_registrar_without_addresses_is_a_failure(site):
