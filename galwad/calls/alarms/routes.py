@@ -77,7 +77,8 @@ async def close(
     """Close an alarm, perhaps with a remark. Repeating this changes nothing.
 
     Raises:
-        ApiError: 404, no alarm has this id. 503, the decision cannot be stored.
+        ApiError: 404, no alarm has this id. 409, the alarm cannot be closed now. 503, the decision
+            cannot be stored.
     """
     _find(desk, session, alarm_id)
     remark = body.remark if body is not None else ""

@@ -192,7 +192,7 @@ async function start(signedIn) {
   stream.run();
 }
 
-/** A user whose role needs a second factor can do nothing else before it is set up. */
+/** A user whose role needs a second factor must set it up first. */
 function setUpFirst() {
   reveal(signOut, true);
   const done = async () => {
@@ -348,7 +348,7 @@ async function storeCall(id, request) {
   render();
 }
 
-/** Show the calls whose wrap-up takes too long as lines, one of the others in full, and the rest in the strip. */
+/** Show calls with a long wrap-up as lines, one other call in full, and the rest in the strip. */
 function showNotes() {
   const others = openNotes.update(cards, now());
   showOne(others);
@@ -506,7 +506,7 @@ async function leave() {
   if (answer) location.assign(answer.url); // the provider ends its own session
 }
 
-/** Say what came of a step-up, when the part of the page to which the person is back is there. */
+/** Say the result of a step-up when the part of the page that asked for it is there. */
 async function tell(key) {
   await admin.follow();
   await approval.ready;

@@ -110,7 +110,7 @@ export class RingingAlerts {
   async switchSound() {
     this.sounds = !this.sounds;
     keep("galwad.ring-sound", this.sounds);
-    this.press(); // at once: a busy audio device can take seconds to open
+    this.press(); // the audio device can be slow
     await this.chime.unlock();
     announce(this.sounds ? "ringing.sound.on" : "ringing.sound.off");
     this.apply();

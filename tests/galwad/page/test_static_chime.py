@@ -178,7 +178,12 @@ def test_a_supervisor_sees_and_hears_a_pause_after_the_alarm_time(desk, open_tim
     expect(row).to_contain_text(re.compile("1:2[1-6]"))
     early = row.get_by_text("Forgotten?").is_visible()
     advance(page, desk, 2 * LAG_S)
-    expect(row.get_by_text("Forgotten?")).to_be_visible()
+
+    def is_forgotten():
+        page.clock.run_for(100)
+        return row.get_by_text("Forgotten?").is_visible()
+
+    wait_until(is_forgotten, what="the warning in the list")
     assert not early
     desk.alarm("payment.forgotten_long", CALL)
     expect(page.locator(".alarm-list")).to_contain_text("paused for very long (Line ")
