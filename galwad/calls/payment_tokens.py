@@ -26,6 +26,8 @@ LIFETIME_S = 900.0
 """The seconds in which a new token must be used for the first time."""
 _KEPT_S = 86400.0
 """The seconds for which the database keeps a token after its resume, or its expiry if unused."""
+_STANDING_S = 7 * 86400.0
+"""The further seconds for which it keeps a token without a resume. No call lasts as long."""
 _SHOWN = 8
 
 
@@ -139,6 +141,7 @@ def _is_over(before: float) -> ColumnElement[bool]:
     return or_(
         payment_tokens.c.released < before,
         and_(payment_tokens.c.paused.is_(None), payment_tokens.c.expires < before),
+        payment_tokens.c.created < before - _STANDING_S,
     )
 
 

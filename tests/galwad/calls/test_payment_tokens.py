@@ -75,7 +75,7 @@ async def test_tokens_of_a_machine_that_lost_its_right_cannot_begin_a_pause_but_
     assert found.used
 
 
-async def test_tokens_that_are_over_for_a_day_are_removed_and_a_standing_pauses_is_not(
+async def test_tokens_are_removed_a_day_after_their_end_and_those_without_an_end_after_a_week(
     tokens, engine, clock
 ):
     _, released = await tokens.make("crm", CALL)
@@ -86,3 +86,6 @@ async def test_tokens_that_are_over_for_a_day_are_removed_and_a_standing_pauses_
     clock.now += LIFETIME_S + 86400 + 1
     _, new = await tokens.make("crm", CALL)
     assert {row.token_sha256 for row in await rows(engine)} == {standing.key, new.key}
+    clock.now += 7 * 86400
+    _, newest = await tokens.make("crm", CALL)
+    assert {row.token_sha256 for row in await rows(engine)} == {newest.key}
