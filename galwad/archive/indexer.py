@@ -19,8 +19,7 @@ import structlog
 from msgspec.structs import asdict
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from callerid.errors import NumberError
-from callerid.number import PhoneNumber
+from galwad.calls.live_calls import indexed_number
 from galwad.messages import Alarm, Sealed
 from recording.archive.summary import PersonalFacts, RecordingSummary
 from recording.audit.index_comparison import CARD_CAPTURED
@@ -266,13 +265,3 @@ def index_row(sealed: Sealed) -> RecordingSummary:
         ),
     }
     return RecordingSummary(**fields | own)
-
-
-def indexed_number(text: str | None) -> str | None:
-    """Return a number as the index stores it: in E.164 form, else unchanged; None if empty."""
-    if not text:
-        return None
-    try:
-        return PhoneNumber.parse(text).bare
-    except NumberError:
-        return text
