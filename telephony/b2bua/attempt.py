@@ -78,7 +78,7 @@ proxy sends 100 within 0.2 s (RFC 3261 section 8.2.6.1). Over UDP, four copies o
 been sent by then, the last after 3.5 s. So only a peer that is down stays silent, not one whose
 messages were lost.
 """
-_PREFERRED = (486, 480, 603, 415, 420, 484, 488)
+_PREFERRED = (486, 480, 415, 420, 484, 488)
 """Statuses that explain a failure well, the best first; they are preferred within their class."""
 
 
