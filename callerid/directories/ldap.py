@@ -228,9 +228,10 @@ class LdapDirectory:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _found(self, search: _Search, number: PhoneNumber) -> list[Person]:
-        return self._people(search.run(self._filter(number)))
+        return self.people_in(search.run(self.filter_for(number)))
 
-    def _filter(self, number: PhoneNumber) -> str:
+    def filter_for(self, number: PhoneNumber) -> str:
+        """Return the search filter (RFC 4515) for a number or an extension, in each spelling."""
         if number.e164:
             attributes, texts = self._attributes.numbers, spellings(number)
         else:
@@ -242,7 +243,8 @@ class LdapDirectory:
         )
         return f"(&{self._section.filter or ''}(|{found}))"
 
-    def _people(self, entries: Iterable[LdapEntry]) -> list[Person]:
+    def people_in(self, entries: Iterable[LdapEntry]) -> list[Person]:
+        """Return the people in the entries of an answer; skip entries that lack what is needed."""
         document: Json = [self._record(dn, _by_name(values)) for dn, values in entries]
         return self._mapping.read(document, self.name)
 

@@ -115,12 +115,12 @@ class CoverageChecker:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._prove_spools = prove_spools
-        self._ledger = ledger
+        self.ledger = ledger
         self._catalogue = catalogue
         self._custodian = custodian
         self._archive = archive
         self._comparison = comparison
-        self._clock = clock
+        self.clock = clock
         self._archive_lock = asyncio.Lock()
         """Held while the archive is read through, because only one task at a time may do so."""
         self._spools: dict[str, orphans.UnsealedSpool] = {}
@@ -146,7 +146,7 @@ class CoverageChecker:
         result = CoverageResult()
         calls = {
             call.call_id: call
-            for call in await self._ledger.between(since - _MARGIN_S, until + _MARGIN_S)
+            for call in await self.ledger.between(since - _MARGIN_S, until + _MARGIN_S)
         }
 
         removed: set[str] = set()
@@ -169,7 +169,7 @@ class CoverageChecker:
             result.in_progress += found is None
         await self._add_spools(result, since, until, covered)
         ids = ids_between(since, until)
-        chain = await _index_findings(self._comparison, ids, removed, self._clock())
+        chain = await _index_findings(self._comparison, ids, removed, self.clock())
         result.add_index_findings(chain)
         for calls_found in (result.faulty_calls, result.silent_calls):
             calls_found.sort(key=lambda each: (each.started, each.call_id))
@@ -202,12 +202,12 @@ class CoverageChecker:
         for orphan in result.orphans[:MAX_FINDINGS]:
             key = f"archive.orphan {orphan.kind} {orphan.name}"
             alarms[key] = ("archive.orphan", orphan.call_id)
-        fresh = await self._ledger.new_findings(alarms.keys(), self._clock())
+        fresh = await self.ledger.new_findings(alarms.keys(), self.clock())
         return [alarms[key] for key in sorted(fresh)]
 
     async def unexplained_reported(self, call_id: str) -> None:
         """Store that the alarm `recording.unexplained` was raised when the call was indexed."""
-        await self._ledger.mark_known(f"recording.unexplained {call_id}", self._clock())
+        await self.ledger.mark_known(f"recording.unexplained {call_id}", self.clock())
 
     def _cover_all(
         self, known: Iterable[tuple[RecordingSummary, AnsweredCall | None]]
@@ -221,7 +221,7 @@ class CoverageChecker:
         self, call: AnsweredCall, calls_in_progress: Collection[str] | None
     ) -> CallCoverage | None:
         """Return the coverage of a call without a row; None if the row may be written later."""
-        now = self._clock()
+        now = self.clock()
         if call.ended is None and (calls_in_progress is None or call.call_id in calls_in_progress):
             return None
         if is_young(call.answered if call.ended is None else call.ended, now):
@@ -256,14 +256,14 @@ class CoverageChecker:
         yield await self._catalogue.misdated(ids.first, ids.last, since - _DAY_S, until + _DAY_S)
 
     async def _orphans(self) -> list[Orphan]:
-        now = self._clock()
+        now = self.clock()
         async with self._archive_lock:
             folders = await self._catalogue.folders()
             known = folders, await self._custodian.all_disposed(), self._spools
             found = await asyncio.to_thread(
                 lambda: list(orphans.orphans(self._archive.folder, *known, now))
             )
-        answered = await self._ledger.knows(s.call_id for s in self._spools.values())
+        answered = await self.ledger.knows(s.call_id for s in self._spools.values())
         calls = answered | folders.keys()
         return [*found, *orphans.spool_orphans(self._spools, calls, now)]
 
@@ -315,7 +315,7 @@ class IndexChecker:
         self._catalogue = catalogue
         self._archive = archive
         self._comparison = comparison
-        self._clock = clock
+        self.clock = clock
 
     async def check(self, ids: CallIds = EVERY_CALL) -> IndexReport:
         """Check the rows of the calls in a range of call ids.
@@ -338,7 +338,7 @@ class IndexChecker:
                     removed.add(row.call_id)
             more = page.after is not None and len(rows) == len(page.rows)
             last = rows[-1].call_id if rows else last
-        chain = await _index_findings(self._comparison, ids, removed, self._clock())
+        chain = await _index_findings(self._comparison, ids, removed, self.clock())
         found |= dict.fromkeys(chain)
         report.findings = sorted(found, key=lambda each: each.call_id)
         return report

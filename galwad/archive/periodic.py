@@ -66,8 +66,8 @@ class NightlyCheck:
         self._on_alarm = on_alarm
         self._on_done = on_done
         self._on_finished = on_finished
-        self._clock = clock
-        self._begun = clock()
+        self.clock = clock
+        self.started_at = clock()
 
     async def run(self) -> None:
         """Run a check when one is due or was missed, but not in the first `_SETTLE_S` seconds."""
@@ -82,17 +82,17 @@ class NightlyCheck:
 
     async def is_due(self) -> bool:
         """Return whether `at` has passed since the latest check or, if there is none, the start."""
-        now = self._clock()
+        now = self.clock()
         last = await self._last(now)
-        self._begun = min(self._begun, now)
-        return now >= next_time(self._at, self._begun if last is None else last, self._zone)
+        self.started_at = min(self.started_at, now)
+        return now >= next_time(self._at, self.started_at if last is None else last, self._zone)
 
     async def check(self) -> CoverageResult:
         """Check coverage, raise an alarm for each new finding, and add an audit entry.
 
         The period begins one day before the previous check or, if there was none, before now.
         """
-        now = self._clock()
+        now = self.clock()
         last = await self._last(now)
         since = (now if last is None else last) - _DAY_S
         result = await self._checker.check(since, now, self._calls_in_progress())

@@ -115,7 +115,7 @@ class ArchiveSubject:
             on_finished=self.anchors.append,
             zone=settings.desk.time_zone,
         )
-        self.indexer = Indexer(audit, on_indexed=self._indexed, on_alarm=host.alarm)
+        self.indexer = Indexer(audit, on_indexed=self.indexed, on_alarm=host.alarm)
         self.socket = DeskSocket(
             settings.desk_socket,
             self.finaliser,
@@ -151,7 +151,7 @@ class ArchiveSubject:
         self.metrics.faulty_calls.set(len(result.faulty_calls))
         self.metrics.orphans.set(len(result.orphans))
 
-    async def _indexed(self, reports: Sequence[Sealed]) -> None:
+    async def indexed(self, reports: Sequence[Sealed]) -> None:
         """Write indexed recordings into the log of calls and the outbox, then handle each one.
 
         Raises `AuditError`.

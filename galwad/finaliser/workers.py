@@ -96,7 +96,7 @@ class WorkerProcess:
         self._refs = count()
         self._waiting: dict[int, asyncio.Future[Sealed | Alarm | None]] = {}
         self._stream: _WorkerStream | None = None
-        self._running = asyncio.Event()
+        self.running = asyncio.Event()
         self._closing = False
         self._ended = asyncio.Event()
         self._silent_s = 0.0
@@ -144,7 +144,7 @@ class WorkerProcess:
 
     async def _ask(self, order: Callable[[int], SealCall | FollowCalls]) -> Sealed | Alarm | None:
         """Send an order when the worker runs; return its outcome. Raises `_WorkerEndedError`."""
-        await self._running.wait()
+        await self.running.wait()
         ref = next(self._refs)
         done: asyncio.Future[Sealed | Alarm | None] = asyncio.get_running_loop().create_future()
         self._waiting[ref] = done
@@ -162,14 +162,14 @@ class WorkerProcess:
         self._stream = stream = _WorkerStream(*streams, decoder)
         self._silent_s = 0.0
         stream.send(self._first)
-        self._running.set()
+        self.running.set()
         receiving = asyncio.create_task(self._receive(stream))
         try:
             await self._watch(receiving)
             return await receiving
         finally:
             receiving.cancel()
-            self._running.clear()
+            self.running.clear()
             self._stream = None
             for waiting in self._waiting.values():
                 if not waiting.done():

@@ -24,7 +24,7 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._loops: list[asyncio.Task[None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     def start(self, *loops: Coroutine[Any, Any, None]) -> None:
         """Start loops, which run until `cancel_loops`."""
@@ -39,7 +39,7 @@ class BackgroundTasks:
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Start `work` as a task. If `work` raises an error, the error is logged."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self.tasks.add(task)
         task.add_done_callback(self._finished)
 
     async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
@@ -51,8 +51,8 @@ class BackgroundTasks:
             Exception: Any error that `work` raises before the time is over.
         """
         task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         await asyncio.wait({task}, timeout=seconds)
         if not task.done():
             task.add_done_callback(lambda late: late.cancelled() or late.exception())
@@ -62,14 +62,14 @@ class BackgroundTasks:
 
     async def finish(self, seconds: float) -> None:
         """Wait at most `seconds` until all work is done; cancel what is not done by then."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-        for task in tuple(self._tasks):
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=seconds)
+        for task in tuple(self.tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self.tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
             log.error("desk.task_failed", exc_info=error)

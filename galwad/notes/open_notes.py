@@ -59,7 +59,7 @@ class OpenNotes:
         self._may_close = may_close
         self._on_closed = on_closed
         self._on_round = on_round
-        self._clock = clock
+        self.clock = clock
         # A change of a note in the database and in the live calls is one step.
         self._changing = asyncio.Lock()
         self._ends: dict[str, float] = {}
@@ -112,7 +112,7 @@ class OpenNotes:
             DraftConflictError: Another window has changed the draft.
         """
         async with self._changing:
-            saved = await self._drafts.save(draft, self._clock())
+            saved = await self._drafts.save(draft, self.clock())
             if self._calls.draft_saved(saved) is None:
                 await self._drafts.discard(saved)
                 return None
@@ -122,7 +122,7 @@ class OpenNotes:
     async def save(self, call_id: str, note: Note) -> int:
         """Save a call's note, remove its drafts, and return its version. Raises `ContactError`."""
         async with self._changing:
-            version = await self.store.save(call_id, note, self._clock())
+            version = await self.store.save(call_id, note, self.clock())
             self._calls.note_saved(call_id, note)
         return version
 
@@ -155,13 +155,13 @@ class OpenNotes:
         async with self._changing:
             if not self._is_due(open_note):
                 return None
-            note = await self.store.close(open_note.call_id, self._clock())
+            note = await self.store.close(open_note.call_id, self.clock())
             if note is not None:
                 self._calls.note_saved(open_note.call_id, note)
             return note
 
     def _is_due(self, open_note: OpenNote) -> bool:
-        now = self._clock()
+        now = self.clock()
         if now - (open_note.ended or open_note.started) < self._close_after:
             return False
         call = self._calls.get(open_note.call_id)

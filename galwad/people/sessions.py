@@ -151,7 +151,7 @@ class Sessions:
         self._writer = engine.execution_options(immediate=True)
         self.idle = idle
         self.absolute = absolute
-        self._clock = clock
+        self.clock = clock
         self._known: dict[str, _Known] = {}
         self._unanswered: float | None = None
         """The monotonic time in seconds of the most recent attempt to read from the database.
@@ -192,7 +192,7 @@ class Sessions:
         one. Only the token's digest is stored, so the token is not available again later.
         """
         token = secrets.token_urlsafe(32)
-        now = self._clock()
+        now = self.clock()
         self._known = {key: each for key, each in self._known.items() if self._in_force(each)}
         async with self._writer.begin() as connection:
             await connection.execute(delete(sessions).where(self._has_ended(now)))
@@ -239,7 +239,7 @@ class Sessions:
         statement = (
             update(sessions)
             .where(sessions.c.token_sha256 == session.key)
-            .values(stepped_up=self._clock())
+            .values(stepped_up=self.clock())
         )
         async with self._writer.begin() as connection:
             await connection.execute(statement)
@@ -248,7 +248,7 @@ class Sessions:
     def is_stepped_up(self, session: Session, lifetime: float) -> bool:
         """Return whether a stronger sign-in was proven within the last `lifetime` seconds."""
         at = session.stepped_up
-        return at is not None and abs(self._clock() - at) <= lifetime
+        return at is not None and abs(self.clock() - at) <= lifetime
 
     async def alive(self, session: Session, *, busy: bool = False) -> bool:
         """Return whether the session is still in force.
@@ -408,13 +408,13 @@ class Sessions:
         return known
 
     def _in_force(self, known: _Known) -> bool:
-        now, session = self._clock(), known.session
+        now, session = self.clock(), known.session
         if session.until is not None and now > session.until:
             return False
         return session.kind in KINDS or now - known.seen <= self.idle
 
     def _mark_used(self, key: str, known: _Known, address: str = "") -> None:
-        known.seen = now = self._clock()
+        known.seen = now = self.clock()
         kept = address if known.session.kind in KINDS else ""
         first = kept != "" and known.address == ""
         if first or now - known.stored > min(_SEEN_INTERVAL_S, self.idle / 10):

@@ -199,7 +199,7 @@ class AuditLog:
         self._node = node
         self._end_statement = _end_statement(node)
         self._keys = DayKeys(key)
-        self._clock = clock
+        self.clock = clock
         self._on_cut = on_cut
 
     async def append(
@@ -216,7 +216,7 @@ class AuditLog:
             AuditError: The entry could not be written. The caller must then not carry out the
                 action that it should record.
         """
-        at_us = int((self._clock() if at is None else at) * _US)
+        at_us = int((self.clock() if at is None else at) * _US)
         entry = NewEntry(kind, facts or {}, personal or {})
         try:
             async with self._writer.begin() as connection:
@@ -230,7 +230,7 @@ class AuditLog:
         try:
             async with self._writer.begin() as connection:
                 entries = await work(connection)
-                at_us = int(self._clock() * _US)
+                at_us = int(self.clock() * _US)
                 written = await self._append(connection, at_us, entries) if entries else None
             if written is not None:
                 self._committed(written)
@@ -246,7 +246,7 @@ class AuditLog:
         Raises:
             AuditError: There is no such entry or value, or the database fails. Nothing was changed.
         """
-        at_us = int(self._clock() * _US)
+        at_us = int(self.clock() * _US)
         try:
             async with self._writer.begin() as connection:
                 found = await _chain_entries(connection, self._node, seq - 1, 1)

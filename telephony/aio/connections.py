@@ -113,6 +113,8 @@ class Connections:
         """The number of ended connections for each reason."""
         self.refused = 0
         """New connections that a limit or the source filter did not permit."""
+        self.accepted_by_host: Counter[str] = Counter()
+        """The number of connections that each host opened and that have not ended."""
         self.turns = StreamTurns()
         """The turns in which the connections handle what they have read."""
         self._owner = owner
@@ -122,7 +124,6 @@ class Connections:
         self._listening: dict[Address, socket.socket] = {}
         self._tls: dict[Address, Tls] = {}
         self._by_address: dict[Address, Connection] = {}
-        self._accepted_by_host: Counter[str] = Counter()
         self._flows = itertools.count(secrets.randbits(48) + 1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -164,6 +165,10 @@ class Connections:
         else:
             connection.send(out.data, out.destination)
 
+    def all(self) -> set[Connection]:
+        """Return the connections in the table, also those that are being opened."""
+        return set(self._by_address.values())
+
     def is_open(self, address: Address) -> bool:
         """Return whether a connection to the address exists or is being opened."""
         return self._find(address) is not None
@@ -196,7 +201,7 @@ class Connections:
         for sock in self._listening.values():
             sock.close()
         self._listening.clear()
-        for connection in set(self._by_address.values()):
+        for connection in self.all():
             connection.abort(EndReason.US)
         self.turns.close()
 
@@ -304,22 +309,22 @@ class Connections:
                 sock.close()
 
     def _accepts(self, peer: Address) -> bool:
-        limits, now, held = self._limits, self._loop.time(), self._accepted_by_host[peer.host]
+        limits, now, held = self._limits, self._loop.time(), self.accepted_by_host[peer.host]
         full = held >= limits.per_source or (
-            self._accepted_by_host.total() >= limits.connections
+            self.accepted_by_host.total() >= limits.connections
             and not self._filter.is_privileged(peer, now)
         )
         if full or not self._filter.accepts_connection(peer, now):
             self.refused += 1
             self._release(peer.host, 0)
             return False
-        self._accepted_by_host[peer.host] += 1
+        self.accepted_by_host[peer.host] += 1
         return True
 
     def _release(self, host: str, count: int = 1) -> None:
-        self._accepted_by_host[host] -= count
-        if self._accepted_by_host[host] <= 0:
-            del self._accepted_by_host[host]
+        self.accepted_by_host[host] -= count
+        if self.accepted_by_host[host] <= 0:
+            del self.accepted_by_host[host]
 
     def _watch(self) -> None:
         if self._sweeper is None:
@@ -328,7 +333,7 @@ class Connections:
     def _sweep(self) -> None:
         self._sweeper = None
         now = self._loop.time()
-        for connection in set(self._by_address.values()):
+        for connection in self.all():
             connection.check_timers(now)
         if self._by_address:
             self._watch()

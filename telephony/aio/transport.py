@@ -87,13 +87,13 @@ class SipTransport:
         """Exceptions raised by the endpoint, `on_event` or `on_sent`. Each is a bug."""
         self.shed = 0
         """Datagrams outside calls that were not handled, because there was too much work."""
-        self._datagram_share = WorkShare(_DATAGRAM_SHARE)
+        self.datagram_share = WorkShare(_DATAGRAM_SHARE)
         self._turns = DatagramTurns(
             self._take_turn, clock=time.thread_time, call_soon=asyncio.get_running_loop().call_soon
         )
         self._dropped: dict[int, int] = {}
         """The number of times that each INVITE was dropped, by its hash; the latest is last."""
-        self._on_event = on_event
+        self.on_event = on_event
         self._on_sent = on_sent
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
@@ -187,12 +187,12 @@ class SipTransport:
         data, source, local, arrived, verdict = datagram
         if verdict is FilterVerdict.IN_CALL:
             self._handle(data, source, local, arrived)
-        elif self._datagram_share.debt_s > _MOST_DEBT_S:
+        elif self.datagram_share.debt_s > _MOST_DEBT_S:
             self._shed(data, source, local)
         else:
             timer = WorkTimer()
             self._handle(data, source, local, arrived)
-            self._datagram_share.spend(timer.seconds)
+            self.datagram_share.spend(timer.seconds)
 
     def _shed(self, data: bytes, source: Address, local: Address) -> None:
         """Drop a datagram outside calls, because such datagrams have taken too much time.
@@ -323,7 +323,7 @@ class SipTransport:
             self.connections.alias(event.source, event.port)
             return
         try:
-            self._on_event(event)
+            self.on_event(event)
         except Exception as error:  # noqa: BLE001 - one call's bug must not end the others
             self._fault("sip.event_fault", error, type(event).__name__)
 

@@ -78,8 +78,8 @@ class Endpoint:
         self._core = Core(
             allow=allow, supported=supported, user_agent=user_agent, rng=rng, timings=timings
         )
-        self._agent = UserAgent(self._core, open_request)
-        self._incoming = Incoming(self._agent)
+        self.agent = UserAgent(self._core, open_request)
+        self._incoming = Incoming(self.agent)
 
     @property
     def dropped(self) -> Counter[str]:
@@ -98,14 +98,14 @@ class Endpoint:
         The challenged request is sent again with the credentials. If the function returns None, the
         application receives the 401 or 407 (RFC 3261 section 22).
         """
-        self._agent.credentials = credentials
+        self.agent.credentials = credentials
 
     def check_sources(self, check: CheckSource) -> None:
         """Set the function that decides about requests within a dialog from unknown hosts.
 
         Without it, any host that knows the identifiers of a dialog can send requests in it.
         """
-        self._agent.check_source = check
+        self.agent.check_source = check
 
     def contact(self, user: str, destination: Address, local: Address | None = None) -> str:
         """Return our Contact for a REGISTER or OPTIONS: an address that `destination` can reach.
@@ -201,7 +201,7 @@ class Endpoint:
             body=body,
             contact_user=from_.uri.user or "",
         )
-        client = InviteClient(self._agent, draft, owner=owner)
+        client = InviteClient(self.agent, draft, owner=owner)
         client.begin(now)
         return client
 
@@ -242,7 +242,7 @@ class Endpoint:
             headers=tuple(headers),
             contact_user=from_.uri.user or "",
         )
-        client = NonInviteClient(self._agent, draft, owner=owner)
+        client = NonInviteClient(self.agent, draft, owner=owner)
         client.begin(now)
         return client
 
@@ -252,7 +252,7 @@ class Endpoint:
         Raises `ProtocolError` if `data` is not valid, the dialog's local address is no longer ours,
         or the dialog exists already.
         """
-        return restore_dialog(self._agent.dialogs, data)
+        return restore_dialog(self.agent.dialogs, data)
 
     def cancel_restored(
         self, data: Mapping[str, object], *, owner: object = None, now: float
@@ -266,7 +266,7 @@ class Endpoint:
             ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
                 longer ours.
         """
-        return cancel_restored(self._agent, data, owner, now)
+        return cancel_restored(self.agent, data, owner, now)
 
     def restore_invite(self, data: Mapping[str, object], now: float) -> str:
         """Process an INVITE again that an earlier process received and did not answer.
@@ -284,17 +284,17 @@ class Endpoint:
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
         """Return the dialog with these identifiers of a Replaces header field, or None."""
-        return self._agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
+        return self.agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
         """Return whether a stored dialog, or a live client transaction, has this Call-ID."""
-        return self._agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
+        return self.agent.dialogs.has_call_id(call_id) or self._core.transactions.has_call_id(
             call_id
         )
 
     def peers(self) -> set[str]:
         """Return the IP addresses to which we send requests in the stored dialogs."""
-        return {dialog.destination.host for dialog in self._agent.dialogs}
+        return {dialog.destination.host for dialog in self.agent.dialogs}
 
     def looped(self, request: Request) -> bool:
         """Return whether a Via has one of our addresses: the request has passed through here."""
@@ -323,7 +323,7 @@ class Endpoint:
 
     def peer_reconnected(self, old: Address, new: Address) -> None:
         """Replace `old` by `new` in all dialogs, because the peer has connected again."""
-        for dialog in self._agent.dialogs:
+        for dialog in self.agent.dialogs:
             if dialog.send_to == old:
                 dialog.send_to = new
             if dialog.peer == old:
@@ -331,7 +331,7 @@ class Endpoint:
 
     def counts(self) -> Counts:
         """Return the numbers of objects that the core stores now, for metrics and tests."""
-        core, agent = self._core, self._agent
+        core, agent = self._core, self.agent
         return Counts(
             client_transactions=core.transactions.client_count,
             server_transactions=core.transactions.server_count,

@@ -112,7 +112,7 @@ async def test_the_ledger_hears_of_a_call_first_then_live_calls_and_pages_then_t
 
 
 async def test_an_indexed_recording_is_logged_and_its_events_stored_before_all_else(desk, seen):
-    await desk.archive._indexed([SEALED])
+    await desk.archive.indexed([SEALED])
     changes = (
         *("EventHub.call", "AlarmList.call_changed"),
         *("LedgerWriter.call", "CallLog.call_changed"),
@@ -132,7 +132,7 @@ async def test_a_recording_whose_events_are_not_stored_is_not_counted(desk, seen
 
     monkeypatch.setattr(desk.events.webhooks, "sealed", fail)
     with pytest.raises(OperationalError):
-        await desk.archive._indexed([SEALED])
+        await desk.archive.indexed([SEALED])
     assert b"galwad_desk_recordings_indexed_total 0.0" in desk.host.metrics.text()
     assert "AlarmList.ended" not in seen
     await desk.host.stop()

@@ -29,16 +29,16 @@ class House:
     def __enter__(self):
         self._ready: concurrent.futures.Future[DeskServer[Desk]] = concurrent.futures.Future()
         self._ending = asyncio.Event()
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
         self.server = self._ready.result(PATIENCE_S)
         return self
 
     def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._ending.set)
+        self.loop.call_soon_threadsafe(self._ending.set)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
 
     def restart(self) -> None:
         """With the settings as they are now."""
@@ -46,7 +46,7 @@ class House:
         self.__enter__()
 
     def _serve(self) -> None:
-        self._loop.run_until_complete(self._work())
+        self.loop.run_until_complete(self._work())
 
     async def _work(self) -> None:
         settings = self.site.settings
@@ -67,7 +67,7 @@ class House:
             follow_s=0.05,
             index_wait_s=0.05,
         )
-        self._look = finaliser._look_soon
+        self.look = finaliser._look_soon
         sealing = asyncio.create_task(finaliser.run())
         self._ready.set_result(server)
         await self._ending.wait()
@@ -77,7 +77,7 @@ class House:
 
     def do(self, work):
         """The result of a coroutine on the house's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
     @property
     def desk(self) -> Desk:
@@ -98,7 +98,7 @@ class House:
         """Calls of two seconds, until each is in archive and index and its spool is gone."""
         for call_id in call_ids:
             spool = self.site.call(call_id, later_caller=later_caller)
-            self._loop.call_soon_threadsafe(self._look)
+            self.loop.call_soon_threadsafe(self.look)
             self.do(self.site.gone(spool))
 
     def path(self, call_id: str, suffix: str):

@@ -74,10 +74,10 @@ def test_a_forged_stream_from_the_advisors_own_port_cannot_resume_a_payment_paus
     call.advisor.dial("*71", call.from_advisor)
     with service.sign_in() as page:
         wait_until(lambda: recording_state(page) == ["paused"], what="the pause")
-        true_ssrc = call.advisor._ssrc
-        call.advisor._ssrc ^= 1  # whoever forges an address does not know the SSRC
+        true_ssrc = call.advisor.ssrc
+        call.advisor.ssrc ^= 1  # whoever forges an address does not know the SSRC
         call.advisor.dial("*72", call.from_advisor)
-        call.advisor._ssrc = true_ssrc
+        call.advisor.ssrc = true_ssrc
         call.advisor.say(speech(0.5, 52), call.from_advisor)
         call.caller.wait_heard(call.advisor.sent)
         assert recording_state(page) == ["paused"]
@@ -94,7 +94,7 @@ def test_a_code_that_is_dialled_just_after_the_phone_has_changed_its_ssrc_resume
     call.advisor.dial("*71", call.from_advisor)
     with service.sign_in() as page:
         wait_until(lambda: recording_state(page) == ["paused"], what="the pause")
-        call.advisor._ssrc ^= 1
+        call.advisor.ssrc ^= 1
         call.advisor.say(speech(0.1, 52), call.from_advisor)
         call.advisor.dial("*72", call.from_advisor)
         assert recording_state(page) == ["paused"]

@@ -140,7 +140,7 @@ def test_packets_of_a_pause_that_arrive_seconds_after_it_are_not_stored(
     while paused.is_alive():  # any other interruption would add to the five seconds
         call.caller.say(speech(0.2, 64), call.from_caller)
     if new_ssrc:
-        call.caller._ssrc ^= 1
+        call.caller.ssrc ^= 1
     spoken = threading.Timer(2.1, payment, (service, call.call_id, "DELETE"))
     spoken.start()
     call.caller.say(secret, call.from_caller, late_s=5.0)

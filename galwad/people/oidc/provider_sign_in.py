@@ -55,9 +55,9 @@ class ProviderSignIn:
         self.section = section
         self._origin = origin
         self._clock = clock
-        self._provider = Provider(section)
+        self.provider = Provider(section)
         self._pending = PendingSignIns(clock, on_flood)
-        self._exchanges = _Exchanges(section.timeout)
+        self.exchanges = _Exchanges(section.timeout)
         self._step_up = (
             None if section.step_up is None else StepUp(section.step_up, section.step_up_claim)
         )
@@ -73,7 +73,7 @@ class ProviderSignIn:
         Raises:
             ProviderError: The provider cannot be reached, or its documents cannot be used.
         """
-        metadata = await self._provider.metadata()
+        metadata = await self.provider.metadata()
         pending, cookie = self._pending.begin(cookie, session, place)
         query = {
             "response_type": "code",
@@ -116,7 +116,7 @@ class ProviderSignIn:
             ProviderError: The provider cannot be reached, or its answer cannot be used.
             BusyProviderError: Too many people sign in at the same time.
         """
-        known = self._provider.known
+        known = self.provider.known
         issuer = response.get("iss")
         if known is None or (issuer is None and known.names_issuer):
             raise ResponseError("the response does not name the provider")
@@ -129,9 +129,9 @@ class ProviderSignIn:
             raise DeniedError(f"the provider has not signed the person in: {code}")
         if not response.get("code"):
             raise ResponseError("the response has no code")
-        async with self._exchanges.turn(network):
+        async with self.exchanges.turn(network):
             self._pending.use(pending, network)
-            claims = await self._provider.redeem(response["code"], pending, self._origin + CALLBACK)
+            claims = await self.provider.redeem(response["code"], pending, self._origin + CALLBACK)
         expected = ExpectedToken(
             self.section.issuer, self.section.client_id, pending.nonce, self.section.tenant
         )
@@ -151,7 +151,7 @@ class ProviderSignIn:
 
     def sign_out_address(self) -> str | None:
         """Return the address at which the browser signs out at the provider too, if it has one."""
-        known = self._provider.known
+        known = self.provider.known
         if known is None or not known.end_session:
             return None
         query = {
@@ -162,7 +162,7 @@ class ProviderSignIn:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._provider.close()
+        await self.provider.close()
 
 
 class _Exchanges:

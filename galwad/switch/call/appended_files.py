@@ -55,7 +55,7 @@ class AppendedFile(ABC):
         """`fault` is the event that is logged at the first disk error after a successful write."""
         self._path = path
         self._fault = fault
-        self._silent = False
+        self.fault_reported = False
         self._news = asyncio.Event()
 
     async def run(self) -> None:
@@ -64,16 +64,16 @@ class AppendedFile(ABC):
             await self._news.wait()
             await asyncio.sleep(PATIENCE_S)
             self._news.clear()
-            if not await self._write():
+            if not await self.write():
                 self._news.set()
 
     @abstractmethod
-    async def _write(self) -> bool:
+    async def write(self) -> bool:
         """Write the changes; return False after a disk error."""
 
     def _refused(self, error: OSError) -> None:
-        if not self._silent:
-            self._silent = True
+        if not self.fault_reported:
+            self.fault_reported = True
             log.error(self._fault, reason=error.strerror)
 
 
@@ -226,7 +226,8 @@ class LastingDialogs(AppendedFile):
         """Return the stored calls of an earlier process whose ids are not in `live`."""
         return tuple(call for call_id, call in self._calls.items() if call_id not in live)
 
-    async def _write(self) -> bool:
+    async def write(self) -> bool:
+        """Write the dialogs that changed; return False after a disk error."""
         changed, self._changed = self._changed, {}
         lines = self._lines_of(changed)
         is_large = self._size + len(lines) > max(_LARGE_BYTES, 2 * self._whole_size)
@@ -242,7 +243,7 @@ class LastingDialogs(AppendedFile):
             self._changed = changed | self._changed
             self._refused(error)
             return False
-        self._silent = False
+        self.fault_reported = False
         return True
 
     def close(self) -> None:
@@ -306,7 +307,7 @@ class LedgerOutbox(AppendedFile):
         self._on_dropped = on_dropped
         self._reported = False
         self._waiting: dict[str, CallEnded] = {}
-        self._unwritten: dict[str, CallEnded] = {}
+        self.unwritten: dict[str, CallEnded] = {}
         data = read_file(path)
         self._written = len(data)
         """The size of the file in bytes."""
@@ -318,7 +319,7 @@ class LedgerOutbox(AppendedFile):
 
     def keep(self, ended: CallEnded) -> None:
         """Store a call that has ended, until `remove` removes it after the desk's confirmation."""
-        self._waiting[ended.call_id] = self._unwritten[ended.call_id] = ended
+        self._waiting[ended.call_id] = self.unwritten[ended.call_id] = ended
         self._cut()
         self._news.set()
 
@@ -326,7 +327,7 @@ class LedgerOutbox(AppendedFile):
         """Remove the calls with these ids, because the ledger now contains them."""
         for call_id in call_ids:
             self._waiting.pop(call_id, None)
-            self._unwritten.pop(call_id, None)
+            self.unwritten.pop(call_id, None)
         if self._written and not self._waiting:
             self._news.set()
 
@@ -335,8 +336,9 @@ class LedgerOutbox(AppendedFile):
         """The calls that the desk has not confirmed, with the oldest call first."""
         return tuple(self._waiting.values())
 
-    async def _write(self) -> bool:
-        fresh = tuple(self._unwritten.values())
+    async def write(self) -> bool:
+        """Write the calls that have ended; return False after a disk error."""
+        fresh = tuple(self.unwritten.values())
         try:
             if not self._waiting or self._written > _MAX_FILE_BYTES:
                 whole = lines_of(self._waiting.values())
@@ -348,10 +350,10 @@ class LedgerOutbox(AppendedFile):
         except OSError as error:
             self._refused(error)
             return False
-        self._silent = False
+        self.fault_reported = False
         for call in fresh:
-            if self._unwritten.get(call.call_id) is call:
-                del self._unwritten[call.call_id]
+            if self.unwritten.get(call.call_id) is call:
+                del self.unwritten[call.call_id]
         return True
 
     def close(self) -> None:
@@ -360,8 +362,8 @@ class LedgerOutbox(AppendedFile):
         The file is not synced to the disk, because written data is not lost when the process ends.
         """
         try:
-            if self._unwritten:
-                lines = lines_of(self._unwritten.values())
+            if self.unwritten:
+                lines = lines_of(self.unwritten.values())
                 write_at_end(partial(append, self._path, lines, sync=False))
         except OSError as error:
             self._refused(error)

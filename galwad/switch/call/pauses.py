@@ -228,7 +228,7 @@ class Pauses:
         self._alarm = alarm
         self._log = log
         self._latest_resume: _PauseRequest | None = None
-        self._tasks: set[asyncio.Task[bool]] = set()
+        self.tasks: set[asyncio.Task[bool]] = set()
 
     @property
     def watcher(self) -> Watcher | None:
@@ -340,8 +340,8 @@ class Pauses:
 
     def _spawn(self, work: Coroutine[None, None, bool]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
 
 async def _answer_when_done(done: Coroutine[None, None, bool], answer: AnswerKey) -> bool:

@@ -66,7 +66,7 @@ async def directory():
 
 
 async def test_a_person_has_the_texts_of_the_attributes(directory):
-    (elin,) = directory()._people([("uid=elin", ELIN)])
+    (elin,) = directory().people_in([("uid=elin", ELIN)])
     assert elin.person_id == "staff:8c5f9c1e-0000-1000-8000-00805f9b34fb"
     assert (elin.name, elin.language) == ("Elin Fictitious-Ŵyn", "cy")
     assert elin.numbers == ("01632 960001", "201")
@@ -75,12 +75,12 @@ async def test_a_person_has_the_texts_of_the_attributes(directory):
 
 async def test_names_of_attributes_may_have_options_and_other_letters(directory):
     known = {"DISPLAYNAME;lang-en": [b"Elin"], "mobile": [b"1"], "Mobile;x-home": [b"2"]}
-    (elin,) = directory()._people([("uid=elin", known)])
+    (elin,) = directory().people_in([("uid=elin", known)])
     assert (elin.name, elin.numbers) == ("Elin", ("1", "2"))
 
 
 async def test_a_number_is_sought_in_its_usual_spellings(directory):
-    wanted = directory()._filter(NUMBER)
+    wanted = directory().filter_for(NUMBER)
     assert wanted.startswith("(&(|(telephoneNumber=")
     for name in ("telephoneNumber", "mobile"):
         for spelling in ("+441632960001", "01632 960001", "01632960001", r"\2801632\29 960001"):
@@ -92,17 +92,17 @@ async def test_an_extension_is_sought_where_extensions_are(directory):
     spellings = ("201", "ext 201", "x201")
     names = ("ipPhone", "telephoneNumber")
     parts = "".join(f"({name}={each})" for name in names for each in spellings)
-    assert directory()._filter(EXTENSION) == f"(&(|{parts}))"
+    assert directory().filter_for(EXTENSION) == f"(&(|{parts}))"
 
 
 async def test_the_filter_of_the_settings_is_part_of_a_search_unchanged(directory):
-    wanted = directory(filter="(a=%s)")._filter(EXTENSION)
+    wanted = directory(filter="(a=%s)").filter_for(EXTENSION)
     assert wanted.startswith("(&(a=%s)(|(ipPhone=201)")
 
 
 @pytest.mark.parametrize("hostile", ["*", ")(uid=*", "201)(|(uid=*", "\0", "\\2a", "%s"])
 async def test_no_value_can_change_the_filter(directory, hostile):
-    wanted = directory()._filter(PhoneNumber("", hostile))
+    wanted = directory().filter_for(PhoneNumber("", hostile))
     assert wanted.count("(") == wanted.count(")") == 8
     assert not {"*", "\0"} & {*wanted}
     assert "\\2a" not in wanted.replace(r"\2a", "") or "2a" in hostile
@@ -111,14 +111,14 @@ async def test_no_value_can_change_the_filter(directory, hostile):
 async def test_the_id_of_active_directory_is_written_as_its_tools_write_it(directory):
     guid = UUID("01234567-89ab-cdef-fedc-ba9876543210")
     known = {"cn": [b"Elin"], "objectGUID": [guid.bytes_le], "telephoneNumber": [b"01632 960001"]}
-    (elin,) = directory()._people([("uid=elin", known)])
+    (elin,) = directory().people_in([("uid=elin", known)])
     assert elin.person_id == f"staff:{guid}"
 
 
 async def test_an_entry_without_an_id_has_one_that_does_not_show_its_name(directory):
     known = {"cn": [b"Elin"], "mobile": [b"01632 960001"]}
     entries = [(dn, known) for dn in ("cn=Elin,dc=x", "cn=Elin,dc=y", "cn=Elin,dc=x")]
-    one, other, again = [each.person_id for each in directory()._people(entries)]
+    one, other, again = [each.person_id for each in directory().people_in(entries)]
     assert one == again != other
     assert "Elin" not in one
 
@@ -126,7 +126,7 @@ async def test_an_entry_without_an_id_has_one_that_does_not_show_its_name(direct
 async def test_values_that_are_not_text_and_entries_without_a_name_are_left_out(directory):
     binary = {**ELIN, "displayName": [b"\xff\xfe", b"Elin"], "mail": [b"\x80"]}
     nameless = {"telephoneNumber": [b"01632 960001"]}
-    people = directory()._people([("uid=elin", binary), ("uid=x", nameless)])
+    people = directory().people_in([("uid=elin", binary), ("uid=x", nameless)])
     assert [(each.name, each.details) for each in people] == [("Elin", ())]
 
 
@@ -138,7 +138,7 @@ async def test_values_that_are_not_text_and_entries_without_a_name_are_left_out(
 )
 def test_any_entry_is_a_person_or_is_left_out(attributes):
     directory = LdapDirectory(staff_at(NOWHERE.url, attributes={"details": {"x": "x"}}))
-    assert len(directory._people([("uid=x", attributes)])) <= 1
+    assert len(directory.people_in([("uid=x", attributes)])) <= 1
 
 
 class LdapAnswering:

@@ -43,7 +43,9 @@ def test_every_setting_reaches_the_directory(tmp_path, authority):
         timeout=3.0,
     )
     assert (directory.name, directory.has_extensions) == ("staff", False)
-    assert directory._filter(PhoneNumber("", "201")).startswith("(&(objectClass=person)(|(pager=")
+    assert directory.filter_for(PhoneNumber("", "201")).startswith(
+        "(&(objectClass=person)(|(pager="
+    )
     assert directory._attributes.all == ["employeeNumber", "cn", "mobile", "pager", "lang", "mail"]
     assert directory._threads._max_workers == 2
 

@@ -44,7 +44,7 @@ EVER = "/api/v1/coverage?when=2027-01"
 @pytest.fixture
 async def mair(running):
     """The supervisor's page; the coverage check's clock is one hour after the answer."""
-    running.desk.archive.coverage._clock = lambda: ANSWERED + 3600
+    running.desk.archive.coverage.clock = lambda: ANSWERED + 3600
     page = await running.page("mair")
     await page.open()
     return page
@@ -60,7 +60,7 @@ async def until(ask):
 
 async def has_entered(running, *call_ids):
     async def known():
-        return await running.desk.archive.coverage._ledger.knows(call_ids) == set(call_ids)
+        return await running.desk.archive.coverage.ledger.knows(call_ids) == set(call_ids)
 
     await until(known)
 
@@ -73,7 +73,7 @@ async def talk(running, call_id, talk_us):
     running.switch.hang_up(call_id, talk_us)
 
     async def over():
-        return (await running.desk.archive.coverage._ledger.between(0, 1e12))[-1].ended is not None
+        return (await running.desk.archive.coverage.ledger.between(0, 1e12))[-1].ended is not None
 
     await until(over)
 
@@ -243,10 +243,10 @@ async def test_a_live_or_just_ended_call_is_not_reported(running, mair):
     running.switch.answer(FIRST, "201", "sian")
     await has_entered(running, FIRST)
     await talk(running, SECOND, 40 * US)
-    running.desk.archive.coverage._clock = lambda: 1_800_000_065.0 + 30
+    running.desk.archive.coverage.clock = lambda: 1_800_000_065.0 + 30
     found = (await mair.http.get(EVER)).json()
     assert (found["calls"], found["in_progress"], found["amiss"]) == (0, 2, [])
-    running.desk.archive.coverage._clock = lambda: (
+    running.desk.archive.coverage.clock = lambda: (
         1_800_000_065.0 - 86_400
     )  # a day before the call's end
     assert [call["call_id"] for call in (await mair.http.get(EVER)).json()["amiss"]] == [SECOND]
@@ -263,7 +263,7 @@ async def test_a_call_that_is_not_meant_to_be_recorded_is_not_reported(running, 
     running.switch.calls.clear()
     await running.switch.stop()
     await running.switch.start()  # a new switch, which has neither call
-    running.desk.archive.coverage._clock = itertools.count(ANSWERED + 3600, 700).__next__
+    running.desk.archive.coverage.clock = itertools.count(ANSWERED + 3600, 700).__next__
 
     async def missed():
         return (await mair.http.get(EVER)).json()["amiss"]
@@ -383,7 +383,7 @@ async def test_each_new_nightly_finding_alarms_once_and_each_check_is_audited(ru
     await running.seal(record(running, SECOND, 60 * US, 60 * US))
     (running.archive / "2026" / "11" / "25" / f"{SECOND}.payload").unlink()
     nightly = running.desk.archive.nightly
-    nightly._clock = lambda: ANSWERED + 3600
+    nightly.clock = lambda: ANSWERED + 3600
     assert len((await nightly.check()).faulty_calls) == 1
     seen = {(alarm := await mair.event("alarm"))["kind"]: alarm["call_id"] for _ in range(2)}
     assert seen == {"recording.missing": FIRST, "archive.orphan": SECOND}
@@ -427,7 +427,7 @@ async def test_unexplained_time_alarmed_at_sealing_does_not_alarm_again_at_night
     sealed = record(running, FIRST, 60 * US, 59 * US)
     await running.seal(msgspec.structs.replace(sealed, unexplained_us=US))
     assert (await mair.event("alarm"))["kind"] == "recording.unexplained"
-    running.desk.archive.nightly._clock = lambda: ANSWERED + 3600
+    running.desk.archive.nightly.clock = lambda: ANSWERED + 3600
     before = running.desk.page.hub.last
     assert len((await running.desk.archive.nightly.check()).faulty_calls) == 1
     assert running.desk.page.hub.last == before
@@ -435,10 +435,10 @@ async def test_unexplained_time_alarmed_at_sealing_does_not_alarm_again_at_night
 
 async def test_the_nightly_check_is_due_after_its_time_of_day(running):
     nightly = running.desk.archive.nightly
-    nightly._begun = at(10, 12)
-    nightly._clock = lambda: at(11, 2)
+    nightly.started_at = at(10, 12)
+    nightly.clock = lambda: at(11, 2)
     assert not await nightly.is_due()
-    nightly._clock = lambda: at(11, 4)
+    nightly.clock = lambda: at(11, 4)
     assert await nightly.is_due()
 
 
@@ -456,7 +456,7 @@ def replace_sleep(monkeypatch, sleep):
 async def test_a_nightly_check_that_failed_in_the_database_is_retried(running, monkeypatch):
     nightly = running.desk.archive.nightly
     turn(running, at(11, 4))
-    nightly._begun = at(10, 12)
+    nightly.started_at = at(10, 12)
 
     async def rename(before, after):
         async with running.desk.host.engine.begin() as connection:
@@ -479,7 +479,7 @@ async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(run
     """At once after a start, calls whose spools are not reported yet would seem to be lost."""
     nightly = running.desk.archive.nightly
     turn(running, at(11, 4))
-    nightly._begun = at(10, 12)
+    nightly.started_at = at(10, 12)
     waited = []
 
     async def sleep(seconds):
@@ -528,7 +528,7 @@ async def test_a_check_dated_years_ahead_does_not_block_later_checks(running):
 
 
 async def test_a_desk_started_with_its_clock_ahead_checks_the_next_night(running):
-    running.desk.archive.nightly._begun = at(10, 12) + 4 * 365 * 86_400
+    running.desk.archive.nightly.started_at = at(10, 12) + 4 * 365 * 86_400
     turn(running, at(10, 12))
     assert not await running.desk.archive.nightly.is_due()
     turn(running, at(11, 4))
@@ -538,9 +538,7 @@ async def test_a_desk_started_with_its_clock_ahead_checks_the_next_night(running
 def turn(running, now):
     """Set every clock of the desk to this time."""
     desk = running.desk
-    desk.archive.nightly._clock = desk.archive.coverage._clock = desk.host.audit._clock = lambda: (
-        now
-    )
+    desk.archive.nightly.clock = desk.archive.coverage.clock = desk.host.audit.clock = lambda: now
 
 
 def at(day, hour):

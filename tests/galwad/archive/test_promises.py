@@ -450,7 +450,7 @@ async def test_a_deleted_row_breaks_the_first_promise_and_that_of_the_record(day
     await day.call()
     await day.sql("DELETE FROM recordings")
     # A younger file or audit entry may be of a recording that is not indexed yet.
-    day.running.desk.archive.coverage._clock = lambda: time.time() + 3600
+    day.running.desk.archive.coverage.clock = lambda: time.time() + 3600
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["recorded", "intact"])
     assert {each["kind"] for each in promises["intact"]["findings"]} == {"changed_row", "orphan"}

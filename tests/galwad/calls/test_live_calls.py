@@ -425,7 +425,7 @@ async def test_a_new_caller_is_looked_up_and_what_was_confirmed_before_disappear
     assert (await sian.http.get(url)).json()["caller"]["details"] == {}
     late = await sian.http.post(f"{url}/confirm", json=answer)
     assert late.status_code == 409
-    await asyncio.gather(*running.desk.host.background._tasks)
+    await asyncio.gather(*running.desk.host.background.tasks)
     assert await confirmation_of(running) == ""
 
 

@@ -178,5 +178,5 @@ async def test_a_lookup_ends_when_its_call_has_ended(running, ring):
     running.switch.hang_up(CALL)
     await sian.event("closed")
     crm.go.set()
-    await asyncio.gather(*running.desk.host.background._tasks)
+    await asyncio.gather(*running.desk.host.background.tasks)
     assert running.desk.calls.live.all() == []

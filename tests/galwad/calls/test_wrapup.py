@@ -255,9 +255,9 @@ async def test_a_call_that_ended_while_the_desk_was_down_gets_the_time_of_its_en
 async def close_open_notes(running):
     """Let the desk close the notes that are open, as if their time were over."""
     notes = running.desk.notes.open
-    notes._clock = lambda: 1_800_000_065.0 + running.settings.contact_notes.close_after
+    notes.clock = lambda: 1_800_000_065.0 + running.settings.contact_notes.close_after
     await until(
-        lambda: running.desk.host.switch.connected and not running.desk.host.background._tasks
+        lambda: running.desk.host.switch.connected and not running.desk.host.background.tasks
     )
     return await notes.close_due()
 

@@ -149,7 +149,7 @@ async def test_a_call_whose_worker_dies_twice_is_reported_and_sealed_later(site,
     async def deadly(worker, order):
         asking = asyncio.create_task(real(worker, order))
         if len(deaths) < 2:
-            await site.until(worker._running.is_set)
+            await site.until(worker.running.is_set)
             deaths.append(worker.process.pid)
             os.kill(worker.process.pid, signal.SIGKILL)
         return await asking
@@ -157,7 +157,7 @@ async def test_a_call_whose_worker_dies_twice_is_reported_and_sealed_later(site,
     async with site.switch() as switch, site.desk() as peer, running(site) as (workers, _):
         await switch.next(Hello)
         for worker in workers:
-            await site.until(worker._running.is_set)
+            await site.until(worker.running.is_set)
         path = site.call(CALLS[0])
         monkeypatch.setattr(WorkerProcess, "_ask", deadly)
         monkeypatch.setattr(WorkerProcess, "follow", lambda _: asyncio.sleep(0))
@@ -173,7 +173,7 @@ async def test_a_call_whose_worker_dies_twice_is_reported_and_sealed_later(site,
 async def test_sigterm_to_a_worker_is_ignored(site):
     async with site.desk() as peer, running(site) as (workers, _):
         for worker in workers:
-            await site.until(worker._running.is_set)
+            await site.until(worker.running.is_set)
             os.kill(worker.process.pid, signal.SIGTERM)
             os.kill(worker.process.pid, signal.SIGINT)
         before = [worker.process.pid for worker in workers]
@@ -196,7 +196,7 @@ def test_sigterm_does_not_end_a_worker_that_has_just_been_started():
 async def test_a_stopped_worker_ends_the_finaliser(site):
     async with running(site, patience_s=4.5) as (workers, task):
         for worker in workers:
-            await site.until(worker._running.is_set)
+            await site.until(worker.running.is_set)
         pid = workers[0].process.pid
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -242,7 +242,7 @@ def runs(pid: int) -> bool:
 async def test_workers_write_no_core_dump(site, core_dumps):
     async with running(site) as (workers, _):
         for worker in workers:
-            await site.until(worker._running.is_set)
+            await site.until(worker.running.is_set)
             pid = worker.process.pid
             await site.until(lambda pid=pid: core_limit(pid) == ["0", "0"])
 

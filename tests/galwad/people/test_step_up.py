@@ -180,7 +180,7 @@ async def test_a_step_up_expires_and_survives_a_restart_of_the_desk(desk, admin,
     await desk.start()
     again = desk.client(headers={"Origin": desk.url}, cookies=cookies)
     assert not await is_refused(again)
-    desk.desk.people.sessions._clock = lambda: time.time() + 601
+    desk.desk.people.sessions.clock = lambda: time.time() + 601
     assert await is_refused(again)
 
 
@@ -265,7 +265,7 @@ async def test_a_response_is_taken_once_and_only_in_its_browser(desk, admin, pro
     assert stranger.headers["location"] == "/#sign-in=stale"
     assert await is_refused(admin)
     assert (await come_back(admin, response)).headers["location"] == "/#step-up=done"
-    desk.desk.people.sessions._clock = lambda: time.time() + 601
+    desk.desk.people.sessions.clock = lambda: time.time() + 601
     assert (await come_back(admin, response)).headers["location"] == "/#sign-in=stale"
     assert await is_refused(admin)
 
@@ -318,7 +318,7 @@ async def test_a_command_line_gets_the_time_of_the_step_up_that_approved_it(desk
     token = (await desk.client().post(f"{API}/command-lines/token", json=body)).json()["token"]
     bearer = desk.client(headers={"Authorization": f"Bearer {token}"})
     assert not await is_refused(bearer)
-    desk.desk.people.sessions._clock = lambda: time.time() + 601
+    desk.desk.people.sessions.clock = lambda: time.time() + 601
     assert await is_refused(bearer)
     assert (await begin(bearer)).status_code == 409
 

@@ -121,7 +121,7 @@ async def test_a_new_password_ends_a_personal_token(sessions, engine):
 async def test_no_personal_token_is_in_force_while_the_setting_is_off(sessions, open_sessions):
     own, _ = await sessions.tokens.make(SIAN, "user:sian", "desktop")
     machine, _ = await sessions.tokens.make(PAY, "os:root", "x")
-    off = open_sessions(personal=False, clock=sessions._clock)
+    off = open_sessions(personal=False, clock=sessions.clock)
     assert await off.find(own) is None
     assert await off.find(machine) is not None
 

@@ -162,7 +162,7 @@ class Phone(Node):
             case DialogRequest(dialog, transaction, request):
                 self.requests.append(request)
                 self.seen.append(request)
-                self._serve(dialog, transaction, request)
+                self.serve(dialog, transaction, request)
             case AckReceived(_, request):
                 self.seen.append(request)
             case DialogEnded():
@@ -183,19 +183,19 @@ class Phone(Node):
         if isinstance(event, InviteAnswered):
             self.dialog = event.dialog
             if self.answer_offers:
-                self._acknowledge(event.dialog, event.client)
+                self.acknowledge(event.dialog, event.client)
         elif isinstance(event, DialogResponse):
             method, status = event.transaction.request.method, response.status
             if method == "INVITE" and 200 <= status < 300:
-                self._acknowledge(event.dialog, event.transaction)
+                self.acknowledge(event.dialog, event.transaction)
             if (method, status) == ("REFER", 202) and self.bye_at_accept:
                 event.dialog.request("BYE", now=self.now)
 
-    def _acknowledge(self, dialog, client):
+    def acknowledge(self, dialog, client):
         body = b"" if client.request.body else self.sdp()
         dialog.ack(client, headers=SDP if body else (), body=body, now=self.now)
 
-    def _serve(self, dialog, transaction, request):
+    def serve(self, dialog, transaction, request):
         method = request.method
         if method in {"INVITE", "UPDATE"} and (request.body or method == "INVITE"):
             if self.refuse_offer is not None:

@@ -101,7 +101,7 @@ class Talker:
         self.sent = 0
         self._socket = _even_port(host)
         self.port = self._socket.getsockname()[1]
-        self._ssrc = random.getrandbits(32)
+        self.ssrc = random.getrandbits(32)
         self._sequence = random.getrandbits(15)
         self._timestamp = random.getrandbits(31)
         self._fell_silent = 0.0
@@ -154,7 +154,7 @@ class Talker:
             marker << 7 | payload_type,
             self._sequence & 0xFFFF,
             (self._timestamp if timestamp is None else timestamp) & 0xFFFFFFFF,
-            self._ssrc,
+            self.ssrc,
         )
         self._sequence += 1
         self.sent += 1
@@ -232,7 +232,7 @@ class Talker:
 
     def begin_stream(self):
         """Use a new SSRC, and timestamps that continue nothing."""
-        self._ssrc, self._timestamp = random.getrandbits(32), random.getrandbits(31)
+        self.ssrc, self._timestamp = random.getrandbits(32), random.getrandbits(31)
         self._fell_silent = 0.0
 
     def report(self, to):
@@ -241,7 +241,7 @@ class Talker:
         timestamp = self._timestamp + round((now - self._fell_silent) * RATE)
         ntp = int((now + _NTP_S) * (1 << 32))
         counts = self.sent, self.sent * FRAME
-        fields = self._ssrc, ntp, timestamp & 0xFFFFFFFF, *counts
+        fields = self.ssrc, ntp, timestamp & 0xFFFFFFFF, *counts
         report = struct.pack("!BBHIQIII", 0x80, 200, 6, *fields)
         self._socket.sendto(self.sealed(report), (to[0], to[1] + 1))
 

@@ -58,28 +58,28 @@ class Sender:
         self.words = []
         """(sent at, samples)."""
         self.gaps = []
-        self._at_us = 0
+        self.at_us = 0
         self._sequences = defaultdict(lambda: self.dice.randrange(1 << 16))
         self._timestamp = self.dice.randrange(1 << 32)
 
     def speak(self, spurt):
-        start = self._at_us
-        self._at_us += spurt.silence * FRAME_US
+        start = self.at_us
+        self.at_us += spurt.silence * FRAME_US
         if spurt.gap:
             # a pause outlasts what was on its way when it began
-            self.gaps.append((start + self.jitter_us, self._at_us))
+            self.gaps.append((start + self.jitter_us, self.at_us))
         self._timestamp += spurt.clock * FRAME
         sequence = self._sequences[spurt.ssrc] + spurt.numbers
         voice = speech(spurt.frames // 50 + 1, self.dice.randrange(1 << 30))[: spurt.frames * FRAME]
-        self.words.append((self._at_us, DECODERS[spurt.kind].decode(voice)))
+        self.words.append((self.at_us, DECODERS[spurt.kind].decode(voice)))
         for index in range(spurt.frames):
             payload = voice[index * FRAME : (index + 1) * FRAME]
             data = rtp(sequence, self._timestamp, payload, kind=spurt.kind, ssrc=spurt.ssrc)
             late = self.dice.randint(0, self.jitter_us)
-            self.packets.append((self._at_us + late, self.track, data))
+            self.packets.append((self.at_us + late, self.track, data))
             sequence += 1
             self._timestamp += FRAME
-            self._at_us += FRAME_US
+            self.at_us += FRAME_US
         self._sequences[spurt.ssrc] = sequence
 
 
@@ -152,7 +152,7 @@ def test_speech_after_a_gap_is_placed_by_its_arrival_and_hardly_cut(spurts, seed
     sender.speak(Spurt(100, 0, gap=False, clock=0))
     for spurt in spurts:
         sender.speak(spurt)
-    timeline, samples = record([sender], sender._at_us + US)
+    timeline, samples = record([sender], sender.at_us + US)
     for at_us, words in sender.words[1:]:
         assert -20.2 <= where(samples[:, 0], *after(jitter_ms, words, at_us)) <= jitter_ms + 20.2
     for begin, end in sender.gaps:
@@ -173,7 +173,7 @@ def test_both_channels_stay_in_step_after_a_gap(silence, still, seed, jitter_ms)
     for sender, part in zip(senders, still, strict=True):
         sender.speak(Spurt(150, 0, gap=False, clock=0))
         sender.speak(Spurt(150, silence, gap=True, clock=round(silence * (1 - part))))
-    _, samples = record(senders, senders[0]._at_us + US)
+    _, samples = record(senders, senders[0].at_us + US)
     offsets = [
         where(samples[:, sender.track], *after(jitter_ms, words, at_us))
         for sender in senders
@@ -209,7 +209,7 @@ def test_a_silence_outside_a_gap_keeps_its_length(spurts, seed):
         if abs(spurt.clock - spurt.silence) <= 3:
             spurt.clock = spurt.silence  # 60 ms and less may be jitter of the network
         sender.speak(spurt)
-    timeline, samples = record([sender], sender._at_us)
+    timeline, samples = record([sender], sender.at_us)
     expected = np.zeros(len(samples), np.int16)
     for at_us, words in sender.words:
         expected[at_us * 8 // 1000 :][: len(words)] = words
@@ -222,7 +222,7 @@ def test_speech_across_a_gap_is_cut_exactly_at_its_edges():
     sender = Sender(0, 7)
     sender.speak(Spurt(100, 0, gap=False, clock=0))
     sender.speak(Spurt(100, 333, gap=True, clock=333))
-    _, samples = record([sender], sender._at_us)
+    _, samples = record([sender], sender.at_us)
     (first, before), (second, after) = sender.words
     assert first == 0
     assert np.array_equal(samples[:16_000, 0], before)
@@ -237,7 +237,7 @@ def test_a_network_that_stalls_and_catches_up_does_not_move_the_audio():
         (max(at, 3_800_000) if at >= 2_000_000 else at, track, data)
         for at, track, data in sender.packets
     ]
-    _, samples = record([sender], sender._at_us)
+    _, samples = record([sender], sender.at_us)
     assert np.array_equal(samples[:, 0], sender.words[0][1])
 
 
@@ -261,7 +261,7 @@ def test_one_wild_timestamp_does_not_move_other_packets():
     at, track, data = sender.packets[150]
     wild = int.from_bytes(data[4:8], "big") + 90_000_000
     sender.packets[150] = at, track, data[:4] + wild.to_bytes(5, "big")[1:] + data[8:]
-    _, samples = record([sender], sender._at_us)
+    _, samples = record([sender], sender.at_us)
     words = sender.words[0][1]
     assert np.array_equal(samples[: 150 * FRAME, 0], words[: 150 * FRAME])
     assert np.array_equal(samples[151 * FRAME :, 0], words[151 * FRAME :])
@@ -288,7 +288,7 @@ def test_withheld_key_presses_are_not_counted_as_lost(seed, presses):
     lost = dice.randrange(30, 370)
     del packets[lost]
     sender.packets = packets
-    timeline, samples = record([sender], sender._at_us)
+    timeline, samples = record([sender], sender.at_us)
     count = timeline.counts[0]
     assert count.lost == 1
     assert count.received + count.withheld == 399 + sum(presses)
@@ -302,7 +302,7 @@ def test_packets_missing_around_gaps_are_not_lost_and_those_between_are():
     for _ in range(3):
         sender.speak(Spurt(100, 100, gap=True, clock=100, numbers=100))
     del sender.packets[150]
-    timeline, _ = record([sender], sender._at_us)
+    timeline, _ = record([sender], sender.at_us)
     assert timeline.counts[0].lost == 1
     assert timeline.counts[0].received == 299
     assert all(left < right for left, right in pairwise(end for _, end in sender.gaps))

@@ -170,7 +170,7 @@ async def test_a_call_that_was_added_later_is_found_but_not_an_older_one(engine,
 async def test_a_clock_that_was_wrong_makes_no_older_call_look_added(engine, audit, comparison):
     await sql(engine, f"INSERT INTO answered_calls VALUES ('{FIRST}', {NOW - 60}, {NOW - 50}, 5)")
     await audit.append("user.added")
-    audit._clock = lambda: 5.0
+    audit.clock = lambda: 5.0
     await enter(audit, ended(SECOND, 1.0, 2.0))
     assert await found(comparison) == []
 

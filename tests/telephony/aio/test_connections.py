@@ -99,7 +99,7 @@ async def test_a_call_runs_over_one_connection(agents, local):
     alice.request(answered.dialog, "BYE")
     await alice.wait(DialogEnded)
     assert alice.transport.endpoint.dropped == bob.transport.endpoint.dropped == {}
-    assert len(set(bob.transport.connections._by_address.values())) == 1
+    assert len(bob.transport.connections.all()) == 1
 
 
 async def test_the_called_party_uses_the_callers_connection(agents):
@@ -113,7 +113,7 @@ async def test_the_called_party_uses_the_callers_connection(agents):
     bob.request(dialog, "INFO")
     event = await alice.wait(DialogRequest)
     assert event.transaction.source == bob.address
-    assert len(set(alice.transport.connections._by_address.values())) == 1
+    assert len(alice.transport.connections.all()) == 1
 
 
 async def test_a_connection_lost_during_a_call_is_opened_again_to_the_contact(agents):
@@ -125,13 +125,10 @@ async def test_a_connection_lost_during_a_call_is_opened_again_to_the_contact(ag
     alice.transport.flush()
     dialog = (await bob.wait(AckReceived)).dialog
     for agent in (bob, alice):
-        for connection in set(agent.transport.connections._by_address.values()):
+        for connection in agent.transport.connections.all():
             connection.abort(EndReason.US)
     await until(
-        lambda: (
-            not bob.transport.connections._by_address
-            and not alice.transport.connections._by_address
-        )
+        lambda: not bob.transport.connections.all() and not alice.transport.connections.all()
     )
     bob.request(dialog, "INFO")
     assert (await alice.wait(DialogRequest)).transaction.source.flow
@@ -146,13 +143,10 @@ async def test_a_response_whose_connection_is_closed_goes_to_the_sent_by_address
     invite.respond(180, now=bob.now)
     bob.transport.flush()
     await until(lambda: not alice.queue.empty())
-    for connection in set(bob.transport.connections._by_address.values()):
+    for connection in bob.transport.connections.all():
         connection.abort(EndReason.US)
     await until(
-        lambda: (
-            not bob.transport.connections._by_address
-            and not alice.transport.connections._by_address
-        )
+        lambda: not bob.transport.connections.all() and not alice.transport.connections.all()
     )
     invite.respond(200, now=bob.now)
     bob.transport.flush()
@@ -220,7 +214,7 @@ async def test_a_request_over_a_refused_connection_fails_at_once_with_503(agents
         alice.invite(over_tcp(closed))
         failed = await alice.wait(InviteFailed)
     assert failed.status == 503
-    assert not alice.transport.connections._by_address
+    assert not alice.transport.connections.all()
 
 
 async def test_a_request_to_a_peer_that_does_not_accept_fails_after_connect_s(agents):
@@ -300,7 +294,7 @@ async def test_a_peer_that_does_not_read_is_disconnected_at_the_write_limit(agen
     deaf.send(options())
     source = (await bob.wait(StandaloneRequest)).source
     connections = bob.transport.connections
-    connection = connections._by_address[source]
+    connection = only_connection(bob)
     for _ in range(2000):
         connections.send(OutgoingMessage(b"x" * 8000, source, bob.address))
         assert connection._transport.get_write_buffer_size() <= 20_000
@@ -323,7 +317,7 @@ async def test_connections_above_the_limit_per_source_are_refused(agents, connec
     assert await third.rest() == b""
     assert bob.transport.connections.refused == 1
     first.writer.close()
-    await until(lambda: bob.transport.connections._accepted_by_host["127.0.0.1"] == 1)
+    await until(lambda: bob.transport.connections.accepted_by_host["127.0.0.1"] == 1)
     fourth = await connect(bob.address)
     fourth.writer.write(options(4))
     assert (await fourth.answer()).status == 200
@@ -335,8 +329,8 @@ async def test_a_connection_that_never_sends_a_message_is_closed_after_its_time(
     good, idle = await connect(bob.address), await connect(bob.address)
     good.writer.write(options())
     assert await good.answer()
-    await until(lambda: len(set(bob.transport.connections._by_address.values())) == 2)
-    for connection in set(bob.transport.connections._by_address.values()):
+    await until(lambda: len(bob.transport.connections.all()) == 2)
+    for connection in bob.transport.connections.all():
         connection.check_timers(bob.now + 31)
     assert await idle.rest() == b""
     good.writer.write(options(2))
@@ -350,7 +344,7 @@ async def test_a_connection_with_an_unfinished_message_is_closed_after_its_time(
     raw = await connect(bob.address)
     raw.writer.write(options() + b"OPTIONS sip:")
     assert await raw.answer()
-    (connection,) = set(bob.transport.connections._by_address.values())
+    connection = only_connection(bob)
     await until(lambda: not bob.transport.connections.turns.is_waiting(connection))
     connection.check_timers(bob.now + 31)
     assert await raw.rest() == b""
@@ -361,7 +355,7 @@ async def test_a_connection_that_we_opened_is_pinged_and_closed_without_a_pong(a
     bob.answer = True
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)
-    (connection,) = set(alice.transport.connections._by_address.values())
+    connection = only_connection(alice)
     connection.check_timers(alice.now + 111)
     await until(lambda: connection._ponged)
     connection.check_timers(alice.now + 111 + 111)
@@ -393,14 +387,14 @@ async def test_tcp_keep_alive_and_user_timeout_are_set_on_each_connection(agents
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)
     for agent in (alice, bob):
-        (connection,) = set(agent.transport.connections._by_address.values())
+        (connection,) = agent.transport.connections.all()
         made = connection._transport.get_extra_info("socket")
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 def only_connection(agent):
-    (connection,) = set(agent.transport.connections._by_address.values())
+    (connection,) = agent.transport.connections.all()
     return connection
 
 
@@ -442,14 +436,14 @@ async def test_messages_that_wait_are_handled_although_the_connection_is_lost(ag
     connection._transport.abort()
     assert [(await bob.wait(StandaloneRequest)).request.cseq.number for _ in "23"] == [2, 3]
     await until(lambda: bob.transport.connections.endings[EndReason.PEER] == 1)
-    assert not bob.transport.connections._by_address
+    assert not bob.transport.connections.all()
 
 
 async def test_a_message_that_waited_in_a_held_connection_has_the_time_of_its_arrival(
     agents, connect
 ):
     bob, arrivals = await agents(TCP), []
-    bob.transport._on_event = lambda event: arrivals.append(bob.transport.arrived)
+    bob.transport.on_event = lambda event: arrivals.append(bob.transport.arrived)
     raw = await connect(bob.address)
     raw.writer.write(options())
     await until(lambda: arrivals)
@@ -472,9 +466,7 @@ async def test_a_connection_that_waits_for_its_turn_is_not_closed_as_silent(agen
     let_rest(bob, 2.0)
     raw.writer.write(options() + options(2)[:20])
     turns = bob.transport.connections.turns
-    await until(
-        lambda: bob.transport.connections._by_address and turns.is_waiting(only_connection(bob))
-    )
+    await until(lambda: bob.transport.connections.all() and turns.is_waiting(only_connection(bob)))
     connection = only_connection(bob)
     connection.check_timers(bob.now + 31)
     assert connection.usable

@@ -112,7 +112,7 @@ async def test_a_refused_connection_is_closed_at_once(agents):
     bob = await agents(TCP, source_filter=FixedFilter(connections=False))
     assert await ended(await asyncio.open_connection(*bob.address[:2]))
     assert bob.transport.connections.refused == 1
-    assert not bob.transport.connections._accepted_by_host
+    assert not bob.transport.connections.accepted_by_host
 
 
 async def test_a_connection_whose_message_is_refused_is_closed(agents):
@@ -155,7 +155,7 @@ async def test_a_datagram_too_many_gets_no_response(agents, send):
 async def test_datagrams_outside_calls_are_dropped_while_they_took_too_much_time(agents, send):
     source_filter = FixedFilter()
     bob = await agents(source_filter=source_filter)
-    bob.transport._datagram_share.spend(1.0)
+    bob.transport.datagram_share.spend(1.0)
     send(bob, options())
     await asked(source_filter)
     assert (bob.transport.shed, bob.queue.empty()) == (1, True)
@@ -172,7 +172,7 @@ def invite(number=1):
 async def test_an_invite_that_was_dropped_twice_is_refused_if_its_source_is_known(agents):
     source_filter = FixedFilter(privileged=True)
     bob = await agents(source_filter=source_filter)
-    bob.transport._datagram_share.spend(100.0)
+    bob.transport.datagram_share.spend(100.0)
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trunk:
         trunk.setblocking(False)
@@ -192,7 +192,7 @@ async def test_an_invite_that_was_dropped_twice_is_refused_if_its_source_is_know
 async def test_an_invite_of_a_stranger_is_dropped_however_often_it_is_repeated(agents, send):
     source_filter = FixedFilter()
     bob = await agents(source_filter=source_filter)
-    bob.transport._datagram_share.spend(100.0)
+    bob.transport.datagram_share.spend(100.0)
     for _ in range(5):
         source_filter.asked.clear()
         send(bob, invite())
@@ -240,7 +240,7 @@ async def test_a_datagram_of_a_call_overtakes_datagrams_outside_calls_that_wait(
 
 async def test_the_list_of_dropped_invites_is_bounded(agents):
     bob = await agents(source_filter=FixedFilter(privileged=True))
-    bob.transport._datagram_share.spend(1000.0)
+    bob.transport.datagram_share.spend(1000.0)
     for number in range(5000):
         bob.transport.received(invite(number), Address("127.0.0.1", 9), bob.address, 0.0)
         await asyncio.sleep(0)
@@ -291,6 +291,6 @@ async def test_a_privileged_source_connects_above_the_total_limit(agents, privil
         await bob.wait(StandaloneRequest)
     else:
         await ended(second)
-    assert bob.transport.connections._accepted_by_host.total() == standing
+    assert bob.transport.connections.accepted_by_host.total() == standing
     for _, writer in (first, second):
         writer.close()

@@ -86,7 +86,7 @@ async def test_an_exception_in_an_event_handler_does_not_stop_the_next_event(age
         seen.append(event)
         raise RuntimeError
 
-    bob.transport._on_event = broken
+    bob.transport.on_event = broken
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
             bob.transport.received(b"junk", Address("192.0.2.1", 5060), bob.address, 0.0)
@@ -109,7 +109,7 @@ async def test_flush_in_an_event_handler_keeps_the_order_of_events(agents):
         bob.transport.flush()
         seen.append(event.why)
 
-    bob.transport._on_event = take
+    bob.transport.on_event = take
     bob.transport.endpoint.receive(b"junk", bob.address, bob.address, 0.0)
     bob.transport.endpoint.receive(b"junk", bob.address, Address("x", 1), 0.0)
     bob.transport.flush()
@@ -132,7 +132,7 @@ async def test_a_response_is_sent_only_after_its_event_handler_has_returned(agen
         steps.append("sent")
         send(out)
 
-    bob.transport._on_event = take_and_save
+    bob.transport.on_event = take_and_save
     monkeypatch.setattr(bob.transport, "_send_datagram", note)
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)

@@ -228,7 +228,7 @@ def check(world):
                 invite.respond(487, now=world.clock.now)
     world.net.run(100)
     for phone in (world.a, world.b, world.c):
-        for dialog in list(phone.endpoint._agent.dialogs):
+        for dialog in list(phone.endpoint.agent.dialogs):
             dialog.request("OPTIONS", now=world.clock.now)
     world.assert_clean()
 

@@ -76,8 +76,8 @@ def test_the_refusal_of_a_re_invite_without_sdp_reaches_its_sender(world):
 def test_a_cancelled_re_invite_without_sdp_does_not_end_the_call(world):
     world.talk()
     held = []
-    serve = world.b._serve
-    world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
+    serve = world.b.serve
+    world.b.serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
     client = world.a.ask("INVITE")
     world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
     client.cancel(now=world.clock.now)
@@ -94,14 +94,14 @@ def test_a_cancelled_re_invite_without_sdp_does_not_end_the_call(world):
 def test_a_re_invite_accepted_after_its_cancel_is_reverted_by_another_re_invite(world):
     world.talk()
     held = []
-    serve = world.b._serve
-    world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
+    serve = world.b.serve
+    world.b.serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
     client = world.a.reinvite(direction="sendonly")
     world.net.run(0.3)
     world.net.lost = lambda data: data.startswith(b"CANCEL sip:20@")
     client.cancel(now=world.clock.now)
     world.net.flush()
-    world.b._serve = serve
+    world.b.serve = serve
     body = world.b.sdp(direction="recvonly")
     held[0].respond(200, headers=SDP, body=body, now=world.clock.now)
     world.net.flush()
@@ -113,7 +113,7 @@ def test_a_re_invite_accepted_after_its_cancel_is_reverted_by_another_re_invite(
 
 def test_a_2xx_without_sdp_to_a_re_invite_gives_its_sender_500(world):
     world.talk()
-    world.b._serve = lambda _d, t, _r: t.respond(200, now=world.clock.now)
+    world.b.serve = lambda _d, t, _r: t.respond(200, now=world.clock.now)
     world.a.reinvite(direction="sendonly")
     assert world.a.statuses[-1] == 500
     world.a.ask("INVITE")
@@ -125,7 +125,7 @@ def test_a_2xx_without_sdp_to_a_re_invite_gives_its_sender_500(world):
 
 def test_an_ack_without_the_answer_to_a_delayed_offer_ends_the_call(world):
     world.talk()
-    world.a._acknowledge = lambda dialog, client: dialog.ack(client, now=world.clock.now)
+    world.a.acknowledge = lambda dialog, client: dialog.ack(client, now=world.clock.now)
     world.a.ask("INVITE")
     assert world.switch.of(CallEnded)[0].cause == "no-common-media"
     world.assert_clean()

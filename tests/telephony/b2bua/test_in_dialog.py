@@ -221,8 +221,8 @@ def test_an_update_is_passed_as_re_invite_to_a_peer_that_does_not_allow_it(world
 def test_a_cancelled_re_invite_is_cancelled_on_the_other_leg(world):
     world.talk()
     held = []
-    serve = world.b._serve
-    world.b._serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
+    serve = world.b.serve
+    world.b.serve = lambda d, t, r: held.append(t) if r.method == "INVITE" else serve(d, t, r)
     client = world.a.reinvite(direction="sendonly")
     held[0].respond(180, now=world.clock.now)
     world.net.run(0.3)
@@ -230,7 +230,7 @@ def test_a_cancelled_re_invite_is_cancelled_on_the_other_leg(world):
     world.net.flush()
     assert held[0].cancelled
     assert world.a.statuses[-1] == 487
-    world.b._serve = serve
+    world.b.serve = serve
     world.a.reinvite(direction="sendonly")
     assert world.a.statuses[-1] == 200
     world.a.hang_up()
@@ -245,7 +245,7 @@ def test_an_unanswered_re_invite_gets_504_and_the_call_continues(world):
         transaction.respond(180, now=world.clock.now)
         held.append(transaction)
 
-    world.b._serve = keep_waiting
+    world.b.serve = keep_waiting
     world.a.reinvite(direction="sendonly")
     world.net.run(40)
     assert world.a.statuses[-1] == 504
@@ -290,7 +290,7 @@ def test_the_body_of_a_response_is_not_passed_on(world):
             200, headers=(("Content-Type", "text/html"),), body=b"<b>", now=world.clock.now
         )
 
-    world.b._serve = serve
+    world.b.serve = serve
     world.a.ask("INFO", DTMF, b"1")
     assert (world.a.statuses[-1], world.a.responses[-1].body) == (200, b"")
     assert world.a.responses[-1].headers.get("Content-Type") is None
@@ -299,8 +299,8 @@ def test_the_body_of_a_response_is_not_passed_on(world):
 def test_requests_are_passed_on_one_at_a_time_and_in_order(world):
     world.talk()
     held = []
-    serve = world.b._serve
-    world.b._serve = lambda d, t, r: held.append((t, r)) if r.method == "INFO" else serve(d, t, r)
+    serve = world.b.serve
+    world.b.serve = lambda d, t, r: held.append((t, r)) if r.method == "INFO" else serve(d, t, r)
     for digit in (b"1", b"2", b"3"):
         world.a.ask("INFO", DTMF, digit)
     assert [request.body for _, request in held] == [b"1"]
@@ -312,8 +312,8 @@ def test_requests_are_passed_on_one_at_a_time_and_in_order(world):
 
 def test_a_bye_overtakes_requests_that_wait(world):
     world.talk()
-    serve = world.b._serve
-    world.b._serve = lambda d, t, r: None if r.method == "INFO" else serve(d, t, r)
+    serve = world.b.serve
+    world.b.serve = lambda d, t, r: None if r.method == "INFO" else serve(d, t, r)
     world.a.ask("INFO", DTMF, b"1")
     world.a.ask("INFO", DTMF, b"2")
     world.a.hang_up()
@@ -489,7 +489,7 @@ def test_payload_types_are_mapped_per_leg_and_direction(world):
 
 def test_a_bye_instead_of_an_answer_to_a_hold_leaves_no_transaction(world):
     world.talk()
-    world.b._serve = lambda _d, t, r: t.respond(
+    world.b.serve = lambda _d, t, r: t.respond(
         180 if r.method == "INVITE" else 200, now=world.clock.now
     )
     world.a.reinvite(direction="sendonly")

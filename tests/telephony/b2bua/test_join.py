@@ -213,8 +213,8 @@ def test_an_advisor_that_hangs_up_both_legs_itself_ends_each_leg_once(world):
 @pytest.mark.parametrize("what", ["INVITE", "INFO"])
 def test_a_request_pending_at_the_join_does_not_get_481(world, what, from_second):
     consultation = Consultation(world)
-    serve = world.b._serve
-    world.b._serve = lambda dialog, transaction, request: (
+    serve = world.b.serve
+    world.b.serve = lambda dialog, transaction, request: (
         None if request.method == what else serve(dialog, transaction, request)
     )
     for phone in (world.a, world.c):

@@ -65,7 +65,7 @@ async def test_a_phone_that_lost_its_connection_registers_again_at_once(make_pho
     async with make_phone(exchange.address, transport="tcp", register=True):
         before = len(exchange.of("REGISTER"))
         exchange.after.clear()
-        for connection in set(exchange.transport.connections._by_address.values()):
+        for connection in exchange.transport.connections.all():
             connection._transport.abort()
         await within(exchange.after.wait())
         assert len(exchange.of("REGISTER")) > before

@@ -34,7 +34,7 @@ def house(tmp_path, run, monkeypatch):
     with House(Site(tmp_path / "node")) as house:
         for number, call_id in enumerate((FIRST, SECOND)):
             spool = key_a_card(house.site, call_id, CARDS[number])
-            house._loop.call_soon_threadsafe(house._look)
+            house.loop.call_soon_threadsafe(house.look)
             house.do(house.site.gone(spool))
         house.record(PLAIN)
         monkeypatch.setenv("GALWAD_SERVER", house.url)

@@ -41,8 +41,8 @@ def checked(run, house):
 
 def of_the_night(house, now=None):
     if now is not None:
-        house.desk.archive.nightly._clock = house.desk.archive.coverage._clock = lambda: now
-        house.desk.host.audit._clock = lambda: now
+        house.desk.archive.nightly.clock = house.desk.archive.coverage.clock = lambda: now
+        house.desk.host.audit.clock = lambda: now
     house.do(house.desk.archive.nightly.check())
 
 

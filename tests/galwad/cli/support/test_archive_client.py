@@ -37,12 +37,12 @@ class Desk:
         for number, call_id in enumerate(CALLS):
             began = BEGAN + number
             ended = CallEnded(call_id, began + 2, True, 2_000_000, began, for_ledger=True)
-            house._loop.call_soon_threadsafe(house.desk.calls.ledger.ended, ended)
+            house.loop.call_soon_threadsafe(house.desk.calls.ledger.ended, ended)
         while len(self.sql("SELECT * FROM answered_calls")) < len(CALLS):
             time.sleep(0.01)
         # Rows younger than ten minutes may still be on their way, so the checks run an hour later.
         for checker in (house.desk.archive.coverage, house.desk.archive.index_checker):
-            checker._clock = lambda: time.time() + 3600
+            checker.clock = lambda: time.time() + 3600
         self.saved = {table: self.sql(f"SELECT * FROM {table}") for table in TABLES}
 
     def sql(self, statements: str) -> list[tuple]:
@@ -76,7 +76,7 @@ def withhold(house: House) -> None:
     writer.event("segment", {"class": "centre", "to": ""}, 1_000_000)
     writer.event("ended", {"cause": "bye"}, 2_000_000)
     writer.close(2_000_000)
-    house._loop.call_soon_threadsafe(house._look)
+    house.loop.call_soon_threadsafe(house.look)
     house.do(house.site.gone(writer.path))
 
 

@@ -237,7 +237,7 @@ async def test_new_keys_are_read_once_for_a_token_that_names_them(flow, provider
     newer = RSA.as_dict(private=True) | {"kid": "newer"}
     key = type(RSA).import_key(newer)
     provider.keys["keys"].append({**key.as_dict(private=False), "use": "sig"})
-    flow._provider._keys_at -= provider_module.KEYS_RENEWED_S
+    flow.provider._keys_at -= provider_module.KEYS_RENEWED_S
     url, cookie = await flow.begin("")
     response = provider.approve(url, code="second")
     provider.token = signed(provider.right_claims("second"), "RS256", key)
@@ -261,7 +261,7 @@ async def test_the_documents_are_kept_for_an_hour(flow, provider):
         url, cookie = await flow.begin("")
         await complete(flow, cookie, provider.approve(url, code=str(number)))
     assert provider.asked("openid-configuration") == 1
-    flow._provider._read_at -= provider_module.KEPT_S
+    flow.provider._read_at -= provider_module.KEPT_S
     await flow.begin("")
     assert provider.asked("openid-configuration") == 2
 
@@ -314,7 +314,7 @@ async def test_a_provider_that_comes_back_is_asked_again(flow, provider):
     with pytest.raises(ProviderError):
         await flow.begin("")
     provider.broken = {}
-    flow._provider._failed_at -= provider_module.RETRY_S
+    flow.provider._failed_at -= provider_module.RETRY_S
     assert await sign_in(flow, provider)
 
 
@@ -353,7 +353,7 @@ async def test_exchanges_of_other_networks_delay_an_exchange_but_do_not_refuse_i
     order, ended = [], asyncio.Event()
 
     async def hold(name, network):
-        async with flow._exchanges.turn(network):
+        async with flow.exchanges.turn(network):
             order.append(name)
             await ended.wait()
 
@@ -362,13 +362,13 @@ async def test_exchanges_of_other_networks_delay_an_exchange_but_do_not_refuse_i
         await asyncio.sleep(0)
         mine = asyncio.create_task(complete(flow, cookie, response))
         await asyncio.sleep(0.05)
-        assert NETWORK in flow._exchanges._waiting
+        assert NETWORK in flow.exchanges._waiting
         flood[1].cancel()
         ended.set()
         assert await mine
         await asyncio.gather(*flood, return_exceptions=True)
     assert order == [0, *range(2, 8)]
-    assert (flow._exchanges._running, dict(flow._exchanges._of_network)) == (0, {})
+    assert (flow.exchanges._running, dict(flow.exchanges._of_network)) == (0, {})
 
 
 async def test_an_exchange_that_waits_for_too_long_is_refused_and_leaves_nothing(
@@ -378,11 +378,11 @@ async def test_an_exchange_that_waits_for_too_long_is_refused_and_leaves_nothing
     flow = make(timeout=0.5)
     url, cookie = await flow.begin("")
     response = provider.approve(url)
-    async with flow._exchanges.turn("203.0.113.66"):
+    async with flow.exchanges.turn("203.0.113.66"):
         with pytest.raises(BusyProviderError):
             await complete(flow, cookie, response)
     assert await complete(flow, cookie, response)
-    assert flow._exchanges._running == 0
+    assert flow.exchanges._running == 0
 
 
 async def test_a_response_without_an_exchange_uses_no_state_up(flow, provider):

@@ -265,7 +265,7 @@ async def test_while_the_provider_is_down_a_listed_user_signs_in_with_an_alarm(
     await provider.server.stop()
     for _ in range(2):
         reply = await client.post(f"{API}/sign-in/begin", json={})
-        running.desk.people.provider.flow._provider._read_at = float("-inf")
+        running.desk.people.provider.flow.provider._read_at = float("-inf")
     assert (reply.status_code, reply.json()["error"]) == (
         503,
         "the provider of the sign-in cannot be reached",

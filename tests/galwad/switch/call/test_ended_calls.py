@@ -112,13 +112,13 @@ class Parties:
         for key in "*71*72":
             kind = ("Content-Type", "application/dtmf-relay")
             self.sian.ask("INFO", kind, body=f"Signal={key}\r\n".encode())
-        await asyncio.gather(*call.pauses._tasks)
+        await asyncio.gather(*call.pauses.tasks)
 
     async def that_ends_while_a_pause_waits_for_the_disk(self):
         call = self.talk()
         self.sian.ask("INFO", ("Record", "off"))
         waiting = call.pauses.pause(PAUSE)
-        tasks = list(call.pauses._tasks)
+        tasks = list(call.pauses.tasks)
         del call
         self.trunk.ask("BYE")
         await asyncio.gather(waiting, *tasks)
@@ -156,7 +156,7 @@ class Parties:
         (first,) = self.sian.dialogs
         self.ceri.final = None
         self.sian.call("202")
-        early = next(each for each in self.sian.endpoint._agent.dialogs if each is not first)
+        early = next(each for each in self.sian.endpoint.agent.dialogs if each is not first)
         self.sian.ask("REFER", replaces(early, "202"), dialog=first)
 
     async def that_a_phone_picks_up(self):
@@ -235,6 +235,6 @@ async def test_the_transactions_of_an_ended_call_keep_no_received_messages(centr
     parties = Parties(centre, register)
     await getattr(parties, kind)()
     centre.end()
-    transactions = centre.endpoint._agent.core.transactions
+    transactions = centre.endpoint.agent.core.transactions
     assert transactions.client_count + transactions.server_count > 0
     assert kept_by(centre.endpoint, ServerRequest, Response) == KEPT.get(kind, {})

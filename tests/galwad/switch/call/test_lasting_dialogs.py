@@ -37,10 +37,10 @@ def stored(path):
 async def test_only_the_newest_dialogs_of_a_call_are_found_after_a_restart(path, stored):
     dialogs = LastingDialogs(path)
     keep(dialogs, "one", 1, 2)
-    await dialogs._write()
+    await dialogs.write()
     keep(dialogs, "one", 3, 2)
     keep(dialogs, "two", 7)
-    await dialogs._write()
+    await dialogs.write()
     assert stored() == {"one": ({"local_cseq": 3}, {"local_cseq": 2}), "two": ({"local_cseq": 7},)}
     assert b"v=0" not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
@@ -49,10 +49,10 @@ async def test_only_the_newest_dialogs_of_a_call_are_found_after_a_restart(path,
 async def test_an_unchanged_call_is_not_written_again(path):
     dialogs = LastingDialogs(path)
     keep(dialogs, "one", 1)
-    await dialogs._write()
+    await dialogs.write()
     size = path.stat().st_size
     keep(dialogs, "one", 1)
-    await dialogs._write()
+    await dialogs.write()
     assert path.stat().st_size == size
 
 
@@ -60,12 +60,12 @@ async def test_the_file_is_empty_when_no_call_is_in_progress(path, stored):
     dialogs = LastingDialogs(path)
     keep(dialogs, "one", 1)
     keep(dialogs, "two", 1)
-    await dialogs._write()
+    await dialogs.write()
     dialogs.remove("one")
-    await dialogs._write()
+    await dialogs.write()
     assert set(stored()) == {"two"}
     dialogs.remove("two")
-    await dialogs._write()
+    await dialogs.write()
     assert path.read_bytes() == b""
 
 
@@ -75,9 +75,9 @@ async def test_a_large_file_loses_the_calls_that_have_ended(path, stored, monkey
     keep(dialogs, "lasting", 1)
     for number in range(200):
         keep(dialogs, f"call-{number}", 1)
-        await dialogs._write()
+        await dialogs.write()
         dialogs.remove(f"call-{number}")
-        await dialogs._write()
+        await dialogs.write()
     assert path.stat().st_size < 2500
     assert set(stored()) == {"lasting"}
 
@@ -104,7 +104,7 @@ async def test_the_file_is_empty_at_the_end_of_a_process_without_calls(path):
     dialogs = LastingDialogs(path)
     dialogs.close()
     keep(dialogs, "one", 1)
-    await dialogs._write()
+    await dialogs.write()
     dialogs.remove("one")
     dialogs.close()
     assert path.read_bytes() == b""
@@ -113,14 +113,14 @@ async def test_the_file_is_empty_at_the_end_of_a_process_without_calls(path):
 async def test_after_a_full_disk_all_changes_are_written(path, stored):
     dialogs = LastingDialogs(path)
     keep(dialogs, "one", 1)
-    await dialogs._write()
+    await dialogs.write()
     with file_size_limit(path.stat().st_size + 5):
         keep(dialogs, "two", 2)
-        assert not await dialogs._write()
+        assert not await dialogs.write()
         keep(dialogs, "three", 3)
-        assert not await dialogs._write()
+        assert not await dialogs.write()
     assert set(stored()) == {"one"}
-    assert await dialogs._write()
+    assert await dialogs.write()
     assert set(stored()) == {"one", "two", "three"}
 
 

@@ -64,7 +64,7 @@ async def test_waiting_messages_survive_a_restart_in_a_private_file(begin, path)
     async with at_work(first):
         for index in range(3):
             first.keep(ended(index))
-            await until(lambda: not first._unwritten)
+            await until(lambda: not first.unwritten)
     second = begin()
     assert second.waiting == tuple(ended(index) for index in range(3))
     assert path.stat().st_mode & 0o007 == 0
@@ -75,7 +75,7 @@ async def test_entered_calls_are_removed_and_the_file_is_emptied_after_the_last(
     async with at_work(first):
         first.keep(ended(0))
         first.keep(ended(1))
-        await until(lambda: path.exists() and not first._unwritten)
+        await until(lambda: path.exists() and not first.unwritten)
         first.remove([ended(0).call_id])
         assert first.waiting == (ended(1),)
         first.remove([ended(1).call_id, "20261125-101500-strangerr"])
@@ -141,7 +141,7 @@ async def test_a_file_over_the_size_limit_is_rewritten(begin, path, monkeypatch)
     async with at_work(box):
         for index in range(200):
             box.keep(ended(index))
-            await until(lambda: not box._unwritten)
+            await until(lambda: not box.unwritten)
             box.remove([ended(index - 1).call_id])
     assert path.stat().st_size < 1500
     assert begin().waiting[-1] == ended(199)
@@ -151,14 +151,14 @@ async def test_a_full_disk_is_retried_and_leaves_no_partial_line(begin, path):
     box = begin()
     async with at_work(box):
         box.keep(ended(0))
-        await until(lambda: not box._unwritten)
+        await until(lambda: not box.unwritten)
         size = path.stat().st_size
         with file_size_limit(size + 20):
             box.keep(ended(1))
-            await until(lambda: box._silent)
+            await until(lambda: box.fault_reported)
             await until(lambda: path.stat().st_size == size)  # a retry may be writing
             assert box.waiting == (ended(0), ended(1))
-        await until(lambda: not box._unwritten)
+        await until(lambda: not box.unwritten)
     assert begin().waiting == (ended(0), ended(1))
 
 
@@ -166,7 +166,7 @@ async def test_a_missing_folder_does_not_make_the_outbox_fail(tmp_path):
     box = LedgerOutbox(tmp_path / "nowhere" / "ended.jsonl", lambda: None)
     async with at_work(box):
         box.keep(ended(0))
-        await until(lambda: box._silent)
+        await until(lambda: box.fault_reported)
         assert box.waiting == (ended(0),)
     box.close()
 

@@ -83,7 +83,7 @@ async def test_a_party_that_is_named_at_the_answer_has_its_class_from_the_first_
 async def test_a_department_that_is_named_while_it_rings_is_not_recorded(centre, pbx, ring, name):
     pbx.final = None
     call = ring()
-    (early,) = pbx.endpoint._agent.dialogs
+    (early,) = pbx.endpoint.agent.dialogs
     pbx.ask("UPDATE", asserted(name), dialog=early)
     pbx.answer()
     assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)

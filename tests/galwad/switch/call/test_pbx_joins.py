@@ -178,7 +178,7 @@ async def test_after_a_join_the_colleagues_phone_controls_the_recording_of_the_f
     assert (pause.holder, pause.actor) == ("phone:202", "phone:202")
     pbx.colleague.ask("INFO", ("Record", "on"))
     calls = pbx.centre.calls.values()
-    await asyncio.gather(*(task for call in calls for task in call.pauses._tasks))
+    await asyncio.gather(*(task for call in calls for task in call.pauses.tasks))
     assert state_of(pbx.first.recording) is RecordingState.RECORDING
 
 
@@ -242,7 +242,7 @@ async def test_a_transfer_that_the_pbx_completes_while_the_colleagues_phone_ring
     pbx.colleague.final = None
     pbx.phone.call("202")
     second = next(call for call in centre.calls.values() if call is not pbx.first)
-    early = next(d for d in pbx.phone.endpoint._agent.dialogs if d is not pbx.first_leg)
+    early = next(d for d in pbx.phone.endpoint.agent.dialogs if d is not pbx.first_leg)
     pbx.second_leg = early
     pbx.name_on_second(CITIZEN)
     shown = pbx.shown()[second.call_id]

@@ -67,7 +67,7 @@ class Script:
         return calls[number % len(calls)] if calls else None
 
     def dialog(self, phone, number):
-        known = phone.endpoint._agent.dialogs
+        known = phone.endpoint.agent.dialogs
         live = [dialog for dialog in known if dialog.state is DialogState.CONFIRMED]
         return live[number % len(live)] if live else None
 

@@ -104,7 +104,7 @@ async def test_a_caller_that_a_trunk_names_while_the_call_rings_is_in_the_record
     sian.final = None
     trunk.call("01970000000")
     (call,) = centre.calls.values()
-    (early,) = trunk.endpoint._agent.dialogs
+    (early,) = trunk.endpoint.agent.dialogs
     trunk.ask("UPDATE", CITIZEN, dialog=early)
     assert number(centre.links.shown[call.call_id]) == "+441632960002"
     sian.answer()

@@ -164,7 +164,7 @@ async def test_a_transfer_to_a_ringing_consultation_rings_its_phone_for_the_call
     centre.ceri.final = None
     centre.sian.call("202")
     (held,) = centre.sian.dialogs
-    early = next(d for d in centre.sian.endpoint._agent.dialogs if d is not held)
+    early = next(d for d in centre.sian.endpoint.agent.dialogs if d is not held)
     centre.sian.ask("REFER", replaces(early, "202"), dialog=held)
     assert [invite.cancelled for invite in centre.ceri.invites] == [True, False]
     assert list(centre.calls.values()) == [talk]
@@ -235,7 +235,7 @@ async def test_the_resume_code_in_the_consultation_resumes_the_held_call(centre,
     await settled()
     press(centre.sian, "*", "7", "2", dialog=second)
     consultation = next(call for call in centre.calls.values() if call is not talk)
-    await asyncio.gather(*consultation.callers_pauses._tasks)
+    await asyncio.gather(*consultation.callers_pauses.tasks)
     assert consultation.recording.holders == talk.recording.holders == ()
     assert state_of(talk.recording) is RecordingState.RECORDING
 

@@ -215,7 +215,7 @@ async def test_only_calls_that_should_be_recorded_reach_the_ledger(centre, regis
 
 async def reboot(centre):
     """Write what the thread writes in time, and lose the runtime folder."""
-    await centre.lasting._write()
+    await centre.lasting.write()
     shutil.rmtree(centre.settings.node.runtime)
     return centre.revive()
 
@@ -236,7 +236,7 @@ async def test_both_sides_of_a_call_get_one_bye_after_a_reboot(centre, talk):
 
 
 async def test_the_bye_after_a_reboot_follows_requests_that_are_not_on_the_disk(centre, talk):
-    await centre.lasting._write()
+    await centre.lasting.write()
     centre.sian.ask("INVITE", direction="sendonly")
     (cseq,) = [request.cseq.number for request in centre.trunk.requests]
     shutil.rmtree(centre.settings.node.runtime)
@@ -259,7 +259,7 @@ async def test_a_call_that_was_answered_long_before_the_reboot_gets_no_bye(
 async def test_a_dialog_that_cannot_be_read_does_not_prevent_the_bye_to_the_other_side(
     centre, talk
 ):
-    await centre.lasting._write()
+    await centre.lasting.write()
     shutil.rmtree(centre.settings.node.runtime)
     path = centre.settings.node.state / "switch" / "dialogs.jsonl"
     call = json.loads(path.read_bytes())
@@ -276,7 +276,7 @@ async def test_a_party_that_cannot_be_reached_does_not_prevent_the_bye_to_the_ot
 
 
 async def test_both_sides_get_a_bye_if_nothing_of_a_checkpoint_can_be_read(centre, talk):
-    await centre.lasting._write()
+    await centre.lasting.write()
     path = centre.settings.node.runtime / "calls" / f"{talk.call_id}.call"
     path.write_bytes(path.read_bytes()[:200])
     assert str(centre.revive()) == "0 calls continue, 1 were cut off"
@@ -295,7 +295,7 @@ async def test_an_internal_error_in_a_bye_after_a_reboot_does_not_prevent_the_st
 
 
 async def test_an_answered_call_is_only_continued_if_its_checkpoint_is_left(centre, talk):
-    await centre.lasting._write()
+    await centre.lasting.write()
     assert str(centre.revive()) == "1 calls continue, 0 were cut off"
     assert (centre.trunk.methods, centre.sian.methods) == ([], [])
 
