@@ -106,6 +106,10 @@ class House:
         return self.site.settings.archive / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def audit(self) -> list[tuple[str, dict]]:
-        """Kinds and facts, in order."""
+        """Return the kinds and the facts, in order, but no alarms: these can come at any time."""
         entries = self.do(self.desk.host.audit.entries())
-        return [(entry.kind, {**entry.facts, **entry.personal}) for entry in entries]
+        return [
+            (entry.kind, {**entry.facts, **entry.personal})
+            for entry in entries
+            if entry.kind != "alarm.raised"
+        ]
