@@ -58,7 +58,7 @@ class Phones:
         self._disk = WatchedDisk()
         self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
-        """A function that is called when a phone registers over a new connection.
+        """A function that is called when a known phone registers over a new connection.
 
         The arguments are the addresses of the phone's old and new connection.
         """

@@ -1,4 +1,4 @@
-"""Routing: the targets of a called number, and the destination class of a transfer.
+"""Routing: the targets of a called number, and the destination class of a party or transfer.
 
 The switch dials only the targets in the settings and registered phones. A Refer-To is looked up in
 the settings, and its user part also among the phones. The host in a Refer-To is never dialled.
@@ -74,7 +74,7 @@ class AwayUsers:
             self._forget_at = now + KEPT_S
 
     def has(self, user: str, now: float) -> bool:
-        """Return whether this user is away; False for a phone without a user, whose name is ""."""
+        """Return whether this user is away; False for "", the user of a phone without a user."""
         known = self._forget_at is None or now < self._forget_at
         return known and user in self._users
 
@@ -139,7 +139,7 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Return the targets of a route; () if none of its phones or addresses is known now."""
+        """Return a route's targets; () if none of its phones or addresses can be rung now."""
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self.phone_targets(e, now, route.srtp))
         return self._at(route.target, called, route.srtp)
@@ -259,8 +259,9 @@ class Router:
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
         """Return the class that the settings give to a target that `route` rings, or None.
 
-        If the settings list exactly the dialled number `called`, its class is returned, unless the
-        target is a payment line. A phone has a class only if they list exactly its extension.
+        A phone has a class only if the settings list exactly its extension. Any other target has
+        the class of the dialled number `called`, if the settings list exactly this number and the
+        target is not a payment line; otherwise its own class.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -277,9 +278,10 @@ class Router:
         """Return the class of the party at a URI that `route` rings; None if it is not known.
 
         A number may match a destination only because it belongs to the same range. So if the
-        settings name advisors behind this URI, only a destination with exactly this number counts,
-        and a destination "*" never does. If the caller has dialled a feature code of the PBX, such
-        as `*68` for parking, no advisor is behind it.
+        settings name advisors behind this URI, the class is the centre, unless a destination has
+        exactly the URI's number and the caller dialled another one. A destination "*" never counts.
+        If the caller has dialled a feature code of the PBX, such as `*68` for parking, there is no
+        advisor behind the URI.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
