@@ -255,7 +255,7 @@ class Finaliser:
             self._queues[number].put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Look for closed spools every `look_round_s` s, and when the link to the switch changes."""
+        """Look for closed spools every `look_round_s` s, and when the switch link opens or ends."""
         while True:
             # Clear the event first: if it is set during the search, the folders are searched again.
             self._look.clear()
