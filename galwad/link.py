@@ -109,7 +109,7 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on the socket file `path` (mode 0660), and replace one of an earlier process.
+    """Listen on the socket file `path` (mode 0660), and replace the file of an earlier process.
 
     `on_message` receives each message with its link, and `on_close` each link that has ended.
     """

@@ -68,7 +68,7 @@ class CallerFacts(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """A party at the advisor's end of a call: usually a phone and the user to whom it belongs.
+    """A phone, or another party at the advisor's end of a call, and the user to whom it belongs.
 
     `user` is "" if the phone belongs to no user, or if the user is not known. `extension` is "" if
     a user behind a PBX is known, but not at which phone. It is a number if the party is outside.

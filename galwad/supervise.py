@@ -108,9 +108,9 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """If a supervisor started us, let its end send us SIGTERM; exit with 1 if it has ended already.
+    """If our supervisor started this process, let the kernel send SIGTERM when it ends.
 
-    The kernel sends the signal. Without a supervisor, nothing happens.
+    Exit with status 1 if the supervisor has ended already.
     """
     parent = os.environ.pop(SUPERVISED, "")
     if parent:

@@ -98,7 +98,8 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the sealing of a call that has now ended; None if the call was not followed.
 
-        The receiver must call `discard` on it in the end. A closed spool is not followed again.
+        The receiver must call the sealing's `discard` in the end. The closed spool is not followed
+        again.
         """
         with self._lock:
             self._given_up.discard(call_id)

@@ -1,8 +1,8 @@
 """The parties at the advisor's end of one call: those that ring, and the one that answered.
 
-A phone that is registered with the switch belongs to a known user. If the call goes to a PBX, the
-PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX has named a
-phone, it is not known which of the advisors behind the PBX (the group) has the call.
+A phone that is registered with the switch may belong to a known user. If the call goes to a PBX,
+the PBX can name the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until it has named
+a phone, it is not known which of the advisors behind the PBX (the group) has the call.
 """
 
 from __future__ import annotations

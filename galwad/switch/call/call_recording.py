@@ -186,7 +186,7 @@ class CallRecording:
     ) -> None:
         """Open the first spool, and record the audio of the two legs from the answer on.
 
-        `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
+        `party` is the party that answered. `now.arrived` is the time of the answer. If the call is
         not to be recorded, do nothing. If the class `destination` of the party is not the centre,
         the gate stays shut, and the gap gets `trigger` and `actor`.
         """

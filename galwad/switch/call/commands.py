@@ -1,4 +1,4 @@
-"""The desk's commands: pauses, resumes, the advisor of a call, phone accounts and users' absence.
+"""The desk's commands: pause and resume calls, set a call's advisor, phone accounts, users away.
 
 The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. The
 switch owns both legs of a call, so most acts need no support by the advisor's phone. Only the act

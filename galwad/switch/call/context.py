@@ -1,4 +1,4 @@
-"""The interface and some states of a live call for its parts, and the objects of all calls."""
+"""The interface and states of a live call that its parts use, and objects that all calls share."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Links(Protocol):
         """Send the whole state of a call to every desk."""
 
     def call_ended(self, ended: CallEnded) -> None:
-        """Report the end of a call to every desk, and store it until it is in the ledger."""
+        """Report the end of a call to every desk; store it if the ledger must contain the call."""
 
     def spool_closed(self, call_id: str) -> None:
         """Report to every finaliser that nothing more is written to a call's spools."""

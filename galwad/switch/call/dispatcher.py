@@ -1,6 +1,6 @@
 """Handles new calls, registrations and pings, and passes each other SIP event to its call.
 
-A request that is neither of these kinds nor part of a call is refused.
+Any other request outside a call is refused with 405.
 """
 
 from __future__ import annotations

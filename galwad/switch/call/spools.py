@@ -57,9 +57,9 @@ class SpoolFactory:
         It is None if the most recent check found valid recipients, or if there was no check yet.
         """
         self.disk_fault: str | None = None
-        """The reason why the first disk failed when `open` was last called, so the spare was used.
+        """The error of the first disk, if the most recent `open` used the spare disk because of it.
 
-        It is None if `open` has last used the first disk, or was not called yet.
+        It is None if the most recent `open` used the first disk, or if there was none yet.
         """
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}

@@ -126,7 +126,7 @@ class Router:
         return self._internal(called) if route is None and by_phone else route
 
     def _emergency_route(self, number: str) -> Route | None:
-        """Return the route out of the centre for an emergency number; None for other numbers."""
+        """Return the route out of the centre, if any, for an emergency number; otherwise None."""
         is_emergency = number in self._settings.sip.emergency_numbers
         return self.emergency.route(number) if is_emergency else None
 
@@ -189,10 +189,10 @@ class Router:
         return TransferTarget(kind, targets, label) if targets else None
 
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
-        """Return the targets to ring when a phone redirects an unanswered call with a 3xx response.
+        """Return the targets to ring when a ringing party redirects the call with a 3xx response.
 
-        `contact` is the address that the phone gives. Because the call continues to be recorded,
-        only targets within the centre are returned.
+        `contact` is an address in the response. Because the call will be recorded, only targets
+        within the centre are returned.
         """
         referral = self.refer(contact, now)
         inside = referral is not None and referral.destination is DestinationClass.CENTRE
@@ -213,7 +213,7 @@ class Router:
         return self._class_of(user)[0]
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
-        """Return the class of a number that a phone dialled, and the pattern that matches it.
+        """Return the class of a number that was dialled or named, and the pattern that matches it.
 
         Without a pattern, the second value is the extension of one of our phones, or "". A number
         that only a route matches has the class of what this route rings.
