@@ -64,11 +64,7 @@ class Link:
             self._writer.transport.abort()
 
     async def receive(self) -> AnyMessage | None:
-        """Return the next message, or None if the link has ended.
-
-        Raises:
-            LinkError: The peer sent bytes that are not a valid message.
-        """
+        """Return the next message, or None if the link has ended. Raises `LinkError`."""
         try:
             length = int.from_bytes(await self._reader.readexactly(4), "big")
             if length > MAX_MESSAGE:

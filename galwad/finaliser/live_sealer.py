@@ -98,8 +98,7 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the sealing of a call that has now ended; None if the call was not followed.
 
-        The receiver must call the sealing's `discard` in the end. The closed spool is not followed
-        again.
+        The receiver must finally call its `discard`. The closed spool is not followed again.
         """
         with self._lock:
             self._given_up.discard(call_id)

@@ -258,8 +258,8 @@ class AdvisorSide:
         """Return the class of the party that has answered, and its source: a name or the route.
 
         A party that a PBX has named has the class of this name. Any other party has the class that
-        the settings give to the target that rang. It counts as the centre if the settings give no
-        class, or if an advisor has called an outside party: such a call is recorded.
+        the settings give to the target that rang. Such a party counts as the centre if the settings
+        give no class, or if an advisor has called a party outside: such a call is recorded.
         """
         named = self.class_of_name(is_first=True)
         if named is not None:

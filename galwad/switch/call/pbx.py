@@ -306,10 +306,7 @@ def _far_names(call: LiveCall) -> set[str]:
 
 
 def _address(call: LiveCall, side: Side) -> Address | None:
-    """Return the address of the peer on one side of an answered call; otherwise None.
-
-    Return None too for a callee at one of our phones.
-    """
+    """Return a peer's address in an answered call; None for a callee at one of our phones."""
     joined = call.legs.joined
     if joined is None:
         return None

@@ -255,11 +255,7 @@ class TrunkAccounts:
 
 
 def _password(trunk: Trunk) -> str:
-    """Return the password of our account at the trunk.
-
-    Raises:
-        OSError: The file of the password cannot be read or has none, or the settings have none.
-    """
+    """Return the password of our account at the trunk; raise OSError if none can be read."""
     if trunk.password is not None:
         return trunk.password.get_secret_value()
     if trunk.password_file is None:

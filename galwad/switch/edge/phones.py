@@ -163,8 +163,8 @@ class Phones:
 def is_same_phone(one: Binding, other: Binding) -> bool:
     """Return whether two bindings, registered over connections such as TCP, are of one phone.
 
-    Both must have the same `+sip.instance`. If `one` has no `+sip.instance`, both must have the same
-    user part of the Contact and the same source IP address.
+    Both must have the same `+sip.instance`. If `one` has no `+sip.instance`, both must have the
+    same user part of the Contact and the same source IP address.
     """
     if not (one.source.flow and other.source.flow):
         return False
