@@ -56,8 +56,8 @@ class CallerFacts(msgspec.Struct, frozen=True):
     `from_user` and `from_host` are the user part and the host of the From URI; in the case of a
     later name, they are "" unless the name is anonymous. `asserted` are the user parts in
     P-Asserted-Identity, in their order, or the later name from another header field. `privacy` are
-    the values of the Privacy header field, in lower case; "id" may be from Remote-Party-ID.
-    `trusted` says whether Galwad believes the asserted identities (RFC 3325, RFC 3323).
+    the values of the Privacy header field (RFC 3323), in lower case; "id" may be from
+    Remote-Party-ID. `trusted` says whether Galwad believes the asserted identities (RFC 3325).
     """
 
     from_user: str

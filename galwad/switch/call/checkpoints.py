@@ -278,7 +278,7 @@ def _mended(data: bytes) -> bytes:
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
-    """Return the legs in an unreadable checkpoint (damaged, old or of another release), or {}."""
+    """Return the legs in the checkpoint of an `UnreadableCheckpoint`; {} if they are damaged."""
     if data.startswith((_SPOILT, _ENDED)):
         data = b"{" + data[1:]
     try:

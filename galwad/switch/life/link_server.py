@@ -94,7 +94,7 @@ class LinkServer:
         self._send(self._desks, figures)
 
     def devices(self, devices: Mapping[Party, int]) -> None:
-        """Report changed counts of devices to desks of this version; `devices` leaves out zeros."""
+        """Report changed counts of devices to desks of our version; `devices` leaves out zeros."""
         before, self._devices = self._devices, devices
         changed = tuple(
             RegisteredPhone(party, devices.get(party, 0))
