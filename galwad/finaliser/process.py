@@ -138,7 +138,7 @@ class Finaliser:
         supervise.ready()
         log.info("finaliser.ready")
         try:
-            # A worker ends before the work only if it has failed.
+            # The task of a worker ends before `work` only if the worker has failed.
             await asyncio.wait([work, *workers], return_when=asyncio.FIRST_COMPLETED)
             for worker in workers:
                 if worker.done():

@@ -58,7 +58,7 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            # The consulted party has hung up. The caller therefore stays with the advisor.
+            # Usually, the consulted party has hung up. So the caller stays with the advisor.
             self._refuse(event, now)
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)

@@ -93,7 +93,7 @@ A message above the rate limit counts as `_SHED` hundredths of a failure. Both n
 because a site whose phones all start together sends many such messages.
 """
 _THINNING: Final = ThinningLimits(stranger=1000, known=10_000, strangers=1000, few=250)
-"""The numbers of datagrams that the guard drops in a second before the kernel drops most of them.
+"""From so many dropped datagrams in a second on, the kernel drops most (see `ThinningLimits`).
 
 Trunks count as known.
 """

@@ -59,9 +59,10 @@ _QUIET_S: Final = 30.0
 _EARLY: Final = 0.25
 """The part of `max_lag` above which the lateness makes the share of accepted calls fall."""
 _PATIENCE: Final = 3
-"""The number of tenths of a second in a row that must be late before this has an effect.
+"""The number of late tenths of a second in a row after which the lateness has an effect.
 
-A late loop or late media lowers the share. Late messages refuse INVITEs that waited too long.
+If the loop or the media was late, the share falls. If messages were late, INVITEs that have waited
+too long are refused.
 """
 _FALL: Final = 0.85
 _RISE: Final = 0.05

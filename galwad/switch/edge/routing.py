@@ -32,7 +32,7 @@ from telephony.sip.message.uri import Uri, escape_user
 AWAY_RING_AFTER_S = 20.0
 """The seconds after which a route with `skip_away` also rings the phones of users who are away."""
 KEPT_S = 3600.0
-"""The seconds for which the desk's report of users who are away counts after its link is lost."""
+"""The seconds for which the report of users who are away counts after the last desk is gone."""
 _HOME = "+44"
 _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 log = structlog.get_logger()
