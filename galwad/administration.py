@@ -1,9 +1,9 @@
 """The changes that commands on the server make directly in the database and files of a node.
 
 Each method of `Administration` opens the database, upgrades the schema, makes the change, adds an
-audit entry, and closes the database. After a change of users, the command calls `poke` to notify a
-running desk. A command that runs as root takes the rights of the user that owns the database's
-folder for this time (see `recording.files.foreign`).
+audit entry, and closes the database. Meanwhile, a command that runs as root has only the rights of
+the owner of the database's folder (see `recording.files.foreign`). After a change of users, the
+command calls `poke` to notify a running desk. A restore gives its files to the services' user.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Administration:
 
     @contextlib.asynccontextmanager
     async def users(self) -> AsyncIterator[UserAdministration]:
-        """Open the database for acts on users and tokens, which this process's user makes."""
+        """Open the database to change users and tokens, on behalf of this process's user."""
         async with self._opened() as (engine, audit):
             yield UserAdministration(engine, audit, _actor(), self._realm)
 
     async def erase_audit_values(self, seq: int, names: Collection[str], reason: str) -> list[str]:
-        """Erase personal values of an audit entry, see `AuditLog.erase`."""
+        """Erase personal values of an audit entry; return their names (see `AuditLog.erase`)."""
         async with self._opened() as (_, audit):
             return await audit.erase(seq, names, reason, _actor())
 
@@ -89,8 +89,8 @@ class Administration:
         Raises:
             ImportFileError: The file has faults. The exception lists each fault with its line and
                 column.
-            DirectoryError: Another import is running, the directory cannot be written, or too few
-                people would remain.
+            DirectoryError: Another import is running and `wait` is false, the directory cannot be
+                read or written, or too few people would remain.
         """
         gc.freeze()  # so that the collector does not look at all loaded modules again and again
         with _rights_in(self._database.parent):
@@ -125,7 +125,7 @@ async def poke(desk_socket: Path) -> bool:
 def _rights_in(folder: Path) -> Iterator[None]:
     """Run the `with` block with the rights of the owner of the desk's folder, if we are root.
 
-    First, the owner gets the files in the folder that an earlier release made as root.
+    First, make the owner the owner of all files there: an earlier release made some as root.
     """
     if not folder.exists():
         yield
@@ -146,8 +146,8 @@ def _actor() -> str:
 def service_owner(settings: Settings) -> Owner | None:
     """Return the user who runs the services: the first owner of the node's folders but root.
 
-    Return None if there is none. The archive folder comes last, because rsync may have copied it
-    with an owner from another host.
+    Return None if root owns all folders. The archive folder is examined last, because rsync may
+    have copied it with an owner from another host.
     """
     state = settings.node.state
     ours = (state / "finaliser", settings.database.parent)

@@ -1,7 +1,8 @@
-"""The desk: the host, and the subjects, each of which knows only the host and subjects before it.
+"""The desk process: one host, and the subjects, such as calls and people.
 
-A subject gets the subjects that it needs. With the host, it registers its loops, the steps of its
-start and stop, and the events that it hears.
+`Desk` creates the subjects one after another. Each gets the host, and those of the earlier subjects
+that it needs. It registers with the host its loops, the steps of its start and stop, and the
+events that it handles.
 """
 
 from __future__ import annotations

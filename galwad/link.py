@@ -6,7 +6,7 @@ after each failed attempt to connect. `serve` and `Connector` pass each received
 callback.
 
 Sending never blocks: if a peer does not read, the peer is disconnected when more than `MAX_BACKLOG`
-bytes wait for it. After the peer has connected again, a snapshot gives the peer the state that it
+bytes wait for it. A desk that connects to the switch again gets a snapshot of the state that it has
 missed.
 """
 
@@ -64,11 +64,11 @@ class Link:
             self._writer.transport.abort()
 
     async def receive(self) -> AnyMessage | None:
-        """Return the next message, None after the end; raise LinkError if it is not valid."""
+        """Return the next message, or None if the link has ended. Raises `LinkError`."""
         try:
             length = int.from_bytes(await self._reader.readexactly(4), "big")
             if length > MAX_MESSAGE:
-                raise LinkError(f"a message of {length} bytes")
+                raise LinkError(f"a message of {length} bytes is longer than {MAX_MESSAGE}")
             return _decoder.decode(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError):
             return None
@@ -105,9 +105,9 @@ def _bind(path: Path) -> socket.socket:
 async def serve(
     path: Path, on_message: Handler, on_close: Callable[[Link], None] | None = None
 ) -> asyncio.Server:
-    """Listen on the socket file `path` (mode 0660), and replace one of an earlier process.
+    """Listen on the socket file `path` (mode 0660), and replace the file of an earlier process.
 
-    `on_message` receives each link with its message, and `on_close` each link that has ended.
+    `on_message` receives each message with its link, and `on_close` each link that has ended.
     """
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,7 +132,8 @@ async def serve(
 class Connector:
     """Keeps one link to the socket `path` open, while `run` runs as a task.
 
-    `on_connect` is called with each new link, before any message is read from the link.
+    `on_connect` is called with each new link, before any message is read from the link. `on_close`
+    is called when a link has ended.
     """
 
     def __init__(
@@ -161,7 +162,7 @@ class Connector:
         return True
 
     async def run(self) -> None:
-        """Connect and handle messages, again after each disconnection, until cancelled."""
+        """Connect, and handle messages; connect again after each disconnection, until cancelled."""
         wait = _FIRST_WAIT_S
         while True:
             try:

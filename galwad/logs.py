@@ -7,7 +7,8 @@ errors.
 If an exception is logged, only its type and the files and line numbers in its traceback appear in
 the log. The text and the variables of an exception are never logged, because they may contain what
 a caller or an advisor sent. For the same reason, the text of a log record from another library is
-never logged, but the logger, the module, the line number, and an exception as described above.
+never logged. Instead, the log has the record's logger, module and line number, and its exception as
+described above.
 """
 
 from __future__ import annotations

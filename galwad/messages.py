@@ -1,12 +1,12 @@
-"""The messages between the three processes, as tagged msgpack structures.
+"""The messages between the three processes and `galwad` commands, as tagged msgpack structures.
 
-The switch exchanges messages with the desk and the finaliser over `switch.sock`. The finaliser
-exchanges messages with the desk over `desk.sock`. `galwad.link` sends and receives the messages.
+The desk, the finaliser and commands connect to the switch over `switch.sock`. The finaliser and
+commands connect to the desk over `desk.sock`. `galwad.link` sends and receives the messages.
 
-A message about a call contains the whole state of the call, so it does no harm if the same message
-is received twice. After a link was interrupted, a `CallsSnapshot` is therefore enough to bring the
-desk up to date. Messages contain phone numbers and names of people, so no process logs a whole
-message, except an `Alarm`.
+`CallChanged` contains the whole state of the call, so it does no harm if it is received twice. When
+a desk connects again, the switch sends a `CallsSnapshot`, and repeats each `CallEnded` that the
+ledger must contain and no desk has confirmed. Messages contain phone numbers and names of people,
+so no process logs a whole message, except an `Alarm`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ Unanswered: TypeAlias = Literal["", "cancelled", "refused", "no_answer"]
 def own_version() -> str:
     """Return the version of this process.
 
-    Call this first at the start of the process: an upgrade changes what is installed.
+    The first call must be at the start of the process, because an upgrade changes what is
+    installed. Later calls return the same version.
     """
     return version("galwad")
 
@@ -49,13 +50,14 @@ class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=F
 class CallerFacts(msgspec.Struct, frozen=True):
     """The facts about the caller in a SIP message, before the caller is looked up.
 
-    Normally, the message is the caller's INVITE. If a trusted trunk names another caller during the
-    call, it is the message with this name.
+    Normally, this message is the caller's INVITE. If a trusted trunk names another caller during
+    the call, this message is the one with the new name.
 
-    `from_user` and `from_host` are the user part and the host of the From URI. `asserted` are the
-    user parts in P-Asserted-Identity, in the same sequence as in the INVITE. `privacy` are the
-    values of the Privacy header field, in lower case. `trusted` says whether Galwad believes the
-    identities that the caller's trunk asserts (RFC 3325, RFC 3323).
+    `from_user` and `from_host` are the user part and the host of the From URI; in the case of a
+    later name, they are "" unless the name is anonymous. `asserted` are the user parts in
+    P-Asserted-Identity, in their order, or the later name from another header field. `privacy` are
+    the values of the Privacy header field (RFC 3323), in lower case; "id" may be from
+    Remote-Party-ID. `trusted` says whether Galwad believes the asserted identities (RFC 3325).
     """
 
     from_user: str
@@ -66,10 +68,10 @@ class CallerFacts(msgspec.Struct, frozen=True):
 
 
 class Party(msgspec.Struct, frozen=True):
-    """An advisor's phone: its extension, and the user to whom it belongs.
+    """A phone, or another party at the advisor's end of a call, and the user to whom it belongs.
 
     `user` is "" if the phone belongs to no user, or if the user is not known. `extension` is "" if
-    a user behind a PBX is known, but not at which phone.
+    a user behind a PBX is known, but not at which phone. It is a number if the party is outside.
     """
 
     extension: str
@@ -90,23 +92,24 @@ class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
     While the same switch process runs, each newer state of a call has a higher `version`.
-    `started` is the start of the call, `since` the start of the present `state`, and
+    `started` is the start of the call, `since` the time of the answer (before it, the start), and
     `recording_since` the start of the present state in `recording`, all in Unix seconds. `ringing`
     are the parties that ring now. `advisor` is the party that has the call at the advisor's end; it
     is None before the answer. If a PBX has answered without naming a user, `group` lists the
     advisors who may have the call. `holders` are the pause holders. `durable` is False if the disk
     did not confirm the most recent pause or resume in time. `callers` is the number of callers that
-    the call has had until now. `caller` is the last one. `recorded` is False for a call that is not
-    to be recorded, such as a consultation. `outgoing` is True if an advisor has placed the call.
-    `transfers` is the number of complete transfers, and `destination` the class of the last one's
-    destination, such as "department"; "" if there was none. `transferring` is the class of the
-    destination that rings now because of a transfer; "" if there is none. `transfers_begun` is the
-    number of transfers that have begun to ring a target, and `transfer_failed` the SIP status of
-    the most recent one if it failed; 0 if it did not.
+    the call has had until now, and `caller` the present one. `recorded` is False for a call that is
+    not to be recorded, such as a consultation. `outgoing` is True if one of our phones has made the
+    call, or if an advisor at a PBX consults a colleague by it. `transfers` is the number of
+    complete transfers, and `destination` the class of the last one's destination, such as
+    "department"; "" if there was none. `transferring` is the class of the destination that rings
+    now because of a transfer; "" if none rings. `transfers_begun` is the number of transfers that
+    have begun to ring a target, and `transfer_failed` the SIP status of the most recent one if it
+    failed; otherwise 0.
 
     `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
-    is empty if no advisor has the call, or if the switch is of the first release. `answerable` are
-    the ringing phones that the switch can ask to answer the call.
+    is empty while no party talks with the caller, or if the switch is of the first release.
+    `answerable` are the ringing phones that the switch can ask to answer the call.
     """
 
     call_id: str
@@ -144,7 +147,7 @@ class Hello(LinkMessage, frozen=True):
     on, the switch notifies the finaliser of each closed spool.
 
     During an upgrade, processes of two versions talk with each other for a while. They exchange
-    only what the first release knew: the calls and their ends, pauses, claims, phones and spools.
+    only the messages that the first release knew, such as those about calls, pauses and spools.
     """
 
     role: Role
@@ -159,7 +162,7 @@ class Hello(LinkMessage, frozen=True):
 class CallsSnapshot(LinkMessage, frozen=True, tag="Snapshot"):
     """From the switch to a desk that has just connected: the states of all live calls.
 
-    `version` is that of the switch, as in `Hello`; the first release leaves it empty.
+    `version` is the version of the switch, as in `Hello`; the first release leaves it empty.
     """
 
     calls: tuple[CallStatus, ...]
@@ -181,7 +184,7 @@ class CallEnded(LinkMessage, frozen=True):
     desk computes this time from `ended` and `talk_us`.
 
     `for_ledger` is true if the call was answered and had to be recorded, even if the recording
-    failed. The switch then repeats the message until the desk sends `LedgerHas`.
+    failed. The switch then repeats the message to each desk that connects, until `LedgerHas`.
 
     `unanswered` says how a call ended that was not answered: the caller hung up ("cancelled"), the
     party at the advisor's end was busy or declined ("refused"), or no party answered ("no_answer").
@@ -208,9 +211,10 @@ class LedgerHas(LinkMessage, frozen=True, tag="Entered"):
 
 
 class Alarm(LinkMessage, frozen=True):
-    """From any process to the desk: an event that a person must know about.
+    """From the switch or the finaliser to the desk: an event that a person must know about.
 
-    `kind` is the name of the event. `call_id` is None if the alarm is not about a certain call.
+    The desk also uses this class for its own alarms. `kind` is the name of the event. `call_id` is
+    None if the alarm is not about a certain call.
     """
 
     kind: str
@@ -234,20 +238,23 @@ class PeerStatus(msgspec.Struct, frozen=True):
 class Figures(LinkMessage, frozen=True):
     """From the switch to the desk, every few seconds: the load, and counts of errors.
 
+    A `galwad` command that connects gets the latest `Figures` too.
+
     `calls` is the number of live calls, and `phones` the number of registered bindings.
     `loop_lag_ms` is the longest delay of the event loop since the previous `Figures`, in ms.
     `sources_banned` is the number of sources that are banned now. `peers` are the states of the
-    peers to which the switch sends OPTIONS or REGISTER, as set in the settings. `naming` says of
-    trusted trunks whether they have named the parties of the most recent calls. `emergency_route`
-    is true if an emergency call of a phone can leave the centre now. The following numbers are
-    counted since the process started:
+    peers to which the switch sends OPTIONS or REGISTER, as set in the settings. `naming` says for
+    trusted trunks whether they name the parties that answer; it leaves out a trunk while this is
+    uncertain. `emergency_route` is true if an emergency call of a phone can leave the centre now,
+    or if the settings have no emergency numbers. Since the process started, these are counted:
 
     - `media_refused`: how often an unexpected sender began to send media to one of our ports, or a
       sender began to send media that is not authentic;
     - `sip_dropped`: received messages that had no effect, such as keep-alives and malformed ones;
-    - `faults`: unexpected exceptions;
-    - `calls_refused`: calls refused because resources were short;
-    - `sip_shed`: messages and connections refused because their source sends too much or is banned.
+    - `faults`: unexpected exceptions while SIP messages and timers were handled;
+    - `calls_refused`: calls refused because of overload;
+    - `sip_shed`: messages and connections refused because their source sends too much or is banned,
+      and datagrams dropped because there was too much work.
     """
 
     calls: int
@@ -344,7 +351,7 @@ class Pause(HolderRequest, frozen=True, tag="Hold"):
 
 
 class Resume(HolderRequest, frozen=True, tag="Release"):
-    """The pause that `holder` began by an earlier `Pause` ends."""
+    """The pause of `holder` ends."""
 
 
 class ClaimCall(LinkMessage, frozen=True, tag="Take"):
@@ -409,8 +416,8 @@ class DialNumber(LinkMessage, frozen=True):
 class PhoneReply(LinkMessage, frozen=True):
     """From the switch to the desk: the result of the request with the same `ref`.
 
-    The request is a `PhoneAct` or a `DialNumber`. `refused` is the reason why nothing was done; ""
-    if the act has begun.
+    The request is a `PhoneAct` or a `DialNumber`. `refused` is the reason why the request failed;
+    "" if the act has begun.
     """
 
     ref: int
@@ -442,11 +449,11 @@ class Sealed(RecordingSummary, LinkMessage, frozen=True):
 
 
 class WaitingSpool(msgspec.Struct, frozen=True):
-    """A spool file that is not sealed yet, although no process writes to it.
+    """A file in a spool folder that still waits to be sealed, or to be removed after sealing.
 
     `since` is the time of the file's most recent change, in Unix seconds. `call_id` is "" if `name`
-    is not the file name of a spool. `why` is the `kind` of the alarm about the failed sealing; ""
-    if sealing was not tried yet.
+    is not the file name of a spool. `why` is the `kind` of an alarm about the call, such as one
+    about failed sealing; "" if there was no alarm.
     """
 
     name: str
@@ -456,7 +463,7 @@ class WaitingSpool(msgspec.Struct, frozen=True):
 
 
 class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
-    """From the finaliser to the desk: all spools that have waited five minutes to be sealed."""
+    """From the finaliser to the desk: all files that have waited in spool folders for 5 minutes."""
 
     spools: tuple[WaitingSpool, ...]
 

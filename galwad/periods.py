@@ -1,7 +1,7 @@
 """Converts words such as `yesterday`, `last week` or `2026-11-24` to a period in Unix seconds.
 
 A day runs from midnight to midnight in the time zone that is passed to `period`. A week begins on
-Monday. The name of the centre's time zone is that of the IANA database, such as "Europe/London".
+Monday. This module also finds time zones by their names in the IANA database ("Europe/London").
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Period:
 def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
     """Return the period that the words in `text` mean at the Unix time `now` (in seconds).
 
-    `zone` is the time zone of the text; None means local time. The name of a weekday means the
-    latest one before today, and `last 7 days` today and the six days before. A time without seconds
-    means its whole minute, and a time with seconds its whole second.
+    `zone` is the time zone of the text, unless the text has one itself; None means local time. The
+    name of a weekday means the latest such day before today. `last 7 days` means today and the six
+    days before. A time without seconds means its whole minute, one with seconds its whole second.
 
     Raises:
         ValueError: The text does not mean a period, or its date does not exist.
@@ -52,7 +52,7 @@ def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
         first, end = _days(words, datetime.fromtimestamp(now, zone).date())
         return Period(_midnight(first, zone), _midnight(end, zone))
     except (OverflowError, OSError):
-        raise ValueError("outside every calendar") from None
+        raise ValueError("the date is too early or too late") from None
 
 
 def _moment(words: str, length: timedelta, zone: tzinfo | None) -> Period:
@@ -72,7 +72,7 @@ def _days(words: str, today: date) -> _Days:
     if found := _DATE.fullmatch(words):
         year, month, day = (int(part) if part else None for part in found.groups())
         return _calendar(year or 0, month, day)
-    raise ValueError("no time that we know")
+    raise ValueError("the text does not mean a period")
 
 
 def _calendar(year: int, month: int | None, day: int | None) -> _Days:
@@ -114,7 +114,7 @@ def _midnight(day: date, zone: tzinfo | None) -> float:
 
 
 HEADER: Final = "X-Galwad-Time-Zone"
-"""The field of the desk's responses that has the name of the centre's time zone."""
+"""The HTTP header field in which the desk's responses name the centre's time zone."""
 _LOCALTIME: Final = Path("/etc/localtime")
 
 

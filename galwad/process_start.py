@@ -1,7 +1,7 @@
-"""The start of each process: it protects its memory, and locks its state folder.
+"""The start of each process: the process protects its memory, and locks its state folder.
 
-No core dumps and no debuggers: in the switch, the memory contains the audio of calls, and a caller
-may say a card number. In the other processes, it contains keys and callers' phone numbers.
+Core dumps and debuggers are forbidden. The memory of the switch contains the audio of calls, in
+which a caller may say a card number. All processes have keys and callers' phone numbers in memory.
 
 Only one process uses a state folder, whether systemd, `galwad serve` or a person has started it.
 Without the lock, two finalisers would overwrite each other's recordings, and two switches would
@@ -54,8 +54,8 @@ class FolderLockedError(Exception):
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock the folder until the `with` block or the process ends (flock(2)).
 
-    If it is missing or cannot be opened, there is no lock and no error, because the process must
-    answer calls even then. The parts that need the folder report the error.
+    If the folder is missing or cannot be opened, there is no lock and no error, because the switch
+    must answer calls even then. The parts that need the folder report the error.
 
     Raises:
         FolderLockedError: Another process has locked the folder.
@@ -94,7 +94,7 @@ _REMEDIES: Final = {
     errno.ENOENT: "it does not exist: create it, or correct the path in the settings",
     errno.ENOSPC: "its disk is full: free some space there",
     errno.EROFS: "its file system is read-only: mount it again with write access",
-    errno.ENOTDIR: "a part of the path is not a folder: move that away",
+    errno.ENOTDIR: "a part of the path is a file: move this file, or correct the path",
 }
 _OTHERWISE: Final = "`galwad check` examines the installation"
 
@@ -102,8 +102,8 @@ _OTHERWISE: Final = "`galwad check` examines the installation"
 def log_cannot_start(process: str, error: Exception, hint: str = "") -> None:
     """Log `PROCESS.cannot_start` with the reason, the path and a remedy.
 
-    The remedy is `hint`, or the hint of `error`, or the one for errors of this kind. The text of
-    `error` may be logged, so it must not contain personal data.
+    The remedy is `hint`, or the hint of `error`, or advice about this kind of error, or else the
+    advice to run `galwad check`. The text of `error` must not contain personal data: it is logged.
     """
     reason, path = str(error), ""
     remedy = hint or str(getattr(error, "hint", ""))

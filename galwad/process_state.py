@@ -1,4 +1,4 @@
-"""Finds out, without disturbing them, which of the node's processes are running and answer.
+"""Finds out which of the node's processes are running and answer, without disturbing them.
 
 Each process holds a lock on its own state folder (`galwad.process_start`). The kernel lists all
 locks in /proc/locks, so this module need not try to take the lock itself.
@@ -27,7 +27,7 @@ class State(StrEnum):
 
     RUNNING = "running"
     SILENT = "does not answer"
-    """A signal or a debugger has stopped the process, or it does not react on its socket."""
+    """A signal or a debugger has stopped the process, or its socket does not react."""
     STOPPED = "not running"
 
 

@@ -108,7 +108,10 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """Let the kernel send SIGTERM when our supervisor ends; exit with 1 if it has ended."""
+    """If our supervisor started this process, let the kernel send SIGTERM when it ends.
+
+    Exit with status 1 if the supervisor has ended already.
+    """
     parent = os.environ.pop(SUPERVISED, "")
     if parent:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -220,7 +223,7 @@ class _NotifyListener:
 
 
 class Supervisor:
-    """Runs the three processes until SIGTERM or SIGINT.
+    """Runs the three processes until SIGTERM or SIGINT, or until one of them cannot be started.
 
     The first signal lets the processes finish their work. A second one kills them, each after at
     most one second.
@@ -233,7 +236,7 @@ class Supervisor:
         self.children: dict[ProcessName, Child] = {}
 
     async def run(self) -> int:
-        """Run the three processes until a signal; return 1 if one cannot be started, else 0."""
+        """Run the three processes; return 0 after a signal, 1 if a process cannot be started."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.signalled)
@@ -300,7 +303,8 @@ class Supervisor:
 
 
 def child(name: str, config: Path) -> list[str]:
-    """Return the command for the process `name`; -P loads no modules from the current folder."""
+    """Return the command that runs the process `name` with the settings file `config`."""
+    # With -P, Python loads no modules from the current folder.
     python = [sys.executable, "-P", "-m", "galwad"]
     return [*python, "serve", "--only", name, "--config", str(config)]
 

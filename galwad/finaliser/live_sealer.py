@@ -1,7 +1,7 @@
 """Follows calls: seals the finished parts of their spools while the calls are in progress.
 
-So little work remains when a call ends. After an error the call is no longer followed, and is
-sealed from its spool after its end.
+So little work remains when a call ends. A call with several spools is not followed. After an error,
+a call is no longer followed. These calls are sealed from their spools after their end.
 """
 
 from __future__ import annotations
@@ -68,10 +68,11 @@ class LiveSealer:
         self._lock = Lock()
 
     def follow(self, enough: Callable[[], bool]) -> None:
-        """Seal the finished parts of all calls in progress, a slice of each call in turn.
+        """Seal the finished parts of calls in progress, a slice of each call in turn.
 
-        Return when `enough`, called after each slice, returns True, or nothing is left to seal. If
-        the archive's disk has less than `MIN_FREE_BYTES` free, call `discard_all` instead.
+        Return when `enough`, called after each slice and each beginning, returns True, or nothing
+        is left to seal. If the archive's disk has less than `MIN_FREE_BYTES` free, call
+        `discard_all` instead.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -97,8 +98,7 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the sealing of a call that has now ended; None if the call was not followed.
 
-        The receiver must call `discard` on it in the end. The call is not followed again, because
-        its spool is closed.
+        The receiver must finally call its `discard`. The closed spool is not followed again.
         """
         with self._lock:
             self._given_up.discard(call_id)

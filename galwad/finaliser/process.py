@@ -1,13 +1,13 @@
 """The finaliser's loop: it finds ended calls, seals them and reports them to the desk.
 
-The switch reports the end of a call, and the finaliser looks for closed spools in the folders. It
-remembers a call until the desk has indexed its recording, so calls are sealed while the desk is
-down, and it tries again when a call cannot be sealed.
+The switch reports the end of a call, and the finaliser also looks for closed spools in the folders.
+The finaliser remembers a sealed call until the desk has indexed its recording, so calls can be
+sealed while the desk is down. If a call cannot be sealed, the finaliser tries again later.
 
-Calls that have just ended are sealed first, then calls that an outage left, each with small spools
-first. Each worker process (`galwad.finaliser.workers`) seals `SEALING_TASKS` calls at the same
-time, so that a short call rarely waits for a long one or for the disk. The worker that follows a
-call (`galwad.finaliser.live_sealer`) also seals it.
+Calls that have just ended are sealed first, then calls that an outage left. In both groups, calls
+with small spools go first. Each worker process (`galwad.finaliser.workers`) seals `SEALING_TASKS`
+calls at the same time, so that a short call rarely waits for a long one or for the disk. The worker
+that follows a call (`galwad.finaliser.live_sealer`) also seals it.
 
 On SIGTERM or SIGINT the finaliser first seals every ended call, because a reboot may follow. After
 a reboot, no key on this machine can open their spools, unless the setting `unattended_recovery` is
@@ -138,7 +138,7 @@ class Finaliser:
         supervise.ready()
         log.info("finaliser.ready")
         try:
-            # A worker ends before the work only if it has failed.
+            # The task of a worker ends before `work` only if the worker has failed.
             await asyncio.wait([work, *workers], return_when=asyncio.FIRST_COMPLETED)
             for worker in workers:
                 if worker.done():
@@ -255,7 +255,7 @@ class Finaliser:
             self._queues[number].put_nowait((rank, call_id))
 
     async def _look_round(self) -> None:
-        """Look for closed spools when the switch's link changes, and every `look_round_s` s."""
+        """Look for closed spools every `look_round_s` s, and when the switch link opens or ends."""
         while True:
             # Clear the event first: if it is set during the search, the folders are searched again.
             self._look.clear()
@@ -373,7 +373,7 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return a `Sealer` with these settings. Raises as `Sealer`."""
+    """Return a `Sealer` with these settings. Raises `KeyFileError` or `OSError`, as `Sealer`."""
     software = f"galwad {version('galwad')}"
     recording = settings.recording
     return Sealer(
@@ -386,7 +386,7 @@ def sealer_of(settings: Settings) -> Sealer:
 
 
 def workers_of(sealer: Sealer, settings: Settings) -> list[WorkerProcess]:
-    """Return this machine's worker processes, not started, for the finaliser's own `sealer`."""
+    """Return this machine's worker processes, not started; `sealer` is the finaliser's own."""
     work = WorkOfAll(
         folders=stored(folders_of(settings)),
         archive=sealer.archive_at_start,

@@ -1,8 +1,8 @@
 """Sealing of calls: turns the spools of a call into a recording in the archive.
 
-This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept. They
-are removed when the desk has the recording in its index (`Sealer.forget`), or, instead of sealing,
-if the recording was disposed of earlier.
+This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept. The
+spools of a sealed call are removed when the desk has indexed the recording (`Sealer.forget`). If
+the recording was disposed of earlier, spools of its call are removed and not sealed again.
 """
 
 from __future__ import annotations
@@ -148,7 +148,8 @@ class Sealer:
     def closed(self) -> dict[str, int]:
         """Return the bytes of the complete spools by call id, the oldest call first.
 
-        Each folder is listed once, not for each call, because many may wait after an outage.
+        Each folder is listed only once, because many calls may wait after an outage. Raises
+        `OSError` if the folders cannot be listed (see `Spools.all`).
         """
         return {
             call_id: _bytes(paths)
@@ -175,8 +176,9 @@ class Sealer:
         return self._spools.of(call_id)
 
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
-        """Return the files that have waited for `_WAITING_S`: of `closed`, or with invalid names.
+        """Return the spool files that have waited for `_WAITING_S` seconds.
 
+        They are those of the calls in `closed`, and those whose names are not names of spools.
         `why` has the `kind` of the alarm for each call that could not be sealed.
         """
         now = time.time()
@@ -271,7 +273,7 @@ class Sealer:
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard what `follow` has begun, before the process ends: no other could continue it."""
+        """Discard what `follow` has begun, before this process ends: no other can continue it."""
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
@@ -282,9 +284,9 @@ class Sealer:
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return all boot keys that exist; the type allows None for `[None]` in `_keys`.
+        """Return all boot keys that exist. The type allows None only for `[None]` in `_keys`.
 
-        Raises `KeyFileError` if one cannot be read, and no other was found.
+        Raises `KeyFileError` if a key file cannot be read, and no other key was found.
         """
         found, unread = [], None
         for path in self._folders.boot_keys:
@@ -297,7 +299,7 @@ class Sealer:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Remove the spools from which an indexed recording was made."""
+        """Remove the spools from which an indexed recording was made, if all are complete."""
         spools = self._spools.of(call_id)
         manifest = self._archive.find(call_id)
         if manifest is not None and self._finished(call_id, spools):
@@ -348,7 +350,7 @@ class Sealer:
                 yield found
 
     def _spool_proof(self, call_id: str, paths: Sequence[Path]) -> SpoolProof | None:
-        """Return the findings about one call; None if a spool is gone, or is locked."""
+        """Return the findings about one call; None if a spool is gone, or no key here opens it."""
         with contextlib.ExitStack() as stack:
             try:
                 keys = self._keys(paths)

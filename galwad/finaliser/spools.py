@@ -1,8 +1,8 @@
 """Finds the spool files in the two spool folders: the first folder, and that on the spare disk.
 
-If the first disk fails during a call, the switch copies the call's spool to the spare disk. The
-copy gets its final name only when it is complete. From then on it is used, because the failed disk
-may be hard to read.
+If the first disk fails during a call, the switch begins a new spool on the spare disk, and copies
+the earlier spools of the call to it. A copy gets its final name only when it is complete. From then
+on, the copy is used, because the failed disk may be hard to read.
 
 `Share` says which worker process follows and seals a call.
 """
@@ -69,7 +69,7 @@ class Spools:
         return _by_call(self.all())
 
     def of(self, call_id: str) -> list[Path]:
-        """Return the spools of one call, sorted by life; [] if `all` raises an `OSError`.
+        """Return the spools of one call, sorted by life; [] if the folders cannot be read.
 
         Paths are made only for this call, because making a path takes longer than reading a name,
         and many calls may end at once.

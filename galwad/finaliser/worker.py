@@ -1,12 +1,12 @@
-"""Seals and follows calls, in a process beside the finaliser's own.
+"""A worker process of the finaliser: it seals and follows calls.
 
-There are `WORKERS` of them, because Python runs one thread of a process at a time; a machine with
-one core has one. The finaliser's own process keeps the queue, the links and the locks
-(`galwad.finaliser.workers`).
+There are `WORKERS` such processes, or one on a machine with one core. They exist because Python
+runs only one thread of a process at a time. The finaliser's own process has the queue, the links
+and the locks, and starts the workers (`galwad.finaliser.workers`).
 
-If the finaliser is killed, the kernel kills the worker too, so that it never writes beside the next
-finaliser. SIGTERM reaches all processes of a unit; the worker ignores it, because the finaliser
-still needs it.
+If the finaliser is killed, the kernel kills its workers too, so that they never write beside the
+next finaliser. SIGTERM reaches all processes of a unit. A worker ignores it, because the finaliser
+still needs the worker.
 
 The finaliser's orders and the worker's reports go over a socket pair: the length of a message (four
 bytes) and the message in msgpack, as over the links of `galwad.link`. Both ends are of the same
@@ -55,7 +55,7 @@ class _Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class WorkOfAll(msgspec.Struct, frozen=True):
-    """The facts that all workers of a finaliser need to seal calls. None of them is a secret.
+    """The facts that all workers of a finaliser need to seal calls. They contain no secret.
 
     `recording.audio.captured_card.CardFilter` describes `near_pause_s`. `archive` is the archive
     that the finaliser found when it started.
@@ -96,7 +96,7 @@ class Beat(_Message, frozen=True):
 
 
 class Done(_Message, frozen=True):
-    """The report that the order `ref` is done. `outcome` is the result of `SealCall`."""
+    """The report that the order `ref` is done. `outcome` is the result of `Sealer.seal`."""
 
     ref: int
     outcome: Sealed | Alarm | None = None
@@ -188,7 +188,7 @@ class Worker:
             self._sealing -= 1
 
     async def follow(self) -> None:
-        """Follow calls for at most one second, or 50 ms while ended calls are being sealed."""
+        """Follow calls for about a second, or 50 ms while ended calls are being sealed."""
         began = time.monotonic()
 
         def enough() -> bool:
@@ -241,7 +241,7 @@ async def _serve(stream: _FinaliserStream, sealer: Sealer) -> None:
 
 
 def sealer_for(order: SetUp) -> Sealer:
-    """Return the sealer of a worker. Raises as `Sealer`."""
+    """Return the sealer of a worker. Raises `KeyFileError` or `OSError`, as `Sealer`."""
     work = order.work
     return Sealer(
         restored(work.folders),

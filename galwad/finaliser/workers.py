@@ -1,9 +1,9 @@
 """The finaliser's worker processes: it starts them, gives them orders, and replaces those that die.
 
-A call that a dead worker was sealing is sealed again at once, but only once more: it may be this
-call that ends the process. If a worker no longer responds but has not died, the finaliser cannot
-end it, because the unit forbids it to send signals. Then the finaliser ends, the kernel kills its
-workers, and systemd starts the finaliser again.
+A call that a dead worker was sealing is sealed again at once, but only once more, because this call
+may be what kills the worker. If a worker no longer responds but has not died, the finaliser cannot
+end it, because the unit forbids the finaliser to send signals. Then the finaliser ends, the kernel
+kills its workers, and systemd starts the finaliser again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from galwad.messages import Alarm, Sealed
 WORKERS: Final = 2
 """The number of workers on a machine with two cores or more."""
 _PATIENCE_S: Final = 20.0
-"""In seconds. A worker without a beat for this time is given up."""
+"""In seconds. After this time without a `Beat`, a worker counts as hung."""
 _TO_END_S: Final = 10.0
 """In seconds. A worker must end in this time after its socket was closed."""
 _FIRST_WAIT_S: Final = 0.2
@@ -70,13 +70,13 @@ class SealingWorker(Protocol):
     """Seals and follows calls: in this process (`Worker`) or in another one (`WorkerProcess`)."""
 
     async def run(self) -> None:
-        """Work until `close`. `seal` and `follow` may wait until this method runs."""
+        """Work until `close` is called. `seal` and `follow` may wait until this method runs."""
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
         """Seal a call that has ended, as `Sealer.seal` does."""
 
     async def follow(self) -> None:
-        """Seal finished parts of calls in progress, for at most one second."""
+        """Seal finished parts of calls in progress, for about a second."""
 
     async def close(self) -> None:
         """Discard the parts of calls in progress that are already sealed, and end."""
@@ -122,7 +122,7 @@ class WorkerProcess:
             self._ended.set()
 
     async def seal(self, call_id: str) -> Sealed | Alarm | None:
-        """Seal an ended call. If the worker and its successor die, return an alarm."""
+        """Seal an ended call. If the worker and its replacement both die, return an alarm."""
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(_WorkerEndedError):
                 return await self._ask(lambda ref: SealCall(ref, call_id))
@@ -130,7 +130,7 @@ class WorkerProcess:
         return Alarm("recording.not_sealed", call_id, why)
 
     async def follow(self) -> None:
-        """Let the worker seal finished parts of calls in progress, for at most one second."""
+        """Let the worker seal finished parts of calls in progress, for about a second."""
         with contextlib.suppress(_WorkerEndedError):
             await self._ask(FollowCalls)
 

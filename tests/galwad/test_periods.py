@@ -62,7 +62,7 @@ def test_yesterday_follows_the_centres_time_zone_and_not_utc():
     assert period("yesterday", just_past_midnight, UTC).since == day("2026-06-30", UTC)
 
 
-def test_without_a_time_zone_that_of_the_machine_applies():
+def test_without_a_time_zone_the_machines_own_applies():
     assert period("2026-11-24", NOW).since == datetime.fromisoformat("2026-11-24").timestamp()
 
 
@@ -74,7 +74,7 @@ def test_without_a_time_zone_that_of_the_machine_applies():
         *("2026-11-24T09:30+99:99", "yesterday yesterday", "٢٠٢٦"),
     ],
 )
-def test_other_words_are_refused(text):
+def test_words_that_mean_no_period_are_refused(text):
     with pytest.raises(ValueError, match=r"."):
         period(text, NOW, LONDON)
 

@@ -1,8 +1,8 @@
 """The parties at the advisor's end of one call: those that ring, and the one that answered.
 
-A phone that is registered with the switch belongs to a known user. If the call goes to a PBX, the
-PBX names the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until the PBX has named a
-phone, it is not known which of the advisors behind the PBX (the group) has the call.
+A phone that is registered with the switch may belong to a known user. If the call goes to a PBX,
+the PBX can name the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until it has named
+a phone, it is not known which of the advisors behind the PBX (the group) has the call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PartyName:
     asserted: bool
     """False if the name is only the address in a Contact, which does not say who the party is."""
     stated: bool = True
-    """False if the PBX has named only another party, so that the name is anonymous."""
+    """False if the PBX has named only parties that did not answer; the name is then anonymous."""
 
     @property
     def user(self) -> str:
@@ -40,7 +40,7 @@ class PartyName:
 class AdvisorSide:
     """The parties at the advisor's end of one call.
 
-    The names of these parties are for screen-pops and for the manifest.
+    Their names are for screen-pops and the manifest. A name from a PBX can also shut the gate.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class AdvisorSide:
         self._names: dict[str, PartyName] = {}
         """The newest name that a PBX has given to the party on each leg, by leg id.
 
-        A PBX can name a party while the party still rings.
+        A name can arrive before the party on this leg talks with the caller.
         """
         self.asserted = ""
         """The user part of the newest name by which a PBX has said who this party is.
@@ -97,7 +97,7 @@ class AdvisorSide:
         """The party at the advisor's end, in the form in which the manifest names an actor.
 
         It is `phone:EXTENSION` after the answer, and `system` before the answer. The manifest is
-        not encrypted, so a number that the settings do not have becomes `pbx`.
+        not encrypted, so a name from a PBX that the settings do not have becomes `pbx`.
         """
         if self.advisor is None:
             return "system"
@@ -123,7 +123,7 @@ class AdvisorSide:
         self.ringing += self._behind_the_pbx
 
     def rings_at(self, targets: Iterable[Target]) -> None:
-        """Set the parties that ring now: the phones at `targets`, and no other party."""
+        """Set the parties that ring now: those at `targets`, and no other party."""
         self.ringing = tuple(Party(target.name, target.user) for target in targets)
 
     def rings_again(self, target: Target) -> None:
@@ -210,8 +210,8 @@ class AdvisorSide:
         """Store the name that a PBX gives to a party at the advisor's end.
 
         Return True if the party talks with the caller and did not have this name before. The name
-        of a party that still rings counts when the party answers. A name that is not believed is
-        ignored.
+        of any other party is stored until that party talks with the caller. A name that is not
+        believed is ignored (see `_believes`).
         """
         asserted, stated = event.source.lower() != "contact", bool(event.source)
         name = PartyName(event.identity.uri, asserted, stated)
@@ -258,8 +258,8 @@ class AdvisorSide:
         """Return the class of the party that has answered, and its source: a name or the route.
 
         A party that a PBX has named has the class of this name. Any other party has the class that
-        the settings give to the target that rang. It counts as the centre if the settings give no
-        class, or if an advisor has called an outside party, which must be recorded.
+        the settings give to the target that rang. Such a party counts as the centre if the settings
+        give no class, or if an advisor has called a party outside: such a call is recorded.
         """
         named = self.class_of_name(is_first=True)
         if named is not None:

@@ -52,7 +52,7 @@ class AppendedFile(ABC):
     """
 
     def __init__(self, path: Path, fault: str) -> None:
-        """`fault` is the event that is logged at the first disk error after a successful write."""
+        """`fault` is the event that is logged at the first of several disk errors in a row."""
         self._path = path
         self._fault = fault
         self.fault_reported = False
@@ -83,10 +83,10 @@ async def write_later(job: Callable[[], T]) -> T:
 
 
 def write_at_end(job: Callable[[], object]) -> None:
-    """Run `job`, which writes to the disk, at the end of the process. Raise its error.
+    """Run `job`, which writes to the disk, at the end of the process. Raise the error of `job`.
 
     Raises:
-        TimeoutError: The disk hangs. `job` is not finished after one second.
+        TimeoutError: The disk hangs: `job` is not finished after `_CLOSE_S` seconds.
     """
     try:
         _start(job).result(_CLOSE_S)
@@ -151,7 +151,7 @@ def append(path: Path, lines: bytes, *, mode: int = 0o640, sync: bool = True) ->
 
 
 _LARGE_BYTES: Final = 64 * 1024
-"""The size in bytes above which a file is rewritten without the calls that have ended.
+"""The size in bytes above which `dialogs.jsonl` is rewritten without the calls that have ended.
 
 The file must also have become twice as large as it was after the previous rewriting.
 """
@@ -200,7 +200,7 @@ class LastingDialogs(AppendedFile):
             self._news.set()
 
     def keep(self, call_id: str, legs: msgspec.Raw, *, answered_at: float, recorded: bool) -> None:
-        """Store an answered call's dialogs if they changed; `legs` is JSON as in the checkpoint."""
+        """Store an answered call's dialogs if they changed; `legs` is as in `Checkpoint.legs`."""
         dialogs = _dialogs_in(legs)
         if not dialogs:
             return

@@ -3,7 +3,8 @@
 Before the answer there is no recorder and no spool. Payment pauses that are requested before the
 answer are stored in memory, and apply from the first packet of the recording. A call that is not to
 be recorded never gets a recorder: its pauses stay in memory, and all other changes have no effect.
-If a PBX joins such a call with a recorded call, it controls that call's recording (`join`).
+If a PBX joins such a call with a recorded call, the unrecorded call then controls the recording of
+the recorded one (`join`).
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class CallRecording:
 
     @property
     def since(self) -> float:
-        """The Unix time in seconds at which the present `state` began; 0 before the answer."""
+        """The Unix time in seconds at which the present `state` began; 0 without a recorder."""
         if self._earlier is not None:
             return self._earlier[1]
         since_us = self.recorder.status().since_us if self.recorder is not None else 0
@@ -159,7 +160,7 @@ class CallRecording:
 
     @property
     def early_pauses(self) -> tuple[CallPause, ...]:
-        """The pauses of a call that has no recorder. They apply as soon as it gets one."""
+        """The pauses of a call that has no recorder. They apply if it gets one at its answer."""
         return tuple(self._early.values())
 
     @property
@@ -185,7 +186,7 @@ class CallRecording:
     ) -> None:
         """Open the first spool, and record the audio of the two legs from the answer on.
 
-        `party` is the advisor who answered. `now.arrived` is the time of the answer. If the call is
+        `party` is the party that answered. `now.arrived` is the time of the answer. If the call is
         not to be recorded, do nothing. If the class `destination` of the party is not the centre,
         the gate stays shut, and the gap gets `trigger` and `actor`.
         """
@@ -283,9 +284,9 @@ class CallRecording:
     ) -> None:
         """Shut the gate for a pause without waiting for the disk; a repeat changes nothing.
 
-        The request arrived at `arrived_mono` (None: now). The person began to make it at
-        `begun_mono`, such as the first digit of a code (None: at its arrival). Both are in
-        monotonic seconds.
+        Without a recorder, the pause is only stored. The request arrived at `arrived_mono` (None:
+        now). The person began to make it at `begun_mono`, such as at the first digit of a code
+        (None: at its arrival). Both are in monotonic seconds.
         """
         if self._keeper is not None:
             self._keeper.shut(pause, arrived_mono, begun_mono)
@@ -303,10 +304,10 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Write to the spool that a trigger arrived; only call it after the gate is shut.
+        """Write to the spool that a trigger has arrived. Call this only after the gate is shut.
 
-        It may wait for the disk. It is written whatever the trigger's effect was, so that a check
-        notices a trigger without a gap. The parameters are those of `shut`.
+        The writing may wait for the disk. The event is written even if the trigger had no effect,
+        so that a check notices a trigger without a gap. The times are those of `shut`.
         """
         took_s = 0.0
         if arrived_mono is not None and begun_mono is not None:
@@ -320,7 +321,7 @@ class CallRecording:
         self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Return whether the disk confirms all audio and events in 250 ms; True if no recorder."""
+        """Return whether the disk has all audio and events in 250 ms; True without a recorder."""
         if self._keeper is not None:
             return await self._keeper.make_durable()
         return self._note(durable=self.recorder is None or await self.recorder.make_durable())
@@ -363,7 +364,7 @@ class CallRecording:
             self.recorder.transfer_failed(arrived_mono=now.arrived)
 
     def returned(self, now: Now) -> None:
-        """Open the gate, because the call is back in the centre, unless a pause keeps it shut."""
+        """Open the gate, unless a pause keeps it shut: the call is back in the centre."""
         if self.recorder is not None:
             self.recorder.returned(arrived_mono=now.arrived)
 

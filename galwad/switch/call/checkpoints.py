@@ -15,7 +15,7 @@ What a reboot must not destroy is in `appended_files.py`.
 If the folder is full, a changed checkpoint cannot be saved. The call's file is then out of date:
 for example, it may say that the gate is open although the gate is now shut. Therefore the first
 octet of this file is overwritten with `!`, which needs no space. From such a file, a new process
-reads only the legs, and ends them.
+reads only the legs, and ends the call on them.
 
 When a call ends, its file is marked (the first octet becomes `.`) before the spool is ended, and
 removed afterwards. A new process does not continue a call whose file is marked.
@@ -51,8 +51,8 @@ log = structlog.get_logger()
 class CallPhase(StrEnum):
     """The phases of a call. The desk and the checkpoint use the same names.
 
-    A call rings, is answered, and ends. After the answer, a peer may put the call on hold and
-    resume the call.
+    A call rings, is answered, and ends. After the answer, a peer or the advisor's page may put the
+    call on hold and end the hold.
     """
 
     RINGING = "ringing"
@@ -74,6 +74,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
 
     phase: CallPhase = msgspec.field(name="state")
     since: float
+    """The time of the answer in Unix seconds."""
     advisor: Party | None
     group: tuple[Party, ...]
     """The group of advisors behind the PBX that answered the call. One of them has the call.
@@ -99,7 +100,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     The life number of the call's next spool must be higher.
     """
     answered_at: float = msgspec.field(name="answered", default=0.0)
-    """The time of the answer in seconds, on the monotonic clock of this boot; 0 if not known."""
+    """The time of the answer, in seconds of the monotonic clock of this boot; 0 if not known."""
     recording: RecordingState | None = None
     """The state of the recording; None if an older release has written the file."""
     recording_since: float = 0.0
@@ -277,7 +278,7 @@ def _mended(data: bytes) -> bytes:
 
 
 def _legs_in(data: bytes) -> Mapping[str, object]:
-    """Return the legs in an unreadable checkpoint (damaged, old or of another release), or {}."""
+    """Return the legs in the checkpoint of an `UnreadableCheckpoint`; {} if they are damaged."""
     if data.startswith((_SPOILT, _ENDED)):
         data = b"{" + data[1:]
     try:

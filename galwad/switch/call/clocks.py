@@ -1,7 +1,7 @@
 """The present time of the switch, read from two clocks: the wall clock and the monotonic clock.
 
-Both clocks are read once for each event that enters the switch: a message, a timer, a command or
-the end of a disk operation. The result is passed as `now` to all functions that handle the event.
+Both clocks are read when an event enters the switch: a message, a timer, a command or the end of a
+disk operation. The result is passed as `now` to the functions that handle the event.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ class Now(Clock):
 
 
 def read_clocks(arrived: float | None = None) -> Now:
-    """Return wall clock and monotonic time in seconds; `arrived` None means an event now."""
+    """Read both clocks, in seconds. `arrived` None means that the event arrives now."""
     mono = time.monotonic()
     return Now(time.time(), mono, mono if arrived is None else min(arrived, mono))

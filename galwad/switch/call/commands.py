@@ -1,11 +1,12 @@
-"""The desk's commands: pause and resume calls, set a call's advisor, replace the phone accounts.
+"""The desk's commands: pause and resume calls, set a call's advisor, phone accounts, users away.
 
 The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. The
-switch owns both legs of a call, so most acts need nothing of the advisor's phone. Only to answer,
-the phone must know the event "talk", with which a switch asks it to answer. Each act has the effect
-that the same key of the phone would have: a transfer takes the path of a REFER (`transfers.py`),
-and a hold is recorded as a hold of the phone. Only a user whose phone rings may answer, and only
-the advisor who has the call may do the other acts. `docs/page.md` describes the acts for advisors.
+switch owns both legs of a call, so most acts need no support by the advisor's phone. Only the act
+"answer" does: the switch asks the phone to answer by the event "talk", which the phone must know.
+Each act has the effect of the same key on the phone: a transfer is handled like a REFER
+(`transfers.py`), and a hold is recorded as a hold by the phone. Only a user whose phone rings may
+answer, and only the advisor who has the call may do the other acts, except to dial. `docs/page.md`
+describes the acts for advisors.
 
 To dial, the user's phone rings first; then the number is called for it. The number gets the route
 that it would get if the phone had dialled it, and the call is admitted with the same facts and
@@ -74,7 +75,7 @@ def address_of(number: str) -> NameAddr | None:
 
 
 async def act(call: SwitchCall | None, command: PhoneAct) -> str:
-    """Carry out an act for the advisor or a ringing user; return why that failed, or "".
+    """Carry out an act for the advisor or a ringing user; return the reason of a failure, or "".
 
     `call` is None if the call has ended.
     """
@@ -146,8 +147,8 @@ class Dialler:
     """Places the calls that the page dials.
 
     `calls` is the dict in which the switch itself stores its live calls, by call id. `stopping`
-    returns whether the switch is ending, and so takes no new call. `placed` is called after a call
-    was placed.
+    returns whether the switch is stopping, and so places no new call. `placed` is called after a
+    call was placed.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class Dialler:
         self._placed = placed
 
     def dial(self, command: DialNumber) -> str:
-        """Ring a user's phone, then call the number; return why it does not ring, or ""."""
+        """Ring a user's phone, then call the number; return why the phone does not ring, or ""."""
         settings = self._context.settings
         there = address_of(command.number)
         called = "" if there is None else called_number(settings, there.uri)
@@ -235,7 +236,7 @@ class DeskCommands:
         """Places the calls that the page dials. The switch sets it when it can place calls."""
 
     async def pause(self, command: Pause) -> PauseReply:
-        """Shut the gates of the calls in `command`, wait for the disks, and return the reply."""
+        """Shut the gates of the calls that `command` names; reply when the disks have answered."""
         calls, trigger = self._meant(command), Trigger(command.trigger)
         pause = CallPause(command.holder, trigger, command.actor)
         arrived = read_clocks(command.arrived_mono or None).arrived
@@ -307,7 +308,8 @@ class DeskCommands:
 
 
 def _reply(ref: int, calls: list[SwitchCall], *, durable: bool) -> PauseReply:
-    # A consultation is usually not recorded. If another call is, the reply has that call's state.
+    # If some of the calls are recorded and others, such as a consultation, are not: reply with the
+    # state of a recorded one.
     recorded = [call for call in calls if call.admission.recorded] or calls
     states = [call.recording.state for call in recorded] or [RecordingState.NOT_STARTED]
     return PauseReply(

@@ -1,4 +1,4 @@
-"""A live call's interface for its parts, and the objects that all calls of the switch share."""
+"""The interface and states of a live call that its parts use, and objects that all calls share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from telephony.sip.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A transfer as the recording sees it."""
+    """The facts about one transfer that the recording needs."""
 
     destination: DestinationClass
     label: str = ""
@@ -42,9 +42,9 @@ class TransferState:
     """The results of the transfers of one call so far, and a transfer in progress."""
 
     ringing: Transfer | None = None
-    """The transfer whose target rings while the advisor still talks with the caller, if any.
+    """The transfer whose target rings while the advisor still talks with the caller, or None.
 
-    The recording has not seen this transfer yet.
+    The recording does not contain this transfer yet.
     """
     begun: int = 0
     """The number of transfers that have begun to ring a target."""
@@ -61,7 +61,7 @@ class TransferState:
     there has been no such party since the most recent transfer.
     """
     completed: int = 0
-    """The number of complete transfers, with those inside a PBX that it has reported."""
+    """The number of complete transfers, with those inside a PBX that a new name has shown."""
     destination: str = ""
     """The destination class of the last complete transfer; "" if there was none."""
 
@@ -77,7 +77,7 @@ class TransferState:
 
 @dataclass(slots=True)
 class JoinState:
-    """The ids of the calls with which a PBX can connect one call."""
+    """The ids of the calls with which a PBX can join one call, or has joined it."""
 
     consults: str = ""
     """The id of the call whose advisor has made this call; "" if this is no consultation."""
@@ -90,7 +90,7 @@ class LiveCall(Protocol):
 
     call_id: str
     started: float
-    """The Unix time of its INVITE in seconds."""
+    """The Unix time in seconds at which the call began."""
     admission: Admission
     caller: CallerFacts
     """The present caller: the caller of the INVITE, or the caller that a trunk named later."""
@@ -117,7 +117,7 @@ class LiveCall(Protocol):
         """Send the call's present state to the desk."""
 
     def hide(self) -> None:
-        """Report to the desk that this call is no longer a call of its own."""
+        """Report to the desk that this call is no longer shown: another call goes on for it."""
 
     def settle(self, now: Now) -> None:
         """Handle the events that the legs of the call have emitted."""
@@ -136,7 +136,7 @@ class Links(Protocol):
         """Send the whole state of a call to every desk."""
 
     def call_ended(self, ended: CallEnded) -> None:
-        """Report the end of a call to every desk."""
+        """Report the end of a call to every desk; store it if the ledger must contain the call."""
 
     def spool_closed(self, call_id: str) -> None:
         """Report to every finaliser that nothing more is written to a call's spools."""

@@ -1,7 +1,6 @@
-"""SIP events outside the calls in progress: new calls, registrations and pings.
+"""Handles new calls, registrations and pings, and passes each other SIP event to its call.
 
-An event that belongs to a call in progress is passed to this call. A request of any other kind is
-refused.
+Any other request outside a call is refused with 405.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class EventDispatcher:
     ) -> None:
         """Store the objects that handle the events.
 
-        `drained` returns whether the switch refuses all new calls.
+        `drained` returns whether the switch is stopping, and so refuses new calls.
         """
         self._context = context
         self._admission_control = admission_control
@@ -59,8 +58,8 @@ class EventDispatcher:
         """Prepare for the INVITE of a call that was ringing before a restart.
 
         The call was already admitted. `sip_call_id` is the Call-ID of the INVITE, and
-        `ringing_call` is the saved state of the call. When the INVITE arrives, the call continues
-        with the saved state.
+        `ringing_call` is the saved state of the call. When the SIP core repeats the INVITE, the
+        call continues with the saved state.
         """
         self._ringing_calls[sip_call_id] = ringing_call
 
@@ -143,7 +142,7 @@ class EventDispatcher:
             call.transfers.replace_advisor(replaced, invite, admission, now)
 
     def _unanswered(self, event: sip.InviteFailed) -> None:
-        """If an INVITE failed because an address was unreachable or overloaded, mark that address.
+        """If an INVITE failed because its address was silent or overloaded, mark this address.
 
         For some time, a marked address is tried after all other addresses (RFC 3263 section 4.3,
         RFC 3261 section 21.5.4).
@@ -155,10 +154,10 @@ class EventDispatcher:
             locations.mark_busy(there, _retry_after(event.response))
 
     def _refuses(self, invite: InviteServer, now: Now, *, is_new: bool) -> bool:
-        """Refuse an INVITE with 503 if the switch drains or is overloaded; return True if so.
+        """Refuse an INVITE with 503 if the switch is stopping or overloaded; return True if so.
 
-        `is_new` is False if the call was ringing before a restart. It is not additional work, so
-        overload is no reason to refuse it.
+        `is_new` is False if the call was ringing before a restart. Such a call is not additional
+        work, so overload is no reason to refuse it.
         """
         if not (self._drained() or (is_new and self._too_much(invite, now))):
             return False
@@ -201,7 +200,10 @@ class EventDispatcher:
 
 
 def _retry_after(response: Response) -> float:
-    """Return a 503's Retry-After in seconds, at most `HELD_DOWN_S`; by default `RETRY_AFTER_S`."""
+    """Return a 503's Retry-After in seconds, at most `HELD_DOWN_S`.
+
+    Without a readable Retry-After, return `RETRY_AFTER_S`.
+    """
     text = re.match(r"[0-9]{1,6}", (response.headers.get("Retry-After") or "").strip())
     return min(float(text[0]), HELD_DOWN_S) if text else float(RETRY_AFTER_S)
 

@@ -2,10 +2,10 @@
 
 A pause is requested by the page, the API, or the advisor's phone. On the phone, the advisor dials a
 code or presses the record key (the key of the phone that starts and stops recording). The caller's
-phone cannot pause or resume, unless the caller is an advisor, who may consult a colleague. Such
-requests apply to this call and to the calls that the advisor holds meanwhile. So a pause that is
-requested in a consultation is in force whether the calls are joined, or the advisor returns to the
-citizen.
+phone cannot pause or resume, unless the caller is an advisor, who may consult a colleague. Requests
+of such a caller apply to this call and to the calls that this advisor holds meanwhile. So a pause
+that is requested in a consultation stays in force if the calls are joined, and if the advisor
+returns to the citizen.
 
 The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
 work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
@@ -21,8 +21,8 @@ forgets the digits when it has recognised a code.
 
 Pausing is safe and resuming is not, because a card number may be spoken. So a code to pause counts
 from every sender whose media the leg accepts. A code to resume counts only if each of its digits is
-proven: it arrived in the stream of the advisor's accepted voice, as authentic SRTP, or in an INFO
-within the dialog.
+proven: it arrived as authentic SRTP, or in the stream of the advisor's accepted voice while no
+other sender competes, or in an INFO within the dialog.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class CodeListener:
 
 
 class _Digits:
-    """The most recent digits of one leg or of one of its streams, and the codes to find in them."""
+    """The most recent digits of one leg, all or only the proven ones, and the codes to find."""
 
     def __init__(self, codes: Mapping[PauseAction, str]) -> None:
         self._codes = codes
@@ -254,7 +254,7 @@ class Pauses:
         return self._confirm(recordings, _PauseRequest(RequestState.CONFIRMING, self._log))
 
     async def resume(self, holder: str, actor: str) -> bool:
-        """End the pause of `holder` for `actor`; return whether the disk confirmed it in 5 s."""
+        """End the pause of `holder`, as `actor` asks; return whether the disk confirms in 5 s."""
         return await self._resume(holder, actor, _PauseRequest(RequestState.WAITING, self._log))
 
     def info(self, request: Request, now: Now) -> None:

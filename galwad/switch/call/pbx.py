@@ -1,5 +1,7 @@
 """Two calls through Galwad that a PBX joins by itself, so that they are one conversation.
 
+`is_lost_fork` recognises another case: a PBX has rung several extensions for one caller.
+
 An advisor at a PBX phone talks with a citizen: the first call. The advisor consults a colleague
 through Galwad: the second call, which the PBX makes as a trunk. Then the advisor completes the
 transfer at the PBX. Galwad sees no REFER and no Replaces. The PBX only names new parties: on the
@@ -7,10 +9,10 @@ first call the colleague, on the second call the citizen. It can send one of the
 any sequence.
 
 The second call is recognised as a consultation when it begins: it comes from the trunk to which the
-first call went, and its caller is the first call's advisor. A consultation is never recorded. When
-the PBX names on one of the two calls the other party of the other call, the first call goes on for
-both: it keeps its recording, its pauses and its caller, and its new advisor is the colleague. The
-second call is no longer shown, and its phone controls the recording of the first call.
+first call went, and its caller is the first call's advisor. Such a consultation is never recorded.
+When the PBX sends one of the two new names, the first call goes on for both: it keeps its
+recording, its pauses and its caller, and its new advisor is the colleague. The second call is no
+longer shown, and the colleague's phone controls the recording of the first call.
 
 If the second call is not known to be a consultation, there is doubt, because two people can have
 one number. A name then shuts the gate of the second call. If that call leads outside, the name also
@@ -67,9 +69,9 @@ class PbxJoins:
     def advisor_named(self, name: str, now: Now) -> bool:
         """Handle a name that the PBX gives to the party at this call's advisor's end.
 
-        Return True if the name is that of the colleague in a consultation of this call. The two
-        calls are then joined, and nothing else is to be done about the name. Otherwise, a
-        consultation that was joined with this call is separated from it.
+        Return True if the name is that of the colleague in an answered consultation of this call.
+        The two calls are then joined, and the caller of this method need do nothing else. If no
+        consultation of this call has the name, each call joined with this one is separated.
         """
         kept_calls = self._kept_by(self._call)
         for other in self._others_from(self._call):
@@ -98,8 +100,8 @@ class PbxJoins:
     def caller_named(self, caller: CallerFacts, now: Now) -> bool:
         """Handle another caller that the PBX names for this call.
 
-        Return True if this call is a consultation and is now joined with the advisor's call. The
-        name must then be that of the caller who talked with this advisor.
+        Return True if this call is a consultation and is now joined with the advisor's call,
+        because the name is that of the caller who talked with this advisor.
         """
         first = self._find(self._state.consults)
         if first is not None and _are_one(first.caller, caller):
@@ -122,8 +124,8 @@ class PbxJoins:
     def _shut_if_outside(self, meant: Iterable[LiveCall], caller: CallerFacts, now: Now) -> None:
         """Shut the gates of the calls `meant`, whose callers may now talk with an outside party.
 
-        That party is at the advisor's end of this call. Nothing happens if it is in the centre, or
-        if the new name `caller` is in the centre.
+        The outside party is at the advisor's end of this call. Nothing happens if that party or the
+        new name `caller` is in the centre.
         """
         named = [self._router.place(name)[0] for name in caller.asserted]
         destination, _ = class_of_far_end(self._router, self._call, Side.CALLEE)
@@ -134,7 +136,7 @@ class PbxJoins:
             other.publish()
 
     def answered(self, now: Now) -> None:
-        """Join this consultation at its answer, if the PBX has completed the transfer before."""
+        """Join this consultation at its answer, if the PBX has named a new party before."""
         first = self._find(self._state.consults)
         if first is None:
             return
@@ -149,7 +151,7 @@ class PbxJoins:
             self._call.recording.join(keeper.recording)
 
     def ended(self) -> None:
-        """End the effect on the calls that this call has kept, because this call has ended.
+        """Let the calls joined with this one no longer control its recording, as it has ended.
 
         They stay hidden. The PBX ends them too.
         """
@@ -157,11 +159,11 @@ class PbxJoins:
             other.recording.part()
 
     def caller_is_back(self, source: str) -> None:
-        """Separate this consultation, because the PBX names its own caller for it again.
+        """Separate this consultation: the PBX names the advisor who made it as its caller again.
 
-        `source` is the header field with the name. The caller is the advisor of the call with which
-        this call was joined. That call is shown with this advisor again. If its recording has
-        ceased, it stays so until the PBX names a party on that call.
+        `source` is the header field with the name. The call with which this call was joined gets
+        this advisor again. If the recording of that call has ceased, it does not go on until the
+        PBX names a party on that call.
         """
         keeper = self._find(self._state.kept_by)
         if keeper is None or source.lower() == "contact":
@@ -188,7 +190,7 @@ class PbxJoins:
     def _doubt(self, other: LiveCall, now: Now) -> None:
         """Shut the gate of `other`, which may be the second call of a join that the PBX has made.
 
-        If it is, the first call goes on for both.
+        If it is, the recording of the first call is the recording of the conversation.
         """
         other.log.info("call.join_in_doubt")
         other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)
@@ -233,7 +235,7 @@ def part(call: LiveCall) -> None:
 def held_recordings(
     extension: str, state: JoinState, live_calls: Iterable[LiveCall]
 ) -> Iterator[CallRecording]:
-    """Yield the recordings of the calls that a phone holds as their advisor while it calls.
+    """Yield the recordings of the calls that an advisor's phone holds while it makes a call.
 
     `extension` is that of the phone; "" if a trunk brought its call. `state` has the joins of the
     call that the phone has made. A PBX does not report that its phone holds, so the call of the
@@ -304,7 +306,7 @@ def _far_names(call: LiveCall) -> set[str]:
 
 
 def _address(call: LiveCall, side: Side) -> Address | None:
-    """Return the address of the peer on one side of an answered call, if it is not our phone."""
+    """Return a peer's address in an answered call; None for a callee at one of our phones."""
     joined = call.legs.joined
     if joined is None:
         return None

@@ -1,7 +1,8 @@
 """The folders of the switch's spools, and the keys and recipients that protect the spools.
 
 Each switch process has one `SpoolFactory`, which holds the boot key and the archive's recipients.
-Once a second, its `SpoolSync` calls `syncfs`, which writes all spools together to the disk.
+Once a second, its `SpoolSync` calls `syncfs`, which writes all spools together to the disk. Each
+call has a `CallSpools`, which numbers the spools of the call.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ class SpoolFactory:
         It is None if the most recent check found valid recipients, or if there was no check yet.
         """
         self.disk_fault: str | None = None
-        """The reason why the newest spool was opened on the spare disk.
+        """The error of the first disk, if the most recent `open` used the spare disk because of it.
 
-        It is None if the newest spool was opened on the first disk, or if there is no spool yet.
+        It is None if the most recent `open` used the first disk, or if there was none yet.
         """
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}
@@ -67,7 +68,7 @@ class SpoolFactory:
         """Return the boot key in the file `first`. It encrypts the keys of new spools.
 
         If `first` is on the disk and cannot be read, return the boot key in `second`, which is in
-        memory, so that calls are still recorded. Raises `KeyFileError`.
+        memory, so that calls are still recorded. Raises `KeyFileError` if the key in memory fails.
         """
         try:
             return load_or_create_boot_key(first)
@@ -127,10 +128,10 @@ class SpoolFactory:
         )
 
     def erased_us(self, took_s: float) -> int:
-        """Return how much a pause erases in any case, in µs, if its request took `took_s` seconds.
+        """Return how much audio a pause certainly erases, in µs.
 
-        The last second of the lookback does not count, because a switch that is busy may erase less
-        of it.
+        `took_s` is how long the request took, in seconds. One second of the lookback is not
+        promised, because a busy switch may erase less.
         """
         certain_s = max(0.0, self._recording.lookback - 1.0)
         back_s = self._recording.erase_back
@@ -199,7 +200,7 @@ class CallSpools:
         """True if no process can have created a spool of the call before."""
 
     def follow(self, lives: int = 0) -> None:
-        """Continue after an earlier process, which may have made one more spool than `lives`."""
+        """Continue after an earlier process, which may have made more spools than `lives`."""
         self.lives, self._is_new = lives, False
 
     def recorder(self, started: Clock, on_change: Callable[[RecordingStatus], None]) -> Recorder:

@@ -1,11 +1,10 @@
 """One live call: connects the call's SIP legs, its recording and the messages to the desk.
 
-Each SIP event is handled completely on the event loop as soon as it arrives, and no handler is a
-coroutine. If a REFER or a payment trigger must shut the gate, nothing else is therefore handled
-before the gate is shut. Two kinds of work wait for the disk, and each runs as a task: confirming
-that a pause is on the disk, and resuming. After a payment, only a task that resumes the recording
-opens the gate. After a transfer, no task is needed: the gate opens as soon as the transfer fails,
-or the call is back in the centre.
+Each SIP event is handled completely when it is read, and no handler of SIP events is a coroutine.
+If a REFER or a payment trigger must shut the gate, nothing else is therefore handled before the
+gate is shut. Two kinds of work wait for the disk, and are coroutines: confirming that a pause is on
+the disk, and resuming. Only the coroutine of a resume ends a payment pause. After a transfer, no
+coroutine is needed: the gate opens when the transfer fails, or the call is back in the centre.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ class SwitchCall:
         """The Unix time in seconds at which the call began."""
         self._phase = CallPhase.RINGING
         self._holding: frozenset[sip.Side] = frozenset()
-        """The sides whose phones have put the other party on hold."""
+        """The sides that have put the other party on hold, with a phone or on the page."""
         self.advisor_side = AdvisorSide(
             context.router, route, admission.called, is_outgoing=self._is_outgoing
         )
@@ -192,7 +191,7 @@ class SwitchCall:
         return self.admission.phone or any(map(self._context.router.phones.user_of, asserted))
 
     def concerns(self, *, extension: str = "", user: str = "") -> bool:
-        """Return whether a phone takes part: at the advisor's end, or as the maker of the call."""
+        """Return whether a phone or user is at the advisor's end of the call, or is its caller."""
         if self.advisor_side.concern(extension=extension, user=user):
             return True
         phone = self._callers_extension
@@ -214,9 +213,9 @@ class SwitchCall:
     ) -> SwitchCall:
         """Create a call for the new INVITE `invite`; `route` is the route of the called number.
 
-        The call of a refused INVITE has already ended. `ringing_call` has the call id and the
-        pauses of a call that rang before a restart. `consults` is the id of the call whose advisor
-        makes this call; "" if it is not a consultation.
+        If the INVITE was refused, the returned call has already ended. `ringing_call` has the call
+        id and the saved state of a call that rang before a restart. `consults` is the id of the
+        call whose advisor makes this call; "" if it is not a consultation.
         """
         if ringing_call is not None:
             consults = ringing_call.checkpoint.consults
@@ -430,7 +429,7 @@ class SwitchCall:
         self.settle(now)
 
     def set_hold(self, now: Now, *, held: bool) -> None:
-        """Hold the caller for the page, or end this hold; recorded as a hold by the phone."""
+        """Hold the caller for the page, or end this hold. It is recorded as a hold by the phone."""
         if held:
             self.legs.hold(now.mono)
         else:
@@ -489,7 +488,7 @@ class SwitchCall:
         """Send the call's state to the desk. Raise an alarm if the recording has become faulty.
 
         While `settle` runs, this method does not send the state, because `settle` sends the state
-        once, at its end. The checkpoint is always saved before the state is sent.
+        once, at its end. While the call goes on, the checkpoint is saved before the state is sent.
         """
         self._version += 1
         if self.recording.faulty and not self._faulty:
@@ -509,7 +508,7 @@ class SwitchCall:
         return bool(self.join_state.kept_by)
 
     def hide(self) -> None:
-        """Report to the desk that this call is no longer a call of its own."""
+        """Report to the desk that this call is no longer shown: another call goes on for it."""
         self._context.links.call_ended(CallEnded(self.call_id, read_clocks().wall, answered=False))
         self.publish()
 
@@ -675,7 +674,7 @@ class SwitchCall:
         self.advisor_side.renamed(somebody_else=not self._may_be_advisor(destination))
 
     def _listen_for_codes(self, leg_id: str) -> None:
-        """Watch the advisor's leg for dialled codes, and that of a caller who is an advisor."""
+        """Watch the advisor's leg for dialled codes, and the caller's leg if an advisor calls."""
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
         if self._is_made_by_an_advisor:
             self._context.relay.watch_events(self._caller_leg, self.callers_pauses.watcher)
@@ -698,7 +697,8 @@ class SwitchCall:
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target` the new party: the call has come back to the centre from an outside party.
 
-        The gate opens, unless a PBX has named the new party as one outside the centre.
+        The gate opens, unless a PBX has named the new party as one outside the centre, or a pause
+        keeps the gate shut.
         """
         if self._take_party(leg_id, target, now) in {None, DestinationClass.CENTRE}:
             self.recording.returned(now)
@@ -723,7 +723,7 @@ class SwitchCall:
     def _has_new_party(self, destination: DestinationClass, now: Now, actor: str = "") -> None:
         """Shut or open the gate for the class of the party that a PBX has named.
 
-        `actor` is the party that had the call before; "" means the one that `advisor_side` has.
+        `actor` is the party that had the call before; "" means the party in `advisor_side`.
         """
         self.transfer_state.identity_class = destination
         side = self.advisor_side
@@ -751,7 +751,7 @@ class SwitchCall:
     def _identified(self, event: sip.IdentityChanged, now: Now) -> None:
         """Handle a name from a PBX for the advisor's end: a new party may shut the gate.
 
-        The name is in P-Asserted-Identity or Remote-Party-ID.
+        A name from a Contact never shuts the gate: it only renames the party.
         """
         side, state = self.advisor_side, self.transfer_state
         before = side.asserted

@@ -1,9 +1,9 @@
 """Transfers of a call: their effect on the recording, and the party that has the call afterwards.
 
-This module handles each transfer, blind or attended, before `telephony.b2bua` rings or joins any
-leg. If the class of the destination requires it, the gate shuts before the caller can hear the new
-party. While a new party only rings and the advisor still talks with the caller, the two of them are
-recorded, unless the settings or a payment destination require an earlier end.
+This module handles each transfer, blind or attended, before the event loop reads anything else. If
+the class of the destination requires it, the gate therefore shuts before the caller can hear the
+new party. While a new party only rings and the advisor still talks with the caller, the two of them
+are recorded, unless the settings or a payment destination require an earlier end.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class CallTransfers:
         elif event.side is not sip.Side.CALLEE:
             self._refuse(event, now)
         elif event.replaces is not None and other is None:
-            # The consulted party has hung up. The caller therefore stays with the advisor.
+            # Usually, the consulted party has hung up. So the caller stays with the advisor.
             self._refuse(event, now)
         elif other is not None:
             self._send_after(event, self._find(other.call_id), now)
@@ -101,9 +101,9 @@ class CallTransfers:
     def _send_after(
         self, event: sip.TransferRequested, consultation: LiveCall | None, now: Now
     ) -> None:
-        """End the advisor's unanswered consultation, and ring its party for the caller.
+        """End the advisor's unanswered consultation, and ring the consulted party for the caller.
 
-        The REFER is refused if there is no unanswered consultation, or if it has no targets.
+        Refuse the REFER if there is no unanswered consultation, or if its route has no targets now.
         """
         rings = consultation is not None and not consultation.legs.answered
         targets = consultation.targets(now.mono) if consultation is not None and rings else ()
@@ -130,7 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls; the call that continues takes over the other's pauses."""
+        """Join the advisor's two calls; the one that continues gets the other one's pauses."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -190,8 +190,8 @@ class CallTransfers:
     def _expect(self, transfer: Transfer, now: Now) -> None:
         """Prepare for a transfer whose target rings first, while the advisor is still in the call.
 
-        The gate shuts now if the settings require it, or if the target takes payments. Otherwise it
-        shuts when the target answers or the advisor has hung up.
+        If the target is outside the centre, the gate shuts: now if the settings require it or the
+        target takes payments, otherwise when the target answers or the advisor has hung up.
         """
         self._state.begin()
         destination = transfer.destination
@@ -203,12 +203,12 @@ class CallTransfers:
         self._state.referred_to, self._state.ringing = destination, transfer
 
     def leg_ended(self, now: Now) -> None:
-        """Shut the gate at `now.arrived` if the advisor hung up while the target still rings."""
+        """If the advisor hung up while the target still rings, let the transfer take effect now."""
         if self._call.legs.joined is None:
             self._reached(now)
 
     def _reached(self, now: Now) -> None:
-        """Tell the recording of a transfer whose target has been ringing: it takes effect now."""
+        """Let a transfer whose target has been ringing take effect on the recording, if any."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
             self._refer(self._call, ringing, now)
@@ -276,11 +276,11 @@ class CallTransfers:
 def class_of_far_end(
     router: Router, call: LiveCall, side: sip.Side
 ) -> tuple[DestinationClass, str]:
-    """Return the destination class and the name of the party on one `side` of a call.
+    """Return the destination class of the party on one `side` of a call, and its label or "".
 
-    A caller at one of our phones has the class of its number, and any other is external. The
-    advisor's end has, after a transfer outside, the class of the target; or else that of the name
-    that a PBX gave; or else that of the dialled number.
+    A caller at one of our phones has the class of the phone's extension; any other is external. The
+    party at the advisor's end has the class of the target after a transfer outside. Otherwise, it
+    has the class of the name that a PBX gave or, without a name, of the dialled number.
     """
     admission, state = call.admission, call.transfer_state
     if side is sip.Side.CALLER:

@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An admitted INVITE: the facts about its caller, and the rules for the caller's leg."""
+    """The facts about the caller of an admitted call, and the rules for the caller's leg."""
 
     caller: CallerFacts
     called: str
@@ -113,8 +113,8 @@ class AdmissionControl:
         """Prepare the digest authentication.
 
         `secret`, a new random key in each process, signs the nonces. `guesses` limits password
-        checks. `count_outcome` receives each request's source, result and monotonic time in
-        seconds.
+        checks. `count_outcome` receives the source, the result and the monotonic time in seconds of
+        each check.
         """
         self._settings = settings
         self._guesses = guesses
@@ -216,7 +216,7 @@ class AdmissionControl:
 
 
 _BURST_S = 5.0
-"""The time in seconds without a refused request after which a new series of them begins."""
+"""The time in seconds without a refused request after which the next one raises an alarm again."""
 
 
 class DialogSources:
@@ -226,7 +226,8 @@ class DialogSources:
       accepted.
     - A phone may move: a request from an address at which it has registered, or with its
       credentials, is accepted, and the dialog follows it. Without credentials, it is challenged.
-    - A request from any other host gets 403 and raises an alarm. The dialog does not change.
+    - A request from any other host gets 403, and the first of a series raises an alarm. The dialog
+      does not change.
     """
 
     def __init__(

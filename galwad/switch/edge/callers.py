@@ -50,10 +50,12 @@ def caller_fields(caller: CallerFacts) -> dict[str, str | bool | None]:
 
 
 def new_caller(before: CallerFacts, event: IdentityChanged) -> CallerFacts | None:
-    """Return the facts about another caller whom a trusted trunk names during a call, or None.
+    """Return the facts about another caller whom a trusted trunk names during a call.
+
+    Return None if the name does not mean another caller, or is only an address in a Contact.
 
     The rules for privacy are those of the first INVITE: in an anonymous dialog, each further caller
-    is anonymous too. A Contact is an address and names no caller.
+    is anonymous too.
     """
     if event.source.lower() == "contact":
         return None

@@ -71,7 +71,7 @@ This is the usual lifetime of a registration.
 """
 
 CALL_RATE: Final = 50.0
-"""The number of messages a second for one call that a source may send above its rate limit.
+"""The messages a second that a source may send for one call, in addition to its rate limit.
 
 A phone that sends a keyed digit in each INFO needs ten at most.
 """
@@ -83,7 +83,7 @@ _HANDSHAKE_COUNT: Final = 5.0
 Its handshake takes more than a millisecond.
 """
 _KNOWN_CONNECTIONS: Final = 500.0
-"""The number of new TCP connections a second from all known sources together."""
+"""The most new TCP connections a second that are accepted from all known sources together."""
 _FAILURE: Final = 100
 _SHED: Final = 2
 _CHALLENGED: Final = 10
@@ -93,7 +93,7 @@ A message above the rate limit counts as `_SHED` hundredths of a failure. Both n
 because a site whose phones all start together sends many such messages.
 """
 _THINNING: Final = ThinningLimits(stranger=1000, known=10_000, strangers=1000, few=250)
-"""The numbers of datagrams that the guard drops in a second before the kernel drops most of them.
+"""From so many dropped datagrams in a second on, the kernel drops most (see `ThinningLimits`).
 
 Trunks count as known.
 """
@@ -109,7 +109,7 @@ _NEW_FLOWS_RATE: Final = 10.0
 _ALL_NEW_FLOWS_RATE: Final = 50.0
 """The messages a second that `_FLOW_RATE` may admit from all flows of all sources together."""
 _BANNED_CONNECTIONS: Final = 5.0
-"""The number of new TCP connections a second from a banned source."""
+"""The most new TCP connections a second that are accepted from a banned source."""
 _USUAL_MESSAGE_BYTES: Final = 2048
 """The length in bytes up to which a message counts as one message for the rate limit.
 
@@ -163,7 +163,7 @@ class Bucket:
 
 
 class _Limits:
-    """The separate rate limiters of a source, or of all strangers together."""
+    """Separate rate limiters for datagrams, for messages on connections, and for connections."""
 
     __slots__ = ("connections", "datagrams", "stream")
 
@@ -351,7 +351,7 @@ class FloodGuard:
             del self._bans[origin]
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and forget what ended long ago.
+        """Update the kernel's filter, and forget bans that ended long ago.
 
         Call this method once a second. A ban that ended recently must be remembered, because the
         next ban of the same source lasts twice as long.

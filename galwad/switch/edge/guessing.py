@@ -127,8 +127,8 @@ class GuessLimits:
     def count_wrong(self, user: str, source: Address, now: float, *, returned: bool) -> None:
         """Count a wrong password, and raise an alarm if there were too many.
 
-        `returned` is True if the sender has proved that it receives what we send to `source`. If it
-        has, its port or connection is not preferred to others any more.
+        `returned` is True if the sender has proved that it receives what we send to `source`. After
+        such a proof, or on a connection, this port or connection is no longer always heard.
         """
         if returned or source.reliable:
             self._familiar.pop((user, source), None)

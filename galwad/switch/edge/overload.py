@@ -16,7 +16,7 @@ waits suffers, whatever the cause.
 
 If the lateness stays above a quarter of `max_lag`, the *share* of new calls that are accepted falls
 every tenth of a second, and it rises again when the switch is punctual. So the switch answers as
-many calls as it can, in place of all calls for one second and none in the next.
+many calls as it can, and does not accept all calls in one second and none in the next.
 
 Media goes before SIP messages (`MediaPoller.keep_up`), so under load the messages wait. If they
 have waited for longer than `max_lag` for some tenths of a second, each INVITE that has waited so
@@ -59,7 +59,11 @@ _QUIET_S: Final = 30.0
 _EARLY: Final = 0.25
 """The part of `max_lag` above which the lateness makes the share of accepted calls fall."""
 _PATIENCE: Final = 3
-"""The number of late tenths of a second in sequence after which calls are refused."""
+"""The number of late tenths of a second in a row after which the lateness has an effect.
+
+If the loop or the media was late, the share falls. If messages were late, INVITEs that have waited
+too long are refused.
+"""
 _FALL: Final = 0.85
 _RISE: Final = 0.05
 _LEAST_SHARE: Final = 0.02
@@ -138,7 +142,7 @@ class OverloadControl:
         """Return whether to refuse a new call; `calls` is the number of calls in progress.
 
         `waited_s` is the time in seconds from the arrival of the INVITE to its reading. `invite`
-        identifies it: the retransmissions of a refused INVITE are refused too.
+        identifies it, because the retransmissions of a refused INVITE are refused too.
         """
         copy = self._answered.get(invite, float("-inf")) >= now - _COPIES_COME_S
         reason = self._reason(calls, now, waited_s, copy=copy)

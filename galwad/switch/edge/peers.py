@@ -52,7 +52,7 @@ class PeerMonitor:
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm
     ) -> None:
-        """Prepare the pings; addresses are from `locations`, where silent ones are marked."""
+        """Prepare the pings; `locations` finds targets' addresses, and learns which are silent."""
         self._endpoint = endpoint
         self._locations = locations
         self._alarm = alarm
@@ -168,8 +168,8 @@ class TrunkAccounts:
         """Prepare our accounts at the trunks that have a password; send nothing yet.
 
         If a password's file cannot be read, the first `tick` raises an alarm, and the trunk is used
-        without one: it may still send us calls. `locate` returns the addresses of a registrar's
-        URI. `alarm` is for failed registrations.
+        without a password: it may still send us calls. `locate` returns the addresses of a
+        registrar's URI. `alarm` is for failed registrations.
         """
         self._settings = settings
         self._locate = locate
@@ -255,7 +255,7 @@ class TrunkAccounts:
 
 
 def _password(trunk: Trunk) -> str:
-    """Return the password of our account at the trunk; raise OSError if its file has none."""
+    """Return the password of our account at the trunk; raise OSError if none can be read."""
     if trunk.password is not None:
         return trunk.password.get_secret_value()
     if trunk.password_file is None:
@@ -274,7 +274,7 @@ MOST_UNNAMED = 3
 
 
 class NamingMonitor:
-    """Counts the answered calls of each trusted trunk in which it has not named a party.
+    """Counts, for each trusted trunk, the answered calls since it last named a party.
 
     If a PBX names no party that answers, it names none after a transfer either. Its transfers then
     stay unseen, and a department to which it transfers a call is recorded.
@@ -285,7 +285,7 @@ class NamingMonitor:
         self._settings = settings
         self._alarm = alarm
         self._unnamed: dict[str, int] = {}
-        """The answered calls without a name since the last call with a name, by trunk."""
+        """The number of answered calls since the last one with a name, by trunk."""
 
     def ended(self, peer: Address, *, is_named: bool) -> None:
         """Count a call that advisors behind the PBX at `peer` could answer, and that was answered.

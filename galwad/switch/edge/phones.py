@@ -58,7 +58,7 @@ class Phones:
         self._disk = WatchedDisk()
         self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
-        """A function that is called when a phone registers over a new connection.
+        """A function that is called when a known phone registers over a new connection.
 
         The arguments are the addresses of the phone's old and new connection.
         """
@@ -163,8 +163,8 @@ class Phones:
 def is_same_phone(one: Binding, other: Binding) -> bool:
     """Return whether two bindings, registered over connections such as TCP, are of one phone.
 
-    Both have the same `+sip.instance`; if `one` has none, the same user part of the Contact and the
-    same source IP address.
+    Both must have the same `+sip.instance`. If `one` has no `+sip.instance`, both must have the
+    same user part of the Contact and the same source IP address.
     """
     if not (one.source.flow and other.source.flow):
         return False

@@ -1,4 +1,4 @@
-"""Routing: the targets of a called number, and the destination class of a transfer.
+"""Routing: the targets of a called number, and the destination class of a party or transfer.
 
 The switch dials only the targets in the settings and registered phones. A Refer-To is looked up in
 the settings, and its user part also among the phones. The host in a Refer-To is never dialled.
@@ -32,7 +32,7 @@ from telephony.sip.message.uri import Uri, escape_user
 AWAY_RING_AFTER_S = 20.0
 """The seconds after which a route with `skip_away` also rings the phones of users who are away."""
 KEPT_S = 3600.0
-"""The seconds for which the desk's report of users who are away counts after its link is lost."""
+"""The seconds for which the report of users who are away counts after the last desk is gone."""
 _HOME = "+44"
 _TELEPHONE = re.compile(r"(?:\+|0|44)[0-9]{7,}")
 log = structlog.get_logger()
@@ -74,7 +74,7 @@ class AwayUsers:
             self._forget_at = now + KEPT_S
 
     def has(self, user: str, now: float) -> bool:
-        """Return whether this user is away; False for a phone without a user, whose name is ""."""
+        """Return whether this user is away; False for "", the user of a phone without a user."""
         known = self._forget_at is None or now < self._forget_at
         return known and user in self._users
 
@@ -126,7 +126,7 @@ class Router:
         return self._internal(called) if route is None and by_phone else route
 
     def _emergency_route(self, number: str) -> Route | None:
-        """Return the route out of the centre for an emergency number; None for other numbers."""
+        """Return the route out of the centre, if any, for an emergency number; otherwise None."""
         is_emergency = number in self._settings.sip.emergency_numbers
         return self.emergency.route(number) if is_emergency else None
 
@@ -139,7 +139,7 @@ class Router:
         return Route(called=Pattern.parse(called), ring=(called,))
 
     def targets(self, route: Route, called: str, now: float) -> tuple[Target, ...]:
-        """Return the targets of a route; () if none of its phones or addresses is known now."""
+        """Return a route's targets; () if none of its phones or addresses can be rung now."""
         if route.ring is not None:
             return tuple(t for e in route.ring for t in self.phone_targets(e, now, route.srtp))
         return self._at(route.target, called, route.srtp)
@@ -189,10 +189,10 @@ class Router:
         return TransferTarget(kind, targets, label) if targets else None
 
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
-        """Return the targets to ring when a phone redirects an unanswered call with a 3xx response.
+        """Return the targets to ring when a ringing party redirects the call with a 3xx response.
 
-        `contact` is the address that the phone gives. Because the call continues to be recorded,
-        only targets within the centre are returned.
+        `contact` is an address in the response. Because the call will be recorded, only targets
+        within the centre are returned.
         """
         referral = self.refer(contact, now)
         inside = referral is not None and referral.destination is DestinationClass.CENTRE
@@ -213,7 +213,7 @@ class Router:
         return self._class_of(user)[0]
 
     def place(self, dialled: str) -> tuple[DestinationClass, str]:
-        """Return the class of a number that a phone dialled, and the pattern that matches it.
+        """Return the class of a number that was dialled or named, and the pattern that matches it.
 
         Without a pattern, the second value is the extension of one of our phones, or "". A number
         that only a route matches has the class of what this route rings.
@@ -259,8 +259,9 @@ class Router:
     def class_of_target(self, route: Route, called: str, target: Target) -> DestinationClass | None:
         """Return the class that the settings give to a target that `route` rings, or None.
 
-        If the settings list exactly the dialled number `called`, its class is returned, unless the
-        target is a payment line. A phone has a class only if they list exactly its extension.
+        A phone has a class only if the settings list exactly its extension. Any other target has
+        the class of the dialled number `called`, if the settings list exactly this number and the
+        target is not a payment line; otherwise its own class.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -277,9 +278,10 @@ class Router:
         """Return the class of the party at a URI that `route` rings; None if it is not known.
 
         A number may match a destination only because it belongs to the same range. So if the
-        settings name advisors behind this URI, only a destination with exactly this number counts,
-        and a destination "*" never does. If the caller has dialled a feature code of the PBX, such
-        as `*68` for parking, no advisor is behind it.
+        settings name advisors behind this URI, the class is the centre, unless a destination has
+        exactly the URI's number and the caller dialled another one. A destination "*" never counts.
+        If the caller has dialled a feature code of the PBX, such as `*68` for parking, there is no
+        advisor behind the URI.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
@@ -376,7 +378,7 @@ class Router:
         return found.pop() if len(found) == 1 else NO_GRANTS
 
     def _is_trusted(self, address: Address) -> bool:
-        """Return whether this is a trusted trunk: we exchange identities with it (RFC 3325 2.3)."""
+        """Return whether this is a trusted trunk: we exchange identities with it (RFC 3324 2.3)."""
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
 

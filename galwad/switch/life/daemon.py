@@ -308,7 +308,7 @@ class Switch:
         self._transport.flush()
 
     def _hand_over(self) -> None:
-        """Stop without ending the calls, which the next process continues; write all audio."""
+        """Stop without ending the calls, which the next process continues; `main` does the rest."""
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
         self._handing_over = True

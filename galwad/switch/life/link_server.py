@@ -1,9 +1,10 @@
 """The switch's end of `switch.sock`: sends messages to the desk and the finaliser without waiting.
 
-A desk that connects receives a snapshot of the live calls. It then receives the ended calls that
-may be missing in its ledger (`call/appended_files.py`). A finaliser that connects receives its own
-`Hello` back. The finaliser then searches the spool folder for spools that are already closed. From
-then on, the switch notifies the finaliser of each closed spool.
+A desk that connects receives a snapshot of the live calls, the stored alarms, and the ended calls
+that may be missing in its ledger (`call/appended_files.py`). A finaliser that connects receives its
+own `Hello` back. The finaliser then searches the spool folders for spools that are already closed.
+From then on, the switch notifies the finaliser of each closed spool. A `galwad` command receives
+the latest `Figures`.
 
 The desk's commands, such as to pause a recording, are passed to `DeskCommands`. The reply to a
 command is sent on the link on which the command arrived.
@@ -93,7 +94,7 @@ class LinkServer:
         self._send(self._desks, figures)
 
     def devices(self, devices: Mapping[Party, int]) -> None:
-        """Report changed numbers of registered devices to each desk; `devices` leaves out zeros."""
+        """Report changed counts of devices to desks of our version; `devices` leaves out zeros."""
         before, self._devices = self._devices, devices
         changed = tuple(
             RegisteredPhone(party, devices.get(party, 0))
@@ -140,7 +141,7 @@ class LinkServer:
                 log.warning("hub.unexpected", message=type(message).__name__)
 
     async def _control_phone(self, peer: link.Link, command: PhoneAct | DialNumber) -> None:
-        """Carry out an act and reply, in a task of its own: no pause waits for a slow phone."""
+        """Carry out an act, and reply. This runs as a task, so no pause waits for a slow phone."""
         if isinstance(command, PhoneAct):
             peer.send(await self._commands.act(command))
         else:

@@ -2,8 +2,8 @@
 
 A call that was answered continues, and a call that was ringing rings again. A call that cannot be
 continued is hung up on both sides. After a reboot of the machine, no call can be continued. All
-this happens before the first datagram is read, because a received request may belong to a dialog of
-such a call.
+this happens before the first received message is handled, because the message may belong to a
+dialog of such a call.
 
 The parties may have hung up while no process ran. If no media of a continued call arrives, its
 parties are asked. If none of them answers, and the call is not on hold, it is ended.
@@ -35,7 +35,7 @@ from telephony.b2bua import bye_from_checkpoint, bye_in_dialogs, cancel_branches
 from telephony.errors import TelephonyError
 
 MOST_AGE_S = 86_400.0
-"""The time in seconds since its answer after which a lost call gets no BYE.
+"""The age in seconds, counted from the answer, above which a lost call gets no BYE.
 
 By then its parties have certainly hung up.
 """
@@ -90,9 +90,9 @@ def revive(
 
 
 def _ask_parties(context: CallContext, calls: Mapping[str, SwitchCall], call_id: str) -> None:
-    """Ask the parties of a continued call whether they still have it, unless one is heard.
+    """Ask the parties of a continued call whether they still have it, unless one sends media.
 
-    Only the call's id is kept, so that a call that has ended meanwhile is freed.
+    The timer keeps only the call's id, so that the memory of an ended call is freed.
     """
     call = calls.get(call_id)
     if call is None or call.legs.ended or _is_heard(context, call):
@@ -239,7 +239,10 @@ def _take_up(
 
 
 def _hang_up(context: CallContext, call_id: str, legs: Mapping[str, object], now: Now) -> None:
-    """Send a BYE on each leg. If no leg of the checkpoint can be read, use the lasting dialogs."""
+    """Send a BYE on each leg, and remove the checkpoint.
+
+    If no leg of the checkpoint can be read, use the dialogs in `dialogs.jsonl`.
+    """
     sent = bye_from_checkpoint(context.endpoint, legs, now.mono)
     lasting = context.checkpoints.lasting
     call = lasting.find(call_id) if lasting is not None else None

@@ -169,7 +169,7 @@ async def test_an_unexpected_failure_is_answered(commands, monkeypatch):
     assert commands.dial(DialNumber(1, "sian", "201", "301")) == PhoneReply(1, "failed")
 
 
-async def test_a_declined_phone_ends_the_call_without_a_word_to_the_desk_about_an_answer(
+async def test_a_dialled_call_that_the_phone_declines_ends_without_an_answer(
     centre, dial, sian, pbx
 ):
     sian.final = 486

@@ -515,7 +515,7 @@ async def test_a_destination_for_everything_does_not_stop_the_recording_of_our_p
     assert [state_of(call.recording) for call in centre.calls.values()] == [RECORDING] * 2
 
 
-async def test_an_outside_party_ceases_when_the_advisor_who_called_it_hands_the_call_over(
+async def test_a_call_to_an_outside_party_ceases_when_the_advisor_hands_it_to_another_caller(
     centre_with,
 ):
     centre = centre_with(route("9*", target="sip:192.0.2.1"))

@@ -107,7 +107,7 @@ async def test_two_parties_without_a_name_do_not_join_their_calls(pbx):
     assert state_of(pbx.first.recording) is RecordingState.CEASED
 
 
-async def test_a_pbx_whose_main_number_is_the_advisors_name_does_not_consult(pbx, centre):
+async def test_a_call_that_a_pbx_names_by_its_main_number_is_not_a_consultation(pbx, centre):
     pbx.name_on_first("01632960555")
     pbx.name_on_first("01632960555")
     pbx.phone.user = "01632960555"
@@ -115,7 +115,7 @@ async def test_a_pbx_whose_main_number_is_the_advisors_name_does_not_consult(pbx
 
 
 @pytest.mark.parametrize("sides", ["first", "second", "first second", "second first"])
-async def test_calls_that_the_pbx_joins_are_one_with_the_pauses_and_the_caller_of_the_first(
+async def test_calls_that_a_pbx_joins_go_on_as_the_first_call_with_its_pauses_and_caller(
     pbx, centre, sides
 ):
     second = pbx.consult()
@@ -238,7 +238,9 @@ async def test_a_join_survives_a_restart(pbx, centre):
     assert state_of(first.recording) is RecordingState.CEASED
 
 
-async def test_a_transfer_that_the_pbx_completes_while_the_colleagues_phone_rings(pbx, centre):
+async def test_a_transfer_completed_in_the_pbx_while_the_colleague_rings_joins_at_the_answer(
+    pbx, centre
+):
     pbx.colleague.final = None
     pbx.phone.call("202")
     second = next(call for call in centre.calls.values() if call is not pbx.first)
@@ -253,7 +255,7 @@ async def test_a_transfer_that_the_pbx_completes_while_the_colleagues_phone_ring
 
 
 @pytest.mark.parametrize("number", ["202", "3001"])
-async def test_without_a_link_a_named_citizen_shuts_the_gate_while_it_is_in_doubt(
+async def test_a_citizen_named_on_a_call_that_is_no_known_consultation_shuts_its_gate(
     pbx, centre, number
 ):
     household = centre.phone("192.0.2.3", CITIZEN)
@@ -271,7 +273,7 @@ async def test_without_a_link_a_named_citizen_shuts_the_gate_while_it_is_in_doub
     assert [state_of(call.recording) for call in (pbx.first, other)] == [expected, expected]
 
 
-async def test_a_colleague_whom_the_pbx_names_without_a_link_shuts_the_other_call(pbx, centre):
+async def test_a_colleague_named_without_a_known_consultation_shuts_the_other_gate(pbx, centre):
     pbx.phone.user = "01632960777"
     second = pbx.consult()
     pbx.name_on_first("202")
@@ -334,7 +336,7 @@ async def test_a_colleague_whom_the_pbx_names_while_they_ring_takes_over_at_the_
     assert pbx.first.state().transfers > 0
 
 
-async def test_an_advisor_whose_extension_was_dialled_directly_consults_too(centre, register):
+async def test_a_call_by_an_advisor_whose_extension_was_dialled_is_a_consultation(centre, register):
     pbx = centre.phone("192.0.2.20", "201")
     centre.phone("192.0.2.202", "202", register)
     centre.phone("192.0.2.1", CITIZEN).call("201")  # a route of its own leads to this extension

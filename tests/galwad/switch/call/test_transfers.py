@@ -408,7 +408,7 @@ async def test_media_from_before_the_point_of_transfer_is_stored_when_it_is_read
     assert gate.stored == 100
 
 
-async def test_media_after_the_point_of_transfer_is_dropped_when_that_is_read_later(
+async def test_media_after_the_point_of_transfer_is_dropped_if_the_transfer_is_read_later(
     centre, talk, department
 ):
     centre.sian.ask("REFER", DEPARTMENT)

@@ -12,7 +12,7 @@ def away():
     return away
 
 
-def test_a_report_replaces_the_one_before(away):
+def test_a_report_of_users_who_are_away_replaces_the_earlier_report(away):
     away.set(["gwen"])
     assert (away.has("sian", 1.0), away.has("gwen", 1.0)) == (False, True)
 

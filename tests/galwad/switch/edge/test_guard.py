@@ -374,7 +374,7 @@ def test_many_sources_in_a_second_make_the_kernel_prefer_known_sources(guard, ke
     assert kernel.friends is None
 
 
-def test_many_sources_over_more_than_a_second_are_not_a_siege(guard, kernel):
+def test_many_sources_in_more_than_a_second_do_not_favour_known_sources(guard, kernel):
     for number in range(3000):
         accepts(guard, INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
         if number % 500 == 0:
