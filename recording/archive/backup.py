@@ -150,10 +150,10 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
-    """Copy files from a backup to the archive if the archive does not have them.
+    """Copy manifests, headers, rewrap records and public keys that the archive does not have.
 
     The archive's own files are not replaced, because they are newer. The headers and rewrap records
-    of the calls in `disposed` are not restored.
+    of the calls in `disposed` are not restored. `repeat_disposals` restores certificates.
     """
     done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):

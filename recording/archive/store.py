@@ -159,8 +159,8 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day, if it does not exist yet.
 
-        Only one thread of one process at a time does this. Another one that needs the same folder
-        waits until the folder's name is on the disk.
+        Only one thread of one process at a time does this. The others wait, so none of them uses a
+        folder before its name is on the disk.
         """
         if not self._root.exists():
             make_folder(self._root, self._root.parent)
@@ -292,7 +292,10 @@ def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> Pers
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
-    """Commit the file with the undecodable packets; None if there are none. Raises `OSError`."""
+    """Commit the file with the undecodable packets, and return its facts; None if there is none.
+
+    Raises `OSError`.
+    """
     fd = raw.close()
     facts = _digest(fd) if fd >= 0 else None
     raw.commit()

@@ -2,7 +2,7 @@
 
 A *job* is a function that makes system calls on the disk's files. If the disk hangs (for example
 while it is frozen for a snapshot), such a call does not return and cannot be interrupted. The
-switch relays the packets of all calls in one thread, which must never wait for such a call, so a
+switch relays the packets of all calls in one thread, which must not wait long for such a call, so a
 `WatchedDisk` runs the jobs in another thread.
 """
 

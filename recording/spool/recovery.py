@@ -118,7 +118,7 @@ class SpoolKeys:
     spool_keys: dict[int, bytes] = field(default_factory=dict)
     """The spool keys that a recipient decrypted with an age identity, by life."""
     other_boot_keys: tuple[bytes, ...] = ()
-    """Other boot keys, which are tried first. A spool's key is encrypted under one of its time."""
+    """Other boot keys, which are tried first: an older spool may need the boot key of its time."""
 
     def open(self, path: Path) -> SpoolReader:
         """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""

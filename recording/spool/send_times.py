@@ -33,8 +33,8 @@ Some senders do not count their timestamps by the clock rate. Their timestamps a
 a pause, their packets are not stored for a fixed time, the *quarantine*, plus the time for which
 these packets were interrupted.
 
-The next process after a restart continues with the saved anchors. They remain valid, because they
-are saved when media may no longer be stored, or later.
+The next process after a restart continues with the saved anchors. They remain valid: the state of a
+pause is saved after the gate is shut, and no anchor is fitted while it is shut.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ anchor.
 OVERTAKEN_US = 10_000_000
 """The longest time in µs by which later packets of the same party can overtake a packet."""
 _PUNCTUAL_US = 500_000
-"""A stream is fitted only while its packets are at most this late, in µs.
+"""A packet is punctual if it is at most this late, in µs.
 
 If timestamps are not counted by the clock rate, packets seem to become later and later.
 """
@@ -160,7 +160,7 @@ class SenderReport:
 
 @dataclass(slots=True, kw_only=True)
 class StreamAnchor:
-    """The anchor of one stream, `timestamp` and `at_us`, and what the next process must know of it.
+    """One stream's anchor (`timestamp` and `at_us`), and other facts for the next process.
 
     The anchor can be up to `uncertain_us` later than the time of the least delay, in µs; None if no
     limit is known, for example because the timestamps are unusable.
@@ -567,8 +567,8 @@ class SendTimes:
     ) -> bool:
         """Compare the next packet of a stream with its anchor, and set the stream's `late_us`.
 
-        The packet's largest possible delay is `longest_us`, or not known. Return False if later
-        packets have overtaken it, so that it changes nothing.
+        `longest_us` is the packet's largest possible delay; None if it is not known. Return False
+        if later packets have overtaken it, so that it changes nothing.
         """
         _, _, sequence, timestamp, _ = header
         anchor = stream.anchor
