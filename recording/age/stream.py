@@ -86,7 +86,8 @@ class PayloadWriter(io.RawIOBase):
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Write all of `data` at the current position, and return its length.
 
-        Raises `PayloadError` after the plaintext's end, or for bytes after the first chunk.
+        Raises `PayloadError` if the position is after the plaintext's end, or if a byte after the
+        first chunk would be overwritten.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:

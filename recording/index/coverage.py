@@ -58,7 +58,7 @@ class CallCoverage:
     is_unsealed: bool = False
     """True if some of the problems were found in the spools, because the call is not sealed."""
     silent: tuple[SilentTrack, ...] = ()
-    """The parties of which nothing is heard in a segment, although packets were sent."""
+    """The parties that are not heard in a segment, although they sent packets in it."""
     is_committed: bool = True
     """False if the manifest has no commitments to the number, line and advisor in the row."""
     salt_missing: bool = False

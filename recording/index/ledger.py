@@ -88,7 +88,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The calls without an end that are no longer in progress in the switch (`going_on`).
+    """The end of all calls without an end, except the calls `going_on` in the switch.
 
     They ended while the desk was not connected; `at` (Unix seconds) is stored as their end.
     """

@@ -82,6 +82,7 @@ class OfficerKeys:
 
         Raises:
             KeyFileError: The file exists already (it is never replaced), or cannot be written.
+            WorkFactorError: There is not enough memory to encrypt with a passphrase.
         """
         text = self._text()
         content = text.encode() if passphrase is None else protected(text, passphrase)
@@ -298,8 +299,8 @@ def _of_length(key: bytes, path: Path) -> bytes:
 class SetInForce:
     """The set of recipients that the server uses.
 
-    `missing` are the copies that are missing, damaged or of an earlier set. `put_back` is an older
-    set that was found in the file and refused, or None.
+    `missing` are the copies that are missing, damaged or of another set. `put_back` is an older set
+    that was found in the file `path` and refused, or None.
     """
 
     recipients: RecipientSet
