@@ -98,7 +98,7 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit chain cannot be read or written; then the action must not be carried out."""
+    """The audit chain cannot be read or written. An action that it cannot record is not done."""
 
 
 class ChainError(RecordingError):

@@ -88,7 +88,7 @@ class _Stretch:
     is_interrupted: bool = False
     """True if the switch's process stopped here, or a spool's end is missing."""
     is_dirty: bool = False
-    """True if something was read after the most recent counts of the switch."""
+    """True if packets were read, or could not be read, after the switch's most recent counts."""
 
     @property
     def is_confidential(self) -> bool:

@@ -312,7 +312,10 @@ def _digest(fd: int) -> ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording that matches its manifest, which the trusted node with `node_key` signed."""
+    """A recording that matches its manifest, or that was disposed of.
+
+    The trusted node with `node_key` signed the manifest.
+    """
 
     recording: SealedRecording
     node_key: str

@@ -1,7 +1,8 @@
 """The summary of a recording: the facts that the index stores and that users search.
 
 It is made from the manifest and the personal facts in the spools. The message from the finaliser to
-the desk, the row in the index and the API's response have the fields of `RecordingSummary`.
+the desk and the row in the index have the fields of `RecordingSummary`. The API's response has most
+of them.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def _has_own_entry(gap: Gap) -> bool:
 
 
 def _is_pause(gap: Gap) -> bool:
-    """Return whether a person or a payment system can release the pause of this gap."""
+    """Return whether a person or a payment system can resume the recording after this gap."""
     return gap.reason == GapReason.PAYMENT and gap.trigger in _RELEASED
 
 

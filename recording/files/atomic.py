@@ -65,7 +65,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def write_shared(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write as `write_atomic` does. If several threads or processes do this, the last one wins."""
+    """Write as `write_atomic` does, even if others do so at the same time: the last one wins."""
     own = _own_part(path)
     try:
         write_atomic(own, data, mode)

@@ -156,7 +156,7 @@ class Ledger:
         return fresh
 
     async def mark_known(self, finding: str, at: float) -> None:
-        """Add a finding to the known ones, at `at` (Unix seconds)."""
+        """Add a finding at `at` (Unix seconds), unless it is known already."""
         with index_errors():
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)

@@ -93,7 +93,7 @@ class LossReason(StrEnum):
     TRUNCATED = "truncated"
     """The file ends inside a frame."""
     UNRELEASED = "unreleased"
-    """The frame's key was not written to the file before its writer ended, and is lost."""
+    """The frame's key is not in the file, because its writer ended early, nor anywhere else."""
     ERASED = "erased"
     """The frame's key was destroyed on purpose."""
 

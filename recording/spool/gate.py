@@ -110,7 +110,10 @@ class RecordingGate:
         self._until_us = min(self._until_us, at_us)
 
     def open(self, from_us: int) -> None:
-        """Store packets that arrive at or after `from_us` (µs since the spool's start)."""
+        """Store packets that arrive at or after `from_us` (µs since the spool's start).
+
+        After a payment or transfer, this is its end, and packets sent before it are not stored.
+        """
         self._open_from_us = from_us
         self._checked_until_us = max(self._checked_until_us, from_us)
         if self._is_confidential:

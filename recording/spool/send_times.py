@@ -68,7 +68,7 @@ anchor.
 OVERTAKEN_US = 10_000_000
 """The longest time in µs by which later packets of the same party can overtake a packet."""
 _PUNCTUAL_US = 500_000
-"""A packet is punctual if it is at most this late, in µs.
+"""A packet is punctual if it is at most this late, in µs: `_FEWEST` in a row make the anchor sure.
 
 If timestamps are not counted by the clock rate, packets seem to become later and later.
 """
@@ -120,9 +120,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class SenderReport:
-    """The stream's RTP timestamp at `sent_us`, by the sender's clock in µs since 1900 (NTP).
+    """A sender report: at `sent_us`, the stream had this RTP timestamp.
 
-    Replies name the report by the middle 32 bits of the NTP time.
+    `sent_us` is by the sender's clock, in µs since 1900 (NTP). `name` is the middle 32 bits of the
+    NTP time, by which the other party's replies name the report.
     """
 
     ssrc: int
@@ -191,7 +192,8 @@ class StreamAnchor:
     def move_to(self, timestamp: int, at_us: int, late_us: int) -> None:
         """Make an early packet the anchor; `late_us` is its negative delay.
 
-        The anchor is then less uncertain, except by what a fast clock of the sender explains.
+        It proves that the anchor was too late, so `uncertain_us` becomes less, except for the part
+        that a fast clock of the sender can explain.
         """
         self.timestamp, self.at_us = timestamp, at_us
         if self.uncertain_us:
@@ -317,8 +319,9 @@ class SendTimes:
     def attach(self, track: int, at_us: int, heard_us: int | None = None) -> int:
         """Forget the streams of a track, because another leg is recorded on it from now on.
 
-        Return the earliest time at which its packets were sent: after the arrival of its latest
-        packet, `heard_us`. Without one, it is `at_us`, because the party has only now answered.
+        Return the earliest time at which this leg's next packets can have been sent: `heard_us`,
+        when its latest packet arrived. Without such a packet (None), return `at_us`, because the
+        party has only now answered.
         """
         sent_us = at_us if heard_us is None else min(at_us, heard_us)
         self._attached_us[track] = sent_us
