@@ -335,7 +335,7 @@ class Policy:
         return self._update_gap(at)
 
     def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
-        """If the gate is open, make a gap of a time without any media. The gate stays open."""
+        """Make a gap of a time whose media was lost, if the gate is open. It stays open."""
         since = max(since, self._edge)
         if not self.gate_open or since >= until:
             return ()

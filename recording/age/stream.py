@@ -70,7 +70,7 @@ class PayloadWriter(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: after `seek`, `write` accepts the first chunk and the end."""
+        """Return True: a `seek` to the first chunk or to the end can precede a `write`."""
         return True
 
     def tell(self) -> int:
@@ -142,7 +142,7 @@ class PayloadWriter(io.RawIOBase):
                 self.discard()
 
     def discard(self) -> None:
-        """Close the writer without the chunks still in memory. `fd` is not closed."""
+        """Close the writer, and drop the chunks that are still in memory. `fd` is not closed."""
         self._first.clear()
         self._tail.clear()
         super().close()

@@ -100,7 +100,7 @@ def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
 
 
 def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
-    """Yield the intervals that both lists cover. Each is sorted, without overlaps."""
+    """Yield the intervals that both lists cover. Each list is sorted, without overlaps."""
     at = other = 0
     while at < len(left) and other < len(right):
         one, two = left[at], right[other]

@@ -89,7 +89,7 @@ class Archive:
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Return the path of one of a recording's files by its suffix. It may be missing."""
+        """Return the path of one of a recording's files by its suffix. The file may be missing."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:

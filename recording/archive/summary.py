@@ -35,7 +35,10 @@ class PartyNetwork(NetworkFacts, ArrivedPackets):
 
 
 def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
-    """Return the facts for the index. Tracks without them, from older manifests, are left out."""
+    """Return the network facts of each track, for the index.
+
+    Tracks without such facts, from manifests of older software, are left out.
+    """
     return tuple(
         PartyNetwork(
             track.channel,
@@ -107,7 +110,10 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording: `folder` is within the archive, `started` in Unix seconds."""
+    """The summary of one recording. `folder` is relative to the archive.
+
+    `started` is in Unix seconds.
+    """
 
     call_id: str
     folder: str

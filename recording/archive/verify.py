@@ -87,7 +87,7 @@ class VerdictState(StrEnum):
     INDEX_ONLY = "index only"
     """The row and the manifest agree, but header and payload were not read."""
     UNKNOWN_SIGNER = "unknown signer"
-    """The files belong together, but no trusted key vouches for the key that signed them."""
+    """The files belong together, but without a trusted key it is not proven who signed them."""
 
 
 @dataclass(frozen=True, slots=True)

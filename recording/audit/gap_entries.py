@@ -122,8 +122,8 @@ def _own_entry(
     """Return the number of the gap's own entry; None if there is none.
 
     `block_us` is the start of the first of the gaps that touch each other: a pause can begin during
-    another gap, and become a gap's cause only when that ends. An erased stretch ends when the pause
-    begins.
+    another gap, and become a gap's cause only when the other gap ends. An erased stretch ends when
+    the pause begins.
     """
     if gap.reason == GapReason.CAPTURED_CARD:
         cards = (entry for entry in entries if entry.kind == CARD_CAPTURED)

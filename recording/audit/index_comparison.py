@@ -27,7 +27,7 @@ FACTS_ERASED: Final = "recording.facts-erased"
 CARD_CAPTURED: Final = "recording.captured-card"
 """A card number was keyed outside a pause."""
 CARD_PREVENTION: Final = "captured-card.prevention"
-"""An incident is about to close: what was missing and what was changed."""
+"""An incident is about to be closed. The entry says what was missing and what was changed."""
 CALL_ENDED: Final = "call.ended"
 """A call has ended; the entry has its times, as the ledger has them."""
 _US: Final = 1_000_000

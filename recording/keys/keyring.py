@@ -254,7 +254,7 @@ def load_boot_key(path: Path) -> bytes | None:
 
 
 def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
-    """Return a key of this node; make it if there is no file. Raises `KeyFileError`.
+    """Return a signing key of this node; make it if there is no file. Raises `KeyFileError`.
 
     One such key signs the node's manifests, and another one its backups.
     """
@@ -262,7 +262,7 @@ def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey | None:
-    """Return a key of this node; None if there is no file. Raises `KeyFileError`."""
+    """Return a signing key of this node; None if there is no file. Raises `KeyFileError`."""
     key = _load(path)
     return None if key is None else Ed25519PrivateKey.from_private_bytes(key)
 
