@@ -433,7 +433,7 @@ class Recorder:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
-        """Note that syncs succeed again, for `SpoolSync`."""
+        """Note that syncs succeed again, if `SpoolSync` syncs this call's spool."""
         if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
@@ -535,7 +535,7 @@ class Recorder:
         if self._policy.gate_open and self._opens_at is not None:
             self.gate.open(self._opens_at)
             self._opens_at = None
-            # At the first opening, the codecs may not be in the spool yet, so the packets wait.
+            # At the first opening, the codecs may not be in the spool yet: packets stay in sockets.
             if self._has_opened:
                 self._write_waiting_events()
                 # This may read a packet with a DTMF code that starts a new pause.

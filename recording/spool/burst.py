@@ -25,7 +25,8 @@ _FEWEST = 8
 class BurstRecord:
     """The packets of one media frame, all of the same length, in the order of their arrival.
 
-    Each array has one entry for each packet. `at_us` is its arrival in µs since the spool's start.
+    Each array has one entry for each packet. `at_us` has the arrivals in µs since the spool's
+    start.
     """
 
     at_us: NDArray[np.int64]

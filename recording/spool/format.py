@@ -123,7 +123,7 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest possible arrival of a lost packet, in µs since the spool's start, or None."""
+    """The earliest possible arrival of a lost packet, in µs since the start; None if unknown."""
     to_us: int | None
     """The latest possible arrival; None if unknown, as at the end of a truncated file."""
     why: LossReason

@@ -45,10 +45,10 @@ class SavedLateness:
 class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
-    A packet is stored if it arrived while the gate was open, even if it is read later. After a
-    payment or a transfer, it must also have been sent after the end of this: the network can delay
-    a packet so that it arrives after the gate has opened. Each track must prove that its packets
-    were sent later, even if its first packet arrives only minutes later.
+    A packet is stored if it arrived while the gate was open, even if it is read later. Once there
+    was a payment or a transfer, the packet must also have been sent after its end: the network can
+    delay a packet so that it arrives after the gate has opened. Each track must prove that its
+    packets were sent later, even if its first packet arrives only minutes later.
 
     `store` runs for each packet, so it reads few attributes.
     """
@@ -144,7 +144,7 @@ class RecordingGate:
     def restore(self, saved: SavedLateness, at_us: int, *, is_open: bool = False) -> None:
         """Continue at `at_us` with an earlier process's state; call this before the first `open`.
 
-        `is_open` is true if it then opens at once, because neither a payment nor a transfer is in
+        `is_open` is true if the gate opens at once, because neither a payment nor a transfer is in
         progress.
         """
         start_us = self._start_us

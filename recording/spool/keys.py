@@ -81,7 +81,7 @@ class KeySlots:
             self._free.append(slot)
 
     def close(self, *, unlink: bool) -> None:
-        """Close the file; with `unlink`, all keys in it are lost."""
+        """Close the file. With `unlink`, remove it, so that all keys in it are lost."""
         os.close(self._fd)
         if unlink:
             self.path.unlink(missing_ok=True)

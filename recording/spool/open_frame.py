@@ -63,9 +63,10 @@ class OpenFrame:
     """
 
     def takes(self, at_us: int) -> bool:
-        """Return whether a packet that arrived at `at_us` fits; if not, first write and empty this.
+        """Return whether a packet that arrived at `at_us` may be added to this frame.
 
-        It does not fit if the frame is full, or begins after the packet or over an hour before it.
+        If not, the frame must be written first: it is full, or begins after the packet, or begins
+        over an hour before it.
         """
         size = self.size
         return not size or (size <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)

@@ -25,7 +25,7 @@ LATE = "late"
 FAULT = "fault"
 """The reason of packets that the disk did not accept. It is also a gap's reason."""
 ERASED = "erased"
-"""The reason of packets that were stored, and then erased by a late trigger."""
+"""The reason of packets that were stored, and later erased by a pause or another trigger."""
 
 
 def no_packets() -> list[int]:
@@ -122,8 +122,8 @@ class PacketCounts:
     ) -> list[dict[str, Field]]:
         """Return the counts of each track since the previous call.
 
-        `pending` are packets that a writer has not written yet. `reason` is that of the gap that
-        begins now, for which the gate was shut a moment before.
+        `pending` are packets that a writer has not written yet. In a segment, `reason` is why
+        packets were dropped: the gate was shut a moment before the gap that begins now.
         """
         return [self._track(each, written, pending, reason) for each in range(TRACKS)]
 

@@ -55,7 +55,7 @@ The lookback is at most one minute; the second minute is a margin. So the packet
 without a key arrived at most two minutes after those of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""Combines all packets of a media frame into one value, or returns None to leave them single.
+"""Combines all packets of a media frame into one value; None yields them one by one.
 
 It gets the arrival of the earliest packet (µs since the spool's start) and the plaintext.
 """
@@ -74,7 +74,10 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return True if the file is locked: a process still writes it, or copies spools beside it."""
+    """Return True if the file is locked.
+
+    A process still writes it, or still copies the call's earlier spools into its folder.
+    """
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -102,7 +105,7 @@ def read_spool(
     spool_key: bytes | None = None,
     runtime_keys_folder: Path | None = None,
 ) -> "SpoolReader":
-    """Open a spool with its own key, or with the boot key that encrypted it in the file header.
+    """Open a spool with the spool key, or with the boot key that decrypts this key in the header.
 
     `runtime_keys_folder` has the frame keys that were not published when the writing process ended;
     None: their frames cannot be read. Raises `SpoolHeaderError` without a readable header,
@@ -352,7 +355,7 @@ class SpoolReader(Iterator[Record]):
         Consecutive missing frames are one loss; each frame without a key is a loss of its own. Such
         a frame may be forged, so the times of a loss are limited to those between the readable
         frames. At the file's end, `before` follows the final frame, `until_us` is None, and the
-        limit is `_UNPUBLISHED_US`.
+        limit is `_UNPUBLISHED_US` after the last readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]

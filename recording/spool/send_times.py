@@ -248,7 +248,7 @@ class _Stream:
         return None if uncertain_us is None else uncertain_us + self.late_us
 
     def begin_at(self, timestamp: int, at_us: int, uncertain_us: int | None) -> None:
-        """Make a packet the anchor whose delay is at most `uncertain_us`; None if not known."""
+        """Make a packet the anchor. Its delay is at most `uncertain_us`; None if not known."""
         anchor = self.anchor
         anchor.timestamp, anchor.at_us, anchor.proven_us = timestamp, at_us, at_us
         anchor.uncertain_us = uncertain_us
@@ -275,7 +275,8 @@ class _SenderClock:
     """The clock in the sender reports of a track, compared with ours.
 
     `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. The
-    report that arrived at `noted_us` showed it; `is_sure` if the report before it showed the same.
+    report that arrived at `noted_us` showed it. `is_sure` is true if the report before showed the
+    same.
     """
 
     ahead_us: int

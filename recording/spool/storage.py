@@ -173,9 +173,9 @@ class SpoolStorage:
         return since is not None and self._now() - since >= MOVE_AFTER_US
 
     def _check_path(self) -> None:
-        """Check the path; if it lacks the file for `MOVE_AFTER_US`, continue in a new spool.
+        """Check the path. If the file is missing for `MOVE_AFTER_US`, continue in a new spool.
 
-        Raises `SpoolGoneError` before that.
+        Raises `SpoolGoneError` if it is missing for a shorter time.
         """
         if self.writer is None:
             return

@@ -280,7 +280,8 @@ class SpoolWriter:
     def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
         """Write the open frame, events, the remaining frame keys and END; unlock the file.
 
-        `at_us` is the offset of the call's end.
+        `at_us` is the offset of the call's end. If the write fails, there is no END frame, and
+        `SpoolWriteError` is raised.
         """
         if self.closed:
             return
