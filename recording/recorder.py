@@ -181,9 +181,9 @@ class Recorder:
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Write the packets since the previous tick and the waiting events.
+        """Write the packets since the previous tick, and the waiting events.
 
-        Also write an event "clock" each minute. During a storage fault, only try to end the fault.
+        Write an event "clock" each minute too. During a storage fault, only try to end the fault.
         """
         if self._closed:
             return

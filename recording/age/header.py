@@ -45,10 +45,7 @@ _DECIMAL = re.compile(r"[1-9][0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """A file key, encrypted to one recipient (`body`), and the parameters that this needs.
-
-    The first of the `arguments` is the stanza's type.
-    """
+    """A file key, encrypted to one recipient, is the `body`. The first argument is the type."""
 
     arguments: tuple[str, ...]
     body: bytes

@@ -119,9 +119,8 @@ class PacketLedger:
 
     A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
     trigger, and was read before the trigger took effect, counts as dropped in the segment before.
-    In addition, `arrived_in_gap` counts each packet that was read but had arrived in a gap of a
-    payment or transfer, or in an erased gap: this must be 0. Times are µs since the recording's
-    start.
+    Times are µs since the recording's start. In addition, `arrived_in_gap` counts the packets that
+    were read but had arrived in a gap of a payment or transfer, or in an erased gap: none should.
     """
 
     def __init__(self) -> None:

@@ -292,10 +292,7 @@ def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> Pers
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
-    """Commit the file with the undecodable packets, and return its facts; None if there is none.
-
-    Raises `OSError`.
-    """
+    """Commit the file with the undecodable packets, and return its facts; None if it is empty."""
     fd = raw.close()
     facts = _digest(fd) if fd >= 0 else None
     raw.commit()
@@ -312,14 +309,11 @@ def _digest(fd: int) -> ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording that matches its manifest, or that was disposed of.
-
-    The trusted node with `node_key` signed the manifest.
-    """
+    """A recording that matches its manifest or was disposed of. `node_key` signed the manifest."""
 
     recording: SealedRecording
     node_key: str
-    """In base64."""
+    """The key of a trusted node, in base64."""
     disposal: Certificate | None
     """None if the recording was not disposed of. The new row must show a disposal."""
 

@@ -1,8 +1,7 @@
 """The summary of a recording: the facts that the index stores and that users search.
 
 It is made from the manifest and the personal facts in the spools. The message from the finaliser to
-the desk and the row in the index have the fields of `RecordingSummary`. The API's response has most
-of them.
+the desk and the row in the index have the fields of `RecordingSummary`; the API shows most of them.
 """
 
 from __future__ import annotations
@@ -35,10 +34,7 @@ class PartyNetwork(NetworkFacts, ArrivedPackets):
 
 
 def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
-    """Return the network facts of each track, for the index.
-
-    Tracks without such facts, from manifests of older software, are left out.
-    """
+    """Return the network facts of each track, for the index. Older manifests have no such facts."""
     return tuple(
         PartyNetwork(
             track.channel,
@@ -110,10 +106,7 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording. `folder` is relative to the archive.
-
-    `started` is in Unix seconds.
-    """
+    """The summary of one recording. `folder` is in the archive; `started` is in Unix seconds."""
 
     call_id: str
     folder: str

@@ -90,10 +90,7 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the entry with a day key that the lost key could not sign.
-
-        None if there is no such entry between the backup's last entry and this one.
-        """
+        """The number of the day-key entry that the lost key could not sign; None without one."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:

@@ -56,10 +56,7 @@ class DayKeys:
         return None
 
     def private(self, public: str) -> Ed25519PrivateKey | None:
-        """Return the private key of `public` (hexadecimal); None if no file has it.
-
-        Unlike `current`, this changes no file.
-        """
+        """Return the private key of `public` (hexadecimal) without changing a file, or None."""
         keys = (_read(path) for path in (self._path, self._next))
         return next((key for key in keys if key is not None and public_hex(key) == public), None)
 

@@ -442,10 +442,7 @@ class AuditLog:
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> ChainVerification:
-    """Verify the whole audit chain of a node, which must contain `anchors`.
-
-    Raises `SQLAlchemyError`.
-    """
+    """Verify a node's audit chain, which must contain `anchors`. Raises `SQLAlchemyError`."""
     checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:
         while entries := await _chain_entries(connection, node, checker.last, 1000):

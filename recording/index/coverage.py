@@ -85,8 +85,7 @@ class CallCoverage:
     def is_between(self, since: float, until: float) -> bool:
         """Return whether the call began in a period in Unix seconds, `until` excluded.
 
-        It is enough if the start in the row is in the period, so a changed start cannot hide the
-        call.
+        The start in the row counts too, so a changed start cannot hide the call.
         """
         starts = (self.started, self.indexed_start)
         return any(start is not None and since <= start < until for start in starts)

@@ -47,8 +47,7 @@ class SpoolHeader:
     life: int
     """The number of this spool among the call's spools, from 1.
 
-    A call gets a new spool after a restart of the switch, and when the file of its spool or its
-    disk is gone or has failed.
+    A call gets a new spool after a restart of the switch, and when its old spool is gone or fails.
     """
     spool_id: bytes
     """16 random bytes that identify this spool."""

@@ -74,10 +74,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return True if the file is locked.
-
-    A process still writes it, or still copies the call's earlier spools into its folder.
-    """
+    """Return True if the file is locked, because a process writes it or copies others beside it."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -275,8 +275,7 @@ class _SenderClock:
     """The clock in the sender reports of a track, compared with ours.
 
     `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. The
-    report that arrived at `noted_us` showed it. `is_sure` is true if the report before showed the
-    same.
+    report that arrived at `noted_us` showed it, and if `is_sure`, so did the report before it.
     """
 
     ahead_us: int

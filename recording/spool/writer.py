@@ -56,9 +56,9 @@ _encode = msgspec.msgpack.encode
 class SpoolWriter:
     """The writer of one spool file of a call. It only appends data to the file.
 
-    All methods must be called in the same thread, except that a hanging disk's thread may close the
-    writer. Those that write raise `SpoolWriteError`; after it, the writer can still be used, and
-    all data that is written later is readable.
+    All methods must be called in one thread; only a hanging disk's own thread may close the writer.
+    Those that write raise `SpoolWriteError`; after it, the writer can still be used, and all data
+    that is written later is readable.
 
     The methods are in one class, because the bytes, the key and the index of a frame must be stored
     together or not at all.
@@ -280,8 +280,7 @@ class SpoolWriter:
     def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
         """Write the open frame, events, the remaining frame keys and END; unlock the file.
 
-        `at_us` is the offset of the call's end. If the write fails, there is no END frame, and
-        `SpoolWriteError` is raised.
+        `at_us` is the offset of the call's end. Without an END frame, `SpoolWriteError` is raised.
         """
         if self.closed:
             return
