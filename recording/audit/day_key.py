@@ -56,7 +56,7 @@ class DayKeys:
         return None
 
     def private(self, public: str) -> Ed25519PrivateKey | None:
-        """Return the private key of `public` (hexadecimal) without changing a file, or None."""
+        """Return the private key of `public` (hexadecimal), or None. No file is changed."""
         keys = (_read(path) for path in (self._path, self._next))
         return next((key for key in keys if key is not None and public_hex(key) == public), None)
 

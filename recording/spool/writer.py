@@ -280,7 +280,7 @@ class SpoolWriter:
     def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
         """Write the open frame, events, the remaining frame keys and END; unlock the file.
 
-        `at_us` is the offset of the call's end. Without an END frame, `SpoolWriteError` is raised.
+        `at_us` is the offset of the call's end. Raises `SpoolWriteError` if END cannot be written.
         """
         if self.closed:
             return
