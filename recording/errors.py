@@ -86,7 +86,7 @@ class SpoolClosedError(SpoolError):
 
 
 class SpoolHeaderError(SpoolError):
-    """A spool's header is unreadable, too long, of unknown version or not for the file's name."""
+    """A spool's header is unreadable, too long or of unknown version, or names another file."""
 
 
 class SpoolKeyError(SpoolError):
@@ -98,7 +98,7 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit chain cannot be read or written. An action that it cannot record is not done."""
+    """The audit chain cannot be read or written. An action that it cannot record is forbidden."""
 
 
 class ChainError(RecordingError):

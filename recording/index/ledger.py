@@ -118,7 +118,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls answered from `since` to `until` (Unix seconds, excluded), by time."""
+        """Return the calls answered from `since` to before `until` (Unix seconds), by time."""
         table = answered_calls.c
         statement = (
             select(answered_calls)

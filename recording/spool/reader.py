@@ -55,7 +55,7 @@ The lookback is at most one minute; the second minute is a margin. So the packet
 without a key arrived at most two minutes after those of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""Combines all packets of a media frame into one value; None yields them one by one.
+"""Combines all packets of a media frame into one value. If it is None, they are yielded singly.
 
 It gets the arrival of the earliest packet (µs since the spool's start) and the plaintext.
 """

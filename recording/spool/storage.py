@@ -49,7 +49,7 @@ class SpoolStorage:
         """Set up the storage; no spool is opened yet.
 
         `failed` gets the error of a failed sync. `open_on_other_disk` is called if the disk has
-        failed and `has_other_disk` returns True, until it succeeds once. `SpoolSync` syncs the
+        failed and `has_other_disk` returns True, until the call has moved. `SpoolSync` syncs the
         spools in the folder `synced`, or all if it is None.
         """
         self.outbox = SpoolOutbox(open_spool)
