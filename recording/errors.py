@@ -33,8 +33,8 @@ RecordingError
     │   └── SpoolGoneError     the spool's disk or file name is gone
     ├── SpoolSyncError         the kernel could not write its buffers to the disk
     ├── SpoolClosedError       a bug in this program: it wrote to a closed spool
-    ├── SpoolHeaderError       both copies of the file's header are damaged, or of unknown version
-    └── SpoolKeyError          none of the given keys opens this spool
+    ├── SpoolHeaderError       the file's header is unreadable, too long or of unknown version
+    └── SpoolKeyError          no key was given that opens this spool
 """
 
 import errno
@@ -86,11 +86,11 @@ class SpoolClosedError(SpoolError):
 
 
 class SpoolHeaderError(SpoolError):
-    """A spool's header is unreadable, too long or of unknown version, or the file was renamed."""
+    """A spool's header is unreadable, too long or of unknown version, or names another file."""
 
 
 class SpoolKeyError(SpoolError):
-    """None of the given keys opens this spool."""
+    """No key was given that opens this spool."""
 
 
 class CatalogueError(RecordingError):
@@ -98,7 +98,7 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit chain cannot be read or written; then the action must not be carried out."""
+    """The audit chain cannot be read or written. An action that it cannot record is forbidden."""
 
 
 class ChainError(RecordingError):
@@ -210,7 +210,7 @@ class BadTagError(PayloadError):
 
 
 def has_failed(error: BaseException) -> bool:
-    """Return True if a disk that is not just full caused the error; it may have failed for ever."""
+    """Return True if an `OSError` other than "disk full" caused the error: the disk has failed."""
     refusal = error.__cause__ if isinstance(error, RecordingError) else error
     full = {errno.ENOSPC, errno.EDQUOT}
     return isinstance(refusal, OSError) and refusal.errno not in full

@@ -4,9 +4,9 @@ The gate is open while four facts are true: the call is answered, the call is in
 pause holder pauses the recording for a payment, and the disk stores media. The policy also derives
 the state that the page shows, and the segments and gaps, which add up to the talk time.
 
-A gap shows one of the causes that keep the gate shut: a transfer out of the centre first, then a
-new party on the advisor's side, then the oldest payment pause, then a storage fault. When this
-cause changes, the gap ends and the next begins at the same instant, so gaps never overlap.
+If several causes keep the gate shut, the gap shows the first of: a transfer out of the centre, a
+new party on the advisor's side, the oldest payment pause, a storage fault. When the cause that it
+shows changes, the gap ends and the next begins at the same instant, so gaps never overlap.
 
 `StatusNotifier` reports each change of what the page shows.
 """
@@ -67,7 +67,7 @@ class Trigger(StrEnum):
     ROUTE = "route"
     """The line rings a target that is not in the centre, according to the settings."""
     UNNAMED = "unnamed"
-    """The PBX has named another party than the one that has answered."""
+    """The PBX has named only a party other than the one that has answered."""
     STORAGE = "storage"
     OVERFLOW = "overflow"
     CRASH = "crash"
@@ -139,10 +139,10 @@ class ShutCause:
 
 
 class ShutCauses(msgspec.Struct, frozen=True):
-    """The causes, except a storage fault, that keep an answered call's gate shut.
+    """The causes, except a storage fault, that keep the gate shut.
 
-    The checkpoint saves them for the next process. `referral` is a transfer out of the centre, and
-    `identity` a new party on the advisor's side.
+    The checkpoint of an answered call saves them for the next process. `referral` is a transfer out
+    of the centre, and `identity` a new party on the advisor's side.
     """
 
     pauses: tuple[tuple[str, ShutCause], ...] = msgspec.field(default=(), name="holds")
@@ -188,7 +188,7 @@ class Policy:
 
     @property
     def gate_open(self) -> bool:
-        """True while media may be stored: during the call, if no cause keeps the gate shut."""
+        """True from the answer to the end of the call, while no cause keeps the gate shut."""
         return (
             self._answered
             and not self._ended
@@ -276,7 +276,7 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Handle a transfer by the advisor's side to a party of the class `destination`.
 
-        In the centre, a new segment begins if the gate is open. Any other transfer shuts the gate.
+        With `CENTRE`, a new segment begins if the gate is open. Any other class shuts the gate.
         """
         if self._ended:
             return ()
@@ -335,7 +335,7 @@ class Policy:
         return self._update_gap(at)
 
     def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
-        """Turn the loss of all media between two times into a gap. The gate stays open."""
+        """Make a gap of a time whose media was lost, if the gate is open. It stays open."""
         since = max(since, self._edge)
         if not self.gate_open or since >= until:
             return ()

@@ -1,10 +1,10 @@
 """One call's recorder: applies the recording policy to the gate and to the spool behind it.
 
 The recorder carries out the policy's outputs immediately and in order. An event that cannot be
-written waits in memory until the disk works again; media that cannot be written is lost.
+written waits in memory until the disk works again. Media that the disk refuses is lost.
 
-A fact takes effect at the time at which it arrived. Before the gate is shut, the packets that have
-arrived are read: those from before the fact are stored, and the others are dropped.
+An event of the call takes effect at the time at which it arrived. Before it shuts the gate, the
+packets in the sockets are read: the earlier ones are stored, and the others are dropped.
 
 All methods run in the event loop's thread. Only those that wait for a sync are asynchronous.
 """
@@ -45,12 +45,12 @@ from recording.spool.writer import SpoolWriter
 RELEASE_TIMEOUT_S = 5.0
 """The most seconds for the sync at the end of a pause; a slower disk counts as failed."""
 CLOCK_EVENT_US = 60_000_000
-"""The µs between two events "clock", by which the manifest shows jumps of the wall clock."""
+"""The least µs between two events "clock", by which the manifest shows jumps of the wall clock."""
 SHORTEST_LOSS_US = 60_000
-"""The shortest loss in µs that becomes a gap, after the kernel dropped packets of one party.
+"""The shortest loss in µs that becomes a gap, after the kernel dropped packets of a party.
 
-The loss begins after the latest stored packet of either party. A shorter loss is only one or two
-packets.
+The time of the loss counts from the latest stored packet of either party. Fewer µs than this are
+only one or two packets.
 """
 
 
@@ -79,11 +79,11 @@ class Recorder:
     ) -> None:
         """Open the spool. If that fails, start with a storage fault and try again later.
 
-        `open_spool` creates the next spool, whose times count from `started`; it is called again if
-        the disk was unmounted and is not mounted again soon. If the disk fails for ten seconds
-        (`MOVE_AFTER_US`), `open_on_other_disk` is called instead, if `has_other_disk` returns True.
-        `clock` returns monotonic seconds, and `wall` Unix seconds. `tick_s` comes from the lookback
-        (`recording.spool.sync.tick_for`).
+        `open_spool` creates a spool, whose times count from `started`. It is called until it
+        succeeds, and again if the spool's file is gone for ten seconds (`MOVE_AFTER_US`). If the
+        disk fails for as long, `open_on_other_disk` is called instead, if `has_other_disk` returns
+        True. `clock` returns monotonic seconds, and `wall` Unix seconds. `tick_s` should be
+        `tick_for(lookback)` of `recording.spool.sync`.
 
         A payment pause also erases the `erase_back_s` seconds before its trigger began, up to the
         lookback; 0 erases nothing. For `quarantine_s` seconds after a payment or transfer, a stream
@@ -162,7 +162,7 @@ class Recorder:
 
     @property
     def tap(self) -> Tap:
-        """Stores a packet of a recorded leg, for the relay.
+        """The function that stores or drops a packet of a recorded leg; the relay calls it.
 
         A packet that arrived while the gate was shut is dropped, even if it is given after the gate
         has opened. Of a DTMF digit (telephone-event), only the fixed RTP header is stored.
@@ -170,7 +170,7 @@ class Recorder:
         return self.gate.store
 
     def start(self) -> None:
-        """Call `tick` on the running event loop every `tick_s` seconds until `close`.
+        """Call `tick` on the running event loop every `tick_s` seconds until the recording ends.
 
         The first call comes after a random part of `tick_s`, so that the recorders of many calls do
         not write at the same moment.
@@ -181,7 +181,10 @@ class Recorder:
         self._timer = loop.call_at(self._tick_at, self._on_timer, loop)
 
     def tick(self) -> None:
-        """Write the packets since the previous tick; in a storage fault, try to end the fault."""
+        """Write the packets since the previous tick, and the waiting events.
+
+        Write an event "clock" each minute too. During a storage fault, only try to end the fault.
+        """
         if self._closed:
             return
         if not self._policy.storage_works:
@@ -208,10 +211,10 @@ class Recorder:
 
     @contextmanager
     def one_write(self) -> Iterator[None]:
-        """Write the events of the `with` block together at its end, which costs one write.
+        """Delay the events of the `with` block until its end, so that they share one write.
 
-        In the block, packets are stored only by `catch_up`. The events before it are written first,
-        so each packet follows the events that precede it.
+        In the block, packets are stored only by `catch_up`. Before it is called, and before an
+        erasure, the events so far are written, so each packet follows the events that precede it.
         """
         self._blocks += 1
         try:
@@ -233,7 +236,7 @@ class Recorder:
         self._execute(self._policy.answered(at))
 
     def media(self, track: int, payloads: Mapping[int, tuple[str, int, int, str]]) -> None:
-        """Write the codecs of a track to the spool. They apply to all later packets.
+        """Write the codecs of a track to the spool. They apply to the track's later packets.
 
         `payloads` maps payload types to (name, RTP clock rate in Hz, channels, format parameters).
         """
@@ -254,8 +257,9 @@ class Recorder:
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
         """Handle the loss of `count` packets of a track, which the kernel had to drop.
 
-        They arrived between two times in monotonic seconds. The part of this time after the latest
-        stored packet of either party becomes a gap, unless it is shorter than `SHORTEST_LOSS_US`.
+        They arrived between two times in monotonic seconds. If the gate is open, the part of this
+        time after the latest stored packet of either party, and after any earlier loss, becomes a
+        gap, unless it is shorter than `SHORTEST_LOSS_US`.
         """
         since, until = self._at(since_mono), self._at(until_mono)
         fields: dict[str, Field] = {"track": track, "count": count, "since_us": since}
@@ -268,7 +272,7 @@ class Recorder:
             self._execute(self._policy.media_lost(since, until))
 
     def media_reported(self, track: int, data: Octets, arrival_mono: float) -> None:
-        """Note an RTCP datagram from a party. The arguments are those of `tap`."""
+        """Note an RTCP datagram from a party. The arguments are the first three of `tap`."""
         self.gate.note_report(track, data, arrival_mono)
 
     @property
@@ -429,12 +433,15 @@ class Recorder:
             self._disk_failed(error)
 
     def sync_succeeded(self) -> None:
-        """Note that syncs succeed again, for `SpoolSync`."""
+        """Note that syncs succeed again, if `SpoolSync` syncs this call's spool."""
         if self.storage.is_synced_by_thread:
             self.storage.sync_succeeded()
 
     def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
-        """Shut the gate for ever, end the present gap, and write the event "ended", once."""
+        """Shut the gate for ever, end the present gap, and write the counts and the event "ended".
+
+        Only the first call does this.
+        """
         if self._policy.state is RecordingState.ENDED:
             return
         at = self._at(arrived_mono)
@@ -457,14 +464,14 @@ class Recorder:
             self._release()
 
     def discard(self, cause: str, *, arrived_mono: float | None = None) -> None:
-        """Remove the newest spool instead of closing it."""
+        """End the recording, and remove the newest spool instead of closing it."""
         if not self._closed:
             self._finish(cause, arrived_mono)
             self.storage.discard()
             self._release()
 
     def _finish(self, cause: str, arrived_mono: float | None) -> None:
-        """End the recording. The last events wait until `storage` is closed, which writes them."""
+        """End the recording. The last events wait in memory until `storage.close` writes them."""
         self._blocks += 1
         self.ended(cause, arrived_mono=arrived_mono)
         if self._timer is not None:
@@ -474,7 +481,7 @@ class Recorder:
         self._closed = True
 
     def _release(self) -> None:
-        """Forget the functions through which other objects refer back to this recorder.
+        """Drop the functions that make reference cycles with this recorder.
 
         So the recorder is freed at the end of its call. Otherwise the garbage collector would have
         to find it, which would delay the packets of other calls.
@@ -492,7 +499,10 @@ class Recorder:
         return self._now() if mono is None else max(0, self._started.at_us(mono))
 
     def _stop_at(self, at_us: int) -> None:
-        """Read all packets: store those from before `at_us`, drop others. Then call `_execute`."""
+        """Read the packets in the sockets: store those from before `at_us`, and drop the others.
+
+        The caller must call `_execute` next.
+        """
         if self.gate.is_open:
             self._write_waiting_events()
             self.gate.stop_at(at_us)
@@ -507,8 +517,8 @@ class Recorder:
     def _execute(self, outputs: Iterable[Output]) -> None:
         """Carry out the policy's outputs in order, then notify a change of the status.
 
-        A gate that must be shut is shut before any output. If the disk fails meanwhile, the
-        policy's outputs for this fault join the end of the queue.
+        A gate that must be shut is shut before any output is carried out. If the disk fails
+        meanwhile, the policy's outputs for this fault join the end of the queue.
         """
         self._queue.extend(outputs)
         if not self._policy.gate_open:
@@ -525,7 +535,7 @@ class Recorder:
         if self._policy.gate_open and self._opens_at is not None:
             self.gate.open(self._opens_at)
             self._opens_at = None
-            # At the first opening, the codecs may not be in the spool yet, so the packets wait.
+            # At the first opening, the codecs may not be in the spool yet: packets stay in sockets.
             if self._has_opened:
                 self._write_waiting_events()
                 # This may read a packet with a DTMF code that starts a new pause.
@@ -566,8 +576,8 @@ class Recorder:
         """Write the counts of the packets since the previous counts.
 
         This is done before a segment or gap ends, so the counts belong to it. They are written even
-        if no packet arrived: otherwise a reader would not know that no event is missing. `reason`
-        is why the gate has dropped packets if no gap has begun yet.
+        if no packet arrived in it: otherwise a reader would not know whether an event is missing.
+        `reason` is why the gate has dropped packets if no gap has begun yet.
         """
         writer = self.writer
         if writer is not None and self._policy.storage_works:

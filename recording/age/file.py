@@ -106,9 +106,10 @@ class Identity:
         return Recipient(public.public_bytes_raw())
 
     def unwrap(self, stanza: Stanza) -> bytes | None:
-        """Return the decrypted file key of a stanza; None if the stanza is for another identity.
+        """Return the decrypted file key of a stanza.
 
-        Raises `HeaderError` if it is malformed; a `LowOrderError` for a point of low order.
+        None if the stanza is for another identity or of another type. Raises `HeaderError` if it is
+        malformed, and `LowOrderError` for a point of low order.
         """
         if stanza.kind != X25519:
             return None

@@ -45,7 +45,7 @@ _DECIMAL = re.compile(r"[1-9][0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Stanza:
-    """A file key encrypted to one recipient: `body`. The first argument is the stanza's type."""
+    """A file key that is encrypted to one recipient. The first argument is the stanza's type."""
 
     arguments: tuple[str, ...]
     body: bytes

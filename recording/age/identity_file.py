@@ -57,7 +57,7 @@ class Passphrase:
     work_factor: int = WORK_FACTOR
     """For encryption: log2 of scrypt's parameter N."""
     max_work_factor: int = MAX_WORK_FACTOR
-    """The highest accepted for decryption: log2 of scrypt's parameter N."""
+    """The highest work factor that is accepted for decryption."""
 
     def __post_init__(self) -> None:
         if not self._octets():
@@ -72,7 +72,8 @@ class Passphrase:
     def unwrap(self, stanza: Stanza) -> bytes | None:
         """Return the decrypted file key; None for another type of stanza or another passphrase.
 
-        Raises `HeaderError` for a malformed stanza, `WorkFactorError` beyond the limit or memory.
+        Raises `HeaderError` if the stanza is malformed, and `WorkFactorError` if its work factor is
+        above the limit or needs more memory than there is.
         """
         if stanza.kind != SCRYPT:
             return None

@@ -70,7 +70,7 @@ class PayloadWriter(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: after `seek`, `write` accepts the first chunk and the end."""
+        """Return True: a `seek` to the first chunk or to the end can precede a `write`."""
         return True
 
     def tell(self) -> int:
@@ -86,7 +86,8 @@ class PayloadWriter(io.RawIOBase):
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Write all of `data` at the current position, and return its length.
 
-        Raises `PayloadError` after the plaintext's end, or for bytes after the first chunk.
+        Raises `PayloadError` if the position is after the plaintext's end, or if a byte after the
+        first chunk would be overwritten.
         """
         view = memoryview(data).cast("B")
         if self._position > self._length:
@@ -141,7 +142,7 @@ class PayloadWriter(io.RawIOBase):
                 self.discard()
 
     def discard(self) -> None:
-        """Close the writer without the chunks still in memory. `fd` is not closed."""
+        """Close the writer, and drop the chunks that are still in memory. `fd` is not closed."""
         self._first.clear()
         self._tail.clear()
         super().close()

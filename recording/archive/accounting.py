@@ -6,13 +6,13 @@
   it stores and records each trigger, and the finaliser reads when each stored packet arrived.
   Packets that were stored in a gap cannot be heard, because the finaliser makes gaps silent. They
   are a fault nevertheless, because they were on the disk.
-- Packets (`packet_problems`): for each party and each stretch (segment or gap), the packets that
-  the switch received are those that it stored and those that it dropped; and the packets that it
-  stored are those that the finaliser read, and those in the parts of a spool that cannot be read.
-  For each party and the whole call, the packets that were read are those of the track (received,
-  withheld, duplicate, malformed and unplaced), and the packets that the network lost in all
-  stretches are the lost packets of the track. A count that the switch could not write, because its
-  process stopped, is not compared.
+- Packets (`packet_problems`): for each party and each stretch (segment or gap), these counts must
+  be equal: the packets that the switch received, and those that it stored or dropped; the packets
+  that it stored, and those that the finaliser read or could not read. For each party and the whole
+  call, the packets read from the spools must equal those of the track (received, withheld,
+  duplicate, malformed and unplaced), and the packets that the network lost in all stretches must
+  equal the lost packets of the track. A stretch without all counts of the switch, for example
+  because its process stopped, is not compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from recording.policy import CONFIDENTIAL, PAUSE_TRIGGERS, GapReason, Trigger
 _STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
 """The reasons of the gaps that a trigger can lead to, or during which it can arrive."""
 _SPACING_US: Final = 1_000_000
-"""The most µs by which a gap may begin after its trigger: a segment began in the meantime."""
+"""The most µs by which a gap may begin after its trigger, if a segment began in between."""
 _INACCURACY_US: Final = 50_000
 FEWEST: Final = 25
 """A party is silent only if at least this many of its packets are not heard in a segment.
@@ -100,7 +100,7 @@ def _uncovered(merged: list[Interval], within: Interval) -> Iterable[Interval]:
 
 
 def _common(left: list[Interval], right: list[Interval]) -> Iterable[Interval]:
-    """Yield the intervals that both lists cover. Each is sorted, without overlaps."""
+    """Yield the intervals that both lists cover. Each list is sorted, without overlaps."""
     at = other = 0
     while at < len(left) and other < len(right):
         one, two = left[at], right[other]
@@ -140,7 +140,7 @@ def stored_in_gaps(stretches: Iterable[PacketStretch] | None) -> list[StoredInGa
     """Return the packets that were stored in gaps in which nothing may be stored.
 
     The switch counts what it stores in each gap, and the finaliser what arrived in it and is in the
-    spools. The larger number counts, because either can be wrong.
+    spools. The larger number is returned, because either can be wrong.
     """
     return [
         StoredInGap(stretch.from_us, stretch.to_us, stretch.gap, party.channel, packets)
@@ -280,7 +280,7 @@ def _party_problems(party: PartyPackets) -> Iterator[str]:
 
 
 def silent_parties(manifest: Manifest) -> list[SilentTrack]:
-    """Return the parties of which nothing is heard in a segment, although packets were sent.
+    """Return the parties that sent at least `FEWEST` packets in a segment, but are not heard in it.
 
     The packets were received but not decoded or too late, or they were refused, or they were lost.
     """

@@ -80,7 +80,7 @@ def headers_in(backup: Path) -> int:
 
 
 def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
-    """Return the small files to back up of a recording, by suffix, such as "manifest"."""
+    """Return a recording's small files that are backed up, by suffix, such as "manifest"."""
     found = {}
     for suffix in _BESIDE:
         data = _read(folder / f"{call_id}.{suffix}")
@@ -97,7 +97,7 @@ def _objects(folder: Path, call_id: str) -> dict[str, bytes]:
 
 
 def _header_and_record(path: Path) -> tuple[bytes | None, bytes | None]:
-    """Return the header at `path` and its rewrap record, both of the same rewrap; None if missing.
+    """Return the header at `path` and the record of its rewrap; None for one that is missing.
 
     A rewrap replaces the record first and the header last, so both are read again if the header
     changed meanwhile.
@@ -150,10 +150,10 @@ def _files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCounts:
-    """Copy files from a backup to the archive if the archive does not have them.
+    """Copy manifests, headers, rewrap records and public keys that the archive does not have.
 
     The archive's own files are not replaced, because they are newer. The headers and rewrap records
-    of the calls in `disposed` are not restored.
+    of the calls in `disposed` are not restored. `repeat_disposals` restores certificates.
     """
     done = CopyCounts()
     for folder, found in groupby(recordings_below(backup), itemgetter(0)):

@@ -345,7 +345,7 @@ def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
 
 
 def _without_extension(number: str) -> str:
-    """Return a number as the index has it, because the commitments are about the index."""
+    """Return a number without its extension: the index, and so the commitments, have none."""
     return number.partition(_EXTENSION)[0]
 
 

@@ -139,9 +139,9 @@ class RowComparison:
     """The result of comparing a recording's row with its manifest.
 
     The problems name each changed value. `is_committed` means that the manifest has commitments to
-    the facts about people. `salt_missing` means that it has, but the row has neither these facts
-    nor their salt. This is right if the row was made again from the manifest, or if the facts were
-    erased; only the audit chain shows whether one of these happened.
+    the facts about people. `salt_missing` means that the manifest has commitments, but the row has
+    neither these facts nor their salt. This is right if the row was made again from the manifest,
+    or if the facts were erased; only the audit chain shows whether one of these happened.
     """
 
     problems: tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class RowComparison:
 def compare_file(
     row: RecordingSummary, data: bytes | None, node_keys: Collection[str] = ()
 ) -> tuple[RowComparison, Manifest | None]:
-    """Compare a row with a manifest's file (None if missing); return a valid manifest too.
+    """Compare a row with a manifest's file (None if missing); also return the manifest, if valid.
 
     `node_keys` are trusted signing keys (base64). Without them, the key in the manifest is used.
     """
@@ -220,5 +220,5 @@ def _folder_problems(row: RecordingSummary) -> Iterator[str]:
 
 
 def disagreement(name: str) -> str:
-    """Return the problem that a value of the row, such as "length", contradicts the manifest."""
+    """Return a text: this value of the row, such as "length", contradicts the manifest."""
     return f"index and manifest do not agree on its {name}: keep the journal, report it"

@@ -1,7 +1,7 @@
 """Disposal: writes a signed certificate (`ID.disposal`), then destroys the recording's header.
 
-Without the header, no person can decrypt the payload or a copy of it. The certificate is on the
-disk first, so each destroyed recording has one. Disposal is final: if the header is restored from a
+Without the header, no recipient can decrypt the payload or a copy of it. The certificate is on the
+disk first, so each destroyed recording has one. Disposal is final: if the header comes back with a
 backup, `recording.archive.backup` destroys it again.
 """
 

@@ -50,8 +50,8 @@ class Gap(Interval):
     """A stretch that was not recorded, on purpose or because of a fault. Its audio is silent.
 
     `from_us` and `to_us` are in microseconds since the recording's start. The reason is a
-    `GapReason`, and the trigger a `Trigger`: the event that shut the gate, or the tones that the
-    finaliser silenced. `actor` caused this event, such as `user:sian`.
+    `GapReason`, and the trigger a `Trigger`, the event that made the gap begin. `actor` caused this
+    event, such as `user:sian`.
     """
 
     reason: str
@@ -79,7 +79,7 @@ class PartyPackets(msgspec.Struct):
     dropped: dict[str, int]
     """Received but not stored, by reason: that of a gap, or unanswered, ended or late."""
     late_us: int
-    """From the beginning of the segment to the last packet that was dropped as late."""
+    """The µs from the start of the segment to the last packet that was dropped as late."""
     read: int
     unreadable: int
     """The stored packets in parts of a spool that cannot be read."""
@@ -97,8 +97,8 @@ class PartyPackets(msgspec.Struct):
 class PacketStretch(Interval):
     """A segment or a gap of the call, with the packets that the switch handled in it.
 
-    `gap` is the reason; "" for a segment. `complete` is False if the counts of the switch do not
-    cover the whole stretch, because its process stopped or a part of a spool is missing.
+    `gap` is the gap's reason; "" for a segment. `complete` is False if the counts of the switch do
+    not cover the whole stretch, because its process stopped or a part of a spool is missing.
     """
 
     gap: str
@@ -142,8 +142,8 @@ class SpoolFacts(msgspec.Struct, frozen=True):
 class ClockCheck(msgspec.Struct, frozen=True):
     """The difference of the wall clock from the monotonic clock, in µs, at one time.
 
-    It is positive if the wall clock advanced more since the recording's start, from which `at_us`
-    counts.
+    It is positive if the wall clock advanced more than the monotonic clock since the recording's
+    start, from which `at_us` counts.
     """
 
     at_us: int
@@ -217,7 +217,7 @@ class Manifest(RecordingDocument, frozen=True):
     packets: list[PacketStretch] | None = None
     """None in manifests of older software."""
     triggers: list[TriggerFacts] = msgspec.field(default_factory=list)
-    """The triggers that the switch received after which nothing may be stored."""
+    """The events at which the switch had to stop storing media."""
 
     @property
     def unexplained_us(self) -> int:

@@ -3,7 +3,7 @@
 It has the counts of the switch, from the events `packets`, and counts what is read from the spools.
 `recording.archive.accounting` compares them.
 
-`prove` reads the spools of a call that is not sealed, and proves that its pauses took effect. Of a
+`prove` reads the spools of a call that is not sealed, and checks that its pauses took effect. Of a
 call in progress, only the frames are read that can no longer change, which excludes the newest few
 seconds (the lookback). No audio is decoded.
 """
@@ -88,7 +88,7 @@ class _Stretch:
     is_interrupted: bool = False
     """True if the switch's process stopped here, or a spool's end is missing."""
     is_dirty: bool = False
-    """True if something was read after the most recent counts of the switch."""
+    """True if packets were read, or could not be read, after the switch's most recent counts."""
 
     @property
     def is_confidential(self) -> bool:
@@ -119,14 +119,14 @@ class PacketLedger:
 
     A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
     trigger, and was read before the trigger took effect, counts as dropped in the segment before.
-    Times are µs since the recording's start. In addition, no packet that was read may have arrived
-    in a gap of a payment or transfer, or in an erased stretch.
+    Times are µs since the recording's start. In addition, `arrived_in_gap` counts the packets that
+    were read but had arrived in a gap of a payment or transfer, or in an erased gap: none should.
     """
 
     def __init__(self) -> None:
         self._stretches = [_Stretch(0, None)]
         self._recent: deque[tuple[_Numbers, _Numbers]] = deque()
-        """The tracks and arrivals of the packets in the present segment, the oldest first."""
+        """The tracks and arrivals of recent packets in the present segment, the oldest first."""
 
     @property
     def _now(self) -> _Stretch:
@@ -270,7 +270,7 @@ def _count(fields: Mapping[str, Field], name: str) -> int | None:
 class SpoolProof:
     """The findings about a call that is not sealed; `unread` says why a spool cannot be read.
 
-    `started` is the answer in Unix seconds, or without one the start of the first spool.
+    `started` is the time of the answer in Unix seconds; without an answer, the first spool's start.
     """
 
     call_id: str

@@ -68,8 +68,8 @@ class SealingPass:
     """Processes the spools of a call one after another, at one sample rate.
 
     For each spool, call `begin`, then `take` for each record, then `end`; in the end, `finish`.
-    Call `write` each time that `take` yields: then there are several seconds of audio, because a
-    longer block costs less for each sample.
+    Call `write` each time that `take` yields. Several seconds of audio can then be written, because
+    a longer block costs less for each sample.
     """
 
     def __init__(self, rate: int, started_wall_us: int, near_pause_s: float = 0.0) -> None:
@@ -87,14 +87,14 @@ class SealingPass:
         self._complete = False
         """True if nothing was lost between the previous spool and the current spool.
 
-        Only the event `goes-on` of the current spool proves this, by the previous spool's last
-        frame.
+        Only the event `goes-on` of the current spool proves this, because it has the index of the
+        previous spool's last frame.
         """
         self._spool_start_us = 0
         self._advanced_us = 0
         self._interruption_open = False
         self._losses: list[tuple[Interval, LossReason]] = []
-        """The newest losses. Their time is not silent yet."""
+        """The newest losses, whose time was not made silent yet."""
 
     def begin(self, spool: SpoolReader) -> None:
         """Begin the call's next spool, before its first record."""
@@ -148,8 +148,8 @@ class SealingPass:
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Write the audio that can no longer change, and the undecodable packets of the same time.
 
-        It keeps back the last ten seconds, and audio that may belong to a card number. Raises
-        `ArchiveError`, `OSError`.
+        Before `finish`, it keeps back the last ten seconds, and audio that may belong to a card
+        number. Raises `ArchiveError`, `OSError`.
         """
         for block in self.timeline.blocks():
             self.cards.feed(block)

@@ -89,7 +89,7 @@ class Archive:
         return disk.f_bavail * disk.f_frsize
 
     def path(self, call_id: str, suffix: str) -> Path:
-        """Return the path of one of a recording's files by its suffix. It may be missing."""
+        """Return the path of one of a recording's files by its suffix. The file may be missing."""
         return self._root / folder_of(call_id) / f"{call_id}.{suffix}"
 
     def begin_live(self, call_id: str, spool: Path, keys: SpoolKeys) -> LiveSealing:
@@ -159,8 +159,8 @@ class Archive:
     def _make_folder(self, folder: Path) -> None:
         """Make the folder for the recordings of one day, if it does not exist yet.
 
-        Only one thread of one process at a time does this. Another one that needs the same folder
-        waits until the folder's name is on the disk.
+        Only one thread of one process at a time does this. The others wait, so none of them uses a
+        folder before its name is on the disk.
         """
         if not self._root.exists():
             make_folder(self._root, self._root.parent)
@@ -292,7 +292,7 @@ def _committed_facts(manifest: Manifest, personal: PersonalFacts | None) -> Pers
 
 
 def _raw_facts(raw: RawPayload) -> RawFacts | None:
-    """Commit the file with the undecodable packets; None if there are none. Raises `OSError`."""
+    """Commit the file with the undecodable packets, and return its facts; None if it is empty."""
     fd = raw.close()
     facts = _digest(fd) if fd >= 0 else None
     raw.commit()
@@ -309,11 +309,11 @@ def _digest(fd: int) -> ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRecording:
-    """A recording that matches its manifest, which the trusted node with `node_key` signed."""
+    """A recording that matches its manifest or was disposed of. `node_key` signed the manifest."""
 
     recording: SealedRecording
     node_key: str
-    """In base64."""
+    """The key of a trusted node, in base64."""
     disposal: Certificate | None
     """None if the recording was not disposed of. The new row must show a disposal."""
 

@@ -1,7 +1,7 @@
 """The summary of a recording: the facts that the index stores and that users search.
 
 It is made from the manifest and the personal facts in the spools. The message from the finaliser to
-the desk, the row in the index and the API's response have the fields of `RecordingSummary`.
+the desk and the row in the index have the fields of `RecordingSummary`; the API shows most of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PartyNetwork(NetworkFacts, ArrivedPackets):
 
 
 def party_networks(tracks: Iterable[TrackFacts]) -> tuple[PartyNetwork, ...]:
-    """Return the facts for the index. Tracks without them, from older manifests, are left out."""
+    """Return the network facts of each track, for the index. Older manifests have no such facts."""
     return tuple(
         PartyNetwork(
             track.channel,
@@ -106,7 +106,7 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording: `folder` is within the archive, `started` in Unix seconds."""
+    """The summary of one recording. `folder` is in the archive; `started` is in Unix seconds."""
 
     call_id: str
     folder: str

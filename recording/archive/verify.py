@@ -2,11 +2,11 @@
 
 Signatures and digests are verified without an age identity; the audio only with one. A signature
 proves who made a manifest only if the signer's key comes from a trusted source. With an identity,
-the audio must be as long as the manifest says, and silent in the gaps. This also finds a manifest
-that was changed and then signed with a stolen key of the node.
+the audio must be as long as the manifest says, and silent in all gaps but those of faults. This
+also finds a manifest that was changed and then signed with a stolen key of the node.
 
 Between two steps of sealing, rewrapping or disposing, a recording is incomplete, but not damaged.
-So a check that finds a problem is repeated until the files no longer change (`check_when_stable`).
+So a check that finds a problem is repeated while the files change (`check_when_stable`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class VerdictState(StrEnum):
     INDEX_ONLY = "index only"
     """The row and the manifest agree, but header and payload were not read."""
     UNKNOWN_SIGNER = "unknown signer"
-    """The files belong together, but no trusted key vouches for the key that signed them."""
+    """The files belong together, but without a trusted key it is not proven who signed them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if it records none.
 
-        Only the first or second entry after the backup counts; before the second, there is an entry
+        Such an entry counts only if it follows the backup's last entry directly, or after one entry
         with a new day key. A later one could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
@@ -90,7 +90,7 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the entry with a day key that the lost key could not sign, or None."""
+        """The number of the day-key entry that the lost key could not sign; None without one."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:
@@ -122,9 +122,9 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return the newest anchor in a file; None if there is none that can be read.
+    """Return the newest anchor in a file; None if it has none, or has a malformed line.
 
-    Raises `OSError` if a read on the disk failed.
+    Also None if the file is missing or may not be read. Raises `OSError` if the disk failed.
     """
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -74,7 +74,7 @@ class ChainEntry:
     def of_body(
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
     ) -> ChainEntry:
-        """Return an entry with the number, time and kind of its body: 0 or "" if one is invalid."""
+        """Return an entry with its body's number, time and kind; an invalid one becomes 0 or ""."""
         fields = parsed(body)
         seq, at_us, kind = fields.get("seq"), fields.get("at_us"), fields.get("kind")
         return cls(

@@ -40,7 +40,10 @@ class DayKeys:
         return self._seen is not None and self._seen == (announced, state_of(self._path))
 
     def current(self, announced: str) -> Ed25519PrivateKey | None:
-        """Return the private key of `announced`, the chain's newest; None if no file has it."""
+        """Return the private key of `announced`, the chain's newest; None if no file has it.
+
+        If it is in the file `.next`, first make this the first file (`rotate`).
+        """
         for path in (self._path, self._next):
             state = state_of(path)
             key = _read(path)
@@ -53,7 +56,7 @@ class DayKeys:
         return None
 
     def private(self, public: str) -> Ed25519PrivateKey | None:
-        """Return the private key of `public` (hexadecimal) or None; change no file."""
+        """Return the private key of `public` (hexadecimal), or None. No file is changed."""
         keys = (_read(path) for path in (self._path, self._next))
         return next((key for key in keys if key is not None and public_hex(key) == public), None)
 

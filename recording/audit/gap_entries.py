@@ -63,7 +63,7 @@ class WallClock:
     """Converts times of a recording to the wall clock, which may have been set during the call."""
 
     def __init__(self, started_us: int, checks: Iterable[ClockCheck] = ()) -> None:
-        """Take the start (since 1970), and the manifest's comparisons of the two clocks."""
+        """Take the start in µs since 1970, and the manifest's comparisons of the two clocks."""
         self._started_us = started_us
         self._checks = sorted(checks, key=lambda check: check.at_us)
         self._times = [check.at_us for check in self._checks]
@@ -112,7 +112,7 @@ def _has_own_entry(gap: Gap) -> bool:
 
 
 def _is_pause(gap: Gap) -> bool:
-    """Return whether a person or a payment system can release the pause of this gap."""
+    """Return whether a person or a payment system can resume the recording after this gap."""
     return gap.reason == GapReason.PAYMENT and gap.trigger in _RELEASED
 
 
@@ -122,8 +122,8 @@ def _own_entry(
     """Return the number of the gap's own entry; None if there is none.
 
     `block_us` is the start of the first of the gaps that touch each other: a pause can begin during
-    another gap, and become a gap's cause only when that ends. An erased stretch ends when the pause
-    begins.
+    another gap, and become a gap's cause only when the other gap ends. An erased stretch ends when
+    the pause begins.
     """
     if gap.reason == GapReason.CAPTURED_CARD:
         cards = (entry for entry in entries if entry.kind == CARD_CAPTURED)

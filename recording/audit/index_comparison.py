@@ -27,7 +27,7 @@ FACTS_ERASED: Final = "recording.facts-erased"
 CARD_CAPTURED: Final = "recording.captured-card"
 """A card number was keyed outside a pause."""
 CARD_PREVENTION: Final = "captured-card.prevention"
-"""An incident is about to close: what was missing and what was changed."""
+"""An incident is about to be closed. The entry says what was missing and what was changed."""
 CALL_ENDED: Final = "call.ended"
 """A call has ended; the entry has its times, as the ledger has them."""
 _US: Final = 1_000_000
@@ -142,7 +142,7 @@ _BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class IndexFinding:
-    """A row that contradicts the audit chain or its manifest. The text names the changed value."""
+    """A row of a call that was changed, deleted or added. The text names what does not agree."""
 
     call_id: str
     problem: str
@@ -150,9 +150,9 @@ class IndexFinding:
 
 @dataclass(frozen=True, slots=True)
 class CallIds:
-    """The call ids between two texts, sorted by the time at which the calls began to ring.
+    """The call ids between two texts. Call ids sort by the time at which the calls began to ring.
 
-    Neither text is a call id: each is shorter or longer. The default is every call.
+    Neither text is itself a call id: each is shorter or longer. The default is every call.
     """
 
     first: str = ""

@@ -7,8 +7,8 @@ other way.
 
 Each day's key signs the next one and is destroyed (`recording.audit.day_key`). So a person who
 controls the server today cannot rewrite yesterday's entries, but can rewrite today's and remove
-entries from the end. Only anchors (`recording.audit.anchors`) show that, for the entries up to the
-newest anchor.
+entries from the end. Only anchors (`recording.audit.anchors`) show this, and only for the entries
+up to the newest anchor.
 """
 
 from __future__ import annotations
@@ -213,8 +213,8 @@ class AuditLog:
         """Commit one entry, at the time `at` (Unix seconds; None means now). Return the new head.
 
         Raises:
-            AuditError: The entry could not be written. The caller must then not carry out the
-                action that it should record.
+            AuditError: The entry or a new day key could not be written. The caller must then not
+                carry out the action that the entry should record.
         """
         at_us = int((self.clock() if at is None else at) * _US)
         entry = NewEntry(kind, facts or {}, personal or {})
@@ -226,7 +226,7 @@ class AuditLog:
             raise _not_written(error) from None
 
     async def append_after(self, work: Work) -> None:
-        """Run `work` and write its entries in one transaction. `AuditError` undoes both."""
+        """Run `work` and write its entries in one transaction; an error in either undoes both."""
         try:
             async with self._writer.begin() as connection:
                 entries = await work(connection)
@@ -238,13 +238,14 @@ class AuditLog:
             raise _not_written(error) from None
 
     async def erase(self, seq: int, names: Collection[str], reason: str, actor: str) -> list[str]:
-        """Erase the values `names` of entry `seq` (all if `names` is empty); enter the reason.
+        """Erase the values `names` of entry `seq` (all if `names` is empty).
 
-        Return their names. Values that are missing already are recorded as erased, too. `reason`
-        remains in the chain for ever, so it must not contain personal data.
+        Append an entry with the reason, and return the names. Values that are missing already are
+        recorded as erased, too. `reason` remains in the chain for ever, so it must not contain
+        personal data.
 
         Raises:
-            AuditError: There is no such entry or value, or the database fails. Nothing was changed.
+            AuditError: There is no such entry or value, or the entry could not be written.
         """
         at_us = int(self.clock() * _US)
         try:
@@ -254,8 +255,8 @@ class AuditLog:
                     raise AuditError(f"the audit has no entry {seq}")
                 committed = found[0].committed_names
                 erased = sorted(names or committed)
-                if unknown := sorted(set(erased) - committed) or ([] if erased else ["personal"]):
-                    raise AuditError(f"entry {seq} has no value {unknown[0]}")
+                if unknown := sorted(set(erased) - committed) or ([] if erased else ["to erase"]):
+                    raise AuditError(f"entry {seq} has no personal value {unknown[0]}")
                 table = audit_values.c
                 own = table.node == self._node, table.seq == seq, table.name.in_(erased)
                 await connection.execute(delete(audit_values).where(*own))
@@ -441,7 +442,7 @@ class AuditLog:
 
 
 async def verify(engine: AsyncEngine, node: str, anchors: Sequence[Head] = ()) -> ChainVerification:
-    """Verify the whole audit chain of a node, which must contain `anchors`."""
+    """Verify a node's audit chain, which must contain `anchors`. Raises `SQLAlchemyError`."""
     checker = ChainChecker(node, anchors)
     async with engine.connect() as connection:
         while entries := await _chain_entries(connection, node, checker.last, 1000):

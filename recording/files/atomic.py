@@ -65,7 +65,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def write_shared(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write as `write_atomic` does. If several threads or processes do this, the last one wins."""
+    """Write as `write_atomic` does, even if others do so at the same time: the last one wins."""
     own = _own_part(path)
     try:
         write_atomic(own, data, mode)
@@ -124,7 +124,7 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def write_unsynced(path: Path, data: bytes) -> None:
-    """Write a file directly. Call `sync_file` before it is treated as complete."""
+    """Write a file directly. The caller must sync it before the file counts as complete."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
@@ -133,7 +133,7 @@ def write_unsynced(path: Path, data: bytes) -> None:
 def read_small(path: Path) -> bytes:
     """Return the content of a file of at most one mebibyte. Raises `OSError`.
 
-    A user gave the path. Without the limit, a path such as `/dev/zero` would give data without end.
+    A user may have given the path. Without the limit, `/dev/zero` would give data without end.
     """
     with path.open("rb") as file:
         data = file.read(_SMALL + 1)

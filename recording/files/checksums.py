@@ -68,7 +68,7 @@ def check_checksums(
 def check_private(folder: Path) -> None:
     """Check that only we and root can change `folder`, its contents and the folders above it.
 
-    Raises `ChecksumError` if another user can, or for a link in the folder.
+    Raises `ChecksumError` if another user can, or for a link or a special file in the folder.
     """
     top = folder.resolve()
     for each in (top, *top.parents):

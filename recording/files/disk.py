@@ -2,7 +2,7 @@
 
 A *job* is a function that makes system calls on the disk's files. If the disk hangs (for example
 while it is frozen for a snapshot), such a call does not return and cannot be interrupted. The
-switch relays the packets of all calls in one thread, which must never wait for such a call, so a
+switch relays the packets of all calls in one thread, which must not wait long for such a call, so a
 `WatchedDisk` runs the jobs in another thread.
 """
 
@@ -31,7 +31,7 @@ _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that never hangs: each job runs in the calling thread.
+    """A disk that is assumed never to hang: each job runs in the calling thread.
 
     `threads` runs long jobs such as a sync; None stands for the event loop's executor.
     """
@@ -111,8 +111,8 @@ class WatchedDisk(Disk):
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
-        If not, the disk hangs from now on. With `give_up`, the job is then cancelled if it has not
-        started, and undone after its end if it has.
+        If not, the disk counts as hanging from now on. With `give_up`, the job is then cancelled if
+        it has not started, and undone after its end if it has.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)

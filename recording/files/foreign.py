@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ForeignFileError(OSError):
-    """A path leads over a link that another user made, or to something that is not a plain file."""
+    """A path has a link that another user made, or leads to a hard link or a special file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ class Owner:
 def read_foreign(path: Path) -> bytes:
     """Return the content of a file in a folder that may belong to another user.
 
-    Raises `ForeignFileError` for a path over another user's link, a hard link to a file of root,
-    and a special file; `OSError` if the file is missing or cannot be read.
+    Raises `ForeignFileError` for a path with another user's link, for a special file, and for a
+    file with several hard links that the folder's owner does not own; `OSError` if the file is
+    missing or cannot be read.
     """
     place, folder_uid = _walk(path)
     try:

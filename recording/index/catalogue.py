@@ -1,4 +1,4 @@
-"""The index: a database with a row for each recording, and a row for each gap of a recording.
+"""The index: a database with a row for each recording, and rows for its gaps and other parts.
 
 The audio is not in the index, but in the archive. When a recording is complete there, the finaliser
 sends a message to the desk, and the desk writes the rows; the same message again changes nothing.
@@ -129,7 +129,7 @@ class Catalogue:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, recording: RecordingSummary) -> bool:
-        """Write a recording's row and gaps, in place of older ones; return True if it is new."""
+        """Write a recording's rows in place of any older ones; return True if it is new."""
         with index_errors():
             async with self._writer.begin() as connection:
                 known = await known_rows(connection, [recording.call_id])
@@ -176,8 +176,8 @@ class Catalogue:
     async def line_named(self, text: str) -> str:
         """Return the name of the telephone line that a user means by `text`.
 
-        If no line has exactly this name, and only one has it in other upper and lower case, that is
-        the name. Otherwise `text` is returned.
+        If no line has exactly this name, and only one line has it in other upper and lower case,
+        return the name of that line. Otherwise return `text`.
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)

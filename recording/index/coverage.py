@@ -48,7 +48,7 @@ class CallCoverage:
     gaps: tuple[Gap, ...] = ()
     unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
-    """The contradictions between switch, index and manifest, as texts that also say what to do."""
+    """The contradictions between switch, index and manifest, as texts; most say what to do."""
     packets_differ: bool = False
     """True if one of the problems is that packet counts of the manifest contradict each other."""
     stored_in_gaps: tuple[StoredInGap, ...] = ()
@@ -58,7 +58,7 @@ class CallCoverage:
     is_unsealed: bool = False
     """True if some of the problems were found in the spools, because the call is not sealed."""
     silent: tuple[SilentTrack, ...] = ()
-    """The parties of which nothing is heard in a segment, although packets were sent."""
+    """The parties that are not heard in a segment, although they sent packets in it."""
     is_committed: bool = True
     """False if the manifest has no commitments to the number, line and advisor in the row."""
     salt_missing: bool = False
@@ -85,7 +85,7 @@ class CallCoverage:
     def is_between(self, since: float, until: float) -> bool:
         """Return whether the call began in a period in Unix seconds, `until` excluded.
 
-        The start in the row is enough too, so that a changed start cannot hide the call.
+        The start in the row counts too, so a changed start cannot hide the call.
         """
         starts = (self.started, self.indexed_start)
         return any(start is not None and since <= start < until for start in starts)

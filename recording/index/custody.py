@@ -76,7 +76,7 @@ class Custody:
 
     @property
     def label(self) -> Literal["", "held", "disposed"]:
-        """One word for lists of recordings. A disposal comes before a retention."""
+        """One word for lists of recordings: "disposed" even if the recording is retained too."""
         if self.disposed is not None:
             return "disposed"
         return "" if self.retained_for is None else "held"
@@ -144,7 +144,7 @@ class Custodian:
                 await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Store the disposal of a recording at `at` (Unix seconds), once."""
+        """Store the disposal of a recording at `at` (Unix seconds); keep an earlier disposal."""
         if (await self.one(call_id)).disposed is None:
             await self._put(disposals, call_id, reason=reason, at=at)
 

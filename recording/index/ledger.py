@@ -88,7 +88,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The calls without an end that are no longer in progress in the switch (`going_on`).
+    """The end of all calls without an end, except the calls `going_on` in the switch.
 
     They ended while the desk was not connected; `at` (Unix seconds) is stored as their end.
     """
@@ -118,7 +118,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls answered in a period in Unix seconds, `until` excluded, in order."""
+        """Return the calls answered from `since` to before `until` (Unix seconds), by time."""
         table = answered_calls.c
         statement = (
             select(answered_calls)
@@ -156,7 +156,7 @@ class Ledger:
         return fresh
 
     async def mark_known(self, finding: str, at: float) -> None:
-        """Add a finding to the known ones, at `at` (Unix seconds)."""
+        """Add a finding at `at` (Unix seconds), unless it is known already."""
         with index_errors():
             async with self._writer.begin() as connection:
                 statement = select(findings.c.key).where(findings.c.key == finding)

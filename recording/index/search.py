@@ -1,8 +1,8 @@
 """Search in the index of recordings: the filters, and the SQL for `Catalogue.search`.
 
-Each filter has a database index with the same sort order as the result, so SQLite finds a page out
-of a million recordings in milliseconds. `tests/recording/index/test_catalogue.py` checks that
-SQLite uses them.
+Each filter has a database index, most of them with the sort order of the result. So SQLite finds a
+page out of a million recordings in milliseconds. `tests/recording/index/test_catalogue.py` checks
+that SQLite uses the indices.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElemen
 
 
 def length_count_statement(filters: Filters) -> Select[Any]:
-    """Return the SQL statement that counts, up to `RARE_BELOW`, what matches the talk time."""
+    """Return the SQL statement that counts the matches of the talk time, up to `RARE_BELOW`."""
     few = select(literal(1)).where(*_lengths(recordings.c.talk_us, filters)).limit(RARE_BELOW)
     return select(func.count()).select_from(few.subquery())
 

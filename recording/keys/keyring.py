@@ -82,6 +82,7 @@ class OfficerKeys:
 
         Raises:
             KeyFileError: The file exists already (it is never replaced), or cannot be written.
+            WorkFactorError: There is not enough memory to encrypt with a passphrase.
         """
         text = self._text()
         content = text.encode() if passphrase is None else protected(text, passphrase)
@@ -253,7 +254,7 @@ def load_boot_key(path: Path) -> bytes | None:
 
 
 def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
-    """Return a key of this node; make it if there is no file. Raises `KeyFileError`.
+    """Return a signing key of this node; make it if there is no file. Raises `KeyFileError`.
 
     One such key signs the node's manifests, and another one its backups.
     """
@@ -261,7 +262,7 @@ def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey | None:
-    """Return a key of this node; None if there is no file. Raises `KeyFileError`."""
+    """Return a signing key of this node; None if there is no file. Raises `KeyFileError`."""
     key = _load(path)
     return None if key is None else Ed25519PrivateKey.from_private_bytes(key)
 
@@ -298,8 +299,8 @@ def _of_length(key: bytes, path: Path) -> bytes:
 class SetInForce:
     """The set of recipients that the server uses.
 
-    `missing` are the copies that are missing, damaged or of an earlier set. `put_back` is an older
-    set that was found in the file and refused, or None.
+    `missing` are the copies that are missing, damaged or of another set. `put_back` is an older set
+    that was found in the file `path` and refused, or None.
     """
 
     recipients: RecipientSet

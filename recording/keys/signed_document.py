@@ -28,7 +28,7 @@ from recording.keys.keyring import parse_public, public_text
 
 _TRUST_FORMAT: Final = "galwad-trust-1"
 TRUST_FILE_NAME: Final = "trusted-nodes.json"
-"""The usual name, in the folder of the officer's keys."""
+"""The usual name of the trust file, in the folder of the officer's keys."""
 _SIGN_HINT: Final = "the officer must sign the trust file again"
 
 

@@ -1,6 +1,6 @@
 """The spool: the encrypted file of a call's packets and events until the call is archived.
 
-Other packages import the public names from this module. `docs/file-formats.md` describes the file.
+This module has the names that most other modules need. `docs/file-formats.md` describes the file.
 """
 
 from recording.spool.format import (

@@ -25,7 +25,7 @@ _FEWEST = 8
 class BurstRecord:
     """The packets of one media frame, all of the same length, in the order of their arrival.
 
-    Each array has one entry for each packet. `at_us` is its arrival in µs since the spool's start.
+    Each array has one entry for each packet. `at_us` are arrivals in µs since the spool's start.
     """
 
     at_us: NDArray[np.int64]
@@ -98,8 +98,8 @@ class TrackBurst:
     def consecutive(self, start: int) -> int:
         """Return the number of consecutive packets from the packet at `start` on, including it.
 
-        A consecutive packet has the next sequence number, the same SSRC, and a timestamp that is
-        higher by the bytes in one RTP payload. The sequence number 65,535 ends the count.
+        A consecutive packet has the next sequence number, a timestamp that is higher by the bytes
+        in one RTP payload, and else the same header. The count ends after sequence number 65,535.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

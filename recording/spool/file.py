@@ -1,7 +1,7 @@
 """The file operations of a spool: create it locked, append completely or not at all, sync, check.
 
-All but the sync are jobs for the spool's `Disk`, so that a hanging disk does not block the switch.
-The sync runs in a separate thread.
+Calls that can block are jobs for the spool's `Disk`, so that a hanging disk does not block the
+switch. The sync runs in a separate thread.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from recording.files.atomic import sync_folder, write_all
 from recording.files.disk import Disk
 
 ROOM_TO_RESUME: Final = 64 * 1024
-"""A disk with fewer free bytes is full; so many are enough for some seconds of a call."""
+"""A disk with fewer free bytes counts as full. This many are enough for some seconds of a call."""
 
 
 class SpoolFile:
@@ -77,7 +77,7 @@ class SpoolFile:
     def threads(self) -> Executor | None:
         """The executor for a `sync_job`; None for the event loop's default executor.
 
-        A disk has its own, so that a slow sync does not delay syncs of another disk.
+        A `WatchedDisk` has its own, so that a slow sync does not delay syncs of another disk.
         """
         return self._disk.threads
 
@@ -93,7 +93,7 @@ class SpoolFile:
     def sync_job(self) -> Callable[[], None]:
         """Return a function that syncs all written data. It blocks: run it in another thread.
 
-        It raises `SpoolSyncError`. The file may be closed before or while it runs.
+        The function raises `SpoolSyncError`. The file may be closed before or while it runs.
         """
         fd = os.dup(self._fd)
         folder = None if self._folder_synced else self.path.parent

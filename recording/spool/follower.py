@@ -62,7 +62,7 @@ class SpoolFollower(SpoolReader):
         return given
 
     def _frame_of(self, offset: int, index: int) -> SpoolFrame | None:
-        """Return the frame at `offset`; None if it has another index or is not written yet."""
+        """Return the frame at `offset`; None if it has another index or is not whole."""
         frame = frame_at(self._fd, offset, self._end)
         return frame if frame is not None and frame.index == index else None
 
@@ -89,7 +89,7 @@ class SpoolFollower(SpoolReader):
         return index in self._keys
 
     def _look_ahead(self) -> bool:
-        """Read the frame at `_ahead` for keys or erased frames; False if it is not written yet."""
+        """Read the frame at `_ahead` for keys or erased frames; False if it cannot be read yet."""
         frame = self._frame_of(self._ahead, self._ahead_index)
         if frame is None:
             return False

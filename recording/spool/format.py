@@ -47,7 +47,7 @@ class SpoolHeader:
     life: int
     """The number of this spool among the call's spools, from 1.
 
-    A call gets a new spool after a restart of the switch, or when it continues on another disk.
+    A call gets a new spool after a restart of the switch, and when its old spool is gone or fails.
     """
     spool_id: bytes
     """16 random bytes that identify this spool."""
@@ -67,15 +67,15 @@ class SpoolHeader:
         """Return the µs from the start of the call's spool `first` to that of this one.
 
         The monotonic times are compared, because the wall clock may have been changed. The wall
-        clock is used only if a spool has no usable monotonic time. No call continues after a
-        reboot, because its checkpoint is in a tmpfs.
+        clock is used only if a spool has no usable monotonic time. Both spools are from the same
+        boot: no call continues after a reboot, because its checkpoint is in a tmpfs.
         """
         if self.started_mono_us >= first.started_mono_us > 0:
             return self.started_mono_us - first.started_mono_us
         return self.started_wall_us - first.started_wall_us
 
     def continues(self, last: "SpoolHeader") -> bool:
-        """Return whether the process that wrote the call's spool `last` wrote this one too.
+        """Return whether the process that wrote the call's spool `last` wrote this spool too.
 
         A process begins another spool when the disk fails. It gives all its spools of a call the
         same start.
@@ -92,7 +92,7 @@ class LossReason(StrEnum):
     TRUNCATED = "truncated"
     """The file ends inside a frame."""
     UNRELEASED = "unreleased"
-    """The frame's key was never written to the file, and the process that had the key ended."""
+    """The frame's key is not in the file, because its writer ended early, nor anywhere else."""
     ERASED = "erased"
     """The frame's key was destroyed on purpose."""
 
@@ -122,7 +122,7 @@ class LostRecord:
     first_index: int
     last_index: int
     from_us: int | None
-    """The earliest possible arrival of a lost packet, in µs since the spool's start, or None."""
+    """The earliest possible arrival of a lost packet, in µs since the start; None if unknown."""
     to_us: int | None
     """The latest possible arrival; None if unknown, as at the end of a truncated file."""
     why: LossReason

@@ -36,7 +36,7 @@ class SavedLateness:
     checked_until_us: int
     """Packets that arrive before this time may be late packets from before `sent_after_us`.
 
-    It is far in the future while a track has not proven that its packets are later.
+    It is far in the future while a track has not proven that its packets were sent later.
     """
     send_times: SavedSendTimes
 
@@ -45,10 +45,10 @@ class SavedLateness:
 class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
-    A packet is stored if it arrived while the gate was open, even if it is read later. After a
-    payment or a transfer, its audio must also be later than that: the network can delay a packet so
-    that it arrives after the gate has opened. Each track must prove that its packets are later,
-    even if they arrive only minutes later.
+    A packet is stored if it arrived while the gate was open, even if it is read later. Once there
+    was a payment or a transfer, the packet must also have been sent after its end: the network can
+    delay a packet so that it arrives after the gate has opened. Each track must prove that its
+    packets were sent later, even if its first packet arrives only minutes later.
 
     `store` runs for each packet, so it reads few attributes.
     """
@@ -64,7 +64,7 @@ class RecordingGate:
     """
     writer: SpoolWriter | None = None
     stored: int = 0
-    """The packets of both tracks that were stored since the recorder was created."""
+    """The packets of both tracks that were given to a writer since the recorder was created."""
     dropped: int = 0
     drops: DropCounts = field(default_factory=DropCounts)
     """The dropped packets of each track, and why they were dropped."""
@@ -82,9 +82,9 @@ class RecordingGate:
     _settled_us: list[int] = field(default_factory=lambda: [0, 0])
     """For each track, the arrival from which packets need not prove when they were sent.
 
-    It is `_NEVER_US` until one packet proves that it is later than `_sent_after_us`. Then it is
-    `OVERTAKEN_US` after this packet: until that time, earlier packets may still arrive, so each
-    packet must prove that it is later.
+    It is `_NEVER_US` until one packet proves that it was sent after `_sent_after_us`. Then it is
+    `OVERTAKEN_US` after this packet: until that time, packets that were sent earlier may still
+    arrive, so each packet must prove that it was sent later.
     """
 
     @property
@@ -95,8 +95,8 @@ class RecordingGate:
     def shut(self, *, confidential: bool = False) -> None:
         """Store no packet from now on.
 
-        With `confidential`, these packets must not be stored even if the network delays them until
-        the gate is open again.
+        With `confidential`, packets that are sent while the gate is shut must not be stored even if
+        the network delays them until it is open again.
         """
         self._until_us = 0
         self._is_confidential |= confidential
@@ -104,13 +104,16 @@ class RecordingGate:
     def stop_at(self, at_us: int) -> None:
         """Store no packet that arrived at or after `at_us`.
 
-        Earlier packets that are not read yet can still be stored, until `shut` is called. Call
-        `open` or `shut` after reading them. If the gate is shut, nothing changes.
+        Earlier packets that are not read yet can still be stored, until `shut` is called. After
+        reading them, call `shut`, `open` or `reopen`. If the gate is shut, nothing changes.
         """
         self._until_us = min(self._until_us, at_us)
 
     def open(self, from_us: int) -> None:
-        """Store packets that arrive at or after `from_us` (µs since the spool's start)."""
+        """Store packets that arrive at or after `from_us` (µs since the spool's start).
+
+        After a payment or transfer, this is its end, and packets sent before it are not stored.
+        """
         self._open_from_us = from_us
         self._checked_until_us = max(self._checked_until_us, from_us)
         if self._is_confidential:
@@ -119,7 +122,7 @@ class RecordingGate:
         self._until_us = _NEVER_US
 
     def _check_after(self, sent_after_us: int) -> None:
-        """Check all packets, until each track has proven to be later than this time."""
+        """Check all packets, until each track has proven that its packets were sent later."""
         self._sent_after_us = sent_after_us
         self._settled_us = [_NEVER_US, _NEVER_US]
         self._checked_until_us = _NEVER_US
@@ -139,9 +142,9 @@ class RecordingGate:
         )
 
     def restore(self, saved: SavedLateness, at_us: int, *, is_open: bool = False) -> None:
-        """Continue at `at_us` with an earlier state, before the gate opens for the first time.
+        """Continue at `at_us` with an earlier process's state; call this before the first `open`.
 
-        `is_open` is true if it then opens at once, because neither a payment nor a transfer is in
+        `is_open` is true if the gate opens at once, because neither a payment nor a transfer is in
         progress.
         """
         start_us = self._start_us

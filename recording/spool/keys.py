@@ -2,9 +2,9 @@
 
 To *publish* a key means to write it into the spool file. The unpublished keys of each open spool
 are in a file in the runtime folder (a tmpfs), which survives a crash of the process, but not a
-reboot. A *slot* of this file is overwritten with zeros as soon as its key is published or must be
-destroyed, and so is the key in memory. There is no other copy, so a destroyed key cannot be
-restored.
+reboot. A *slot* of this file is overwritten with zeros as soon as its key is in the spool file
+twice or must be destroyed, and so is the key in memory. There is no other copy, so a destroyed key
+cannot be restored.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ class KeySlots:
             self._free.append(slot)
 
     def close(self, *, unlink: bool) -> None:
-        """Close the file; with `unlink`, all keys in it are lost."""
+        """Close the file. With `unlink`, remove it, so that all keys in it are lost."""
         os.close(self._fd)
         if unlink:
             self.path.unlink(missing_ok=True)

@@ -63,7 +63,11 @@ class OpenFrame:
     """
 
     def takes(self, at_us: int) -> bool:
-        """Return False if the frame is full, or began after `at_us`; then write and empty it."""
+        """Return whether a packet that arrived at `at_us` may be added to this frame.
+
+        If not, the frame must be written first: it is full, or begins after the packet, or begins
+        over an hour before it.
+        """
         size = self.size
         return not size or (size <= MAX_MEDIA and 0 <= at_us - self.first_us <= _MAX_SPAN_US)
 
@@ -123,7 +127,7 @@ class OpenFrame:
 def earlier_packets(from_us: int, plaintext: bytearray | memoryview, until_us: int) -> OpenFrame:
     """Return a frame with those packets of a plaintext that arrived before `until_us`.
 
-    `from_us` is the arrival of the first packet.
+    `from_us` is the arrival of the plaintext's first packet.
     """
     kept = OpenFrame()
     position = 0

@@ -182,7 +182,7 @@ class SpoolOutbox:
     def drain(self) -> SpoolWriter:
         """Open the spool if necessary, write the waiting events, and return the writer.
 
-        Raises the errors of `SpoolWriter`; then what was not written continues to wait.
+        Raises the errors of `SpoolWriter`. Then the events that were not written continue to wait.
         """
         writer = self._opened()
         if self._waiting:
@@ -253,7 +253,7 @@ class SpoolOutbox:
         return asyncio.get_running_loop().run_in_executor(threads, job)
 
     def close(self, at_us: int) -> None:
-        """Write the waiting events and close the spool with an END frame, at the call's end.
+        """Write the waiting events and close the spool with an END frame.
 
         If the events cannot be written, there is no END frame, so that `SpoolReader` reports the
         spool as interrupted. On a hanging disk, the spool is closed when the disk works again.
@@ -268,7 +268,7 @@ class SpoolOutbox:
             self._end(writer, at_us)
 
     def discard(self) -> None:
-        """Remove the spool; on a hanging disk, when it works again."""
+        """Remove the newest spool; on a hanging disk, when it works again."""
         self._earlier.close()
         writer = self.writer
         if writer is not None and writer.is_hanging:

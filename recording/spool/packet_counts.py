@@ -25,7 +25,7 @@ LATE = "late"
 FAULT = "fault"
 """The reason of packets that the disk did not accept. It is also a gap's reason."""
 ERASED = "erased"
-"""The reason of packets that were stored, and then erased by a late trigger."""
+"""The reason of packets that were stored, and later erased by a pause or another trigger."""
 
 
 def no_packets() -> list[int]:
@@ -58,8 +58,8 @@ class DropCounts:
 
     They arrived while the gate was shut, were read only after it had opened (`early`), may have the
     audio of a payment or transfer that is over (`late`), or could not be given to a spool
-    (`failed`). `late_us` is the time in µs from the latest opening of the gate to the last `late`
-    packet.
+    (`failed`). `late_us` is the longest time in µs from the end of a payment or transfer to the
+    arrival of a `late` packet, since the previous event `packets`.
     """
 
     shut: list[int] = field(default_factory=no_packets)
@@ -91,9 +91,9 @@ def add_to(counts: list[int], more: Iterable[int], sign: int = 1) -> None:
 class PacketCounts:
     """Makes the fields of the event `packets`: the counts since the previous such event.
 
-    `arrivals` returns the relay's counts of a track; None if there is no relay. `reason` is that of
-    the present gap, or "" in a segment. `is_between` is True while there is neither a gap nor a
-    segment.
+    `arrivals` returns the relay's counts of a track; None if there is no relay. `reason` is the
+    reason of the present gap, `UNANSWERED` before the first gap or segment, and otherwise "".
+    `is_between` is True while there is neither a gap nor a segment.
     """
 
     def __init__(self, drops: DropCounts) -> None:
@@ -122,8 +122,8 @@ class PacketCounts:
     ) -> list[dict[str, Field]]:
         """Return the counts of each track since the previous call.
 
-        `pending` are packets that a writer has not written yet. `reason` is that of the gap that
-        begins now, for which the gate was shut a moment before.
+        `pending` are packets that a writer has not written yet. In a segment, `reason` is why
+        packets were dropped: the gate was shut a moment before the gap that begins now.
         """
         return [self._track(each, written, pending, reason) for each in range(TRACKS)]
 

@@ -3,7 +3,7 @@
 `SpoolReader` reads the file twice: first it collects the published frame keys and the indices of
 the erased frames, then it yields the records. A longer file needs more memory only for these keys
 and indices. A frame is *authentic* if the spool key or its own key decrypts it. If indices are
-missing between two authentic frames, these frames are reported as lost.
+missing between two authentic frames, the frames with the missing indices are reported as lost.
 """
 
 import fcntl
@@ -55,7 +55,7 @@ The lookback is at most one minute; the second minute is a margin. So the packet
 without a key arrived at most two minutes after those of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""Combines all packets of a media frame into one value, or returns None to leave them single.
+"""Combines all packets of a media frame into one value. If it is None, they are yielded singly.
 
 It gets the arrival of the earliest packet (µs since the spool's start) and the plaintext.
 """
@@ -74,7 +74,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return True if the spool's file is locked, because a process still writes it."""
+    """Return True if the file is locked, because a process writes it or copies others beside it."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -102,7 +102,7 @@ def read_spool(
     spool_key: bytes | None = None,
     runtime_keys_folder: Path | None = None,
 ) -> "SpoolReader":
-    """Open a spool with its own key, or with the boot key that encrypted it in the file header.
+    """Open a spool with the spool key, or with the boot key that decrypts this key in the header.
 
     `runtime_keys_folder` has the frame keys that were not published when the writing process ended;
     None: their frames cannot be read. Raises `SpoolHeaderError` without a readable header,
@@ -118,12 +118,12 @@ class SpoolReader(Iterator[Record]):
     """Yields the records of one spool, in the sequence in which they were written.
 
     All methods are in one class because they share the index that the next frame should have. The
-    attributes except `header` are final only after all records were read. `index_salt` is the salt
-    for the commitments in the manifest, if this is the call's first spool. `interrupted` means that
-    there is no END frame, because the writer's process ended early or the disk failed; `truncated`
-    means that the file ends inside a frame; `damaged` means that a byte was changed, even if all
-    records could be read. `last_us` is the latest time in all frames so far, in µs since the
-    spool's start.
+    attributes except `header` and `index_salt` are final only after all records were read.
+    `index_salt` is the salt for the commitments in the manifest, if this is the call's first spool.
+    `interrupted` means that there is no END frame, because the writer's process ended early or the
+    disk failed. `truncated` means that the file ends inside a frame or in bytes that were never
+    written, and `damaged` that other bytes are not as they were written, even if all records could
+    be read. `last_us` is the latest time in all frames so far, in µs since the spool's start.
     """
 
     @classmethod
@@ -318,7 +318,8 @@ class SpoolReader(Iterator[Record]):
     def _records_of_erased(self, frame: SpoolFrame) -> Sequence[object]:
         """Return the packets of an erased frame that were not erased, then a `LostRecord`.
 
-        The packets were copied to another frame before the erasure.
+        The packets were copied to another frame before the erasure. If the copy cannot be read, a
+        `LostRecord` stands for them.
         """
         kept: Sequence[object] = ()
         from_us, index = frame.from_us, frame.index
@@ -351,7 +352,7 @@ class SpoolReader(Iterator[Record]):
         Consecutive missing frames are one loss; each frame without a key is a loss of its own. Such
         a frame may be forged, so the times of a loss are limited to those between the readable
         frames. At the file's end, `before` follows the final frame, `until_us` is None, and the
-        limit is `_UNPUBLISHED_US`.
+        limit is `_UNPUBLISHED_US` after the last readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]
@@ -375,8 +376,8 @@ class SpoolReader(Iterator[Record]):
         """Skip the indices of replacement frames below `before`, which are not lost.
 
         If other frames were lost directly before a replacement frame, its packets are older than
-        the lost ones, and do not show when the loss ends. The loss ends at the next frame of
-        another kind.
+        the lost ones, and do not show when the loss ends. The loss ends at the next frame that is
+        not a replacement frame.
         """
         while self._next_index < before and self._next_index in self._replacements:
             self._next_index += 1
@@ -400,7 +401,7 @@ class SpoolReader(Iterator[Record]):
 
 
 def _open(path: Path) -> int:
-    """Return a descriptor of a regular file; for any other, raise `SpoolHeaderError` at once."""
+    """Return a descriptor of a regular file; for another kind of file, raise `SpoolHeaderError`."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)

@@ -73,7 +73,7 @@ def _is_key_of(header: SpoolHeader, key: bytes) -> bool:
 
 
 def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
-    """Return the boot key that opens a spool; None if it was lost, for example at a reboot."""
+    """Return the one of `boot_keys` that opens a spool; None if its key was lost at a reboot."""
     for boot_key in boot_keys:
         try:
             unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
@@ -110,7 +110,7 @@ def shred_recovered(folder: Path, spool: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SpoolKeys:
-    """The keys that open spools. `runtime_keys` has the frame keys that are not published."""
+    """The keys that open spools. `runtime_keys` is the folder of the unpublished frame keys."""
 
     boot_key: bytes | None
     """The key that encrypts the keys of new spools; None if there is no such key."""
@@ -118,7 +118,7 @@ class SpoolKeys:
     spool_keys: dict[int, bytes] = field(default_factory=dict)
     """The spool keys that a recipient decrypted with an age identity, by life."""
     other_boot_keys: tuple[bytes, ...] = ()
-    """Other boot keys, which are tried first. A spool's key is encrypted under one of its time."""
+    """Other boot keys, which are tried first: an older spool may need the boot key of its time."""
 
     def open(self, path: Path) -> SpoolReader:
         """Open one finished spool for reading. Raises `SpoolError`, `OSError`."""

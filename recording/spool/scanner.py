@@ -1,4 +1,4 @@
-"""A scanner that finds the frames in a spool file, even after damaged bytes, in small pieces."""
+"""Finds the frames in a spool file, even after damaged bytes; reads the file in small pieces."""
 
 import os
 from collections.abc import Iterator
@@ -112,7 +112,7 @@ def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
     """Return the first undamaged copy of the file header.
 
     With it come its identity, the position of the frames in the file, and True if both copies are
-    undamaged. Raises `SpoolHeaderError` if neither is, or for an unknown version.
+    undamaged. Raises `SpoolHeaderError` if both are damaged, or for an unknown version.
     """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
     if not data:

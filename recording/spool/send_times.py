@@ -33,8 +33,8 @@ Some senders do not count their timestamps by the clock rate. Their timestamps a
 a pause, their packets are not stored for a fixed time, the *quarantine*, plus the time for which
 these packets were interrupted.
 
-The next process after a restart continues with the saved anchors. They remain valid, because they
-are saved when media may no longer be stored, or later.
+The next process after a restart continues with the saved anchors. They remain valid: the state of a
+pause is saved after the gate is shut, and no anchor is fitted while it is shut.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ anchor.
 OVERTAKEN_US = 10_000_000
 """The longest time in µs by which later packets of the same party can overtake a packet."""
 _PUNCTUAL_US = 500_000
-"""A stream is fitted only while its packets are at most this late, in µs.
+"""A packet is punctual if it is at most this late, in µs: `_FEWEST` in a row make the anchor sure.
 
 If timestamps are not counted by the clock rate, packets seem to become later and later.
 """
@@ -120,9 +120,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class SenderReport:
-    """The stream's RTP timestamp at `sent_us`, by the sender's clock in µs since 1900 (NTP).
+    """A sender report: at `sent_us`, the stream had this RTP timestamp.
 
-    Replies name the report by the middle 32 bits of the NTP time.
+    `sent_us` is by the sender's clock, in µs since 1900 (NTP). `name` is the middle 32 bits of the
+    NTP time, by which the other party's replies name the report.
     """
 
     ssrc: int
@@ -160,7 +161,7 @@ class SenderReport:
 
 @dataclass(slots=True, kw_only=True)
 class StreamAnchor:
-    """The anchor of one stream, `timestamp` and `at_us`, and what the next process must know of it.
+    """One stream's anchor (`timestamp` and `at_us`), and other facts for the next process.
 
     The anchor can be up to `uncertain_us` later than the time of the least delay, in µs; None if no
     limit is known, for example because the timestamps are unusable.
@@ -191,7 +192,8 @@ class StreamAnchor:
     def move_to(self, timestamp: int, at_us: int, late_us: int) -> None:
         """Make an early packet the anchor; `late_us` is its negative delay.
 
-        The anchor is then less uncertain, except by what a fast clock of the sender explains.
+        It proves that the anchor was too late, so `uncertain_us` becomes less, except for the part
+        that a fast clock of the sender can explain.
         """
         self.timestamp, self.at_us = timestamp, at_us
         if self.uncertain_us:
@@ -246,7 +248,7 @@ class _Stream:
         return None if uncertain_us is None else uncertain_us + self.late_us
 
     def begin_at(self, timestamp: int, at_us: int, uncertain_us: int | None) -> None:
-        """Make a packet the anchor whose delay is at most `uncertain_us`; None if not known."""
+        """Make a packet the anchor. Its delay is at most `uncertain_us`; None if not known."""
         anchor = self.anchor
         anchor.timestamp, anchor.at_us, anchor.proven_us = timestamp, at_us, at_us
         anchor.uncertain_us = uncertain_us
@@ -273,7 +275,7 @@ class _SenderClock:
     """The clock in the sender reports of a track, compared with ours.
 
     `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. The
-    report that arrived at `noted_us` showed it; `is_sure` if the report before it showed the same.
+    report that arrived at `noted_us` showed it, and if `is_sure`, so did the report before it.
     """
 
     ahead_us: int
@@ -317,8 +319,9 @@ class SendTimes:
     def attach(self, track: int, at_us: int, heard_us: int | None = None) -> int:
         """Forget the streams of a track, because another leg is recorded on it from now on.
 
-        Return the earliest time at which its packets were sent: after the arrival of its latest
-        packet, `heard_us`. Without one, it is `at_us`, because the party has only now answered.
+        Return the earliest time at which this leg's next packets can have been sent: `heard_us`,
+        when its latest packet arrived. Without such a packet (None), return `at_us`, because the
+        party has only now answered.
         """
         sent_us = at_us if heard_us is None else min(at_us, heard_us)
         self._attached_us[track] = sent_us
@@ -567,8 +570,8 @@ class SendTimes:
     ) -> bool:
         """Compare the next packet of a stream with its anchor, and set the stream's `late_us`.
 
-        The packet's largest possible delay is `longest_us`, or not known. Return False if later
-        packets have overtaken it, so that it changes nothing.
+        `longest_us` is the packet's largest possible delay; None if it is not known. Return False
+        if later packets have overtaken it, so that it changes nothing.
         """
         _, _, sequence, timestamp, _ = header
         anchor = stream.anchor

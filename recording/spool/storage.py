@@ -4,10 +4,10 @@ A fault after a failed write ends when a write succeeds and the disk has enough 
 failed sync, a sync must succeed too. In two other cases, the fault ends because the call continues
 in a new file:
 
-- The spool file is missing for `MOVE_AFTER_US`, because its disk was unmounted. The new file is in
-  the folder with the same path, which is now on another disk.
-- The disk fails for `MOVE_AFTER_US`. The new file is in another folder, on another disk. A disk
-  that is only full does not count as a disk that fails.
+- The spool file is missing for `MOVE_AFTER_US`, usually because its disk was unmounted. The new
+  file is in the folder with the same path, which may now be on another disk.
+- The disk fails for `MOVE_AFTER_US`, and there is another disk. The new file is in a folder on that
+  disk. A disk that is only full does not count as a disk that fails.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ early. It should not begin too late either, because the call is not recorded unt
 class SpoolStorage:
     """The spool of one call, and the state of its disk; `error` is the most recent error or None.
 
-    All methods run in the event loop's thread and do not wait.
+    All methods run in the event loop's thread. They wait for a `WatchedDisk` up to its time limit.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class SpoolStorage:
     ) -> None:
         """Set up the storage; no spool is opened yet.
 
-        `failed` gets the error of a failed sync. `open_on_other_disk` is called once at most, if
-        the disk has failed and `has_other_disk` returns True. `SpoolSync` syncs the spools in the
-        folder `synced`, or all if it is None.
+        `failed` gets the error of a failed sync. `open_on_other_disk` is called if the disk has
+        failed and `has_other_disk` returns True, until the call has moved. `SpoolSync` syncs the
+        spools in the folder `synced`, or all if it is None.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -76,7 +76,7 @@ class SpoolStorage:
         return writer is None or self._synced_folder in {None, writer.path.parent}
 
     def record_error(self, error: RecordingError | OSError) -> None:
-        """Remember an error, and the first time that the file was missing or the disk failed."""
+        """Remember an error, and since when the file is missing or the disk fails."""
         self.error = error
         if isinstance(error, SpoolSyncError):
             self._synced = False
@@ -135,7 +135,7 @@ class SpoolStorage:
         return self._takes_writes()
 
     def close(self, at_us: int) -> None:
-        """Close the spool at the call's end. The error of a running sync is not reported."""
+        """Close the spool. The error of a sync that is still running is not reported."""
         self._failed = _ignore
         try:
             self.outbox.close(at_us)
@@ -173,9 +173,9 @@ class SpoolStorage:
         return since is not None and self._now() - since >= MOVE_AFTER_US
 
     def _check_path(self) -> None:
-        """Check the path; if it lacks the file for `MOVE_AFTER_US`, continue in a new spool.
+        """Check the path. If the file is missing for `MOVE_AFTER_US`, continue in a new spool.
 
-        Raises `SpoolGoneError` before that.
+        Raises `SpoolGoneError` if it is missing for a shorter time.
         """
         if self.writer is None:
             return
@@ -208,4 +208,4 @@ class SpoolStorage:
 
 
 def _ignore(error: RecordingError | OSError) -> None:
-    """Ignore the error of a sync that ends after the call."""
+    """Ignore the error of a sync that ends after the spool was closed."""

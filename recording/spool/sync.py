@@ -46,7 +46,7 @@ writes the key is due after the lookback plus `_MARGIN_S`.
 
 
 def tick_for(lookback_s: float) -> float:
-    """Return the seconds from one tick to the next."""
+    """Return the seconds from one tick to the next, for a lookback in seconds."""
     due = lookback_s + _MARGIN_S
     return max(TICK_S / 2, due / math.ceil(due / TICK_S))
 

@@ -3,8 +3,8 @@
 Packets are collected in memory, in the open frame. About once a second the recorder calls `tick`,
 which encrypts the open frame under a new key, writes it to the file, and publishes the keys of
 frames that are older than the lookback. To *publish* a key means to write it into the file, in two
-RELEASE frames, so that one of them may be damaged. A frame that cannot be written is dropped; the
-recording then has a gap.
+RELEASE frames, so that one of them may be damaged. If the disk refuses a frame, its packets are
+lost, and the recording has a gap. If the spool's file is gone, they stay in memory instead.
 """
 
 import os
@@ -56,8 +56,9 @@ _encode = msgspec.msgpack.encode
 class SpoolWriter:
     """The writer of one spool file of a call. It only appends data to the file.
 
-    All methods must be called in the same thread. Those that write raise `SpoolWriteError`; after
-    it, the writer can still be used, and all data that is written later is readable.
+    All methods must be called in one thread; only a hanging disk's own thread may close the writer.
+    Those that write raise `SpoolWriteError`; after it, the writer can still be used, and all data
+    that is written later is readable.
 
     The methods are in one class, because the bytes, the key and the index of a frame must be stored
     together or not at all.
@@ -79,12 +80,14 @@ class SpoolWriter:
         """Create and lock `folder/CALL_ID.LIFE.spool`, and write the file header.
 
         The file gets its name only after it is locked and the header is complete. `life` counts the
-        call's spools from 1. Frame keys wait in `runtime_keys_folder` (a tmpfs), at least
-        `lookback_s` after the frame's latest packet. `recipients_wrap` returns the spool key as an
-        age file for the archive's recipients; None if there are none. Offsets count from `started`.
+        call's spools from 1. During the call, a frame key waits in `runtime_keys_folder` (a tmpfs)
+        until `lookback_s` after the frame's latest packet. `recipients_wrap` returns the spool key
+        as an age file for the archive's recipients; None if there are none. Offsets count from
+        `started`.
 
         Raises:
             SpoolWriteError: The spool, or the file for its frame keys, cannot be created.
+            SpoolHeaderError: The file header is too long, because there are too many recipients.
         """
         spool_key, spool_id = os.urandom(32), os.urandom(16)
         header = SpoolHeader(
@@ -157,7 +160,8 @@ class SpoolWriter:
         """Write the open frame, events, and the keys of frames older than the lookback.
 
         Call this at least once a second. There is at most one write. The path is checked first
-        (`check_path`); if that fails, nothing is written, and the packets stay in memory.
+        (`check_path`). If it does not lead to the file (`SpoolGoneError`), nothing is written, and
+        the packets stay in memory. After any other error, they are lost.
         """
         self._append(events, release_at=now_us)
 
@@ -235,9 +239,9 @@ class SpoolWriter:
     def check_path(self) -> None:
         """Check that the spool's path still leads to this file.
 
-        Writes to an open file still succeed after its disk was unmounted. Raises `SpoolGoneError`
-        if the folder lacks the file, has another or cannot be read; `SpoolWriteError` if the disk
-        hangs.
+        Without this check, writes would still succeed after the disk was unmounted. Raises
+        `SpoolGoneError` if the path leads to no file or to another file, or cannot be read, and
+        `SpoolWriteError` if the disk hangs.
         """
         try:
             self._file.check_path()
@@ -252,8 +256,8 @@ class SpoolWriter:
     def sync_job(self) -> Callable[[], None]:
         """Return a function that syncs all written data. It blocks: run it in another thread.
 
-        It raises `SpoolSyncError`. The spool may be closed before or while it runs. If the spool is
-        closed already, this method raises `SpoolClosedError`.
+        The function raises `SpoolSyncError`. The spool may be closed before or while it runs. If
+        the spool is closed already, this method raises `SpoolClosedError`.
         """
         if self.closed:
             raise SpoolClosedError(self.path.name)
@@ -276,7 +280,7 @@ class SpoolWriter:
     def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
         """Write the open frame, events, the remaining frame keys and END; unlock the file.
 
-        `at_us` is the offset of the call's end.
+        `at_us` is the offset of the call's end. Raises `SpoolWriteError` if END cannot be written.
         """
         if self.closed:
             return
@@ -442,8 +446,8 @@ class SpoolWriter:
         """Return the frames whose keys must be published at the time `now_us`.
 
         If the process was late, the packets of a frame are already old when they are written, and a
-        pause that arrived meanwhile may not be handled yet. So such a frame can still be erased
-        during the whole lookback.
+        pause that arrived meanwhile may not be handled yet. So the lookback of such a frame counts
+        from `_LATE_US` before its first tick, not from its latest packet.
         """
         due = []
         for frame in self._unpublished:

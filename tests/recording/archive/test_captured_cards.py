@@ -95,7 +95,7 @@ def test_a_dialled_card_is_exact_silence_in_a_gap_of_its_own(office, codec):
     assert np.count_nonzero(outside) > 0.9 * len(outside)
 
 
-def test_a_number_that_fails_the_check_stays(office):
+def test_a_number_with_a_wrong_check_digit_is_not_silenced(office):
     path = Keyer(office, "PCMA", 5, NOT_A_CARD, 20).end()
     assert office.seal(path).manifest.gaps == []
     assert whole(office)

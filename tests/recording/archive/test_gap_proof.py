@@ -40,7 +40,7 @@ def test_packets_in_a_segment_or_a_fault_may_be_stored(gap):
     assert stored_in_gaps([stretch(gap, stored=107)]) == []
 
 
-def test_a_gap_without_stored_packets_is_right():
+def test_a_gap_without_stored_packets_is_not_reported():
     assert stored_in_gaps([stretch("payment", received=5, dropped={"payment": 5})]) == []
     assert stored_in_gaps(None) == []
 
@@ -138,7 +138,7 @@ def test_a_pause_that_erased_too_little_is_found():
     assert "erased 0.20 s" in found
 
 
-def test_a_pause_that_erased_enough_is_right():
+def test_a_pause_that_erased_enough_is_not_reported():
     segments = [Interval(0, 3_500_000), SEGMENTS[1]]
     assert ignored(4, erased(3.5), PAUSE, erase_s=0.5, segments=segments) == []
 

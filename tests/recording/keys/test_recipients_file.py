@@ -86,7 +86,7 @@ def test_the_later_of_two_sets_with_the_same_serial_number_is_in_force(room):
     assert room.in_force() == [FORMER]
 
 
-def test_a_new_officers_set_counts_whatever_its_number_is(room):
+def test_a_new_officers_set_is_in_force_even_with_a_lower_number(room):
     room.put(7, PRESENT)
     room.in_force()
     room.officer = OfficerKeys.generate()
@@ -212,7 +212,7 @@ def test_an_unchanged_set_is_verified_once(room, monkeypatch):
     assert len(verified) == 1
 
 
-def test_a_changed_set_of_the_same_size_and_time_counts_at_once(room):
+def test_a_changed_set_of_the_same_size_and_time_is_in_force_at_once(room):
     file = room.file
     room.put(1, FORMER)
     assert file.load().recipients.recipients == [FORMER]

@@ -44,7 +44,7 @@ class Line:
     jump_at: float | None = None
     jump_s: float = 0.0
     silent: tuple[float, float] = (0.0, 0.0)
-    """From when until when the party sends nothing, because nobody speaks."""
+    """From when until when the party sends nothing, because the person is silent."""
     reports: str = "none"
     """Which sender reports the party sends: "none", "clock" or "replies"."""
     jitter_s: float = 0.0
@@ -268,12 +268,12 @@ def missing(opened, line):
         (Line(99, 0, silent=(9.0, 14.0), stops=True, reports="replies"), 1.06),
     ],
 )
-def test_the_cost_after_a_resume_is_that_of_the_documented_case(opened, line, cost_s):
+def test_after_a_resume_the_documented_seconds_are_dropped(opened, line, cost_s):
     assert missing(opened, line) == pytest.approx(cost_s, abs=0.045)
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-def test_a_pause_just_after_a_restart_costs_no_more_than_another_pause(spools, is_open):
+def test_a_pause_just_after_a_restart_drops_no_more_packets_than_another_pause(spools, is_open):
     """The earlier process has saved its state at the answer, and the call is long."""
     before = RecordingGate(started=0.0, on_failure=fails, writer=spools.writer())
     before.open(0)

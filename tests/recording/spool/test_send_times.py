@@ -228,7 +228,7 @@ def test_a_leg_that_is_connected_after_the_pause_is_stored_at_once(opened_gate):
     assert min(kept) == pytest.approx(20.02)
 
 
-def test_a_storage_fault_costs_nothing_after_it_has_ended(opened_gate):
+def test_no_packet_is_dropped_after_a_storage_fault_has_ended(opened_gate):
     gate = opened_gate()
     packets = Talker(lambda sent: 0.030 if sent < 12 else 1.0).packets(0, 40)
     kept = []
@@ -298,7 +298,7 @@ def test_no_packet_of_a_thousand_pauses_with_random_delays_is_stored(opened_gate
 
 @pytest.mark.parametrize("rise_s", [0.0, 1.0, 2.5, 6.0])
 @pytest.mark.parametrize("rises_at", [11.0, 14.5, 18.0])
-def test_a_restart_in_a_pause_stores_no_late_packet_and_costs_one_packet(
+def test_after_a_restart_in_a_pause_no_late_packet_is_stored_and_one_packet_is_dropped(
     opened_gate, rise_s, rises_at
 ):
     """The network becomes slower step by step, before, during or after the restart."""
@@ -364,7 +364,7 @@ def test_a_party_that_was_silent_until_a_restart_may_have_sent_since_the_call_be
 
 
 @pytest.mark.parametrize("heard_s", [None, 20.5])
-def test_a_leg_that_is_connected_after_the_pause_costs_nothing(opened_gate, heard_s):
+def test_no_packet_of_a_leg_that_is_connected_after_the_pause_is_dropped(opened_gate, heard_s):
     """A colleague whom the advisor has consulted may already talk when the leg is connected."""
     gate = opened_gate()
     play(gate, Talker(lambda _: 0.030).packets(0, 21), [(10.0, 20.0)])

@@ -223,7 +223,7 @@ def test_an_abandoned_spool_reads_as_interrupted(spools, talk):
         writer.event("late", {}, 0)
 
 
-def test_removing_a_spool_overwrites_the_keys_left_of_it(spools, talk):
+def test_removing_a_spool_overwrites_its_unpublished_keys(spools, talk):
     writer = spools.writer()
     talk(writer, 2)
     writer.abandon()
