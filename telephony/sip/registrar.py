@@ -38,7 +38,7 @@ class Binding:
     """One Contact that is registered for an address-of-record.
 
     Attributes:
-        contact: The Contact as it was registered, without its `expires` parameter.
+        contact: The registered Contact, without its display name and its `expires` parameter.
         call_id: The Call-ID of the REGISTER that made or most recently refreshed the binding.
         cseq: The CSeq number of that REGISTER.
         source: The address from which it came, the only one that reaches a phone behind NAT.
@@ -210,8 +210,8 @@ def _apply(
 ) -> list[Binding]:
     """Return `held` with `asked` instead of any binding of the same Contact.
 
-    If `asked` has expired, this binding is only removed. `before` has the bindings before this
-    REGISTER, whose earlier Contacts have already changed `held`.
+    If `asked` has already expired, it is not added: the phone removes its binding. `before` has the
+    bindings before this REGISTER, whose earlier Contacts have already changed `held`.
 
     Raises:
         SipParseError: `before` contains a binding of the same Contact from a REGISTER with the

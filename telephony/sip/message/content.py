@@ -41,8 +41,8 @@ class BodyPart:
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
     """Parse the parts of a multipart body. No boundary is needed after the final part.
 
-    Raises `SipParseError` if the Content-Type has no valid boundary, no part in the body follows
-    it, the header fields of a part are malformed, or there are more than `MAX_PARTS` parts.
+    Raises `SipParseError` if the Content-Type has no valid boundary, this boundary begins no part
+    of the body, a part has malformed header fields, or there are more than `MAX_PARTS` parts.
     """
     _, semicolon, tail = content_type.partition(";")
     boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")

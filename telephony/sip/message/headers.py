@@ -187,7 +187,7 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first field `name` by one for each value, or else add them at the end."""
+        """Replace the first field `name` by one per value; if absent, add them at the end."""
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]

@@ -255,7 +255,10 @@ def respond(
 
 
 def rseq_of(response: Response) -> int | None:
-    """Return the RSeq of a reliable provisional response; None if it is another, or has no RSeq."""
+    """Return the RSeq of a reliable provisional response.
+
+    Return None for any other response, and if the RSeq is missing or not valid.
+    """
     if not 100 < response.status < 200 or not _names_100rel(response, "Require"):
         return None
     text = (response.headers.get("RSeq") or "").strip(" \t")

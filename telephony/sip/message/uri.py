@@ -20,7 +20,7 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import Parameters, format_parameters, replace_parameter
 
 MAX_URI: Final = 4096
-"""The most characters of a received URI, both as received and as we would write it."""
+"""The most characters of a parsed URI, both as received and as we would write it."""
 
 SIP_SCHEMES: Final = frozenset({"sip", "sips"})
 

@@ -30,7 +30,7 @@ class ClientState(enum.Enum):
     TRYING = "trying"
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
-    """A provisional response has arrived, but no final one. An INVITE may stay so for any time."""
+    """A provisional response has arrived, but no final one; an INVITE has no time limit here."""
     COMPLETED = "completed"
     """A final response, for INVITE a non-2xx, has arrived; copies are not passed to the user."""
     ACCEPTED = "accepted"

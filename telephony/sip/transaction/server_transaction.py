@@ -27,7 +27,10 @@ class ServerState(enum.Enum):
     PROCEEDING = "proceeding"
     """No final response was sent; for a non-INVITE request, a provisional one was."""
     COMPLETED = "completed"
-    """A final response was sent, to an INVITE a non-2xx: over UDP, it is repeated until the ACK."""
+    """A final response was sent, for an INVITE a non-2xx.
+
+    Over UDP, the response to an INVITE is repeated until its ACK arrives, for at most 64*T1.
+    """
     CONFIRMED = "confirmed"
     """The ACK to our non-2xx response to an INVITE has arrived; copies are dropped."""
     ACCEPTED = "accepted"
