@@ -36,12 +36,12 @@ class DialogRequestFailed(SipEvent):
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """408 for a timeout, 503 for an unreachable peer, 487 after our CANCEL of an INVITE."""
+    """408 for a timeout, 503 for an unreachable peer, 487 for an INVITE 64*T1 after our CANCEL."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """A response to a request that we sent outside any dialog, or the lack of a final one."""
+    """A response to a request, not INVITE, that we sent outside any dialog, or its failure."""
 
     transaction: NonInviteClient
     response: Response | None
@@ -107,7 +107,10 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials; return False if there are none to send."""
+        """Send the request again with credentials, and return True.
+
+        Return False if `response` is no challenge, or we have no credentials to send.
+        """
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
         )
@@ -126,15 +129,19 @@ class NonInviteClient(UserAgentClient):
     """The handle of a request that we send with any method except INVITE, ACK and CANCEL."""
 
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send the request again with the same Call-ID and From tag, and the next CSeq number.
+        """Send the request again with the next CSeq number, under a new handle, and return this.
 
-        `headers` replace those with the same names, as after a 423, or with credentials after a 401
-        or 407. Raises `ProtocolError` after the dialog's end or our BYE.
+        The Call-ID and the From tag stay the same. `headers` replace those with the same names,
+        as after a 423, or with credentials after a 401 or 407. Raises `ProtocolError` after the
+        dialog's end or our BYE.
         """
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Report the response, or answer a challenge for which we have credentials."""
+        """Answer a challenge if we have credentials; otherwise report the response.
+
+        A response in a dialog that has ended is not reported.
+        """
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:
@@ -147,7 +154,7 @@ class NonInviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def on_terminated(self, now: float) -> None:
-        """Do nothing when the most recent transaction of the request terminates."""
+        """Do nothing after the last report of the request's most recent transaction."""
 
     def _failed(self, status: int, now: float) -> None:
         if self.dialog is None:

@@ -28,7 +28,8 @@ class DialogRequest(SipEvent):
 
     The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. After a BYE
     in a confirmed dialog, `DialogEnded` follows. A PRACK is reported only if it has a body (an
-    offer or answer). Even if it is rejected, the provisional response counts as acknowledged.
+    offer or answer). Even if the application rejects the PRACK, it acknowledges the provisional
+    response.
     """
 
     dialog: Dialog
@@ -51,7 +52,7 @@ class ServerRequest:
     Attributes:
         request: The parsed request, with `received` and `rport` filled in in its top Via.
         source: The address from which the request came.
-        dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has created;
+        dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has confirmed;
             else None.
         owner: The application's own object for this request.
     """
@@ -118,14 +119,14 @@ class ServerRequest:
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse a request outside dialogs without storing its state.
+        """Refuse a request, whose `dialog` is None, without storing its state.
 
-        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy counts as a new
-        request; its response has the same To tag. A later ACK or CANCEL belongs to no transaction.
+        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy of the request
+        is a new request, whose response has the same To tag. A later ACK or CANCEL belongs to no
+        transaction.
 
         Raises:
-            ProtocolError: A final response was already sent, or the request arrived within a
-                dialog.
+            ProtocolError: A final response was already sent, or `dialog` is not None.
         """
         if self.answered or self.dialog is not None:
             raise ProtocolError("only a new request outside dialogs can be turned away")
