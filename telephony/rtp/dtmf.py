@@ -1,8 +1,8 @@
 """DTMF digits as RTP events (RFC 4733): read packets, and combine those of one digit.
 
-The final packet of an event is sent three times, and any may be lost. All packets of an event have
-one timestamp, unless a digit is too long for the duration field: its event then has several
-segments, each with a timestamp of its own.
+The final packet of an event is sent three times, and any packet may be lost. All packets of an
+event have the same timestamp, unless a digit is too long for the duration field: its event then has
+several segments, each with its own timestamp.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Our side and the peer's side of one media stream, as plain values.
 
-`LocalMedia` has the address in our SDP, to which the relay is bound. `RemoteMedia` has what the
-relay needs of the peer's SDP. This module does not parse or negotiate SDP.
+`LocalMedia` has the address in our SDP, at which the media relay or a phone receives. `RemoteMedia`
+has the values of the peer's SDP that these need. This module does not parse or negotiate SDP.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Offer and answer (RFC 3264) for a back-to-back user agent, with one audio stream on each leg.
 
-We forward an offer with our address and without the codecs that we cannot decode, and the answer
-with the payload types of the original offer. All other streams in the offer are refused: they stay
-in their place with port 0.
+We forward an offer with our address and only its allowed codecs, and the answer with the payload
+types of the original offer. All other streams in the offer are refused: they stay in their place
+with port 0. `own_offer` and `own_answer` make descriptions without a second peer.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶

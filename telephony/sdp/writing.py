@@ -112,8 +112,7 @@ def rewrite(
     first section with `is_rtp_audio` true is relayed; all others get port 0 (refused).
 
     `direction` None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
-    attribute. `transport` has profile and crypto keys; None means the profile of `session`, no
-    keys.
+    attribute. `transport` None means the profile of the relayed section, without keys and rtcp-mux.
     """
     carried = session.audio_index()
     media = tuple(
@@ -186,7 +185,8 @@ def with_codecs(
     """Return `section` with the codecs in `table` instead of its own codecs.
 
     `table` has them in sequence, by their payload types in the result. Attributes other than rtpmap
-    are copied; fmtp and rtcp-fb only for payload types in `renumbered`, with their new numbers.
+    are copied; fmtp and rtcp-fb only for `*`, or for payload types in `renumbered` (old to new),
+    with their new numbers.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:
