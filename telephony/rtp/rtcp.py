@@ -35,9 +35,9 @@ class ReportBlock:
     lost: int
     """The number of packets lost since the first one; negative if packets arrived twice."""
     highest_sequence: int
-    """The lower 16 bits are a sequence number; the upper 16 count its restarts at 0."""
+    """The highest received sequence number; the upper 16 bits count its restarts at 0."""
     jitter: int
-    """In ticks of the codec's clock."""
+    """The variation of the packets' transit time, in ticks of the codec's clock."""
     last_sender_report: int
     """The `sent_at` of the most recent sender report from the source; 0 if there was none."""
     delay: int

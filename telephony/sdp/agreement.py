@@ -62,7 +62,7 @@ def remote_media(
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the part of our codec table `sent` that the peer's (`takes`) accepts.
+    """Return the part of our codec table `sent` whose codecs the peer's table `takes` has too.
 
     A codec that the peer does not accept must not be in the result, because the peer may use the
     same payload type for DTMF digits.
@@ -74,8 +74,8 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both agree on; None if there is none.
 
-    It is the index of the first live one in `ours`, if the section with this index in `theirs` is
-    live too; otherwise that of the first live one in `theirs`.
+    It is the index of the first live section in `ours`, if the section with this index in `theirs`
+    is live too; otherwise that of the first live section in `theirs`.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
@@ -153,9 +153,10 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Return whether two descriptions ask for the same media, so that the later only refreshes.
+    """Return whether two session descriptions ask for the same media.
 
-    Of the session-level lines, only a=, b= and c= are compared. None is equal only to None.
+    If they do, the later one only refreshes the session. Of the session-level lines, only a=, b=
+    and c= are compared. None is equal only to None.
     """
     if one is None or other is None:
         return one is other

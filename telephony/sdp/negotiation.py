@@ -192,7 +192,7 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the common codecs by the offer's payload types, and these types by the answer's."""
+    """Return {offer's payload type: codec}, and {answer's payload type: offer's payload type}."""
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
     for number, codec in answered.items():
@@ -219,7 +219,7 @@ def own_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Return an offer that we make ourselves; the m-lines of `previous`, if given, stay."""
+    """Return an offer of our own; the sections of `previous`, if given, keep their places."""
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]

@@ -7,8 +7,8 @@ other directly is removed.
 Each leg has its own RTP profile, SRTP keys and rtcp-mux (RFC 4568, RFC 5761, RFC 4585). Our first
 offer has RTP/AVP or RTP/SAVP, an answer the profile of the peer's offer, even RTP/AVPF or
 RTP/SAVPF, and a later offer that of our previous description. Feedback messages (RFC 4585) are not
-negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a section with
-only that has no usable key, and is refused.
+negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a section that
+offers only DTLS-SRTP has no usable key, and is refused.
 """
 
 import re
@@ -87,9 +87,9 @@ def later_offer(previous: MediaDescription) -> Transport:
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     """Return the transport of our answer to a peer's audio section, in the peer's profile.
 
-    It has the tag and suite of one usable a=crypto line of the peer, and our key: the first with
-    AES-GCM, which takes less time than HMAC-SHA1, or else the first. Without such a line, it has no
-    key.
+    It has our key, with the tag and suite of one usable a=crypto line of the peer: the first line
+    with AES-GCM, which takes less time than HMAC-SHA1, or else the first line. Without such a line,
+    the transport has no key.
     """
     lines = usable_keys(section, local.srtp)
     line = next((line for line in lines if line.key.suite.is_gcm), lines[0] if lines else None)

@@ -18,7 +18,7 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import Address, address_of
 
 LONGEST_DATAGRAM: Final = 1300
-"""A longer request, in bytes, is sent by TCP if possible: the RFC's limit for an unknown MTU."""
+"""The most bytes of a request for UDP; a longer one is sent by TCP if possible."""
 
 
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
@@ -79,8 +79,8 @@ class ClientRequest(ABC):
     def on_failure(self, status: int, now: float) -> None:
         """Report the failure (408, 487 or 503), or send by UDP if the peer refused TCP.
 
-        TCP was refused if it was used only for the length and `status` is 503 (RFC 3261 section
-        18.1.1).
+        We assume that the peer refused TCP if we used it only because of the request's length, and
+        `status` is 503 (RFC 3261 section 18.1.1).
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:

@@ -44,7 +44,7 @@ class DialogState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded(SipEvent):
-    """A confirmed dialog has ended: its last event, emitted exactly once."""
+    """A confirmed dialog has ended. This is its last event, and is emitted once."""
 
     dialog: Dialog
     reason: str
@@ -52,7 +52,7 @@ class DialogEnded(SipEvent):
 
 
 class DialogRefusal(NamedTuple):
-    """The response with which the core refuses a request; 200 for a BYE that crosses ours."""
+    """The response with which the core refuses a request, or the 200 to a BYE that crosses ours."""
 
     status: int
     headers: HeaderList = ()
@@ -196,7 +196,10 @@ class Dialog(DialogAddresses):
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False, if we answer, until the ACK to our first 2xx: a BYE must wait (RFC 3261 15)."""
+        """If we answer, False until the ACK to our first 2xx arrives or is missing for 64*T1.
+
+        Until then, our BYE must wait (RFC 3261 section 15).
+        """
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -389,7 +392,7 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`), and wait for our ACK."""
+        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`); our ACK is due."""
         self.refresh(response)
         self._acks[number] = None
 

@@ -127,7 +127,7 @@ class DialogAddresses:
         remote_target: The peer's Contact URI, which a later INVITE, UPDATE or response can change.
         routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The peer's address, at first the source of its INVITE or the destination of our own.
+        peer: The peer's address, at first the source of its INVITE or the target of our INVITE.
         send_to: The address that the application sets for all our requests, for example that of a
             phone behind NAT. If it is None, `next_hop` chooses between `peer` and the URI of the
             first route or `remote_target`.

@@ -229,7 +229,7 @@ class Endpoint:
                 address. Or a header field cannot be written (for example, it contains CR).
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
-            raise ProtocolError("this method does not send INVITE, ACK or CANCEL")
+            raise ProtocolError("send INVITE, ACK and CANCEL by invite(), ack() and cancel()")
         draft = Draft(
             method=method,
             uri=uri,

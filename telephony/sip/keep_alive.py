@@ -38,7 +38,7 @@ class KeepAlive:
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
-        """Prepare checks that start `interval` seconds after the result of the one before."""
+        """Prepare to send OPTIONS: at once, and then `interval` seconds after each result."""
         self.destination = destination
         self.interval = interval
         self.health = PeerHealth.UNKNOWN

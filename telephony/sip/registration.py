@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 EXPIRES: Final = 3600
 """The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
-"""The longest expiry in seconds that we accept; a longer one counts as this."""
+"""The longest expiry in seconds that a registrar may grant; a longer one is taken as this."""
 FIRST_RETRY_DELAY: Final = 30.0
 """The pause in seconds after the first failure; each further failure doubles the pause."""
 MAX_RETRY_DELAY: Final = 1800.0

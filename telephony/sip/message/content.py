@@ -26,7 +26,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body; `headers` has neither its Content-Type nor its Content-Length."""
+    """One part of a body; from `parse_multipart`, without Content-Type in `headers`."""
 
     content_type: str
     body: bytes
@@ -64,7 +64,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
     if start is not None:
         parts.append(_parse_part(body[start:]))
     if not parts:
-        raise SipParseError("a multipart body in which its boundary does not occur")
+        raise SipParseError("a multipart body without a part")
     return parts
 
 

@@ -129,7 +129,7 @@ class Headers:
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Parse header fields, one line each (`unfold`). Raises `SipParseError`."""
+        """Parse header fields from the lines that `unfold` returns. Raises `SipParseError`."""
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []

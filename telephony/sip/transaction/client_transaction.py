@@ -94,7 +94,7 @@ class ClientTransaction:
         """Prepare to send `request`. `on_end` is called when the transaction has terminated."""
         self.state = self._first_state
         self._request: Request | None = request
-        """For the ACK to a non-2xx; None after the final response."""
+        """The request, of which the ACK to a non-2xx is made; None after the final response."""
         self._method = request.method
         self._on_end = on_end
         self._data = bytes(request)

@@ -51,7 +51,7 @@ class Srv:
 
 
 Record: TypeAlias = Naptr | Srv | str
-"""An A or AAAA record is its IP address as text."""
+"""One DNS record; an A or AAAA record is only its IP address as text."""
 DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
 """One answer for each question, in sequence; empty if the name has no such record."""
 AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]

@@ -34,7 +34,7 @@ class OutgoingMessage:
 
 
 class NextHop(NamedTuple):
-    """Destination, our local address and fallback (as in `OutgoingMessage`) of a message."""
+    """The destination, local address and fallback (as in `OutgoingMessage`) of a message."""
 
     destination: Address
     local: LocalAddress

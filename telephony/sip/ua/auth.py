@@ -33,7 +33,8 @@ FindHa1 = Callable[[str, str, str], str | None]
 MAX_NONCES: Final = 64
 """The most used nonces that the server stores for one user.
 
-Beyond this number, it forgets the oldest; this one and all made earlier are stale for the user.
+Beyond this number, it forgets the oldest nonce. This nonce and all that were made earlier are then
+stale for the user.
 """
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -47,18 +48,12 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the HA1 in hexadecimal, which is stored instead of the password.
-
-    Raises `ProtocolError` if `algorithm` is not MD5 or SHA-256.
-    """
+    """Return the HA1 in hexadecimal, to store instead of the password. Raises `ProtocolError`."""
     return _digest(algorithm, f"{user}:{realm}:{password}")
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Parse a Digest challenge or Digest credentials into a dict, whose keys are in lower case.
-
-    Raises `SipParseError` if the scheme is another, or the text is malformed.
-    """
+    """Parse a Digest challenge or credentials; keys in lower case. Raises `SipParseError`."""
     scheme, *tail = _BLANKS.split(text.strip(" \t"), maxsplit=1)
     if scheme.lower() != "digest" or not tail:
         raise SipParseError("not a Digest")
@@ -79,7 +74,7 @@ class AuthOutcome(enum.Enum):
     MISSING = "missing"
     """The request has no credentials that we can check: readable, for our realm and algorithms."""
     STALE = "stale"
-    """The password is right; the nonce is expired or not ours, or its count is not a higher one."""
+    """The password is right, but the nonce is expired, not ours, or its count did not grow."""
     REFUSED = "refused"
     """The user is unknown, the password is wrong, or the `uri` is not that of the request."""
     UNCHECKED = "unchecked"
@@ -152,7 +147,7 @@ class DigestServer:
         algorithm or an unknown one, or the realm cannot be written in a header field.
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
-            raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
+            raise ProtocolError("the secret needs 16 bytes, and algorithms must be MD5 or SHA-256")
         # `encode` raises ProtocolError if the realm cannot be written in a header field.
         encode(quote(realm))
         self.realm = realm

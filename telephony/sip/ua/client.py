@@ -41,7 +41,7 @@ class DialogRequestFailed(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """A response to a request, not INVITE, that we sent outside any dialog, or its failure."""
+    """A response to, or the failure of, a request that we sent outside any dialog (no INVITE)."""
 
     transaction: NonInviteClient
     response: Response | None
@@ -107,10 +107,7 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials, and return True.
-
-        Return False if `response` is no challenge, or we have no credentials to send.
-        """
+        """Send the request again with credentials; return False if we have none for `response`."""
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
         )
@@ -129,7 +126,7 @@ class NonInviteClient(UserAgentClient):
     """The handle of a request that we send with any method except INVITE, ACK and CANCEL."""
 
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send the request again with the next CSeq number, under a new handle, and return this.
+        """Send the request again with the next CSeq number, and return its new handle.
 
         The Call-ID and the From tag stay the same. `headers` replace those with the same names,
         as after a 423, or with credentials after a 401 or 407. Raises `ProtocolError` after the
@@ -138,10 +135,7 @@ class NonInviteClient(UserAgentClient):
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Answer a challenge if we have credentials; otherwise report the response.
-
-        A response in a dialog that has ended is not reported.
-        """
+        """Answer a challenge if we can, or report the response unless its dialog has ended."""
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:

@@ -129,7 +129,7 @@ class ServerRequest:
             ProtocolError: A final response was already sent, or `dialog` is not None.
         """
         if self.answered or self.dialog is not None:
-            raise ProtocolError("only a new request outside dialogs can be turned away")
+            raise ProtocolError("only an unanswered request outside dialogs can be refused")
         self.answered = True
         tag = None if self.request.to.tag else self._core.tag_for(self.request)
         data = self._write(status, headers=headers, tag=tag)

@@ -219,8 +219,8 @@ class InviteClient(UserAgentClient):
     def _is_next(self, tag: str, rseq: int) -> bool:
         """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
 
-        The first response always is. A copy, or a response after a missing one, must not be
-        acknowledged; the callee repeats each response until it is acknowledged.
+        The first response in a dialog is accepted. A copy, or a response after a missing one, must
+        not be acknowledged; the callee repeats each response until it is acknowledged.
         """
         last = self._rseqs.get(tag)
         if last is not None and rseq != last + 1:
