@@ -169,7 +169,7 @@ class DigestServer:
     ) -> Response:
         """Make the 401 to a request from the IP address `host`, after the `outcome` of `verify`.
 
-        It has one challenge for each algorithm (RFC 8760 section 2.4), with `stale=true` if
+        It has one challenge for each algorithm (RFC 8760 section 2), with `stale=true` if
         `outcome` is STALE.
         """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))

@@ -10,7 +10,7 @@ For a received request, the first of these rules that applies is used:
 - A request within a dialog from a host that is not the peer's, if the application refuses it, gets
   the response that the application chooses (`CheckSource`).
 - A request within a dialog is passed to the dialog, a PRACK to the response that it acknowledges.
-- A request of a dialog that is not stored gets 481.
+- A request that names a dialog that is not stored, or may occur only within a dialog, gets 481.
 - Any other request is passed to the application.
 
 A response is passed to the transaction of its request. It is dropped if there is none, or its Via
@@ -185,7 +185,7 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` may cancel: it is the INVITE's host, or is not refused."""
+        """Return whether `source` may cancel: its host is the INVITE's, or `_refusal` is None."""
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)

@@ -28,8 +28,7 @@ class DialogRequest(SipEvent):
 
     The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. After a BYE
     in a confirmed dialog, `DialogEnded` follows. A PRACK is reported only if it has a body (an
-    offer or answer). Even if the application rejects the PRACK, it acknowledges the provisional
-    response.
+    offer or answer). Even a PRACK that the application rejects acknowledges the response.
     """
 
     dialog: Dialog
@@ -102,9 +101,9 @@ class ServerRequest:
 
         For an INVITE, a provisional response above 100 creates an early dialog, and a 2xx confirms
         it and sets `dialog`. This dialog is returned, otherwise None. It is identified by `to_tag`
-        (None: our own tag), so different tags create different dialogs. Nothing is sent, without an
-        error, to a cancelled INVITE, and to another method later than 64*T1, because the client has
-        stopped waiting.
+        (None: our own tag), so different tags create different dialogs. No response is sent, and no
+        error raised, if an INVITE was cancelled, or after 64*T1 for another method, because the
+        client has stopped waiting.
 
         Raises:
             ProtocolError: A final response was already sent.
