@@ -185,7 +185,10 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` may cancel: its host is the INVITE's, or `_refusal` is None."""
+        """Return whether `source` may cancel: its host is the INVITE's, or is accepted.
+
+        Without `check_source`, any source may cancel.
+        """
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)

@@ -130,7 +130,7 @@ class InviteServer(ServerRequest):
         if self.answered:
             raise ProtocolError("a final response was sent before")
         if reliable and not self.takes_reliable:
-            raise ProtocolError("the caller does not support reliable provisional responses")
+            raise ProtocolError("the caller or the core does not support 100rel")
         response = PendingResponse(status, reason, tuple(headers), body, self._tag(to_tag, status))
         self._stop(self._trying)
         self._stop(self._refresh)
