@@ -279,8 +279,8 @@ class Protection:
     """A leg's SRTP in both directions, with the most recently agreed keys.
 
     Attributes:
-        protect: Turns RTP into SRTP. Raises `SrtpError` if the packet was sent before, is too long,
-            is older than the replay window of libsrtp, or is from one source too many.
+        protect: Turns RTP into SRTP. Raises `SrtpError` if the packet is malformed or too long, was
+            sent before, is older than libsrtp's replay window, or is from one source too many.
         unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is malformed or not
             authentic, was received before, is too old, or is from one source too many.
     """
