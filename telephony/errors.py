@@ -8,7 +8,7 @@ TelephonyError
 │   └── RtpParseError          an RTP or RTCP packet cannot be read
 ├── SrtpError                  a packet is refused (forged, repeated), or cannot be protected
 ├── ProtocolError              our own mistake: a wrong argument, or a message that is forbidden
-└── NoPortsError               no pair of media ports is free
+└── NoPortsError               media ports for a call leg cannot be opened
 
 A `ParseError` never quotes its input, because errors are logged and SIP messages contain telephone
 numbers.
@@ -64,4 +64,7 @@ class ProtocolError(TelephonyError):
 
 
 class NoPortsError(TelephonyError):
-    """No pair of media ports is free."""
+    """Media ports for a call leg cannot be opened.
+
+    No pair is free, the ports of a restored leg are not available, or a call has too many legs.
+    """

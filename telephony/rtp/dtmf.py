@@ -1,8 +1,8 @@
 """DTMF digits as RTP events (RFC 4733): read packets, and combine those of one digit.
 
-The final packet of an event is sent three times, and any may be lost. All packets of an event have
-one timestamp, unless a digit is too long for the duration field: its event then has several
-segments, each with a timestamp of its own.
+The final packet of an event is sent three times, and any packet may be lost. All packets of an
+event have the same timestamp, unless a digit is too long for the duration field: its event then has
+several segments, each with its own timestamp.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class TelephoneEvent:
 
 
 class KeyPresses:
-    """Finds the DTMF digits of one RTP stream; reports each press once, at its first packet."""
+    """Finds the DTMF digits of one RTP stream; reports each press once, as soon as it begins."""
 
     def __init__(self) -> None:
         self._last: tuple[int, int, int] | None = None
@@ -64,8 +64,8 @@ class KeyPresses:
     def receive(self, data: bytes) -> str | None:
         """Return the DTMF digit that begins with this packet.
 
-        None means that the packet continues a digit, or belongs to an earlier event or to one that
-        is not a digit. Raises `RtpParseError`.
+        None means that the packet continues a digit, or belongs to an earlier event or to an event
+        that is not a digit. Raises `RtpParseError`.
         """
         packet = RtpPacket.parse(data)
         event = TelephoneEvent.parse(packet.payload)
@@ -91,8 +91,8 @@ class KeyPresses:
     def _is_late(self, packet: RtpPacket) -> bool:
         """Return whether the packet's event began before the most recent event.
 
-        Its timestamp is then less than 16 s (at 8000 Hz) before that event's. With a larger
-        difference, it is a new event.
+        Its timestamp is then less than 16 s (at 8000 Hz) before that of the most recent event. With
+        a larger difference, the packet begins a new event.
         """
         if self._last is None or packet.ssrc != self._last[0]:
             return False

@@ -15,7 +15,7 @@ _HEADER = struct.Struct("!BBHII")
 
 
 def is_rtp(data: Octets) -> bool:
-    """Return whether `data` has version 2 and is at least as long as its RTP header requires.
+    """Return whether `data` has version 2, and the length that its RTP header and padding need.
 
     RTCP on the same port can also have this form; `is_rtcp` recognises it (RFC 5761).
     """

@@ -1,6 +1,6 @@
 """RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Only sender reports and receiver reports are interpreted.
+Only sender reports and receiver reports are interpreted; of some other types, only the SSRCs.
 """
 
 import struct
@@ -35,9 +35,9 @@ class ReportBlock:
     lost: int
     """The number of packets lost since the first one; negative if packets arrived twice."""
     highest_sequence: int
-    """The lower 16 bits are a sequence number; the upper 16 count its restarts at 0."""
+    """The highest received sequence number; the upper 16 bits count its restarts at 0."""
     jitter: int
-    """In ticks of the codec's clock."""
+    """The variation of the packets' transit time, in ticks of the codec's clock."""
     last_sender_report: int
     """The `sent_at` of the most recent sender report from the source; 0 if there was none."""
     delay: int
@@ -106,7 +106,7 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
 
 
 def short_time(wall: float) -> int:
-    """Return the middle 32 bits of an NTP timestamp (RFC 3550 section 4) for Unix seconds."""
+    """Return the middle 32 bits of the NTP timestamp (RFC 3550 4) of `wall`, in Unix seconds."""
     return round((wall + _NTP_EPOCH) * 2**16) & 0xFFFFFFFF
 
 
@@ -133,7 +133,7 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """Return a receiver report and CNAME (RFC 3550 6.4.2), for a source that sent no RTP."""
+    """Return a receiver report and the CNAME `name` (RFC 3550 6.4.2); `ssrc` has sent no RTP."""
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
 

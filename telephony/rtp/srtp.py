@@ -1,11 +1,11 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
-Each key has one libsrtp session, which is used again if the two sides agree on the key again: a new
-session could not continue the roll-over counter, so it would protect two packets with the same key
-and index, which SRTP forbids. Our own keys do not change until the leg ends.
+Each of our keys has one libsrtp session, which is used again if the two sides agree on the key
+again: a new session could not continue the roll-over counter, so it would protect two packets with
+the same key and index, which SRTP forbids. Our own keys do not change until the leg ends.
 
-A new key of the peer is in force from the first packet that is authentic with it. Until then the
-old key is used, because packets with it are still on the network.
+A new key of the peer replaces its old key at the first packet that is authentic with the new key.
+Until then both are tried, because packets with the old key are still on the network.
 
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
 A receiver does not know the counter if it missed the stream's beginning, or after a change of the
@@ -279,10 +279,10 @@ class Protection:
     """A leg's SRTP in both directions, with the most recently agreed keys.
 
     Attributes:
-        protect: Turns RTP into SRTP. Raises `SrtpError` if the packet was sent before, is too long,
-            is older than the replay window of libsrtp, or is from one source too many.
-        unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is not authentic, was
-            received before, is too old, or is from one source too many.
+        protect: Turns RTP into SRTP. Raises `SrtpError` if the packet is malformed or too long, was
+            sent before, is older than libsrtp's replay window, or is from one source too many.
+        unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is malformed or not
+            authentic, was received before, is too old, or is from one source too many.
     """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
@@ -327,7 +327,7 @@ class Protection:
         return self._sender.protect_control(data)
 
     def unprotect_control(self, data: bytes) -> bytes:
-        """Return the RTCP in an SRTCP packet; raise SrtpError if not authentic, or a copy."""
+        """Return the RTCP in SRTCP; raise SrtpError if it is not authentic, or a repetition."""
         try:
             plain = (self._next or self._receiver).unprotect_control(data)
         except SrtpError:

@@ -1,6 +1,6 @@
 """The result of an SDP offer and its answer: the address and the keys for the media.
 
-`ours` is the session description that we sent, and `theirs` the peer's, whichever is the offer.
+`ours` is the session description that we sent, and `theirs` the peer's. Either can be the offer.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from telephony.sdp.writing import Transport
 
 
 def live_section(said: SessionDescription | None) -> MediaDescription | None:
-    """Return the first audio section whose port is not 0 (live); None if there is none."""
+    """Return the first section with `is_rtp_audio` true (live); None if there is none."""
     index = said.audio_index() if said is not None else None
     return said.media[index] if said is not None and index is not None else None
 
@@ -28,8 +28,8 @@ def remote_media(
     `ours` is None before we have sent a description. `index` is the section of `theirs` to use;
     None means the one on which both agree. Media flows only in the directions that both allow. The
     peer should send with the payload types in `ours`, but some also send with those in `theirs`, so
-    the result has both. If a payload type has different codecs, the one in `ours` applies if the
-    peer accepts it.
+    the result has both. If a payload type has different codecs, the codec in `ours` applies if the
+    peer accepts that codec.
 
     Raises:
         SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
@@ -62,7 +62,7 @@ def remote_media(
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the part of our codec table `sent` that the peer's (`takes`) accepts.
+    """Return the part of our codec table `sent` whose codecs the peer's table `takes` has too.
 
     A codec that the peer does not accept must not be in the result, because the peer may use the
     same payload type for DTMF digits.
@@ -74,8 +74,8 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both agree on; None if there is none.
 
-    It is the index of the first live one in `ours`, if the section with this index in `theirs` is
-    live too; otherwise that of the first live one in `theirs`.
+    It is the index of the first live section in `ours`, if the section with this index in `theirs`
+    is live too; otherwise that of the first live section in `theirs`.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:
@@ -153,9 +153,10 @@ def _rtcp_host(section: MediaDescription, host: str) -> str:
 
 
 def same_media(one: SessionDescription | None, other: SessionDescription | None) -> bool:
-    """Return whether two session descriptions ask for the same media, as a plain refresh does.
+    """Return whether two session descriptions ask for the same media.
 
-    Of the session-level lines, only a=, b= and c= are compared. None is equal only to None.
+    If they do, the later one only refreshes the session. Of the session-level lines, only a=, b=
+    and c= are compared. None is equal only to None.
     """
     if one is None or other is None:
         return one is other

@@ -30,7 +30,7 @@ The finaliser can decode the audio codecs. The other two are for DTMF digits and
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One codec of an m-line, without its payload type.
+    """One codec of an m= line, without its payload type.
 
     `clock` is the RTP clock in Hz (8000 for G722, RFC 3551 section 4.5.2). `fmtp` is the text after
     the payload type in a=fmtp; "" without one.
@@ -43,7 +43,7 @@ class Codec:
 
     @property
     def identity(self) -> tuple[str, int, int]:
-        """The codec's name in lower case, its clock in Hz and its channels; fmtp does not count."""
+        """The codec's name in lower case, its clock in Hz and its channels, without its fmtp."""
         return self.name.lower(), self.clock, self.channels
 
     @property
@@ -88,9 +88,9 @@ def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
 
 
 def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dict[int, int]:
-    """Return the receiver's payload type for each of the sender's that the receiver accepts.
+    """Return {sender's payload type: receiver's} for the codecs that the receiver accepts.
 
-    `sends` are as `RemoteMedia.payloads`, `accepts` as `RemoteMedia.accepts`.
+    `sends` is the sender's `RemoteMedia.payloads`, `accepts` the receiver's `RemoteMedia.accepts`.
     """
     found = {number: find_payload(accepts, codec) for number, codec in sends.items()}
     return {number: other for number, other in found.items() if other is not None}

@@ -1,8 +1,8 @@
 """SRTP keys in session descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
-A key protects the media that the *writer* of the description sends. An a=crypto line with an
-unknown suite, several keys, or a session parameter that we do not support is ignored, so that a
-later line can be chosen. No `repr` in this module shows a key.
+A key protects the media that the *writer* of the description sends. An a=crypto line that is
+malformed, or has an unknown suite, several keys or a session parameter that we do not support, is
+ignored, so that a later line can be chosen. No `repr` in this module shows a key.
 """
 
 import base64
@@ -59,7 +59,10 @@ _SUITES = {suite.value: suite for suite in Suite}
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """An SRTP master key with its salt and its suite; its `repr` does not show the key."""
+    """An SRTP master key with its salt and its suite; its `repr` does not show the key.
+
+    Raises `SdpParseError` (488) if `material` does not have the suite's `key_bytes`.
+    """
 
     suite: Suite
     material: bytes = field(repr=False)
@@ -73,7 +76,7 @@ class MasterKey:
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """Our key and the peer's, of the same suite. Each side encrypts with its own."""
+    """Our key and the peer's, of the same suite. Each side encrypts with its own key."""
 
     ours: MasterKey
     theirs: MasterKey

@@ -1,7 +1,7 @@
 """Our side and the peer's side of one media stream, as plain values.
 
-`LocalMedia` has the address in our SDP, to which the relay is bound. `RemoteMedia` has what the
-relay needs of the peer's SDP. This module does not parse or negotiate SDP.
+`LocalMedia` has the address in our SDP, at which the media relay or a phone receives. `RemoteMedia`
+has the values of the peer's SDP that these need. This module does not parse or negotiate SDP.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Direction(StrEnum):
 
     @classmethod
     def of(cls, *, sends: bool, receives: bool) -> "Direction":
-        """Return the direction attribute of a party that sends and receives media or not."""
+        """Return the direction attribute of a party, by whether it sends and receives media."""
         if sends:
             return cls.SENDRECV if receives else cls.SENDONLY
         return cls.RECVONLY if receives else cls.INACTIVE
@@ -49,7 +49,7 @@ class Direction(StrEnum):
 class LocalMedia:
     """The address in our SDP for one leg, and the protection of the media on this leg.
 
-    `host` is an IPv4 or IPv6 literal. RTCP uses `port + 1`, or `port` if the peer asks for one port
+    `host` is an IPv4 or IPv6 literal. RTCP uses `port + 1`, or `port` if both sides use rtcp-mux
     (RFC 5761).
     """
 
@@ -74,7 +74,7 @@ class RemoteMedia:
     receive: bool = True
     send: bool = True
     payloads: Mapping[int, Codec] = field(default_factory=dict)
-    """The payload types that the peer may *send*: those in our SDP, then any others in its own."""
+    """The payload types that the peer may *send*, from both descriptions (see `remote_media`)."""
     accepts: Mapping[int, Codec] = field(default_factory=dict)
     """The payload types that the peer *receives*, from its own SDP."""
     rtcp_host: str = ""

@@ -1,8 +1,8 @@
 """Offer and answer (RFC 3264) for a back-to-back user agent, with one audio stream on each leg.
 
-We forward an offer with our address and without the codecs that we cannot decode, and the answer
-with the payload types of the original offer. All other streams in the offer are refused: they stay
-in their place with port 0.
+We forward an offer with our address and only its allowed codecs, and the answer with the payload
+types of the original offer. All other streams in the offer are refused: they stay in their place
+with port 0. `own_offer` and `own_answer` make descriptions without a second peer.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
@@ -192,7 +192,7 @@ def forwarded_answer(
 def _matched(
     offered: Mapping[int, Codec], answered: Mapping[int, Codec]
 ) -> tuple[dict[int, Codec], dict[int, int]]:
-    """Return the common codecs by the offer's payload types, and these types by the answer's."""
+    """Return {offer's payload type: codec}, and {answer's payload type: offer's payload type}."""
     table: dict[int, Codec] = {}
     numbers: dict[int, int] = {}
     for number, codec in answered.items():
@@ -219,7 +219,7 @@ def own_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Return an offer that we make ourselves; the m-lines of `previous`, if given, stay."""
+    """Return an offer of our own; the sections of `previous`, if given, keep their places."""
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]

@@ -1,4 +1,4 @@
-"""Session descriptions (RFC 8866): parsing, reading, changing and writing them.
+"""Session descriptions (RFC 8866): parsing, reading and writing them.
 
 All lines stay in their sequence, also those of unknown type. Reading accepts lines that end with LF
 only, and a wrong sequence of lines. Writing ends each line with CRLF.
@@ -62,7 +62,7 @@ def _is_connection(data: str) -> bool:
 
 
 def _address(data: str | None) -> str | None:
-    """Return the Internet address in the value of a c= line; None if it is of another kind."""
+    """Return the address in the value of a c= line; None if it is no Internet address."""
     words = (data or "").split()
     return words[2] if len(words) == 3 and _is_internet(words) else None
 
@@ -112,8 +112,8 @@ class MediaDescription:
     def parse(cls, value: str, lines: Iterable[SdpLine] = ()) -> "MediaDescription":
         """Read a media section from the value of its m= line and its other lines.
 
-        The formats may be missing if we decline it anyway (port 0, or not audio): some peers write
-        `m=video 0 RTP/AVP`.
+        The formats may be missing if we decline the section anyway (port 0, or not audio): some
+        peers write `m=video 0 RTP/AVP`.
 
         Raises:
             SdpParseError: The value is not `kind port[/count] protocol format…`.

@@ -7,8 +7,8 @@ other directly is removed.
 Each leg has its own RTP profile, SRTP keys and rtcp-mux (RFC 4568, RFC 5761, RFC 4585). Our first
 offer has RTP/AVP or RTP/SAVP, an answer the profile of the peer's offer, even RTP/AVPF or
 RTP/SAVPF, and a later offer that of our previous description. Feedback messages (RFC 4585) are not
-negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a section with
-only that has no usable key, and is refused.
+negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a section that
+offers only DTLS-SRTP has no usable key, and is refused.
 """
 
 import re
@@ -87,9 +87,9 @@ def later_offer(previous: MediaDescription) -> Transport:
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     """Return the transport of our answer to a peer's audio section, in the peer's profile.
 
-    It has the tag and suite of one usable a=crypto line of the peer, and our key: the first with
-    AES-GCM, which takes less time than HMAC-SHA1, or else the first. Without such a line, it has no
-    key.
+    It has our key, with the tag and suite of one usable a=crypto line of the peer: the first line
+    with AES-GCM, which takes less time than HMAC-SHA1, or else the first line. Without such a line,
+    the transport has no key.
     """
     lines = usable_keys(section, local.srtp)
     line = next((line for line in lines if line.key.suite.is_gcm), lines[0] if lines else None)
@@ -112,8 +112,7 @@ def rewrite(
     first section with `is_rtp_audio` true is relayed; all others get port 0 (refused).
 
     `direction` None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
-    attribute. `transport` has profile and crypto keys; None means the profile of `session`, no
-    keys.
+    attribute. `transport` None means the profile of the relayed section, without keys and rtcp-mux.
     """
     carried = session.audio_index()
     media = tuple(
@@ -186,7 +185,8 @@ def with_codecs(
     """Return `section` with the codecs in `table` instead of its own codecs.
 
     `table` has them in sequence, by their payload types in the result. Attributes other than rtpmap
-    are copied; fmtp and rtcp-fb only for payload types in `renumbered`, with their new numbers.
+    are copied; fmtp and rtcp-fb only for `*`, or for payload types in `renumbered` (old to new),
+    with their new numbers.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:

@@ -18,14 +18,14 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import Address, address_of
 
 LONGEST_DATAGRAM: Final = 1300
-"""The longest request sent as a datagram, in bytes: the RFC's limit for an unknown MTU."""
+"""The most bytes of a request for UDP; a longer one is sent by TCP if possible."""
 
 
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
     """Return the draft changed to TCP if the request is too long for UDP; else None.
 
-    None also if we have no TCP address, the peer has refused TCP, or it is behind NAT (its URI has
-    another address), so that we cannot open a connection.
+    Return None also if we have no TCP address, the peer has refused TCP in the last ten minutes, or
+    the peer is behind NAT (its URI has another address), so that we cannot open a connection.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):
@@ -47,7 +47,7 @@ class ClientRequest(ABC):
     Attributes:
         request: The request as most recently sent. It is composed again for TCP, for UDP after a
             refusal of TCP, and with credentials. `destination` and `local` are its addresses.
-        response: The final response, of several 2xx the first; None until it arrives.
+        response: The final response; if several 2xx arrive, the first. None until it arrives.
         owner: An object of the application, for example the call.
     """
 
@@ -79,8 +79,8 @@ class ClientRequest(ABC):
     def on_failure(self, status: int, now: float) -> None:
         """Report the failure (408, 487 or 503), or send by UDP if the peer refused TCP.
 
-        TCP was refused if it was used only for the length and `status` is 503 (RFC 3261 section
-        18.1.1).
+        We assume that the peer refused TCP if we used it only because of the request's length, and
+        `status` is 503 (RFC 3261 section 18.1.1).
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
@@ -100,7 +100,7 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def on_terminated(self, now: float) -> None:
-        """Do what is necessary after the most recent transaction of this request has terminated."""
+        """Do what is necessary after the last report of this request's most recent transaction."""
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:

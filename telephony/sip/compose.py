@@ -1,6 +1,7 @@
 """The composition of requests and responses: the sequence and values of their header fields.
 
-The values come from the dialogs, and from the objects for single requests, such as `InviteClient`.
+The values of a request come in a `Draft`, from `Endpoint` or the dialog. Those of a response come
+from `ServerRequest`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from telephony.sip.transport.outgoing import NextHop
 HeaderList = tuple[tuple[str, str], ...]
 
 WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
-"""Requests that create a dialog or refresh its target: they, their 1xx and 2xx have a Contact."""
+"""Requests that create a dialog or refresh its target.
+
+They have a Contact, and so have their 2xx and 1xx responses, except 100.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,9 @@ def compose_response(
 ) -> Response:
     """Compose a response to `request`.
 
-    `contact` is added if the response creates or refreshes a dialog, Allow and Supported to a 405
-    and to a 2xx to INVITE or OPTIONS, and Server except to a 100. A field in `headers` replaces
-    ours. `to_tag` is used only if the To of the request has no tag.
+    `contact` is added to a 2xx, or a 1xx except 100, to the methods in `WITH_CONTACT`. Allow and
+    Supported are added to a 405, and to a 2xx to INVITE or OPTIONS. Server is added except to a
+    100. A field in `headers` replaces these. `to_tag` is used only if the request's To has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []

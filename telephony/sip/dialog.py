@@ -1,8 +1,9 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
-The core stores a confirmed dialog until it ends, usually by a BYE, and an early one until the
-INVITE has a final response or fails. This module decides which requests are allowed, and when. The
-module dialog_addresses.py decides where they go, and the package `transaction` sends them.
+The core stores a confirmed dialog until it ends, usually by a BYE. It stores an early dialog until
+the INVITE fails or its transaction ends: 64*T1 after a 2xx to our INVITE. This module decides which
+requests are allowed, and when. The module dialog_addresses.py decides where they go, and the
+package `transaction` sends them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _KEPT_ACKS = 4
 
 
 class DialogState(enum.Enum):
-    """Early after a 1xx to the INVITE, then confirmed by a 2xx (RFC 3261 section 12)."""
+    """Early after a 1xx with a To tag, confirmed after a 2xx (RFC 3261 section 12)."""
 
     EARLY = "early"
     CONFIRMED = "confirmed"
@@ -43,7 +44,7 @@ class DialogState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded(SipEvent):
-    """A confirmed dialog has ended: its last event, emitted exactly once."""
+    """A confirmed dialog has ended. This is its last event, and is emitted once."""
 
     dialog: Dialog
     reason: str
@@ -51,7 +52,7 @@ class DialogEnded(SipEvent):
 
 
 class DialogRefusal(NamedTuple):
-    """The response with which the core refuses a request; 200 for a BYE that crosses ours."""
+    """The response with which the core refuses a request, or the 200 to a BYE that crosses ours."""
 
     status: int
     headers: HeaderList = ()
@@ -67,10 +68,10 @@ seconds.
 
 
 class SentInvite(Protocol):
-    """The handle of an INVITE that we have sent, with only the method that a dialog calls."""
+    """The handle of a re-INVITE that we have sent, with only the method that a dialog calls."""
 
     def start_deadline(self, now: float) -> None:
-        """Let the INVITE fail if it has no final response 64*T1 after `now`, the dialog's end."""
+        """Let the re-INVITE fail if no final response comes in 64*T1 after the dialog's end."""
 
 
 class ReceivedUpdate(Protocol):
@@ -195,7 +196,10 @@ class Dialog(DialogAddresses):
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """False, if we answer, until the ACK to our first 2xx: a BYE must wait (RFC 3261 15)."""
+        """If we answer, False until the ACK to our first 2xx arrives or is missing for 64*T1.
+
+        Until then, our BYE must wait (RFC 3261 section 15).
+        """
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
         self._challenged: Timer | None = None
@@ -240,7 +244,7 @@ class Dialog(DialogAddresses):
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
                 already sent or waits to be sent. Or the method is INVITE while `invite_pending` is
-                true.
+                true. Or a header field cannot be written (for example, it contains CR).
         """
         draft = self.draft(method, tuple(headers), body)
         client = self._dialogs.open_request(self, draft)
@@ -346,7 +350,7 @@ class Dialog(DialogAddresses):
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
         if self.is_ending:
-            raise ProtocolError("the dialog is terminated")
+            raise ProtocolError("the dialog is terminated, or our BYE was sent or waits")
         if method == "INVITE" and self.invite_pending:
             raise ProtocolError("an INVITE is pending in this dialog")
         draft = self._draft(method, self._local_cseq + 1, headers, body)
@@ -354,7 +358,7 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return `draft` with the next CSeq number and `headers` (credentials), even for a BYE."""
+        """Return `draft` with the next CSeq number and `headers`, which have credentials now."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
@@ -388,7 +392,7 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`), which waits for our ACK."""
+        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`); our ACK is due."""
         self.refresh(response)
         self._acks[number] = None
 
@@ -398,13 +402,13 @@ class Dialog(DialogAddresses):
             self._invite_sent = None
 
     def repeat_ack(self, number: int) -> None:
-        """Send our ACK again, if the application has called `ack` for this INVITE (CSeq number)."""
+        """Send our ACK, if the application has called `ack` for the INVITE with this CSeq."""
         ack = self._acks.get(number)
         if ack is not None:
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response to our request, whose event was already emitted."""
+        """Update the dialog after a response to our request; its event was emitted before."""
         if response.status < 200:
             return
         if client is self._bye:

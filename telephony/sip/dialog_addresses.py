@@ -124,12 +124,13 @@ class DialogAddresses:
     Attributes (read-only, except `send_to`):
         local: Our name, URI and tag: the From of our requests, and the To of the peer's.
         remote: The peer's name, URI and tag.
-        remote_target: The peer's Contact URI, which an INVITE or UPDATE can change.
+        remote_target: The peer's Contact URI, which a later INVITE, UPDATE or response can change.
         routes: The route set, in the sequence of the Route header fields in our requests.
         local_address: The address of our socket for this dialog.
-        peer: The peer's address, at first the source of its INVITE or the destination of our own.
-        send_to: The application's address for all our requests, as for a phone behind NAT. None
-            lets `next_hop` choose between `peer` and the URI of the first route or `remote_target`.
+        peer: The peer's address, at first the source of its INVITE or the target of our INVITE.
+        send_to: The address that the application sets for all our requests, for example that of a
+            phone behind NAT. If it is None, `next_hop` chooses between `peer` and the URI of the
+            first route or `remote_target`.
         contact: Our Contact in the requests and responses of this dialog.
         path_hosts: The IP addresses in the Via fields of the peer's INVITE; empty if we sent it.
     """
@@ -216,7 +217,7 @@ class DialogAddresses:
         )
 
     def _next_hop(self) -> NextHop:
-        """Return the next hop; it is computed again when one of its values has changed."""
+        """Return the next hop, computed again if a value from which it is computed has changed."""
         addresses = self._core.local_addresses
         target = self.routes[0].uri if self.routes else self.remote_target
         values = target, self.peer, self.send_to, len(addresses)

@@ -229,7 +229,7 @@ class Endpoint:
                 address. Or a header field cannot be written (for example, it contains CR).
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
-            raise ProtocolError("this method does not send INVITE, ACK or CANCEL")
+            raise ProtocolError("send INVITE, ACK and CANCEL by invite(), ack() and cancel()")
         draft = Draft(
             method=method,
             uri=uri,
@@ -283,7 +283,7 @@ class Endpoint:
         return request.call_id
 
     def find_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> Dialog | None:
-        """Return the dialog with these identifiers of a Replaces header field, or None."""
+        """Return the dialog with these identifiers, as in a Replaces header field, or None."""
         return self.agent.dialogs.get(DialogId(call_id, local_tag, remote_tag))
 
     def has_call_id(self, call_id: str) -> bool:
@@ -314,8 +314,9 @@ class Endpoint:
     def connection_lost(self, destination: Address, now: float) -> None:
         """Report to the core that the connection to `destination` is lost; it emits `PeerLost`.
 
-        A request without a response may be lost, and is sent once more over a new connection. If no
-        connection can be made, the transport calls `unreachable`.
+        A request without a response may be lost, and is sent once more over a new connection; if it
+        was sent again before, it fails with 503. If no connection can be made, the transport calls
+        `unreachable`.
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.connection_lost(now)

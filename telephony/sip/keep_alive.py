@@ -1,8 +1,9 @@
 """Regular OPTIONS requests that check whether a neighbour responds (RFC 3261 section 11).
 
 A neighbour is a SIP element to which we send requests, such as a trunk. The next OPTIONS follows a
-fixed time after the final response or failure. Any final response except 408 and 503 shows that the
-neighbour is alive, even a refusal. No I/O, no clock.
+fixed time after the final response or failure, or at once if the neighbour's connection is lost.
+Any final response except 408 and 503 shows that the neighbour is alive, even a refusal. This module
+does no I/O, and reads no clock.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class PeerHealth(enum.Enum):
     """The state of a SIP element to which we send OPTIONS."""
 
     UNKNOWN = "unknown"
-    """The neighbour has not responded yet, or we have not sent OPTIONS yet."""
+    """No OPTIONS has a result yet, neither a final response nor a failure."""
     ALIVE = "alive"
     DOWN = "down"
 
@@ -31,13 +32,13 @@ class PeerHealth(enum.Enum):
 class KeepAlive:
     """The OPTIONS checks of one neighbour.
 
-    Call `handle_timer` at the time of `next_timer`, and `handle` for each `StandaloneResponse`
-    whose `transaction.owner` is this object. `status` is the latest final status: 408 or 503
-    without a response, 0 before the first result.
+    Call `handle_timer` at the time of `next_timer`, `handle` for each `StandaloneResponse` whose
+    `transaction.owner` is this object, and `connection_lost` for each `PeerLost`. `status` is the
+    latest final status: 408 or 503 without a response, 0 before the first result.
     """
 
     def __init__(self, endpoint: Endpoint, destination: Address, interval: float) -> None:
-        """Prepare checks that start `interval` seconds after the result of the one before."""
+        """Prepare to send OPTIONS: at once, and then `interval` seconds after each result."""
         self.destination = destination
         self.interval = interval
         self.health = PeerHealth.UNKNOWN
@@ -81,7 +82,10 @@ class KeepAlive:
             self._answered(503, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make OPTIONS due now if the connection to a neighbour that was alive is lost."""
+        """Make OPTIONS due now if the lost connection is to this neighbour, which was alive.
+
+        Nothing changes while an OPTIONS waits for its response.
+        """
         waits = self._next is not None and self.health is PeerHealth.ALIVE
         if waits and peer == self.destination:
             self._next = now

@@ -24,7 +24,7 @@ from telephony.sip.transport.address import DEFAULT_PORTS, Address
 MIN_EXPIRES: Final = 60
 """The shortest expiry in seconds; a shorter one, except 0 (remove the binding), gets 423."""
 MAX_EXPIRES: Final = 3600
-"""The longest expiry in seconds; a longer one counts as this."""
+"""The longest expiry in seconds; a longer one is shortened to this."""
 DEFAULT_EXPIRES: Final = 3600
 """The expiry in seconds if a REGISTER has none, or not a valid number (RFC 3261 20.19)."""
 MAX_CONTACTS: Final = 32
@@ -38,11 +38,11 @@ class Binding:
     """One Contact that is registered for an address-of-record.
 
     Attributes:
-        contact: The Contact as it was registered, without its `expires` parameter.
+        contact: The registered Contact, without its display name and its `expires` parameter.
         call_id: The Call-ID of the REGISTER that made or most recently refreshed the binding.
         cseq: The CSeq number of that REGISTER.
-        source: The address from which it came, the only one that reaches a phone behind NAT.
-        expires_at: In seconds, by the clock of `now` in the methods of `Registrar`.
+        source: The address from which that REGISTER came. No other reaches a phone behind NAT.
+        expires_at: The end of the binding in seconds, by the same clock as `now` in `Registrar`.
         path: The proxies between us and the phone, the nearest proxy first (RFC 3327).
     """
 
@@ -138,7 +138,7 @@ class Registrar:
         return {aor: count for aor, count in counts.items() if count}
 
     def hosts(self, now: float) -> set[str]:
-        """Return the IP addresses from which the present bindings were registered."""
+        """Return the IP addresses from which the unexpired bindings were registered."""
         return {b.source.host for aor in self._bindings for b in self.bindings(aor, now)}
 
     def expire(self, now: float) -> list[str]:
@@ -210,8 +210,8 @@ def _apply(
 ) -> list[Binding]:
     """Return `held` with `asked` instead of any binding of the same Contact.
 
-    If `asked` has expired, this binding is only removed. `before` has the bindings before this
-    REGISTER, whose earlier Contacts have already changed `held`.
+    If `asked` has already expired, it is not added: the phone removes its binding. `before` has the
+    bindings before this REGISTER, whose earlier Contacts have already changed `held`.
 
     Raises:
         SipParseError: `before` contains a binding of the same Contact from a REGISTER with the

@@ -2,7 +2,8 @@
 
 A new REGISTER refreshes the binding before it expires. After a failure, the next one is sent after
 a pause, which each further failure doubles, up to `MAX_RETRY_DELAY` (RFC 5626 section 4.5). The
-core responds to challenges with the credentials of `Endpoint.authenticate`. No I/O, no clock.
+core responds to challenges with the credentials of `Endpoint.authenticate`. This module does no
+I/O, and reads no clock.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ logger = logging.getLogger(__name__)
 EXPIRES: Final = 3600
 """The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
-"""The longest expiry in seconds that we accept; a longer one counts as this."""
+"""The longest expiry in seconds that a registrar may grant; a longer one is taken as this."""
 FIRST_RETRY_DELAY: Final = 30.0
 """The pause in seconds after the first failure; each further failure doubles the pause."""
 MAX_RETRY_DELAY: Final = 1800.0
-"""The longest pause in seconds. Each pause is then multiplied by a random number, 0.5 to 1."""
+"""The longest pause in seconds, also if a Retry-After asks for more.
+
+Each pause that we choose is multiplied by a random number, 0.5 to 1.
+"""
 
 
 class RegistrationState(enum.Enum):
@@ -61,9 +65,9 @@ class RegistrarAccount:
 class Registration:
     """One binding at one registrar.
 
-    Call `handle_timer` at the time of `next_timer`, and `handle` for each `StandaloneResponse`
-    whose `transaction.owner` is this object. `status` is the registrar's latest final status: 408
-    or 503 without a response, 0 before the first result.
+    Call `handle_timer` at the time of `next_timer`, `handle` for each `StandaloneResponse` whose
+    `transaction.owner` is this object, and `connection_lost` for each `PeerLost`. `status` is the
+    registrar's latest final status: 408 or 503 without a response, 0 before the first result.
     """
 
     def __init__(
@@ -105,7 +109,7 @@ class Registration:
         self._register(tried, self._expires, now)
 
     def connection_lost(self, peer: Address, now: float) -> None:
-        """Make REGISTER due now if the connection by which we registered is lost."""
+        """Make REGISTER due now if the connection to `peer`, by which we registered, is lost."""
         if (
             self.state is RegistrationState.REGISTERED
             and self._client is not None
@@ -158,8 +162,8 @@ class Registration:
 
     def _registered(self, response: Response, now: float) -> None:
         granted = self._granted(response)
-        # The 2xx lists only other Contacts, or the registrar has granted 0 s. So our binding does
-        # not exist.
+        # The 2xx lists only other Contacts or one that cannot be read, or the registrar has granted
+        # 0 s. So our binding does not exist.
         if granted == 0:
             self._failed(self.status, None, now)
             return

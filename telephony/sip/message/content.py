@@ -26,7 +26,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body; `headers` has neither its Content-Type nor its Content-Length."""
+    """One part of a body; from `parse_multipart`, without Content-Type in `headers`."""
 
     content_type: str
     body: bytes
@@ -41,8 +41,8 @@ class BodyPart:
 def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
     """Parse the parts of a multipart body. No boundary is needed after the final part.
 
-    Raises `SipParseError` if the boundary is missing in the Content-Type or the body, the header
-    fields of a part are malformed, or there are more than `MAX_PARTS` parts.
+    Raises `SipParseError` if the Content-Type has no valid boundary, this boundary begins no part
+    of the body, a part has malformed header fields, or there are more than `MAX_PARTS` parts.
     """
     _, semicolon, tail = content_type.partition(";")
     boundary = find_parameter(parse_parameters(semicolon + tail), "boundary")
@@ -64,7 +64,7 @@ def parse_multipart(content_type: str, body: bytes) -> list[BodyPart]:
     if start is not None:
         parts.append(_parse_part(body[start:]))
     if not parts:
-        raise SipParseError("a multipart body in which its boundary does not occur")
+        raise SipParseError("a multipart body without a part")
     return parts
 
 

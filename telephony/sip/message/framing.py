@@ -1,9 +1,11 @@
 """The division of a byte stream into SIP messages (RFC 3261 sections 7.5 and 18.3), without I/O.
 
 The stream may also contain pings and pongs (RFC 5626 sections 3.5.1 and 4.4.1). The size of each
-read does not matter. If a head is longer than `MAX_HEAD` or a body than `MAX_BODY`, the start or
-end of a message cannot be found, or a head has a CR or LF outside a CRLF, the rest of the stream
-cannot be divided: the last unit is a fault, and the owner must close the connection.
+read does not matter.
+
+The rest of a stream cannot be divided if a head is longer than `MAX_HEAD`, a body is longer than
+`MAX_BODY`, the start or end of a message cannot be found, or a head has a CR or LF outside a CRLF.
+Then the last unit is a fault, and the owner must close the connection.
 """
 
 from __future__ import annotations
@@ -56,8 +58,8 @@ class StreamUnit:
     """One unit of the stream: a message, a ping, a pong or a fault.
 
     Attributes:
-        data: A message, or the head of a malformed one; empty for a ping or pong, and for a fault
-            without a possible response.
+        data: A message, or for a fault the head of the refused message. Empty for a ping or pong,
+            and for a fault to which no response is possible.
         status: For a fault, the status of the response.
         why: For a fault, the reason as a fixed phrase for the log and the counter.
     """
@@ -102,7 +104,7 @@ class Framer:
         return unit or self._next()
 
     def _between(self) -> StreamUnit | None:
-        """Remove the CRLFs before the next message, up to the first one that is a ping or pong."""
+        """Remove the line breaks before the next message; stop at a ping or pong, and return it."""
         buffer, at, unit = self._buffer, 0, None
         while unit is None and at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):

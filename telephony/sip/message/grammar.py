@@ -1,7 +1,8 @@
-"""The grammar of all header fields (RFC 3261 section 25.1): tokens, quoted strings and parameters.
+"""The grammar of all header fields (RFC 3261 section 25.1): tokens, quotes, lists and parameters.
 
-A value is stored as received, with its quotes and escapes, to be forwarded unchanged. The time of a
-match grows only linearly with the length of the text.
+A parameter's value is stored as received, with its quotes and escapes, to be forwarded unchanged.
+The time to parse a text grows only linearly with its length. The tables of known methods, compact
+names and reason phrases are here too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Pairs (name, value) as received, quotes included; the value is None for one without."""
+"""Pairs (name, value) as received, quotes included; a parameter without a value has None."""
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -42,7 +43,7 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that RFCs define: if not allowed, one of these gets 405, and any other 501."""
+"""The methods that RFCs define. We refuse these with 405 if not allowed, all others with 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -172,7 +173,7 @@ def unquote(value: str) -> str:
 
 
 def leading_quoted(text: str) -> tuple[str, int]:
-    """Return the text of a leading quoted string, and the index after. Raises `SipParseError`."""
+    """Return the text in a leading quoted string, and its end index. Raises `SipParseError`."""
     found = _QUOTED.match(text)
     if found is None:
         raise SipParseError("a quoted string without an end")
@@ -183,6 +184,7 @@ def split_list(text: str) -> list[str]:
     """Split a list at its commas, but not at commas within quotes or angle brackets.
 
     Empty elements are removed: RFC 3261 section 7.3.1 forbids them, but some phones send them.
+    Raises `SipParseError` if a quote or an angle bracket has no end.
     """
     if '"' not in text and "<" not in text:
         parts = text.split(",")
@@ -246,7 +248,7 @@ def check_parameters(parameters: Parameters) -> None:
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """Return a parameter's value without quotes; "" without a value, None if it is missing."""
+    """Return a parameter's value without quotes; "" if it has none, None if it is missing."""
     wanted = name.lower()
     for key, value in parameters:
         if key.lower() == wanted:
@@ -255,7 +257,7 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """Return the parameters with one set, in its place or at the end; None means no value."""
+    """Return `parameters` with `name` set, where it was or at the end; None means no value."""
     wanted = name.lower()
     replaced = tuple(
         (key, value) if key.lower() == wanted else (key, old) for key, old in parameters

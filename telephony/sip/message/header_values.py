@@ -1,7 +1,7 @@
 """The values of header fields: CSeq, RAck, From, To, Contact, Route, Via and Replaces.
 
-The sections are 20.10 (From, To, Contact), 20.16 (CSeq) and 20.42 (Via) of RFC 3261, with rport of
-RFC 3581; section 7 of RFC 3262 (RAck, RSeq); RFC 3891 (Replaces).
+See RFC 3261 sections 20.10 (Contact), 20.16 (CSeq), 20.20 (From), 20.34 (Route), 20.39 (To) and
+20.42 (Via), RFC 3581 (rport), RFC 3262 section 7 (RAck, RSeq) and RFC 3891 (Replaces).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MAX_FIRST: Final = 2**31 - 1
 MAX_RSEQ: Final = 2**32 - 1
 
 _SHORT: Final = 256
-"""Longer texts, in characters, are not cached, so that their sender cannot fill the memory."""
+"""The most characters of a text that is cached, so that a sender cannot fill the memory."""
 _CSEQ: Final = re.compile(r"([0-9]{1,12})[ \t]+([A-Za-z0-9\-.!%*_+`'~]+)")
 _RACK: Final = re.compile(r"([0-9]{1,10})[ \t]+([^ \t].*)")
 _VIA: Final = re.compile(
@@ -202,7 +202,7 @@ def _bracketed(name: str, text: str) -> NameAddr:
     return NameAddr(name, Uri.parse(uri), parse_parameters(parameters))
 
 
-# The cache saves time, because all messages of a dialog have the same From, To and Contact.
+# The cache saves time, because the messages of a dialog repeat the same From, To and Contact.
 _short_address = lru_cache(maxsize=4096)(_address)
 
 

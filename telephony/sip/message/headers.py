@@ -26,7 +26,7 @@ _keys: dict[str, str] = {}
 
 
 class Latin1Text(str):
-    """Text whose bytes are not valid UTF-8; if sent unchanged, it is Latin-1 again."""
+    """Text read as Latin-1, because its bytes are not UTF-8; `encode` returns these bytes again."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ def encode(text: str) -> bytes:
 
 
 def header_key(name: str) -> str:
-    """Return a header field's lookup name: long, in lower case. Raises `ProtocolError`."""
+    """Return a header field's lookup name: its long form in lower case. Raises `ProtocolError`."""
     key = _keys.get(name)
     if key is None:
         if not is_token(name):
@@ -74,7 +74,8 @@ def unfold(head: bytes) -> list[str]:
     end the text there. For continuations, see RFC 3261 section 7.3.1.
 
     Raises:
-        SipParseError: `head` contains a CR without LF, or a NUL that is not escaped.
+        SipParseError: `head` contains a CR without LF, or a NUL that is not escaped in a quoted
+            string.
     """
     head = head.replace(b"\r\n", b"\n")
     if b"\n " in head or b"\n\t" in head:
@@ -105,10 +106,10 @@ def _decode(line: bytes) -> str:
 class Headers:
     """The header fields of a message, in their original sequence.
 
-    Several may have one name. Case makes no difference, nor does the compact form of a name.
+    Several may have the same name. Methods find a name in any case, and in its compact form.
 
     Attributes:
-        changes: The number of changes so far. Values that were read are valid until it grows.
+        changes: The number of changes so far. While it is the same, values read before are valid.
     """
 
     __slots__ = ("_rows", "changes")
@@ -128,7 +129,7 @@ class Headers:
 
     @classmethod
     def parse(cls, lines: list[str]) -> Headers:
-        """Parse header fields, one line each (`unfold`). Raises `SipParseError`."""
+        """Parse header fields from the lines that `unfold` returns. Raises `SipParseError`."""
         if len(lines) > MAX_HEADERS:
             raise SipParseError("too many headers", status=513)
         rows: list[tuple[str, str, str]] = []
@@ -170,7 +171,7 @@ class Headers:
         return [element for value in self.get_all(name) for element in split_list(value)]
 
     def add(self, name: str, value: object) -> None:
-        """Add a header field after all others; raise ProtocolError if it contains CR, LF or NUL."""
+        """Add a header field after all others. Raises `ProtocolError` if it is not valid."""
         self._rows.append(_row(name, value))
         self.changes += 1
 
@@ -186,7 +187,7 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first header field `name` by one for each value, or add them at the end."""
+        """Replace the first field `name` by one per value; if absent, add them at the end."""
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]

@@ -54,7 +54,8 @@ class Message(ABC):
     )
     """The parsed values by header field name, each as (headers, changes, text, value).
 
-    A value is valid while `headers` is the same object with the same number of changes.
+    A value is used again while `headers` is the same object with the same number of changes, or
+    the field's text is the same object.
     """
 
     @property
@@ -254,7 +255,10 @@ def respond(
 
 
 def rseq_of(response: Response) -> int | None:
-    """Return the RSeq of a reliable provisional response; None for any other response."""
+    """Return the RSeq of a reliable provisional response.
+
+    Return None for any other response, and if the RSeq is missing or not valid.
+    """
     if not 100 < response.status < 200 or not _names_100rel(response, "Require"):
         return None
     text = (response.headers.get("RSeq") or "").strip(" \t")

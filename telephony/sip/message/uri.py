@@ -1,8 +1,9 @@
 """Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
 
 The parts are stored as received, with their %-escapes, so that a request has the URI of the peer's
-Contact unchanged. `number`, `dialled`, `parameter` and `header` return text without %-escapes,
-except those of control characters: %0D%0A would become a line break in a header field.
+Contact unchanged. Escapes that the sender left out are added. `number`, `dialled`, `parameter` and
+`header` return text without %-escapes, except those of control characters: %0D%0A would become a
+line break in a header field.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from telephony.errors import ProtocolError, SipParseError
 from telephony.sip.message.grammar import Parameters, format_parameters, replace_parameter
 
 MAX_URI: Final = 4096
-"""The most characters of a URI, both as it was received and as we would write it."""
+"""The most characters of a parsed URI, both as received and as we would write it."""
 
 SIP_SCHEMES: Final = frozenset({"sip", "sips"})
 
 _MAX_GROWTH: Final = 12
-"""The most characters that escaping makes of one: four octets, each as %XX."""
+"""The most characters by which escaping replaces one character: four octets, each as %XX."""
 
 
 _UNRESERVED: Final = r"A-Za-z0-9\-_.!~*'()"
@@ -81,8 +82,8 @@ class Uri:
     def parse(cls, text: str) -> Uri:
         """Parse a URI without angle brackets.
 
-        Raises `SipParseError` if the URI is not valid or too long. Escapes that its sender left out
-        count too, because a checkpoint must not have a URI that cannot be parsed again.
+        Raises `SipParseError` if the URI is not valid or too long. The escapes that its sender left
+        out are part of its length: a checkpoint must not have a URI that cannot be parsed again.
         """
         text = text.strip(" \t")
         if len(text) > MAX_URI:

@@ -1,9 +1,9 @@
 """Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
-They retransmit a request until a response arrives or the time is over, absorb (drop without effect)
-repeated final responses, and send the ACK to a non-2xx response to an INVITE. The "user", RFC
-3261's transaction user, receives the responses and does what depends on their meaning: dialogs,
-forks, the ACK to a 2xx, and CANCEL.
+Over UDP, they retransmit a request until the time is over or a response arrives (other than an
+INVITE: a final one). They absorb (drop without effect) repeated final responses, except each 2xx to
+an INVITE, and send the ACK to a non-2xx. The "user", RFC 3261's transaction user, receives the
+responses and does what depends on their meaning: dialogs, forks, the ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ClientState(enum.Enum):
     TRYING = "trying"
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
-    """A provisional response has arrived, but no final one: for INVITE, without a time limit."""
+    """A provisional response has arrived, but no final one; an INVITE has no time limit here."""
     COMPLETED = "completed"
     """A final response, for INVITE a non-2xx, has arrived; copies are not passed to the user."""
     ACCEPTED = "accepted"
@@ -94,7 +94,7 @@ class ClientTransaction:
         """Prepare to send `request`. `on_end` is called when the transaction has terminated."""
         self.state = self._first_state
         self._request: Request | None = request
-        """For the ACK to a non-2xx; None after the final response."""
+        """The request, of which the ACK to a non-2xx is made; None after the final response."""
         self._method = request.method
         self._on_end = on_end
         self._data = bytes(request)
@@ -109,7 +109,7 @@ class ClientTransaction:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Send the request, and start timers A and B for an INVITE, else E and F."""
+        """Send the request; start timers A and B (INVITE) or E and F. A and E run only over UDP."""
         self._send(self._data)
         self._deadline = self._timers.at(now + self._timings.timeout, self._timed_out)
         self._schedule_retransmission(now)
@@ -176,7 +176,7 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate after `duration` seconds; until then, absorb responses."""
+        """Enter `state`, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)

@@ -48,7 +48,7 @@ class ConnectionOffered(SipEvent):
     source: Address
     """The peer's address, with the id of the connection that the peer opened (`Address.flow`)."""
     port: int
-    """The port in the peer's Via: requests to it may use the connection."""
+    """The port in the peer's Via: requests to this port may use the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be opened.
 
     Requests without a response fail with 503 if it could not be opened (`Endpoint.unreachable`),
-    and are sent again if it is lost (`Endpoint.connection_lost`).
+    and are sent once more if it is lost (`Endpoint.connection_lost`).
     """
 
     peer: Address

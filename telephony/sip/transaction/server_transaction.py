@@ -27,7 +27,10 @@ class ServerState(enum.Enum):
     PROCEEDING = "proceeding"
     """No final response was sent; for a non-INVITE request, a provisional one was."""
     COMPLETED = "completed"
-    """A final response was sent; to an INVITE a non-2xx, repeated until the ACK arrives."""
+    """A final response was sent, for an INVITE a non-2xx.
+
+    Over UDP, the response to an INVITE is repeated until its ACK arrives, for at most 64*T1.
+    """
     CONFIRMED = "confirmed"
     """The ACK to our non-2xx response to an INVITE has arrived; copies are dropped."""
     ACCEPTED = "accepted"
@@ -42,7 +45,7 @@ class ServerUser(Protocol):
         """Process the ACK to our non-2xx, or the end of the wait for this ACK (timer H)."""
 
     def on_terminated(self, now: float) -> None:
-        """Process the end of the transaction, which then forgets the user."""
+        """Process the end of the transaction, which has just forgotten the user."""
 
 
 class _NoUser:
@@ -95,7 +98,7 @@ class ServerTransaction:
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def release_user(self) -> None:
-        """Forget the user, so that its memory is free before the transaction ends (64*T1)."""
+        """Forget the user, so that its memory is free up to 64*T1 before the transaction ends."""
         self.user = _NO_USER
 
     def receive_again(self, now: float) -> None:
@@ -119,7 +122,7 @@ class ServerTransaction:
             self._send(data)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send the response `data` (bytes), the final one at most once."""
+        """Send the response `data` (bytes); the caller must not send more after a final one."""
         raise NotImplementedError
 
     def _set_state(self, state: ServerState, now: float) -> None:
@@ -136,7 +139,7 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate after `duration` seconds; until then, absorb requests."""
+        """Enter `state`, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)
@@ -149,7 +152,8 @@ class InviteServerTransaction(ServerTransaction):
     """The INVITE server transaction (RFC 3261 section 17.2.1, RFC 6026 section 7.1).
 
     "Acknowledged" means a call of the user's `on_acknowledged`, "absorbed" that the message is
-    dropped, and "G doubled" that the duration of timer G is doubled, to at most T2.
+    dropped, and "G doubled" that the duration of timer G is doubled, to at most T2. Timer G runs
+    only over UDP.
 
     ========== ============== ================================== ===========
     state      input          action                             next state

@@ -1,4 +1,4 @@
-"""The timers of the SIP core: the durations of RFC 3261, and a queue of timers; no clock."""
+"""The timers of the SIP core: the durations of RFC 3261, and a queue that reads no clock."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _COMPACT_ABOVE = 64
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The base durations (RFC 3261 17.1.1.1), in seconds, of the timers A to M and others."""
+    """The base durations in seconds of timers A to M (RFC 3261 17.1.1.1, 17.1.2.2) and others."""
 
     t1: float = 0.5
     """The estimated round-trip time, and the first interval between two retransmissions."""
     t2: float = 4.0
-    """The longest interval between retransmissions, except of an INVITE."""
+    """The longest interval between retransmissions, except those of an INVITE request."""
     t4: float = 5.0
     """The longest time for which a message can stay in the network."""
     trying: float = 0.2
-    """A received INVITE without our response gets 100 after this (RFC 3261 section 17.2.1)."""
+    """After this time without our response, a received INVITE gets 100 (RFC 3261 17.2.1)."""
     provisional_refresh: float = 60.0
     """The interval of our repeated provisional response to an INVITE (RFC 3261 13.3.1.1)."""
 
@@ -72,7 +72,7 @@ class TimerQueue:
         return len(self._heap) - self._dead
 
     def at(self, when: float, action: Callable[[float], None]) -> Timer:
-        """Add and return a timer that calls `action(now)` at the monotonic second `when`."""
+        """Add and return a timer that calls `action(now)` at `when`, in monotonic seconds."""
         timer = Timer(when, action, self)
         heapq.heappush(self._heap, (when, next(self._order), timer))
         return timer
@@ -85,7 +85,7 @@ class TimerQueue:
         return self._heap[0][0] if self._heap else None
 
     def run(self, now: float) -> None:
-        """Run all active timers until `now`, the earliest first, also those that actions add."""
+        """Run all active timers due by `now`, the earliest first, also those that actions add."""
         while (due := self.next()) is not None and due <= now:
             heapq.heappop(self._heap)[2].run(now)
 

@@ -1,4 +1,4 @@
-"""The transactions of one endpoint, and how to find that of a received message (RFC 3261 17).
+"""The transactions of one endpoint, and the search for that of a received message (RFC 3261 17).
 
 Transactions are found by keys (sections 17.1.3 and 17.2.3), which are dict keys, not secrets.
 """
@@ -36,7 +36,7 @@ MergeKey = tuple[str, str, int, str]
 def client_key(message: Request | Response) -> ClientKey:
     """Return the key of a client transaction: the top Via's branch and the CSeq method.
 
-    The method is part of it, because a CANCEL has the same branch as its INVITE.
+    The method is part of the key, because a CANCEL has the same branch as its INVITE.
     """
     return message.via.branch or "", message.cseq.method
 
@@ -44,11 +44,11 @@ def client_key(message: Request | Response) -> ClientKey:
 def server_key(request: Request, method: str | None = None) -> ServerKey:
     """Return the key of a server transaction: branch, sent-by, CSeq number and method.
 
-    Without the magic cookie, the key has the values by which RFC 2543 identifies a transaction. The
-    CSeq number is in all keys, because some phones use one branch for different requests (pyVoIP
-    after a 401). A request, its copies, its ACK and its CANCEL share it. An ACK has the method
-    INVITE, because one to a non-2xx belongs to its INVITE's transaction. `server_key(cancel,
-    "INVITE")` is the key of a CANCEL's INVITE.
+    For a branch without the magic cookie, the key has the values by which RFC 2543 identifies a
+    transaction. The CSeq number is in all keys, because some phones use one branch for different
+    requests (pyVoIP after a 401). A request, its copies, its ACK and its CANCEL have the same CSeq
+    number. The key of an ACK has the method INVITE, because the ACK to a non-2xx belongs to its
+    INVITE's transaction. `server_key(cancel, "INVITE")` is the key of a CANCEL's INVITE.
     """
     method = method or request.method
     if method == "ACK":
@@ -170,7 +170,7 @@ class Transactions:
         return self._servers.get(key)
 
     def is_merged(self, request: Request) -> bool:
-        """Return whether a copy has already come by another path (merged, RFC 3261 8.2.2.2)."""
+        """Return whether a copy of this new request has come by another path (RFC 3261 8.2.2.2)."""
         return merge_key(request) in self._originals
 
     def _end_server(self, key: ServerKey, original: MergeKey) -> None:

@@ -1,6 +1,6 @@
-"""SIP addresses: IP address, port and transport (RFC 3261 sections 18 and 19.1.2), and our own.
+"""SIP addresses: IP address, port and transport (RFC 3261 sections 18 and 19.1.2).
 
-Our own addresses are those of our sockets, and those that peers see in our Via and Contact.
+`LocalAddresses` has our own: those of our sockets, and those that peers see in our Via and Contact.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Address(NamedTuple):
     name: str = ""
     """The name that the peer's TLS certificate must have (RFC 5922 7.3); "" means `host`."""
     flow: int = 0
-    """The id of the connection, opened by the peer, that must be used (RFC 5626); otherwise 0."""
+    """The id of a connection that the peer opened, if only this may be used (RFC 5626); else 0."""
 
     @property
     def reliable(self) -> bool:
@@ -55,7 +55,7 @@ def address_of(uri: Uri) -> Address | None:
 
 @lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
-    """Return the IP address in `host`, perhaps in brackets, in its usual form; None for a name."""
+    """Return the IP address `host` in its usual form without brackets; None for a host name."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:
@@ -116,8 +116,8 @@ class LocalAddresses:
     def choose(self, address: Address | None, destination: Address) -> LocalAddress:
         """Return the local address from which to send to `destination`.
 
-        It is the one of the socket `address`, or (None) the first with the destination's transport
-        and IP family. Raises `ProtocolError` if there is none.
+        It is that of the socket `address`. If `address` is None, it is the first with the transport
+        and IP family of `destination`. Raises `ProtocolError` if there is no such local address.
         """
         found = self.reaching(destination) if address is None else self.get(address)
         if found is not None:

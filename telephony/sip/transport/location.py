@@ -51,7 +51,7 @@ class Srv:
 
 
 Record: TypeAlias = Naptr | Srv | str
-"""An A or AAAA record is its IP address as text."""
+"""One DNS record; an A or AAAA record is only its IP address as text."""
 DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
 """One answer for each question, in sequence; empty if the name has no such record."""
 AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
@@ -116,9 +116,10 @@ def arrange(records: Iterable[Record], rng: random.Random) -> list[Srv]:
 
 
 def _requested_transport(uri: Uri) -> str | None:
-    """Return the transport that the URI requests; None if it requests no transport.
+    """Return the transport that the URI demands; None for a sip URI without `transport`.
 
-    For sips with other than TCP and TLS, it is "NONE", for which no address will be found.
+    A sips URI demands TLS. If its `transport` is neither TCP nor TLS, the result is "NONE", for
+    which no address will be found.
     """
     named = (uri.parameter("transport") or "").upper()
     if uri.scheme == "sips":
@@ -135,9 +136,10 @@ def _services(
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, the preferred name first, each with its transport.
 
-    For a sip URI that requests a transport, this is the name for it, or none if we do not have it.
-    Otherwise the names come from the NAPTR records of `host` with our transports (for sips, only
-    TLS). Without such records, there is one name for each of our transports.
+    For a sip URI that requests a transport, this is only the name for that transport, and nothing
+    if we do not have the transport. Otherwise the names come from the NAPTR records of `host` with
+    our transports (for sips, only TLS). Without such records, there is one name for each of our
+    transports.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":

@@ -24,7 +24,7 @@ _MAX_READ = 16384
 """The most bytes of a message that are read for its response; the rest is ignored."""
 
 _MAX_LINE = 1024
-"""A longer header field value, in characters, is not copied."""
+"""The most characters of a header field value that is copied to the response."""
 
 _COPIED = {"from": "From", "f": "From", "to": "To", "t": "To", "call-id": "Call-ID",
            "i": "Call-ID", "cseq": "CSeq"}  # fmt: skip
@@ -96,7 +96,7 @@ def _is_via(text: str) -> bool:
 def _with_to_tag(line: str, data: bytes) -> str:
     """Return the header field `line`; if it is a To without a tag, add a tag.
 
-    The tag is calculated from the request (`data`), so it is the same if that arrives again (RFC
+    The tag is calculated from the request (`data`), so a copy of the request gets the same tag (RFC
     3261 section 8.2.7).
     """
     if not line.startswith("To: ") or _TAG.search(line):

@@ -1,7 +1,7 @@
 """Messages to send, and where they go: the next hop of a request, and the address of a response.
 
 The address of a response comes from the top Via and the source of its request (RFC 3261 section
-18.2, RFC 3581).
+18.2, RFC 3581). The list of peers that refused TCP is here too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class OutgoingMessage:
 
 
 class NextHop(NamedTuple):
-    """Destination, our local address and fallback (as in `OutgoingMessage`) of a message."""
+    """The destination, local address and fallback (as in `OutgoingMessage`) of a message."""
 
     destination: Address
     local: LocalAddress
@@ -48,8 +48,8 @@ class NextHop(NamedTuple):
 def stamp(via: Via, source: Address) -> Via:
     """Return the top Via with `rport` and `received` for the source, if they are needed.
 
-    `rport` is added if the sender requested it; `received` then too, and if the Via's host is not
-    the source IP address.
+    `rport` is added if the sender requested it. `received` is added together with `rport`, and
+    whenever the Via's host is not the source IP address. Both replace the sender's own values.
     """
     wants_port = any(name.lower() == "rport" for name, _ in via.parameters)
     kept = tuple(pair for pair in via.parameters if pair[0].lower() not in {"received", "rport"})

@@ -1,11 +1,11 @@
 """Digest authentication as a server and as a client (RFC 3261 section 22, RFC 7616, RFC 8760).
 
-MD5 and SHA-256 with qop=auth or without qop; not `auth-int`, `-sess` and userhash. The server
-stores no passwords: a function supplies a user's HA1. For an unknown user, the server does the same
-calculation, so that the time until the response does not show which users exist. A nonce is a time,
-a number and an HMAC, and valid only for the host to which we sent it. The server stores the nonce
-count only after a request with the right password, and for at most `MAX_NONCES` nonces of each
-user, so a user with many nonces does not affect others.
+The module supports MD5 and SHA-256, with qop=auth or without qop, but not `auth-int`, `-sess` and
+userhash. The server stores no passwords: a function supplies a user's HA1. For an unknown user, the
+server does the same calculation, so that the time until the response does not show which users
+exist. A nonce is a time, a number and an HMAC, and valid only for the host to which we sent it. The
+server stores the nonce count only after a request with the right password, and for at most
+`MAX_NONCES` nonces of each user, so a user with many nonces does not affect others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ FindHa1 = Callable[[str, str, str], str | None]
 MAX_NONCES: Final = 64
 """The most used nonces that the server stores for one user.
 
-Beyond this number, it forgets the oldest; this one and all made earlier are stale for the user.
+Beyond this number, it forgets the oldest nonce. This nonce and all that were made earlier are then
+stale for the user.
 """
 
 _HASHES: Final = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -47,12 +48,12 @@ _EXTENDED: Final = re.compile(
 
 
 def ha1(user: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """Return the HA1 in hexadecimal, which is stored instead of the password."""
+    """Return the HA1 in hexadecimal, to store instead of the password. Raises `ProtocolError`."""
     return _digest(algorithm, f"{user}:{realm}:{password}")
 
 
 def parse_digest(text: str) -> dict[str, str]:
-    """Parse a challenge or credentials (Digest); names in lower case. Raises `SipParseError`."""
+    """Parse a Digest challenge or credentials; keys in lower case. Raises `SipParseError`."""
     scheme, *tail = _BLANKS.split(text.strip(" \t"), maxsplit=1)
     if scheme.lower() != "digest" or not tail:
         raise SipParseError("not a Digest")
@@ -73,7 +74,7 @@ class AuthOutcome(enum.Enum):
     MISSING = "missing"
     """The request has no credentials that we can check: readable, for our realm and algorithms."""
     STALE = "stale"
-    """The password is right; the nonce is expired, not ours, or its count was used before."""
+    """The password is right, but the nonce is expired, not ours, or its count did not grow."""
     REFUSED = "refused"
     """The user is unknown, the password is wrong, or the `uri` is not that of the request."""
     UNCHECKED = "unchecked"
@@ -87,9 +88,9 @@ class DigestVerification:
     Attributes:
         outcome: The decision about the credentials.
         user: The user name if the credentials are accepted, otherwise "".
-        named: The user name in the credentials, even if they are wrong.
-        returned: True if the nonce is fresh and ours for the host of the request: the sender
-            receives what we send there, so its address is not forged.
+        named: The user name in the credentials, even if they are wrong; "" if they are missing.
+        returned: True if the password was checked, and the nonce is unexpired and was made for the
+            request's host: the sender receives what we send there, so its address is not forged.
     """
 
     outcome: AuthOutcome
@@ -109,8 +110,9 @@ class _UsedNonces:
         """The greatest stamp that was forgotten although it had not expired."""
 
     def count(self, stamp: bytes, count: int, expired: bytes) -> bool:
-        """Store a use of an unexpired nonce; return False if it may have been used before.
+        """Store a use of an unexpired nonce with `count`.
 
+        Return False, and store nothing, if this nonce and count may have been used before.
         `expired` is greater than all stamps that have expired.
         """
         counts = self._counts
@@ -141,10 +143,11 @@ class DigestServer:
 
         `secret`, at least 16 random bytes, makes nonces; if it changes, earlier ones become stale.
         `find_ha1` returns a user's HA1. A nonce may be used for `lifetime` seconds. `algorithms`
-        are offered in this order. Raises `ProtocolError` if one of these cannot be used.
+        are offered in this order. Raises `ProtocolError` if the secret is too short, there is no
+        algorithm or an unknown one, or the realm cannot be written in a header field.
         """
         if len(secret) < 16 or not algorithms or any(name not in _HASHES for name in algorithms):
-            raise ProtocolError("a digest server's secret is too short or an algorithm is unknown")
+            raise ProtocolError("the secret needs 16 bytes, and algorithms must be MD5 or SHA-256")
         # `encode` raises ProtocolError if the realm cannot be written in a header field.
         encode(quote(realm))
         self.realm = realm
@@ -166,7 +169,8 @@ class DigestServer:
     ) -> Response:
         """Make the 401 to a request from the IP address `host`, after the `outcome` of `verify`.
 
-        It has one challenge for each algorithm (RFC 8760 section 2.4), with `stale=true` if STALE.
+        It has one challenge for each algorithm (RFC 8760 section 2), with `stale=true` if
+        `outcome` is STALE.
         """
         return respond(request, 401, headers=self.challenges(now, outcome, host=host))
 
@@ -190,7 +194,10 @@ class DigestServer:
         host: str = "",
         may_check: Callable[[str], bool] = lambda _: True,
     ) -> DigestVerification:
-        """Check the credentials, the password only if `may_check(user)` is true; raise no error."""
+        """Check the credentials of a request from the IP address `host`. Raises no error.
+
+        The password is checked only if `may_check(user)` is true.
+        """
         given = self._credentials(request)
         if given is None:
             return DigestVerification(AuthOutcome.MISSING)
@@ -266,7 +273,7 @@ class DigestServer:
         return stamp if -1.0 <= now - made_ms / 1000 <= self._lifetime else None
 
     def _count(self, user: str, stamp: bytes, count: int, now: float) -> bool:
-        """Store a use of a nonce by `user`. Return False if it may have been used before."""
+        """Store a use of a nonce by `user`. Return False if this use may be a repetition."""
         used = self._used.get(user)
         if used is None:
             used = self._used[user] = _UsedNonces()

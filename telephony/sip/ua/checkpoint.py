@@ -1,5 +1,7 @@
-"""Functions that restore dialogs and unanswered INVITEs of an earlier process from checkpoints.
+"""Functions that read the checkpoints of an earlier process: of its dialogs and its INVITEs.
 
+A dialog is restored, an INVITE that the process sent is cancelled, and one that it received is read
+again.
 Connections end with their process, so a restored address has `Address.flow` 0, and a `send_to` that
 was the peer's connection becomes None.
 """
@@ -103,7 +105,7 @@ def cancel_restored(
 
 
 def parse_invite(data: Mapping[str, object]) -> tuple[Request, Address, Address]:
-    """Return an INVITE in `data` with its source and local address. Raises `ProtocolError`."""
+    """Return the request in `data` with its source and local address. Raises `ProtocolError`."""
     try:
         return _request(data), _address(data["source"]), _address(data["local"])
     except _MALFORMED as error:

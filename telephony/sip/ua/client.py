@@ -36,12 +36,12 @@ class DialogRequestFailed(SipEvent):
     dialog: Dialog
     transaction: ClientRequest
     status: int
-    """408 for a timeout, 503 for an unreachable peer, 487 after our CANCEL of an INVITE."""
+    """408 for a timeout, 503 for an unreachable peer, 487 for an INVITE 64*T1 after our CANCEL."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """A response to a request that we sent outside any dialog, or the lack of a final one."""
+    """A response to, or the failure of, a request that we sent outside any dialog (no INVITE)."""
 
     transaction: NonInviteClient
     response: Response | None
@@ -107,7 +107,7 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials; return False if there are none to send."""
+        """Send the request again with credentials; return False if we have none for `response`."""
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
         )
@@ -126,15 +126,16 @@ class NonInviteClient(UserAgentClient):
     """The handle of a request that we send with any method except INVITE, ACK and CANCEL."""
 
     def retry(self, *, headers: Iterable[tuple[str, str]] = (), now: float) -> NonInviteClient:
-        """Send the request again with the same Call-ID and From tag, and the next CSeq number.
+        """Send the request again with the next CSeq number, and return its new handle.
 
-        `headers` replace those with the same names, as after a 423, or with credentials after a 401
-        or 407. Raises `ProtocolError` after the dialog's end or our BYE.
+        The Call-ID and the From tag stay the same. `headers` replace those with the same names,
+        as after a 423, or with credentials after a 401 or 407. Raises `ProtocolError` after the
+        dialog's end or our BYE.
         """
         return self._again(headers, None, None, now)
 
     def on_response(self, response: Response, now: float) -> None:
-        """Report the response, or answer a challenge for which we have credentials."""
+        """Answer a challenge if we can, or report the response unless its dialog has ended."""
         if self._answer_challenge(response, now):
             return
         if response.status >= 200:
@@ -147,7 +148,7 @@ class NonInviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def on_terminated(self, now: float) -> None:
-        """Do nothing when the most recent transaction of the request terminates."""
+        """Do nothing after the last report of the request's most recent transaction."""
 
     def _failed(self, status: int, now: float) -> None:
         if self.dialog is None:

@@ -7,12 +7,14 @@ For a received request, the first of these rules that applies is used:
   not the peer's, if the application refuses it, a CANCEL has no effect, and an ACK with a body is
   dropped.
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
-- A request within a dialog from a host that is not the peer's gets the response that the
-  application chooses (`CheckSource`).
+- A request within a dialog from a host that is not the peer's, if the application refuses it, gets
+  the response that the application chooses (`CheckSource`).
 - A request within a dialog is passed to the dialog, a PRACK to the response that it acknowledges.
+- A request that names a dialog that is not stored, or may occur only within a dialog, gets 481.
 - Any other request is passed to the application.
 
-A response is passed to the transaction of its request, or dropped without one.
+A response is passed to the transaction of its request. It is dropped if there is none, or its Via
+shows that it is not for us.
 """
 
 from __future__ import annotations
@@ -183,7 +185,10 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` may cancel: the INVITE's host, or one that is accepted."""
+        """Return whether `source` may cancel: its host is the INVITE's, or is accepted.
+
+        Without `check_source`, any source may cancel.
+        """
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
         dialog = invite.dialog or next(iter(invite.dialogs.values()), None)
@@ -231,9 +236,9 @@ class Incoming:
     def _is_foreign(
         self, request: Request, key: ServerKey, source: Address, local: LocalAddress, now: float
     ) -> bool:
-        """Return whether a request within a dialog is not from the peer, and refuse it if so.
+        """Refuse a request within a dialog if the application refuses its source.
 
-        No state is stored about it, and the dialog does not change.
+        Return whether it was refused. No state is stored about it, and the dialog does not change.
         """
         dialog = self._agent.dialogs.get(_dialog_id(request))
         if dialog is None or request.method in _ONLY_OUTSIDE:

@@ -2,8 +2,9 @@
 
 A reliable provisional response is repeated until its PRACK arrives (RFC 3262 section 3); only then
 is the next one of its sequence sent. Each early dialog has its own sequence, because to the caller,
-each is with a different user agent. If a PRACK is missing for 64*T1, the sequence ends, and uas.py
-sends 504. A 2xx is repeated until its ACK arrives (RFC 3261 section 13.3.1.4).
+each dialog is with a different user agent. If a PRACK is missing for 64*T1, the sequence ends, and
+uas.py sends 504. A 2xx is repeated until its ACK arrives, for at most 64*T1 (RFC 3261 section
+13.3.1.4).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ AckKey = tuple[DialogId, int]
 
 @dataclass(frozen=True, slots=True)
 class PendingResponse:
-    """A provisional or final response that waits to be sent."""
+    """The values of a provisional or final response, which is sent at once or later."""
 
     status: int
     reason: str | None
@@ -55,7 +56,7 @@ class ReliableSequence:
 
     Attributes:
         body_unacknowledged: True while a response with a body waits for its PRACK. Meanwhile, no
-            2xx to the INVITE may be sent.
+            2xx in this dialog may be sent.
     """
 
     def __init__(
@@ -90,7 +91,10 @@ class ReliableSequence:
         self._deadline: Timer | None = None
 
     def send(self, provisional: PendingResponse, now: float) -> None:
-        """Send a response after all earlier PRACKs; beyond `MAX_WAITING`, drop one without body."""
+        """Send a response as soon as all earlier ones have their PRACKs.
+
+        Drop a response without a body if `MAX_WAITING` others wait already.
+        """
         if self._outstanding and len(self._waiting) >= MAX_WAITING and not provisional.body:
             return
         self._waiting.append(provisional)
@@ -198,7 +202,7 @@ class Repeated2xx:
         self._on_ack(request, now)
 
     def stop(self) -> None:
-        """Stop repeating: the ACK came, or is 64*T1 late, or the dialog has ended."""
+        """Stop repeating: the ACK came, or did not come in 64*T1, or the dialog has ended."""
         for timer in (self._repeat, self._deadline):
             if timer is not None:
                 timer.cancel()

@@ -28,7 +28,7 @@ class DialogRequest(SipEvent):
 
     The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. After a BYE
     in a confirmed dialog, `DialogEnded` follows. A PRACK is reported only if it has a body (an
-    offer or answer). Even if it is rejected, the provisional response counts as acknowledged.
+    offer or answer). Even a PRACK that the application rejects acknowledges the response.
     """
 
     dialog: Dialog
@@ -51,7 +51,7 @@ class ServerRequest:
     Attributes:
         request: The parsed request, with `received` and `rport` filled in in its top Via.
         source: The address from which the request came.
-        dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has created;
+        dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has confirmed;
             else None.
         owner: The application's own object for this request.
     """
@@ -101,9 +101,9 @@ class ServerRequest:
 
         For an INVITE, a provisional response above 100 creates an early dialog, and a 2xx confirms
         it and sets `dialog`. This dialog is returned, otherwise None. It is identified by `to_tag`
-        (None: our own tag), so different tags create different dialogs. Nothing is sent, without an
-        error, to a cancelled INVITE, and to another method later than 64*T1, because the client has
-        stopped waiting.
+        (None: our own tag), so different tags create different dialogs. No response is sent, and no
+        error raised, if an INVITE was cancelled, or after 64*T1 for another method, because the
+        client has stopped waiting.
 
         Raises:
             ProtocolError: A final response was already sent.
@@ -118,17 +118,17 @@ class ServerRequest:
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse a request outside dialogs without storing its state.
+        """Refuse a request, whose `dialog` is None, without storing its state.
 
-        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy counts as a new
-        request; its response has the same To tag. A later ACK or CANCEL belongs to no transaction.
+        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy of the request
+        is a new request, whose response has the same To tag. A later ACK or CANCEL belongs to no
+        transaction.
 
         Raises:
-            ProtocolError: A final response was already sent, or the request arrived within a
-                dialog.
+            ProtocolError: A final response was already sent, or `dialog` is not None.
         """
         if self.answered or self.dialog is not None:
-            raise ProtocolError("only a new request outside dialogs can be turned away")
+            raise ProtocolError("only an unanswered request outside dialogs can be refused")
         self.answered = True
         tag = None if self.request.to.tag else self._core.tag_for(self.request)
         data = self._write(status, headers=headers, tag=tag)

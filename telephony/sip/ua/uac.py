@@ -62,7 +62,7 @@ class InviteFailed(SipEvent):
 
     client: InviteClient
     response: Response | None
-    """None after a timeout (408), for an unreachable peer (503), or after our CANCEL (487)."""
+    """None if none arrived: 408 (timeout), 503 (peer unreachable), 487 (64*T1 after CANCEL)."""
     status: int
     reason: str
 
@@ -152,8 +152,8 @@ class InviteClient(UserAgentClient):
     ) -> None:
         """Answer, by `body`, the offer in a reliable provisional response (RFC 3262 section 5).
 
-        The core itself sends the PRACK to every other reliable response, before it reports this.
-        Raises `ProtocolError` if `response` is not reliable.
+        The core itself sends the PRACK to a reliable response without an offer, before it reports
+        the response. Raises `ProtocolError` if `response` is not reliable.
         """
         rseq = rseq_of(response)
         if rseq is None:
@@ -219,8 +219,8 @@ class InviteClient(UserAgentClient):
     def _is_next(self, tag: str, rseq: int) -> bool:
         """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
 
-        The first one is. A copy, or one after a missing response, must not be acknowledged; the
-        callee repeats each response until it is acknowledged.
+        The first response in a dialog is accepted. A copy, or a response after a missing one, must
+        not be acknowledged; the callee repeats each response until it is acknowledged.
         """
         last = self._rseqs.get(tag)
         if last is not None and rseq != last + 1:
@@ -236,7 +236,7 @@ class InviteClient(UserAgentClient):
         headers: HeaderList = (),
         body: bytes = b"",
     ) -> None:
-        """Send a PRACK for the response of `rack`; nothing after the dialog's end or our BYE."""
+        """Send a PRACK with `rack`; send nothing after the dialog's end or our BYE."""
         if not dialog.is_ending:
             draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
             _Prack(self._agent, dialog, draft, ChallengeAnswers()).begin(now)
@@ -310,7 +310,7 @@ class InviteClient(UserAgentClient):
         """Wait at most 64*T1 more for the final response to a re-INVITE whose dialog has ended.
 
         If this response were lost, the re-INVITE would never end: its transaction has no timer
-        after a provisional response (RFC 3261 section 15).
+        after a provisional response (RFC 3261 section 17.1.1.2).
         """
         if self._cancel_deadline is None and not self.finished:
             self._cancel_deadline = self._core.timers.at(

@@ -77,7 +77,8 @@ class InviteServer(ServerRequest):
     Attributes:
         dialogs: The dialogs that our responses have created, by our To tag.
         dialog: The dialog of our 2xx, None before it; for a re-INVITE, the one in which it came.
-        cancelled: True once the core answers with 487: after a CANCEL or at the dialog's end.
+        cancelled: True once the core answers with 487: after a CANCEL or early BYE, or at the end
+            of the dialog.
     """
 
     dialogs: dict[str, Dialog]
@@ -88,7 +89,7 @@ class InviteServer(ServerRequest):
     """The 2xx to this INVITE with its timers; None if no 2xx waits for its ACK."""
     _sequences: dict[str, ReliableSequence]
     _last: PendingResponse | None = None
-    """The latest provisional response if it is reliable, sent again each minute; else None."""
+    """The latest provisional response if it is reliable, to be sent each minute; else None."""
     _waiting_2xx: Callable[[float], None] | None = None
     """Sends the 2xx that waits for a PRACK; None if there is none."""
 
@@ -129,7 +130,7 @@ class InviteServer(ServerRequest):
         if self.answered:
             raise ProtocolError("a final response was sent before")
         if reliable and not self.takes_reliable:
-            raise ProtocolError("the caller does not support reliable provisional responses")
+            raise ProtocolError("the caller or the core does not support 100rel")
         response = PendingResponse(status, reason, tuple(headers), body, self._tag(to_tag, status))
         self._stop(self._trying)
         self._stop(self._refresh)
@@ -149,7 +150,7 @@ class InviteServer(ServerRequest):
     def _send_provisional(
         self, response: PendingResponse, *, reliable: bool, now: float
     ) -> Dialog | None:
-        """Send a provisional response, and return its early dialog; return None for a 100."""
+        """Send a provisional response, and return its dialog; return None for a 100."""
         dialog = self._dialog_for(response.tag or "") if response.status > 100 else None
         self._last = response if reliable else None
         if dialog is None or not reliable:
@@ -221,7 +222,7 @@ class InviteServer(ServerRequest):
             self._waiting_2xx(now)
 
     def _prack_missing(self, now: float) -> None:
-        """Answer the INVITE with 504, because a PRACK is missing (RFC 3262 section 3)."""
+        """If no final response was sent, send 504: a PRACK is missing (RFC 3262 section 3)."""
         if self.answered and self._waiting_2xx is None:
             return
         self._send_failure(504, "not acknowledged", now)
@@ -271,7 +272,7 @@ class InviteServer(ServerRequest):
         return self._waiting_2xx is not None or self.repeated_2xx is not None
 
     def on_acknowledged(self, now: float) -> None:
-        """Inform the dialog that the ACK to our non-2xx has arrived, or is 64*T1 late."""
+        """Inform the dialog that the ACK to our non-2xx has arrived, or not within 64*T1."""
         if self.dialog is not None:
             self.dialog.invite_acknowledged(self, now)
 

@@ -2,8 +2,8 @@
 
 The core sends a request again after a 401 or 407 (RFC 3261 sections 22.2 and 22.3) with the next
 CSeq number, at most `MAX_CHALLENGES` times, under the same `ClientRequest`. The application
-receives the 401 or 407 only if its function supplies no credentials, or after `MAX_CHALLENGES`
-times.
+receives the 401 or 407 if it has set no function for credentials, if this supplies none, if the
+INVITE was cancelled, or after `MAX_CHALLENGES` times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from telephony.sip.ua.reliable import AckKey, PrackKey, ReliableSequence, Repeat
 Credentials = Callable[[Request, Response, Address], tuple[str, str] | None]
 """Returns the credentials (header field) for a request, its 401 or 407, and its destination.
 
-None if there is no password for the destination, or it has refused the password.
+None if there is no password for the destination, or the destination has refused the password.
 """
 
 MAX_CHALLENGES: Final = 4
@@ -50,7 +50,7 @@ class ChallengeAnswers:
         """Return the credentials, for proxy and server, with which to send `request` again.
 
         None if the application must process `response`: it is no challenge, we have no credentials,
-        or there were more than `MAX_CHALLENGES`.
+        or the request was challenged more than `MAX_CHALLENGES` times.
         """
         if response.status not in {401, 407} or credentials is None:
             return None
