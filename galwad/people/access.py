@@ -1,7 +1,7 @@
 """FastAPI dependencies that return the session of a user who may use the endpoint.
 
-These functions do not wait. They are coroutines all the same, because FastAPI would call them in
-threads otherwise, and a request would have to wait for a free thread.
+These functions do not wait for anything. They are coroutines all the same, because FastAPI would
+call them in threads otherwise, and a request would have to wait for a free thread.
 
 The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
 (step-up). The endpoints of these acts take their session as one of the `SteppedUp` types at the end
@@ -9,7 +9,7 @@ of this module, or call `require_step_up` in a dependency:
 
 - the changes of users, their roles, rights, passwords, extensions, identities and second factors,
   but not of their teams (see `galwad.people.routes.changing`)
-- the tokens of machines: to make and to revoke them
+- to make a token of a machine, and to revoke a token of any user
 - the approval of a command line, which gives away a session
 - to list, search, show and fetch recordings, which have phone numbers; to retain, release, recover
   and dispose of them
@@ -19,8 +19,8 @@ of this module, or call `require_step_up` in a dependency:
 To pause, resume, handle calls and write notes never needs a step-up: otherwise card data would be
 recorded while a provider is down. To see one's own work does not need it either.
 
-Only sessions that began at the provider need a step-up. The second factor protects passwords, and
-a machine's token is limited by its rights.
+Only sessions of people who have signed in at the provider need a step-up. The second factor
+protects passwords, and a machine's token is limited by its rights.
 """
 
 from __future__ import annotations

@@ -55,7 +55,8 @@ class TokenFacts:
     """A token, without its secret.
 
     `rights` is None if the token can use all rights of its user. `expires` is None if it does not
-    expire. `last_used` may be half a minute late, and is None if the token was never used.
+    expire. `last_used` may be half a minute before the newest use; None if the token was never
+    used. `address` is the network address of this use, or "".
     """
 
     id: str
@@ -182,7 +183,11 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Call `on_next`, and warn of each such token once a day. Raises `SQLAlchemyError`."""
+        """Call `on_next`, and warn once a day of each token that expires soon or has expired.
+
+        Raises:
+            SQLAlchemyError: The tokens cannot be read.
+        """
         now, logged = self._clock(), {}
         ends = []
         for token in await self._tokens.all():

@@ -47,7 +47,7 @@ class SigningKey:
 
 
 def parse_keys(document: Any) -> tuple[SigningKey, ...]:
-    """Return the usable keys in a set; raise ProviderError if it has none."""
+    """Return the usable keys in a set; raise ProviderError if it has none or cannot be read."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
         raise ProviderError("the provider's keys are not a set that can be read")

@@ -6,15 +6,16 @@ a stranger the next stranger waits `REST` times as long as this check took. So g
 use about a quarter of the time. The wait is at most `LONGEST_REST_S`, because on a machine that is
 busy with other work, a check takes longer without computing more.
 
-Within the other kinds, the attempt with the lowest rank is next (`RecentAttempts`, which counts
-what each network has sent recently), and of several the newest one. If too many wait, the last one
-in this order is turned away, which can be the new one; of devices, the newest one of the device
-that has the most. So a network that sends few sign-ins has its password checked soon, even if
-others send many.
+Among known networks, and among strangers, the attempt with the lowest rank is next. The rank is
+computed from what each network has sent recently (`RecentAttempts`). Of attempts with the same
+rank, the newest is next. If too many wait, the last one in this order is turned away, which can be
+the one that has just arrived. Of too many attempts of known browsers, the newest one of the browser
+that has the most is turned away. So a network that sends few sign-ins has its passwords checked
+soon, even if others send many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
-turns of their own. So a stranger has two chances in a flood. While the attempts of the flood come
-again, few others are new. While they are new, few others come again.
+turns of their own. So a stranger has two chances in a flood: if the flood sends new attempts, few
+attempts wait among those that have come again; if the flood's attempts come again, few are new.
 
 An attempt waits while the pace of its account or network (`galwad.people.sign_in.throttle`) does
 not allow a check.
@@ -84,7 +85,7 @@ def digest_of(account: str, password: str) -> bytes:
 
 
 class RecentAttempts:
-    """Counts attempts. All times are monotonic seconds."""
+    """Counts recent attempts, and computes their ranks. All times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._wrong = _Counts()
@@ -142,10 +143,11 @@ class RecentAttempts:
     def rank(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt: the lowest one has its password checked first.
 
-        A password that is known to be wrong comes last. Of areas, networks and accounts in a
-        network, those come first that have sent the fewest different passwords, and then the fewest
-        requests. Of the attempts of one account in one network, those come first that have come
-        again most often with the same password.
+        A password that is known to be wrong comes last. From the largest area to the network, those
+        come first that have sent the fewest different passwords, and then the fewest requests. In a
+        network, the accounts with the fewest different passwords come first. Of the attempts of one
+        account in one network, those come first that have come again most often with the same
+        password.
         """
         sent = zip(attempt.areas, self._passwords, self._requests, strict=True)
         network = attempt.network
@@ -200,7 +202,10 @@ class _Counts:
 MOST_STRANGERS: Final = 16
 MOST_KNOWN: Final = 64
 MOST_DEVICES: Final = 256
-"""The most attempts of each kind that wait; of strangers also that many who have come again."""
+"""The most attempts of each kind that wait.
+
+The limit for strangers applies separately to those who have come again.
+"""
 REST: Final = 3.0
 LONGEST_REST_S: Final = 0.6
 
@@ -240,7 +245,7 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kinds of the newest chosen attempt but for devices, and of the newest stranger."""
+        """The kind of the latest choice that was no device, and the kind of the latest stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -266,9 +271,10 @@ class SignInOrder:
             waiting.pop(attempt, None)
 
     def next(self, now: float) -> SignInAttempt | None:
-        """Return and remove the attempt whose password is checked next; None if none may be yet.
+        """Return and remove the attempt whose password is checked next; None if none may be now.
 
-        It counts as a failed sign-in until `succeeded` or `uncounted` of the throttle is called.
+        The attempt counts as a failed sign-in until `succeeded` or `uncounted` of the throttle is
+        called.
         """
         devices = self._ready(_Kind.DEVICE, now)
         chosen = devices[0] if devices else self._next_of_networks(now)
