@@ -3,8 +3,8 @@
 The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy,
 and not Python's SQLite driver, begins and ends the transactions. If an engine has the execution
 option `immediate`, each of its transactions takes the write lock with its first statement. A
-transaction that first reads and then writes needs this option. PostgreSQL ignores the option. The
-values in SQL statements never appear in a log or in an exception's text.
+transaction that first reads and then writes needs this option. The values in SQL statements never
+appear in a log or in an exception's text.
 
 SQLite gives its write lock to whichever connection tries at the right moment, so on a busy machine
 one transaction can wait for seconds while later ones write. Therefore the transactions with

@@ -1,4 +1,4 @@
-"""The metrics of the desk for Prometheus: their registry, and those of the host itself.
+"""The metrics of the desk for Prometheus: the registry, and the metrics of the host itself.
 
 Each subject adds its own metrics to the registry. Labels never contain a call id, a phone number or
 the name of a person.

@@ -1,9 +1,9 @@
 """The outermost ASGI layer: it checks origin, address and length, and adds security headers.
 
-If the application raises an exception before it has begun a response, this layer sends one with the
-status 500. The exception's text may contain a caller's phone number, so the log entry does not
-contain that text. The exception is not raised again, because the HTTP server would log a traceback
-with that text.
+If the application raises an exception before it has begun a response, this layer sends a
+response with the status 500. The exception's text may contain a caller's phone number, so the log
+entry does not contain that text. The exception is not raised again, because the HTTP server would
+log a traceback with that text.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _move_people(connection: Connection) -> None:
     if connection.exec_driver_sql("SELECT 1 FROM people LIMIT 1").first() is not None:
         path = Path(str(connection.engine.url.database)).with_name("directory.db")
         _write_directory(connection, path)
-    # SQLite overwrites the pages of the dropped tables, because they have personal data.
+    # The pages of the dropped tables have personal data, so SQLite must overwrite them.
     connection.exec_driver_sql("PRAGMA secure_delete = ON")
     connection.exec_driver_sql("DROP TABLE numbers")
     connection.exec_driver_sql("DROP TABLE people")

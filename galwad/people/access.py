@@ -17,7 +17,7 @@ of this module, or call `require_step_up` in a dependency:
 - to read and search the audit, which has names and phone numbers
 
 To pause, resume, handle calls and write notes never needs a step-up: otherwise card data would be
-recorded while a provider is down. To see one's own work does not need it either.
+recorded while a provider is down. To see one's own work needs no step-up either.
 
 Only sessions of people who have signed in at the provider need a step-up. The second factor
 protects passwords, and a machine's token is limited by its rights.
@@ -40,8 +40,8 @@ from galwad.people.subject import PeopleDesk, TheDesk
 async def session_of(request: Request) -> Session | None:
     """Return the session of the request's bearer token or cookie, as `SessionLayer` found it.
 
-    None without a session in force, and also for a personal token, which can only pause, and for a
-    session that needs a second factor.
+    Return None if no session is in force, if it is a personal token, which can only pause, or if
+    it must first set up a second factor.
     """
     session = await leaving(request)
     return None if session is not None and session.needs_second_factor else session
@@ -56,8 +56,8 @@ async def leaving(request: Request) -> Session | None:
 async def pausing(request: Request) -> Session:
     """Return the session of the user, which may be a personal token.
 
-    Only the endpoints that pause and resume the user's own calls accept a personal token. All
-    others that use this function use it through `signed_in`.
+    Only the endpoints that pause and resume the user's own calls accept a personal token. All other
+    endpoints use this function through `signed_in`, which refuses such a token.
 
     Raises:
         ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user

@@ -105,7 +105,7 @@ class NewUser(RequestBody):
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeOfUser(DataclassBody, UserChange):
-    """Changes of a user, of which all take place or none. What is left out, or null, stays.
+    """Changes of a user. Either all take place or none. A field that is null changes nothing.
 
     `version` is the version of the user on which the changes are based. With another `role`, the
     person loses all rights, unless `rights` gives some. `rights` replaces all rights. `team` is ""

@@ -109,7 +109,10 @@ class PageRules:
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """A user after a change, and the new secrets, which are not stored; None for no new one."""
+    """A user after a change, and the new secrets, which are not stored.
+
+    A secret is None if the change has made none.
+    """
 
     user: User
     password: str | None = field(default=None, repr=False)

@@ -287,7 +287,7 @@ class Sessions:
         await self.end(session.key)
 
     async def end(self, key: str) -> None:
-        """End the session whose token has the digest `key`, also that of a machine's token."""
+        """End the session whose token has the digest `key`; it may be a person's or a machine's."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == key))
         self._sign_outs += 1

@@ -1,8 +1,8 @@
 """Tokens of machines, and the personal tokens with which people pause from a global key.
 
 A token is a row of the table `sessions` that stays in force even if it is not used. `Sessions`
-decides whether it is in force. This module makes, lists and revokes tokens, and warns before those
-of machines expire. The database has only a token's SHA-256 digest.
+decides whether it is in force. This module makes, lists and revokes tokens, and warns before the
+tokens of machines expire. The database has only a token's SHA-256 digest.
 
 A machine can have several tokens, so that one can replace another without a gap. Each token has a
 set of scopes: it can use a right only if the right is among its scopes and the machine has it. The

@@ -48,7 +48,7 @@ def matching_step(secret: bytes, code: str, now: float, tolerance: int = TOLERAN
     """Return the step whose code is `code`, at most `tolerance` steps from the time `now`.
 
     Of several steps with this code, return the nearest. Return None if there is none. All steps are
-    compared, each in constant time, so the time does not show how near a wrong code is.
+    compared, each in constant time, so the duration does not show how near a wrong code is.
     """
     present, sent = step_at(now), code.encode()
     steps = range(max(0, present - tolerance), present + tolerance + 1)

@@ -188,7 +188,7 @@ class User:
 class UserFacts(User):
     """A user, without secrets.
 
-    `version` changes with each change of the user but that of the second factor. A request that
+    `version` changes with each change of the user except of the second factor. A request that
     changes the user must repeat it. `lines` are the lines whose routes ring the user's extension or
     name the user as an advisor. `subjects` are the subjects of the linked accounts of OpenID
     providers. `signed_in` is the Unix time of the newest sign-in whose session has not ended, or
@@ -218,7 +218,7 @@ class ProviderIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserChange:
-    """Changes of one user, of which all take place or none. None leaves a value as it is.
+    """Changes of one user. Either all take place or none. A value of None changes nothing.
 
     A new role, password or identity, and the loss of an identity, end all sessions and tokens of
     the user. So does `disabled`, if it is true. The loss of the second factor ends the sessions

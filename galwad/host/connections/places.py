@@ -196,7 +196,7 @@ class Places:
         _renew(self._networks, network, now)
 
     def known_networks(self, now: float, most: int) -> tuple[Network, ...]:
-        """Return at most `most` networks: the proxies, then the known ones, the last used first."""
+        """Return at most `most` networks: the proxies, then known networks, the last used first."""
         found: list[Network] = []
         for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
             if len(found) == most:

@@ -97,6 +97,6 @@ class ProviderAccounts:
         return listed is None or name in listed
 
     def is_break_glass(self, name: str) -> bool:
-        """Return whether the user is one of the few that may sign in with a password."""
+        """Return whether the settings list the user among the few who may use a password."""
         listed = self.flow.section.password_users
         return listed is not None and name in listed

@@ -75,7 +75,7 @@ def _key(entry: Any) -> SigningKey | None:
         return None
     if not isinstance(key, RSAKey | ECKey | OKPKey) or _is_weak(key):
         return None
-    # RFC 9864 gives the same algorithm another name.
+    # RFC 9864 calls EdDSA with this curve "Ed25519".
     return SigningKey(kid, "EdDSA" if algorithm == "Ed25519" else algorithm, key)
 
 

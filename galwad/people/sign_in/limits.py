@@ -1,4 +1,4 @@
-"""The limits of sign-ins: for wrong codes and guessed passwords, and `SignInLimits` with all."""
+"""The limits for wrong codes and guessed passwords, and `SignInLimits`, the limits of a desk."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class CodeGuesses:
 
 
 class PasswordGuesses:
-    """Counts wrong passwords, so that guesses raise an alarm before one is right.
+    """Counts wrong passwords, so that many guesses raise an alarm.
 
     It only counts: `galwad.people.sign_in.throttle` limits the guesses. `clock` returns the
     monotonic time in seconds.

@@ -42,7 +42,7 @@ _SOONEST_S: Final = 0.9
 _LATEST_S: Final = 120.0
 """The least and the most seconds after which a client must come again to count as returned."""
 _MOST_COUNTS: Final = 16_384
-"""The most counts of one kind that are kept of one window."""
+"""The most keys that are counted in one window, for each kind of count."""
 _KEY: Final = secrets.token_bytes(32)
 _DIGEST_BYTES: Final = 12
 Rank: TypeAlias = tuple[float, ...]
@@ -92,7 +92,7 @@ class RecentAttempts:
         """The passwords that were checked and are wrong."""
         self._passwords = tuple(_Counts() for _ in areas_of(""))
         self._requests = tuple(_Counts() for _ in areas_of(""))
-        """The different passwords and the requests of each area, for each size of area."""
+        """The numbers of different passwords and of requests by area, for each size of area."""
         self._of_account = _Counts()
         """The different passwords, by network and account."""
         self._unchecked = _Counts()
@@ -161,8 +161,8 @@ class RecentAttempts:
     def rank_of_returned(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt among those that were turned away and have come again.
 
-        Of those that have sent equally few passwords, the one comes first that was turned away for
-        the first time most recently: a flood that comes again and again began earlier.
+        If the areas of several attempts have sent equally few passwords, the attempt comes first
+        whose first refusal is the most recent: a flood that comes again and again began earlier.
         """
         first, _ = self._turned_away.get((attempt.network, attempt.password), (0.0, 0.0))
         sent = zip(attempt.areas, self._passwords, strict=True)
