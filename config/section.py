@@ -27,10 +27,7 @@ class Section(BaseModel):
 
 
 class TlsSection(Section):
-    """A table `tls`: the authorities that we trust, and our certificate with its key.
-
-    By default, we trust the operating system's authorities, and have no certificate.
-    """
+    """A table `tls`: the authorities that we trust (default: the system's), and our certificate."""
 
     ca: FilePath | None = Field(
         default=None, description="an absolute path of the authority's certificates (PEM)"
@@ -49,11 +46,7 @@ class TlsSection(Section):
         return self
 
     def context(self) -> SSLContext:
-        """Return a TLS context that verifies the certificate and the name of a server.
-
-        Raises:
-            ServerError: A file cannot be read, or does not contain what it should.
-        """
+        """Return a context that verifies a server's certificate and name. Raises `ServerError`."""
         try:
             return client_context(
                 ca=self.ca, certificate=self.certificate, key=self.key, ciphers=None

@@ -24,11 +24,7 @@ _PAGE = re.compile(r"[!-~]*")
 
 
 def _secure(text: str, expected: str) -> SplitResult:
-    """Return the parts of an address; raise ValueError if it needs TLS and has none.
-
-    An address of this machine needs no TLS. An address with a user name, or with a placeholder in
-    the host, is refused too.
-    """
+    """Return the parts of an address that has TLS or is on this machine; else raise ValueError."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port

@@ -91,10 +91,7 @@ def _add_columns(connection: Connection) -> None:
 
 
 def _move_people(connection: Connection) -> None:
-    """Move the people and their numbers into the file `directory.db` beside the database.
-
-    If there are no people, only drop the two tables.
-    """
+    """Move the people, if any, and their numbers into `directory.db` beside the database."""
     if connection.exec_driver_sql("SELECT 1 FROM people LIMIT 1").first() is not None:
         path = Path(str(connection.engine.url.database)).with_name("directory.db")
         _write_directory(connection, path)

@@ -64,7 +64,7 @@ def text_of(secret: bytes) -> str:
 def setup_address(secret: bytes, user: str, host: str) -> str:
     """Return the address in the QR code that an authenticator app reads.
 
-    Its format is that of the wiki of Google Authenticator, "Key URI Format", which the apps follow.
+    Its format is in the wiki of Google Authenticator, "Key URI Format", which the apps follow.
     """
     query = urlencode({"secret": text_of(secret), "issuer": "Galwad"})
     return f"otpauth://totp/Galwad:{quote(f'{user}@{host}', safe='@')}?{query}"

@@ -126,10 +126,7 @@ class Acceptor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
-        """Accept a batch of connections, and then none for as long as the batch took.
-
-        If the batch fails because no descriptor or memory is left, pause for `_NO_FILES_S` instead.
-        """
+        """Accept a batch; then rest for as long as it took, or for `_NO_FILES_S` if it failed."""
         timer, failed = WorkTimer(), False
         self._loop.remove_reader(self._listener.fileno())
         try:

@@ -168,10 +168,7 @@ class Places:
         return place
 
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
-        """Give a connection a place for signed-in people; for known networks if none is free.
-
-        A session that has `per_session` places for signed-in people also gets no further one.
-        """
+        """Give a connection a place for signed-in people; if none is free, for known networks."""
         self.know(network, now)
         if place.left or place.session == session:
             return

@@ -202,10 +202,7 @@ class _Counts:
 MOST_STRANGERS: Final = 16
 MOST_KNOWN: Final = 64
 MOST_DEVICES: Final = 256
-"""The most attempts of each kind that wait.
-
-The limit for strangers applies separately to those who have come again.
-"""
+"""The most attempts of each kind that wait; strangers who have come again count separately."""
 REST: Final = 3.0
 LONGEST_REST_S: Final = 0.6
 
