@@ -323,7 +323,7 @@ async def free_extension(connection: AsyncConnection, extension: str, but: str =
 
 
 def digests(extension: str | None, password: str | None, realm: str) -> dict[str, str]:
-    """Return the HA1 columns of a SIP password (RFC 7616, section 3.4.2); empty texts without one."""
+    """Return the HA1 columns of a SIP password (RFC 7616, section 3.4.2); "" without one."""
     if extension is None or password is None:
         return dict(NO_HA1)
     text = f"{extension}:{realm}:{password}".encode()
