@@ -214,7 +214,8 @@ class Sessions:
     async def find(self, token: str, address: str = "") -> Session | None:
         """Return the session of a token, or None if none is in force.
 
-        This counts as a use of the session. For a token, `address` is the address of this use.
+        This counts as a use of the session. `address` is the client's network address, which is
+        stored only for personal tokens and those of machines.
         """
         key = digest(token)
         known = await self._lookup(key)

@@ -183,7 +183,7 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Call `on_next`, and warn once a day of each token that expires soon or has expired.
+        """Call `on_next`; warn once a day of each machine's token that expires soon or has expired.
 
         Raises:
             SQLAlchemyError: The tokens cannot be read.

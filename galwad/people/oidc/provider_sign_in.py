@@ -185,7 +185,7 @@ class _Exchanges:
 
     @asynccontextmanager
     async def turn(self, network: str) -> AsyncIterator[None]:
-        """Wait for a turn, which the block then has to its end. Raises `BusyProviderError`."""
+        """Wait for a turn. The block has the turn until its end. Raises `BusyProviderError`."""
         if self._of_network[network] >= MOST_FROM_A_NETWORK:
             raise BusyProviderError("too many people sign in at the same time")
         self._of_network[network] += 1

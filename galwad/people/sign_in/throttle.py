@@ -63,9 +63,9 @@ class Throttle:
         return network_of(address) in self._known_networks
 
     def source(self, account: str, address: str, device: str = "") -> str:
-        """Return a name of the device, or of the network if the account has signed in from it.
+        """Return the id of the device, or else the network if the account has signed in from it.
 
-        It is "" for a stranger to the account.
+        Return "" for a stranger to the account.
         """
         network = network_of(address)
         return device or (network if (account, network) in self._known_pairs else "")
