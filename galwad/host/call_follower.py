@@ -2,7 +2,8 @@
 
 The messages of the switch are handled without waiting: each part queues what it must store. A
 moment later, one transaction stores this for all parts, with the audit entries that belong to it.
-If the desk dies before that, it learns from the next snapshot of the switch how the calls are now.
+If the desk dies before that, the switch later sends it the present state of each call, and again
+each end that was not acknowledged.
 """
 
 from __future__ import annotations
