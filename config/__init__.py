@@ -1,4 +1,4 @@
-"""The loader of a settings file, the types of its fields, and a commented example file.
+"""The loader of a settings file, the base class and field types of its tables, and an example file.
 
-Of Galwad's packages, it imports only `net`.
+Of Galwad's other packages, this one imports only `net`.
 """

@@ -1,6 +1,6 @@
 """The exception for a settings file that cannot be used.
 
-The `faults` of a `SettingsError` say where each fault is, what is wrong and what to write instead.
+The `faults` of a `SettingsError` say where each fault is and what is wrong there.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ class SettingsFault:
     Attributes:
         line: The number of the line, from 1; 0 if there is none, as for a missing table.
         key: The dotted name of the setting; "" if the fault is not in one setting.
-        message: A sentence that says what is wrong, with the name of the setting if there is one,
-            and what to write. It never has the wrong value, because settings contain secrets.
+        message: A sentence that says what is wrong, with the name of the setting if there is one.
+            Usually it also says what to write. It never has the wrong value, because settings
+            contain secrets.
     """
 
     line: int

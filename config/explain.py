@@ -1,7 +1,7 @@
 """Messages about the faults of a settings file.
 
-Each fault has the line of the faulty setting, and a message that says what is wrong with the
-setting and what to write instead.
+A fault has the line of the faulty setting, if the file has such a line, and a message that says
+what is wrong and usually what to write instead.
 """
 
 from __future__ import annotations
@@ -66,9 +66,10 @@ def faults_of(
 
 
 def lines_of(text: str) -> dict[Location, int]:
-    """Return the line number, from 1, of each table and each key in a TOML text.
+    """Return the line number, from 1, of each header and of each key that begins a line of TOML.
 
-    The dict key is the path to a table or key, such as `("trunks", 0, "name")`.
+    The dict key is the path to a table or key, such as `("trunks", 0, "name")`. The keys inside an
+    inline table have no line of their own.
     """
     lines: dict[Location, int] = {}
     counts: dict[Location, int] = {}
@@ -140,7 +141,7 @@ class _Place(NamedTuple):
     field: FieldInfo | None
     """The last setting in `location` that a model describes; None if there is none."""
     table: type[BaseModel] | None
-    """The model of the table; None if the setting is not a table."""
+    """The model of the table at `location`; None if `location` is not a table with a model."""
     owner: type[BaseModel] | None
     """The model of the table that has the setting; None if no model describes it."""
 
@@ -148,8 +149,8 @@ class _Place(NamedTuple):
     def name(self) -> str:
         """The name of the setting in quotes, such as `"sip.listen"`.
 
-        If it is a table, the header of the table, such as `[sip]` or `[[trunks]] number 2`. If it
-        is the whole file, "".
+        For a table at the top of the file, return its header, such as `[sip]` or `[[trunks]]
+        number 2`. For the whole file, return "".
         """
         if not self.location or self.field is None:
             return f'"{_dotted(self.location)}"' if self.location else ""
@@ -165,8 +166,8 @@ class _Place(NamedTuple):
 def _place(location: Location, model: type[BaseModel]) -> _Place:
     """Return the place to which a location of pydantic points.
 
-    In a table that has one of several models, the location has the value by which the model is
-    chosen, such as the `kind` of a directory. The file has no such name.
+    If a table can have one of several models, pydantic adds to the location the value that chose
+    the model, such as the `kind` of a directory. The file has no such name, so it is left out here.
     """
     plain: list[int | str] = []
     table: type[BaseModel] | None = model
@@ -212,7 +213,7 @@ def _message(item: ErrorDetails, place: _Place) -> str:
 
 
 def _unknown_choice(item: ErrorDetails, place: _Place) -> str:
-    """Return a sentence about the setting that chooses one of several models of a table."""
+    """Return a sentence about the missing or invalid setting that chooses the model of a table."""
     setting = f'"{_dotted(place.location)}.{item["ctx"]["discriminator"].strip(chr(39))}"'
     choices = _choices(place.field.annotation) if place.field is not None else {}
     wanted = ", ".join(f'"{each}"' for each in choices)
@@ -235,10 +236,10 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _choices(annotation: Any) -> dict[str, type[BaseModel]]:
-    """Return the models of a list's items by the value that chooses one; {} if there is no choice.
+    """Return the models that an item of a list can have, each by the value that chooses it.
 
-    `annotation` is the type of a setting, such as `tuple[Annotated[A | B, Field(discriminator=…)],
-    ...]`.
+    Return {} if all items have the same model. `annotation` is the type of a setting, such as
+    `tuple[Annotated[A | B, Field(discriminator=…)], ...]`.
     """
     for item in get_args(annotation):
         if get_origin(item) is not Annotated:

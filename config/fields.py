@@ -1,6 +1,6 @@
 """The types of the fields of settings: which values are valid, and the error for other values.
 
-The text of each error begins with "must …", because the message puts the name of the setting
+The text of each error here begins with "must …", because the message puts the name of the setting
 before the text. The module values.py contains the classes of values that are written in a special
 form, such as ranges.
 """

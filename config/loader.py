@@ -1,7 +1,7 @@
 """The loader of a settings file.
 
-It reads TOML and returns a model. All faults of a file are reported in one `SettingsError`, which
-names file, line and setting, and says what is wrong and what to write.
+It reads TOML and returns a model. All faults that pydantic finds are reported in one
+`SettingsError`. If the file is not valid TOML, the error has only the first fault.
 """
 
 from __future__ import annotations

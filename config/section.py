@@ -1,6 +1,6 @@
-"""The base class of the tables of a settings file, and the table of certificates that several have.
+"""The base class of the tables of a settings file, and the table `tls` that several tables contain.
 
-The `description` of a field is written so that an error message can put the words "must be" before
+The `description` of a field is written so that an error message can put "must be" or "add" before
 it.
 """
 
@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class TlsSection(Section):
-    """A table `tls`: the certificates, if the operating system's are not enough."""
+    """A table `tls`: the authorities that we trust (default: the system's), and our certificate."""
 
     ca: FilePath | None = Field(
         default=None, description="an absolute path of the authority's certificates (PEM)"
@@ -46,7 +46,7 @@ class TlsSection(Section):
         return self
 
     def context(self) -> SSLContext:
-        """Return TLS settings with which a server must prove its name. Raises `ServerError`."""
+        """Return a context that verifies a server's certificate and name. Raises `ServerError`."""
         try:
             return client_context(
                 ca=self.ca, certificate=self.certificate, key=self.key, ciphers=None

@@ -1,4 +1,4 @@
-"""The classes of values inside settings, such as addresses, ranges and patterns.
+"""The classes of values inside settings, such as ranges and patterns, and types of HTTP addresses.
 
 Each class reads its value from text with `parse`. If the text is not valid, `parse` raises
 ValueError. The message begins with "must …", because the name of the setting is put before it.
@@ -24,7 +24,7 @@ _PAGE = re.compile(r"[!-~]*")
 
 
 def _secure(text: str, expected: str) -> SplitResult:
-    """Return the parts of an address with TLS or of this machine, or raise ValueError."""
+    """Return the parts of an address that has TLS or is on this machine; else raise ValueError."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname or "", parts.port
@@ -60,7 +60,7 @@ _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\[\]:/\s]+)):
 _BRACKETED = re.compile(r"\[(?P<host>[^\]]+)\](?::(?P<port>\d{1,5}))?")
 _HIGHEST_PORT = 65535
 _ip_address = lru_cache(maxsize=1024)(ip_address)
-"""`ip_address` with a cache, because message after message comes from the same addresses."""
+"""`ip_address` with a cache, because many messages come from the same addresses."""
 
 
 def _port(text: str) -> int:
@@ -96,7 +96,7 @@ class HostPort:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An address on which SIP requests are received, such as `udp:192.0.2.10:5060`.
+    """An address on which SIP messages are received, such as `udp:192.0.2.10:5060`.
 
     It is written as `udp:`, `tcp:` or `tls:`, then the IP address, `:` and the port. Port 0 means
     that the system chooses a free port.
@@ -166,8 +166,8 @@ class Peer:
     def matches(self, host: str, port: int | None) -> bool:
         """Return whether a message from this IP address and port comes from the peer.
 
-        `port` is None for a message over TCP or TLS: such a connection may come from any port, so
-        only the IP address is compared.
+        If `port` is None, only the IP address is compared: a connection over TCP or TLS may come
+        from any port. If `host` is not an IP address, the result is False.
         """
         try:
             address = _ip_address(host)
@@ -220,12 +220,12 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern for a called number, or for the target of a transfer.
+    """A pattern for a called number, or for a party such as the target of a transfer.
 
     A pattern has one of four forms: an exact text; a prefix followed by `*`; only `*`, which
     matches every text; or a regular expression between slashes, which must match the whole text.
-    An exact text or a prefix may begin with stars, as feature codes do: `*97` is this code, and
-    `**` is every code that begins with a star.
+    An exact text or a prefix may begin with stars, as feature codes do: `*97` matches only this
+    code, and `**` matches every code that begins with a star.
     """
 
     text: str

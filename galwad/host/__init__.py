@@ -1,4 +1,4 @@
-"""The desk's host: HTTP server and API, database, connections, metrics, and the link to the switch.
+"""The parts of the desk that all subjects share, such as the HTTP server and the database.
 
-Nothing here knows a subject, such as calls or notes.
+No module here imports a subject, such as calls or notes.
 """

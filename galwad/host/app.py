@@ -49,7 +49,7 @@ class _Server(uvicorn.Server):
         self.acceptor: Acceptor | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Replace uvicorn's method, which limits neither the connections nor their duration."""
+        """Replace uvicorn's method, so that each connection gets a place and time limits."""
         (listener,) = sockets or []
         make = partial(
             LimitedProtocol,
@@ -91,6 +91,7 @@ class DeskServer(Generic[D]):
             OSError: The server cannot listen, a TLS file cannot be read, or the server ended at
                 once.
             ssl.SSLError: The TLS certificate and its key do not fit together, or are damaged.
+            Exception: A step of the desk's start failed, or the HTTP server did.
         """
         section = self._host.settings.desk
         if section.tls_certificate is None and not section.listen.loopback:
@@ -171,7 +172,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def run(make: Callable[[], DeskServer[Any]]) -> int:
-    """Make a desk and run it until SIGTERM or SIGINT; return the process's exit status.
+    """Make a desk and run it until SIGTERM or SIGINT; return 0, or 1 if the desk cannot start.
 
     Set up `galwad.logs` first, or the texts of exceptions may appear in the log.
     """

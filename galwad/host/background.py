@@ -1,6 +1,7 @@
-"""The tasks that run beside the desk's requests: loops that never end, and short pieces of work.
+"""The tasks that run beside the desk's requests: loops, and short pieces of work.
 
-One such piece writes the audit entry of an act that is done, such as a pause (`audit_done`).
+A loop runs until the desk stops. One piece of work writes the audit entry of an act that is done,
+such as a pause (`audit_done`).
 """
 
 from __future__ import annotations
@@ -86,9 +87,9 @@ async def audit_done(
     """Write an audit entry with `write`, which must give the entry the same time at each call.
 
     Return after the first attempt, or after `AUDIT_S` seconds. If the attempt raises an AuditError,
-    a background task tries again every `_RETRY_S` seconds, so no request fails because of it. The
-    log has the event `refused` if the first attempt fails, and `late` if it takes longer than
-    `AUDIT_S`, with `facts`.
+    a background task tries again every `_RETRY_S` seconds, so no request fails because of it.
+    `refused` and `late` are events for the log, which get `facts`: `refused` if the first attempt
+    raises an AuditError, `late` if it takes longer than `AUDIT_S`.
     """
     tried = asyncio.Event()
 

@@ -1,6 +1,7 @@
-"""The base classes of request and response bodies, the types of their texts, and `fields_of`.
+"""The base classes of request and response bodies, and the types of the texts in them.
 
-A text that a person can write is refused if it seems to contain the number of a payment card.
+`fields_of` gives a body the fields of another class. A text that a person can write is refused if
+it seems to contain the number of a payment card.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class DataclassBody:
 
 
 def request_bodies(*bases: Any) -> Iterator[Any]:
-    """Yield all subclasses of these classes; without any, all request bodies that are imported."""
+    """Yield all subclasses of `bases`; without arguments, all request bodies that are imported."""
     for base in bases or (RequestBody, DataclassBody):
         for body in base.__subclasses__():
             yield body
@@ -83,7 +84,7 @@ def request_bodies(*bases: Any) -> Iterator[Any]:
 
 
 def field_names(*bodies: Any) -> frozenset[str]:
-    """Return the names of the fields of these request bodies, or of all that are imported."""
+    """Return the names of the fields of `bodies`; without arguments, of all request bodies."""
     return frozenset(
         name
         for body in bodies or request_bodies()
@@ -104,7 +105,7 @@ def fields_of(facts: type, *names: str, texts: Any = str) -> Callable[[type[_Bod
     """Return a decorator that adds the fields `names` of the class `facts` to a body.
 
     `facts` is a struct or a dataclass. FastAPI itself accepts no `msgspec.Struct`, and dataclasses
-    only with all their fields. A new field of `facts` is not sent until it is named here too.
+    only with all their fields. A new field of `facts` is not sent until `names` has it too.
     `texts` is the type that the fields of type `str` get, for a request whose texts have limits.
     """
 

@@ -2,7 +2,8 @@
 
 The messages of the switch are handled without waiting: each part queues what it must store. A
 moment later, one transaction stores this for all parts, with the audit entries that belong to it.
-If the desk dies before that, the next snapshot of the switch repeats what was lost.
+If the desk dies before that, the switch later sends it the present state of each call, and again
+each end that was not acknowledged.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from recording.errors import AuditError
 Report = TypeVar("Report")
 Write: TypeAlias = Callable[[AsyncConnection, Sequence[Report]], Awaitable[Sequence[NewEntry]]]
 BATCH_S: Final = 0.25
-"""The default time in seconds to collect reports, so that more urgent writes come first."""
+"""The longest time in seconds to collect reports, so that more urgent writes come first."""
 RETRY_S = 5.0
 MOST = 500
 """The most reports of one part in one transaction: one SQL statement can name all their ids."""
@@ -91,11 +92,12 @@ class CallFollower:
         *,
         batch_s: float = BATCH_S,
     ) -> ReportQueue[Report]:
-        """Return a new queue. Its reports are written about `batch_s` seconds after they are added.
+        """Return a new queue. Its reports are written at most about `batch_s` seconds later.
 
-        `write` stores a batch in the transaction of a connection, and returns its audit entries. It
-        is called again with the same reports if the transaction fails. `on_written` receives each
-        batch that is committed. `name` is the part's name in the log.
+        All queues are written together, so the shortest `batch_s` of all queues applies to each.
+        `write` stores a batch in the transaction of a connection, and returns its audit entries. If
+        the transaction fails, `write` is called again with these reports. `on_written` receives
+        each batch that is committed. `name` is the part's name in the log.
         """
         queue = ReportQueue(self, name, write, on_written)
         self._queues.append(queue)
@@ -124,7 +126,7 @@ class CallFollower:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write all reports that wait; keep those that cannot be written, and raise the error."""
+        """Write all waiting reports; keep those that cannot be written, and raise an error."""
         failures: dict[ReportQueue[Any], Exception] = {}
         async with self._writing:
             while waiting := [each for each in self._queues if each and each not in failures]:
@@ -135,7 +137,8 @@ class CallFollower:
     async def _write(self, queues: Sequence[ReportQueue[Any]]) -> dict[ReportQueue[Any], Exception]:
         """Write a batch of each queue; return the queues that cannot be written.
 
-        If the common transaction fails, each queue gets its own, because one may be the cause.
+        If the common transaction fails, write each queue in a transaction of its own, because
+        perhaps only one queue has caused the failure.
         """
         batches = [(queue, queue.batch()) for queue in queues]
         try:

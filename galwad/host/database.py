@@ -3,8 +3,8 @@
 The database is SQLite in WAL mode, and each commit waits until the data is on the disk. SQLAlchemy,
 and not Python's SQLite driver, begins and ends the transactions. If an engine has the execution
 option `immediate`, each of its transactions takes the write lock with its first statement. A
-transaction that first reads and then writes needs this option. PostgreSQL ignores the option. The
-values in SQL statements never appear in a log or in an exception's text.
+transaction that first reads and then writes needs this option. The values in SQL statements never
+appear in a log or in an exception's text.
 
 SQLite gives its write lock to whichever connection tries at the right moment, so on a busy machine
 one transaction can wait for seconds while later ones write. Therefore the transactions with
@@ -13,7 +13,7 @@ one transaction can wait for seconds while later ones write. Therefore the trans
 aiosqlite wakes a connection's thread and the event loop for each call of the driver, which takes
 longer than most statements. With `SqliteConnection`, a statement is one call, which also begins a
 transaction and fetches all rows, and no task waits for a rollback. The calls run in the order in
-which they were made, so what follows a rollback sees its effect.
+which they were made, so a statement after a rollback sees its effect.
 
 A revision is one step from an older schema to a newer schema. All missing revisions run in one
 transaction, with the bridge from the revisions before the first release. So after an interrupted
@@ -95,10 +95,10 @@ class _WriterQueue:
         """The driver's connection whose transaction has its turn."""
 
     def begin(self, connection: sqlalchemy.Connection) -> None:
-        """Begin a transaction; if it writes, wait for the earlier ones that write.
+        """Let the next statement begin a transaction; if it writes, first wait for earlier writers.
 
         Raises:
-            TimeoutError: The transaction waited for `_TURN_S`. This is SQLAlchemy's own error.
+            sqlalchemy.exc.TimeoutError: The transaction waited for `_TURN_S` seconds.
         """
         if _writes(connection):
             driver = connection.connection.dbapi_connection
@@ -125,7 +125,7 @@ class _WriterQueue:
 def _connect(
     dialect: Dialect, _record: object, arguments: Sequence[Any], settings: Mapping[str, Any]
 ) -> DBAPIConnection:
-    """Open a connection. Close it if the task is cancelled meanwhile: aiosqlite would not."""
+    """Open a connection. Close it if the task is cancelled meanwhile: aiosqlite leaves it open."""
     opening = greenlet_spawn(
         dialect.loaded_dbapi.connect, *arguments, async_creator_fn=SqliteConnection, **settings
     )
@@ -176,7 +176,7 @@ def _writes(connection: sqlalchemy.Connection) -> bool:
 class SqliteConnection(aiosqlite.Connection):
     """A connection for SQLAlchemy's dialect `sqlite+aiosqlite`. Await it to open it.
 
-    SQLite itself must not begin or commit transactions: set its `isolation_level` to None.
+    Python's SQLite driver must not begin transactions itself: set `isolation_level` to None.
     """
 
     def __init__(self, path: str, **settings: Any) -> None:
@@ -210,8 +210,8 @@ class SqliteConnection(aiosqlite.Connection):
     async def run(self, sql: str, parameters: Iterable[Any], *, many: bool) -> Result:
         """Execute a statement, with `many` once for each of `parameters`, and fetch its rows.
 
-        If the transaction could not begin, as when another process writes, the next statement
-        begins it.
+        If the transaction could not begin, because another process writes for example, the next
+        statement tries again to begin it.
         """
         begin, self._due = self._due, ""
         self._begun = self._begun or bool(begin)
@@ -308,7 +308,7 @@ def upgrade(path: Path) -> None:
 
     Raises:
         SchemaError: The database is from a later version, or cannot be used.
-        OSError: The file cannot be created.
+        OSError: The folder or a file cannot be created.
     """
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     if not path.exists():

@@ -34,7 +34,7 @@ class PageSession(Protocol):
 
 
 def csrf_token(session: PageSession) -> str | None:
-    """Return the token that requests of this session need; None if they need none."""
+    """Return the token that this session's changing requests need; None if they need none."""
     if session.kind != "embedded":
         return None
     return hashlib.sha256(f"csrf:{session.key}".encode()).hexdigest()

@@ -1,8 +1,8 @@
 """The requests that fail: the errors, the responses, and the audit entries of refused requests.
 
-No response contains a value from the request. A refusal (`NotPermittedError`) is entered in the
-audit. Within ten minutes, the same refusal of a user is entered once, and at most a hundred
-different ones of that user are, so that neither a program nor a person can fill the disk.
+A refusal (`NotPermittedError`) of a request with a session is entered in the audit. Within ten
+minutes, the same refusal of a user is entered once, and at most a hundred different refusals of one
+user are entered. So neither a program nor a person can fill the disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from recording.audit.log import AuditLog
 
 SESSION: Final = "galwad.session"
-"""The key of a request's scope under which its session is stored; the value may be None."""
+"""The key of a request's scope under which its session is stored; None if it has no session."""
 _SAME_S: Final = 600.0
 _MOST_OF_USER: Final = 100
 STANDARD: Final = {
@@ -72,7 +72,7 @@ _EXPECTED = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
 }
-"""The text about what is expected, by the type of the validation error; never what was sent."""
+"""The text about an invalid field, by the type of the validation error; never what was sent."""
 _PARAMETERS = frozenset({"path", "query", "header", "cookie"})
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ class ApiError(Exception):
 class NotPermittedError(ApiError):
     """The user's role or rights do not permit the request. The response has the status 403.
 
-    The refusal is audited with `facts`, which must not be personal.
+    The refusal is audited with `facts`, which must not contain personal data.
     """
 
     def __init__(
@@ -118,11 +118,12 @@ class SwitchDownError(ApiError):
 
 
 class Refusal(BaseModel):
-    """The response to a request that fails. It never contains a value from the request.
+    """The response to a request that fails.
 
-    `error` says what is wrong, and `hint` what to do. The error 422 names each field, parameter or
-    header field that is not valid. `reason` is there only where a program must tell errors with the
-    same status apart, such as `card_number` and `draft_conflict`.
+    `error` says what is wrong, and `hint` what to do. If fields, parameters or header fields are
+    not valid (422), the response names each of them, but does not contain their values. `reason` is
+    there only where a program must tell errors with the same status apart, such as `card_number`
+    and `draft_conflict`.
     """
 
     error: str
@@ -253,7 +254,7 @@ def _install_refusals(app: FastAPI) -> None:
 
 
 def _facts(request: Request, error: NotPermittedError) -> dict[str, str]:
-    """Return what was refused. Of the values in the path, only the id of a call is among them."""
+    """Return what was refused. Of the values in the path, only the id of a call is included."""
     route = request.scope.get("route")
     path = route.path_format if isinstance(route, APIRoute) else ""
     facts = {"act": f"{request.method} {path}", **error.facts}

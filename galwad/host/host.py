@@ -1,8 +1,8 @@
-"""`Host`: what all subjects of the desk share, and where they register what they do.
+"""The class `Host`: what all subjects of the desk share, and where they register what they do.
 
-The host knows no subject. A subject calls the subjects below it, and publishes what those above it
-may want to hear. Data that must survive a restart of the desk is written to the database before the
-desk acknowledges the message with this data.
+The host knows no subject. A subject calls the subjects below it, and publishes events for the
+subjects above it. Data that must survive a restart of the desk is written to the database before
+the desk acknowledges the message with this data.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Host:
         self._loops.append(loop)
 
     def before_start(self, step: Step) -> None:
-        """Await `step` first: it restores calls from before a restart that still need a note."""
+        """Await `step` first when the desk starts: it restores the calls that still need a note."""
         self._before_start.append(step)
 
     def on_start(self, step: Step) -> None:

@@ -39,7 +39,7 @@ class Window(Generic[Key]):
         return len(self._times)
 
     def add(self, key: Key) -> None:
-        """Count an event."""
+        """Count an event of a key now."""
         now = self._clock()
         # More than `most` are kept, because the newest ones may be removed again.
         times = self._times.setdefault(key, deque(maxlen=2 * self.rate.most))
@@ -81,7 +81,7 @@ class Window(Generic[Key]):
         self._times.pop(key, None)
 
     def report_due(self, key: Key) -> bool:
-        """Return whether to report a full window now: once in `window_s` for each key."""
+        """Return whether to report a full window now: at most once in `window_s` for each key."""
         now = self._clock()
         if self.wait(key) <= 0 or now - self._reported.get(key, _NEVER) < self.rate.window_s:
             return False

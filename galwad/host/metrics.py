@@ -1,7 +1,7 @@
-"""The metrics of the desk for Prometheus: their registry, and those of the host itself.
+"""The metrics of the desk for Prometheus: the registry, and the metrics of the host itself.
 
-Each subject adds its own metrics to the registry. Labels never contain a call id, a name or a phone
-number.
+Each subject adds its own metrics to the registry. Labels never contain a call id, a phone number or
+the name of a person.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SWITCH = {
 
 
 class Metrics:
-    """The registry of one desk: one process can contain several desks."""
+    """The metrics of one desk, with their own registry: one process can contain several desks."""
 
     def __init__(self, places: Places) -> None:
         self.registry = CollectorRegistry()

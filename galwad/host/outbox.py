@@ -61,7 +61,9 @@ class Backlog:
 
 
 class Outbox:
-    """The outbox in `table`. Each method is one transaction. Times are in seconds since 1970.
+    """The outbox in `table`. Times are in seconds since 1970.
+
+    Each method is one transaction, except `_change_in`, which uses the transaction of its caller.
 
     The column `state` has the text `waiting` until the row is delivered or given up. The column
     `sequence` numbers the rows of each call.
@@ -82,7 +84,10 @@ class Outbox:
     async def _due(
         self, due: ColumnElement[bool], busy: Collection[str], most: int
     ) -> Sequence[Row[Any]]:
-        """Return waiting rows that are due, each the first of its call; not of calls in `busy`."""
+        """Return at most `most` waiting rows that meet the condition `due`.
+
+        Of each call, only the first waiting row can be among them. The calls in `busy` have none.
+        """
         table = self._table
         statement = (
             select(table)
@@ -101,7 +106,7 @@ class Outbox:
             return found
 
     def _first_of_calls(self, busy: Collection[str]) -> ColumnElement[bool]:
-        """Select the first waiting row of each call that is not in `busy`."""
+        """Return a condition for the first waiting row of each call that is not in `busy`."""
         rows, older = self._table, self._table.alias("older")
         held_back = (
             select(older.c.call_id)

@@ -1,8 +1,9 @@
 """The outermost ASGI layer: it checks origin, address and length, and adds security headers.
 
-If the application raises an exception, this layer sends a response with status 500. The exception's
-text may contain a caller's phone number, so the log entry does not contain that text. The exception
-is not raised again, because the HTTP server would log a traceback with that text.
+If the application raises an exception before it has begun a response, this layer sends a
+response with the status 500. The exception's text may contain a caller's phone number, so the log
+entry does not contain that text. The exception is not raised again, because the HTTP server would
+log a traceback with that text.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ _HEADERS = {
 class RequestGuard:
     """ASGI middleware that checks each request and adds security headers to each response.
 
-    `origin` is the value that a browser's `Origin` header must have. If `origin` is None, the
-    `Origin` header must match the request's `Host` header. `cookie` is the name of the session
-    cookie. `secure` is true if browsers use TLS; the responses then have the header
-    Strict-Transport-Security. `opaque_path` is the path to which an OpenID provider sends people
-    back with its codes.
+    `origin` is the value that a browser's `Origin` header must have in a request that may change
+    something. If `origin` is None, the header must match the request's `Host` header. `cookie` is
+    the name of the session cookie. `secure` is true if browsers use TLS; the responses then have
+    the header Strict-Transport-Security. `opaque_path` is the path to which an OpenID provider
+    sends people back with its codes.
 
     Pages of the origins in `open_origins` may use the one path `open_path` too (the CORS protocol,
     https://fetch.spec.whatwg.org/#http-cors-protocol). They never send our cookie: the endpoints
@@ -113,7 +114,7 @@ class RequestGuard:
             await send(message)
 
         if _has_two_lengths(scope):
-            closing = answer(400, "the request has two lengths", "send only one of the fields")
+            closing = answer(400, "the request has two lengths", "send only Content-Length")
             closing.headers["Connection"] = "close"
             await closing(scope, receive, send_with_headers)
             return
@@ -134,7 +135,7 @@ class RequestGuard:
                 await failure(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
-        # Name a card number as the reason: a proxy or a browser's history may store the address.
+        # Tell the client about a card number, because a proxy or a browser may store the address.
         query = unquote_plus(scope["query_string"].decode("latin-1"))
         opaque = scope["path"] == self._opaque_path
         if len(scope["path"]) + len(query) > (MAX_OPAQUE_ADDRESS if opaque else MAX_ADDRESS):
@@ -149,16 +150,17 @@ class RequestGuard:
         return None
 
     def _guest(self, scope: Scope) -> str:
-        """Return the request's origin if it is another site's that may use the path, or ""."""
+        """Return the request's origin if it is another site that may use this path; else ""."""
         origin = Headers(scope=scope).get("origin", "")
         return origin if scope["path"] == self._open_path and origin in self._open_origins else ""
 
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
-        GET, HEAD and OPTIONS are harmless, because they change nothing. So are a request without
-        `Origin` and session cookie, and one of a payment page, which needs a token. Any other must
-        have our `Origin` or, if it has no `Origin`, the `Sec-Fetch-Site` "same-origin".
+        GET, HEAD and OPTIONS are harmless, because they change nothing. A request of a payment page
+        is harmless because it needs a token, and so is a request with neither `Origin` nor session
+        cookie. Any other request must have our `Origin` or, if it has no `Origin`, `Sec-Fetch-Site:
+        same-origin`.
         """
         if scope["method"] in embedding.SAFE_METHODS:
             return True

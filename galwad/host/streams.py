@@ -83,8 +83,8 @@ class Streams:
     async def wait(self, follower: Follower, wake_count: int, seconds: float) -> None:
         """Wait for `wake` or `refresh`, or until the stream is replaced, but at most `seconds`.
 
-        To miss no event, read `wake_count`, look for events, and pass it here: a `wake` since then
-        makes this return at once.
+        To miss no event, first read `Streams.wake_count`, then look for events, and then pass that
+        count here: if `wake` was called since, this returns at once.
         """
         if wake_count != self.wake_count or follower.replaced or follower.stale:
             return

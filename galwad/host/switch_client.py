@@ -54,9 +54,10 @@ async def _no_phones() -> tuple[PhoneCredentials, ...]:
 class SwitchClient:
     """Maintains the desk's link to the switch.
 
-    `on_message` receives the switch's messages in their sequence; `on_connection` receives True
-    when the link opens and False when it is lost. The attributes `phones` and `away` return what is
-    sent when it opens: the accounts of all phones, and the names of the users who are away.
+    `on_message` receives the switch's messages in their sequence, except replies. `on_connection`
+    receives True when the link opens and False when it is lost. `phones` returns the accounts of
+    all phones, which are sent when the link opens. `away` returns the names of the users who are
+    away, which are sent after the switch's snapshot.
     """
 
     def __init__(
@@ -113,7 +114,11 @@ class SwitchClient:
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(self, request: Pause) -> PauseReply:
-        """Ask the switch to pause; return the gate state in its reply. Raises `SwitchDownError`."""
+        """Ask the switch to pause; return its reply with the gate's state.
+
+        Raises:
+            SwitchDownError: There is no link, or no reply came within two seconds.
+        """
         reply: PauseReply = await self._reply_to(request, "pause")
         return reply
 

@@ -1,4 +1,4 @@
-"""The bridge from the revisions 0001 to 0024, which became one: the first release's revision 0025.
+"""The bridge from the revisions 0001 to 0024, which revision 0025 of the first release replaces.
 
 Databases that Galwad made from 2026-11-25 to 2026-12-01 have one of these revisions. This module
 uses only SQL and `first_release.sql`, and not the modules that may change later.
@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 FIRST_RELEASE: Final = Path(__file__).with_name("first_release.sql").read_text("utf-8")
 REPLACED: Final = tuple(f"{number:04}" for number in range(1, 25))
-"""The ids of the revisions that became one, the oldest first."""
+"""The ids of the revisions that revision 0025 replaces, the oldest first."""
 
 _COLUMNS: Final = """
 SELECT tables.name, columns.name, columns.type
@@ -64,7 +64,7 @@ def cross(connection: Connection) -> None:
 
     Afterwards the database has no revision, and its tables have the first release's columns. So the
     first release's revision runs next, and creates only the tables and indexes that are missing.
-    All this is part of the caller's transaction.
+    All changes of the database are part of the caller's transaction.
     """
     found = MigrationContext.configure(connection).get_current_revision()
     if found not in REPLACED:
@@ -91,18 +91,18 @@ def _add_columns(connection: Connection) -> None:
 
 
 def _move_people(connection: Connection) -> None:
-    """Move the people and their numbers into the file `directory.db` beside the database."""
+    """Move the people, if any, and their numbers into `directory.db` beside the database."""
     if connection.exec_driver_sql("SELECT 1 FROM people LIMIT 1").first() is not None:
         path = Path(str(connection.engine.url.database)).with_name("directory.db")
         _write_directory(connection, path)
-    # the pages of the dropped tables are overwritten, because they have personal data
+    # The pages of the dropped tables have personal data, so SQLite must overwrite them.
     connection.exec_driver_sql("PRAGMA secure_delete = ON")
     connection.exec_driver_sql("DROP TABLE numbers")
     connection.exec_driver_sql("DROP TABLE people")
 
 
 def _write_directory(connection: Connection, path: Path) -> None:
-    """Write the people in the database into the file at `path`, completely or not at all.
+    """Write the people and their numbers into the file at `path`, completely or not at all.
 
     If the upgrade is interrupted after this, the next one writes the same file again.
     """

@@ -10,7 +10,7 @@ from alembic import context
 from galwad.migrations import bridge
 
 connection = context.config.attributes["connection"]
-# SQLite supports transactional DDL, but Alembic's default for SQLite is False
+# SQLite supports transactional DDL, but Alembic's default for SQLite is False.
 context.configure(connection=connection, transactional_ddl=True)
 with context.begin_transaction():
     bridge.cross(connection)

@@ -1,7 +1,7 @@
 """FastAPI dependencies that return the session of a user who may use the endpoint.
 
-These functions do not wait. They are coroutines all the same, because FastAPI would call them in
-threads otherwise, and a request would have to wait for a free thread.
+These functions do not wait for anything. They are coroutines all the same, because FastAPI would
+call them in threads otherwise, and a request would have to wait for a free thread.
 
 The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
 (step-up). The endpoints of these acts take their session as one of the `SteppedUp` types at the end
@@ -9,7 +9,7 @@ of this module, or call `require_step_up` in a dependency:
 
 - the changes of users, their roles, rights, passwords, extensions, identities and second factors,
   but not of their teams (see `galwad.people.routes.changing`)
-- the tokens of machines: to make and to revoke them
+- to make a token of a machine, and to revoke a token of any user
 - the approval of a command line, which gives away a session
 - to list, search, show and fetch recordings, which have phone numbers; to retain, release, recover
   and dispose of them
@@ -17,10 +17,10 @@ of this module, or call `require_step_up` in a dependency:
 - to read and search the audit, which has names and phone numbers
 
 To pause, resume, handle calls and write notes never needs a step-up: otherwise card data would be
-recorded while a provider is down. To see one's own work does not need it either.
+recorded while a provider is down. To see one's own work needs no step-up either.
 
-Only sessions that began at the provider need a step-up. The second factor protects passwords, and
-a machine's token is limited by its rights.
+Only sessions of people who have signed in at the provider need a step-up. The second factor
+protects passwords, and a machine's token is limited by its rights.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from galwad.people.subject import PeopleDesk, TheDesk
 async def session_of(request: Request) -> Session | None:
     """Return the session of the request's bearer token or cookie, as `SessionLayer` found it.
 
-    None without a session in force, and also for a personal token, which can only pause, and for a
-    session that needs a second factor.
+    Return None if no session is in force, if it is a personal token, which can only pause, or if
+    it must first set up a second factor.
     """
     session = await leaving(request)
     return None if session is not None and session.needs_second_factor else session
@@ -56,8 +56,8 @@ async def leaving(request: Request) -> Session | None:
 async def pausing(request: Request) -> Session:
     """Return the session of the user, which may be a personal token.
 
-    Only the endpoints that pause and resume the user's own calls accept a personal token. All
-    others that use this function use it through `signed_in`.
+    Only the endpoints that pause and resume the user's own calls accept a personal token. All other
+    endpoints use this function through `signed_in`, which refuses such a token.
 
     Raises:
         ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user

@@ -51,7 +51,7 @@ class Identities:
             return await _find(connection, identity)
 
     async def end_sessions(self, identity: ProviderIdentity) -> User | None:
-        """End the sessions of the user of an identity; return the user, if there is one."""
+        """End all sessions and tokens of the user of an identity; return the user, or None."""
         async with self._writer.begin() as connection:
             user = await _find(connection, identity)
             if user is not None:
@@ -65,6 +65,9 @@ class Identities:
 
         Return the user, who may be disabled and is then not changed. If the name `suggested` is
         taken, a new user gets it with a number.
+
+        Raises:
+            UserError: Too many users have this name.
         """
         async with self._writer.begin() as connection:
             user = await _find(connection, identity)
@@ -107,7 +110,7 @@ async def link(connection: AsyncConnection, identity: ProviderIdentity, name: st
 
 
 async def unlink(connection: AsyncConnection, name: str, subject: str) -> ProviderIdentity:
-    """Unlink a user's identity with this subject and return it; raise UserError without one."""
+    """Unlink a user's identity with this subject and return it; raise UserError if none has it."""
     theirs = (identities.c.user == name) & (identities.c.subject == subject)
     row = (await connection.execute(select(identities).where(theirs))).first()
     if row is None:

@@ -61,7 +61,7 @@ def takes_password(desk: PeopleDesk, name: str) -> bool:
 
 
 def has_password(desk: PeopleDesk, session: Session) -> bool:
-    """Return whether the user of the session has signed in with a password."""
+    """Return whether a person has signed in with a password, and still may do so."""
     person = session.kind != "machine" and not session.provider
     return person and takes_password(desk, session.user.name)
 
@@ -96,7 +96,8 @@ async def check_code(desk: PeopleDesk, visitor: Visitor, code: SecretStr) -> Cod
     """Check the code of a visitor whose password was right, and count a wrong one.
 
     Raises:
-        ApiError: 429, strangers or this client have sent too many wrong codes for this account.
+        ApiError: 429, too many wrong codes for this account came from this known device or network,
+            or from all strangers if the client is one.
     """
     text = code.get_secret_value()
     limits = desk.people.sign_in_limits
@@ -142,7 +143,7 @@ async def prove(
     """Check the password of the signed-in person, and the code too if there is one.
 
     Return the verdict on the code; None if there is no code. `refused` is the kind of the audit
-    entry if one of them is wrong.
+    entry if the password or the code is wrong.
 
     Raises:
         ApiError: 403, the password or the code is wrong. 429, after too many wrong codes, or while

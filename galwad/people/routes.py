@@ -91,7 +91,10 @@ class UserVersion(RequestBody):
 
 
 class NewUser(RequestBody):
-    """A request for a new user. A password is made for a person, and a SIP password for a phone."""
+    """A request for a new user.
+
+    A password is made for a person, a token for a machine, and a SIP password for a phone.
+    """
 
     name: RequiredText
     role: Role = "advisor"
@@ -102,7 +105,7 @@ class NewUser(RequestBody):
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeOfUser(DataclassBody, UserChange):
-    """Changes of a user, of which all take place or none. What is left out, or null, stays.
+    """Changes of a user. Either all take place or none. A field that is null changes nothing.
 
     `version` is the version of the user on which the changes are based. With another `role`, the
     person loses all rights, unless `rights` gives some. `rights` replaces all rights. `team` is ""
@@ -136,7 +139,7 @@ class NewMachineToken(RequestBody):
 
 
 class OwnTokens(BaseModel):
-    """The personal tokens of the signed-in person. `allowed` is false if no new one can be made."""
+    """The personal tokens of the person. `allowed` is false if the settings switch them off."""
 
     allowed: bool
     tokens: list[TokenFacts]

@@ -74,7 +74,7 @@ class PageRules:
     async def check(
         self, connection: AsyncConnection, name: str, change: UserChange | None
     ) -> None:
-        """Check the rules for a change of the user `name`, or for the removal if it is None.
+        """Check the rules for a change of the user `name`, or for the removal if `change` is None.
 
         Raises:
             UserError: A rule forbids the change, or there is no such user. `reason` is "self",
@@ -109,7 +109,10 @@ class PageRules:
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """A user after a change, and the new secrets, which are not stored; None for no new one."""
+    """A user after a change, and the new secrets, which are not stored.
+
+    A secret is None if the change has made none.
+    """
 
     user: User
     password: str | None = field(default=None, repr=False)
@@ -129,7 +132,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Changing:
-    """The changes of one user in an open transaction. `user` is the user after those so far."""
+    """The changes of one user in an open transaction. `user` has the changes made so far."""
 
     connection: AsyncConnection
     user: User
@@ -314,8 +317,9 @@ class UserAdministration:
 
         Raises:
             UserError: There is no such user, a rule of the page forbids the change, a value is not
-                valid, the user has the role or team already, there is no second factor or identity
-                to remove, or another user has the extension or the identity.
+                valid or does not suit the user, the user has the role or team already, there is no
+                second factor or identity to remove, another user has the extension or the identity,
+                or no provider is known for a new identity.
         """
         if change.link is not None and not issuer:
             raise UserError(
@@ -381,7 +385,7 @@ class UserAdministration:
             await self._rules.check(connection, name, change)
 
     async def _token_of(self, connection: AsyncConnection, user: User) -> str | None:
-        """Make the token of a machine that may sign in; return None for a person."""
+        """Make a token without an expiry for a machine; return None for a person."""
         if user.role != "machine":
             return None
         return (await self.tokens.make_in(connection, user, self._actor, days=None))[0]

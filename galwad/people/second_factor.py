@@ -4,8 +4,8 @@ The database has the secret encrypted, with a key that is in a file of this node
 So a copy of the database, such as a backup, shows no secret. A recovery code has 80 random bits, so
 it cannot be guessed, and the database has a plain digest of it.
 
-Each one-time code is accepted once: the database has the step of the most recent one, and one
-statement compares and replaces it. A recovery code is used up in the same manner.
+Each one-time code is accepted once: the database has the step of the most recent code, and a single
+statement compares and replaces this step. A single statement also marks a recovery code as used.
 
 A secret comes into force when its user has confirmed it with a code. Until then it is only in
 memory, so a restart of the desk ends a setup.

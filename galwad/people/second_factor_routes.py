@@ -100,7 +100,7 @@ async def begin(
 
     Raises:
         ApiError: 403, the password or the code is wrong. 409, the person signs in at a provider.
-            429, too many attempts have failed.
+            429, too many sign-ins wait, or too many codes were wrong.
     """
     _refuse_without_password(desk, session)
     status = await desk.people.second_factors.status(session.user.name)
@@ -148,8 +148,9 @@ async def renew(
     """Replace the recovery codes.
 
     Raises:
-        ApiError: 403, the password or the code is wrong. 409, there is no second factor. 429, too
-            many attempts have failed.
+        ApiError: 403, the password or the code is wrong. 409, there is no second factor, or the
+            person signs in at a provider. 429, too many sign-ins wait, or too many codes were
+            wrong.
     """
     await _prove(desk, request, session, body, await _present(desk, session))
     codes = await desk.people.second_factors.renew_codes(session.user.name)
@@ -162,8 +163,9 @@ async def remove(body: FactorProof, request: Request, desk: TheDesk, session: Pe
     """Switch the second factor off.
 
     Raises:
-        ApiError: 403, the password or the code is wrong. 409, there is no second factor, or the
-            person's role needs it. 429, too many attempts have failed.
+        ApiError: 403, the password or the code is wrong. 409, there is no second factor, the
+            person's role needs it, or the person signs in at a provider. 429, too many sign-ins
+            wait, or too many codes were wrong.
     """
     status = await _present(desk, session)
     if _required(desk, session):
@@ -237,7 +239,7 @@ def _refusal(error: SetupError) -> ApiError:
         return ApiError(
             422,
             f"the code is for another time: the phone is {minutes} min {side} the server",
-            "correct the clock of the phone or of the server: `code` is right but for it",
+            "correct the clock of the phone or of the server, then send a new `code`",
             reason="clock",
         )
     return ApiError(

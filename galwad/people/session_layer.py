@@ -74,7 +74,7 @@ class SessionLayer:
         self._pacer = Pacer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Find the session, move the connection, and call the application."""
+        """Find the session, move the connection, and call the application or refuse the request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,9 +1,10 @@
-"""The sessions of users. A cookie or a bearer token contains the token of one session.
+"""The sessions of users. A client proves its session by a token, in a cookie or a header field.
 
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, after
-`idle` seconds without use, and `absolute` seconds after it was opened. A token (see
-`galwad.people.tokens`) is a session too. It ends when it expires or is revoked, and at sign-out.
-Some changes of the user, such as to disable the user, end both too (see `UserChange`).
+`idle` seconds without use, and `absolute` seconds after it was opened. Personal tokens and those of
+machines (see `galwad.people.tokens`) are sessions too. Such a session ends when its token expires
+or is revoked; that of a machine also at sign-out. Some changes of the user, such as to disable the
+user, end all these sessions (see `UserChange`).
 
 The desk's event streams ask often whether their session is still in force. So these questions are
 answered from memory. All known sessions are read again together after `RECHECK_S` seconds, and when
@@ -101,7 +102,7 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """The name of this session's user in audit entries and manifests, such as `user:anna`."""
+        """The user's name in audit entries, such as `user:anna`, or `token:pay` for a machine."""
         return f"{'token' if self.kind == 'machine' else 'user'}:{self.user.name}"
 
     @property
@@ -213,7 +214,8 @@ class Sessions:
     async def find(self, token: str, address: str = "") -> Session | None:
         """Return the session of a token, or None if none is in force.
 
-        This counts as a use of the session. For a token, `address` is the address of this use.
+        This counts as a use of the session. `address` is the client's network address, which is
+        stored only for personal tokens and those of machines.
         """
         key = digest(token)
         known = await self._lookup(key)
@@ -286,7 +288,7 @@ class Sessions:
         await self.end(session.key)
 
     async def end(self, key: str) -> None:
-        """End the session, or revoke the token, whose token has the digest `key`."""
+        """End the session whose token has the digest `key`; it may be a person's or a machine's."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == key))
         self._sign_outs += 1
@@ -361,8 +363,8 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # This request tries the database again. Until it responds, others with known sessions
-            # use the memory, and the next one tries after `_RETRY_S`.
+            # This request tries the database again. Until the database responds, the other requests
+            # with known sessions use the memory; the next attempt is made after `_RETRY_S`.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)
@@ -393,7 +395,7 @@ class Sessions:
         return self._remember(key, row, began)
 
     def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:
-        """Store the session that a read, begun at `began`, found in `row`; forget it if None."""
+        """Store the session that a read, begun at `began`, found; forget it if `row` is None."""
         before = self._known.pop(key, None)
         if row is None or (row.kind == PAUSE and not self._personal):
             return None

@@ -165,7 +165,7 @@ class Users:
         `password` must be None for a user with the role `machine`. Every other user must have a
         password. `sip_password` is the password of the user's phone; None if the phone may not
         register. If a disabled user has the extension, the new user takes it over.
-        `token` makes a machine's token in the same transaction, which is returned.
+        `token` makes a machine's token in the same transaction. Return this token, or None.
 
         Raises:
             UserError: A value is not valid, or another user already has this name or extension.
@@ -276,7 +276,10 @@ class Users:
         )
 
     async def check(self, name: str, password: str) -> User | None:
-        """Return the enabled user with this name and password, or None; the time shows neither."""
+        """Return the enabled user with this name and password, or None.
+
+        The duration does not show whether there is such a user.
+        """
         decoy = await self._decoy()
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(users).where(users.c.name == name))).first()
@@ -320,7 +323,7 @@ async def free_extension(connection: AsyncConnection, extension: str, but: str =
 
 
 def digests(extension: str | None, password: str | None, realm: str) -> dict[str, str]:
-    """Return the columns with the HA1 digests of a SIP password (RFC 7616, section 3.4.2)."""
+    """Return the HA1 columns of a SIP password (RFC 7616, section 3.4.2); "" without one."""
     if extension is None or password is None:
         return dict(NO_HA1)
     text = f"{extension}:{realm}:{password}".encode()

@@ -53,7 +53,7 @@ class PeopleMetrics:
 
 
 class PeopleSubject:
-    """The users of one desk. `hasher` hashes their passwords."""
+    """The users of one desk. `hasher` hashes their passwords; None for argon2's defaults."""
 
     _flood_alarmed = float("-inf")
     """The monotonic time of the newest alarm about a flood of sign-ins at the provider."""
@@ -89,7 +89,8 @@ class PeopleSubject:
     async def _remember_sign_ins(self) -> None:
         """Learn from the audit which accounts have signed in from which networks.
 
-        So after a restart during an attack, their sign-ins do not wait as those of strangers do.
+        So after a restart during an attack, sign-ins from these networks do not wait as those of
+        strangers do.
         """
         now = time.time()
         sought = AuditFilter(kind="sign-in.accepted", since=now - _KNOWN_SIGN_INS_S)
@@ -121,7 +122,7 @@ class PeopleSubject:
             self._host.alarm(Alarm("sign_in.passwords_guessed", None, detail))
 
     def codes_guessed(self) -> None:
-        """Raise an alarm: a client sends wrong codes of a user whose password it knows."""
+        """Raise an alarm: many wrong codes were sent for a user, each with the right password."""
         self._host.alarm(Alarm("sign_in.codes_guessed", None))
 
     def break_glass_used(self) -> None:

@@ -1,8 +1,8 @@
 """Tokens of machines, and the personal tokens with which people pause from a global key.
 
 A token is a row of the table `sessions` that stays in force even if it is not used. `Sessions`
-decides whether it is in force. This module makes, lists and revokes tokens, and warns before those
-of machines expire. The database has only a token's SHA-256 digest.
+decides whether it is in force. This module makes, lists and revokes tokens, and warns before the
+tokens of machines expire. The database has only a token's SHA-256 digest.
 
 A machine can have several tokens, so that one can replace another without a gap. Each token has a
 set of scopes: it can use a right only if the right is among its scopes and the machine has it. The
@@ -55,7 +55,8 @@ class TokenFacts:
     """A token, without its secret.
 
     `rights` is None if the token can use all rights of its user. `expires` is None if it does not
-    expire. `last_used` may be half a minute late, and is None if the token was never used.
+    expire. `last_used` may be half a minute before the newest use; None if the token was never
+    used. `address` is the network address of this use, or "".
     """
 
     id: str
@@ -182,7 +183,11 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Call `on_next`, and warn of each such token once a day. Raises `SQLAlchemyError`."""
+        """Call `on_next`; warn once a day of each machine's token that expires soon or has expired.
+
+        Raises:
+            SQLAlchemyError: The tokens cannot be read.
+        """
         now, logged = self._clock(), {}
         ends = []
         for token in await self._tokens.all():

@@ -19,7 +19,7 @@ import segno
 STEP_S: Final = 30
 DIGITS: Final = 6
 SECRET_BYTES: Final = 20
-"""The length of a new secret: that of the HMAC (RFC 4226, section 4, requirement R6)."""
+"""The length of a new secret in bytes: that of an HMAC-SHA-1 (RFC 4226, section 4, R6)."""
 TOLERANCE: Final = 1
 """The most steps between the clocks of the phone and the server (RFC 6238, section 5.2)."""
 QUIET: Final = 4
@@ -48,7 +48,7 @@ def matching_step(secret: bytes, code: str, now: float, tolerance: int = TOLERAN
     """Return the step whose code is `code`, at most `tolerance` steps from the time `now`.
 
     Of several steps with this code, return the nearest. Return None if there is none. All steps are
-    compared, each in constant time, so the time does not show how near a wrong code is.
+    compared, each in constant time, so the duration does not show how near a wrong code is.
     """
     present, sent = step_at(now), code.encode()
     steps = range(max(0, present - tolerance), present + tolerance + 1)
@@ -64,7 +64,7 @@ def text_of(secret: bytes) -> str:
 def setup_address(secret: bytes, user: str, host: str) -> str:
     """Return the address in the QR code that an authenticator app reads.
 
-    Its format is that of the wiki of Google Authenticator, "Key URI Format", which all apps follow.
+    Its format is in the wiki of Google Authenticator, "Key URI Format", which the apps follow.
     """
     query = urlencode({"secret": text_of(secret), "issuer": "Galwad"})
     return f"otpauth://totp/Galwad:{quote(f'{user}@{host}', safe='@')}?{query}"

@@ -5,7 +5,7 @@ Each user has a name and a role, and may have the extension of a phone. A user w
 decides what the user may do. Only the right `purge` must be given separately: an administrator
 needs it to dispose of recordings.
 
-The classes are also the bodies of the API's requests and answers. This module does not load
+Some of the classes are also bodies of the API's requests and answers. This module does not load
 SQLAlchemy, which would delay the help of commands by a second.
 """
 
@@ -50,8 +50,9 @@ def new_secret() -> str:
 def is_easy_to_guess(password: str, name: str) -> bool:
     """Return whether a person named `name` must not choose this password.
 
-    A password that has a common word or a part of the name must have `LEAST_LENGTH // 2` other
-    letters.
+    A password is too easy if it is short, has few different characters, or consists mostly of
+    characters that repeat or adjoin the one before. If it has a common word or a part of the name,
+    it must also have `LEAST_LENGTH // 2` other letters.
     """
     text = password.casefold()
     if len(password) < LEAST_LENGTH or len(set(text)) < _LEAST_LETTERS:
@@ -187,9 +188,9 @@ class User:
 class UserFacts(User):
     """A user, without secrets.
 
-    `version` changes with each change of the user but that of the second factor. A request that
-    changes the user must repeat it. `lines` are the lines whose calls ring at the user's extension,
-    or whose calls the user takes. `subjects` are the subjects of the linked accounts of OpenID
+    `version` changes with each change of the user except of the second factor. A request that
+    changes the user must repeat it. `lines` are the lines whose routes ring the user's extension or
+    name the user as an advisor. `subjects` are the subjects of the linked accounts of OpenID
     providers. `signed_in` is the Unix time of the newest sign-in whose session has not ended, or
     null. `has_phone` is true if there is a SIP password for the extension. `tokens` is the number
     of tokens, also of expired ones. `second_factor` is true if the sign-in with a password needs a
@@ -217,7 +218,7 @@ class ProviderIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserChange:
-    """Changes of one user, of which all take place or none. None leaves a value as it is.
+    """Changes of one user. Either all take place or none. A value of None changes nothing.
 
     A new role, password or identity, and the loss of an identity, end all sessions and tokens of
     the user. So does `disabled`, if it is true. The loss of the second factor ends the sessions
@@ -225,19 +226,22 @@ class UserChange:
     """
 
     role: Role | None = None
-    """Another role of a person, who loses all rights."""
+    """Another role of a person, who then has only the rights in `rights`."""
     rights: Annotated[tuple[RequiredText, ...], Field(max_length=20)] | None = None
     """All rights that the user has from now on."""
     team: ShortText | None = None
     """The code of a team; "" for none."""
     extension: ShortText | None = None
-    """Another extension, whose phone gets a new password; "" for none. A disabled user loses it."""
+    """Another extension, whose phone gets a new password; "" for none.
+
+    A disabled user who has this extension loses it.
+    """
     password: Literal["new"] | None = None
     """`NEW` for another password."""
     sip_password: Literal["new"] | None = None
     """`NEW` for another password of the user's phone."""
     disabled: bool | None = None
-    """False gives a machine a new token."""
+    """True disables the user. False enables the user, and gives a machine a new token."""
     second_factor: Literal[False] | None = None
     """False removes the second factor."""
     link: Subject | None = None
@@ -246,7 +250,7 @@ class UserChange:
     """The subject of an identity with which the person cannot sign in any more."""
 
     def check(self) -> None:
-        """Check the extension and the subject, without the user. Raises `UserError`."""
+        """Check the values of `extension` and `link`. Raises `UserError`."""
         check_extension(self.extension or None)
         if self.link is not None and not (
             0 < len(self.link) <= _LONGEST_SUBJECT and self.link.isprintable()

@@ -62,8 +62,8 @@ log = structlog.get_logger()
 def connection_limit(wanted: int) -> int:
     """Return how many connections the desk may have, at most `wanted`.
 
-    First raise the limit of open files as far as possible. A third of the files beyond
-    `RESERVED_FILES` is for files that are sent to clients.
+    First raise the limit of open files as far as needed, if this is permitted. A third of the files
+    beyond `RESERVED_FILES` is for files that are sent to clients.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = RESERVED_FILES + wanted * 3 // 2
@@ -126,7 +126,7 @@ class Acceptor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
-        """Accept a batch of connections, and then none for as long as the batch took."""
+        """Accept a batch; then rest for as long as it took, or for `_NO_FILES_S` if it failed."""
         timer, failed = WorkTimer(), False
         self._loop.remove_reader(self._listener.fileno())
         try:

@@ -1,12 +1,15 @@
 """The places for connections: they decide which connection is closed when too many arrive.
 
-A connection gets a place for signed-in people when a request has a valid session, if one is free.
-Otherwise it has a place for known networks, from which a session was used within `KNOWN_S` seconds,
-or one for strangers. If all places of these two kinds are taken, the network with the most of them
-loses its oldest connection. Connections in the places for signed-in people are never closed to make
-room. Connections of strangers are refused while they arrive faster than a rate. Behind a reverse
-proxy, connections begin in the places for known networks, without a rate, and move when a request
-shows its client's address. There is no I/O and no clock here.
+A connection gets a place for signed-in people when a request has a valid session, if such a place
+is free. Otherwise it has a place for known networks, from which a session was used within `KNOWN_S`
+seconds, or one for strangers. If all places for known networks are taken, the network with the most
+of them loses its oldest connection; it is the same for strangers. A network of strangers that has
+`per_network` places loses its oldest connection when it opens a further one. Connections in the
+places for signed-in people are never closed to make room. Connections of strangers are refused
+while they arrive faster than a rate.
+
+Behind a reverse proxy, connections begin in the places for known networks, without a rate, and move
+when a request shows its client's address. There is no I/O and no clock here.
 """
 
 from __future__ import annotations
@@ -39,8 +42,9 @@ class PlaceLimits:
     per_session: int = 32
     """The places for signed-in people that the connections of one session can have."""
     network_rate: float = 20.0
+    """The rate of one network of strangers."""
     strangers_rate: float = 100.0
-    """The rate of all strangers in new areas together, and that of all other strangers together."""
+    """The rate of all strangers in new areas together, and also of all other strangers together."""
     in_advance_s: float = 5.0
     """The connections of this many seconds may arrive at once; then the rate applies."""
 
@@ -65,7 +69,7 @@ class Place:
         self._room: _Room | None = None
 
     def move(self, room: _Room | None, group: str) -> None:
-        """Give up the present place, and take one in `room` for `group`."""
+        """Give up the present place, and take one in `room` for `group`; none if `room` is None."""
         if self._room is not None:
             self._room.remove(self)
         self._room, self.group = room, group
@@ -135,7 +139,10 @@ class Places:
         self._networks: OrderedDict[str, float] = OrderedDict()
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
-        """The time until which each network, or all strangers together, have used up their rate."""
+        """The time until which a network, or a group of strangers, has used up its rate.
+
+        The key is the network, "new" for all strangers in new areas, or "" for all other strangers.
+        """
         self._areas: OrderedDict[str, float] = OrderedDict()
         """The areas of strangers, with the time of the newest connection of each."""
         self.refused = 0
@@ -161,7 +168,7 @@ class Places:
         return place
 
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
-        """Give a connection a place for signed-in people, or for known networks if none is free."""
+        """Give a connection a place for signed-in people; if none is free, for known networks."""
         self.know(network, now)
         if place.left or place.session == session:
             return
@@ -186,7 +193,7 @@ class Places:
         _renew(self._networks, network, now)
 
     def known_networks(self, now: float, most: int) -> tuple[Network, ...]:
-        """Return at most `most` networks: the proxies, then the known ones, the last used first."""
+        """Return at most `most` networks: the proxies, then known networks, the last used first."""
         found: list[Network] = []
         for each in dict.fromkeys([*self._proxies, *reversed(self._networks)]):
             if len(found) == most:

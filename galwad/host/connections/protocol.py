@@ -30,7 +30,7 @@ ARRIVAL: Final = "galwad.arrival"
 
 @dataclass(slots=True)
 class Arrival:
-    """The time when the last byte of a request arrived, even if the desk read it only later.
+    """The time when the last byte of a request arrived, even if the desk read this byte only later.
 
     A pause counts from this time, not from the request's beginning: a client could hold back the
     end of its request, and so erase what was recorded in the meantime.

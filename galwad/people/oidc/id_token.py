@@ -64,7 +64,8 @@ class StepUp:
         frequency"). Entra ID does not send `auth_time` by default.
 
         Raises:
-            StepUpError: The claim lacks the value, or the person has not signed in again.
+            StepUpError: The claim lacks the value, the person has not signed in again, or
+                `auth_time` is in the future.
             TokenError: A claim with a time is missing.
         """
         given = claims.get(self.claim)
@@ -125,7 +126,8 @@ class IdToken:
 
         Raises:
             TokenClockError: The token was issued more than `MOST_SKEW_S` before or after `now`.
-            TokenError: A claim is missing or has another value than expected.
+            TokenError: A claim is missing or has another value than expected, or the token is not
+                valid now.
         """
         if claims.get("iss") != expected.issuer:
             raise TokenError("the ID token is of another issuer")

@@ -6,8 +6,8 @@ who signs in during a restart of the desk must begin again.
 
 A sign-in can be completed once, within `LIFETIME_S` seconds. Its state is marked as used when its
 code is exchanged, and not before: a response without a code costs no memory. The states that were
-used meanwhile are in memory, a limited number for each network. Above a limit the oldest one is
-forgotten, so that no sign-in is ever refused because of other people's.
+used within this time are in memory, a limited number for each network. Above a limit the oldest
+state is forgotten, so that no sign-in is ever refused because of the sign-ins of other people.
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ class PendingSignIn:
 class PendingSignIns:
     """Begins sign-ins and completes them. `clock` returns the Unix time in seconds.
 
-    If the used states of a network, or of all, are too many, one is forgotten before its time is
-    over, and `on_forgotten` is called with the network of the new one. Only a flood causes that.
+    If the used states of a network, or of all networks, are too many, the oldest is forgotten
+    before its time is over, and `on_forgotten` gets the network of the new state. Only a flood
+    causes that.
     """
 
     def __init__(

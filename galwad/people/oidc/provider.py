@@ -33,7 +33,8 @@ _LONGEST = 2048
 class ProviderMetadata:
     """The parts of a discovery document that the sign-in needs.
 
-    `end_session` is empty if the provider offers no sign-out. `names_issuer` is true if each
+    `end_session` is empty if the provider offers no sign-out. `secret_place` is the part of a
+    request in which the token endpoint takes the client's secret. `names_issuer` is true if each
     response of the provider must name its issuer (RFC 9207).
     """
 

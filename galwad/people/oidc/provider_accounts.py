@@ -54,10 +54,12 @@ class ProviderAccounts:
     async def enter(self, token: IdToken, language: str) -> IdentifiedUser:
         """Return the user of a person whom the provider has signed in.
 
-        If the provider gives a known person no role any more, all sessions of the user end.
+        If the provider gives a known person no role any more, all sessions and tokens of the user
+        end.
 
         Raises:
             RefusedError: The provider gives the person no role, or the user is disabled.
+            UserError: Too many users have the name of a new person.
         """
         identity = self._identity(token)
         role = self.flow.role_of(token)
@@ -95,6 +97,6 @@ class ProviderAccounts:
         return listed is None or name in listed
 
     def is_break_glass(self, name: str) -> bool:
-        """Return whether the user is one of the few that may sign in with a password."""
+        """Return whether the settings list the user among the few who may use a password."""
         listed = self.flow.section.password_users
         return listed is not None and name in listed

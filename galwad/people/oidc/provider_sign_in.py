@@ -68,7 +68,7 @@ class ProviderSignIn:
         """Begin a sign-in; return the provider's address, and the new value of the cookie.
 
         If `session` is the key of a session, its person must prove the stronger sign-in that the
-        settings name. `place` is the fragment of the page's address from which they do.
+        settings name. `place` is the fragment of the page's address where the step-up begins.
 
         Raises:
             ProviderError: The provider cannot be reached, or its documents cannot be used.
@@ -108,8 +108,9 @@ class ProviderSignIn:
         The exchange of the response's code uses the sign-in up. A response without a code does not.
 
         Raises:
-            ResponseError: The response is of another provider, its code is not accepted, or the
-                sign-in was used meanwhile.
+            ResponseError: The response is of another provider, it has no code, its code is not
+                accepted, the sign-in is over or was used meanwhile, or a step-up was asked for and
+                the settings name none.
             DeniedError: The provider has not signed the person in.
             StepUpError: A step-up was asked for, and the ID token does not prove it.
             TokenError: The ID token is not accepted.
@@ -150,7 +151,10 @@ class ProviderSignIn:
         return next((role for role in reversed(ranked) if role in given), None)
 
     def sign_out_address(self) -> str | None:
-        """Return the address at which the browser signs out at the provider too, if it has one."""
+        """Return the address at which the browser signs out at the provider too.
+
+        Return None if the provider offers no sign-out, or was not asked since the desk's start.
+        """
         known = self.provider.known
         if known is None or not known.end_session:
             return None
@@ -181,7 +185,7 @@ class _Exchanges:
 
     @asynccontextmanager
     async def turn(self, network: str) -> AsyncIterator[None]:
-        """Wait for a turn, which the block then has to its end. Raises `BusyProviderError`."""
+        """Wait for a turn. The block has the turn until its end. Raises `BusyProviderError`."""
         if self._of_network[network] >= MOST_FROM_A_NETWORK:
             raise BusyProviderError("too many people sign in at the same time")
         self._of_network[network] += 1

@@ -9,8 +9,9 @@ The answer never leads anywhere else, and the code is in no log.
 
 A signed-in person goes the same way for a step-up: to prove a stronger sign-in before a sensitive
 act (see `galwad.people.access`). The callback then opens no session, and the browser does not
-send the cookie of the present one, which is Strict. So the session's key is in the sign-in's own
-cookie. Only a request of this session gets such a cookie, and its seal protects it from changes.
+send the cookie of the present session, which is Strict. So the session's key is in the sign-in's
+own cookie. Only a request of this session gets such a cookie, and its seal protects it from
+changes.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ def _stepping(desk: PeopleDesk, session: Session | None) -> str:
     """Return the key of the session that is stepped up.
 
     Raises:
-        ApiError: 401, the person is not signed in. 409, the session is not one of the page of a
-            person who signs in at the provider, or the settings name no stronger sign-in.
+        ApiError: 401, the person is not signed in. 409, the session is not one of the page, the
+            person has not signed in at the provider, or the settings name no stronger sign-in.
     """
     if session is None:
         raise ApiError(401, "you are not signed in", "sign in again")

@@ -47,7 +47,7 @@ class SigningKey:
 
 
 def parse_keys(document: Any) -> tuple[SigningKey, ...]:
-    """Return the usable keys in a set; raise ProviderError if it has none."""
+    """Return the usable keys in a set; raise ProviderError if it has none or cannot be read."""
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
         raise ProviderError("the provider's keys are not a set that can be read")
@@ -75,7 +75,7 @@ def _key(entry: Any) -> SigningKey | None:
         return None
     if not isinstance(key, RSAKey | ECKey | OKPKey) or _is_weak(key):
         return None
-    # RFC 9864 gives the same algorithm another name.
+    # RFC 9864 calls EdDSA with this curve "Ed25519".
     return SigningKey(kid, "EdDSA" if algorithm == "Ed25519" else algorithm, key)
 
 

@@ -70,7 +70,7 @@ async def approve_waiting(
 async def redeem(
     desk: PeopleDesk, request: Request, waiting: Approvals, body: WaitingSecret
 ) -> Session:
-    """Return the session in which the client with a secret was approved, once. Audit the sign-in.
+    """Return, only once, the session that approved the client with a secret. Audit the sign-in.
 
     Raises:
         ApiError: 409, the client is not approved yet: `reason` is "waiting". 410, no client waits

@@ -13,10 +13,11 @@ Command lines and panels wait in separate `Approvals`, so that a person never ap
 the code of a command line. All sign-ins are in memory. A restart of the desk ends those that are
 not complete.
 
-Anyone can begin a sign-in. A new one is never refused, so that a flood keeps no person out. A
-client that does not ask for its session is forgotten. Clients that have never asked and those that
-have are two groups. If a group has too many, the one that has been silent for the longest time
-makes room. So a flood of new sign-ins ends no sign-in whose client asks every two seconds.
+Anyone can begin a sign-in. A new sign-in is never refused, so that a flood keeps no person out. A
+client that does not ask for its session is forgotten. Clients that have never asked, and clients
+that have, are two groups. If a group has too many, in all or of one network, the client that has
+been silent for the longest time makes room. So a flood of new sign-ins ends no sign-in whose client
+asks every two seconds.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Half are for clients that have never asked for their session, and half for those
 that a person has approved do not count.
 """
 CODES: Final = Rate(10, 600.0)
-"""The most codes that one user may send, to show or to approve a command line or a panel."""
+"""The most codes that one user may send in ten minutes, to show or approve a waiting client."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """The letters of a code: no vowels, so that no code is a word, and no digits."""
 _LENGTH: Final = 8
@@ -73,7 +74,7 @@ class WaitingClient:
 
 
 class _Line:
-    """Clients by the time of their latest request; the one silent for longest is first."""
+    """Clients by the time of their latest request; the longest silent client is first."""
 
     def __init__(self, most: int, most_of_a_network: int) -> None:
         self._most = most
@@ -141,7 +142,10 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code, for at most `FETCH_S` seconds; return it, or None."""
+        """Approve the client with this code for at most `FETCH_S` seconds.
+
+        Return the client; None if no client waits with this code.
+        """
         found = self.find(code)
         if found is None:
             return None
@@ -155,7 +159,7 @@ class Approvals:
     def redeem(self, secret: str) -> WaitingClient | None:
         """Return the client with this secret; None if there is none, or its time is over.
 
-        If it is approved, it is forgotten, so that its secret is accepted once.
+        An approved client is forgotten, so that its secret opens only one session.
         """
         self._expire()
         key = _digest(secret)

@@ -34,7 +34,7 @@ _FRAGMENT: Final = "#command-line"
 
 @router.post("/command-lines", status_code=201)
 async def begin(request: Request, desk: TheDesk) -> WaitingSignIn:
-    """Begin the sign-in of a command line. It must ask for its token every few seconds."""
+    """Begin the sign-in of a command line. It must ask for its token at least every two minutes."""
     return begin_waiting(desk, request, desk.people.command_lines, _FRAGMENT)
 
 
@@ -70,8 +70,9 @@ async def token(body: WaitingSecret, request: Request, desk: TheDesk) -> Me:
     """Return the signed-in person and a token, if the command line is approved.
 
     Raises:
-        ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in
-            time, or has not asked for 150 s. 401, the session that approved it has ended.
+        ApiError: 409, the command line is not approved yet: `reason` is "waiting". 410, it was not
+            approved in time, or has not asked for 150 s. 401, the session that approved it has
+            ended.
     """
     approver = await redeem(desk, request, desk.people.command_lines, body)
     made = await desk.people.sessions.open(

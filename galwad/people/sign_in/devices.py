@@ -1,7 +1,7 @@
 """Tokens that let a browser prove that an account has signed in on it before.
 
-A browser gets such a token in a cookie at each sign-in with a password, and sends it only with the
-next one (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token opens no
+A browser gets such a token in a cookie at each sign-in with a password, and sends it only with
+later sign-ins (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token opens no
 session. With it, failed sign-ins by others do not delay this browser. The cookie has tokens of the
 `MAX_TOKENS` newest accounts, because several advisors may share a desk.
 

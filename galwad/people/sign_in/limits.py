@@ -1,4 +1,4 @@
-"""The limits of sign-ins: for wrong codes and guessed passwords, and `SignInLimits` with all."""
+"""The limits for wrong codes and guessed passwords, and `SignInLimits`, the limits of a desk."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ They are counted for one account, from one network, and for all accounts togethe
 
 
 class CodeGuesses:
-    """Counts wrong one-time codes, which follow a right password, for each account.
+    """Counts wrong codes, which follow a right password, for each account.
 
     Wrong codes of strangers do not delay known devices and networks (see `source` in
-    `galwad.people.sign_in.throttle`). While strangers have to wait, a recovery code is still
-    accepted from a new place. `clock` returns the monotonic time in seconds.
+    `galwad.people.sign_in.throttle`). Only one-time codes have to wait: a recovery code is checked
+    at once, also from a new place. `clock` returns the monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -87,7 +87,7 @@ class CodeGuesses:
 
 
 class PasswordGuesses:
-    """Counts wrong passwords, so that guesses raise an alarm before one is right.
+    """Counts wrong passwords, so that many guesses raise an alarm.
 
     It only counts: `galwad.people.sign_in.throttle` limits the guesses. `clock` returns the
     monotonic time in seconds.
@@ -113,7 +113,7 @@ class PasswordGuesses:
 class SignInLimits:
     """Counts failed sign-ins and wrong codes, and knows the browsers that have signed in before.
 
-    A known browser does not wait for the failures of others.
+    A known browser does not have to wait because of the failures of others.
     """
 
     devices: Devices

@@ -6,15 +6,16 @@ a stranger the next stranger waits `REST` times as long as this check took. So g
 use about a quarter of the time. The wait is at most `LONGEST_REST_S`, because on a machine that is
 busy with other work, a check takes longer without computing more.
 
-Within the other kinds, the attempt with the lowest rank is next (`RecentAttempts`, which counts
-what each network has sent recently), and of several the newest one. If too many wait, the last one
-in this order is turned away, which can be the new one; of devices, the newest one of the device
-that has the most. So a network that sends few sign-ins has its password checked soon, even if
-others send many.
+Among known networks, and among strangers, the attempt with the lowest rank is next. The rank is
+computed from what each network has sent recently (`RecentAttempts`). Of attempts with the same
+rank, the newest is next. If too many wait, the last one in this order is turned away, which can be
+the one that has just arrived. Of too many attempts of known browsers, the newest one of the browser
+that has the most is turned away. So a network that sends few sign-ins has its passwords checked
+soon, even if others send many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
-turns of their own. So a stranger has two chances in a flood. While the attempts of the flood come
-again, few others are new. While they are new, few others come again.
+turns of their own. So a stranger has two chances in a flood: if the flood sends new attempts, few
+attempts wait among those that have come again; if the flood's attempts come again, few are new.
 
 An attempt waits while the pace of its account or network (`galwad.people.sign_in.throttle`) does
 not allow a check.
@@ -41,7 +42,7 @@ _SOONEST_S: Final = 0.9
 _LATEST_S: Final = 120.0
 """The least and the most seconds after which a client must come again to count as returned."""
 _MOST_COUNTS: Final = 16_384
-"""The most counts of one kind that are kept of one window."""
+"""The most keys that are counted in one window, for each kind of count."""
 _KEY: Final = secrets.token_bytes(32)
 _DIGEST_BYTES: Final = 12
 Rank: TypeAlias = tuple[float, ...]
@@ -84,14 +85,14 @@ def digest_of(account: str, password: str) -> bytes:
 
 
 class RecentAttempts:
-    """Counts attempts. All times are monotonic seconds."""
+    """Counts recent attempts, and computes their ranks. All times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._wrong = _Counts()
         """The passwords that were checked and are wrong."""
         self._passwords = tuple(_Counts() for _ in areas_of(""))
         self._requests = tuple(_Counts() for _ in areas_of(""))
-        """The different passwords and the requests of each area, for each size of area."""
+        """The numbers of different passwords and of requests by area, for each size of area."""
         self._of_account = _Counts()
         """The different passwords, by network and account."""
         self._unchecked = _Counts()
@@ -142,10 +143,11 @@ class RecentAttempts:
     def rank(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt: the lowest one has its password checked first.
 
-        A password that is known to be wrong comes last. Of areas, networks and accounts in a
-        network, those come first that have sent the fewest different passwords, and then the fewest
-        requests. Of the attempts of one account in one network, those come first that have come
-        again most often with the same password.
+        A password that is known to be wrong comes last. From the largest area to the network, those
+        come first that have sent the fewest different passwords, and then the fewest requests. In a
+        network, the accounts with the fewest different passwords come first. Of the attempts of one
+        account in one network, those come first that have come again most often with the same
+        password.
         """
         sent = zip(attempt.areas, self._passwords, self._requests, strict=True)
         network = attempt.network
@@ -159,8 +161,8 @@ class RecentAttempts:
     def rank_of_returned(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt among those that were turned away and have come again.
 
-        Of those that have sent equally few passwords, the one comes first that was turned away for
-        the first time most recently: a flood that comes again and again began earlier.
+        If the areas of several attempts have sent equally few passwords, the attempt comes first
+        whose first refusal is the most recent: a flood that comes again and again began earlier.
         """
         first, _ = self._turned_away.get((attempt.network, attempt.password), (0.0, 0.0))
         sent = zip(attempt.areas, self._passwords, strict=True)
@@ -200,7 +202,7 @@ class _Counts:
 MOST_STRANGERS: Final = 16
 MOST_KNOWN: Final = 64
 MOST_DEVICES: Final = 256
-"""The most attempts of each kind that wait; of strangers also that many who have come again."""
+"""The most attempts of each kind that wait; strangers who have come again count separately."""
 REST: Final = 3.0
 LONGEST_REST_S: Final = 0.6
 
@@ -240,7 +242,7 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kinds of the newest chosen attempt but for devices, and of the newest stranger."""
+        """The kind of the latest choice that was no device, and the kind of the latest stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
@@ -266,9 +268,10 @@ class SignInOrder:
             waiting.pop(attempt, None)
 
     def next(self, now: float) -> SignInAttempt | None:
-        """Return and remove the attempt whose password is checked next; None if none may be yet.
+        """Return and remove the attempt whose password is checked next; None if none may be now.
 
-        It counts as a failed sign-in until `succeeded` or `uncounted` of the throttle is called.
+        The attempt counts as a failed sign-in until `succeeded` or `uncounted` of the throttle is
+        called.
         """
         devices = self._ready(_Kind.DEVICE, now)
         chosen = devices[0] if devices else self._next_of_networks(now)

@@ -98,12 +98,13 @@ async def approve(body: WaitingCode, request: Request, desk: TheDesk, session: O
 async def collect(body: WaitingSecret, request: Request, response: Response, desk: TheDesk) -> Me:
     """Return the signed-in person and set the panel's cookie, if the panel is approved.
 
-    The session ends no later than the time limit of the session in which the person approved it. A
-    sign-out of that session does not end it.
+    The panel's session ends no later than the time limit of the session in which the person
+    approved it. A sign-out of that session does not end the panel's session.
 
     Raises:
-        ApiError: 409, it is not approved yet: `reason` is "waiting". 410, it was not approved in
-            time, or has not asked for 150 s. 401, the session that approved it has ended.
+        ApiError: 409, the panel is not approved yet: `reason` is "waiting". 410, it was not
+            approved in time, or has not asked for 150 s. 401, the session that approved it has
+            ended.
     """
     approver = await redeem(desk, request, desk.people.panels, body)
     token = await desk.people.sessions.open(

@@ -74,7 +74,7 @@ class SignInQueue:
             turn.set_exception(TurnedAwayError())
 
     def _pass_on(self) -> None:
-        """Turn late sign-ins away, and give the turn to the next one, now or at its time."""
+        """Turn late sign-ins away, and give the turn to the next one, now or when it may begin."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -34,16 +34,17 @@ _DEVICE_S = 180 * 86_400
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
     """Sign a user in by name and password, and by a code if the user has a second factor.
 
-    A user whose role needs a second factor and who has none gets a session that can only set it up.
-    After many failed sign-ins for one account from one network, or from one network, the next
+    A user whose role needs a second factor and who has none gets a session that can only set it up;
+    with the client "cli", none.
+    After many failed sign-ins from one network, for one account or for all together, the next
     password is checked some seconds later. If too many sign-ins wait, the answer is 429, and the
     password was not checked: send it again after `Retry-After`.
 
     Raises:
-        ApiError: 401, the name or the password is wrong. 401, the password is right, and a code is
-            missing or wrong: `reason` says so. 403, no other site may show the page. 403, the user
-            must set up a second factor on the page first. 429, too many sign-ins wait, or too many
-            codes were wrong.
+        ApiError: 401, the name or the password is wrong, or the account was disabled just now. 401,
+            the password is right, and a code is missing or wrong: `reason` says so. 403, no other
+            site may show the page. 403, the user must set up a second factor on the page first.
+            429, too many sign-ins wait, or too many codes were wrong.
     """
     if body.client == "embedded" and not desk.host.settings.desk.embed_origins:
         raise ApiError(403, "no other site may show the page", "sign in on the desk's own page")
@@ -144,7 +145,7 @@ class _Cookie:
 def set_session_cookie(
     response: Response, desk: PeopleDesk, session: Session, token: str, max_age: int | None = None
 ) -> None:
-    """Let the browser keep a session's token for `max_age` seconds, or until it is closed."""
+    """Let the browser keep a session's token for `max_age` seconds; if None, until it is closed."""
     name = embedding.COOKIE if session.kind == "embedded" else desk.host.settings.desk.cookie
     _set_cookie(response, desk, session, _Cookie(name, max_age=max_age), token)
 

@@ -1,14 +1,14 @@
 """The pace of failed sign-ins: it slows the guessing of passwords, and locks no account out.
 
-Only the failed sign-ins of the most recent 15 minutes are counted: of each account from
-each network, of each network, and of each device with a valid token of an earlier sign-in
+Only the failed sign-ins of the most recent 15 minutes are counted: of each account from each
+network, of each network, and of each device with a valid token of an earlier sign-in
 (`galwad.people.sign_in.devices`). At a limit, a pace begins: one password is checked every 0.5 to
 10 seconds, and the others wait in the queue (`galwad.people.sign_in.queue`). A right password is
 accepted as soon as it is checked.
 
 A network is known if any account has signed in from it. All accounts have the same limits there,
-also those that do not exist, so the limits do not show which accounts exist or are in use. Failures
-at other networks never count.
+also those that do not exist, so the limits do not show which accounts exist or are in use. For a
+client without such a token, failures at other networks do not count.
 
 The counts are stored in memory.
 """
@@ -63,9 +63,9 @@ class Throttle:
         return network_of(address) in self._known_networks
 
     def source(self, account: str, address: str, device: str = "") -> str:
-        """Return a name of the device, or of the network if the account has signed in from it.
+        """Return the id of the device, or else the network if the account has signed in from it.
 
-        It is "" for a stranger to the account.
+        Return "" for a stranger to the account.
         """
         network = network_of(address)
         return device or (network if (account, network) in self._known_pairs else "")

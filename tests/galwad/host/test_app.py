@@ -150,7 +150,7 @@ def settings(tmp_path):
     return file, port
 
 
-def test_the_endpoints_that_are_found_first_take_no_request_of_another_module():
+def test_often_used_endpoints_match_no_path_of_another_module():
     first = [(module, route) for module in OFTEN_USED for route in module.router.routes]
     checked = 0
     for module in ENDPOINT_MODULES:

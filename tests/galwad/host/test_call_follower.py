@@ -116,7 +116,7 @@ async def test_the_reports_that_wait_are_written_at_the_end(follower, parts, sto
     assert await stored("first") == ["a"]
 
 
-async def test_an_error_after_the_commit_of_one_part_is_not_that_of_another(
+async def test_an_error_after_the_commit_of_one_part_does_not_affect_another(
     follower, parts, stored
 ):
     first, second = parts

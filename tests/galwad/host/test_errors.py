@@ -312,7 +312,7 @@ async def test_a_refusal_is_answered_even_if_the_audit_cannot_be_written(running
     assert (await sian.http.get(f"{PREFIX}/recordings")).status_code == 403
 
 
-def test_the_same_refusal_counts_once_in_ten_minutes_and_a_hundred_of_one_user():
+def test_a_refusal_is_new_once_in_ten_minutes_and_a_hundred_are_of_one_user():
     clock = Clock()
     known = Refusals(clock)
     assert [known.is_new("user:sian", ("GET /audit",)) for _ in range(3)] == [True, False, False]

@@ -167,6 +167,6 @@ async def test_a_user_who_has_lost_the_role_or_is_disabled_is_refused_by_name(ac
     assert (refused.value.reason, refused.value.user) == ("disabled", "sian")
 
 
-def test_without_a_list_every_user_may_have_a_password_and_none_is_an_emergency(accounts):
+def test_without_a_list_every_user_may_sign_in_with_a_password_and_none_is_break_glass(accounts):
     assert accounts.takes_password_of("sian")
     assert not accounts.is_break_glass("sian")

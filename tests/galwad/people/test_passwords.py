@@ -51,7 +51,7 @@ def test_a_short_part_of_a_name_may_be_in_a_password():
     assert not is_easy_to_guess("hen wlad fy nhadau", "wl.ad")
 
 
-def test_new_secrets_differ_and_may_be_chosen():
+def test_new_passwords_differ_and_are_not_easy_to_guess():
     secrets = {new_secret() for _ in range(50)}
     assert len(secrets) == 50
     assert not any(is_easy_to_guess(each, "sian") for each in secrets)

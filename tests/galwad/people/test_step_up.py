@@ -191,7 +191,7 @@ async def test_a_step_up_counts_only_for_its_session(desk, admin, provider):
     assert await is_refused(other)
 
 
-async def test_a_session_by_password_is_not_affected(desk, admin):
+async def test_a_session_opened_with_a_password_needs_no_step_up(desk, admin):
     gwen = await desk.page("gwen")
     assert not await is_refused(gwen.http)
     reply = await begin(gwen.http)
@@ -212,7 +212,7 @@ async def test_only_a_signed_in_person_can_begin_a_step_up(desk):
     assert (await begin(desk.client())).status_code == 401
 
 
-async def test_the_page_is_no_free_text_so_that_no_address_leads_elsewhere(desk, admin):
+async def test_a_step_up_with_an_address_in_place_is_refused(desk, admin):
     assert (await begin(admin, "//evil.example")).status_code == 422
 
 
@@ -252,7 +252,7 @@ async def test_a_known_colleague_cannot_step_up_the_session_of_another(desk, adm
     assert await is_refused(admin)
 
 
-async def test_a_role_that_was_taken_away_counts_from_the_step_up_on(desk, admin, provider):
+async def test_a_lower_role_from_the_provider_takes_effect_at_the_step_up(desk, admin, provider):
     reply = await prove(admin, provider, roles=["Galwad.Advisor"])
     assert reply.headers["location"] == "/#step-up=done"
     assert (await admin.get(f"{API}/me")).json()["role"] == "advisor"
@@ -323,7 +323,7 @@ async def test_a_command_line_gets_the_time_of_the_step_up_that_approved_it(desk
     assert (await begin(bearer)).status_code == 409
 
 
-async def test_a_machine_is_not_affected(desk):
+async def test_a_machine_needs_no_step_up(desk):
     pay = await desk.machine("pay", "payments")
     assert (await pay.get(f"{API}/me")).status_code == 200
     reply = await pay.post(f"{API}/users", json=NEW)

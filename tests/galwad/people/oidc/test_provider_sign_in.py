@@ -122,7 +122,9 @@ async def test_the_address_of_the_provider_keeps_its_own_query(flow, provider):
         ([], None),
     ],
 )
-async def test_the_highest_role_counts_and_another_word_gives_none(flow, provider, roles, role):
+async def test_the_highest_known_role_is_given_and_an_unknown_one_gives_none(
+    flow, provider, roles, role
+):
     provider.claims = {"roles": roles}
     assert flow.role_of(await sign_in(flow, provider)) == role
 
@@ -220,7 +222,9 @@ async def test_a_provider_that_never_names_itself_is_accepted(flow, provider):
         ("server_error", ProviderError),
     ],
 )
-async def test_an_error_of_the_provider_is_ours_without_its_words(flow, provider, code, error):
+async def test_an_error_response_becomes_our_error_without_the_providers_text(
+    flow, provider, code, error
+):
     with pytest.raises(error) as caught:
         await sign_in(flow, provider, error=code, error_description="sian cancelled", code=None)
     assert not {"sian", "<script>"} & set(str(caught.value).split())
@@ -440,7 +444,7 @@ async def step_up(flow, provider):
     return await complete(flow, cookie, provider.approve(url))
 
 
-async def test_a_sign_in_asks_for_no_stronger_one(make):
+async def test_a_sign_in_without_a_step_up_requests_no_stronger_one(make):
     url, _ = await make(**GOLD).begin("")
     assert not {"acr_values", "claims", "prompt", "max_age"} & set(asked_of(url))
 
