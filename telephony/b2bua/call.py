@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True once the caller got a 2xx, or, in a placed call, once a target has answered."""
+        """True from the caller's 2xx (a target's, in a placed call) until `CallEnded` was read."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
@@ -270,7 +270,7 @@ class BackToBackCall:
         """Ring one target, or several at once, and those in `later` if none answers in time.
 
         If too few ports are free, the call ends, and a caller whose INVITE is unanswered gets 503.
-        Raises `ProtocolError` if called a second time, or without targets.
+        Raises `ProtocolError` if called a second time, without targets, or in a restored call.
         """
         if self.ended:
             return
@@ -280,7 +280,7 @@ class BackToBackCall:
         setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Refuse the caller's INVITE and end the call; if it was answered, hang up all legs."""
+        """Refuse the caller's INVITE and end the call; hang up if there is no unanswered INVITE."""
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -316,7 +316,7 @@ class BackToBackCall:
         """Ask a ringing phone to answer, by a NOTIFY of the event "talk" in its early dialog.
 
         Phones of several makers answer if they list the event in Allow-Events. `then` gets the
-        response. Return False if the phone cannot be asked.
+        result (`OnResponse`). Return False, without a call of `then`, if the phone cannot be asked.
         """
         dialog = leg.ringing_dialog
         if leg not in self.answerable or dialog is None:
@@ -332,8 +332,8 @@ class BackToBackCall:
     def hold(self, now: float) -> None:
         """Put the caller on hold for the joined callee, if any, by offers with direction inactive.
 
-        No media passes from now on, whatever the phones answer. The hold ends by `resume`, when a
-        callee whose phone also holds the call ends that hold, or when another callee is joined.
+        No media passes from now on, whatever the phones answer. The hold ends at `resume`, when the
+        callee is replaced or leaves, or when a callee whose phone also holds ends that hold.
         """
         self._set_hold(now, held=True)
 
@@ -535,7 +535,7 @@ class BackToBackCall:
     # --- timers -------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """Return the time at which `handle_timer` must be called next; None if nothing is due."""
+        """Return the time at which `handle_timer` must be called next; None if no timer runs."""
         if self.ended:
             return None
         attempt = self._first_attempt
@@ -550,7 +550,7 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: stop ringing, refresh sessions, resend offers, end an expired session."""
+        """Do what is due, such as: stop ringing, refresh sessions, resend offers, end the call."""
         if self.ended:
             return
         try:

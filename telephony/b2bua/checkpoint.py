@@ -1,14 +1,15 @@
 """The checkpoint of a call: the state that the next process needs to continue or end it.
 
 It has the legs with a confirmed dialog, their session timers and session descriptions, the INVITEs
-without a final response, and the transfer in progress. Times are monotonic seconds, so it is valid
-until the machine restarts. It is stored as JSON under the field names of the classes here. The next
-process may run another version: a new field must have a default, and no field may be removed.
+without a final response, and the transfer in progress. Times are monotonic seconds, so a checkpoint
+is valid until the machine restarts. It is stored as JSON under the field names of the classes here.
+The next process may run another version: a new field must have a default, and no field may be
+removed.
 
-It contains phone numbers and, until the call is answered, the SRTP key of a caller with SRTP. So
-store it only in memory (the runtime folder), never on a disk. SRTP keys that already encrypt media
-are not in it: the next process could not use them, because it does not know how often the RTP
-sequence number has wrapped to 0 (RFC 3711 section 3.3.1). That process offers new keys instead.
+It contains phone numbers and the SRTP keys in the INVITEs without a final response. So store it
+only in memory (the runtime folder), never on a disk. All other SRTP keys are left out: the next
+process could not use them, because it does not know how often the RTP sequence number has wrapped
+to 0 (RFC 3711 section 3.3.1). That process offers new keys instead.
 """
 
 from __future__ import annotations
@@ -325,7 +326,7 @@ _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
 def invite_of(checkpoint: CallCheckpoint) -> Request:
-    """Return the caller's INVITE that created the call. Raises `ProtocolError`."""
+    """Return the caller's INVITE in a checkpoint; raise ProtocolError if it cannot be read."""
     try:
         request = parse_message(checkpoint.transfers.request.encode("latin-1"))
     except _DAMAGED as error:
@@ -369,7 +370,7 @@ def restore(
     """Create and join the legs of a call from its checkpoint. After an error, no leg remains.
 
     Steps that were in progress are lost: an offer without an answer is forgotten, and a transfer
-    counts as failed. If the sender of the REFER has already left the call, `resume` rings it again.
+    counts as failed. If the sender of the REFER has already left the call, `resume` plans a recall.
 
     Raises:
         ProtocolError: The checkpoint is damaged, it has no caller, or we no longer have the local

@@ -1,9 +1,9 @@
 """Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
-`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY that
-`judge_request` permits are passed on in sequence: in each direction, one waits until the one before
-has its response. Their bodies may contain DTMF digits and are passed on unread; the body of a
-response is not passed on. A BYE does not wait for them.
+`exchange.py` handles the offers in a confirmed dialog, `transfer.py` a REFER. INFO, MESSAGE and
+NOTIFY that `judge_request` permits are passed on in sequence: in each direction, each waits until
+the previous one has its response. Their bodies may contain DTMF digits and are passed on unread;
+the body of a response is not passed on. A BYE does not wait for them.
 
 A NOTIFY can reboot a phone (`check-sync`) or make it answer (`talk`), and a MESSAGE shows a text to
 the advisor. So a peer outside the trust domain can send a phone neither of them. A trusted PBX can
@@ -45,7 +45,7 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Maps a status of the other leg to the sender's: 401 and 407 ask us, and not the sender."""
+"""Maps a status of the other leg to the sender's: 401 and 407 ask us to authenticate."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
 """Maps our own status, if the other leg sent no response, to the status for the sender.
 

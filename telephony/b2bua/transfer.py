@@ -1,10 +1,10 @@
 """Blind transfer (RFC 3515, RFC 5589), and the recall after a failed transfer.
 
 The owner accepts or refuses a REFER, or orders a transfer as if the callee had sent one. We ring
-the target with the caller's media, while the sender of the REFER stays joined with the caller. The
-sender's leg ends when the target has answered, or when the sender hangs up. If the transfer fails
-after the sender has hung up, we ring the sender again: the recall. A REFER with Replaces asks for
-an attended transfer; `join.py` describes it.
+the target with the caller's media, while the sender of the REFER stays joined with the caller. When
+the target has answered, the sender gets a last NOTIFY and then a BYE. If the transfer fails after
+the sender has hung up, we ring the sender again, or targets that the owner chooses: the recall. A
+REFER with Replaces asks for an attended transfer; `join.py` describes it.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ class RecentFailure:
 
     leg: Leg
     until: float
-    """The time until which a BYE on `leg` does not end the call; infinite before the response."""
+    """The time until which a BYE on `leg` does not end the call; infinite until the NOTIFY ends."""
     failed: TransferFailed
 
 
 class ReferTransfers:
-    """The transfers of one call, one at a time, as the `AttemptListener` of their targets.
+    """Handles the transfers of one call, one at a time; the `AttemptListener` of their attempts.
 
     The steps of a transfer (REFER, ringing, NOTIFY, BYE, recall) depend on each other, but can
     happen in many sequences, so they are in one class.
@@ -78,7 +78,7 @@ class ReferTransfers:
         self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
-        """True while we ring the sender of the REFER, after a failed transfer."""
+        """True while the recall rings, after a failed transfer whose sender has hung up."""
         self._recall_at: float | None = None
         """The time of the planned recall, unless `ring_again` starts it earlier; or None."""
         self._recall_target: Target | None = None
@@ -250,8 +250,8 @@ class ReferTransfers:
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
         """Send the REFER's sender the final NOTIFY, and a BYE after its response.
 
-        The BYE is sent after `_LAST_NOTIFY_WAIT` at the latest, and not if the sender hangs up
-        first.
+        The BYE is sent after `_LAST_NOTIFY_WAIT` at the latest, and at once if the NOTIFY cannot be
+        sent. If the sender hangs up first, there is no BYE.
         """
         old = referral.leg
         if not old.talking:
