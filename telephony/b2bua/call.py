@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True from the caller's 2xx (a target's, in a placed call) until `CallEnded` was read."""
+        """True from the caller's 2xx (a target's, in a placed call) until the call has ended."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
