@@ -66,7 +66,7 @@ class ArrivalClock:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = wall_clock,
     ) -> None:
-        """Compare the clocks three times; `clock` returns monotonic seconds, `wall` Unix seconds."""
+        """Compare both clocks three times. `clock` returns monotonic seconds, `wall` Unix time."""
         self._clock = clock
         self._wall = wall
         self._offset = self._former_offset = min(wall() - clock() for _ in range(3))
