@@ -11,8 +11,8 @@ from __future__ import annotations
 class ServerError(Exception):
     """A server, or a secret or certificate for it, cannot be used now.
 
-    Except for a status or the code of an error, the message never repeats a part of a request or of
-    an answer, which may have personal data.
+    Except for a status, the code of an error or a requested rest, the message never repeats a part
+    of a request or of an answer, which may have personal data.
     """
 
 

@@ -2,8 +2,8 @@
 
 The server is not trusted. An answer has a largest size, a redirect is never followed, and a
 document with duplicate names or of great depth is refused. Every failure is a `ServerError`. Its
-message repeats no part of the request or of the answer except the status, because they may have
-personal data.
+message repeats nothing of the request, and of the answer only the status or the requested rest,
+because both may have personal data.
 
 httpx2 is imported when a client is made: all processes read the settings of directories, which
 import this module.

@@ -37,7 +37,7 @@ class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """Accept the message even if time is short: it is of a call in progress, or as urgent.
+    """Accept the message even if time is short: it belongs to a call in progress, or is urgent.
 
     It is handled before waiting datagrams that have the verdict `ACCEPTED`.
     """

@@ -30,7 +30,7 @@ class Reader(Protocol):
         """Read one datagram, which arrived at `now` in monotonic seconds, and handle it."""
 
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
-        """Handle a datagram that has `arrived` (monotonic s); `data` is overwritten afterwards."""
+        """Handle a datagram. `arrived` is in monotonic seconds; `data` is overwritten later."""
 
     def lost(self, count: int, since: float, until: float) -> None:
         """Handle the kernel's loss of `count` datagrams between two times, in monotonic seconds."""

@@ -73,10 +73,10 @@ ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 SILENT_S: Final = 4.0
 """The seconds after which an address that has sent no response is given up for the next one.
 
-We need not wait for the 32 s of timer B, for which no caller waits (RFC 3263 section 4.3). A proxy
+RFC 3263 section 4.3 gives an address up at timer B, after 32 s. No caller waits so long. A proxy
 sends 100 within 0.2 s (RFC 3261 section 17.2.1). Over UDP, four copies of the INVITE have been sent
-after `SILENT_S`, the last after 3.5 s. So lost messages alone do not make a working peer seem
-silent.
+after `SILENT_S`, the last after 3.5 s. So a working peer hardly ever seems silent, even if messages
+are lost.
 """
 _PREFERRED = (486, 480, 415, 420, 484, 488)
 """Statuses that explain a failure well, the best first; they are preferred within their class."""
@@ -93,7 +93,7 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key (RFC 3261 section 16.7, step 6): the smallest rank is the best failure."""
+        """The sort key (RFC 3261 section 16.7, step 6). The lowest rank is the failure to report."""
         if self.status >= 600:
             return 0, 0
         if self.status in _PREFERRED:

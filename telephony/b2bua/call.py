@@ -280,7 +280,7 @@ class BackToBackCall:
         setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Refuse the caller's INVITE and end the call; hang up if there is no unanswered INVITE."""
+        """End the call: refuse the caller's INVITE, or hang up if it is answered or absent."""
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -550,7 +550,7 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due, such as: stop ringing, refresh sessions, resend offers, end the call."""
+        """Do what is due: for example, stop ringing, refresh a session or send an offer again."""
         if self.ended:
             return
         try:

@@ -128,7 +128,7 @@ class CallCore:
     def _account(self, phone: Leg, receiver: Leg) -> NameAddr | None:
         """Return the address by which `receiver` sees a phone; None if it cannot be made.
 
-        It needs the phone's extension and the receiver's address. Its host is that of our Contact
+        The user part is the phone's extension, which must be known. The host is that of our Contact
         for `receiver`. A receiver outside the trust domain gets no display name.
         """
         target, settings = phone.target, self.settings

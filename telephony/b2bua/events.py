@@ -62,7 +62,7 @@ class CallerReached:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """The first callee has answered with a 2xx. A caller whose INVITE waits has no 2xx yet.
+    """The first callee has answered with a 2xx. If the caller's INVITE waits, it has no 2xx yet.
 
     The owner can start the recording now: it reads all events after `handle` and only then sends
     `Endpoint.outgoing`, so it handles this event before the caller gets the 2xx.
@@ -212,12 +212,15 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
-    """We and the peer of a leg have agreed on media, for the first time or again."""
+    """Reports the media of a leg after an SDP exchange, a join or a restart."""
 
     leg_id: str
     side: Side
     payloads: tuple[tuple[int, str, int, int, str], ...]
-    """Rows (payload type, encoding name, clock in Hz, channels, fmtp) that the peer may send."""
+    """Rows (payload type, encoding name, clock in Hz, channels, fmtp) that the peer may send.
+
+    Empty if no media is agreed, such as after a restart, until new SRTP keys are agreed.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,8 +210,8 @@ class EarlyNames:
     def at_answer(self, response: Response) -> StatedName | None:
         """Return the name of the party that sent a 2xx; None if no name was given.
 
-        The name is anonymous, with `source` "", if the answering party has no name of its own, and
-        another party was named or diverted the call before.
+        The name is anonymous, with `source` "", if the answering party has no asserted name of its
+        own, and another party was named or diverted the call before.
         """
         self.learn(response)
         own = self._names.get(response.to.tag or "")

@@ -42,7 +42,7 @@ class Offers:
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:
-        """Return True if no INVITE can be sent now: one of either side is open, or no dialog is."""
+        """Return True if no INVITE can be sent now: one is in progress, or the leg has no dialog."""
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
 
     def offer(

@@ -163,7 +163,7 @@ class PlacedSetup:
         return None if self.attempt is None else self.attempt.next_timer
 
     def timer(self, now: float) -> None:
-        """Do what is due: stop ringing the caller, or what `Attempt.timer` does for the targets."""
+        """End the call if the caller has not answered in time; later, run the attempt's timer."""
         if self._deadline is not None and now >= self._deadline:
             self._core.end(EndCause.NO_ANSWER, now, status=408)
         elif self.attempt is not None:

@@ -1,7 +1,7 @@
 """Send session refreshes, and end a call whose session has expired (RFC 4028).
 
-A call also ends if a refresh gets 408 or 481, or no response: its peer is gone. A refresh can also
-send the peer the new name of the party on the other leg (RFC 4916).
+A call also ends if a refresh gets 408 or 481, or no response in time: its peer is gone. A refresh
+can also send the peer the new name of the party on the other leg (RFC 4916).
 """
 
 from __future__ import annotations

@@ -66,11 +66,11 @@ class CallSettings:
     """The longest time for which the targets of a new call ring; Expires can shorten it."""
     session: SessionInterval = SessionInterval()
     recall_timeout: float = 30.0
-    """The time for which parties are rung again after a transfer that failed without its sender."""
+    """The time for which the recall rings, after a failed transfer whose sender has hung up."""
     transfer_timeout: float = 60.0
     """The time for which the targets of a transfer ring."""
     request_timeout: float = 33.0
-    """The time to wait for a leg's answer to an offer of the other leg, which then gets 504."""
+    """The time to wait for the answer to an offer that we pass on; then its sender gets 504."""
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
     """The encoding names that we pass on; others are removed: the finaliser cannot decode them."""
     allow_transfer: bool = True

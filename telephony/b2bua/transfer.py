@@ -57,7 +57,10 @@ class RecentFailure:
 
     leg: Leg
     until: float
-    """The time until which a BYE on `leg` does not end the call; infinite until the NOTIFY ends."""
+    """The time until which a BYE on `leg` does not end the call.
+
+    It is infinite until the NOTIFY about the failure has its response.
+    """
     failed: TransferFailed
 
 

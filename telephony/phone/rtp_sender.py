@@ -72,7 +72,7 @@ class RtpSender:
         self._keys.clear()
 
     def press(self, keys: str) -> None:
-        """Queue DTMF digits. Raise ProtocolError for other characters, or without `event_type`."""
+        """Queue DTMF digits; raise ProtocolError for a wrong key or if the peer takes no events."""
         if any(key not in KEYS for key in keys.upper()):
             raise ProtocolError(BAD_KEYS)
         if self.event_type is None:

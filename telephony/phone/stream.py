@@ -74,7 +74,7 @@ class PlayoutBuffer:
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Put a packet's decoded audio at its position, without samples before the unread ones."""
+        """Put a packet's decoded audio at its position; cut samples before the first unread one."""
         self.received += 1
         place = self._place(packet, now)
         if place < self._start:
