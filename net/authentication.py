@@ -1,7 +1,7 @@
 """Authentication at a server, such as a directory's, with a password or a token.
 
 Secrets are in files, such as systemd's credentials. A file is read each time its secret is needed,
-so that a new secret is used at once. No message has a secret or a token.
+so that a new secret is used at once. No error message contains a secret or a token.
 """
 
 from __future__ import annotations

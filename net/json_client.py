@@ -37,7 +37,7 @@ REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 _REST_S: Final = 10.0
 """The rest, in seconds, after a 429 without Retry-After, or if Retry-After cannot be read."""
 ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
-"""No answer may be compressed, because a small compressed one can have a huge content."""
+"""Header fields of a request. A compressed answer is refused: its content could be huge."""
 
 
 class Authentication:
@@ -223,7 +223,7 @@ async def read_limited(response: httpx2.Response) -> bytes:
 
 
 def parse_json(text: bytes) -> Json:
-    """Return a JSON document; raise ServerError for a fault, a duplicate name or deep nesting."""
+    """Return a JSON document; raise ServerError if it is wrong, nests deeply or repeats a name."""
     try:
         document: Json = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse_constant

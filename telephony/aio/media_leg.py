@@ -117,7 +117,7 @@ class MediaLeg:
     on_refused: Callable[[str, str, int], None] | None = None
     on_contested: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """Makes new readers for a leg, after each change of the leg's settings; None does nothing."""
+    """Makes new readers for a leg after a change of its settings; for None, it does nothing."""
     connected: socket.socket | None = None
     """The RTP socket that is connected to `connected_to`, which follows `address`."""
     connected_to: HostPort | None = None

@@ -29,7 +29,7 @@ _BATCH = 64
 _LATE_BATCH = 256
 """The most sockets that one poll reads if packets are late."""
 _POLL_S = 0.002
-"""The seconds between two polls, and between two wake-ups that start polling."""
+"""The seconds between two polls. Two wake-ups within this time start polling."""
 
 HELD_S = 5.0
 """Held packets older than this, in seconds, are dropped: such old sound is of no use."""

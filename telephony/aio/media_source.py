@@ -71,7 +71,7 @@ class Fit(IntEnum):
 _PROVING: Final = {Fit.OTHER_HOST: 10, Fit.KNOWN_HOST: 5}
 """Packets in sequence that prove a sender which the SDP does not name.
 
-They are kept until then, so that none is lost: a fifth of a second of sound, or a tenth.
+These packets are kept until the proof, so that none is lost: a fifth or a tenth of a second.
 """
 
 Kept = tuple[bytearray, float]
@@ -253,11 +253,11 @@ class PeerSource:
         return candidate.count
 
     def _progress(self, sender: HostPort) -> tuple[Fit, int]:
-        """Return the sort key of a candidate, which is higher the nearer it is to acceptance."""
+        """Return the sort key of a candidate. A candidate nearer to acceptance has a higher one."""
         return self.fit(sender), self._candidates[sender].count
 
     def _take_over(self, sender: HostPort, fit: Fit, accepted: Fit) -> list[Kept]:
-        """Accept a proven sender; return its packets. `accepted` is the fit of the one before."""
+        """Accept a proven sender; return its packets. `accepted` is the earlier sender's fit."""
         kept = self._candidates.pop(sender).kept
         has_rival = any(self.fit(other) >= fit for other in self._candidates)
         before = self.accepted

@@ -98,7 +98,7 @@ class SipTransport:
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
-        """Other code may read the counters `endings` and `refused`."""
+        """The TCP and TLS connections. Other code may read `endings` and `refused` of them."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0

@@ -93,7 +93,7 @@ class Failure:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key (RFC 3261 section 16.7, step 6). The lowest rank is the failure to report."""
+        """The sort key (RFC 3261 section 16.7, step 6). The lowest rank is reported."""
         if self.status >= 600:
             return 0, 0
         if self.status in _PREFERRED:
@@ -154,7 +154,7 @@ class Attempt:
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
         """The newest provisional description of each early dialog, by leg id and To tag."""
         self._final_answers: set[tuple[str, str]] = set()
-        """The keys of `_early_answers` that are final: sent reliably (RFC 3262)."""
+        """The keys of the final `_early_answers`, which were sent reliably (RFC 3262)."""
         self._failures: list[Failure] = []
         self.redirections: Redirections | None = None
         """Finds the targets to ring after a 3xx; None means that every 3xx is a failure."""

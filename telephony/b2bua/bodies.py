@@ -45,7 +45,7 @@ def require_sdp_accepted(request: Request) -> None:
 
 
 def wants_ipv6(request: Request, source: Address) -> bool:
-    """Return whether the sender's media uses IPv6: by the c= line, or else by `source`."""
+    """Return whether the sender's media uses IPv6, by the first c= line or else by `source`."""
     connection = _CONNECTION.search(request.body)
     return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
 
@@ -83,7 +83,7 @@ def description(message: Request | Response) -> SessionDescription | None:
 
 
 def _find_sdp(part: BodyPart, depth: int = 0) -> bytes | None:
-    """Return the SDP in a part within `depth` multipart bodies; None for an optional other part.
+    """Return the SDP in a part within `depth` multipart bodies; None for a part to ignore.
 
     Raises:
         UnsupportedBodyError: The part has no SDP and is required.

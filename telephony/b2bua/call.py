@@ -49,7 +49,7 @@ class BackToBackCall:
     """One call: the caller's leg, and callee legs of which at most one is joined with it.
 
     For each endpoint event of this call (see `find_call`), the owner (the application) calls
-    `handle(event, now)`. After it, and after every other method that changes the call, the owner
+    `handle(event, now)`. After this, and after every other method that changes the call, the owner
     calls `next_event()` until the result is None, and then sends the endpoint's `outgoing()`. Late
     events, such as a 200 that crossed our CANCEL, go to `handle` even after `CallEnded`;
     `find_call` still finds the call.
@@ -155,7 +155,7 @@ class BackToBackCall:
         """The setup of a call that we place; None in any other call, and in a restored call."""
         self._invite: InviteServer | None = None
         self._saved: CallCheckpoint | None = None
-        """The most recent checkpoint, and `_saved_json` is its JSON."""
+        """The most recent checkpoint, whose JSON is in `_saved_json`; None before the first one."""
         self._saved_json = msgspec.Raw()
 
     def _on_leg_ended(self, leg: Leg) -> None:
@@ -289,7 +289,7 @@ class BackToBackCall:
             self._setup.refuse(status, now, EndCause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End the call and all its legs; `reason` is the value of the Reason header field."""
+        """End the call and all its legs; `reason` is the value of Reason, if any."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(EndCause.HUNG_UP, now, headers)
 

@@ -43,7 +43,7 @@ VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
 _KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
 _TEXT = "latin-1"
-"""Turns any bytes into text and back without loss."""
+"""The encoding by which any bytes become text, and bytes again without loss."""
 
 
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +112,7 @@ class SavedSession:
 
 
 class SavedInvite:
-    """An INVITE without a final response; its values are made only with the JSON."""
+    """An INVITE without a final response; its values are made only when the JSON is made."""
 
     __slots__ = ("_request", "invite")
 
@@ -277,7 +277,7 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def bye_in_dialogs(
     endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
 ) -> int:
-    """Send a BYE in each dialog that its `Dialog.checkpoint` restores; return the number of BYEs.
+    """Restore dialogs (values of `Dialog.checkpoint`), and send a BYE in each; return their number.
 
     `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
     the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).
@@ -301,7 +301,7 @@ def _to_json(saved: SavedSession | SavedInvite) -> object:
 
 
 def _from_json(_kind: type, text: object) -> SavedSession:
-    """Return the session description of `_to_json`; raise SdpParseError or ValueError."""
+    """Return the description in a text of `_to_json`; raise SdpParseError or ValueError."""
     if not isinstance(text, str):
         raise ValueError("not a session description")  # noqa: TRY004 - msgspec reports it
     return SavedSession(SessionDescription.parse(text.encode(_TEXT)))
@@ -339,7 +339,7 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
     """Cancel the INVITEs of a checkpoint that had no final response; skip invalid entries.
 
-    If a 2xx crosses our CANCEL, the endpoint emits an `InviteAnswered` that no call needs: the
+    If a 2xx crosses our CANCEL, the endpoint emits an `InviteAnswered` that belongs to no call. The
     application must pass it to `decline`.
     """
     branches = data.get("branches")
@@ -351,7 +351,7 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
     """Handle the caller's unanswered INVITE as if it arrived now; return its Call-ID.
 
-    Raises `ProtocolError` if the checkpoint holds no such INVITE.
+    Raises `ProtocolError` if the checkpoint has no such INVITE, or if it cannot be read.
     """
     invite = data.get("invite")
     if not isinstance(invite, Mapping):

@@ -11,8 +11,8 @@ send a phone a MESSAGE, or a NOTIFY of `talk` or `hold`, only if the settings al
 `check-sync` is ever passed on.
 
 An INFO with a `Record` header field (a phone's record key) is not passed on. From the callee, or
-from a caller at one of our own phones, it is reported as `RecordRequested`, whose receiver decides
-about the response.
+from a caller at one of our own phones, it is reported as `RecordRequested`, and the call's
+owner decides about the response.
 
 A PRACK with an offer gets 488: no callee has answered yet, so no SDP answer is possible. Before a
 callee's answer, an UPDATE with an offer gets 500 with Retry-After (RFC 3311 5.2).
@@ -239,7 +239,7 @@ INFO_TYPES: Final = frozenset(
         "audio/telephone-event",
     ]
 )
-"""Content types of an INFO that every peer may send: pressed keys, a request for a picture."""
+"""Content types of an INFO that every peer may send: pressed keys and requests for a picture."""
 INFO_TYPES_INSIDE: Final = frozenset({"application/hook-flash"})
 """Further content types of an INFO from a peer inside the trust domain."""
 MESSAGE_TYPES: Final = frozenset({"text/plain"})
@@ -247,7 +247,7 @@ EVENT_PACKAGES: Final = {
     "dialog": frozenset({"application/dialog-info+xml", "message/sipfrag"}),
     "conference": frozenset({"application/conference-info+xml"}),
 }
-"""The event packages of a NOTIFY, with their content types; not from outside to a phone."""
+"""Event packages of a NOTIFY and their content types. None passes from outside to a phone."""
 EVENT_PACKAGES_INSIDE: Final = {
     "message-summary": frozenset({"application/simple-message-summary"}),
 }

@@ -341,9 +341,9 @@ class Leg:
         self.ringing_dialog: Dialog | None = None
         """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None
-        """The name of a header field, and the identity in it (`identity_key`); None if unknown."""
+        """The header field that names the peer, and the name's `identity_key`; None if unknown."""
         self.early_names = EarlyNames()
-        """The names that the peer gave before its answer, which are then forgotten."""
+        """The names that the peer gave before its answer. At the answer, they are forgotten."""
         self.requests = RequestQueue(self)
         """The requests that we send within the leg's dialog."""
 
@@ -360,7 +360,7 @@ class Leg:
         logger.debug("leg.state %s %s", self.id, state)
 
     def release(self, ended: LegOwner) -> None:
-        """Drop the leg's references after its call; `ended` handles the late events from now on."""
+        """Drop the leg's references at the end of its call; `ended` then handles late events."""
         self.call = ended
         if self.client_invite is not None:
             self.client_invite.forget_content()

@@ -286,7 +286,7 @@ class LegMedia:
         return self.check_remote(remote)
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
-        """Return (payload type, name, clock in Hz, channels, fmtp) of what the peer may send."""
+        """Return rows (payload type, name, clock in Hz, channels, fmtp) that the peer may send."""
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 

@@ -22,7 +22,7 @@ from telephony.sip.message.messages import Response
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""Called at the result of our offer, with the peer's description, the status and the time.
+"""Called with the peer's description, the status and the time, when our offer has a result.
 
 Without a response, the status gives the reason, for example 408 (timeout). The description is None
 after a failure, and after a 2xx without a readable one.
@@ -42,7 +42,7 @@ class Offers:
         return leg.id in self._under_way
 
     def busy(self, leg: Leg) -> bool:
-        """Return True if no INVITE can be sent now: one is in progress, or the leg has no dialog."""
+        """Return True if no INVITE can be sent now: one is in progress, or there is no dialog."""
         return leg.id in self._under_way or leg.dialog is None or leg.dialog.invite_pending
 
     def offer(

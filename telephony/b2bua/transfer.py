@@ -45,7 +45,8 @@ _LAST_NOTIFY_WAIT: Final = 4.0
 _RECENT_FAILURE_WAIT: Final = 2.0
 """The seconds for which a BYE of the REFER's sender does not end the call, after a failure.
 
-They begin with the response to the NOTIFY about the failure, or without a NOTIFY at the failure.
+They begin with the response to the NOTIFY about the failure. Without a NOTIFY, they begin at the
+failure.
 Some phones hang up by themselves at this NOTIFY (baresip 1.1 after 10 ms), which their users do not
 intend.
 """
