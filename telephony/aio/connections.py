@@ -3,7 +3,8 @@
 An address with a `flow` number identifies one accepted connection. A message to an address without
 a `flow` number uses an existing connection: one that we opened to this address, an accepted TCP
 connection from exactly this address, or an accepted TLS connection whose peer has offered it for
-this address (alias, RFC 5923). If there is none, a new connection is opened.
+this address (alias, RFC 5923). If there is none, a new connection is opened. A message for an
+accepted connection that has ended goes to its `fallback` address, if it has one.
 
 A `SourceFilter`, such as `galwad.switch.edge.guard`, decides which messages and connections are
 accepted.

@@ -274,7 +274,7 @@ class Relay:
         return leg is not None and leg.counters.last is not None
 
     def silent_since(self, leg_id: str) -> float:
-        """Return the time of the peer's latest packet, or `MediaLeg.waiting_since` if it is later."""
+        """Return the time of the peer's latest packet, or `MediaLeg.waiting_since` if later."""
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
 
