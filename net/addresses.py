@@ -49,7 +49,7 @@ def host_of_family(hosts: Iterable[str] | None, address: str) -> str | None:
 
 @lru_cache(maxsize=_CACHED)
 def network_of(address: str) -> str:
-    """Return the /64 of an IPv6 address; any other address is its own network."""
+    """Return the /64 of an IPv6 address, the IPv4 address of a mapped one, or else `address`."""
     return _around(address, _PREFIX)
 
 

@@ -1,7 +1,7 @@
 """Authentication at a server, such as a directory's, with a password or a token.
 
 Secrets are in files, such as systemd's credentials. A file is read each time its secret is needed,
-so that a new secret is used at once. No message has a secret or a token.
+so that a new secret is used at once. No error message contains a secret or a token.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _AHEAD_S: Final = 60.0
 """A token is replaced this many seconds before it expires, but not before half of its lifetime."""
 _LIFETIME_S: Final = 300.0
-"""The lifetime of a token if the server does not say it."""
+"""The lifetime of a token, in seconds, if the server states no usable one."""
 _LONGEST_LIFETIME_S: Final = 86_400.0
 _LONGEST_SECRET: Final = 1 << 16
 _CODE: Final = re.compile(r"[a-z_]{1,40}")
@@ -121,7 +121,7 @@ class ClientCredentials(Authentication):
 
         Raises:
             ServerBusyError: The server that issues tokens asks for a rest.
-            ServerError: It issues no token.
+            ServerError: That server issues no token, or the secret cannot be read.
         """
         async with self._lock:
             if not self._token or self._clock() >= self._until:

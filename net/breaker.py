@@ -17,9 +17,9 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     """Requests are made."""
     OPEN = "open"
-    """The server has failed repeatedly: no request is made."""
+    """The server has failed: no request is made until the rest is over."""
     BUSY = "busy"
-    """The server has asked for a rest: no request is made."""
+    """The server has asked for a rest: no request is made until it is over."""
     HALF_OPEN = "half_open"
     """The rest is over: one request tries whether the server works again."""
 
@@ -53,7 +53,7 @@ class CircuitBreaker:
         return BreakerState.HALF_OPEN if resting and now >= self._until else self._state
 
     def begin(self, now: float) -> bool:
-        """Return whether a request may be made: in HALF_OPEN, one until its result is known."""
+        """Return whether a request may be made; in HALF_OPEN, only one at a time."""
         if self._state is BreakerState.CLOSED:
             return True
         if self.state(now) is not BreakerState.HALF_OPEN or self._state is BreakerState.HALF_OPEN:
@@ -77,7 +77,7 @@ class CircuitBreaker:
             self._rest_s = min(self._rest_s * 2, self._limits.longest_rest_s)
 
     def asked_for_rest(self, now: float, seconds: float) -> None:
-        """Report that the server has asked for no requests in the next `seconds`."""
+        """Report that the server has asked us to send no requests for `seconds`."""
         until = now + min(seconds, self._limits.longest_busy_s)
         self._until = max(self._until, until) if self._state is BreakerState.BUSY else until
         self._state = BreakerState.BUSY

@@ -1,7 +1,7 @@
 """The exceptions of the package `net`.
 
 ServerError          a server cannot be used now
-├── ServerBusyError  a server asks for no requests for a while
+├── ServerBusyError  a server asks us to send no requests for a while
 └── StatusError      a server answers a request with an error
 """
 
@@ -11,16 +11,16 @@ from __future__ import annotations
 class ServerError(Exception):
     """A server, or a secret or certificate for it, cannot be used now.
 
-    Except for a status or the code of an error, the message never repeats a part of a request or of
-    an answer, which may have personal data.
+    Except for a status, the code of an error or a requested rest, the message never repeats a part
+    of a request or of an answer, which may have personal data.
     """
 
 
 class ServerBusyError(ServerError):
-    """A server asks for no requests in the next `seconds`."""
+    """A server has asked us to send no requests for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"asks for no requests for {seconds:.0f} s")
+        super().__init__(f"the server asks us to wait for {seconds:.0f} s")
         self.seconds = seconds
 
 

@@ -2,7 +2,8 @@
 
 The server is not trusted. An answer has a largest size, a redirect is never followed, and a
 document with duplicate names or of great depth is refused. Every failure is a `ServerError`. Its
-message never repeats a part of the request or of the answer, which may have personal data.
+message repeats nothing of the request, and of the answer only the status or the requested rest,
+because both may have personal data.
 
 httpx2 is imported when a client is made: all processes read the settings of directories, which
 import this module.
@@ -34,9 +35,9 @@ _STEP_S: Final = 10.0
 REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 """The statuses that refuse a request's content, so another attempt would have the same result."""
 _REST_S: Final = 10.0
-"""The rest of a server that answers 429 without saying how long it must rest."""
+"""The rest, in seconds, after a 429 without Retry-After, or if Retry-After cannot be read."""
 ACCEPTED: Final = {"Accept": "application/json", "Accept-Encoding": "identity"}
-"""No answer may be compressed, because a small compressed one can have a huge content."""
+"""Header fields of a request. A compressed answer is refused: its content could be huge."""
 
 
 class Authentication:
@@ -121,7 +122,8 @@ class JsonClient:
 
         Raises:
             ServerBusyError: The server asks for a rest.
-            ServerError: The server cannot be reached, or its answer has another status.
+            ServerError: The server cannot be reached, its answer has another status or cannot be
+                read, or there are no valid credentials.
         """
         answer = await self._attempt(request, accepted)
         if answer.status == HTTPStatus.UNAUTHORIZED and self._authentication.rejected():
@@ -191,7 +193,7 @@ def http_client(tls: ssl.SSLContext, connections: int) -> httpx2.AsyncClient:
 
 
 def requested_rest(status: int, headers: Mapping[str, str]) -> float | None:
-    """Return for how many seconds a server asks for no requests; None if it does not.
+    """Return the seconds for which a server asks us to send no requests; None if it does not.
 
     The status is 429 (RFC 6585, section 4), or 503 with Retry-After (RFC 9110, section 10.2.3).
     """
@@ -221,7 +223,7 @@ async def read_limited(response: httpx2.Response) -> bytes:
 
 
 def parse_json(text: bytes) -> Json:
-    """Return a JSON document; raise ServerError for a fault, a duplicate name or deep nesting."""
+    """Return a JSON document; raise ServerError if it is wrong, nests deeply or repeats a name."""
     try:
         document: Json = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse_constant

@@ -33,7 +33,7 @@ MOST_FLOODING: Final = 256
 MOST_KNOWN: Final = 500
 """The most known networks in one program.
 
-If there are more, it accepts every packet whose source is not in a flooding network.
+If there are more, the program accepts every packet whose source is not in a flooding network.
 """
 ONE_IN: Final = 64
 """One in this many packets from neither flooding nor known networks is accepted, at random."""
@@ -209,7 +209,7 @@ class ThinningLimits:
     known: int
     """From one known source."""
     strangers: int
-    """From all strangers together. Of each stranger, only the first `few` are counted."""
+    """From all strangers together. Of each stranger, only the first `few` packets count."""
     few: int
     """The most packets of one stranger that are counted for `strangers`."""
 
@@ -224,7 +224,7 @@ class Thinning:
         known: Callable[[float], Networks],
         set_filter: SetFilter = lambda *_: None,
     ) -> None:
-        """Start without thinning. `known` returns the networks that are known at a time."""
+        """Start without thinning. `known` returns the networks that are known at a given time."""
         self._limits = limits
         self._known = known
         self._set_filter = set_filter

@@ -1,1 +1,1 @@
-"""The asyncio part of `telephony`: sockets, connections, the media relay and media ports."""
+"""The asyncio part of `telephony`: SIP sockets and connections, DNS, the media relay and ports."""

@@ -2,7 +2,7 @@
 
 A datagram may wait in its socket while this process is busy or stopped. The kernel notes its
 arrival by the wall clock (SO_TIMESTAMPNS, SIOCGSTAMPNS); this module converts that to the monotonic
-clock. For TCP, the kernel knows only when the latest data arrived (TCP_INFO).
+clock. For TCP, the kernel knows only the arrival of the latest data, to about 10 ms (TCP_INFO).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ArrivalClock:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = wall_clock,
     ) -> None:
-        """Read both clocks once: `clock` returns monotonic seconds, `wall` Unix seconds."""
+        """Compare both clocks three times. `clock` returns monotonic seconds, `wall` Unix time."""
         self._clock = clock
         self._wall = wall
         self._offset = self._former_offset = min(wall() - clock() for _ in range(3))
@@ -179,8 +179,9 @@ class SupportsOptions(Protocol):
 def latest_data_arrival(sock: SupportsOptions, now: float) -> float:
     """Return when the latest data of a TCP connection arrived, in monotonic seconds.
 
-    The result is at most 22 ms too early, as the kernel's clock for TCP is coarse, and never too
-    late. It is `now`, the present time, if the kernel knows no time.
+    The kernel's clock for TCP is coarse: data of the last 22 ms may count as arriving `now` (the
+    present time), and older data up to 22 ms too early. If the kernel knows no time, the result is
+    `now`.
     """
     segment = _latest_segment(sock)
     return now if segment is None else segment.arrival(now)
@@ -211,7 +212,7 @@ def _latest_segment(sock: SupportsOptions) -> _Segment | None:
 
 
 class StreamArrivals:
-    """Determines when TCP data arrived; of several segments, the kernel knows only the latest."""
+    """Determines when TCP data arrived. The kernel knows only the arrival of the latest segment."""
 
     def __init__(self, sock: SupportsOptions) -> None:
         self._sock = sock
@@ -219,10 +220,11 @@ class StreamArrivals:
         self.latest(0.0, 0.0)
 
     def latest(self, now: float, idle_at: float) -> float:
-        """Return the arrival of the data that was just read, in monotonic seconds; never too late.
+        """Return the arrival of the data that was just read, in monotonic seconds.
 
-        After one segment, it is at most 22 ms early. After several, it is `idle_at`, a time at
-        which nothing waited to be read. If the kernel knows no time, it is `now`, the present time.
+        After one segment, the result is as exact as that of `latest_data_arrival`. After several,
+        it is `idle_at`, a time at which nothing waited to be read. If the kernel knows no time, it
+        is `now`, the present time.
         """
         segment = _latest_segment(self._sock)
         if segment is None:

@@ -62,7 +62,7 @@ class ConnectionLimits:
     part arrives.
     """
     idle_s: float = 2 * 3600.0
-    """The seconds without received data until a connection is closed; a registration is shorter."""
+    """The seconds without received data until a connection is closed. A registration is shorter."""
     ping_s: float = 110.0
     """The seconds between our pings on connections that we opened (RFC 5626 4.4.1: 95 to 120)."""
     pong_s: float = 10.0
@@ -114,8 +114,8 @@ class Connection(asyncio.BufferedProtocol):
         """Create a connection that asyncio establishes later.
 
         In `peer`, `flow` is the connection's id if the peer opened it, and 0 if we do. `local` is
-        our listening address to which it belongs. `on_established` is called once, before the first
-        message, and `on_ended` once, at the end.
+        our listening address to which it belongs. `on_established` is called before the first
+        message, unless the connection is never established. `on_ended` is called once, at the end.
         """
         self.peer = peer
         self.local = local
@@ -252,7 +252,7 @@ class Connection(asyncio.BufferedProtocol):
         self._finish()
 
     def check_timers(self, now: float) -> None:
-        """Close the connection after a time limit, or send a due ping; call it every few s."""
+        """Close the connection after a time limit, or send a due ping. Call this every few s."""
         limits = self._limits
         if self._turns.is_waiting(self):
             return  # what the peer has sent is not handled yet
@@ -268,7 +268,7 @@ class Connection(asyncio.BufferedProtocol):
             self._ping(now)
 
     def _arrival(self, now: float) -> float:
-        """Return the arrival of the data that was just read; never later than the true time.
+        """Return the arrival of the data that was just read (see `StreamArrivals.latest`).
 
         If the connection was held, its data may have waited, although the event loop was idle.
         """

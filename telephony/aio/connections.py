@@ -3,7 +3,8 @@
 An address with a `flow` number identifies one accepted connection. A message to an address without
 a `flow` number uses an existing connection: one that we opened to this address, an accepted TCP
 connection from exactly this address, or an accepted TLS connection whose peer has offered it for
-this address (alias, RFC 5923). If there is none, a new connection is opened.
+this address (alias, RFC 5923). If there is none, a new connection is opened. A message for an
+accepted connection that has ended goes to its `fallback` address, if it has one.
 
 A `SourceFilter`, such as `galwad.switch.edge.guard`, decides which messages and connections are
 accepted.
@@ -37,7 +38,7 @@ class FilterVerdict(enum.Enum):
     """The decision of a filter about a received message."""
 
     IN_CALL = "in call"
-    """Accept the message, and never drop it: it belongs to a call in progress, or is as urgent.
+    """Accept the message even if time is short: it belongs to a call in progress, or is urgent.
 
     It is handled before waiting datagrams that have the verdict `ACCEPTED`.
     """
@@ -97,10 +98,10 @@ class ConnectionsOwner(MessageReceiver, Protocol):
     """The object to which all connections pass their messages and report their failures."""
 
     def on_unreachable(self, destination: Address) -> None:
-        """Handle the failure to reach `destination`: no connection exists, or can be opened."""
+        """Handle the failure to reach `destination`: no connection to it can be opened or used."""
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Handle the end of the connection to `destination`, whose messages may be lost."""
+        """Handle the end of the connection to `destination`; messages to it may be lost."""
 
 
 class Connections:
@@ -154,7 +155,7 @@ class Connections:
         return local
 
     def send(self, out: OutgoingMessage) -> None:
-        """Send a message over an existing connection, or over a new one."""
+        """Send a message over an existing connection or a new one, or call `on_unreachable`."""
         connection = self._find(out.destination)
         if connection is None and out.fallback is not None:
             connection = self._find(out.fallback) or self._connect(out.fallback, out.local)
@@ -287,7 +288,7 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Turn an accepted socket into a connection, or close it after `connect_s` seconds."""
+        """Turn an accepted socket into a connection, or close it after a failure or `connect_s`."""
         connection = self._new(peer, local)
         tls = self._tls.get(local)
         try:

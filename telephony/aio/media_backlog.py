@@ -30,7 +30,7 @@ class Reader(Protocol):
         """Read one datagram, which arrived at `now` in monotonic seconds, and handle it."""
 
     def handle(self, data: bytearray | memoryview, source: tuple[str, int], arrived: float) -> None:
-        """Handle a datagram from `arrived` (monotonic seconds); `data` is overwritten later."""
+        """Handle a datagram. `arrived` is in monotonic seconds; `data` is overwritten later."""
 
     def lost(self, count: int, since: float, until: float) -> None:
         """Handle the kernel's loss of `count` datagrams between two times, in monotonic seconds."""
@@ -52,7 +52,7 @@ class MediaBacklog:
     """The queues of all media sockets. Its truth value is True while a packet is not handled yet.
 
     A socket's next packet is read only when the one in `_Queue.first` is handled. So at most one
-    packet of each socket is in this process's memory.
+    waiting packet of each socket is in this process's memory.
     """
 
     def __init__(self, readers: dict[int, Reader], clock: ArrivalClock) -> None:
@@ -66,7 +66,7 @@ class MediaBacklog:
         self._serials = itertools.count(1)
         self._waiting = 0
         self._unchecked: set[int] = set()
-        """The sockets whose last packet was handled, and `dropped_at` was not asked since."""
+        """The sockets with a packet that was handled after the latest call of `dropped_at`."""
 
     def __bool__(self) -> bool:
         return self._waiting > 0

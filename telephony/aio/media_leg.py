@@ -84,7 +84,7 @@ class Counters:
     overflowed: int = 0
     """Packets that the kernel dropped because the receive buffer was full."""
     malformed: int = 0
-    """Packets that are neither RTP nor RTCP, such as STUN, DTLS or short packets."""
+    """Packets that cannot be RTP or RTCP of the peer: STUN, DTLS, RTCP from another host …"""
     rtcp: int = 0
     first: float | None = None
     """The arrival of the first `received` packet in monotonic seconds; None before it."""
@@ -93,7 +93,7 @@ class Counters:
 
     @property
     def forwarded(self) -> int:
-        """The number of packets that were forwarded to the joined leg."""
+        """The packets forwarded to the joined leg; too few if own packets are among `unsent`."""
         return self.received - self.withheld - self.unsent
 
 
@@ -117,7 +117,7 @@ class MediaLeg:
     on_refused: Callable[[str, str, int], None] | None = None
     on_contested: Callable[[str, str, int], None] | None = None
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
-    """Makes new readers for a leg, after each change of the leg's settings; None does nothing."""
+    """Makes new readers for a leg after a change of its settings; for None, it does nothing."""
     connected: socket.socket | None = None
     """The RTP socket that is connected to `connected_to`, which follows `address`."""
     connected_to: HostPort | None = None
@@ -142,7 +142,7 @@ class MediaLeg:
     reopened: bool = False
     """True if an earlier process opened the leg: the state of its SRTP encryption is unknown."""
     forged: int = 0
-    """Packets with failed SRTP authentication since the latest change of the SDP."""
+    """Packets with failed SRTP authentication since the latest SDP of the peer."""
     counters: Counters = field(default_factory=Counters)
     waiting_since: float = 0.0
     """The time, in monotonic seconds, at which silence began if no packet has arrived since.
@@ -160,10 +160,12 @@ class MediaLeg:
 
     @property
     def destination(self) -> HostPort | None:
-        """The address to which RTP for the peer is sent; None while the peer accepts no media.
+        """The address to which RTP for the peer is sent; None while the peer may get no media.
 
-        It is the address in the SDP, unless the accepted sender is at another host (address
-        translation). With LATCH, it is the accepted sender as soon as there is one.
+        That is the case while the peer accepts none, and while `unconfirmed` without a valid packet
+        of the peer. Otherwise, it is the address in the SDP, unless the accepted sender is at
+        another host (address translation). With LATCH, it is the accepted sender as soon as there
+        is one.
         """
         if self.remote is None or not self.remote.receive or self._is_unproved:
             return None
@@ -182,7 +184,7 @@ class MediaLeg:
 
     @property
     def control_destination(self) -> HostPort | None:
-        """The address for RTCP, also during a hold; None if it is unknown."""
+        """The address for RTCP, also during a hold; None if it is unknown or not confirmed."""
         if self.remote is None or self.remote.host in _NOWHERE or self._is_unproved:
             return None
         if self.remote.rtcp_mux:
@@ -293,7 +295,7 @@ class MediaLeg:
             self.refuse(host, port, now)
 
     def refuse(self, host: str, port: int, now: float) -> None:
-        """Count a refused packet; the first after five seconds without calls `on_refused`."""
+        """Count a refused packet; call `on_refused` if none was refused in the last 5 seconds."""
         self.counters.refused += 1
         quiet = now - self.refused_at > _BURST_S
         self.refused_at = now
@@ -342,7 +344,7 @@ class _SrtpSender:
 
 
 def sender_to(leg: MediaLeg) -> PacketSender | None:
-    """Return the sender of RTP to the leg's peer; None while the peer accepts no media."""
+    """Return the sender of RTP to the leg's peer; None without a `destination`."""
     target = leg.destination
     if target is None:
         return None

@@ -53,8 +53,8 @@ def reader_of(leg: MediaLeg) -> Reader:
 def reader_made_later(make: Callable[[], Reader], use: Callable[[Reader], None]) -> Reader:
     """Return a reader that makes the real one with `make` when a packet arrives.
 
-    A leg's settings change several times during set-up. `use` puts the new reader in place; it then
-    also handles the packet.
+    A leg's settings change several times during set-up, so most readers would never be used. `use`
+    puts the new reader in place, which then handles the packet.
     """
     return _ReaderToMake(make, use)
 
@@ -164,7 +164,7 @@ class _Path:
     tap: Tap | None
     track: int
     voice: VoiceStream | None
-    """The stream of the peer's voice; None if no code needs it, to save time."""
+    """The stream of the peer's voice; None while the leg has no watcher, to save time."""
 
     def lost(self, count: int, since: float, until: float) -> None:
         counters, on_lost = self.counters, self.leg.listener.on_lost
@@ -399,7 +399,7 @@ def _tap_header(leg: MediaLeg, data: Octets, now: float) -> None:
 
 @dataclass(slots=True, eq=False)
 class _DiscardingReader:
-    """Counts and drops RTP, for a peer that is unknown or must not send."""
+    """Counts and drops the RTP of a peer that is unknown or must not send; forwards its RTCP."""
 
     leg: MediaLeg
     sock: socket.socket

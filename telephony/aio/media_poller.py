@@ -29,10 +29,10 @@ _BATCH = 64
 _LATE_BATCH = 256
 """The most sockets that one poll reads if packets are late."""
 _POLL_S = 0.002
-"""The seconds between two polls, and between two wake-ups that start polling."""
+"""The seconds between two polls. Two wake-ups within this time start polling."""
 
 HELD_S = 5.0
-"""The longest time for which packets are held, in seconds. Older sound is useless to a listener."""
+"""Held packets older than this, in seconds, are dropped: such old sound is of no use."""
 
 
 class MediaPoller:
@@ -80,7 +80,7 @@ class MediaPoller:
         self._backlog.add(sock)
 
     def release(self, sock: socket.socket) -> None:
-        """Read the packets that were held, except those that waited for longer than `HELD_S`."""
+        """Read the packets that were held, and drop those that waited for longer than `HELD_S`."""
         if self._poll is not None:
             self._backlog.discard((sock,), self._clock.now() - HELD_S)
             self._poll.modify(sock, select.EPOLLIN)

@@ -34,7 +34,7 @@ _MOST_WAITING: Final = 128
 _NOWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 _MOST_CANDIDATES: Final = 16
 _LARGEST_STEP: Final = 5
-"""A candidate's sequence numbers may grow by up to this: a few packets may be lost."""
+"""The most by which a candidate's sequence number may grow, because packets can be lost."""
 
 
 class SourceRule(StrEnum):
@@ -71,7 +71,7 @@ class Fit(IntEnum):
 _PROVING: Final = {Fit.OTHER_HOST: 10, Fit.KNOWN_HOST: 5}
 """Packets in sequence that prove a sender which the SDP does not name.
 
-They are kept until then, so that none is lost: a fifth of a second of sound, or a tenth.
+These packets are kept until the proof, so that none is lost: a fifth or a tenth of a second.
 """
 
 Kept = tuple[bytearray, float]
@@ -99,9 +99,9 @@ class PeerSource:
         self.signalling_host = ""
         """The host from which the peer's signalling came; "" if it is not known."""
         self.accepted: HostPort | None = None
-        """The sender that is accepted now; None if none has been heard since the latest SDP."""
+        """The accepted sender; None if there is none since the newest SDP address or rule."""
         self.contested = False
-        """True if another sender has as good a claim as the accepted one; new SDP clears it."""
+        """True if another sender fits as well as the accepted one; a new SDP address clears it."""
         self.dropped = 0
         """Kept packets that were dropped, as no proof of their sender came; the leg resets it."""
         self.sdp: HostPort | None = None
@@ -253,11 +253,11 @@ class PeerSource:
         return candidate.count
 
     def _progress(self, sender: HostPort) -> tuple[Fit, int]:
-        """Return the sort key of a candidate, which is higher the nearer it is to acceptance."""
+        """Return the sort key of a candidate. A candidate nearer to acceptance has a higher one."""
         return self.fit(sender), self._candidates[sender].count
 
     def _take_over(self, sender: HostPort, fit: Fit, accepted: Fit) -> list[Kept]:
-        """Accept a proven sender; return its packets. `accepted` is the fit of the one before."""
+        """Accept a proven sender; return its packets. `accepted` is the earlier sender's fit."""
         kept = self._candidates.pop(sender).kept
         has_rival = any(self.fit(other) >= fit for other in self._candidates)
         before = self.accepted
@@ -293,10 +293,10 @@ class PeerSource:
 class VoiceStream:
     """Knows the RTP stream in which the peer of one leg talks: its sender and its SSRC.
 
-    A code that resumes a recording counts only in this stream, established by `ESTABLISHED` voice
-    packets. An attacker who forges the peer's address does not know the SSRC, and a stream of the
-    attacker's own is not established while the peer's voice arrives. A phone can change its SSRC
-    just before a code, so the keys of another stream wait until it is established.
+    A code that resumes a recording is accepted only in this stream, established by `ESTABLISHED`
+    voice packets. An attacker who forges the peer's address does not know the SSRC, and a stream of
+    the attacker's own is not established while the peer's voice arrives. A phone can change its
+    SSRC just before a code, so the keys of another stream wait until that stream is established.
     """
 
     def __init__(self) -> None:
@@ -323,7 +323,7 @@ class VoiceStream:
             self._latest = number
 
     def take_keys(self, now: float) -> list[Kept]:
-        """Return the kept telephone events of the established stream, and forget all others."""
+        """Return the kept events of the established stream, up to `KEYS_WAIT_S` old; forget all."""
         found = [
             kept
             for sender, ssrc, kept in self._keys

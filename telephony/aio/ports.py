@@ -68,7 +68,10 @@ class PortPool:
         return max(0, len(self._free) - self._reserved)
 
     def owns(self, host: str, port: int) -> bool:
-        """Return whether `port` is in this pool's range, and `host` any address of it."""
+        """Return whether `port` is in the range and `host` is an address of this pool.
+
+        A pool on a wildcard address has all local addresses of its family.
+        """
         if port not in self._range:
             return False
         if host in {self.host, self.advertise}:

@@ -63,8 +63,8 @@ class Relay:
 
         `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
         silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
-        host and port when a packet is refused, as its sender is wrong or it is not authentic, and
-        none was in the five seconds before. `on_contested` gets the same when a sender competes
+        host and port when a packet is refused (wrong sender, or not authentic) and none was refused
+        in the five seconds before. `on_contested` gets the same when a sender competes
         with the accepted one: it fits as well, or has taken its place.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
@@ -84,7 +84,7 @@ class Relay:
         """Bind a port for RTP and one for RTCP for a new leg, or raise NoPortsError.
 
         If no pool has the requested address family, another is used. `urgent` allows reserved
-        ports.
+        ports. Raises `ProtocolError` if the leg already has ports.
         """
         pool = self._pools.get(ipv6) or next(iter(self._pools.values()))
         return self._open(leg_id, pool, pool.take(urgent=urgent))
@@ -274,7 +274,7 @@ class Relay:
         return leg is not None and leg.counters.last is not None
 
     def silent_since(self, leg_id: str) -> float:
-        """Return the monotonic seconds since which the peer's media is missing on the leg."""
+        """Return the time of the peer's latest packet, or `MediaLeg.waiting_since` if later."""
         leg = self._legs[leg_id]
         return max(leg.counters.last or 0.0, leg.waiting_since)
 
@@ -319,7 +319,7 @@ class Relay:
         self._poller.watch(sock, reader_made_later(make, use), hold=hold)
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect `leg.connected` to the peer's address."""
+        """Connect `leg.connected` to the peer's address, or close it if there is no address."""
         address = leg.address
         if address == leg.connected_to:
             return

@@ -40,16 +40,16 @@ _MOST_DEBT_S = 0.05
 """The debt of work, in seconds, above which datagrams outside calls are dropped.
 
 Their senders send them again, first after half a second (RFC 3261 section 17.1). At the start of a
-flood, media and payment pauses are delayed by about this time. It is enough for the INVITEs of 25
-calls at once. If 60 calls arrive at once, most of their INVITEs must be sent twice, and all are
-answered within 2 s.
+flood, media and payment pauses are delayed by about this time. The INVITEs of 25 calls at once
+cause a smaller debt. If 60 calls arrive at once, most of their INVITEs must be sent twice, and all
+are answered within 2 s.
 """
 _MOST_WAITING = 2000
-"""The number of waiting datagrams from which on new ones outside calls are dropped."""
+"""If this many datagrams wait, a new datagram outside calls is dropped."""
 _MOST_DROPS = 2
 """The number of times that an INVITE of a trunk or known host is dropped for lack of time.
 
-Its next copy arrives 1.5 s after the first one, and gets 503 if there is still no time.
+The third copy arrives 1.5 s after the first one, and gets 503 if there is still no time.
 """
 _REMEMBERED_DROPS = 4096
 """The most dropped INVITEs that are remembered."""
@@ -98,7 +98,7 @@ class SipTransport:
         self._filter = source_filter or AcceptAll()
         self._sockets: dict[Address, UdpSocket] = {}
         self.connections = Connections(self, limits, self._filter)
-        """Other code may read the counters `endings` and `refused`."""
+        """The TCP and TLS connections. Other code may read `endings` and `refused` of them."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -119,8 +119,8 @@ class SipTransport:
     def arrived(self) -> float:
         """The arrival of the message whose events `on_event` receives now, in monotonic seconds.
 
-        It is the kernel's time. For an event without a message, such as a timer's, it is the
-        present.
+        The kernel has noted this time. For an event without a message, such as a timer's, it is the
+        present time.
         """
         return self.now if self._arrived is None else self._arrived
 
@@ -139,7 +139,8 @@ class SipTransport:
 
         With port 0, the system chooses the port. `advertised` is for Via and Contact: port 0 means
         the bound port, None the bound address or, for a wildcard, that of the default route. Raises
-        `OSError` if it cannot be bound, and `ProtocolError` for TLS without `tls` or TCP with it.
+        `OSError` if `local` cannot be bound, and `ProtocolError` for TLS without `tls`, for TCP
+        with `tls`, or if `advertised` is a wildcard.
         """
         self._closed = False
         if local.transport == "UDP":

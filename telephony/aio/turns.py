@@ -23,10 +23,10 @@ MOST_OF_CPU: Final = 2.0
 """A piece of work counts for at most this multiple of the processor time that it used.
 
 If it takes longer, this process had to wait for the processor or a disk. The work is not the cause
-of this wait, so it need not rest for it.
+of this wait, so no rest is due for the wait.
 """
 TURN_S: Final = 0.005
-"""The processor time of a turn, in seconds, after which no further datagram is handled in it."""
+"""The processor time, in seconds, after which no further datagram is handled in one turn."""
 T = TypeVar("T")
 SLICE_S: Final = 0.002
 """The seconds for which connections handle messages before they rest; no message is interrupted."""

@@ -73,10 +73,10 @@ ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 SILENT_S: Final = 4.0
 """The seconds after which an address that has sent no response is given up for the next one.
 
-RFC 3263 section 4.3 leaves the time to us, below the 32 s of timer B, for which no caller waits. A
-proxy sends 100 within 0.2 s (RFC 3261 section 8.2.6.1). Over UDP, four copies of the INVITE have
-been sent by then, the last after 3.5 s. So only a peer that is down stays silent, not one whose
-messages were lost.
+RFC 3263 section 4.3 gives an address up at timer B, after 32 s. No caller waits so long. A proxy
+sends 100 within 0.2 s (RFC 3261 section 17.2.1). Over UDP, four copies of the INVITE have been sent
+after `SILENT_S`, the last after 3.5 s. So a working peer hardly ever seems silent, even if messages
+are lost.
 """
 _PREFERRED = (486, 480, 415, 420, 484, 488)
 """Statuses that explain a failure well, the best first; they are preferred within their class."""
@@ -89,11 +89,11 @@ class Failure:
     status: int
     response: Response | None = None
     leg: Leg | None = None
-    """The leg on which the response came; None if no response came."""
+    """The failed leg; it can be None without a `response`."""
 
     @property
     def rank(self) -> tuple[int, int]:
-        """The sort key by RFC 3261 section 16.7, step 6. The caller gets the smallest."""
+        """The sort key (RFC 3261 section 16.7, step 6). The lowest rank is reported."""
         if self.status >= 600:
             return 0, 0
         if self.status in _PREFERRED:
@@ -154,7 +154,7 @@ class Attempt:
         self._early_answers: dict[tuple[str, str], SessionDescription] = {}
         """The newest provisional description of each early dialog, by leg id and To tag."""
         self._final_answers: set[tuple[str, str]] = set()
-        """The keys of `_early_answers` that are final: sent reliably (RFC 3262)."""
+        """The keys of the final `_early_answers`, which were sent reliably (RFC 3262)."""
         self._failures: list[Failure] = []
         self.redirections: Redirections | None = None
         """Finds the targets to ring after a 3xx; None means that every 3xx is a failure."""

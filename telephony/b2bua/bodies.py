@@ -2,7 +2,7 @@
 
 The SDP is the whole body, or one part of a multipart body. A body that we do not understand is
 ignored if it is in a response, or if its Content-Disposition says `handling=optional`. Any other is
-refused, except for the location of a caller.
+refused, with the exceptions that `description` lists.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _SDP: Final = "application/sdp"
 _LOCATION: Final = "application/pidf+xml"
 """The location of a caller (PIDF-LO, RFC 6442), which phones add above all to emergency calls."""
 _MAX_DEPTH: Final = 4
-"""The most multipart bodies, one in the other, around a part that we read."""
+"""The most multipart bodies that may be nested around a part that we read."""
 
 ACCEPT: Final = (
     ("Accept", "application/sdp, multipart/mixed, multipart/alternative, multipart/related"),
 )
-"""Lists the bodies that we understand."""
+"""The Accept header field with the body types that we understand."""
 
 NOT_UNDERSTOOD: Final = (*ACCEPT, ("Accept-Encoding", "identity"))
 """The header fields of a response 415 (RFC 3261 8.2.3)."""
@@ -45,7 +45,7 @@ def require_sdp_accepted(request: Request) -> None:
 
 
 def wants_ipv6(request: Request, source: Address) -> bool:
-    """Return whether the sender's media uses IPv6: by the c= line, or else by `source`."""
+    """Return whether the sender's media uses IPv6, by the first c= line or else by `source`."""
     connection = _CONNECTION.search(request.body)
     return connection[1] == b"6" if connection is not None else is_ipv6(source.host)
 
@@ -83,7 +83,7 @@ def description(message: Request | Response) -> SessionDescription | None:
 
 
 def _find_sdp(part: BodyPart, depth: int = 0) -> bytes | None:
-    """Return the SDP in a part within `depth` multipart bodies; None for an optional other part.
+    """Return the SDP in a part within `depth` multipart bodies; None for a part to ignore.
 
     Raises:
         UnsupportedBodyError: The part has no SDP and is required.

@@ -49,7 +49,7 @@ class BackToBackCall:
     """One call: the caller's leg, and callee legs of which at most one is joined with it.
 
     For each endpoint event of this call (see `find_call`), the owner (the application) calls
-    `handle(event, now)`. After it, and after every other method that changes the call, the owner
+    `handle(event, now)`. After this, and after every other method that changes the call, the owner
     calls `next_event()` until the result is None, and then sends the endpoint's `outgoing()`. Late
     events, such as a 200 that crossed our CANCEL, go to `handle` even after `CallEnded`;
     `find_call` still finds the call.
@@ -155,7 +155,7 @@ class BackToBackCall:
         """The setup of a call that we place; None in any other call, and in a restored call."""
         self._invite: InviteServer | None = None
         self._saved: CallCheckpoint | None = None
-        """The most recent checkpoint, and `_saved_json` is its JSON."""
+        """The most recent checkpoint, whose JSON is in `_saved_json`; None before the first one."""
         self._saved_json = msgspec.Raw()
 
     def _on_leg_ended(self, leg: Leg) -> None:
@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True once the caller got a 2xx, or, in a placed call, once a target has answered."""
+        """True from the caller's 2xx (a target's, in a placed call) until the call has ended."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
@@ -270,7 +270,7 @@ class BackToBackCall:
         """Ring one target, or several at once, and those in `later` if none answers in time.
 
         If too few ports are free, the call ends, and a caller whose INVITE is unanswered gets 503.
-        Raises `ProtocolError` if called a second time, or without targets.
+        Raises `ProtocolError` if called a second time, without targets, or in a restored call.
         """
         if self.ended:
             return
@@ -280,7 +280,7 @@ class BackToBackCall:
         setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:
-        """Refuse the caller's INVITE and end the call; if it was answered, hang up all legs."""
+        """End the call: refuse the caller's INVITE, or hang up if it is answered or absent."""
         if self.ended:
             return
         if self._setup is None or self.answered:
@@ -289,7 +289,7 @@ class BackToBackCall:
             self._setup.refuse(status, now, EndCause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End the call and all its legs; `reason` is the value of the Reason header field."""
+        """End the call and all its legs; `reason` is the value of Reason, if any."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(EndCause.HUNG_UP, now, headers)
 
@@ -316,7 +316,7 @@ class BackToBackCall:
         """Ask a ringing phone to answer, by a NOTIFY of the event "talk" in its early dialog.
 
         Phones of several makers answer if they list the event in Allow-Events. `then` gets the
-        response. Return False if the phone cannot be asked.
+        result (`OnResponse`). Return False, without a call of `then`, if the phone cannot be asked.
         """
         dialog = leg.ringing_dialog
         if leg not in self.answerable or dialog is None:
@@ -332,8 +332,8 @@ class BackToBackCall:
     def hold(self, now: float) -> None:
         """Put the caller on hold for the joined callee, if any, by offers with direction inactive.
 
-        No media passes from now on, whatever the phones answer. The hold ends by `resume`, when a
-        callee whose phone also holds the call ends that hold, or when another callee is joined.
+        No media passes from now on, whatever the phones answer. The hold ends at `resume`, when the
+        callee is replaced or leaves, or when a callee whose phone also holds ends that hold.
         """
         self._set_hold(now, held=True)
 
@@ -535,7 +535,7 @@ class BackToBackCall:
     # --- timers -------------------------------------------------------------------------------
 
     def next_timer(self) -> float | None:
-        """Return the time at which `handle_timer` must be called next; None if nothing is due."""
+        """Return the time at which `handle_timer` must be called next; None if no timer runs."""
         if self.ended:
             return None
         attempt = self._first_attempt
@@ -550,7 +550,7 @@ class BackToBackCall:
         return min((at for at in due if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
-        """Do what is due: stop ringing, refresh sessions, resend offers, end an expired session."""
+        """Do what is due: for example, stop ringing, refresh a session or send an offer again."""
         if self.ended:
             return
         try:

@@ -1,14 +1,15 @@
 """The checkpoint of a call: the state that the next process needs to continue or end it.
 
 It has the legs with a confirmed dialog, their session timers and session descriptions, the INVITEs
-without a final response, and the transfer in progress. Times are monotonic seconds, so it is valid
-until the machine restarts. It is stored as JSON under the field names of the classes here. The next
-process may run another version: a new field must have a default, and no field may be removed.
+without a final response, and the transfer in progress. Times are monotonic seconds, so a checkpoint
+is valid until the machine restarts. It is stored as JSON under the field names of the classes here.
+The next process may run another version: a new field must have a default, and no field may be
+removed.
 
-It contains phone numbers and, until the call is answered, the SRTP key of a caller with SRTP. So
-store it only in memory (the runtime folder), never on a disk. SRTP keys that already encrypt media
-are not in it: the next process could not use them, because it does not know how often the RTP
-sequence number has wrapped to 0 (RFC 3711 section 3.3.1). That process offers new keys instead.
+It contains phone numbers and the SRTP keys in the INVITEs without a final response. So store it
+only in memory (the runtime folder), never on a disk. All other SRTP keys are left out: the next
+process could not use them, because it does not know how often the RTP sequence number has wrapped
+to 0 (RFC 3711 section 3.3.1). That process offers new keys instead.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ VERSION = 2
 _REASON = (("Reason", 'SIP;cause=500;text="Restarted"'),)
 _KEYS = re.compile(rb"(?<=inline:)[A-Za-z0-9+/]+", re.IGNORECASE)
 _TEXT = "latin-1"
-"""Turns any bytes into text and back without loss."""
+"""The encoding by which any bytes become text, and bytes again without loss."""
 
 
 class TargetCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +112,7 @@ class SavedSession:
 
 
 class SavedInvite:
-    """An INVITE without a final response; its values are made only with the JSON."""
+    """An INVITE without a final response; its values are made only when the JSON is made."""
 
     __slots__ = ("_request", "invite")
 
@@ -276,7 +277,7 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def bye_in_dialogs(
     endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
 ) -> int:
-    """Send a BYE in each dialog that its `Dialog.checkpoint` restores; return the number of BYEs.
+    """Restore dialogs (values of `Dialog.checkpoint`), and send a BYE in each; return their number.
 
     `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
     the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).
@@ -300,7 +301,7 @@ def _to_json(saved: SavedSession | SavedInvite) -> object:
 
 
 def _from_json(_kind: type, text: object) -> SavedSession:
-    """Return the session description of `_to_json`; raise SdpParseError or ValueError."""
+    """Return the description in a text of `_to_json`; raise SdpParseError or ValueError."""
     if not isinstance(text, str):
         raise ValueError("not a session description")  # noqa: TRY004 - msgspec reports it
     return SavedSession(SessionDescription.parse(text.encode(_TEXT)))
@@ -325,7 +326,7 @@ _NO_CHECKPOINT = "not the checkpoint of a call"
 
 
 def invite_of(checkpoint: CallCheckpoint) -> Request:
-    """Return the caller's INVITE that created the call. Raises `ProtocolError`."""
+    """Return the caller's INVITE in a checkpoint; raise ProtocolError if it cannot be read."""
     try:
         request = parse_message(checkpoint.transfers.request.encode("latin-1"))
     except _DAMAGED as error:
@@ -338,7 +339,7 @@ def invite_of(checkpoint: CallCheckpoint) -> Request:
 def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> None:
     """Cancel the INVITEs of a checkpoint that had no final response; skip invalid entries.
 
-    If a 2xx crosses our CANCEL, the endpoint emits an `InviteAnswered` that no call needs: the
+    If a 2xx crosses our CANCEL, the endpoint emits an `InviteAnswered` that belongs to no call. The
     application must pass it to `decline`.
     """
     branches = data.get("branches")
@@ -350,7 +351,7 @@ def cancel_branches(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> 
 def replay_invite(endpoint: Endpoint, data: Mapping[str, Any], now: float) -> str:
     """Handle the caller's unanswered INVITE as if it arrived now; return its Call-ID.
 
-    Raises `ProtocolError` if the checkpoint holds no such INVITE.
+    Raises `ProtocolError` if the checkpoint has no such INVITE, or if it cannot be read.
     """
     invite = data.get("invite")
     if not isinstance(invite, Mapping):
@@ -369,7 +370,7 @@ def restore(
     """Create and join the legs of a call from its checkpoint. After an error, no leg remains.
 
     Steps that were in progress are lost: an offer without an answer is forgotten, and a transfer
-    counts as failed. If the sender of the REFER has already left the call, `resume` rings it again.
+    counts as failed. If the sender of the REFER has already left the call, `resume` plans a recall.
 
     Raises:
         ProtocolError: The checkpoint is damaged, it has no caller, or we no longer have the local

@@ -126,10 +126,10 @@ class CallCore:
         return PeerKind.TRUSTED if trusted else PeerKind.OUTSIDE
 
     def _account(self, phone: Leg, receiver: Leg) -> NameAddr | None:
-        """Return the address by which `receiver` sees a phone; None if its extension is unknown.
+        """Return the address by which `receiver` sees a phone; None if it cannot be made.
 
-        Its host is our own, as `receiver` reaches us. A receiver outside the trust domain gets no
-        display name.
+        The user part is the phone's extension, which must be known. The host is that of our Contact
+        for `receiver`. A receiver outside the trust domain gets no display name.
         """
         target, settings = phone.target, self.settings
         extension = target.name if target else settings.caller_extension
@@ -222,7 +222,7 @@ class CallCore:
         leg.timer = agree_to_response(response, self.settings.session, leg.min_se, now)
 
     def set_owner_hold(self, *, held: bool) -> None:
-        """Begin or end a hold by the call's owner: no party gets media of the other party."""
+        """Begin or end a hold by the call's owner, in which no party gets media of the other."""
         self.owner_holds = held
         for leg in (self.caller, self._callee):
             if leg is not None:
@@ -341,7 +341,10 @@ class CallCore:
             self.emit(LegRinging(leg.id, leg.target))
 
     def set_confirmed(self, leg: Leg, dialog: Dialog) -> None:
-        """Store the dialog that a 2xx has created, and change the state of the leg to talking."""
+        """Store the dialog that a 2xx has created, and change the state of the leg to talking.
+
+        From now on, requests to a phone go to the address from which its messages come.
+        """
         leg.dialog = dialog
         leg.move_to(LegState.TALKING)
         if self.is_phone(leg):
@@ -445,7 +448,7 @@ def answer(
 
 
 def decline(event: InviteAnswered, now: float) -> None:
-    """Acknowledge a 2xx that no attempt needs, then send a BYE (RFC 3261 13.2.2.4, 15)."""
+    """Acknowledge a 2xx that we do not use, then send a BYE (RFC 3261 13.2.2.4, 15)."""
     event.dialog.ack(event.client, now=now)
     event.dialog.request("BYE", now=now)
 

@@ -1,7 +1,7 @@
 """The events that a call reports to its owner, the application that uses this package.
 
-Do not log the fields `identity`, `message`, `refer_to`, `request` and `response` of an event: they
-contain personal data.
+Do not log the fields `identity`, `message`, `refer_to`, `request` and `response` of an event, or
+the URI and user of a `Target`: they contain personal data.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class LegRinging:
 
 @dataclass(frozen=True, slots=True)
 class AddressSilent:
-    """An address of a target sent no response in time, so the next one is tried."""
+    """An address of a target sent no response in time, so we try the target's next address."""
 
     leg_id: str
     address: Address
@@ -39,7 +39,7 @@ class AddressSilent:
 
 @dataclass(frozen=True, slots=True)
 class CallRedirected:
-    """A target has redirected the call by a 3xx, and the targets of its Contact now ring."""
+    """A target has redirected the call by a 3xx, and the targets of a Contact in it now ring."""
 
     leg_id: str
     """The redirected leg, which has ended."""
@@ -48,7 +48,7 @@ class CallRedirected:
 
 @dataclass(frozen=True, slots=True)
 class MoreTargetsRung:
-    """Further targets ring now, because none of the first targets has answered in time."""
+    """Further targets ring now: the first ones did not answer in time, or have all failed."""
 
     targets: tuple[Target, ...]
 
@@ -62,10 +62,10 @@ class CallerReached:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """The first callee has answered with a 2xx. The caller's 200 is not sent yet.
+    """The first callee has answered with a 2xx. If the caller's INVITE waits, it has no 2xx yet.
 
     The owner can start the recording now: it reads all events after `handle` and only then sends
-    `Endpoint.outgoing`, so it handles this event before the caller gets the 200.
+    `Endpoint.outgoing`, so it handles this event before the caller gets the 2xx.
     """
 
     leg_id: str
@@ -116,7 +116,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """The target of a transfer has sent a provisional response."""
+    """The target of a transfer has sent its first provisional response above 100."""
 
     request_id: int
     leg_id: str
@@ -143,14 +143,15 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """The target of a transfer did not answer.
+    """A transfer has failed: no target has answered, or a restart has interrupted it.
 
     If `transferor_gone` is true, the sender of the REFER has hung up. The owner may call
     `ring_again` with the targets to ring now; otherwise, the next `handle_timer` rings the sender.
 
-    If `transferor_gone` is false, the sender and the caller are still joined, and the sender gets a
-    NOTIFY. Until two seconds after its response to the NOTIFY, a BYE from the sender does not end
-    the call. Instead, this event is emitted again, with `transferor_gone` true.
+    If `transferor_gone` is false, the sender and the caller are still joined. Until two seconds
+    after the sender's response to our NOTIFY (or after the failure, without a NOTIFY), a BYE from
+    the sender does not end the call. Instead, this event is emitted again with `transferor_gone`
+    true. After a restart, such a BYE ends the call.
     """
 
     request_id: int
@@ -160,7 +161,7 @@ class TransferFailed:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A party that was rung by `ring_again`, after a failed transfer, has answered the call."""
+    """A party that was rung again after a failed transfer has answered the call."""
 
     leg_id: str
     target: Target
@@ -169,7 +170,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO without `Record` has arrived that we may pass on; emitted before we do so."""
+    """An INFO without `Record` has arrived that may be passed on to the other leg, if any."""
 
     leg_id: str
     side: Side
@@ -211,20 +212,23 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True)
 class MediaNegotiated:
-    """We and the peer of a leg have agreed on media, for the first time or again."""
+    """Reports the media of a leg after an SDP exchange, a join or a restart."""
 
     leg_id: str
     side: Side
     payloads: tuple[tuple[int, str, int, int, str], ...]
-    """Rows (payload type, encoding name, clock in Hz, channels, fmtp) that the peer may send."""
+    """Rows (payload type, encoding name, clock in Hz, channels, fmtp) that the peer may send.
+
+    Empty if no media is agreed, such as after a restart, until new SRTP keys are agreed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call has ended. This event is emitted exactly once, as the last event of a call.
 
-    Every peer got a BYE, CANCEL or final response, and all ports are free. The owner must still
-    pass late messages to `handle`.
+    Each peer that had not hung up gets a BYE, CANCEL or final response. All ports are free. The
+    owner must still pass late messages to `handle`.
     """
 
     cause: str

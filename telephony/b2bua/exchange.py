@@ -1,10 +1,11 @@
 """Handle an offer that a peer sends within a dialog, in a re-INVITE or UPDATE.
 
 An offer that changes the direction (a hold), the codecs or the packet times is passed on to the
-other leg, whose answer we pass back; any other is answered here. A hold by the call's owner is an
-exception: all offers are then answered here, except one that ends the callee's own hold. A call
-passes on one offer at a time; until its answer is sent, another offer gets 491 (RFC 3261 14.2). If
-the exchange fails, the media of both legs does not change.
+other leg, whose answer we pass back; any other is answered here. For a re-INVITE without SDP, we
+ask the other leg for an offer. A hold by the call's owner is an exception: all offers are then
+answered here, except one that ends the callee's own hold. A call passes on one offer at a time;
+until its answer is sent, another offer gets 491 (RFC 3261 14.2). If the exchange fails, both legs
+return to their earlier media; if an offer that we asked for cannot be answered, the call ends.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class ForwardedOffer:
     """Our offer to the target; None means that we ask the target for an offer."""
     timer: SessionTimer
     deadline: float | None
-    """The time at which we stop waiting for the target's response; None if we do not wait."""
+    """The time at which the source gets 504; None before the exchange starts and after the 504."""
     waits_for_ack: bool = False
     """True while our 2xx to an INVITE of the target has no ACK; our offer waits for the ACK."""
 
@@ -65,7 +66,7 @@ class AwaitedAck:
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The offer of `target`, from which `ours` was made; both are None if no leg was asked."""
+    """The offer of `target` from which `ours` was made; like `target`, None if no leg was asked."""
 
 
 class Exchange:
@@ -288,8 +289,8 @@ class Exchange:
     def _note_hold(self, leg: Leg) -> None:
         """Emit `CallHeld` or `CallResumed` if the newest offer of `leg` started or ended a hold.
 
-        The offer may equal the peer's newest description, because an earlier answer of the peer has
-        changed the direction; an answer emits no event.
+        This is also called if the offer equals the peer's newest description. That description may
+        be an answer which has changed the direction, and an answer emits no event.
         """
         holding = leg.media.peer_not_receiving
         if holding != leg.media.holds_other:

@@ -30,7 +30,7 @@ HeaderFields = tuple[tuple[str, str], ...]
 PASSED: Final = frozenset(
     ["accept-language", "expires", "mime-version", "reason", "retry-after", "warning"]
 )
-"""Passed on between all peers. No phone acts on them."""
+"""Passed on between all peers. They cannot make a phone ring, answer or fetch a file."""
 
 PASSED_TRUSTED: Final = frozenset(
     [
@@ -47,7 +47,7 @@ PASSED_TRUSTED: Final = frozenset(
 """Passed on between trusted peers, such as a trunk and a PBX.
 
 A phone shows some to a person, or treats a call differently because of them. Strangers can be
-behind a trusted trunk, so a phone gets one only if the settings allow its name.
+behind a trusted trunk, so a phone gets such a field only if the settings allow the field's name.
 """
 
 NAMING: Final = frozenset(
@@ -231,7 +231,8 @@ def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
 def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
     """Return the header fields that state the sender's identity or ask for privacy.
 
-    Empty if the receiver may not get the identity, or for a phone, whose name never changes.
+    Empty if the receiver may not get the identity, or if the sender is a phone: a phone's name
+    never changes.
     """
     if trust.sender is PeerKind.PHONE or not trust.passes(headers):
         return ()
@@ -274,8 +275,9 @@ def from_for(request: Request, trust: Trust) -> NameAddr:
 def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     """Return an address that the sender wrote, as the receiver may see it, without a tag.
 
-    Only a trusted trunk or PBX may send parameters other than `user` and `phone-context`: one could
-    claim that a number was verified. A phone gets no display name from an untrusted sender.
+    Only a trusted trunk or PBX may send parameters other than `user` and `phone-context`: a
+    parameter could claim that a number was verified. A phone gets no display name from an untrusted
+    sender.
     """
     if trust.sender is PeerKind.TRUSTED:
         named = without_tag(address)

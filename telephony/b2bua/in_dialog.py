@@ -1,9 +1,9 @@
 """Handle the requests within a dialog: pass a request on to the other leg or respond to it.
 
-`exchange.py` handles the offers in a confirmed dialog. INFO, MESSAGE and NOTIFY that
-`judge_request` permits are passed on in sequence: in each direction, one waits until the one before
-has its response. Their bodies may contain DTMF digits and are passed on unread; the body of a
-response is not passed on. A BYE does not wait for them.
+`exchange.py` handles the offers in a confirmed dialog, `transfer.py` a REFER. INFO, MESSAGE and
+NOTIFY that `judge_request` permits are passed on in sequence: in each direction, each waits until
+the previous one has its response. Their bodies may contain DTMF digits and are passed on unread;
+the body of a response is not passed on. A BYE does not wait for them.
 
 A NOTIFY can reboot a phone (`check-sync`) or make it answer (`talk`), and a MESSAGE shows a text to
 the advisor. So a peer outside the trust domain can send a phone neither of them. A trusted PBX can
@@ -11,8 +11,8 @@ send a phone a MESSAGE, or a NOTIFY of `talk` or `hold`, only if the settings al
 `check-sync` is ever passed on.
 
 An INFO with a `Record` header field (a phone's record key) is not passed on. From the callee, or
-from a caller at one of our own phones, it is reported as `RecordRequested`, whose receiver decides
-about the response.
+from a caller at one of our own phones, it is reported as `RecordRequested`, and the call's
+owner decides about the response.
 
 A PRACK with an offer gets 488: no callee has answered yet, so no SDP answer is possible. Before a
 callee's answer, an UPDATE with an offer gets 500 with Retry-After (RFC 3311 5.2).
@@ -45,7 +45,7 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Maps a status of the other leg to the sender's: 401 and 407 ask us, and not the sender."""
+"""Maps a status of the other leg to the sender's: 401 and 407 ask us to authenticate."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
 """Maps our own status, if the other leg sent no response, to the status for the sender.
 
@@ -239,7 +239,7 @@ INFO_TYPES: Final = frozenset(
         "audio/telephone-event",
     ]
 )
-"""Content types of an INFO that every peer may send: pressed keys, a request for a picture."""
+"""Content types of an INFO that every peer may send: pressed keys and requests for a picture."""
 INFO_TYPES_INSIDE: Final = frozenset({"application/hook-flash"})
 """Further content types of an INFO from a peer inside the trust domain."""
 MESSAGE_TYPES: Final = frozenset({"text/plain"})
@@ -247,7 +247,7 @@ EVENT_PACKAGES: Final = {
     "dialog": frozenset({"application/dialog-info+xml", "message/sipfrag"}),
     "conference": frozenset({"application/conference-info+xml"}),
 }
-"""The event packages of a NOTIFY, with their content types; not from outside to a phone."""
+"""Event packages of a NOTIFY and their content types. None passes from outside to a phone."""
 EVENT_PACKAGES_INSIDE: Final = {
     "message-summary": frozenset({"application/simple-message-summary"}),
 }

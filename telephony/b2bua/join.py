@@ -184,8 +184,8 @@ class CalleeReplacement:
         """Return the offer and the session timer from the INVITE of the new party.
 
         Raises:
-            ParseError: The INVITE has no offer, the offer has no stream that we can carry, or the
-                new party does not accept SDP.
+            ParseError: The INVITE has no offer, its body cannot be read, the offer has no stream
+                that we can carry, or the new party does not accept SDP.
             IntervalTooSmallError: The INVITE asks for a shorter session interval than our Min-SE.
         """
         request, settings = invite.request, self._core.settings

@@ -76,7 +76,7 @@ NO_SENDER: Final = _NoSender()
 
 @dataclass(frozen=True, slots=True)
 class QueuedRequest:
-    """A non-INVITE request in the queue; `then` is called when it has ended."""
+    """A non-INVITE request in the queue; `then` gets its final response, or the lack of one."""
 
     method: str
     headers: HeaderFields
@@ -85,7 +85,7 @@ class QueuedRequest:
 
 
 class RequestQueue:
-    """The requests that we send within the dialog of one leg."""
+    """Sends a leg's non-INVITE requests, one at a time, and calls the callback of each."""
 
     def __init__(self, leg: Sender) -> None:
         self._leg = leg
@@ -103,7 +103,7 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Store the callback `then` of a request that was never in this queue, such as INVITE."""
+        """Store the callback `then` of a request that was never in this queue, like an INVITE."""
         self._callbacks[client] = then
 
     def _send_next(self, now: float) -> None:
@@ -164,7 +164,7 @@ class StatedName:
 
     @property
     def asserted(self) -> bool:
-        """False if the name is only the address in a Contact, which does not say who it is."""
+        """False if the name is only the address in a Contact, which does not identify a person."""
         return self.source != "Contact"
 
     @property
@@ -185,7 +185,7 @@ class EarlyNames:
         """The user parts of the parties that have diverted the call."""
 
     def forget(self) -> None:
-        """Forget all names, because another address is rung, or because the leg has answered."""
+        """Forget all names: another address is rung, the leg has answered, or the call is over."""
         self._names.clear()
         self._diverted.clear()
 
@@ -210,7 +210,8 @@ class EarlyNames:
     def at_answer(self, response: Response) -> StatedName | None:
         """Return the name of the party that sent a 2xx; None if no name was given.
 
-        It is anonymous, with `source` "", if only other parties were named before.
+        The name is anonymous, with `source` "", if the answering party has no asserted name of its
+        own, and another party was named or diverted the call before.
         """
         self.learn(response)
         own = self._names.get(response.to.tag or "")
@@ -248,7 +249,7 @@ class LegState(StrEnum):
     """The state of a leg, from its INVITE to its end."""
 
     CALLING = "calling"
-    """The leg's INVITE has no final response. A callee has not sent more than a 100 either."""
+    """The leg's INVITE has no final response; from a callee, no response above 100 either."""
     RINGING = "ringing"
     """The callee has sent a provisional response above 100."""
     TALKING = "talking"
@@ -290,7 +291,7 @@ class CallLegs(Protocol):
 
 
 class LegOwner(Protocol):
-    """The call that a leg belongs to (`BackToBackCall`)."""
+    """The call that a leg belongs to: a `BackToBackCall`, or its `EndedCall` after the end."""
 
     @property
     def call_id(self) -> str:
@@ -340,9 +341,9 @@ class Leg:
         self.ringing_dialog: Dialog | None = None
         """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None
-        """The name of a header field, and the identity in it (`identity_key`); None if unknown."""
+        """The header field that names the peer, and the name's `identity_key`; None if unknown."""
         self.early_names = EarlyNames()
-        """The names that the peer gave before its answer, which are then forgotten."""
+        """The names that the peer gave before its answer. At the answer, they are forgotten."""
         self.requests = RequestQueue(self)
         """The requests that we send within the leg's dialog."""
 
@@ -359,7 +360,7 @@ class Leg:
         logger.debug("leg.state %s %s", self.id, state)
 
     def release(self, ended: LegOwner) -> None:
-        """Drop the leg's references after its call; `ended` handles the late events from now on."""
+        """Drop the leg's references at the end of its call; `ended` then handles late events."""
         self.call = ended
         if self.client_invite is not None:
             self.client_invite.forget_content()

@@ -129,16 +129,16 @@ class LegMedia:
         self.remote_description: SessionDescription | None = None
         """The peer's description in the latest complete SDP exchange; None before the first one."""
         self.remote: RemoteMedia | None = None
-        """The settings of the media relay after the latest complete exchange; None before it."""
+        """The media relay's settings by the latest complete exchange; None before the first one."""
         self.holds_other = False
-        """True if the most recent offer of this leg's peer put the other party on hold."""
+        """True if the peer's newest offer within the dialog has put the other party on hold."""
         self._muted = False
 
     def describe(self, build: Builder) -> SessionDescription:
         """Build a session description for the peer; `build` gets the o= line.
 
-        Its version grows only if the description differs from `last_sent`. Errors of `build` are
-        raised.
+        The version in the o= line grows only if the description differs from `last_sent`. Errors
+        of `build` are raised.
         """
         if self.last_sent is not None and build(self.origin) == self.last_sent:
             return self.last_sent
@@ -151,8 +151,8 @@ class LegMedia:
         """Complete an offer/answer exchange: store its result and configure the media relay.
 
         Raises:
-            SdpParseError: Status 488; we support no media stream of the peer, there is no common
-                audio codec, or the leg requires SRTP and the peer offers no SRTP.
+            SdpParseError: Status 488; there is no live audio or no common audio codec, the address
+                of the peer's media is refused, or SRTP is missing or has no common key.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -255,7 +255,7 @@ class LegMedia:
         )
 
     def current(self) -> SessionDescription | None:
-        """Return our latest agreed description, to send it again; None before the first."""
+        """Return our latest agreed description, to send it again; None if none was agreed yet."""
         ours = self.local_description
         return self.describe(lambda origin: with_origin(ours, origin)) if ours is not None else None
 
@@ -266,7 +266,7 @@ class LegMedia:
 
     @property
     def peer_not_receiving(self) -> bool:
-        """True if the latest complete SDP exchange stops media to the peer, or if there is none."""
+        """True if the latest complete SDP exchange stops media to the peer, or none is complete."""
         theirs = self.remote_description
         index = agreed_index(theirs, self.local_description) if theirs is not None else None
         return index is None or theirs is None or not theirs.direction(index).receives
@@ -286,7 +286,7 @@ class LegMedia:
         return self.check_remote(remote)
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:
-        """Return (payload type, name, clock in Hz, channels, fmtp) of what the peer may send."""
+        """Return rows (payload type, name, clock in Hz, channels, fmtp) that the peer may send."""
         table = payload_rows(self.remote.payloads) if self.remote else {}
         return tuple((number, *row) for number, row in sorted(table.items()))
 

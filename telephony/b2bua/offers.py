@@ -22,7 +22,7 @@ from telephony.sip.message.messages import Response
 from telephony.sip.ua.uac import InviteClient
 
 OnAnswer = Callable[[SessionDescription | None, int, float], None]
-"""Called with the peer's description, the status and the current time when our offer has ended.
+"""Called with the peer's description, the status and the time, when our offer has a result.
 
 Without a response, the status gives the reason, for example 408 (timeout). The description is None
 after a failure, and after a 2xx without a readable one.
@@ -190,7 +190,7 @@ class _OwnOffer:
     direction: Direction | None = None
     """The direction to offer; None means that of `source`.
 
-    During the owner's hold, it is inactive.
+    During the owner's hold, the offer is inactive instead.
     """
     then: OnAligned = _nothing
 
@@ -278,7 +278,7 @@ class Alignment:
         self._offers.offer(leg, asked, answered, now)
 
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
-        """Return the offer `wanted`; None if it is agreed, or its source has no description yet.
+        """Return the offer `wanted`; None if already agreed, or without a description of `source`.
 
         Raises:
             SdpParseError: The source's description has no media stream that we support.

@@ -25,7 +25,7 @@ from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.messages import Request
 
 CALLER_RINGS_S: Final = 30.0
-"""The seconds for which the caller's phone rings at most."""
+"""The most seconds for which the caller's phone rings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class CallerInvite:
 
 
 class PlacedSetup:
-    """Rings the caller's phone, and then the targets, as the `AttemptListener`."""
+    """Rings the caller's phone, then the targets; it is the `AttemptListener` of the targets."""
 
     def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
         """Prepare to ring; `request` is the INVITE that the caller would have sent to targets."""
@@ -53,7 +53,7 @@ class PlacedSetup:
         """True once a target has answered."""
 
     def ring_caller(self, invite: CallerInvite, now: float) -> None:
-        """Send the INVITE to the caller's phone."""
+        """Send the INVITE to the caller's phone; end the call if it cannot be sent."""
         core, leg, target = self._core, self._core.caller, invite.target
         self._deadline = now + CALLER_RINGS_S
         try:
@@ -75,7 +75,7 @@ class PlacedSetup:
     def caller_event(
         self, event: InviteProgress | InviteAnswered | InviteFailed, now: float
     ) -> None:
-        """Handle a response to the INVITE to the caller."""
+        """Handle a response to our INVITE to the caller, or the lack of one."""
         if isinstance(event, InviteFailed):
             self._core.end(EndCause.FAILED, now, status=event.status)
         elif isinstance(event, InviteAnswered):
@@ -163,7 +163,7 @@ class PlacedSetup:
         return None if self.attempt is None else self.attempt.next_timer
 
     def timer(self, now: float) -> None:
-        """Stop ringing the caller or the targets if the time for this has passed."""
+        """End the call if the caller has not answered in time; later, run the attempt's timer."""
         if self._deadline is not None and now >= self._deadline:
             self._core.end(EndCause.NO_ANSWER, now, status=408)
         elif self.attempt is not None:

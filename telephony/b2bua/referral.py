@@ -1,4 +1,4 @@
-"""One transfer that a REFER (RFC 3515) or the owner requests, and the NOTIFYs about its result."""
+"""One transfer that a REFER (RFC 3515) or the owner requests, and the NOTIFYs that report on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PendingRefer:
     transaction: ServerRequest | None
     """None if the call's owner has ordered the transfer."""
     event: str
-    """The Event header field in our NOTIFYs, for example "refer;id=93"."""
+    """The Event header field in our NOTIFYs, for example "refer;id=93"; "" without a REFER."""
     subscribed: bool
     """True while the sender gets NOTIFYs, which it can decline by "Refer-Sub: false" (RFC 4488)."""
     replaces: str | None
@@ -94,7 +94,7 @@ def notify_request(
 
 
 def refer_to(request: Request) -> NameAddr | int:
-    """Return the Refer-To address, or the status that refuses the REFER (RFC 3515 2.4.1)."""
+    """Return the Refer-To address, or the status that refuses the REFER (RFC 3515 2.4.2)."""
     lines = request.headers.get_all("Refer-To")
     try:
         found = [address for line in lines for address in NameAddr.parse_list(line)]

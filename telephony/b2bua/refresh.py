@@ -1,7 +1,7 @@
 """Send session refreshes, and end a call whose session has expired (RFC 4028).
 
-A call also ends if a refresh gets 408 (also our own, for no response) or 481: its peer is gone. A
-refresh can also send the peer the new name of the party on the other leg (RFC 4916).
+A call also ends if a refresh gets 408 or 481, or no response in time: its peer is gone. A refresh
+can also send the peer the new name of the party on the other leg (RFC 4916).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Refresh:
         self._tried_at: dict[str, tuple[SessionTimer, float]] = {}
         """The session timer of a leg and the monotonic seconds of its next refresh, by leg id.
 
-        An entry exists after the first refresh was tried. It counts only while the leg still has
-        this session timer: a new timer itself gives the time of the next refresh.
+        An entry exists after the first refresh was tried. It is ignored once the leg has another
+        session timer, because a new timer itself gives the time of its first refresh.
         """
         self._pending_fields: dict[str, HeaderFields] = {}
         """Extra header fields for the leg's next refresh, by leg id."""
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Send these fields in a refresh; repeat it later if it gets 422, 491, 500 or 503."""
+        """Send these fields in a refresh, and again later if it gets 422, 491, 500 or 503."""
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 

@@ -33,15 +33,16 @@ class SessionTimer:
     we_refresh: bool
     """True if we send the refreshes; False if the peer sends them."""
     started: float
+    """The monotonic seconds of the 2xx from which the interval counts."""
 
     @property
     def refresh_at(self) -> float:
-        """The time of our next refresh: half an interval after `started`, by the same clock."""
+        """The time of our next refresh, in monotonic seconds: half an interval after `started`."""
         return self.started + self.interval / 2
 
     @property
     def expires_at(self) -> float:
-        """The expiry without a refresh, by the clock of `started` (RFC 4028 section 10).
+        """The expiry without a refresh, in monotonic seconds (RFC 4028 section 10).
 
         If we refresh, it is the end of the interval. If the peer does, it is earlier, by 32 s or a
         third of the interval, whichever is shorter.

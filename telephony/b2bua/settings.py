@@ -28,10 +28,10 @@ class PeerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """The fields that one trusted peer may send to parties inside; by default none."""
+    """The rights of one trusted peer towards parties inside the trust domain; by default none."""
 
     headers: frozenset[str] = frozenset()
-    """The lookup names of further header fields, such as "x-queue"."""
+    """The lower-case names of further header fields that are passed on, such as "x-queue"."""
     ring_tones: tuple[str, ...] = ()
     """The ring tones that the peer may choose in Alert-Info, such as "Bellcore-dr2"."""
     auto_answer: bool = False
@@ -63,16 +63,16 @@ class CallSettings:
     """The settings of one call. All times are in seconds."""
 
     ring_timeout: float = 180.0
-    """The time for which callees ring before the caller gets a failure status."""
+    """The longest time for which the targets of a new call ring; Expires can shorten it."""
     session: SessionInterval = SessionInterval()
     recall_timeout: float = 30.0
-    """The time for which a REFER's sender, who hung up before it failed, is rung again."""
+    """The time for which the recall rings, after a failed transfer whose sender has hung up."""
     transfer_timeout: float = 60.0
     """The time for which the targets of a transfer ring."""
     request_timeout: float = 33.0
-    """The time that a leg has to answer an offer of the other leg, which then gets 504."""
+    """The time to wait for the answer to an offer that we pass on; then its sender gets 504."""
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """The codecs that an offer may have; others, which the finaliser cannot decode, are removed."""
+    """The encoding names that we pass on; others are removed: the finaliser cannot decode them."""
     allow_transfer: bool = True
     """If false, every REFER is refused with 603."""
     trust_caller: bool = False
@@ -101,7 +101,7 @@ class Target:
     destination: Address
     """The address to which the INVITE is sent."""
     name: str = ""
-    """The extension, or the route to a PBX or trunk."""
+    """The extension of a phone, or the user part of `uri` at a PBX or trunk; "" without one."""
     user: str = ""
     """The user who will answer at this target; "" if unknown before the answer."""
     trust: bool = False
@@ -136,4 +136,4 @@ class LaterTargets:
 
     targets: tuple[Target, ...]
     after: float
-    """The seconds after which they ring too; earlier if all first targets have failed."""
+    """The seconds after which these targets ring too; earlier if all first targets have failed."""

@@ -41,7 +41,7 @@ For example, a target's 401 concerns only us and the target, so the caller gets 
 
 
 class Setup:
-    """Rings the first targets of a new call and answers the caller's INVITE."""
+    """Checks the caller's INVITE, rings the targets, and answers or refuses the INVITE."""
 
     def __init__(self, core: CallCore, invite: InviteServer) -> None:
         self._core = core
@@ -51,7 +51,7 @@ class Setup:
         self._reliable_answers: dict[str | None, SessionDescription] = {}
         """The SDP in reliable provisional responses to the caller (RFC 3262), by our To tag."""
         self._sent_ringing = False
-        """True if several targets ring and the caller has got its only 180, which is for all."""
+        """True once the caller has got the single 180 that stands for several ringing targets."""
         self.offer: SessionDescription | None = None
         """The offer in the caller's INVITE; None without one."""
         self._timer: SessionTimer
@@ -141,11 +141,11 @@ class Setup:
     # --- the methods of the protocol `AttemptListener` ------------------------------------
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Send a target's provisional response, or one 180 without SDP for several targets.
+        """Send the caller a target's provisional response, or one 180 for several targets.
 
-        A response with an SDP answer is sent reliably (RFC 3262) if the caller supports this, and
-        every response if the caller requires it. After a reliable SDP answer, responses with the
-        same To tag have no SDP.
+        The one 180 has no SDP. A response with an SDP answer is sent reliably (RFC 3262) if the
+        caller supports this, and every response if the caller requires it. After a reliable SDP
+        answer, responses with the same To tag have no SDP.
         """
         response = event.response
         if self.offer is None and requires_reliable(self._invite.request):
@@ -217,7 +217,8 @@ class Setup:
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the leg and return 0, or return a status if the SDP cannot be used.
 
-        `CallAnswered` is emitted before the caller's 200. After a failure, the target is hung up.
+        `CallAnswered` is emitted before the caller's 2xx. If this returns a status, the attempt
+        hangs up the target.
         """
         core, caller = self._core, self._core.caller
         try:
@@ -253,7 +254,7 @@ class Setup:
         13.2.1).
 
         Raises:
-            SdpParseError: The caller and the target have no media in common.
+            SdpParseError: There is no common media, or the target's SDP cannot be used.
         """
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:
@@ -315,7 +316,7 @@ class Setup:
     # --- the caller's ACK -------------------------------------------------------------------
 
     def acknowledged(self, request: Request, now: float) -> None:
-        """Handle the caller's ACK; end the call if its answer to the target's offer fails."""
+        """Pass the SDP answer in the caller's ACK to the target; end the call if this fails."""
         if self.awaiting_ack is None:
             return
         (leg, event, theirs), self.awaiting_ack = self.awaiting_ack, None

@@ -1,10 +1,10 @@
 """Blind transfer (RFC 3515, RFC 5589), and the recall after a failed transfer.
 
 The owner accepts or refuses a REFER, or orders a transfer as if the callee had sent one. We ring
-the target with the caller's media, while the sender of the REFER stays joined with the caller. The
-sender's leg ends when the target has answered, or when the sender hangs up. If the transfer fails
-after the sender has hung up, we ring the sender again: the recall. A REFER with Replaces asks for
-an attended transfer; `join.py` describes it.
+the target with the caller's media, while the sender of the REFER stays joined with the caller. When
+the target has answered, the sender gets a last NOTIFY and then a BYE. If the transfer fails after
+the sender has hung up, we ring the sender again, or targets that the owner chooses: the recall. A
+REFER with Replaces asks for an attended transfer; `join.py` describes it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ _LAST_NOTIFY_WAIT: Final = 4.0
 _RECENT_FAILURE_WAIT: Final = 2.0
 """The seconds for which a BYE of the REFER's sender does not end the call, after a failure.
 
-They begin with the response to the NOTIFY about the failure, or without a NOTIFY at the failure.
+They begin with the response to the NOTIFY about the failure. Without a NOTIFY, they begin at the
+failure.
 Some phones hang up by themselves at this NOTIFY (baresip 1.1 after 10 ms), which their users do not
 intend.
 """
@@ -57,12 +58,15 @@ class RecentFailure:
 
     leg: Leg
     until: float
-    """The time until which a BYE on `leg` does not end the call; infinite before the response."""
+    """The time until which a BYE on `leg` does not end the call.
+
+    It is infinite until the NOTIFY about the failure has its response.
+    """
     failed: TransferFailed
 
 
 class ReferTransfers:
-    """The transfers of one call, one at a time, as the `AttemptListener` of their targets.
+    """Handles the transfers of one call, one at a time; the `AttemptListener` of their attempts.
 
     The steps of a transfer (REFER, ringing, NOTIFY, BYE, recall) depend on each other, but can
     happen in many sequences, so they are in one class.
@@ -78,7 +82,7 @@ class ReferTransfers:
         self._referral: PendingRefer | None = None
         self._attempt: Attempt | None = None
         self._recalling = False
-        """True while we ring the sender of the REFER, after a failed transfer."""
+        """True while the recall rings, after a failed transfer whose sender has hung up."""
         self._recall_at: float | None = None
         """The time of the planned recall, unless `ring_again` starts it earlier; or None."""
         self._recall_target: Target | None = None
@@ -250,8 +254,8 @@ class ReferTransfers:
     def _release_transferor(self, referral: PendingRefer, now: float) -> None:
         """Send the REFER's sender the final NOTIFY, and a BYE after its response.
 
-        The BYE is sent after `_LAST_NOTIFY_WAIT` at the latest, and not if the sender hangs up
-        first.
+        The BYE is sent after `_LAST_NOTIFY_WAIT` at the latest, and at once if the NOTIFY cannot be
+        sent. If the sender hangs up first, there is no BYE.
         """
         old = referral.leg
         if not old.talking:

@@ -2,8 +2,8 @@
 
 Classes and methods have pyVoIP's names (`VoIPPhone`, `VoIPCall`, `answer`, `read_audio` …), but all
 code is our own and all methods that wait are coroutines. A program reads and writes 16-bit linear
-PCM, little-endian, mono, 8 kHz, which the phone sends and receives as G.711. No threads, and no
-libraries but those of the SIP core.
+PCM, little-endian, mono, 8 kHz, which the phone sends and receives as G.711. A program needs no
+threads, and no libraries beyond those of `telephony`.
 """
 
 from telephony.phone.call import VoIPCall

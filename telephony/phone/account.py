@@ -1,7 +1,7 @@
 """The data that all parts of a phone share, and the lookup of its server (RFC 3263).
 
 The server is an IP literal, a host name or a domain. With a port, the operating system looks up the
-host (RFC 3263 section 4.2). Without one, DNS SRV gives the servers of the domain for the phone's
+host (RFC 3263 section 4.2). Without a port, DNS SRV gives the servers of the domain for the phone's
 transport, in the order in which the phone tries them.
 """
 
@@ -97,7 +97,7 @@ class PhoneAccount:
     pool: PortPool
     srtp: Srtp = Srtp.OFF
     session: SessionInterval = field(default_factory=SessionInterval)
-    """The longest time that a call may last without a refresh (RFC 4028)."""
+    """The session interval that we ask for, and the shortest that we accept (RFC 4028)."""
 
     @property
     def now(self) -> float:

@@ -148,7 +148,7 @@ class VoIPCall:
 
     @property
     def replaces(self) -> str:
-        """The value of a Replaces (RFC 3891) for this call. Raises `InvalidStateError`."""
+        """The value of a Replaces (RFC 3891) for this call; InvalidStateError without a dialog."""
         there = self._replaceable_dialog()
         return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
 
@@ -163,7 +163,7 @@ class VoIPCall:
     async def wait_for(self, state: CallState) -> None:
         """Wait until the call has reached `state` or a later one.
 
-        If the call ends first, raise CallFailedError with the status with which the call ended.
+        If the call ends unanswered, raise CallFailedError with the status with which it ended.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -263,7 +263,8 @@ class VoIPCall:
         """Put the other party on hold, which asks it to send no media.
 
         With "sendonly", it still hears the audio that we write; with "inactive", nothing. Raises
-        `InvalidStateError` before the answer, `CallFailedError` if the re-INVITE was refused.
+        `InvalidStateError` if the call is not answered, `CallFailedError` if the re-INVITE was
+        refused or got no response, and `SdpParseError` if its answer cannot be used.
         """
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
@@ -275,8 +276,9 @@ class VoIPCall:
         """Transfer the other party to a number or SIP URI without calling it first (blind).
 
         Return the final status of the other party's call to the target, or of its refusal of our
-        REFER. After a success, this call ends automatically. Raises `InvalidStateError` before the
-        answer, and `CallFailedError` if the call ended before the outcome was reported.
+        REFER. After a success, this call ends automatically. Raises `InvalidStateError` if the call
+        is not answered, `CallFailedError` if it ended before the outcome was reported, and
+        `SipParseError` or `ProtocolError` for a wrong `target`, as `VoIPPhone.call`.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
@@ -294,7 +296,11 @@ class VoIPCall:
         return await self._refer(self._answered(), uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
-        """Send an INFO (RFC 6086), with Content-Type in `headers`; return its final status."""
+        """Send an INFO (RFC 6086), with Content-Type in `headers`; return its final status.
+
+        Raises `InvalidStateError` if the call is not answered, `CallFailedError` without a
+        response.
+        """
         _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
 
@@ -305,7 +311,7 @@ class VoIPCall:
 
         While the queue is empty, the call sends silence. After its end, the audio is dropped
         without an error. Raises `InvalidStateError` if the call is neither answered nor rings with
-        agreed SDP.
+        agreed SDP, and `ProtocolError` for an odd number of bytes.
         """
         if self.state is CallState.ENDED:
             return
@@ -335,8 +341,9 @@ class VoIPCall:
         """Send DTMF digits (0-9, *, #, A-D); return when all are sent, or the call has ended.
 
         They are RTP events (RFC 4733), or `by` "info" an INFO with application/dtmf-relay for each.
-        Raises `InvalidStateError` before the answer, `ProtocolError` for another character or a
-        peer without RTP events, and `CallFailedError` if an INFO was refused.
+        Raises `InvalidStateError` if the call is not answered, `ProtocolError` for another
+        character or a peer without RTP events, and `CallFailedError` if an INFO was refused or got
+        no response.
         """
         self._answered()
         if by == "info":

@@ -25,7 +25,7 @@ _PREFIX: Final = b"SIP/2.0 "
 
 
 class DialogRequests:
-    """The requests that we have sent in one dialog and that have no final response yet."""
+    """Sends requests in the dialog of one call, and wakes each `send` at its final response."""
 
     def __init__(self, account: PhoneAccount) -> None:
         self._account = account

@@ -93,13 +93,14 @@ class CallMedia:
             self.held_by_peer = not _receives(theirs)
 
     def withdraw(self) -> None:
-        """Forget our offer, because the peer has refused it; `awaits_answer` is then false."""
+        """Forget our offer, which has no answer and will get none; clear `awaits_answer`."""
         self.awaits_answer = False
 
     def answer(self, body: bytes) -> bytes:
         """Accept the peer's offer, and return our answer as SDP.
 
-        Raises `SdpParseError` if no media can be used (488), `CallFailedError` without a codec.
+        Raises `SdpParseError` if the offer cannot be read (400) or has no media that can be used
+        (488), and `CallFailedError` without a codec.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
         said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED)
@@ -146,8 +147,7 @@ class Renegotiation:
     async def change_hold(self, dialog: Dialog, wanted: Direction | None) -> None:
         """Hold the other party with the direction `wanted`; None ends the hold.
 
-        A refusal changes nothing. Raises `InvalidStateError`, and `CallFailedError` as
-        `send_offer`.
+        If the peer refuses the offer, the hold does not change. Raises the errors of `send_offer`.
         """
         before = self._media.local_hold
         if before is wanted:
@@ -163,8 +163,9 @@ class Renegotiation:
     async def send_offer(self, dialog: Dialog) -> None:
         """Send a re-INVITE that offers our present media settings and refreshes the session.
 
-        Raises `InvalidStateError` after the dialog's end, `CallFailedError` after a refusal, no
-        response or five tries, which end with glare or 422, and `SdpParseError` as `answered`.
+        After glare (491) or a 422, try again, five times in all. Raises `InvalidStateError` after
+        the dialog's end, `CallFailedError` after a refusal, no response or the fifth try, and
+        `SdpParseError` as `answered`.
         """
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)

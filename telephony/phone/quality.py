@@ -38,7 +38,7 @@ class ReceptionQuality:
     late: int = 0
     """Packets that arrived after one with a higher sequence number."""
     jitter: float = 0.0
-    """The present jitter in seconds; each packet changes it (RFC 3550 section 6.4.1)."""
+    """The present jitter in seconds, by the audio packets in sequence (RFC 3550 section 6.4.1)."""
 
     @property
     def loss(self) -> float:

@@ -42,7 +42,7 @@ class PhoneRequest:
         headers: Iterable[tuple[str, str]] = (),
         last: Request | None = None,
     ) -> None:
-        """Send the request. `last` is the request before it; it gives the Call-ID and the CSeq."""
+        """Send the request, with From, Call-ID and the next CSeq of the earlier request `last`."""
         self.result: asyncio.Future[StandaloneResponse]
         self.result = asyncio.get_running_loop().create_future()
         self.client = account.transport.endpoint.request(

@@ -16,7 +16,7 @@ from telephony.rtp.packet import RtpPacket
 
 FRAME: Final = 160
 """Samples in a packet: 20 ms at 8 kHz."""
-BAD_KEYS: Final = "keys must be of 0-9, *, # and A-D"
+BAD_KEYS: Final = "keys may have only the characters 0-9, *, # and A-D"
 _PRESS: Final = 6
 """The duration of a DTMF digit, in packets of 20 ms (120 ms in all)."""
 KEY_MS: Final = 20 * _PRESS
@@ -44,7 +44,7 @@ class RtpSender:
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()
-        """Event code and number of sent packets of each DTMF digit; the pressed one is first."""
+        """Each digit's event code and its elapsed 20 ms steps; the digit being sent is first."""
         self._key_began = 0
         self._marker = True
 
@@ -72,7 +72,7 @@ class RtpSender:
         self._keys.clear()
 
     def press(self, keys: str) -> None:
-        """Queue DTMF digits; raise ProtocolError for others, or if the peer accepts no events."""
+        """Queue DTMF digits; raise ProtocolError for a wrong key or if the peer takes no events."""
         if any(key not in KEYS for key in keys.upper()):
             raise ProtocolError(BAD_KEYS)
         if self.event_type is None:

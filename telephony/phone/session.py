@@ -74,13 +74,13 @@ class SessionRefresher:
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
-        """Raise IntervalTooSmallError if a request's interval is below our Min-SE (90 s)."""
+        """Raise IntervalTooSmallError if a peer with session timers asks for less than 90 s."""
         agree_to_request(request, self._interval, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
         """Start the timer that a request asks for; return the header fields for our 2xx.
 
-        Raises `IntervalTooSmallError` below our Min-SE (90 s): the response must be a 422 with
+        Raises `IntervalTooSmallError` as `validate`: the response must be a 422 with
         `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()

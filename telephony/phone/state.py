@@ -50,7 +50,8 @@ class CallFailedError(PhoneError):
 
     Attributes:
         status: The SIP status; 0 if the call ended without a status.
-        unreachable: True if no response came: `status` is 408, or 503 without a route.
+        unreachable: True if no response to an INVITE or OPTIONS came: `status` is 408, or 503
+            without a route. False for requests within the call.
     """
 
     def __init__(self, what: str, status: int = 0, *, unreachable: bool = False) -> None:

@@ -46,8 +46,8 @@ class PlayoutBuffer:
     """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
     A sample's position counts from the first sample received, and follows the RTP timestamp. After
-    a new SSRC or a jump, the first packet's position comes from its arrival, not before the end of
-    the buffer; later ones follow their timestamps again.
+    a new SSRC or a jump, the first packet's position comes from its arrival, but is never before
+    the end of the buffer. Later packets follow their timestamps again.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class PlayoutBuffer:
         return len(self._audio) // 2
 
     def put(self, packet: RtpPacket, pcm: bytes, now: float) -> None:
-        """Put the decoded audio of a packet at its position; drop what was already read."""
+        """Put a packet's decoded audio at its position; cut samples before the first unread one."""
         self.received += 1
         place = self._place(packet, now)
         if place < self._start:
@@ -114,7 +114,7 @@ class MediaStream:
     """Sends and receives G.711 audio and telephone events, with SRTP if both sides agreed on it."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind ports; `changes` is notified of each packet in or out. Raises `NoPortsError`."""
+        """Bind ports. `changes` is notified after packets in or out. Raises `NoPortsError`."""
         self.playout = PlayoutBuffer()
         self.sender = RtpSender()
         self.reception = ReceptionCounter()

@@ -20,13 +20,13 @@ from telephony.sip.message.uri import Uri
 
 _FRAGMENT: Final = ("Content-Type", "message/sipfrag;version=2.0")
 _EXPIRES: Final = 180
-"""The longest lifetime of the subscription that the REFER creates, in seconds."""
+"""The lifetime, in seconds, that our NOTIFYs state for the subscription of a REFER."""
 
 
 def target_of(request: Request, to: NameAddr) -> tuple[Uri, tuple[tuple[str, str], ...]]:
     """Return the URI that a REFER asks us to call, and header fields for our INVITE.
 
-    They are Referred-By, and Replaces if the Refer-To (`to`) contains a Replaces.
+    The header fields are Referred-By, and Replaces if the Refer-To (`to`) contains a Replaces.
     """
     by = request.headers.get("Referred-By") or str(request.from_.with_tag(None))
     replaces = to.uri.header("Replaces")

@@ -170,7 +170,7 @@ async def test_a_token_that_is_not_accepted_is_never_used(tokens, secret):
 
 
 @pytest.mark.parametrize("lifetime", ["soon", -5, 1e99, None, "NaN"])
-async def test_a_token_with_a_strange_lifetime_is_used_for_some_minutes(
+async def test_a_token_with_an_unusable_lifetime_is_used_for_four_minutes(
     credentials, tokens, clock, lifetime
 ):
     tokens.handler = None
@@ -184,7 +184,7 @@ async def test_a_token_with_a_strange_lifetime_is_used_for_some_minutes(
     assert len(tokens.received) == 2
 
 
-async def test_a_busy_server_of_tokens_asks_for_a_rest(credentials, tokens):
+async def test_a_token_server_that_is_busy_raises_server_busy_error(credentials, tokens):
     tokens.handler, tokens.answers = None, [answer(b"", "429 Slow Down", Retry_After="9")]
     with pytest.raises(ServerBusyError) as caught:
         await credentials.header()

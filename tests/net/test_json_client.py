@@ -105,9 +105,7 @@ async def test_each_wrong_answer_is_an_error_that_says_what_is_wrong(client, ser
     assert str(caught.value) == reason
 
 
-async def test_an_exchange_has_a_body_that_is_not_json_and_an_answer_that_is_an_error(
-    client, server
-):
+async def test_an_exchange_sends_other_content_and_returns_an_accepted_failure(client, server):
     server.answers = [answer(b"a: 1", "400 Bad Request", Content_Type="text/x")]
     request = search(server, content=b"x: 1\r\n", headers={"Content-Type": "text/x"})
     got = await client.exchange(request, (400,))
@@ -118,13 +116,15 @@ async def test_an_exchange_has_a_body_that_is_not_json_and_an_answer_that_is_an_
         await client.exchange(request, (409,))
 
 
-async def test_a_300_without_an_address_is_an_answer_of_an_exchange(client, server):
+async def test_an_exchange_returns_an_accepted_300_without_a_location(client, server):
     server.answers = [answer(b"[]", "300 Multiple Choices")]
     assert (await client.exchange(search(server), (300,))).body == b"[]"
 
 
 @pytest.mark.parametrize("status", ["429 Busy", "302 Found"])
-async def test_a_rest_or_a_redirect_is_never_an_answer_of_an_exchange(client, server, status):
+async def test_an_exchange_raises_an_error_for_a_429_or_a_redirect_even_if_accepted(
+    client, server, status
+):
     server.answers = [answer(b"", status, Location="/x")]
     with pytest.raises(ServerError):
         await client.exchange(search(server), (302, 429))
@@ -154,7 +154,7 @@ async def test_an_endless_answer_is_given_up_after_a_megabyte(client, server):
         await client.send(search(server))
 
 
-async def test_a_server_that_does_not_answer_or_drips_is_given_up_in_time(
+async def test_a_server_that_answers_slowly_or_not_at_all_is_given_up_in_time(
     client, server, monkeypatch
 ):
     async def drip(_request, writer):
@@ -186,7 +186,7 @@ async def test_requests_that_are_cancelled_use_up_no_connections(client, server)
         assert await client.send(search(server)) == {}
 
 
-async def test_a_server_that_is_down_cannot_be_connected(client, server):
+async def test_a_server_that_is_down_raises_server_error(client, server):
     request = search(server)
     await server.stop()
     with pytest.raises(ServerError, match="cannot connect to the server"):
@@ -277,7 +277,7 @@ async def test_no_log_has_the_number_that_was_sought(client, server, caplog):
 
 
 @given(st.binary(max_size=200) | st.text(st.sampled_from('[]{}",:0123456789.eE+-truefalsn ')))
-def test_any_text_is_a_document_or_an_error_of_ours(text):
+def test_any_text_gives_a_document_or_a_server_error(text):
     data = text if isinstance(text, bytes) else text.encode()
     try:
         document = parse_json(data)

@@ -105,7 +105,7 @@ def test_an_arrival_is_right_if_the_process_loses_the_cpu_between_the_two_clocks
 
 
 @given(st.floats(0, 1e4), st.floats(0, 1e4), st.floats(-1e4, 1e4))
-def test_a_result_is_always_between_its_limits(passed, ago, step):
+def test_a_converted_time_is_never_before_since_or_after_now(passed, ago, step):
     clocks = Clocks()
     clock = clocks.made()
     clocks.pass_s(passed)
@@ -185,7 +185,7 @@ def connection():
                 yield one, other
 
 
-def test_data_of_a_connection_never_seems_to_arrive_later_than_it_did(connection):
+def test_the_arrival_of_connection_data_is_near_its_sending_after_any_wait(connection):
     one, other = connection
     arrivals = StreamArrivals(other)
     for wait_s in (0.0, LATE_S, 4 * LATE_S):

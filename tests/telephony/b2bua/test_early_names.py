@@ -99,5 +99,5 @@ def test_a_diversion_from_somebody_else_leaves_the_name(answered, header):
     assert answered((180, "a", SIAN), (200, "a", header)) == [("201", PAI)]
 
 
-def test_a_contact_is_no_name_of_another_party(answered):
+def test_contacts_in_other_dialogs_do_not_make_the_answering_party_anonymous(answered):
     assert answered((180, "a"), (180, "b"), (200, "b"))[0][1] == "Contact"

@@ -22,7 +22,7 @@ OWN, PEER = "192.0.2.9", "192.0.2.10"
         "::ffff:255.255.255.255",
     ],
 )
-def test_no_media_is_sent_to_loopback_or_to_an_address_that_is_no_hosts(host):
+def test_loopback_and_non_unicast_media_addresses_are_refused(host):
     with pytest.raises(SdpParseError) as caught:
         check_media_address(host, PEER, OWN)
     assert caught.value.status == 488

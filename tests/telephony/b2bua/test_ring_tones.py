@@ -14,7 +14,7 @@ EVIL = "http://evil.example/ring.wav"
 
 @pytest.mark.parametrize("name", sorted(ALERTING))
 @pytest.mark.parametrize("value", ["<http://127.0.0.1>;info=alert-internal", "Auto", "normal"])
-def test_nothing_is_sent_without_a_grant(name, value):
+def test_no_alerting_field_is_passed_on_without_a_grant(name, value):
     assert granted_alert(name, value, NO_GRANTS) is None
 
 

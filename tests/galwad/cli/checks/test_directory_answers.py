@@ -131,7 +131,7 @@ def test_a_server_that_does_not_answer_is_a_fault(results, server):
 def test_a_server_that_asks_for_a_rest_is_a_warning(results, server):
     server.status, server.fields = 429, {"Retry-After": "17"}
     ((grade, text, _),) = results()
-    assert (grade, text) == ("warning", "crm: asks for no requests for 17 s")
+    assert (grade, text) == ("warning", "crm: the server asks us to wait for 17 s")
 
 
 def test_a_directory_that_cannot_be_opened_is_not_asked(results, server):
