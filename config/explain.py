@@ -140,8 +140,6 @@ class _Place(NamedTuple):
     """The names and indices that lead to the place in the file."""
     field: FieldInfo | None
     """The last setting in `location` that a model describes; None if there is none."""
-    table: type[BaseModel] | None
-    """The model of the table at `location`; None if `location` is not a table with a model."""
     owner: type[BaseModel] | None
     """The model of the table that has the setting; None if no model describes it."""
 
@@ -187,7 +185,7 @@ def _place(location: Location, model: type[BaseModel]) -> _Place:
             field = _fields(table)[part]
             table = _model_in(field.annotation)
             choices = _choices(field.annotation)
-    return _Place(tuple(plain), field, table, owner)
+    return _Place(tuple(plain), field, owner)
 
 
 def _message(item: ErrorDetails, place: _Place) -> str:

@@ -320,10 +320,11 @@ def upgrade(path: Path) -> None:
     try:
         if not _is_newest(engine, path):
             _run_revisions(engine)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         # The text of SQLite's own error, such as "database is locked", may be shown, because it
         # contains no value from the database.
-        cause = getattr(error, "orig", None) or type(error).__name__
+        ours = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
+        cause = ours or type(error).__name__
         raise SchemaError(
             f"cannot upgrade the database {path}: {cause}", "run `galwad check`"
         ) from None

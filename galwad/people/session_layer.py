@@ -88,7 +88,11 @@ class SessionLayer:
                 await refusal(scope, receive, send)
                 return
             if session is None and not _is_small(headers):
-                refusal = answer(413, "the request is too large", "sign in, or send at most 16 kB")
+                refusal = answer(
+                    413,
+                    "the request is too large",
+                    "sign in, or send at most 16 kB, with Content-Length",
+                )
                 await refusal(scope, receive, send)
                 return
         place: Place | None = scope.get(PLACE)

@@ -20,7 +20,7 @@ from typing import Final
 from recording.archive.disposal import CERTIFICATE, FORMAT, Certificate, destroy_header
 from recording.archive.manifest import folder_of
 from recording.archive.verify import recordings_below
-from recording.errors import ManifestError
+from recording.errors import ArchiveError, ManifestError
 from recording.files.atomic import make_folder, read_small, write_atomic, write_unsynced
 from recording.files.foreign import read_foreign
 from recording.spool.sync import syncfs
@@ -119,7 +119,7 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
         try:
             read = CERTIFICATE.read(data, node_keys)
             folder_of(read.call_id)
-        except ManifestError as error:
+        except (ManifestError, ArchiveError) as error:
             found.problems.append(f"{path}: {error}")
         else:
             found.proven.setdefault(read.call_id, (read, data))

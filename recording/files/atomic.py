@@ -87,6 +87,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o640) -> None:
         finally:
             os.close(fd)
         os.link(hidden, path)
+        sync_folder(path.parent)
     finally:
         hidden.unlink(missing_ok=True)
 

@@ -28,6 +28,7 @@ from galwad.cli.checks.database import check_database
 from galwad.events.outbox import WebhookOutbox
 from galwad.events.stream import BEFORE_ALL, StreamStore
 from galwad.host.database import SchemaError, open_engine, revisions, upgrade
+from galwad.migrations import bridge
 from galwad.notes.store import NoteDrafts, NoteStore
 from galwad.people.identities import Identities
 from galwad.people.second_factor import CodeVerdict, SecondFactors, SecretBox
@@ -535,6 +536,19 @@ def test_a_file_that_is_not_a_database_is_refused_and_not_changed(settings, tmp_
     with pytest.raises(SchemaError, match="file is not a database"):
         upgrade(path)
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_while_people_move_stops_the_upgrade_and_changes_nothing(tmp_path, monkeypatch):
+    path = left_by("0005", tmp_path)
+    before = rows_of(path)
+    full = f"PRAGMA max_page_count = 1; {bridge._DIRECTORY}"
+    monkeypatch.setattr(bridge, "_DIRECTORY", full)
+    with pytest.raises(SchemaError, match="disk is full"):
+        upgrade(path)
+    assert rows_of(path) == before
+    monkeypatch.undo()
+    upgrade(path)
+    assert rows_of(path.with_name("directory.db"))["people"]
 
 
 async def test_a_recovery_code_that_an_earlier_release_made_still_works_once(tmp_path):

@@ -43,7 +43,7 @@ async def test_a_stranger_can_send_only_a_small_body(running, chunked):
     content = parts() if chunked else b"x" * 20_000
     reply = await running.client().post(LOGIN, content=content)
     assert reply.status_code == 413
-    assert reply.json()["hint"] == "sign in, or send at most 16 kB"
+    assert reply.json()["hint"] == "sign in, or send at most 16 kB, with Content-Length"
 
 
 async def test_behind_a_proxy_each_clients_network_has_its_own_places(running):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from recording.archive.backup import (
     repeat_disposals,
     restore,
 )
-from recording.archive.disposal import AuditPlace, DisposalOrder, Disposer
+from recording.archive.disposal import CERTIFICATE, AuditPlace, DisposalOrder, Disposer
 from recording.archive.manifest import SealingNode
 from recording.archive.verify import verify_recording
 from recording.keys.keyring import public_text
@@ -151,6 +152,15 @@ def test_a_certificate_signed_by_another_nodes_key_destroys_no_header(room):
     assert "another node's key" in problems[0]
     trusted = {room.office.public_key, public_text(thief.key.public_key())}
     assert certificates([room.archive], trusted).problems == []
+
+
+def test_a_certificate_whose_call_id_is_malformed_is_a_problem_and_the_others_are_read(room):
+    trusted = {room.office.public_key}
+    odd = msgspec.structs.replace(CERTIFICATE.read(room.dispose(), trusted), call_id="x")
+    (room.archive / "odd.disposal").write_bytes(CERTIFICATE.sign(odd, room.office.node.key))
+    found = certificates([room.archive], trusted)
+    assert found.proven.keys() == {CALL_ID}
+    assert found.problems == [f"{room.archive}/odd.disposal: this is not a call id"]
 
 
 def test_a_restore_does_not_replace_existing_files(room):
