@@ -97,6 +97,7 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
             use by another backup.
         KeyFileError: The key that signs backups cannot be read or made.
         ForeignFileError: A service has put a link in place of a file.
+        AuditError: The audit entry about the backup cannot be written.
     """
     _check_empty(folder)
     for place in (settings.archive, *settings.spool_folders):
@@ -170,6 +171,7 @@ def restore(
         BackupError: The backup is not trusted or damaged, or is from another node or a later
             version. Or the node is running, already has a database, or has another signing key. Or
             there is no certificate in a place of `certificates`.
+        KeyFileError: The node's signing key cannot be read or made.
         ForeignFileError: A service has put a link in place of a file or folder.
     """
     description = checked(folder, settings, trust)
@@ -261,7 +263,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _copy_directory(source: Path, target: Path) -> str:
-    """Copy the directory of people, and return the digest of the copy; empty if there is none.
+    """Copy the directory of people, and return the digest of the copy; "" if there is no directory.
 
     An import meanwhile does not damage the copy: it erases the old file only when no process has
     locked that file. Raises `BackupError`.
@@ -315,7 +317,10 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key; restore or make a missing private key. Raises `BackupError`."""
+    """Return the node's public key; restore or make a missing private key.
+
+    Raises `BackupError` or `KeyFileError`.
+    """
     path, kept = _node_key_file(settings), folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():

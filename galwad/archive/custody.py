@@ -1,4 +1,4 @@
-"""Endpoints to retain, release, dispose of and recover recordings.
+"""Endpoints to retain, release and dispose of recordings, and to note the recovery of a spool.
 
 Only administrators may use these endpoints, and each use is entered in the audit chain. Before a
 disposal, this module checks whether the recording may be disposed of. The finaliser then signs the
@@ -175,6 +175,7 @@ async def purge(
     Raises:
         ApiError: 403, the user does not have the right `purge`. 404, no recording has this id. 409,
             the recording is retained, no card number was keyed in it, or the finaliser refuses.
+            503, the finaliser does not answer: it may have disposed of the recording.
     """
     if PURGE not in session.user.rights:
         raise NotPermittedError(
