@@ -72,7 +72,7 @@ class FinaliserClient:
         self._links.add(link)
 
     def detach(self, link: Link) -> None:
-        """Remove a closed link. If it was a finaliser's, the requests that wait for it fail."""
+        """Remove a closed link. If it was a finaliser's, all waiting requests fail."""
         if link in self._links:
             self._links.discard(link)
             self.fail_waiting()

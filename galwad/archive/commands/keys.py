@@ -1,4 +1,4 @@
-"""`galwad keys`: make the officer's keys, and manage the set of people who can open recordings.
+"""`galwad keys`: make the officer's keys, and sign the recipient set and the list of trusted nodes.
 
 All commands run on the officer's machine. A key file has an identity, whose public half is the
 recipient, and a signing key, whose public half is the public signing key.

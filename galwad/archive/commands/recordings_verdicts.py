@@ -47,7 +47,7 @@ from recording.call_id import is_call_id
 
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})
-"""The statuses of responses without files, because they are missing, changed or destroyed."""
+"""The server refuses with these statuses to send files that are missing, changed or destroyed."""
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
