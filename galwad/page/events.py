@@ -200,7 +200,7 @@ class EventHub:
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events after `position`; None if some are gone, or no event has that number."""
+        """Return the events after `position`; None if some are gone, or it exceeds `last`."""
         missing = self._last - position
         if not 0 <= missing <= len(self._ring):
             return None
