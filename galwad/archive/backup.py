@@ -92,9 +92,9 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     """Back up the node, which may be running, into a new folder, and sign the backup.
 
     Raises:
-        BackupError: The database is missing, or it or the directory cannot be copied or is damaged.
-            Or the folder is not empty, inside the archive or a spool folder, another user's, or in
-            use by another backup.
+        BackupError: The database is missing, or the database or the directory is damaged or cannot
+            be copied. Or the folder is not empty, is in use by another backup, belongs to another
+            user, or is inside the archive or a spool folder.
         KeyFileError: The key that signs backups cannot be read or made.
         ForeignFileError: A service has put a link in place of a file.
         AuditError: The audit entry about the backup cannot be written.
@@ -162,8 +162,8 @@ def restore(
 ) -> Restored:
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
-    The whole backup is verified before anything is written. Root writes with the rights of the
-    services' user, so that a link that a service has made cannot lead root to another file.
+    The backup is verified (`checked`) before anything is written. Root writes with the rights of
+    the services' user, so that a link that a service has made cannot lead root to another file.
     `certificates` are files or folders with more certificates of disposal, such as the officer's
     copies.
 
@@ -225,7 +225,7 @@ def _restore(
 
 
 def _restore_recipients(source: Path, target: Path) -> None:
-    """Copy the signed set of recipients if the node has none, as its folder's owner."""
+    """If the node has no signed recipient set, copy it with the rights of the folder's owner."""
     if source.exists() and not target.exists():
         make_foreign_folder(target.parent)
         with owner_rights(target.parent):

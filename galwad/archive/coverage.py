@@ -125,10 +125,10 @@ class CoverageChecker:
         """Held while the archive is read through, because only one task at a time may do so."""
         self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
-        """True if a finaliser has reported the unsealed spools since the desk's start."""
+        """True if a finaliser has reported the waiting spools since the desk's start."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
-        """Store the finaliser's newest report, which lists all spools that are not sealed yet."""
+        """Store the finaliser's newest report: all spools that have waited to be sealed for 5 min."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)
@@ -185,7 +185,8 @@ class CoverageChecker:
         try:
             proofs = await self._prove_spools()
         except ApiError as error:
-            # A call without a row that ended ten minutes ago or earlier is faulty in any case.
+            # A call without a row that ended ten minutes ago or earlier is faulty in any case, so
+            # this text is only for calls in progress.
             if result.in_progress:
                 result.spools_unread = f"the spools were not checked: {error.error}"
             return

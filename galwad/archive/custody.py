@@ -224,8 +224,8 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.host.settings.node.name, ordered)
         )
     except ApiError as error:
-        # If there is a certificate, the finaliser has disposed of the recording, and only its reply
-        # was lost. So no failure is entered in the audit chain.
+        # If there is a certificate, the disposal has begun, and a repeated request completes it. So
+        # no failure is entered in the audit chain.
         if desk.archive.files.content(recording, "disposal") is None:
             await desk.host.audit.append(
                 "recording.not-purged", {**facts, "why": error.error}, personal

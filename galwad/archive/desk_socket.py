@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser is not connected, or the link to it failed before its reply: status 503."""
+    """The finaliser is not connected, or has not replied: the response has status 503."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: completed steps are not repeated")

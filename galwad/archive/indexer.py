@@ -78,7 +78,7 @@ class Indexer:
         return report.complete.result()
 
     async def _index(self, batch: Sequence[_Report]) -> None:
-        """Index a batch; if its transaction fails, index each report by itself: one may be why."""
+        """Index a batch; if the transaction fails, index each report in its own transaction."""
         writing = _Writing([report.sealed for report in batch])
         try:
             await self._audit.append_after(writing.write)

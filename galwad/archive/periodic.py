@@ -174,7 +174,7 @@ class AnchorFile:
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number that `officer_key` signed in these facts; 0 if none."""
+    """Return the highest serial number in the facts about sets of `officer_key`; 0 if none."""
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )

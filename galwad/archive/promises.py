@@ -80,9 +80,9 @@ class PromiseVerdict(StrEnum):
 class PromiseFinding:
     """A fact that breaks a promise.
 
-    `us` is a length in microseconds. If `kind` is "pause_ignored", it is the time of the audit
-    entry, in microseconds since 1970. `call_id` is "" if the fact does not concern a single call.
-    `text` is a description in English, or "".
+    `us` is a length in microseconds, or 0. If `kind` is "pause_ignored", `us` is the time of the
+    audit entry, in microseconds since 1970. `call_id` is "" if the fact does not concern a single
+    call. `text` is a description in English, or "".
     """
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -269,7 +269,7 @@ class PromiseChecker:
             lines.intact.breaks("changed_recordings", 1, finding)
 
     async def _pauses(self, since: float, until: float) -> dict[str, list[int]]:
-        """Return the times in µs since 1970 of the pauses in the audit, by the call's id."""
+        """Return the times of pauses in the audit, in µs since 1970, by call id ("" if none)."""
         found: dict[str, list[int]] = {}
         before: int | None = None
         while True:
@@ -396,7 +396,7 @@ def _add_coverage(
             finding = PromiseFinding("changed_row", call.call_id, text=text)
             lines.intact.breaks("changed_rows", 1, finding)
     for orphan in coverage.orphans:
-        # A call whose spool is not sealed is missing, which breaks the first promise.
+        # A call whose spool is not sealed is missing, which breaks "recorded".
         if orphan.kind != "spool not sealed" and ids.first <= orphan.call_id < ids.last:
             finding = PromiseFinding("orphan", orphan.call_id, text=orphan.text)
             lines.intact.breaks("orphans", 1, finding)

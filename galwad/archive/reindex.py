@@ -44,7 +44,7 @@ from recording.index.orphans import unindexed
 
 router = APIRouter()
 SealedText: TypeAlias = Annotated[str, StringConstraints(max_length=1000)]
-"""A text exactly as it was sealed. It is compared with a commitment, so it is not changed."""
+"""A text exactly as it was sealed. A commitment covers it, so spaces at its ends are kept."""
 PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 
 

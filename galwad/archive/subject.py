@@ -32,7 +32,7 @@ from recording.keys.keyring import RecipientsFile
 class RecordingsIndexed:
     """Recordings are in the index. If a handler fails, the finaliser repeats its reports of them.
 
-    After `galwad recordings reindex`, there is no report of the finaliser that it could repeat.
+    This does not apply to rows that `galwad recordings reindex` has written.
     """
 
     reports: Sequence[Sealed]
@@ -177,7 +177,7 @@ class ArchiveSubject:
         self._calls.live.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def hold_ended_by_another(self, call_id: str) -> None:
-        """Raise an alarm: a person released what another, or an unknown person, had retained."""
+        """Raise an alarm: a person released a recording, and perhaps another had retained it."""
         self._host.alarm(Alarm("recording.hold_ended", call_id))
 
 

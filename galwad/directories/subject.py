@@ -64,7 +64,7 @@ class DirectoryMetrics:
         self._resting.labels(directory.name).set_function(partial(_is_resting, directory))
 
     def searched(self, search: Observation) -> None:
-        """Count a search in a directory."""
+        """Count a search in a directory, and add the time of its request."""
         from_memory = "yes" if search.cached else "no"
         self._searches.labels(search.source, search.state.value, from_memory).inc()
         if search.seconds:

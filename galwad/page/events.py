@@ -49,7 +49,7 @@ Sent: TypeAlias = tuple[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a call, an alarm, the presence of users, the day of some users, or of texts.
+    """A change of a call, of an alarm, of the presence or day of users, or of the texts.
 
     For a call, `before` is None if the call is new, and `after` is None if it is removed. For an
     alarm, `after` is its live call or None, and `stored` is the alarm in the list, or None if the
@@ -174,7 +174,7 @@ class EventHub:
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
-        """Publish a change of a call; `before` is None for a new, `after` for a removed call."""
+        """Publish a change of a call; a new call has no `before`, and a removed call no `after`."""
         self._publish(Event(self._last + 1, before, after))
 
     def alarm(self, news: AlarmNews) -> None:

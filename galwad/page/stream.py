@@ -81,7 +81,7 @@ async def events(
     session: SignedIn,
     last_event_id: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
-    """Send the events of calls to a machine, or each change that a user may see to the user's page.
+    """Send call events to a machine, or send a page each change that its user may see.
 
     A machine needs the right `events`. It receives the events of webhooks: the same names, ids and
     JSON documents. Its stream begins with the event `ready`, which has an `id` too. A page's stream
@@ -93,7 +93,7 @@ async def events(
     machine that has fallen so far behind during its stream receives the event `missed`, and the
     stream ends.
 
-    If a session or a machine opens too many streams, its oldest one ends with the event `replaced`.
+    If a session or a machine opens too many streams, its oldest ends with the event `replaced`.
 
     Raises:
         ApiError: 403, the machine does not have the right `events`. 404, the settings have no

@@ -145,7 +145,7 @@ BREAKS: Final = TextRules(40)
 NO_NOTE: Final = TextRules(100)
 """The reasons for which a call needs no contact note."""
 TEAMS: Final = TextRules(60)
-"""The names of teams. The codes are stored with users."""
+"""The names of teams. With each user, the code of the team is stored."""
 LINES: Final = TextRules(100, welsh_required=False)
 """The names of lines. The code is the name in the settings, which machines use."""
 LIST_NAMES: Final[tuple[ListName, ...]] = get_args(ListName)

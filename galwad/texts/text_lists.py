@@ -115,7 +115,7 @@ class TextLists:
     async def change(
         self, name: ListName, entries: Entries, *, based_on: str, actor: str, user: str
     ) -> TextList:
-        """Replace the entries of a list, after the audit entry; return the changed list.
+        """Write an audit entry, then replace the entries of a list; return the changed list.
 
         `based_on` is the version that `user` saw. `actor` names the user in the audit, such as
         `user:gwen`.

@@ -212,7 +212,10 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem for a disposal without an order in the chain: a key may be stolen."""
+    """Yield a problem if the certificate cannot be read, or if no entry ordered the disposal.
+
+    A certificate without an order may have been signed with a stolen key.
+    """
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:

@@ -186,9 +186,10 @@ def sign(
 ) -> None:
     """Sign the set of recipients who can open recordings; the server refuses an unsigned set.
 
-    Your own recipient is in the set, except with --without-me or if an earlier set without it is
-    signed again. Put the signed file on the server, at the path in the setting `recipients` (by
-    default keys/recipients.json in the state folder).
+    Your own recipient is in the set, except with --without-me. With --recipients-of, the earlier
+    set decides: your recipient is in the new set if it was in that one. Put the signed file on the
+    server, at the path in the setting `recipients` (by default keys/recipients.json in the state
+    folder).
 
     A recipient of the set that is replaced is not kept unless you name them again, with --recipient
     or --recipients-of: the command shows who is added and who is removed, and asks.

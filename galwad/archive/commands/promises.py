@@ -47,7 +47,7 @@ _ORDER: Final = (
     *("verified", "disposed", "changed_recordings", "changed_rows", "orphans"),
     *("not_committed", "audit_entries", "audit_problems"),
 )
-"""The names of the evidence, those of the same subject together."""
+"""The names of the evidence, in the sequence in which they are printed."""
 _STYLE: Final = """\
 @page { size: A4; margin: 15mm }
 :root { color-scheme: light }
