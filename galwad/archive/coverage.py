@@ -128,7 +128,7 @@ class CoverageChecker:
         """True if a finaliser has reported the waiting spools since the desk's start."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
-        """Store the finaliser's newest report: all spools that have waited to be sealed for 5 min."""
+        """Store the finaliser's newest report: all spools that have waited 5 min to be sealed."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)

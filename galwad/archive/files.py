@@ -92,7 +92,9 @@ class ArchiveFolder:
                 payload = opened.enter_context(self._path(recording, kind).open("rb"))
             except OSError:
                 raise ApiError(
-                    409, "the files of this recording are missing", "restore them from a backup"
+                    409,
+                    "the files of this recording are missing",
+                    "restore them from a copy of the archive",
                 ) from None
             files = SealedFiles(header, payload, _size(payload))
             if files.payload_length != wanted:

@@ -290,7 +290,7 @@ def _of_set(found: RecipientSet | None) -> list[tuple[str, Recipient]]:
 def _named(text: str) -> tuple[str, Recipient]:
     name, equals, key = text.partition("=")
     if not (name and equals):
-        raise CliError("cannot read a --recipient", "write it as NAME=age1…", status=2)
+        raise CliError("a --recipient has no name or no key", "write it as NAME=age1…", status=2)
     return name, Recipient.parse(key)
 
 
