@@ -79,7 +79,7 @@ def restore(
         list[str] | None,
         typer.Option(
             help="The public key that `backup make` printed, or a file with it. The key of this "
-            "machine, which is beside the settings file, counts too."
+            "machine, which is beside the settings file, is trusted too."
         ),
     ] = None,
     unsigned: Annotated[

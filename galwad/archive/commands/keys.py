@@ -157,7 +157,7 @@ def sign(
     recipients_of: Annotated[
         Path | None,
         typer.Option(
-            help="An earlier set whose recipients are signed again; yours is in it if it was there."
+            help="An earlier set whose recipients are signed again, yours only if it was there."
         ),
     ] = None,
     without_me: Annotated[
@@ -166,8 +166,8 @@ def sign(
     replaces: Annotated[
         Path | None,
         typer.Option(
-            help="The set that this one replaces: its number goes up by one, and you are asked "
-            "before anybody is added or removed."
+            help="The set that this one replaces: the new set gets the next number, and you are "
+            "asked before anybody is added or removed."
         ),
     ] = None,
     serial: Annotated[

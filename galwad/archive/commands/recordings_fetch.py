@@ -246,7 +246,7 @@ def recover(
     ] = Path(),
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Do not ask the server, as it is down. Note it yourself."),
+        typer.Option("--offline", help="Do not ask the server: it is down. Keep a note yourself."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a key file that exists.")] = False,
     server: Server = "",
