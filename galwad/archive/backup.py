@@ -1,9 +1,11 @@
-"""Backup and restore of one node: database, directory, headers, manifests and signing key.
+"""Backup and restore of one node: all its data but the payloads of recordings.
 
-A backup is a folder; `backup.json` is written last. It never contains the officer's keys or the
-payloads. Payloads never change, so the operator copies them with another tool. A restore needs a
-node without a database, or with that of an interrupted restore, and a backup that `backup_proof`
-has verified. It destroys again the headers of recordings that were disposed of after the backup.
+A backup is a folder with the database, the directory, the signed recipient set, the node's signing
+key, and the small files of recordings, such as headers. `backup.json` is written last. The backup
+never contains the officer's keys or the payloads. Payloads never change, so the operator copies
+them with another tool. A restore needs a node without a database, or with that of an interrupted
+restore, and a backup that `backup_proof` has verified. It destroys again the headers of recordings
+that were disposed of after the backup.
 """
 
 from __future__ import annotations

@@ -255,11 +255,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row for a report.
-
-    With a `salt`, the manifest has commitments to the numbers, so they stay as they are. Otherwise
-    they are stored in E.164 form, if they can be read as phone numbers.
-    """
+    """Return the index row; without commitments in the manifest (`salt`), numbers become E.164."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)

@@ -30,10 +30,7 @@ from recording.keys.keyring import RecipientsFile
 
 @dataclass(frozen=True, slots=True)
 class RecordingsIndexed:
-    """Recordings are in the index. If a handler fails, the finaliser repeats its reports of them.
-
-    This does not apply to rows that `galwad recordings reindex` has written.
-    """
+    """Recordings are in the index. If a handler fails, the finaliser repeats any report of them."""
 
     reports: Sequence[Sealed]
 

@@ -39,10 +39,7 @@ FAULTY_LISTS: Final[Mapping[TextFaultKind, str]] = {
     "empty": "A text in {} is empty; write it in both languages",
     "too_many": f"The list {{}} is too long: at most {MOST_ENTRIES} entries",
 }
-"""The error texts about a list in the settings; `{}` is the name of the list.
-
-The other faults are found before, when the settings check the fields of each entry.
-"""
+"""The errors about a list in the settings (`{}`), whose entries have passed their own checks."""
 
 
 class TextEntryLike(Protocol):

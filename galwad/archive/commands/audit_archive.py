@@ -212,10 +212,7 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the certificate cannot be read, or if no entry ordered the disposal.
-
-    A certificate without an order may have been signed with a stolen key.
-    """
+    """Yield a problem if the certificate cannot be read, or if no entry ordered the disposal."""
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:
