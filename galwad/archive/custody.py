@@ -56,7 +56,7 @@ class Purge(RequestBody):
 
     The reason "captured-card" needs a prevention record, and no other reason may have one:
     `missing_trigger` is the trigger that should have paused the recording, and `changed` is what
-    was changed so that it does so in future.
+    was changed so that this trigger pauses recordings in future.
     """
 
     reason: DisposalReason

@@ -255,7 +255,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row; without commitments in the manifest (`salt`), numbers become E.164."""
+    """Return the index row; numbers are normalized unless the manifest commits to them (`salt`)."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)

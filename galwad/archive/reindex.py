@@ -1,4 +1,4 @@
-"""Endpoints to find recordings in the archive that have no index row, and to write these rows.
+"""Endpoints to find archived recordings without an index row, and to write missing or wrong rows.
 
 After a restore from a backup, the recordings that were made after the backup have no row. The
 finaliser verifies the signatures of such a recording, with the present keys and with earlier keys

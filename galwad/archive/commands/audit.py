@@ -394,7 +394,7 @@ class ChainReader:
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
-    """Return at most `limit` entries that match the fields `query`, sorted from old to new."""
+    """Return the newest `limit` entries that match the fields `query`, sorted from old to new."""
     found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:
