@@ -109,6 +109,7 @@ def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Descriptio
     Raises:
         BackupError: A trusted key did not sign the backup, or the backup was changed, is not
             complete, can be changed by another user, or is from another node or a later version.
+        OSError: A file of the backup is missing or cannot be read.
     """
     try:
         check_private(folder)

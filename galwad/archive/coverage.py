@@ -142,6 +142,10 @@ class CoverageChecker:
 
         If `calls_in_progress` is None, because the switch is not connected, each call without an
         end in the ledger counts as in progress.
+
+        Raises:
+            AuditError, CatalogueError: The database cannot be read.
+            OSError: The archive cannot be read.
         """
         result = CoverageResult()
         calls = {

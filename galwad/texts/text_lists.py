@@ -123,6 +123,7 @@ class TextLists:
         Raises:
             ListChangedError: The list was changed meanwhile.
             ListFaultError: The entries break a rule of the list.
+            AuditError: The audit entry cannot be written. The list stays as it is.
         """
         async with self._one_at_a_time:
             self._check_version(name, based_on)
@@ -132,7 +133,7 @@ class TextLists:
             return await self._replace(name, entries, user)
 
     async def reset(self, name: ListName, *, based_on: str, actor: str, user: str) -> TextList:
-        """Put the first list in force again, and return it. Raises `ListChangedError`."""
+        """Put the first list in force again, and return it. The errors are those of `change`."""
         async with self._one_at_a_time:
             self._check_version(name, based_on)
             await self._append("texts.reset", {"list": name}, {"actor": actor})

@@ -341,7 +341,7 @@ def fetch_chain(server: str) -> Iterator[ChainEntry]:
 
 
 def read_chain(path: Path) -> Iterator[ChainEntry]:
-    """Yield the entries of an audit chain that was exported to the file `path`."""
+    """Yield the entries of an audit chain in the export at `path`. Raises `CliError`."""
     with file_errors(path):
         yield from read_export(lines_of(path))
 

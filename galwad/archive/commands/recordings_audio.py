@@ -36,6 +36,7 @@ def export(
     Raises:
         CliError: The audio cannot be read, the slice is longer than an hour, or `from_s` is not
             before the recording's end.
+        ArchiveError: The recording is damaged.
     """
     _read_to_the_end(plain)
     try:
