@@ -1,9 +1,11 @@
-"""Backup and restore of one node: database, directory, headers, manifests and signing key.
+"""Backup and restore of one node: all its data but the payloads of recordings.
 
-A backup is a folder; `backup.json` is written last. It never contains the officer's keys or the
-payloads. Payloads never change, so the operator copies them with another tool. A restore needs a
-node without a database, or with that of an interrupted restore, and a backup that `backup_proof`
-has verified. It destroys again the headers of recordings that were disposed of after the backup.
+A backup is a folder with the database, the directory, the signed recipient set, the node's signing
+key, and the small files of recordings, such as headers. `backup.json` is written last. The backup
+never contains the officer's keys or the payloads. Payloads never change, so the operator copies
+them with another tool. A restore needs a node without a database, or with that of an interrupted
+restore, and a backup that `backup_proof` has verified. It destroys again the headers of recordings
+that were disposed of after the backup.
 """
 
 from __future__ import annotations
@@ -92,11 +94,12 @@ def make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     """Back up the node, which may be running, into a new folder, and sign the backup.
 
     Raises:
-        BackupError: The database is missing, or it or the directory cannot be copied or is damaged.
-            Or the folder is not empty, inside the archive or a spool folder, another user's, or in
-            use by another backup.
+        BackupError: The database is missing, or the database or the directory is damaged or cannot
+            be copied. Or the folder is not empty, is in use by another backup, belongs to another
+            user, or is inside the archive or a spool folder.
         KeyFileError: The key that signs backups cannot be read or made.
         ForeignFileError: A service has put a link in place of a file.
+        AuditError: The audit entry about the backup cannot be written.
     """
     _check_empty(folder)
     for place in (settings.archive, *settings.spool_folders):
@@ -161,8 +164,8 @@ def restore(
 ) -> Restored:
     """Restore a backup, and destroy again recordings that were disposed of after the backup.
 
-    The whole backup is verified before anything is written. Root writes with the rights of the
-    services' user, so that a link that a service has made cannot lead root to another file.
+    The backup is verified (`checked`) before anything is written. Root writes with the rights of
+    the services' user, so that a link that a service has made cannot lead root to another file.
     `certificates` are files or folders with more certificates of disposal, such as the officer's
     copies.
 
@@ -170,6 +173,7 @@ def restore(
         BackupError: The backup is not trusted or damaged, or is from another node or a later
             version. Or the node is running, already has a database, or has another signing key. Or
             there is no certificate in a place of `certificates`.
+        KeyFileError: The node's signing key cannot be read or made.
         ForeignFileError: A service has put a link in place of a file or folder.
     """
     description = checked(folder, settings, trust)
@@ -223,7 +227,7 @@ def _restore(
 
 
 def _restore_recipients(source: Path, target: Path) -> None:
-    """Copy the signed set of recipients if the node has none, as its folder's owner."""
+    """If the node has no signed recipient set, copy it with the rights of the folder's owner."""
     if source.exists() and not target.exists():
         make_foreign_folder(target.parent)
         with owner_rights(target.parent):
@@ -261,7 +265,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _copy_directory(source: Path, target: Path) -> str:
-    """Copy the directory of people, and return the digest of the copy; empty if there is none.
+    """Copy the directory of people, and return the digest of the copy; "" if there is no directory.
 
     An import meanwhile does not damage the copy: it erases the old file only when no process has
     locked that file. Raises `BackupError`.
@@ -315,7 +319,10 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key; restore or make a missing private key. Raises `BackupError`."""
+    """Return the node's public key; restore or make a missing private key.
+
+    Raises `BackupError` or `KeyFileError`.
+    """
     path, kept = _node_key_file(settings), folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():

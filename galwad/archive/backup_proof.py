@@ -2,8 +2,8 @@
 
 The key that signs backups belongs to root. It is beside the settings file, where no service can
 read it, and never in a backup. So a person who can change a stored backup, or who has taken over a
-service, cannot sign a changed one. The node's signing key is in the backup and belongs to a
-service, and the officer's key is never on this machine.
+service, cannot sign a changed one. Two other keys cannot be used for this: the node's signing key
+belongs to a service and is in the backup, and the officer's key is never on this machine.
 """
 
 from __future__ import annotations
@@ -103,11 +103,13 @@ def sign(folder: Path, description: Description, key: Ed25519PrivateKey) -> Desc
 def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Description:
     """Check a whole backup without writing anything, and return its description.
 
-    A header may be missing, because the restore reports missing headers and can be run again.
+    A header may be missing, because the restore reports missing headers and can be run again. In a
+    backup without a signature, only the database and the directory can be checked.
 
     Raises:
         BackupError: A trusted key did not sign the backup, or the backup was changed, is not
             complete, can be changed by another user, or is from another node or a later version.
+        OSError: A file of the backup is missing or cannot be read.
     """
     try:
         check_private(folder)

@@ -1,8 +1,8 @@
 """The coverage check: it compares answered calls with the index, the archive and the spools.
 
 It also compares the rows of the index and the ledger with the manifests and the audit chain.
-`IndexChecker` makes only this comparison, also for recordings without a call in the ledger. This
-module collects the data; the package `recording` compares them. No recording is changed or deleted.
+`IndexChecker` makes only this comparison, for all calls or for a range of call ids. This module
+collects the data; the package `recording` compares them. No recording is changed or deleted.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ class CoverageChecker:
         """Held while the archive is read through, because only one task at a time may do so."""
         self._spools: dict[str, orphans.UnsealedSpool] = {}
         self._knows_spools = False
-        """True if a finaliser has reported the unsealed spools since the desk's start."""
+        """True if a finaliser has reported the waiting spools since the desk's start."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
-        """Store the finaliser's newest report, which lists all spools that are not sealed yet."""
+        """Store the finaliser's newest report: all spools that have waited 5 min to be sealed."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)
@@ -142,6 +142,10 @@ class CoverageChecker:
 
         If `calls_in_progress` is None, because the switch is not connected, each call without an
         end in the ledger counts as in progress.
+
+        Raises:
+            AuditError, CatalogueError: The database cannot be read.
+            OSError: The archive cannot be read.
         """
         result = CoverageResult()
         calls = {
@@ -179,13 +183,14 @@ class CoverageChecker:
     async def _add_spools(
         self, result: CoverageResult, since: float, until: float, covered: Collection[str]
     ) -> None:
-        """Add the findings about unsealed calls; `covered` has the ids of the sealed ones."""
+        """Add the findings about unsealed calls; `covered` has the ids of calls with a row."""
         if self._prove_spools is None:
             return
         try:
             proofs = await self._prove_spools()
         except ApiError as error:
-            # If no call is in progress, there is no spool to read.
+            # A call without a row that ended ten minutes ago or earlier is faulty in any case, so
+            # this text is only for calls in progress.
             if result.in_progress:
                 result.spools_unread = f"the spools were not checked: {error.error}"
             return
@@ -194,7 +199,7 @@ class CoverageChecker:
                 result.add_unsealed(proof)
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
-        """Return the alarms for the new findings: the kind, and the call's id or ""."""
+        """Return the alarms (kind, call id or "") for new findings, and store these as known."""
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
             for call in result.faulty_calls[:MAX_FINDINGS]
@@ -227,8 +232,8 @@ class CoverageChecker:
         if is_young(call.answered if call.ended is None else call.ended, now):
             return None
         row = await self._catalogue.get(call.call_id)
-        # If there is a row, its time is outside the checked period, because the clock was corrected
-        # during the call.
+        # If there is a row, it was written during this check, or its time is outside the checked
+        # period, because the clock was corrected during the call.
         if row is not None:
             return await asyncio.to_thread(self._cover, row, call)
         waiting = next((s for s in self._spools.values() if s.call_id == call.call_id), None)
@@ -243,7 +248,8 @@ class CoverageChecker:
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
         """Yield the index rows of the recordings that began in this period, newest first.
 
-        The last list has the rows with a call id in this period, but a start over a day from it.
+        The last list has the rows with a call id in this period, and a start that is more than a
+        day outside it.
         """
         after: Cursor | None = None
         while True:
@@ -352,7 +358,11 @@ class IndexChecker:
 async def _index_findings(
     comparison: IndexComparison, ids: CallIds, removed: AbstractSet[str], now: float
 ) -> list[IndexFinding]:
-    """Return the contradictions with the audit chain; rows in `removed` lack facts and salt."""
+    """Return the contradictions with the audit chain.
+
+    `removed` has the ids of rows without facts about people and salt. Each of them is a
+    contradiction too, unless the audit chain explains it.
+    """
     unexplained = removed - await comparison.without_facts(removed)
     return [
         *(IndexFinding(call_id, SALT_MISSING) for call_id in sorted(unexplained)),

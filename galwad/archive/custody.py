@@ -1,4 +1,4 @@
-"""Endpoints to retain, release, dispose of and recover recordings.
+"""Endpoints to retain, release and dispose of recordings, and to note the recovery of a spool.
 
 Only administrators may use these endpoints, and each use is entered in the audit chain. Before a
 disposal, this module checks whether the recording may be disposed of. The finaliser then signs the
@@ -56,7 +56,7 @@ class Purge(RequestBody):
 
     The reason "captured-card" needs a prevention record, and no other reason may have one:
     `missing_trigger` is the trigger that should have paused the recording, and `changed` is what
-    was changed so that it does so in future.
+    was changed so that this trigger pauses recordings in future.
     """
 
     reason: DisposalReason
@@ -175,6 +175,7 @@ async def purge(
     Raises:
         ApiError: 403, the user does not have the right `purge`. 404, no recording has this id. 409,
             the recording is retained, no card number was keyed in it, or the finaliser refuses.
+            503, the finaliser does not answer: it may have disposed of the recording.
     """
     if PURGE not in session.user.rights:
         raise NotPermittedError(
@@ -223,8 +224,8 @@ async def _dispose(
             lambda ref: _order(ref, facts, session.actor, desk.host.settings.node.name, ordered)
         )
     except ApiError as error:
-        # If there is a certificate, the finaliser has disposed of the recording, and only its reply
-        # was lost. So no failure is entered in the audit chain.
+        # If there is a certificate, the disposal has begun, and a repeated request completes it. So
+        # no failure is entered in the audit chain.
         if desk.archive.files.content(recording, "disposal") is None:
             await desk.host.audit.append(
                 "recording.not-purged", {**facts, "why": error.error}, personal

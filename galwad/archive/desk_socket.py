@@ -1,11 +1,11 @@
 """The socket `desk.sock`, to which the finaliser and the command line send messages.
 
-Over the connection of the finaliser, which is the only writer of the archive, the desk also sends
-its requests: see `FinaliserClient`.
+The desk also sends requests to the finaliser, the only writer of the archive, over the connection
+that the finaliser has opened: see `FinaliserClient`.
 
-The desk acknowledges a recording when its complete index row is committed. Reports that arrive
-together are committed together. The finaliser repeats a report that was not acknowledged, and a
-recording that is reported twice has one row.
+The desk acknowledges a recording when its complete index row, and what other subjects store about
+it, are committed. Reports that arrive together are committed together. The finaliser repeats a
+report that was not acknowledged, and a recording that is reported twice has one row.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ from galwad.messages import (
 from recording.archive.packet_ledger import SpoolProof
 
 _MOST_REPORTS: Final = 1000
-"""The most reports of recordings that wait in memory. At this limit, no further message is read."""
+"""The most reports that wait in memory.
+
+At this limit, a connection is read again only when its newest message has been handled.
+"""
 REPLY_S: Final = 30.0
 PROOF_S: Final = 600.0
 """The time limit in seconds for the check of the spools. It reads all audio that is not sealed."""
@@ -45,7 +48,7 @@ log = structlog.get_logger()
 
 
 class FinaliserDownError(ApiError):
-    """The finaliser is not connected, or did not reply in time. The response has status 503."""
+    """The finaliser is not connected, or has not replied: the response has status 503."""
 
     def __init__(self, error: str = "the finaliser cannot be reached") -> None:
         super().__init__(503, error, "try again: completed steps are not repeated")
@@ -69,7 +72,7 @@ class FinaliserClient:
         self._links.add(link)
 
     def detach(self, link: Link) -> None:
-        """Remove a closed link; requests that wait for a reply fail if it was a finaliser's."""
+        """Remove a closed link. If it was a finaliser's, all waiting requests fail."""
         if link in self._links:
             self._links.discard(link)
             self.fail_waiting()
@@ -87,9 +90,9 @@ class FinaliserClient:
         `message` makes the message with a new reference number, which the reply repeats.
 
         Raises:
-            FinaliserDownError: No finaliser is connected, or no reply came within `timeout_s`
-                seconds.
-            ApiError: 409, the finaliser refuses the request; nothing has changed.
+            FinaliserDownError: No finaliser is connected, the connection was lost, or no reply came
+                within `timeout_s` seconds.
+            ApiError: 409, the finaliser has refused the request, or could not carry it out.
         """
         ref = next(self._refs)
         reply: asyncio.Future[ArchiveReply] = asyncio.get_running_loop().create_future()
@@ -111,7 +114,7 @@ class FinaliserClient:
         return done.content
 
     async def prove_spools(self) -> tuple[SpoolProof, ...]:
-        """Return the findings about spools that are not sealed; errors are those of `request`."""
+        """Return the findings about spools that are not sealed; raise the errors of `request`."""
         content = await self.request(ProveSpools, PROOF_S)
         return msgspec.msgpack.decode(content, type=tuple[SpoolProof, ...])
 
@@ -174,8 +177,8 @@ class DeskSocket:
         work = asyncio.create_task(self._dispatch(link, message))
         self._at_work.add(work)
         work.add_done_callback(self._at_work.discard)
-        # The next message is read at once, so that reports which arrive together are written
-        # together.
+        # After a report, the next message is read at once, so that reports which arrive together
+        # are written together.
         if not isinstance(message, Sealed) or len(self._at_work) >= _MOST_REPORTS:
             await work
 

@@ -22,7 +22,7 @@ _FOLDER = re.compile(r"\d{4}/\d{2}/\d{2}")
 _BLOCK = 256 * 1024
 """The number of bytes in a block. Each block that is sent costs a switch to a thread and back."""
 _READERS: Final = ThreadPoolExecutor(40, "sealed")
-"""Threads that only read recordings. If the archive's disk hangs, no other work is delayed."""
+"""Threads that only read payloads to send. If the disk hangs, other work keeps its threads."""
 
 
 def checked_id(call_id: str) -> str:
@@ -92,7 +92,9 @@ class ArchiveFolder:
                 payload = opened.enter_context(self._path(recording, kind).open("rb"))
             except OSError:
                 raise ApiError(
-                    409, "the files of this recording are missing", "restore them from a backup"
+                    409,
+                    "the files of this recording are missing",
+                    "restore them from a copy of the archive",
                 ) from None
             files = SealedFiles(header, payload, _size(payload))
             if files.payload_length != wanted:
@@ -160,7 +162,7 @@ class SealedResponse(Response):
                 await send({"type": "http.response.body", "body": block, "more_body": left > 0})
         finally:
             gone.cancel()
-            # A thread may still read if this task was cancelled. The file's lock lets it finish.
+            # If this task was cancelled, a thread may still read. `close` then waits for its end.
             loop.run_in_executor(_READERS, self._files.close)
 
 

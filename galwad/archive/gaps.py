@@ -1,7 +1,8 @@
 """The endpoint that explains the gaps of a recording, with the audit entries that belong to them.
 
-The result names the actors that the manifest names. From the audit, it has only the numbers of the
-entries, because only administrators may see the names and phone numbers in them.
+The result names the actors in the manifest or, without a valid manifest, in the index. From the
+audit, it has only the numbers of the entries, because only administrators may see the names and
+phone numbers in them.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ _PAGE: Final = 500
 class ExplainedGap(ResponseBody):
     """A gap with the times of its edges and the numbers of the audit entries that belong to it.
 
-    `began` and `ended` are the edges in Unix seconds. `then` says what follows the gap: the call is
-    recorded, another gap, or the call's end. `proof` says where the audit chain proves the gap's
-    cause: "entry" is an entry about the gap itself, and "manifest" the entry with the digest of
-    the signed manifest, which names the cause. It is "missing" if there should be such an entry and
-    there is none. `stopped_by` is the number of the entry that proves the cause, and `resumed_by`
-    the number of the entry about the resume; each is None if there is no such entry.
+    `began` and `ended` are the edges in Unix seconds. `then` says what follows the gap: a recorded
+    part, another gap, or the call's end. `proof` says which audit entry proves the gap's cause:
+    with "entry", the gap has an entry of its own; with "manifest", it is the entry with the digest
+    of the signed manifest, which names the cause; with "missing", the audit lacks this entry.
+    `stopped_by` is the number of the entry that proves the cause, and `resumed_by` the number of
+    the entry about the resume; each is None if there is no such entry.
     """
 
     began: float
@@ -61,8 +62,8 @@ class ExplainedGap(ResponseBody):
 class GapExplanation(ResponseBody):
     """The gaps of a recording, each with its audit entries.
 
-    `started` is in Unix seconds. `signed` is false if the manifest is missing, or is not the one
-    that was indexed: the gaps are then those of the index, which has no signature.
+    `started` is in Unix seconds. `signed` is false if the manifest is missing or not valid, or is
+    not the one that was indexed: the gaps are then those of the index, which has no signature.
     """
 
     signed: bool

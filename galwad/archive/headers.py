@@ -1,8 +1,8 @@
-"""Endpoints to fetch recordings' headers and to replace them by new headers (rewrap).
+"""Endpoints to list and fetch recordings' headers, and to replace them by new headers (rewrap).
 
-This module does not check the headers. The recording officer's client opens the old header, makes
-the new header, checks it, and signs a record of the rewrap. The finaliser accepts a new header only
-together with this signed record.
+One more endpoint sends the signed set of recipients. The desk does not check a new header. The
+recording officer's client opens the old header, makes the new header, checks it, and signs a record
+of the rewrap. The finaliser accepts a new header only together with this signed record.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ router = APIRouter()
 class SignedSet(BaseModel):
     """The text of the file with the set of recipients, which the recording officer has signed.
 
-    The desk does not verify the signature. The client that receives the set must verify it.
+    The client must verify the signature itself, and not rely on the desk, which verifies it too.
     """
 
     content: str
@@ -54,7 +54,8 @@ class HeaderQuery(RequestBody):
 class HeaderState(BaseModel):
     """The state of a recording's header.
 
-    `recipients` has the fingerprints of the recipients who can open the header.
+    `recipients` has the fingerprints of the recipients who can open the header, according to the
+    record of the most recent rewrap or, if there was no rewrap, to the manifest.
 
     `current` is true if the header is the one that the most recent rewrap made or, if there was no
     rewrap, the sealing. The header's digest is compared with the digest in the record of the
@@ -202,7 +203,8 @@ async def stage(
 
     Raises:
         ApiError: 404, no recording has this id. 409, the finaliser refuses the new header. 410, the
-            recording was disposed of.
+            recording was disposed of. 503, the finaliser does not answer: the old header is still
+            in force.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)
@@ -222,7 +224,8 @@ async def commit(call_id: str, body: HeaderCommit, desk: TheDesk, session: Admin
 
     Raises:
         ApiError: 404, no recording has this id. 409, the finaliser refuses the new header. 410, the
-            recording was disposed of.
+            recording was disposed of. 503, the finaliser does not answer: the new header may be in
+            force.
     """
     recording = await recording_of(desk, call_id)
     refuse_if_disposed(desk, recording)

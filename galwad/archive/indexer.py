@@ -1,8 +1,8 @@
-"""Writes index rows for the recordings that the finaliser reports.
+"""Writes index rows for recordings that the finaliser has sealed, or has verified for a reindex.
 
 The same transaction adds the manifest's digest to the audit chain, so that a lost or changed
 manifest is detected. It also enters an incident for each card number that was silenced. A repeated
-report changes nothing.
+report of a sealed recording adds no row, entry or incident.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ log = structlog.get_logger()
 class Indexer:
     """Writes the index rows of recordings, in the database of the audit chain.
 
-    A report is written at once, unless a batch began less than `_REST_S` seconds before. Reports
-    that wait share a transaction. `on_indexed` is called when the rows are in the database.
+    A report is written at once, unless a batch is being written or began less than `_REST_S`
+    seconds before. Reports that wait share a transaction. `on_indexed` is called when the rows are
+    in the database.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Indexer:
         return report.complete.result()
 
     async def _index(self, batch: Sequence[_Report]) -> None:
-        """Index a batch; if that fails, each by itself, because one report may be the reason."""
+        """Index a batch; if the transaction fails, index each report in its own transaction."""
         writing = _Writing([report.sealed for report in batch])
         try:
             await self._audit.append_after(writing.write)
@@ -176,7 +177,7 @@ class _Writing:
 
     @property
     def indexed(self) -> list[Sealed]:
-        """The reports for `on_indexed`: those with a new row, or with a row that has all facts."""
+        """The reports for `on_indexed`: their row was written now, or had all facts before."""
         return [
             each
             for each in self._reports
@@ -254,7 +255,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row. Numbers to which the manifest commits (`salt`) stay as they are."""
+    """Return the index row; numbers are normalized unless the manifest commits to them (`salt`)."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)

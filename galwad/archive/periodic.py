@@ -152,7 +152,8 @@ class AnchorFile:
     async def append(self) -> None:
         """Append an anchor of the present head, unless the chain has no entry.
 
-        Raise an alarm if the newest anchor differs from the chain, or if the file cannot be used.
+        Raise an alarm if the newest anchor is of this node and differs from the chain, or if the
+        file cannot be written.
         """
         anchor = await self.head()
         if anchor is None:
@@ -173,7 +174,7 @@ class AnchorFile:
 
 
 def highest_serial(noted: Iterable[Mapping[str, object]], officer_key: str) -> int:
-    """Return the highest serial number that `officer_key` signed in these facts; 0 if none."""
+    """Return the highest serial number in the facts about sets of `officer_key`; 0 if none."""
     serials = (
         facts.get("serial") for facts in noted if facts.get("officer_key", "") == officer_key
     )
@@ -200,8 +201,9 @@ class RecipientsWatch:
     async def check(self) -> None:
         """Add an audit entry if the set differs from that of the newest entry, or is now invalid.
 
-        Raise an alarm if an older set was put back. The older set is refused, unless every copy of
-        the newest set is lost: then it is in force, and only the audit shows that it is older.
+        With this entry, raise an alarm if an older set was put back. The older set is refused,
+        unless every copy of the newest set is lost: then the older set is in force, and only the
+        audit shows that it is older.
         """
         facts = await asyncio.to_thread(_facts, self._file)
         last = await self._audit.last(RECIPIENTS_CHANGED)

@@ -39,7 +39,7 @@ from recording.policy import PAUSE_TRIGGERS, DestinationClass, GapReason, Trigge
 _PAGE: Final = 500
 _US: Final = 1_000_000
 _LONGEST_CALL_S: Final = 86_400.0
-"""The seconds after the period in which pauses are searched for, because a call may outlast it."""
+"""Pauses are read until this long after the period, because a call may end after the period."""
 COUNTED_TRANSFERS: Final = (
     Trigger.REFER,
     Trigger.PAGE_TRANSFER,
@@ -47,7 +47,7 @@ COUNTED_TRANSFERS: Final = (
     Trigger.ROUTE,
     Trigger.UNNAMED,
 )
-"""The triggers of transfers that the evidence counts by themselves; the rest are "other"."""
+"""The triggers of transfers that the evidence counts separately; all others are "other"."""
 COUNTED_PAUSES: Final = (
     Trigger.PAGE,
     Trigger.API,
@@ -55,7 +55,7 @@ COUNTED_PAUSES: Final = (
     Trigger.DTMF,
     *COUNTED_TRANSFERS,
 )
-"""The same of pauses."""
+"""The triggers of pauses that the evidence counts separately; all others are "other"."""
 _FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
@@ -73,16 +73,16 @@ class PromiseVerdict(StrEnum):
     KEPT = "kept"
     BROKEN = "broken"
     NO_EVIDENCE = "no-evidence"
-    """There was no call, pause or transfer from which the promise can be judged."""
+    """There was no call, recording, pause or transfer from which the promise can be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromiseFinding:
     """A fact that breaks a promise.
 
-    `us` is a length in microseconds. If `kind` is "pause_ignored", it is the time of the audit
-    entry, in microseconds since 1970. `call_id` is "" if the fact does not concern a single call.
-    `text` is a description in English, or "".
+    `us` is a length in microseconds, or 0. If `kind` is "pause_ignored", `us` is the time of the
+    audit entry, in microseconds since 1970. `call_id` is "" if the fact does not concern a single
+    call. `text` is a description in English, or "".
     """
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
@@ -269,7 +269,7 @@ class PromiseChecker:
             lines.intact.breaks("changed_recordings", 1, finding)
 
     async def _pauses(self, since: float, until: float) -> dict[str, list[int]]:
-        """Return the times in µs since 1970 of the pauses in the audit, by the call's id."""
+        """Return the times of pauses in the audit, in µs since 1970, by call id ("" if none)."""
         found: dict[str, list[int]] = {}
         before: int | None = None
         while True:
@@ -390,13 +390,13 @@ def _add_coverage(
         if call.packets_differ:
             finding = PromiseFinding("miscounted", call.call_id, text=text)
             lines.recorded.breaks("miscounted", 1, finding)
-        # The problems of a call without a recording break the first promise, not this one.
+        # The problems of a call without a recording break "recorded", and not also "intact".
         has_problems = problems and call.call_id in known and not call.packets_differ
         if call.index_changed or has_problems:
             finding = PromiseFinding("changed_row", call.call_id, text=text)
             lines.intact.breaks("changed_rows", 1, finding)
     for orphan in coverage.orphans:
-        # A call whose spool is not sealed is missing, which breaks the first promise.
+        # A call whose spool is not sealed is missing, which breaks "recorded".
         if orphan.kind != "spool not sealed" and ids.first <= orphan.call_id < ids.last:
             finding = PromiseFinding("orphan", orphan.call_id, text=orphan.text)
             lines.intact.breaks("orphans", 1, finding)
@@ -446,7 +446,8 @@ def _ignored(each: _Recording) -> list[int]:
     """Return the times, in µs since 1970, of pauses in the audit that are in no gap.
 
     Pauses within `SPACING_US` of the call's start or end, or of a gap, count as carried out,
-    because the time of an audit entry may be wrong by as much.
+    because the time of an audit entry may be wrong by as much. A gap that the finaliser made around
+    keyed digits does not count. Without a valid manifest, the list is empty.
     """
     if each.manifest is None:
         return []

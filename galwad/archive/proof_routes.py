@@ -1,7 +1,7 @@
 """Endpoints that prove what was recorded: audit chain, coverage check, and the notice's promises.
 
 The coverage check shows whether each second of each answered call is either recorded or in a gap
-with a known reason. The check of the index shows whether a row was rewritten.
+with a known reason. The check of the index shows whether a row was changed or deleted.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class CallSpan(ResponseBody):
 class FaultyCall(ResponseBody):
     """A call that did not pass the coverage check.
 
-    The call has talk time that neither segments nor gaps explain, or the call's ledger entry, index
-    row and manifest contradict each other. Or packets were stored in a gap of a payment or
-    transfer, or a trigger had no effect; this is also found in a call that is still in progress.
+    The call has talk time that neither segments nor gaps explain, or that both cover. Or its ledger
+    entry, index row, manifest, packet counts and audit entries contradict each other. Or packets
+    were stored in a gap of a payment or transfer, or a trigger did not have its whole effect; this
+    is also found in a call that is still in progress.
     """
 
     gaps: list[CallSpan]
@@ -255,9 +256,9 @@ async def index(
 ) -> IndexCheck:
     """Compare the rows of the index and the ledger with the manifests and the audit chain.
 
-    Only the calls that began to ring at or after `since` (Unix seconds) are compared. If `call_id`
-    is not empty, only this call is compared. Otherwise the alarms are compared with the audit chain
-    too; their findings have the `call_id` "alarms". The result has no personal data.
+    If `call_id` is not empty, only this call is compared. Otherwise all calls that began to ring at
+    or after `since` (Unix seconds) are compared. The alarms are then compared with the audit chain
+    too, and their findings have the `call_id` "alarms". The result has no personal data.
 
     Raises:
         ApiError: 404, `call_id` cannot be the id of a call.

@@ -1,4 +1,4 @@
-"""Endpoints to find recordings in the archive that have no index row, and to write these rows.
+"""Endpoints to find archived recordings without an index row, and to write missing or wrong rows.
 
 After a restore from a backup, the recordings that were made after the backup have no row. The
 finaliser verifies the signatures of such a recording, with the present keys and with earlier keys
@@ -44,7 +44,7 @@ from recording.index.orphans import unindexed
 
 router = APIRouter()
 SealedText: TypeAlias = Annotated[str, StringConstraints(max_length=1000)]
-"""A text exactly as it was sealed. It is compared with a commitment, so it is not changed."""
+"""A text exactly as it was sealed. A commitment covers it, so spaces at its ends are kept."""
 PublicKey: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{43}=$")]
 
 
@@ -138,7 +138,7 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     Raises:
         ApiError: 404, this cannot be the id of a recording. 409, the manifest is not the one that
             the audit has, the finaliser cannot verify the recording, or the new row was removed
-            meanwhile.
+            meanwhile. 503, the finaliser does not answer.
     """
     row = await desk.archive.catalogue.get(checked_id(call_id))
     corrected = None
@@ -164,7 +164,9 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
 async def restore_facts(
     call_id: str, body: RestoreFacts, desk: TheDesk, session: Administrator
 ) -> Reindexed:
-    """Put the callers' numbers, line, advisor and extension into a row that lacks them.
+    """Put the callers' numbers, line, advisors and extensions into a row that lacks them.
+
+    A row that has any of these facts, or their salt, stays as it is.
 
     Raises:
         ApiError: 404, no recording has this id. 409, the facts differ from the sealed ones or were
@@ -194,8 +196,9 @@ async def restore_facts(
 async def _corrected_facts(desk: ArchiveDesk, row: RecordingSummary) -> PersonalFacts | None:
     """Return the facts about people for a row that must be written again.
 
-    Facts that do not match the manifest's commitments are left out; `restore_facts` can restore
-    them. Return None if the row does not contradict the manifest, or if there is no valid manifest.
+    If any of them does not match the manifest's commitments, all are left out; `restore_facts` can
+    restore them. Return None if the row does not contradict the manifest, or if there is no valid
+    manifest.
 
     Raises:
         ApiError: 409, the manifest is not the one that was indexed according to the audit chain, so

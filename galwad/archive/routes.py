@@ -414,7 +414,7 @@ def _cursor(text: str | None) -> Cursor | None:
     try:
         return Cursor.parse(text) if text else None
     except ValueError:
-        raise ApiError(422, "cannot read `after`", "look at: body.after") from None
+        raise ApiError(422, "cannot read `after`", "send it as the page before had it") from None
 
 
 def _us(seconds: float | None) -> int | None:

@@ -20,7 +20,7 @@ Purpose: TypeAlias = Literal[
 ADMIN_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
 """The purposes for which only an administrator may fetch recordings."""
 OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
-"""The reasons for a disposal that need no record of how a repetition is prevented."""
+"""The reasons for a disposal that need no prevention record (`galwad.archive.custody.Purge`)."""
 DisposalReason: TypeAlias = OrdinaryReason | Literal["captured-card"]
 
 _FIXES: Final = {

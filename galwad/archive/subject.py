@@ -30,7 +30,7 @@ from recording.keys.keyring import RecipientsFile
 
 @dataclass(frozen=True, slots=True)
 class RecordingsIndexed:
-    """Recordings are in the index. The finaliser reports them again if a handler fails."""
+    """Recordings are in the index. If a handler fails, the finaliser repeats any report of them."""
 
     reports: Sequence[Sealed]
 
@@ -162,7 +162,7 @@ class ArchiveSubject:
             await self._indexed_one(sealed)
 
     async def _indexed_one(self, sealed: Sealed) -> None:
-        """Update metrics, alarms and the live call; raise an alarm for unexplained talk time."""
+        """Update metrics, alarms, notes and live call; raise an alarm for unexplained talk time."""
         self._calls.alarms.ended(Ending.INDEXED, sealed.call_id)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)
@@ -174,7 +174,7 @@ class ArchiveSubject:
         self._calls.live.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
     def hold_ended_by_another(self, call_id: str) -> None:
-        """Raise an alarm: a recording was released that another or an unknown person retained."""
+        """Raise an alarm: a person released a recording, and perhaps another had retained it."""
         self._host.alarm(Alarm("recording.hold_ended", call_id))
 
 

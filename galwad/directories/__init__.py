@@ -1,1 +1,1 @@
-"""The directories that the desk opens, and the commands that fill and test them."""
+"""The directories that the desk opens, their endpoint, and the commands that fill and test them."""

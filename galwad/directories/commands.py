@@ -50,8 +50,8 @@ def import_(
 
     The first hundred faults are reported with their line numbers. With --skip-faults, a line with a
     fault is left out, but a person with at least one readable number is imported without the
-    others. Calls and requests do not wait for the import, and callers are looked up in the previous
-    directory until the new one is complete.
+    unreadable ones. Calls and requests do not wait for the import, and callers are looked up in the
+    previous directory until the new one is complete.
     """
     from callerid.import_file import ImportFile  # noqa: PLC0415 - phonenumbers takes long to load
 
@@ -151,7 +151,7 @@ def import_folder(
     """Import the CSV files in a folder, the oldest first, and remove each file that was imported.
 
     systemd runs this as soon as another system has put a file into the watched folder. A file that
-    is refused is moved to its subfolder `failed`, with a report of the faults, and the directory
+    is refused is moved to the subfolder `failed`, with a report of the faults, and the directory
     stays as it was. `[directory]` in the settings has the rules: watch_skip_faults,
     watch_remove_absent and watch_least.
     """

@@ -14,7 +14,7 @@ router = APIRouter(tags=["directories"])
 
 @router.post("/directories/forget", status_code=204)
 async def forget_answers(desk: TheDesk, session: SignedIn) -> None:
-    """Forget the answers of directories in memory, and do not keep those on their way.
+    """Forget the stored answers of directories, and do not store answers that are on their way.
 
     A call that rings later asks the directories again. The calls that are shown now do not change.
 

@@ -1,7 +1,8 @@
 """`DirectoriesSubject`: the lookup of callers in the directories of people.
 
-The desk starts even if the settings of a directory cannot be used, for example because a
-certificate is missing. Each search in it fails with the reason, and `galwad check` shows it.
+This module also opens the directory that receives contact notes. The desk starts even if the
+settings of a directory cannot be used, for example because a certificate is missing. Each search in
+it, and each delivery of a note to it, then fails with the reason, and `galwad check` shows it.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class DirectoryMetrics:
         self._resting.labels(directory.name).set_function(partial(_is_resting, directory))
 
     def searched(self, search: Observation) -> None:
-        """Count a search in a directory."""
+        """Count a search in a directory, and add the time of its request."""
         from_memory = "yes" if search.cached else "no"
         self._searches.labels(search.source, search.state.value, from_memory).inc()
         if search.seconds:
@@ -113,7 +114,7 @@ def open_directories(sections: Iterable[ExternalDirectory]) -> Sources:
 
 
 def record_pages(sections: Iterable[ExternalDirectory]) -> list[RecordPage]:
-    """Return the pages that these directories have about their people."""
+    """Return the addresses of record pages in these directories; some directories have none."""
     return [
         RecordPage(section.name, section.page, section.page_before_confirmation)
         for section in sections

@@ -1,8 +1,8 @@
 """The event hub: it stores numbered events and wakes the streams that send them to the pages.
 
-A page that was disconnected receives the events that it missed, if they are in the newest `MEMORY`.
-An event about a call has the call before and after the change, as immutable values: all users share
-it, and an event that is sent late shows only what the user was allowed to see at the time.
+A page that was disconnected receives the events that it missed, if they are still among the newest
+`MEMORY` events. An event about a call has the call before and after the change, as immutable
+values: all users share it, and an event that is sent late shows the call as it was at the time.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ Sent: TypeAlias = tuple[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of a call, an alarm, the presence of users, the day of some users, or of texts.
+    """A change of a call, of an alarm, of the presence or day of users, or of the texts.
 
-    For a call, `before` is None if it is new, and `after` if it is removed. For an alarm, `after`
-    is its live call or None, `stored` is the alarm in the list, and `alarm` is its report; None if
-    it was only handled or has ended.
+    For a call, `before` is None if the call is new, and `after` is None if it is removed. For an
+    alarm, `after` is its live call or None, and `stored` is the alarm in the list, or None if the
+    event ends alarms. `alarm` is the report of the alarm; None if the alarm was handled or has
+    ended.
     """
 
     id: int
@@ -173,7 +174,7 @@ class EventHub:
         return self._last
 
     def call(self, before: DeskCall | None, after: DeskCall | None) -> None:
-        """Publish a change of a call; `before` is None for a new, `after` for a removed call."""
+        """Publish a change of a call; a new call has no `before`, and a removed call no `after`."""
         self._publish(Event(self._last + 1, before, after))
 
     def alarm(self, news: AlarmNews) -> None:
@@ -199,7 +200,7 @@ class EventHub:
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events after `position`; None if some are gone, or it is above `last`."""
+        """Return the events after `position`; None if some are gone, or it exceeds `last`."""
         missing = self._last - position
         if not 0 <= missing <= len(self._ring):
             return None

@@ -2,9 +2,10 @@
 
 The stream of a machine is in `galwad.events.routes`.
 
-A new page's stream begins with a snapshot of all live calls. After a lost connection, a page's
-stream begins with the events that the page has missed, or with a snapshot if they are gone. After
-that the stream sends each change that the signed-in user may see.
+A new page's stream begins with a snapshot of what the user may see: live calls, open alarms,
+presence and settings. After a lost connection, a page's stream begins with the events that the page
+has missed, or with a snapshot if they are gone. After that the stream sends each change that the
+user may see.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ async def events(
     session: SignedIn,
     last_event_id: Annotated[str, Header()] = "",
 ) -> StreamingResponse:
-    """Send the events of calls to a machine, or changes, such as of live calls, to a page.
+    """Send call events to a machine, or send a page each change that its user may see.
 
     A machine needs the right `events`. It receives the events of webhooks: the same names, ids and
     JSON documents. Its stream begins with the event `ready`, which has an `id` too. A page's stream
@@ -92,7 +93,7 @@ async def events(
     machine that has fallen so far behind during its stream receives the event `missed`, and the
     stream ends.
 
-    If a session or a machine opens too many streams, its oldest one ends with the event `replaced`.
+    If a session or a machine opens too many streams, its oldest ends with the event `replaced`.
 
     Raises:
         ApiError: 403, the machine does not have the right `events`. 404, the settings have no
@@ -121,7 +122,7 @@ async def _news(
 ) -> AsyncIterator[bytes]:
     looked = time.monotonic() - CHECK_S
     spoken = looked
-    # A page that continues an earlier stream may have missed changes of its drafts.
+    # A page that continues an earlier stream may have missed changes of the user's drafts.
     user = session.user
     follower.stale.update(call.call_id for call in desk.calls.live.all() if call.draft_of(user))
     while not follower.replaced:

@@ -2,5 +2,5 @@
 
 The settings have the first entries of three lists. The reasons for no note are a part of Galwad,
 and the list of teams is empty at first. After an administrator has changed a list, the list in the
-database replaces the first one.
+database replaces its first entries, until it is reset.
 """

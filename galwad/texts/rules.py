@@ -1,6 +1,7 @@
 """The lists of texts that an installation sets in English and in Welsh, and their rules.
 
-The entries in the settings and those of administrators follow the same rules.
+The purposes and the reasons of breaks in the settings follow the same rules as the entries that an
+administrator writes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ FAULTY_LISTS: Final[Mapping[TextFaultKind, str]] = {
     "empty": "A text in {} is empty; write it in both languages",
     "too_many": f"The list {{}} is too long: at most {MOST_ENTRIES} entries",
 }
-"""The errors about whole lists in the settings, which check the fields of each entry before."""
+"""The errors about a list in the settings (`{}`), whose entries have passed their own checks."""
 
 
 class TextEntryLike(Protocol):
@@ -135,13 +136,13 @@ class TextRules:
 PURPOSES: Final = TextRules(
     200, code=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{0,200}$", codes_unique=False, texts_unique=True
 )
-"""The purposes of calls. The codes are those of the CRM, which may be the same or empty."""
+"""The purposes of calls. Their codes come from the CRM: several may have the same code, or none."""
 BREAKS: Final = TextRules(40)
 """The reasons of breaks."""
 NO_NOTE: Final = TextRules(100)
 """The reasons for which a call needs no contact note."""
 TEAMS: Final = TextRules(60)
-"""The names of teams. The codes are stored with users."""
+"""The names of teams. With each user, the code of the team is stored."""
 LINES: Final = TextRules(100, welsh_required=False)
 """The names of lines. The code is the name in the settings, which machines use."""
 LIST_NAMES: Final[tuple[ListName, ...]] = get_args(ListName)

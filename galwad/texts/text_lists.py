@@ -43,11 +43,11 @@ class PageTexts(BaseModel):
     """The lists of texts as the pages need them, sent in the snapshot and after each change.
 
     `line_names` has the names of lines, by their names in the settings; a line that is not in it
-    has its own name in both languages. `break_reasons` are those that can be chosen, and
-    `former_reasons` removed ones whose code a break may still have. `no_note_reasons` is empty
-    until an administrator changes the list, and the page uses its own words. `purposes` are the
-    purposes that advisors can choose; if `free_text` is true, they may write others. `teams` are
-    the teams to which users can belong.
+    is shown by its name in the settings, in both languages. `break_reasons` are the reasons that
+    can be chosen, and `former_reasons` removed ones whose code a break may still have.
+    `no_note_reasons` is empty until an administrator changes the list; the page then uses its own
+    words. `purposes` are the purposes that advisors can choose; if `free_text` is true, they may
+    write others. `teams` are the teams to which users can belong.
     """
 
     line_names: dict[str, TwoTexts]
@@ -115,7 +115,7 @@ class TextLists:
     async def change(
         self, name: ListName, entries: Entries, *, based_on: str, actor: str, user: str
     ) -> TextList:
-        """Replace the entries of a list, after the audit entry; return the changed list.
+        """Write an audit entry, then replace the entries of a list; return the changed list.
 
         `based_on` is the version that `user` saw. `actor` names the user in the audit, such as
         `user:gwen`.
@@ -123,6 +123,7 @@ class TextLists:
         Raises:
             ListChangedError: The list was changed meanwhile.
             ListFaultError: The entries break a rule of the list.
+            AuditError: The audit entry cannot be written. The list stays as it is.
         """
         async with self._one_at_a_time:
             self._check_version(name, based_on)
@@ -132,7 +133,7 @@ class TextLists:
             return await self._replace(name, entries, user)
 
     async def reset(self, name: ListName, *, based_on: str, actor: str, user: str) -> TextList:
-        """Put the first list in force again, and return it. Raises `ListChangedError`."""
+        """Put the first list in force again, and return it. The errors are those of `change`."""
         async with self._one_at_a_time:
             self._check_version(name, based_on)
             await self._append("texts.reset", {"list": name}, {"actor": actor})
@@ -144,7 +145,7 @@ class TextLists:
         return self.free_text or any(text in {each.en, each.cy} for each in purposes)
 
     def purpose_code(self, text: str) -> str:
-        """Return the CRM's code of a purpose, which may be in the list no more; "" if none."""
+        """Return the CRM's code of a purpose in the list or formerly in it; "" if it has none."""
         listed = self._lists["purposes"]
         known = (*listed.entries, *listed.former)
         return next((each.code for each in known if text in {each.en, each.cy}), "")

@@ -1,1 +1,1 @@
-"""The commands about recordings, keys, the audit and backups."""
+"""The commands about recordings, keys, the audit, promises and backups."""

@@ -1,4 +1,4 @@
-"""`galwad audit`: list, export and verify the audit chain, and save anchors of the chain.
+"""`galwad audit`: list, export and verify the audit chain, erase values in it, and save anchors.
 
 The chain is read from a server or from a file. In the code, an entry of the chain is called a link.
 An anchor is the number and the hash of the newest entry of a chain, stored outside the server.
@@ -247,7 +247,10 @@ def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Rest
 def _verify(
     links: ChainReader, anchors: Iterable[Anchor], known: Collection[Restore] = ()
 ) -> ChainVerification:
-    """Verify a chain; compare anchors of its node, except those that a `known` restore removed."""
+    """Verify a chain, and compare the anchors of its node with its entries.
+
+    An anchor is not compared if a restore in `known` explains that its entry is missing.
+    """
     heads = [
         anchor.head
         for anchor in anchors
@@ -338,7 +341,7 @@ def fetch_chain(server: str) -> Iterator[ChainEntry]:
 
 
 def read_chain(path: Path) -> Iterator[ChainEntry]:
-    """Yield the entries of an audit chain that was exported to the file `path`."""
+    """Yield the entries of an audit chain in the export at `path`. Raises `CliError`."""
     with file_errors(path):
         yield from read_export(lines_of(path))
 
@@ -391,7 +394,7 @@ class ChainReader:
 
 
 def search(server: str, query: Mapping[str, str], limit: int) -> list[ChainEntry]:
-    """Return at most `limit` entries that match the fields `query`, sorted from old to new."""
+    """Return the newest `limit` entries that match the fields `query`, sorted from old to new."""
     found: list[ChainEntry] = []
     before: dict[str, int] = {}
     while len(found) < limit:

@@ -95,9 +95,9 @@ class ChainFacts:
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
         """Return `text`, and whether the chain may still get the entry that it lacks.
 
-        It may if the event's `time_text` is less than ten minutes from the chain's newest entry. If
-        the event is ten minutes or more after that entry, the returned text also says: export the
-        chain again. For an unreadable time, the second value is False.
+        It may if the time of the event, `time_text`, is less than ten minutes before or after the
+        chain's newest entry. If the event is ten minutes or more after that entry, the returned
+        text also says: export the chain again. For an unreadable time, the second value is False.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))
@@ -212,7 +212,7 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem for a disposal without an order in the chain: a key may be stolen."""
+    """Yield a problem if the certificate cannot be read, or if no entry ordered the disposal."""
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:

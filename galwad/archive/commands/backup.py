@@ -1,4 +1,4 @@
-"""`galwad backup`: copy the server's data that cannot be made again, and restore this data."""
+"""`galwad backup`: back up the server's data, except the payloads, and restore this data."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Back up database, headers, manifests, certificates, signed recipient set and node key.
+    """Back up database, directory, headers, manifests, certificates, recipient set and node key.
 
     The backup is signed with a key of root, which is beside the settings file and not in the
     backup. The command prints the public half of this key. Keep it away from the backups: to
@@ -79,7 +79,7 @@ def restore(
         list[str] | None,
         typer.Option(
             help="The public key that `backup make` printed, or a file with it. The key of this "
-            "machine, which is beside the settings file, counts too."
+            "machine, which is beside the settings file, is trusted too."
         ),
     ] = None,
     unsigned: Annotated[
@@ -92,8 +92,9 @@ def restore(
     """Restore a server that lost its database, and repeat the disposals made since the backup.
 
     The command verifies the signature of the backup and the digest of each of its files before it
-    writes anything. It prints the administrators that the backup has: compare them with those that
-    you know.
+    writes anything. A backup of an earlier release (--unsigned) has only the digests of database
+    and directory. The command prints the administrators that the backup has: compare them with
+    those that you know.
 
     Before you run this command, stop all processes of Galwad. Copy the payloads back to the
     archive, from your copy of the archive. Your copy also has the certificates of the disposals

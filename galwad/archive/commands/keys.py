@@ -1,4 +1,4 @@
-"""`galwad keys`: make the officer's keys, and manage the set of people who can open recordings.
+"""`galwad keys`: make the officer's keys, and sign the recipient set and the list of trusted nodes.
 
 All commands run on the officer's machine. A key file has an identity, whose public half is the
 recipient, and a signing key, whose public half is the public signing key.
@@ -157,7 +157,7 @@ def sign(
     recipients_of: Annotated[
         Path | None,
         typer.Option(
-            help="An earlier set whose recipients are signed again; yours is in it if it was there."
+            help="An earlier set whose recipients are signed again, yours only if it was there."
         ),
     ] = None,
     without_me: Annotated[
@@ -166,8 +166,8 @@ def sign(
     replaces: Annotated[
         Path | None,
         typer.Option(
-            help="The set that this one replaces: its number goes up by one, and you are asked "
-            "before anybody is added or removed."
+            help="The set that this one replaces: the new set gets the next number, and you are "
+            "asked before anybody is added or removed."
         ),
     ] = None,
     serial: Annotated[
@@ -186,9 +186,10 @@ def sign(
 ) -> None:
     """Sign the set of recipients who can open recordings; the server refuses an unsigned set.
 
-    Your own recipient is in the set, except with --without-me or if an earlier set without it is
-    signed again. Put the signed file on the server, at the path in the setting `recipients` (by
-    default keys/recipients.json in the state folder).
+    Your own recipient is in the set, except with --without-me. With --recipients-of, the earlier
+    set decides: your recipient is in the new set if it was in that one. Put the signed file on the
+    server, at the path in the setting `recipients` (by default keys/recipients.json in the state
+    folder).
 
     A recipient of the set that is replaced is not kept unless you name them again, with --recipient
     or --recipients-of: the command shows who is added and who is removed, and asks.
@@ -289,7 +290,7 @@ def _of_set(found: RecipientSet | None) -> list[tuple[str, Recipient]]:
 def _named(text: str) -> tuple[str, Recipient]:
     name, equals, key = text.partition("=")
     if not (name and equals):
-        raise CliError("cannot read a --recipient", "write it as NAME=age1…", status=2)
+        raise CliError("a --recipient has no name or no key", "write it as NAME=age1…", status=2)
     return name, Recipient.parse(key)
 
 

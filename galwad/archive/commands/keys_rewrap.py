@@ -242,7 +242,8 @@ def _replace(
 ) -> None:
     """Replace the header of one recording; only the last request to the server changes it.
 
-    Raises `_RefusedError` or `_GoneError` for this recording, and `CliError` to end the command.
+    Raises `_RefusedError`, `_GoneError` or `RecordingError` for this recording, and `CliError` to
+    end the command.
     """
     path, why = f"/recordings/{call_id}/header", {"reference": options.reference}
     sealed = _answer(client.post(path, json=why))
@@ -275,7 +276,7 @@ def _answer(response: httpx2.Response) -> Any:
 
 
 def _lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the result as lines of text; `only_count` shows how many recordings are to rewrap."""
+    """Yield the result as lines of text. With `only_count`, they say how many need a rewrap."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in _named(found):

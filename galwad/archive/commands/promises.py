@@ -47,7 +47,7 @@ _ORDER: Final = (
     *("verified", "disposed", "changed_recordings", "changed_rows", "orphans"),
     *("not_committed", "audit_entries", "audit_problems"),
 )
-"""The names of the evidence, those of the same subject together."""
+"""The names of the evidence, in the sequence in which they are printed."""
 _STYLE: Final = """\
 @page { size: A4; margin: 15mm }
 :root { color-scheme: light }
@@ -231,7 +231,7 @@ def _line(promise: dict[str, Any], texts: Texts) -> PromiseText:
 
 
 def _evidence(evidence: dict[str, int], texts: Texts) -> Iterable[tuple[str, str]]:
-    """Yield each name in words and its number, sorted by `_ORDER`; an unknown name stays."""
+    """Yield each name in words and its number, sorted by `_ORDER`; unknown names stay as is."""
     names = [name for name in _ORDER if name in evidence]
     for name in (*names, *(other for other in evidence if other not in _ORDER)):
         key, number = f"promise.evidence.{name}", evidence[name]

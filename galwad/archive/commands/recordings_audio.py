@@ -34,8 +34,9 @@ def export(
     seconds from the recording's start. None stands for the recording's own start or end.
 
     Raises:
-        CliError: The audio cannot be read, the slice is longer than an hour, or `from_s` is after
-            the recording's end.
+        CliError: The audio cannot be read, the slice is longer than an hour, or `from_s` is not
+            before the recording's end.
+        ArchiveError: The recording is damaged.
     """
     _read_to_the_end(plain)
     try:

@@ -1,8 +1,8 @@
 """`galwad recordings fetch` and `recover`: open a recording, or a locked spool, with an identity.
 
-`fetch` downloads an encrypted recording and decrypts it to a local file. Temporary files contain
-only encrypted data. Before the first sample is written to the output file, the whole recording is
-read and authenticated.
+`fetch` downloads an encrypted recording to a temporary file, and decrypts it from there into the
+output file. Before the first sample is written, the whole recording is read and authenticated. With
+`--sealed`, the output file is encrypted too.
 
 `recover` decrypts the key of a spool that the server cannot open since a reboot. A person with the
 spool's key can decrypt the audio in the spool. Therefore the server makes an entry in its audit
@@ -246,7 +246,7 @@ def recover(
     ] = Path(),
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Do not ask the server, as it is down. Note it yourself."),
+        typer.Option("--offline", help="Do not ask the server: it is down. Keep a note yourself."),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a key file that exists.")] = False,
     server: Server = "",

@@ -1,4 +1,4 @@
-"""`galwad recordings reindex`: make index rows for recordings in the archive that have no row.
+"""`galwad recordings reindex`: make index rows for archived recordings with no row or a wrong row.
 
 With an identity, the command also decrypts the facts about people from the manifests, on this
 machine, and the server puts them into the rows.
@@ -103,10 +103,12 @@ def reindex(
     After a restore, the recordings that were made since the backup have no row. The server verifies
     each recording to its final byte, with its own signing key or a key of --node-key. Only then
     does it make the row in the index. If a call id is given whose row contradicts the manifest, the
-    row is made again. No file is changed. The number of the caller, the line and
-    the advisor are encrypted in the manifest. With --identity, they are decrypted on this machine
-    and restored, also in rows that were made without them before. Otherwise, or if an older release
-    sealed the recording, they stay unknown. If the command is interrupted, run it again.
+    row is made again. No file is changed.
+
+    The number of the caller, the line and the advisor are encrypted in the manifest. With
+    --identity, they are decrypted on this machine and restored, also in rows that were made without
+    them before. Otherwise, or if an older release sealed the recording, they stay unknown. If the
+    command is interrupted, run it again.
     """
     identities = read_identity(identity).identities if identity is not None else ()
     reason = required("--reference", reference, "RESTORE-2026-11")

@@ -34,7 +34,7 @@ _US: Final = 1_000_000
 _NO_MANIFEST = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 """The errors that can occur when a damaged or forged manifest is read."""
 _SHORTEST_US: Final = 200_000
-"""Shorter stretches without a voice are not drawn: each resume causes one of about a packet."""
+"""Shorter stretches without a voice are not drawn, because each resume causes a short one."""
 _LATE: Final = "the sound may be from the gap before"
 _FAULT: Final = "bold red"
 _CAPTURED: Final = "captured-card"
@@ -194,9 +194,9 @@ def _custody(detail: dict[str, Any]) -> None:
 def packet_lines(manifest: str | None) -> Iterator[tuple[str, str]]:
     """Yield the lines about a recording's packets, each with its style.
 
-    For each party: packets received, stored, dropped and lost; then what was dropped after a pause,
-    silent parties, and counts that do not add up. There are no lines if the manifest is None,
-    damaged, or of older software.
+    There is one line for each party: packets received, stored, not stored and lost. Then, if there
+    are any: incomplete counts, packets that were not stored after a gap, silent parties, and counts
+    that do not add up. There are no lines if the manifest is None, damaged, or of older software.
     """
     try:
         read = read_manifest((manifest or "").encode())
@@ -319,7 +319,7 @@ def sentence(gap: dict[str, Any], texts: Texts) -> str:
     parts = [texts.text(key, cause=_cause(gap, texts), **values)]
     if gap["reason"] == "fault":
         parts.append(texts.text("explain.fault"))
-    # The pause that erased this stretch always follows it.
+    # An erased stretch ends where its pause begins, so no sentence says that a gap follows.
     if gap["reason"] != "erased" or gap["then"] != "gap":
         parts.append(texts.text(f"explain.then.{gap['then']}", time=_time(gap["ended"])))
     parts.append(_proof(gap, texts))

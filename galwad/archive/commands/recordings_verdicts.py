@@ -47,7 +47,7 @@ from recording.call_id import is_call_id
 
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})
-"""The statuses of responses without files, because they are missing, changed or destroyed."""
+"""The server refuses with these statuses to send files that are missing, changed or destroyed."""
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
@@ -134,16 +134,16 @@ def verify(
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
 
     `what` is a folder, one file of a recording, or the call id of a recording on the server; ""
-    means all on the server. Only calls from the start of `since`, a period such as "last week", are
-    verified.
+    means all on the server. Of a folder, or of all on the server, only calls from the start of
+    `since`, a period such as "last week", are verified.
 
     `node_keys` and `officer_keys` are public keys, or files with them: of trusted nodes, and of
     officers whose rewraps and trust files are accepted. The trust file `trust`, or else the one
     beside `identity`, names more nodes. Without a trusted key, no recording is whole.
 
-    With the key file `identity`, each recording is also decrypted to its end; its signing key, if
-    any, counts as an officer's. With `fetch`, a purpose and a reference, the files on the server
-    are verified, and otherwise only manifests and rows.
+    With the key file `identity`, each recording is also decrypted to its end. If this file has a
+    signing key, that is accepted as an officer's key too. With `fetch`, a purpose and a reference,
+    the files on the server are verified; without it, only their manifests and rows.
 
     Raises:
         CliError: A key, a file or a folder cannot be read, or the server refused a request.

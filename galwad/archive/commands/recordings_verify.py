@@ -76,10 +76,11 @@ def verify(
     """Verify recordings: signature, digests, lengths. Each fault that is found is printed.
 
     A folder (with its subfolders) or one .manifest file is verified offline, including the
-    payloads. For a call id, the manifest is fetched from the server, verified and compared
-    with the index, the ledger of calls and the audit: a row that was changed, deleted or exchanged
-    is named. The verdict is then "index only", because header and payload were not read. With
-    --purpose and --reference, they are fetched and verified too, and the audit records it.
+    payloads. Otherwise, for one call id or for all, the manifest is fetched from the server,
+    verified and compared with the index, the ledger of calls and the audit: a row that was changed,
+    deleted or exchanged is named. The verdict is then "index only", because header and payload were
+    not read. With --purpose and --reference, they are fetched and verified too, and the audit
+    records it.
 
     A signature proves nothing without a key that you trust: --node-key, or a trust file that the
     officer signed. Without one, the verdict is "unknown signer".
@@ -114,7 +115,8 @@ def verify(
             print(recordings_verdicts.sentence(verdict))
     if not verdicts:
         raise CliError(
-            "there is no recording to verify", "give a folder that holds .manifest files"
+            "there is no recording to verify",
+            "give a folder that holds .manifest files, or an earlier --since",
         )
     if not json:
         print(recordings_verdicts.counts(verdicts))

@@ -64,7 +64,7 @@ async def test_a_new_reason_does_not_hide_that_another_administrator_retains_the
     assert await release(running, bryn) == [CALL]
 
 
-async def test_a_hold_that_was_released_before_does_not_count(running, administrators):
+async def test_a_hold_that_was_released_before_raises_no_alarm(running, administrators):
     gwen, bryn = administrators
     await put(gwen)
     await release(running, gwen)

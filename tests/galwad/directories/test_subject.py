@@ -129,7 +129,7 @@ async def test_a_secret_that_cannot_be_read_makes_the_directory_unavailable(sect
         await search(section(authentication=missing))
 
 
-def test_the_limits_of_the_settings_are_kept(section):
+def test_the_limits_of_a_directory_are_those_of_its_settings(section):
     limits = section(concurrency=2, timeout=3, keep_found=9, keep_not_found=1).limits
     assert (limits.concurrency, limits.timeout_s) == (2, 3)
     assert (limits.cache.found_s, limits.cache.not_found_s) == (9, 1)

@@ -40,12 +40,12 @@ async def test_a_page_from_before_an_upgrade_gets_the_present_file_and_may_not_k
     assert reply.headers["cache-control"] == "no-cache"
 
 
-async def test_the_page_itself_is_asked_for_each_time(running):
+async def test_a_browser_asks_for_the_page_itself_each_time(running):
     client = running.client()
     assert (await client.get("/")).headers["cache-control"] == "no-cache"
 
 
-async def test_a_missing_file_is_not_kept(running):
+async def test_a_browser_may_not_keep_the_response_for_a_missing_file(running):
     client = running.client()
     reply = await client.get(f"/static/{await version_of(client)}/missing.js")
     assert reply.status_code == 404

@@ -106,7 +106,7 @@ def a_break(reason):
     return {"state": "break", "reason": reason}
 
 
-async def test_lines_have_another_name_on_the_pages_and_keep_their_own_as_the_key(listed):
+async def test_a_line_is_shown_by_its_new_name_and_keeps_its_name_in_the_settings_as_key(listed):
     gwen, sian = await listed.page("gwen"), await listed.page("sian")
     assert (await sian.open())["texts"]["line_names"] == {
         "Council Tax": {"en": "Council Tax", "cy": "Treth Gyngor"}
@@ -146,7 +146,7 @@ async def test_a_changed_purpose_is_offered_at_once(listed):
     assert (await sian.http.get("/api/v1/contacts/purposes")).json()["purposes"] == offered
 
 
-async def test_the_second_of_two_administrators_is_refused(listed):
+async def test_a_change_of_a_list_that_another_administrator_has_changed_is_refused(listed):
     first, second = await listed.page("gwen"), await listed.page("gwen")
     version = (await second.http.get(f"{URL}/breaks")).json()["version"]
     assert (await change(first, "breaks", [TEA])).status_code == 200
@@ -158,7 +158,7 @@ async def test_the_second_of_two_administrators_is_refused(listed):
     assert (await second.http.get(f"{URL}/breaks")).json()["entries"] == [TEA]
 
 
-async def test_the_list_of_the_settings_counts_again_after_a_reset(listed):
+async def test_a_reset_puts_the_list_of_the_settings_in_force_again(listed):
     gwen = await listed.page("gwen")
     version = (await change(gwen, "breaks", [TEA])).json()["version"]
     reply = await remove(gwen.http, f"{URL}/breaks", version=version)

@@ -54,7 +54,7 @@ def test_the_first_broken_rule_is_found_with_its_entry_and_field(rules, rows, fa
         assert rules.fault_in(entries(*rows)) == fault
 
 
-def test_a_list_is_limited():
+def test_a_list_with_more_than_200_entries_is_a_fault():
     rows = [(f"c{number}", f"T{number}", f"C{number}") for number in range(MOST_ENTRIES + 1)]
     assert BREAKS.fault_in(entries(*rows)) == TextFault("too_many")
     assert BREAKS.fault_in(entries(*rows[1:])) is None

@@ -67,7 +67,7 @@ async def change(made, name, *entries):
     return await made.lists.change(name, entries, based_on=version, **GWEN)
 
 
-async def test_a_changed_list_counts_is_audited_and_survives_a_restart(make):
+async def test_a_changed_list_is_in_force_and_audited_and_survives_a_restart(make):
     made = await make()
     changed = await change(made, "breaks", TEA, LUNCH)
     assert (changed.entries, changed.changed, changed.changed_by) == (
@@ -82,7 +82,7 @@ async def test_a_changed_list_counts_is_audited_and_survives_a_restart(make):
     assert again.get("breaks") == changed
 
 
-async def test_after_a_reset_the_list_of_the_settings_counts_again(make):
+async def test_after_a_reset_the_list_of_the_settings_is_in_force_again(make):
     made = await make()
     await change(made, "breaks", TEA)
     version = made.lists.get("breaks").version
@@ -159,7 +159,7 @@ async def test_only_listed_purposes_are_accepted_if_the_settings_say_so(make):
     assert not made.lists.accepts_purpose("Casgliad a fethwyd")
 
 
-async def test_an_empty_list_of_purposes_does_not_count_once_the_settings_allow_no_others(make):
+async def test_an_empty_list_of_purposes_is_ignored_if_the_settings_allow_no_others(make):
     await change(await make(), "purposes")
     assert (await make()).lists.get("purposes").entries == ()
     closed = (await make(free_text=False)).lists

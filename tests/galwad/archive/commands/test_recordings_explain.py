@@ -164,7 +164,7 @@ def test_an_erased_stretch_says_nothing_about_the_pause_that_always_follows_it()
     )
 
 
-def test_a_call_without_gaps_was_recorded_completely_only_if_nothing_speaks_against_it():
+def test_a_call_is_complete_without_gaps_if_it_is_signed_and_has_no_unexplained_time():
     assert explanation_lines(explanation(), Texts("en"))[1:] == [
         "The whole call was recorded: there are no gaps."
     ]
