@@ -42,7 +42,7 @@ _INVALID_EXAMPLE: Final = {
     "hint": "look at: body.days (must be at least 1)",
 }
 _OTHER_SITE: Final = "The request comes from another site."
-_UNAVAILABLE: Final = "A part of Galwad does not answer, such as the audit. Nothing was done."
+_UNAVAILABLE: Final = "A part of Galwad does not answer, such as the audit. Check what was done."
 _FASTAPIS_TEXT: Final = "Successful Response"
 _SHARED: Final = "#/components/responses/"
 

@@ -109,7 +109,7 @@ def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Descriptio
     Raises:
         BackupError: A trusted key did not sign the backup, or the backup was changed, is not
             complete, can be changed by another user, or is from another node or a later version.
-        OSError: A file of the backup is missing or cannot be read.
+        OSError: A file of the backup cannot be read.
     """
     try:
         check_private(folder)
@@ -125,6 +125,8 @@ def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Descriptio
             f"the backup is from the node {description.node}",
             "use a backup of this node, or correct `name` in [node]",
         )
+    if not (folder / DATABASE).exists():
+        raise _unfinished(folder)
     if digest_of(folder / DATABASE) != description.database_sha256:
         raise BackupError("the backup's database was changed or is not complete", _OLDER)
     directory, digest = folder / DIRECTORY, description.directory_sha256

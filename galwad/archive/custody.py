@@ -139,8 +139,11 @@ async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | N
         AuditFilter("recording.held", call_id),
     )
     last = max((entry.seq for entry in await desk.host.audit.search(released, limit=1)), default=0)
-    entries = [entry for entry in await desk.host.audit.search(held) if entry.seq > last]
-    holders = {entry.values.get("actor", (b"", ""))[1] for entry in entries}
+    holders: set[str] = set()
+    before: int | None = None
+    while found := [e for e in await desk.host.audit.search(held, before) if e.seq > last]:
+        holders |= {entry.values.get("actor", (b"", ""))[1] for entry in found}
+        before = found[-1].seq
     others = holders - {actor}
     return None if holders and not others else ", ".join(sorted(filter(None, others)))
 

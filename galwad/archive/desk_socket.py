@@ -110,7 +110,7 @@ class FinaliserClient:
         finally:
             self._waiting.pop(ref, None)
         if done.error:
-            raise ApiError(409, done.error, "nothing was changed")
+            raise ApiError(409, done.error, "see the finaliser's journal before you try again")
         return done.content
 
     async def prove_spools(self) -> tuple[SpoolProof, ...]:

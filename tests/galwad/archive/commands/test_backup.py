@@ -458,6 +458,7 @@ def test_an_administrator_planted_in_a_stored_backup_is_not_restored(run, site, 
         (lambda folder: next(folder.rglob("*.manifest")).unlink(), "manifest is missing"),
         (lambda folder: (folder / "archive" / "x.pub").touch(), "x.pub is not in the list"),
         (lambda folder: (folder / "recipients.json").unlink(), "recipients.json is missing"),
+        (lambda folder: (folder / "galwad.db").unlink(), "is not a finished backup"),
         (lambda folder: folder.chmod(0o777), "another user can change"),
         (
             lambda folder: (folder / "archive" / "more").symlink_to("/etc"),
