@@ -145,7 +145,7 @@ class BackupGroup(LazyGroup):
 
 
 class TokensGroup(LazyGroup):
-    """Manage the tokens of machines, and the personal tokens with which people pause."""
+    """Manage the tokens of machines, and the personal tokens with which people pause recordings."""
 
     package = "galwad.people"
     module = "commands"

@@ -1,4 +1,7 @@
-"""Checks of the database and of the directory, and the result of the nightly coverage check."""
+"""Checks of the database, of the directory, and of the result of the nightly coverage check.
+
+The database is compared with the settings too: routes and phones name extensions and users.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ _CALLS: Final = {
 
 
 def check_database(settings: Settings) -> Iterator[CheckResult]:
-    """Check the database and the directory, which are opened only for reading."""
+    """Check the database and the directory, which are opened only for reading.
+
+    In the database, this checks the schema, damage, users, tokens, and the names in the settings.
+    """
     yield from _database(settings)
     yield from _directory(settings)
 

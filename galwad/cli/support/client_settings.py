@@ -27,7 +27,7 @@ _MEND = "correct it, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:
-    """Return the path of the file in which `galwad login` stores the server's address and token.
+    """Return the path of the file in which `galwad login` stores address, token and certificate.
 
     The path is `$XDG_CONFIG_HOME/galwad/client.toml`. If this variable is not set, the path is
     `~/.config/galwad/client.toml`.

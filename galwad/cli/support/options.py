@@ -51,7 +51,10 @@ _POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,
 
 
 def load_settings(path: Path) -> Settings:
-    """Return the settings in a file; raise CliError, which names each fault, if it has any."""
+    """Return the settings in a file, and print times in their time zone from now on.
+
+    Raises `CliError`, which names each fault, if the file has any.
+    """
     from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
 
     try:
@@ -78,7 +81,10 @@ def required(option: str, text: str, example: str) -> str:
 
 
 def texts_in(language: str) -> Texts:
-    """Return the texts in this language, or that of $LANG if it is empty. Raises `CliError`."""
+    """Return the texts in this language, or in `preferred_language` if it is "".
+
+    Raises `CliError` if there are no texts in the language.
+    """
     if language and language not in LANGUAGES:
         raise CliError(
             f'there are no texts in the language "{language}"',
@@ -89,7 +95,7 @@ def texts_in(language: str) -> Texts:
 
 
 def checked_id(call_id: str) -> str:
-    """Return `call_id`, which can be a part of a URL; raise CliError if it is not a call id."""
+    """Return `call_id`, which is then safe in a URL; raise CliError if it is not a call id."""
     if not is_call_id(call_id):
         raise CliError(
             f'"{call_id}" is not a call id',
