@@ -20,7 +20,7 @@ _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
 """The longest delay, in samples, with which the sent noise may arrive at the other phone."""
 _MISSING: Final = RATE // 10
-"""The samples that may be missing at first: packets can arrive before the answer is read."""
+"""The most samples that may be missing at first: packets can arrive before the answer is read."""
 _PEAK: Final = 20_000
 _ROWS: Final = (697, 770, 852, 941)
 _COLUMNS: Final = (1209, 1336, 1477)
