@@ -115,4 +115,4 @@ _WHO: Final[tuple[tuple[Callable[..., Any], str], ...]] = (
     (access.pausing, "people who are signed in, machines, and personal tokens"),
     (payment_pages.token_of, "payment pages"),
 )
-"""The users whom each dependency admits. The first dependency that an endpoint has is named."""
+"""The users whom each dependency admits; `who` takes the first one that an endpoint has."""

@@ -154,7 +154,7 @@ class DeskSection(Section):
 
 
 class DirectorySection(Section):
-    """`[directory]`: the lookup of callers in directories."""
+    """`[directory]`: the lookup of callers, and the import of people from a watched folder."""
 
     budget: Number = Field(
         default=1.0, ge=0.05, le=1.0, description="a number of seconds from 0.05 to 1.0"

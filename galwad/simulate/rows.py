@@ -140,9 +140,9 @@ class LiveRow:
             (await self.site.api.send("officer", "PUT", path, {"purpose": NOTE})).accepted()
 
     async def sealed_manifest(self) -> str | None:
-        """Return the manifest of the recording as JSON, or None if the server has lost it.
+        """Wait until the recording is sealed, and return the text of its manifest.
 
-        Raises StepError if the recording is not sealed in time.
+        Return None if the server cannot read the manifest.
         """
         try:
             recording = await self.site.api.sealed(self.call_id)

@@ -223,7 +223,7 @@ class _Run:
 
 
 class CardFilter:
-    """Takes blocks of stereo samples, and returns them with captured cards silenced.
+    """Takes blocks of stereo samples; returns them with card numbers and near digits silenced.
 
     A position is a number of samples since the recording's start. The blocks are changed in place,
     so that no copy of the silenced samples stays in memory.
@@ -239,7 +239,10 @@ class CardFilter:
             raise ValueError(f"near_pause_s must be from 0 to {MOST_NEAR_S}")
         self.rate = rate
         self.captured: list[tuple[int, int]] = []
-        """Silenced intervals of card numbers: [start, end) in samples, in order, not touching."""
+        """The silenced intervals of card numbers and of digits that followed one.
+
+        Each is [start, end) in samples. They are in order, and do not touch.
+        """
         self.near_pause: list[tuple[int, int]] = []
         """The silenced intervals of digits near a pause; they may overlap those in `captured`."""
         self.ended = False

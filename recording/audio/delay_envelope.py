@@ -1,6 +1,6 @@
 """Estimates the drift of a sender's clock from the smallest delays of its packets.
 
-The *drift* is the rate at which a clock gains on ours: 0.0001 means 100 parts per million. The
+The *drift* is the rate at which a clock falls behind ours: 0.0001 means 100 parts per million. The
 network can only delay a packet. So if the smallest delays of many short times are drawn over time,
 the line below all of them shows the drift: it rises if the sender's clock is slow. The lower convex
 hull of these points is stored, because no other point can touch such a line. (For the method, see
@@ -153,7 +153,7 @@ class DelayEnvelope:
             del hull[0]
 
     def _fit(self) -> None:
-        """Set the drift: the slope of the hull's edge in the middle of the time."""
+        """Set `unsure`, and `drift` from the slope of the hull's edge in the middle of the time."""
         hull = self._hull
         span = hull[-1][0] - hull[0][0]
         if not span:

@@ -58,9 +58,10 @@ _COVERED: Final = 0.5
 _UNSURE: Final = 16
 """The number that is added to the key of a frame that is unsure."""
 _PERHAPS: Final = 0.085
-"""The smallest part at the nominal frequencies: a deviation of 2.5 % takes most of the power.
+"""The smallest part of a frame's energy at its two nominal frequencies.
 
-Only frames that reach it are measured exactly.
+Only frames that reach it are measured exactly. It is small, because a tone that is 2.5 % off has
+most of its power beside the nominal frequency.
 """
 _SHORTEST: Final = 4
 """The number of frames with the same tone that make a key press.
@@ -270,7 +271,7 @@ def _of_frames(steps: _Floats, columns: _Floats) -> _Floats:
 
 
 def _power(parts: _Floats) -> _Floats:
-    """Return the power of each frame at each frequency, so that a pure tone has its energy.
+    """Return the power of each frame at each frequency; that of a pure tone is the tone's energy.
 
     `parts` are the products with the columns from `_waves`.
     """

@@ -85,9 +85,9 @@ class Strays:
     def is_a_beginning(self, now_us: int) -> bool:
         """Return True if the packets show that the sender has jumped to new sequence numbers.
 
-        This needs a first stray from at least `HOLD_US` before, or more than `_MOST` strays. When
-        another packet arrives, `RtpStream` removes all strays, so only strays have arrived since
-        the first.
+        The first stray must have arrived at least `HOLD_US` before, or there must be more than
+        `_MOST` strays. `RtpStream` removes all strays when a packet arrives that is no stray, so
+        only strays have arrived since the first.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)

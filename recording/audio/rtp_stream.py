@@ -6,7 +6,8 @@ timestamps into positions on the track (see `StreamClock`).
 
 A packet waits up to 0.4 seconds for missing packets with lower numbers. Packets also wait 0.4
 seconds at the start of a stream, after a long silence, and when a packet arrives much earlier or
-later than the clock expects. They then show whether the clock is right, or set a new one.
+later than the clock expects (4 seconds if it is less late). They then show whether the clock is
+right, or set a new one.
 `recording.audio.stream_writer` decodes the packets and writes their audio to the track.
 """
 
@@ -48,7 +49,7 @@ class StreamState(Enum):
     """The clock may be wrong. The next packets with audio show whether it is right.
 
     This follows a long silence, a stream's beginning without audio, or a packet that arrived much
-    earlier or later than the clock expects.
+    earlier or later than the clock expects, or has another clock rate.
     """
     LAGGING = "lagging"
     """The packets arrive later than the clock expects from their RTP timestamps.
