@@ -122,7 +122,7 @@ class ContactsGroup(LazyGroup):
 
 
 class TextsGroup(LazyGroup):
-    """List and change purposes, reasons, and the names of lines, in English and in Welsh."""
+    """List and change purposes, reasons, and the names of lines and teams, in both languages."""
 
     package = "galwad.texts"
     module = "commands"
