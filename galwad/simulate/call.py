@@ -406,7 +406,7 @@ async def _send_transfer(plan: Plan, answerer: Answerer, leg: VoIPCall) -> None:
 
 
 async def _join(answerer: Answerer, leg: VoIPCall, number: str) -> int:
-    """Hold the caller, consult `number`, and join both; return the status."""
+    """Hold the caller, consult `number`, and join both; return the transfer's SIP status."""
     await leg.hold()
     consulted = await answerer.phone.call(number)
     try:

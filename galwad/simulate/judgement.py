@@ -37,7 +37,7 @@ different pieces of noise, of half a second, always have a lower one.
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
 _EDGE_S: Final = 0.3
-"""The stretch that a pause may erase beyond `erase_back`, because it was still on its way."""
+"""The most seconds that a pause may erase beyond `erase_back`: audio that was on its way."""
 _CLOCK_S: Final = 0.25
 """The inaccuracy of the length of phases: a busy machine notices their end late."""
 _LEAST: Final = RATE // 2

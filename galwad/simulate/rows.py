@@ -319,7 +319,7 @@ class Row:
 
 
 def advisors_phone(row: LiveRow) -> str:
-    """Return the actor of what the advisor's phone causes."""
+    """Return the actor of a gap that the advisor's phone causes, such as "phone:201"."""
     return f"phone:{row.extension}"
 
 
@@ -327,7 +327,8 @@ def advisors_phone(row: LiveRow) -> str:
 class Talk:
     """Caller and advisor speak, and nothing else happens. `phase` names the stretch in a verdict.
 
-    `longer` waits first: after a pause, audio of streams that began in the pause is not stored.
+    With `longer`, they first speak unjudged for the time after a pause (`quarantine`) in which
+    audio of streams that began in the pause is not stored.
     """
 
     phase: str

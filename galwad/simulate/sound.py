@@ -32,7 +32,7 @@ _PASSES: Final = (300, 3200)
 
 
 def speech(seconds: float, seed: int) -> Samples:
-    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech, by `seed`."""
+    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech, made from `seed`."""
     noise = np.random.default_rng(seed)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(noise.standard_normal(count))

@@ -117,7 +117,9 @@ def _folder(name: str, path: Path) -> CheckResult:
 
 
 def _parts(state: Path) -> Iterator[CheckResult]:
-    """Check that no file has a folder's name, and that other users cannot enter the folders.
+    """Check the folders in the state folder: other users may not enter them.
+
+    No file or broken link may be in the place of one of `_PARTS`.
 
     If some of these folders are links (systemd makes links to folders in /var/lib/private), also
     check that `state` has the permission that lets the systemd units follow the links.
@@ -155,7 +157,7 @@ def filesystem(path: Path) -> str:
 
 
 def check_processes(settings: Settings) -> Iterator[CheckResult]:
-    """Check the processes. If none is running, Galwad was not started yet: that is a warning."""
+    """Check the processes. If none is running, only warn: Galwad may not have been started yet."""
     found = states(settings)
     if all(each.state is State.STOPPED for each in found):
         yield warning("processes", "none is running", "systemctl start galwad.target")

@@ -41,7 +41,7 @@ _TIMEOUT_S = 2.0
 def check_ports(settings: Settings) -> Iterator[CheckResult]:
     """Check each listening address, the transports of targets, and the range of media ports.
 
-    Also check that other machines can reach the addresses that SIP and SDP give them.
+    Also warn if SIP or SDP would give peers an unspecified address, such as 0.0.0.0.
     """
     running = {each.name for each in states(settings) if each.state is not State.STOPPED}
     switch = "switch" in running

@@ -95,7 +95,7 @@ class _UnopenedError(Exception):
 
 
 async def _ask(section: ExternalDirectory) -> int:
-    """Ask a directory for `_NOBODY`; return how many people it finds without this number."""
+    """Ask a directory for `_NOBODY`; return how many people it finds who lack this number."""
     try:
         directory = section.open()
     except (CallerIdError, ServerError):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def administration(settings: Settings) -> Administration:
-    """Return the `Administration` of the server's database; root also makes the state folder."""
+    """Return the `Administration` of the server's database. Root creates a missing state folder."""
     from galwad.administration import Administration  # noqa: PLC0415 - see above
 
     _create_state_folder(settings.node.state)
@@ -39,7 +39,7 @@ def notify_desk(settings: Settings) -> bool:
 
 
 def _create_state_folder(state: Path) -> None:
-    """As root, create a missing state folder with the mode 0755 of systemd, whatever the umask."""
+    """As root, create a missing state folder. Like systemd, give it mode 0755 under any umask."""
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
         state.chmod(0o755)

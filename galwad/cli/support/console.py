@@ -136,13 +136,13 @@ def reset_time_zone() -> None:
 
 
 def use_zone_of_response(name: str) -> None:
-    """Print times in the time zone with this name, if this machine knows it."""
+    """Set the zone of all later printed times to this one, if this machine knows its name."""
     if found := zone_named(name):
         _set_zone(found)
 
 
 def use_zone_of_settings(zone: tzinfo | None) -> None:
-    """Print times in the settings file's time zone; None means this machine's, or else UTC."""
+    """Set the zone of all later printed times; None means this machine's zone, or else UTC."""
     _set_zone(zone or machine_zone() or UTC)
 
 

@@ -38,9 +38,9 @@ class SpanStyle:
 _UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
 PARTLY: Final = SpanStyle("partly", "╌", "-", "yellow")
-"""The style of a stretch after a gap, in which a voice is missing.
+"""The style of a stretch in which a voice is missing. It directly follows a gap.
 
-Late packets of this voice were dropped there, because they may have sound from the gap.
+Late packets of this voice were dropped, because they may have sound from the gap.
 """
 STYLES: Final = {
     kind.name: kind
@@ -75,9 +75,9 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the gaps and the unexplained spans. An unexplained span is covered by no segment or
-    gap, or by more than one; where it overlaps a gap, the time is unexplained. The rest is recorded
-    and divided at `begins`, where segments start. Times are in microseconds since the recording's
+    `gaps` has the gaps and the unexplained spans: times that no segment or gap covers, or several
+    cover. Where an unexplained span overlaps a gap, the gap is cut. All other time is recorded, and
+    divided at `begins`, where segments start. Times are in microseconds since the recording's
     start.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
@@ -148,7 +148,7 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
 
 
 def layout(out: Console) -> tuple[int, bool]:
-    """Return the width of a timeline on this console, and whether it may have only ASCII there."""
+    """Return the width of a timeline on this console, and whether it must be ASCII."""
     plain = not (out.encoding or "").lower().startswith("utf")
     return min(out.width, _MAX_WIDTH) - 2, plain
 
@@ -183,7 +183,7 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the row of times below a timeline: the end, and each start that has enough space."""
+    """Return the row of times below a timeline: its end, and each span's start that fits."""
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
     row = [" "] * max(width, len(end) + 2)
