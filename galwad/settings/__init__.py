@@ -148,7 +148,7 @@ class Settings(Section):
 
     @property
     def audit_key(self) -> Path:
-        """The file with the private key of today's audit entries, which is replaced each day."""
+        """The file with the private key that signs audit entries. Each day has a new key."""
         return self.database.with_name("audit.key")
 
     @property
@@ -163,7 +163,7 @@ class Settings(Section):
 
     @property
     def anchor_file(self) -> Path:
-        """The file to which the head of the audit chain is appended each day."""
+        """The file to which the head of the audit chain is appended after each nightly check."""
         return self.desk.anchors or self.database.with_name("anchors.jsonl")
 
     def newest_recipients(self, *folders: str) -> tuple[Path, ...]:

@@ -173,7 +173,7 @@ class DirectorySection(Section):
 
 
 class BreakReason(Section):
-    """`[[presence.break_reasons]]`: a reason of breaks that advisors can choose."""
+    """`[[presence.break_reasons]]`: a reason for a break that advisors can choose."""
 
     code: str = Field(
         pattern=CODE,
@@ -337,7 +337,7 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the provider, Galwad's registration there, and the meaning of its roles here."""
+    """`[sign_in]`: the OpenID provider, and Galwad's client and the roles of users there."""
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")

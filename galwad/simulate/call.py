@@ -300,7 +300,7 @@ async def _keys(plan: Plan, report: Report, caller: VoIPCall, answerer: VoIPCall
             # copy of a digit may arrive even later.
             await asyncio.sleep(0.3)
     except (ProtocolError, TimeoutError):
-        report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
+        report.fail("keys", "telephone-event was not agreed on", "allow it in the trunk or PBX")
         return
     keys = answerer.media.stream.keys
     if keys == plan.dtmf:

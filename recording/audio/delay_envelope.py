@@ -29,7 +29,7 @@ _SPARSE_PROOF: Final = 3
 _SPARSE_PROOF_S: Final = 10
 _PER_MS: Final = 1000
 _LEVEL_MS: Final = 3
-"""The difference in ms from the line above which the delay itself has changed, not the clock."""
+"""A delay that is more ms than this from the line shows a changed network, not another drift."""
 _TYPICAL: Final = 1.5
 _UNLIKELY: Final = 9.2
 _FULL: Final = 50
@@ -97,14 +97,14 @@ class DelayEnvelope:
         return low, high
 
     def probable_excess(self, delay: Delay) -> float:
-        """Return by how much the smallest of so few delays probably exceeds the line."""
+        """Return by how much the smallest of `delay.packets` delays probably exceeds the line."""
         # After a stall, the packets of the stall arrive at once, and their jitter is too large.
         return (self.jitter if self._hull else delay.jitter) / (delay.packets + 1)
 
     def largest_excess(self, delay: Delay) -> float:
-        """Return by how much the smallest of so few delays can exceed the line.
+        """Return by how much the smallest of `delay.packets` delays can exceed the line.
 
-        If jitter is spread evenly, the result is exceeded once in 10,000 times.
+        If jitter is spread evenly, the result is exceeded at most once in 10,000 times.
         """
         return max(self.jitter, delay.jitter) * min(1.2, _UNLIKELY / delay.packets)
 

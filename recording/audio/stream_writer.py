@@ -44,7 +44,7 @@ class TrackSink(Protocol):
         """Fill the silence at `position` with noise (RFC 3389, `clock` Hz) until the next audio."""
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
-        """Store an undecodable packet with the position of its audio; False if that is final."""
+        """Store an undecodable packet and its position; return False if the position is final."""
 
 
 class DecodingRun:

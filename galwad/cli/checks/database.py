@@ -242,7 +242,7 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
         yield warning(
             "books",
             f"they were last checked {date_and_time(checked)}",
-            "galwad-desk does it when it runs: its journal has `coverage.checked`, or why",
+            "galwad-desk does it when it runs; if that failed, its journal has the reason",
         )
     elif not facts["amiss"] and not facts["orphans"]:
         yield fine("books", f"every second was explained {date_and_time(checked)}")
