@@ -189,7 +189,7 @@ class SimulateGroup(LazyGroup):
     module = "commands"
     summaries: ClassVar = {
         "call": "Place a call to a running Galwad, and judge the result.",
-        "payments": "Try each trigger of a payment pause.",
+        "payments": "Try the triggers of payment pauses.",
         "transfers": "Try each kind of transfer that phones can make.",
     }
 

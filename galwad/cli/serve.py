@@ -57,8 +57,9 @@ def serve(
     Without --only, this process starts the three processes as its children, and starts a child
     again if it dies. If a child dies three times in a row before it is ready, all stop. At SIGTERM,
     no new calls are accepted, and calls in progress continue until they end. Then the processes
-    stop, the desk last. At a second SIGTERM, all processes stop immediately. The log goes to
-    stderr. With --json, or if stderr is not a terminal, each line of the log is a JSON object.
+    stop, the desk last. At a second SIGTERM, the processes are stopped without waiting for calls.
+    The log goes to stderr. With --json, or if stderr is not a terminal, each line of the log is a
+    JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()

@@ -337,7 +337,10 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the OpenID provider, and Galwad's client and the roles of users there."""
+    """`[sign_in]`: the OpenID provider, and Galwad's registration there.
+
+    `roles` has the role in Galwad for each of the provider's roles.
+    """
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")

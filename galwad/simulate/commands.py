@@ -244,7 +244,7 @@ def payments(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Try each trigger of a payment pause with a real call, and judge each recording.
+    """Try the triggers of payment pauses with real calls, and judge each recording.
 
     Each row is one call between phones of this command, in which both parties speak throughout. The
     command pauses and resumes in the row's order, fetches the recording, and checks its gaps, its
@@ -311,7 +311,7 @@ def transfers(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Try each kind of transfer with a real call, and judge each recording.
+    """Try each kind of transfer that phones can make with real calls, and judge each recording.
 
     Each row is one call between phones of this command, which speak throughout. The recording must
     cease at the point of transfer in the settings, go on when the caller returns, and contain

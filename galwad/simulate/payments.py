@@ -1,4 +1,4 @@
-"""The matrix of payments: each trigger, and each order of requests that matters."""
+"""The matrix of payments: the triggers of pauses, and the orders of requests that matter."""
 
 from __future__ import annotations
 

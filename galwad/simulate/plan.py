@@ -91,7 +91,7 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The seconds to wait for one event, except for a transfer or a person's answer."""
+    """The seconds to wait for one SIP event, such as a registration, ringing or a reply."""
     dtmf: str = ""
     pause: float = 0.0
     """The length of the pause in seconds; 0 for no pause."""

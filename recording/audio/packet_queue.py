@@ -1,4 +1,4 @@
-"""Stores the packets of one stream until they are written to the track, sorted by their numbers.
+"""Stores the packets of one stream until they are written to the track, the lowest number first.
 
 `recording.audio.rtp_stream` decides when that is.
 """
@@ -25,7 +25,10 @@ With packets of 5 ms, these are ten seconds of audio, which a network can delive
 
 
 class PacketQueue:
-    """Waiting packets, sorted by extended sequence number. Each number occurs only once."""
+    """Waiting packets, with the lowest extended sequence number first. Iteration has no order.
+
+    Each number occurs only once.
+    """
 
     def __init__(self) -> None:
         self.since_us = 0

@@ -247,10 +247,10 @@ class StreamClock:
         self._timestamp_rate = _TimestampRate(self._clock_rate or NARROW, _US)
         self._errors = []
         self._delays_from = self.arrival_position(packet)
-        """The time of the first delay in `_errors`, in samples."""
+        """The time, in samples, from which the delays in `_errors` are."""
         self._envelope = DelayEnvelope(self._rate)
         self._evaluated = 0
-        """The number of times that delays were evaluated since the most recent long silence."""
+        """The number of times that delays were evaluated since the time base was set or checked."""
         self._correction = self._steps = 0
         self.stretch = 0
 

@@ -43,8 +43,8 @@ class Timeline:
     def __init__(self, rate: int) -> None:
         """Set up an empty timeline with 8000 or 16000 samples a second.
 
-        With 8000, the first packet of a wideband codec raises `WidebandError`. All packets must
-        then be processed again with 16000.
+        With 8000, `WidebandError` is raised when a packet of a wideband codec is to be decoded. All
+        packets must then be processed again with 16000.
         """
         self.rate = rate
         self._tracks = [Track(rate, channel) for channel in CHANNELS]

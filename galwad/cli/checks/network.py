@@ -318,7 +318,10 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer, registration and PBX of the running switch, if there is one."""
+    """Yield a result for each peer and registration that the running switch monitors.
+
+    Also yield whether each trusted trunk, such as a PBX, names the parties that answer.
+    """
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return
