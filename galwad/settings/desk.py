@@ -337,10 +337,7 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the OpenID provider, and Galwad's registration there.
-
-    `roles` has the role in Galwad for each of the provider's roles.
-    """
+    """`[sign_in]`: the OpenID provider, Galwad's client there, and our role for each role there."""
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")

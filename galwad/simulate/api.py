@@ -184,10 +184,7 @@ class Answer:
 
 
 class MatrixApi(ApiClient):
-    """The clients of a run: the signed-in user and a payment page.
-
-    With `machine_token`, there is also a payment system. With `page`, an advisor's page.
-
+    """The clients of a run: the user, a payment page, and if given, a machine and a user's page.
 
     `send` also returns refusals, with their status, because some rows expect one.
     """

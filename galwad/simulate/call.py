@@ -81,10 +81,7 @@ class SimulatedCall:
     caller: CallAudio
     """The caller's leg: the call as the calling phone sees it."""
     answerer: CallAudio | None
-    """The leg of the phone that has answered the call or its transfer.
-
-    None if this command does not control that phone.
-    """
+    """The leg of the phone that has the call; None if this command does not control that phone."""
     call_id: str = ""
     spoken: list[Spoken] = field(default_factory=list)
 

@@ -124,10 +124,7 @@ class LiveRow:
                 await asyncio.gather(*(leg.hangup() for leg in self._legs), return_exceptions=True)
 
     async def save_note(self) -> None:
-        """Wait for the call's end; then save a contact note if the API still shows the call.
-
-        The note says that the call was simulated.
-        """
+        """Wait for the call's end; if the API still shows the call, note that it was simulated."""
         state = ""
         async for _ in attempts(_SHOWN_WITHIN_S):
             state = await self.shown("state")
@@ -140,10 +137,7 @@ class LiveRow:
             (await self.site.api.send("officer", "PUT", path, {"purpose": NOTE})).accepted()
 
     async def sealed_manifest(self) -> str | None:
-        """Wait until the recording is sealed, and return the text of its manifest.
-
-        Return None if the server cannot read the manifest.
-        """
+        """Wait for the seal; return the manifest's text, or None if the server cannot read it."""
         try:
             recording = await self.site.api.sealed(self.call_id)
         except StepError as error:

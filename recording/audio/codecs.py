@@ -272,10 +272,7 @@ _BY_AV: Final = {
 
 
 def decoder_for(codec: PayloadCodec) -> Decoder | None:
-    """Return a new decoder for one stream of this codec.
-
-    Return None if the codec has no decoder here, or if G.711 or L16 has an unusual sampling rate.
-    """
+    """Return a new decoder for one stream; None if its codec or sampling rate has no decoder."""
     name = codec.name.upper()
     if name in {"PCMU", "PCMA"}:
         return G711(codec) if codec.clock in _LINEAR_RATES else None

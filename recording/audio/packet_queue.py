@@ -25,10 +25,7 @@ With packets of 5 ms, these are ten seconds of audio, which a network can delive
 
 
 class PacketQueue:
-    """Waiting packets, with the lowest extended sequence number first. Iteration has no order.
-
-    Each number occurs only once.
-    """
+    """Waiting packets by extended sequence number, each only once. Iteration has no order."""
 
     def __init__(self) -> None:
         self.since_us = 0

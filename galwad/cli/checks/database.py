@@ -1,7 +1,4 @@
-"""Checks of the database, of the directory, and of the result of the nightly coverage check.
-
-The database is compared with the settings too: routes and phones name extensions and users.
-"""
+"""Checks of the database, of the directory, and of the result of the nightly coverage check."""
 
 from __future__ import annotations
 

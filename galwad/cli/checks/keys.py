@@ -166,10 +166,7 @@ def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check that a certificate and its key can be read and fit together.
-
-    Also check that the certificate is valid now and names all `hosts`.
-    """
+    """Check that a certificate and key are readable, fit, are valid now, and name all `hosts`."""
     certificate, key = stored(certificate), stored(key)
     for path in (certificate, key):
         problem = unreadable(path)

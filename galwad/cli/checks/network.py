@@ -39,10 +39,7 @@ _TIMEOUT_S = 2.0
 
 
 def check_ports(settings: Settings) -> Iterator[CheckResult]:
-    """Check each listening address, the transports of targets, and the range of media ports.
-
-    Also warn if SIP or SDP would give peers an unspecified address, such as 0.0.0.0.
-    """
+    """Check the addresses to listen on and to advertise, the targets' transports, and the ports."""
     running = {each.name for each in states(settings) if each.state is not State.STOPPED}
     switch = "switch" in running
     for listener in settings.sip.listen:
@@ -113,11 +110,7 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     if len(taken) == total:
         yield fault("media", f"no port of {ports} can be bound", "change [media] listen or ports")
     elif taken and not running:
-        yield warning(
-            "media",
-            f"{len(taken)} ports of {ports} are taken",
-            "the switch uses the other ports; free these, or change [media] ports",
-        )
+        yield warning("media", f"{len(taken)} ports of {ports} are taken", "free them if needed")
     else:
         yield fine("media", f"{ports} has room for {ports.calls} calls")
     sip = settings.sip
@@ -263,10 +256,7 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 def check_routes(settings: Settings, dns: DnsClient | None = None) -> Iterator[CheckResult]:
-    """Look up the targets of routes and destinations and the trunks' registrars.
-
-    Also check that emergency calls have a route.
-    """
+    """Look up all targets and registrars, and check that emergency calls have a route."""
     wrong = check_uris(settings)
     for each in wrong:
         yield fault("routes", each, f"see [[routes]] and [[destinations]] in {EXAMPLE}")
@@ -318,10 +308,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer and registration that the running switch monitors.
-
-    Also yield whether each trusted trunk, such as a PBX, names the parties that answer.
-    """
+    """Yield a result for each peer that the running switch monitors, and each trusted trunk."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return

@@ -39,10 +39,7 @@ A thief who has the key file can try any number of passphrases, so a short passp
 
 
 def passphrase_of(path: Path) -> str:
-    """Return the passphrase of a key file: `$GALWAD_PASSPHRASE`, or what the user types.
-
-    Raises `CliError` if the user cannot be asked, because there is no terminal.
-    """
+    """Return a key file's passphrase: `$GALWAD_PASSPHRASE`, or typed. Raises `CliError`."""
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 

@@ -51,10 +51,7 @@ _POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,
 
 
 def load_settings(path: Path) -> Settings:
-    """Return the settings in a file, and print times in their time zone from now on.
-
-    Raises `CliError`, which names each fault, if the file has any.
-    """
+    """Return a file's settings, and use their time zone. `CliError` names each fault in them."""
     from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
 
     try:
@@ -81,10 +78,7 @@ def required(option: str, text: str, example: str) -> str:
 
 
 def texts_in(language: str) -> Texts:
-    """Return the texts in this language, or in `preferred_language` if it is "".
-
-    Raises `CliError` if there are no texts in the language.
-    """
+    """Return the texts in this language; "" means `preferred_language`. Raises `CliError`."""
     if language and language not in LANGUAGES:
         raise CliError(
             f'there are no texts in the language "{language}"',

@@ -33,10 +33,7 @@ class Texts:
         return key in self._texts
 
     def text(self, key: str, **values: str | int) -> str:
-        """Return a text with `values` in its placeholders.
-
-        Raises `KeyError` if there is no such text, or no value for a placeholder.
-        """
+        """Return a text with `values` in its placeholders; KeyError if text or value is missing."""
         return self._texts[key].format_map(values)
 
     def duration(self, us: int) -> str:
