@@ -337,7 +337,7 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the OpenID provider, Galwad's client there, and our role for each role there."""
+    """`[sign_in]`: the OpenID provider, Galwad's client there, and what its roles mean here."""
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")

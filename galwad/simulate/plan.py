@@ -115,7 +115,7 @@ class Plan:
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Return the server's address, and the address of this machine that reaches it.
 
-    `bind` replaces the latter for the calling phone, if it is not "". Raises `CliError`.
+    If `bind` is not "", the calling phone sends from this address instead. Raises `CliError`.
     """
     from telephony.aio.udp import host_towards  # noqa: PLC0415 - the help needs no sockets
 
@@ -158,8 +158,8 @@ def _is_address(text: str) -> bool:
 def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> list[str]:
     """Return a password for each question, such as "SIP password of 201".
 
-    The user types them. With `from_stdin`, each is a line of standard input. `order` says in a hint
-    in which order the lines must be.
+    The user types them. With `from_stdin`, each is a line of standard input. `order` is the text of
+    the error's hint about the order of the lines.
 
     Raises:
         CliError: The number of lines is wrong, or there is no terminal to ask.

@@ -124,7 +124,7 @@ class LiveRow:
                 await asyncio.gather(*(leg.hangup() for leg in self._legs), return_exceptions=True)
 
     async def save_note(self) -> None:
-        """Wait for the call's end; if the API still shows the call, note that it was simulated."""
+        """Wait for the call's end; if the API still shows it, save a note that it was simulated."""
         state = ""
         async for _ in attempts(_SHOWN_WITHIN_S):
             state = await self.shown("state")
@@ -137,7 +137,7 @@ class LiveRow:
             (await self.site.api.send("officer", "PUT", path, {"purpose": NOTE})).accepted()
 
     async def sealed_manifest(self) -> str | None:
-        """Wait for the seal; return the manifest's text, or None if the server cannot read it."""
+        """Wait until the recording is sealed; return its manifest, or None if it is unreadable."""
         try:
             recording = await self.site.api.sealed(self.call_id)
         except StepError as error:

@@ -29,7 +29,7 @@ _SPARSE_PROOF: Final = 3
 _SPARSE_PROOF_S: Final = 10
 _PER_MS: Final = 1000
 _LEVEL_MS: Final = 3
-"""A delay that is more ms than this from the line shows a changed network, not another drift."""
+"""If a delay is more than this many ms from the line, the network has changed, not the drift."""
 _TYPICAL: Final = 1.5
 _UNLIKELY: Final = 9.2
 _FULL: Final = 50

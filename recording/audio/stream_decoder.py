@@ -100,7 +100,7 @@ _MOST = 16
 
 
 class StreamDecoder:
-    """A decoder with a resampler to the track's sampling rate, if the decoder has another rate."""
+    """A decoder, with a resampler if its sampling rate differs from that of the track."""
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
         self.stateless = decoder.stateless and rate % decoder.rate == 0

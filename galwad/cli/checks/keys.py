@@ -166,7 +166,7 @@ def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check that a certificate and key are readable, fit, are valid now, and name all `hosts`."""
+    """Check a certificate and its key: both readable, a pair, valid now, and for all `hosts`."""
     certificate, key = stored(certificate), stored(key)
     for path in (certificate, key):
         problem = unreadable(path)

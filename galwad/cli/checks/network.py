@@ -39,7 +39,7 @@ _TIMEOUT_S = 2.0
 
 
 def check_ports(settings: Settings) -> Iterator[CheckResult]:
-    """Check the addresses to listen on and to advertise, the targets' transports, and the ports."""
+    """Check addresses to listen on and to advertise, targets' transports, and the media ports."""
     running = {each.name for each in states(settings) if each.state is not State.STOPPED}
     switch = "switch" in running
     for listener in settings.sip.listen:
@@ -110,7 +110,11 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     if len(taken) == total:
         yield fault("media", f"no port of {ports} can be bound", "change [media] listen or ports")
     elif taken and not running:
-        yield warning("media", f"{len(taken)} ports of {ports} are taken", "free them if needed")
+        yield warning(
+            "media",
+            f"{len(taken)} ports of {ports} are taken",
+            "free them, or ignore this if the others suffice",
+        )
     else:
         yield fine("media", f"{ports} has room for {ports.calls} calls")
     sip = settings.sip
@@ -308,7 +312,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer that the running switch monitors, and each trusted trunk."""
+    """Yield a result for each peer that a running switch monitors, and for each trusted trunk."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return

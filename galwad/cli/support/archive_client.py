@@ -132,7 +132,7 @@ class IndexFindings:
 
     @property
     def problems(self) -> list[str]:
-        """A line for each contradiction, with the call id first. A last line counts the others."""
+        """A line for each contradiction, with its call id; then the number of those not listed."""
         lines = [f"{key}: {each}" for key, problems in self.findings.items() for each in problems]
         return [*lines, f"and {self.more} more contradictions"] if self.more else lines
 

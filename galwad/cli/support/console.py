@@ -147,7 +147,7 @@ def use_zone_of_settings(zone: tzinfo | None) -> None:
 
 
 def centre_zone() -> tzinfo:
-    """Return the centre's time zone, or UTC if the command does not know it (yet)."""
+    """Return the centre's time zone, or UTC while the command does not know it."""
     return _zone
 
 

@@ -39,7 +39,7 @@ A thief who has the key file can try any number of passphrases, so a short passp
 
 
 def passphrase_of(path: Path) -> str:
-    """Return a key file's passphrase: `$GALWAD_PASSPHRASE`, or typed. Raises `CliError`."""
+    """Return a key file's passphrase: $GALWAD_PASSPHRASE, or what is typed. Raises `CliError`."""
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 

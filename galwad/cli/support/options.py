@@ -51,7 +51,7 @@ _POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,
 
 
 def load_settings(path: Path) -> Settings:
-    """Return a file's settings, and use their time zone. `CliError` names each fault in them."""
+    """Return the settings in a file, and print times in their time zone. Raises `CliError`."""
     from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
 
     try:
