@@ -1,5 +1,8 @@
-"""The OpenAPI description of the HTTP API, which is derived from the endpoints themselves.
+"""The desk's application (`app`), and the OpenAPI description that is made from its endpoints.
+
+The endpoints are in the packages of their subjects; only those of `system` are here.
 
 A new endpoint needs a docstring, whose section `Raises` has each error status that it may answer,
-except those of its dependencies. Its module must be in `ENDPOINT_MODULES` and in a tag of `TAGS`.
+except those of its dependencies and those that `document` adds. Its module must be in
+`ENDPOINT_MODULES` and in a tag of `TAGS`.
 """

@@ -71,7 +71,7 @@ class _Operation:
     def describe(self) -> None:
         endpoint = self.route.endpoint
         self.node["operationId"] = operation_id(self.route)
-        self.node.pop("tags", None)  # those in the code, which only name a group of endpoints
+        self.node.pop("tags", None)  # the tags in the code only name a group of endpoints
         self.node["tags"] = [tag for tag in [tag_of(self.route)] if tag]
         self.node["summary"] = summary_of(endpoint)
         texts = description_of(endpoint), who(self.route)
@@ -82,7 +82,7 @@ class _Operation:
 
     def _add_errors(self) -> None:
         responses = self.node["responses"]
-        responses.pop("422", None)  # FastAPI's own, whose body differs from ours
+        responses.pop("422", None)  # the body that FastAPI describes differs from ours
         for answer in responses.values():
             if answer["description"] == _FASTAPIS_TEXT:
                 answer["description"] = "The request has succeeded."
@@ -119,7 +119,7 @@ class _Operation:
 
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Let `app` describe the endpoints of `routers`; the document is made at the first request."""
+    """Let `app` describe the endpoints of `routers`; the document is made when first requested."""
     endpoints = list(_endpoints(routers))
 
     def openapi() -> Document:

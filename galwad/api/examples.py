@@ -236,7 +236,7 @@ EXAMPLES: Final = {
         None,
         {
             "recording": _ROW,
-            "manifest": "galwad-manifest v1\n…",
+            "manifest": '{"key":"…","manifest":{…},"signature":"…"}',
             "rewrap": None,
             "hold": None,
             "disposal": None,

@@ -73,7 +73,7 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
 
 
 def security_of(route: APIRoute) -> list[dict[str, list[str]]]:
-    """Return the OpenAPI security requirements: one must be met; the empty one admits strangers."""
+    """Return the OpenAPI security requirements: one of them must be met; {} admits strangers."""
     needed = set(dependencies_of(route))
     if payment_pages.token_of in needed:
         return [{"paymentPageToken": []}]
@@ -115,4 +115,4 @@ _WHO: Final[tuple[tuple[Callable[..., Any], str], ...]] = (
     (access.pausing, "people who are signed in, machines, and personal tokens"),
     (payment_pages.token_of, "payment pages"),
 )
-"""The users whom each dependency admits. The first dependency that an endpoint has is named."""
+"""The users whom each dependency admits; `who` takes the first one that an endpoint has."""

@@ -93,7 +93,7 @@ def tag_of(route: APIRoute) -> str:
 def operation_id(route: APIRoute) -> str:
     """Return the name of an endpoint: its group and its function, such as `payments_pause_all`.
 
-    If both have the same name, such as `figures`, it is there only once.
+    If group and function have the same name, such as `figures`, this name is returned.
     """
     module, function = module_of(route), route.endpoint.__name__
     return function if module == function else f"{module}_{function}"

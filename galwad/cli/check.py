@@ -47,7 +47,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
 
 def _checks() -> tuple[Check, ...]:
     """Return all checks, in the sequence in which their faults should be corrected."""
-    # They load most of Galwad, and the help of the command must not wait for it.
+    # These modules load most of Galwad, and the help of the command must not wait for this.
     from galwad.cli.checks import (  # noqa: PLC0415
         contradictions,
         database,
@@ -83,7 +83,7 @@ def _checks() -> tuple[Check, ...]:
 
 
 def _results(run: Check, settings: Settings) -> Iterator[CheckResult]:
-    """Yield the results of one check. If it raises an `OSError`, yield a fault: the others run."""
+    """Yield the results of one check; turn an `OSError` into a fault, so that other checks run."""
     try:
         yield from run(settings)
     except OSError as error:
@@ -112,7 +112,7 @@ def status(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
     The exit status is 0 if all three are running and answer, otherwise 1. `galwad check` examines
     the installation.
     """
-    # These load the messages between the processes, and the help must not wait for it.
+    # These modules load much of Galwad, and the help must not wait for this.
     from galwad.cli.checks.host import why_down  # noqa: PLC0415
     from galwad.process_state import State, states  # noqa: PLC0415
 

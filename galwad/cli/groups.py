@@ -122,7 +122,7 @@ class ContactsGroup(LazyGroup):
 
 
 class TextsGroup(LazyGroup):
-    """List and change purposes, reasons, and the names of lines, in English and in Welsh."""
+    """List and change purposes, reasons, and the names of lines and teams, in both languages."""
 
     package = "galwad.texts"
     module = "commands"
@@ -145,7 +145,7 @@ class BackupGroup(LazyGroup):
 
 
 class TokensGroup(LazyGroup):
-    """Manage the tokens of machines, and the personal tokens with which people pause."""
+    """Manage the tokens of machines, and the personal tokens with which people pause recordings."""
 
     package = "galwad.people"
     module = "commands"
@@ -189,7 +189,7 @@ class SimulateGroup(LazyGroup):
     module = "commands"
     summaries: ClassVar = {
         "call": "Place a call to a running Galwad, and judge the result.",
-        "payments": "Try each trigger of a payment pause.",
+        "payments": "Try the triggers of payment pauses.",
         "transfers": "Try each kind of transfer that phones can make.",
     }
 

@@ -132,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _refuse_card_numbers(arguments: Sequence[str]) -> None:
-    """Raise CliError, with the option and without the value, for an argument with a card number.
+    """Raise CliError if the arguments contain a card number; the error does not repeat the number.
 
     A number whose groups are separate arguments, because it was not quoted, is found too.
     """
@@ -196,5 +196,5 @@ def _flushed(status: int) -> int:
 
 
 def _drop_output() -> None:
-    """Redirect standard output to /dev/null: at its exit, the interpreter would write again."""
+    """Redirect stdout to /dev/null, because the interpreter flushes it once more when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -55,10 +55,11 @@ def serve(
     """Run the daemon: switch, desk and finaliser.
 
     Without --only, this process starts the three processes as its children, and starts a child
-    again if it dies. If a child fails three times before it is ready, all stop. At SIGTERM, no new
-    calls are accepted, and calls in progress continue until they end. Then the processes stop, the
-    desk as the last one. At a second SIGTERM, all processes stop immediately. The log goes to
-    stderr. With --json, or if stderr is not a terminal, each line of the log is a JSON object.
+    again if it dies. If a child dies three times in a row before it is ready, all stop. At SIGTERM,
+    no new calls are accepted, and calls in progress continue until they end. Then the processes
+    stop, the desk last. At a second SIGTERM, the processes are stopped without waiting for calls.
+    The log goes to stderr. With --json, or if stderr is not a terminal, each line of the log is a
+    JSON object.
     """
     supervise.die_with_parent()
     forbid_core_dumps()
@@ -70,9 +71,9 @@ def serve(
 
 
 def _load(name: str) -> ModuleType:
-    """Import a module without collecting garbage, which would take a fifth of the time.
+    """Import a module with the garbage collector off, which saves a fifth of the import's time.
 
-    Later collections leave the modules out for the same reason.
+    Later collections skip all objects that exist after the import, to save time too.
     """
     gc.disable()
     try:

@@ -121,8 +121,8 @@ class Settings(Section):
         """The files of the keys with which this machine can open spools without an officer.
 
         New spools use the first: `boot.key`, which is in memory and lost at a reboot, or, with
-        `unattended_recovery`, `host.key` on the disk. The other of these two opens spools from
-        before a change of this setting, or while `host.key` could not be read.
+        `unattended_recovery`, `host.key` on the disk. The other of these two opens spools that were
+        begun before a change of this setting, or while `host.key` could not be read.
 
         The third, `host.key` in the spare folder, opens spools that were begun while the spare
         folder was mounted in the place of the spool folder.
@@ -148,7 +148,7 @@ class Settings(Section):
 
     @property
     def audit_key(self) -> Path:
-        """The file with the private key of today's audit entries, which is replaced each day."""
+        """The file with the private key that signs audit entries. Each day has a new key."""
         return self.database.with_name("audit.key")
 
     @property
@@ -163,7 +163,7 @@ class Settings(Section):
 
     @property
     def anchor_file(self) -> Path:
-        """The file to which the head of the audit chain is appended each day."""
+        """The file to which the head of the audit chain is appended after each nightly check."""
         return self.desk.anchors or self.database.with_name("anchors.jsonl")
 
     def newest_recipients(self, *folders: str) -> tuple[Path, ...]:
@@ -210,7 +210,7 @@ class Settings(Section):
         return next(found, None)
 
     def allows_transport(self, extension: str, transport: str) -> bool:
-        """Return whether a phone may use this transport; any, if it is not one of [[phones]]."""
+        """Return whether a phone may use this transport; True if [[phones]] does not limit it."""
         wanted = next((p.transport for p in self.phones if p.extension == extension), None)
         return wanted in {None, transport.lower()}
 
@@ -224,10 +224,10 @@ class Settings(Section):
         return next(fits, None)
 
     def find_destination(self, uri: str, *users: str) -> Destination | None:
-        """Return the first destination that fits a transfer target; None if no destination fits.
+        """Return the first destination that fits a party, such as a transfer's target, or None.
 
-        `uri` is the URI in Refer-To without parameters. `users` has all forms of the user part of
-        this URI, such as the national and the international form of a number; one of them must fit.
+        `uri` is the party's URI without parameters. `users` has all forms of the user part of this
+        URI, such as the national and the international form of a number; one of them must fit.
         """
         fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
         return next(fits, None)

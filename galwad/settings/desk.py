@@ -154,7 +154,7 @@ class DeskSection(Section):
 
 
 class DirectorySection(Section):
-    """`[directory]`: the lookup of callers in directories."""
+    """`[directory]`: the lookup of callers, and the import of people from a watched folder."""
 
     budget: Number = Field(
         default=1.0, ge=0.05, le=1.0, description="a number of seconds from 0.05 to 1.0"
@@ -173,7 +173,7 @@ class DirectorySection(Section):
 
 
 class BreakReason(Section):
-    """`[[presence.break_reasons]]`: a reason of breaks that advisors can choose."""
+    """`[[presence.break_reasons]]`: a reason for a break that advisors can choose."""
 
     code: str = Field(
         pattern=CODE,
@@ -337,7 +337,7 @@ class EventStreamSection(Section):
 
 
 class SignInSection(Section):
-    """`[sign_in]`: the provider, Galwad's registration there, and the meaning of its roles here."""
+    """`[sign_in]`: the OpenID provider, Galwad's client there, and what its roles mean here."""
 
     issuer: Url = Field(description=ISSUER)
     client_id: _Word = Field(description="the id under which Galwad is registered there")

@@ -205,7 +205,9 @@ class Trunk(Section):
                 raise ValueError(f'needs "trusted = true" for "{name}"')
         alerting = {name.lower() for name in self.headers} & set(_ALERTING)
         if alerting:
-            raise ValueError('needs "ring_tones" or "auto_answer", not "headers", for such a field')
+            raise ValueError(
+                'needs "ring_tones" or "auto_answer", not "headers", for a field such as Alert-Info'
+            )
         answering = any(_ANSWERING.search(tone) for tone in self.ring_tones)
         if answering and not self.auto_answer:
             raise ValueError('needs "auto_answer = true" for a ring tone that answers by itself')
@@ -366,10 +368,10 @@ class Destination(Section):
         return self
 
     def matches(self, user: str, uri: str) -> bool:
-        """Return whether the target of a transfer is this destination.
+        """Return whether a party, such as the target of a transfer, is this destination.
 
-        A pattern that begins with `sip:` or `/sip` is compared with `uri`, the Refer-To URI without
-        parameters, and any other with `user`, its user part.
+        A pattern that begins with `sip:` or `/sip` is compared with `uri`, the party's URI without
+        parameters. Any other is compared with `user`, one form of the URI's user part.
         """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 

@@ -184,7 +184,7 @@ class Answer:
 
 
 class MatrixApi(ApiClient):
-    """The clients of a run: the user, a payment page, and perhaps a payment system and a page.
+    """The clients of a run: the user, a payment page, and if given, a machine and a user's page.
 
     `send` also returns refusals, with their status, because some rows expect one.
     """

@@ -1,4 +1,4 @@
-"""One simulated call, step by step: register, ring, answer, talk, press, pause, transfer, hang up.
+"""One simulated call: register, ring, answer, talk, press keys, pause, transfer, hang up.
 
 Each step is reported.
 """
@@ -41,7 +41,7 @@ _HANG_UP_S: Final = 5.0
 _RING_S: Final = 60.0
 """The maximum ringing time in seconds of a phone that a person answers."""
 _GOOD_SIMILARITY: Final = 0.9
-"""The similarity (0 to 1) below which the report has a warning. A good line has a much higher one,
+"""The similarity (0 to 1) below which the report has a warning. On a good line it is almost 1,
 unless the path converts the audio from G.711 to another codec.
 """
 _MIN_SIMILARITY: Final = 0.5
@@ -81,7 +81,7 @@ class SimulatedCall:
     caller: CallAudio
     """The caller's leg: the call as the calling phone sees it."""
     answerer: CallAudio | None
-    """The call as the answering phone sees it; None if this command does not control that phone."""
+    """The leg of the phone that has the call; None if this command does not control that phone."""
     call_id: str = ""
     spoken: list[Spoken] = field(default_factory=list)
 
@@ -297,7 +297,7 @@ async def _keys(plan: Plan, report: Report, caller: VoIPCall, answerer: VoIPCall
             # copy of a digit may arrive even later.
             await asyncio.sleep(0.3)
     except (ProtocolError, TimeoutError):
-        report.fail("keys", "telephone-event was not agreed on", "the trunk or PBX has none")
+        report.fail("keys", "telephone-event was not agreed on", "allow it in the trunk or PBX")
         return
     keys = answerer.media.stream.keys
     if keys == plan.dtmf:
@@ -375,12 +375,12 @@ async def _answer_at(answerer: Answerer) -> CallAudio:
 
 
 async def _first(answering: list[asyncio.Task[CallAudio]], seconds: float) -> CallAudio:
-    """Return the leg of the first phone that answers; raise StepError if none does."""
+    """Return the leg of the first phone that answers; raise StepError if none does in time."""
     wait = asyncio.wait(answering, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in (await wait)[0]:
         return task.result()
     raise StepError(
-        "another phone answered", "does that number ring the phone of the second --answer?"
+        "another phone answered", "check that the number rings the phone of the second --answer"
     )
 
 
@@ -403,7 +403,7 @@ async def _send_transfer(plan: Plan, answerer: Answerer, leg: VoIPCall) -> None:
 
 
 async def _join(answerer: Answerer, leg: VoIPCall, number: str) -> int:
-    """Hold the caller, consult `number`, and join both; return the status."""
+    """Hold the caller, consult `number`, and join both; return the transfer's SIP status."""
     await leg.hold()
     consulted = await answerer.phone.call(number)
     try:

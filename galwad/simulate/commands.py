@@ -244,7 +244,7 @@ def payments(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Try each trigger of a payment pause with a real call, and judge each recording.
+    """Try the triggers of payment pauses with real calls, and judge each recording.
 
     Each row is one call between phones of this command, in which both parties speak throughout. The
     command pauses and resumes in the row's order, fetches the recording, and checks its gaps, its
@@ -295,7 +295,7 @@ def transfers(
     outside: Outside = None,
     pbx_answer: Annotated[
         list[str] | None,
-        typer.Option(help="Twice: an advisor's and a department's extension at the PBX behind."),
+        typer.Option(help="Twice: an advisor's and a department's extension at the PBX."),
     ] = None,
     pbx_line: Annotated[
         str, typer.Option(help="The line that leads to the PBX, if NUMBER does not.")
@@ -311,10 +311,10 @@ def transfers(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Try each kind of transfer with a real call, and judge each recording.
+    """Try each kind of transfer that phones can make with real calls, and judge each recording.
 
     Each row is one call between phones of this command, which speak throughout. The recording must
-    cease at the point of transfer in the settings, go on where the call returns, and contain
+    cease at the point of transfer in the settings, go on when the caller returns, and contain
     nothing of a consultation. With --pbx-answer, the PBX behind Galwad also makes transfers: these
     rows show whether Galwad sees them. A row is "ok", "FAILED" with the reason, "not configured"
     with what to configure, or "not applicable" if the settings have no PBX. --config is the

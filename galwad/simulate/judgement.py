@@ -37,7 +37,7 @@ different pieces of noise, of half a second, always have a lower one.
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
 _EDGE_S: Final = 0.3
-"""The stretch that a pause may erase beyond `erase_back`, because it was still on its way."""
+"""The most seconds that a pause may erase beyond `erase_back`: audio that was on its way."""
 _CLOCK_S: Final = 0.25
 """The inaccuracy of the length of phases: a busy machine notices their end late."""
 _LEAST: Final = RATE // 2
@@ -126,8 +126,8 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
     """Compare the recording with the audio that the phones sent, and report the results.
 
     Audio of a pause, or after a transfer with a gap, must be absent; all other audio must be
-    present, except what a pause erased. Payment gaps must be silent and without stored packets.
-    Segments and gaps must add up to the talk time.
+    present, except what a pause erased. Payment gaps and erased gaps must be silent. No packet may
+    be stored in a gap, and no trigger ignored. Segments and gaps must add up to the talk time.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in _without_erased(list(spoken), there):

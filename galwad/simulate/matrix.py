@@ -1,6 +1,7 @@
 """The run of a matrix: several rows at a time, each with a call of its own.
 
-A row that fails does not end the run. Its call is hung up even if the run is interrupted.
+A row that fails does not end the run. The call of each row is hung up at the row's end, even if the
+run is interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The matrix of payments: each trigger, and each order of requests that matters."""
+"""The matrix of payments: the triggers of pauses, and the orders of requests that matter."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from galwad.simulate.triggers import (
 _TEST_CARD: Final = "4111111111111111"
 """A number that card issuers publish for tests."""
 _APART_S: Final = 1.5
-"""The seconds between the digits and what is said after them, because their edges are silenced."""
+"""The seconds to wait after keyed digits, because the audio just after them is silenced too."""
 
 # --- the steps --------------------------------------------------------------------------------
 
 
 async def _use_token_again(row: LiveRow) -> None:
-    """Try to pause a second time with the token of a payment page, which is refused (410)."""
+    """Try to pause again with the used token of a payment page; it must be refused with 410."""
     status = await TOKEN.turn(row, "off")
     if status != 410:
         raise StepError(f"a used token must be refused with 410, but the answer was {status}")

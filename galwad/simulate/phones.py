@@ -1,4 +1,4 @@
-"""The parties of a simulated call: phones that can be rung, and the voices on their legs."""
+"""The parties of a simulated call: phones that call and answer, and the voices on their legs."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ class Phase:
 
 
 class Voice:
-    """Speaks on an answered leg until it ends or `stop` is called; needs a running event loop.
+    """Speaks on a leg until the leg ends or `stop` is called; needs a running event loop.
 
     A voice is noise that differs in each call, so any part of it can be found in the recording.
     """

@@ -91,7 +91,7 @@ class Plan:
     talk: float = 4.0
     """The length of the talk in seconds."""
     timeout: float = 10.0
-    """The seconds to wait for one event, except for a transfer or a person's answer."""
+    """The seconds to wait for one SIP event, such as a registration, ringing or a reply."""
     dtmf: str = ""
     pause: float = 0.0
     """The length of the pause in seconds; 0 for no pause."""
@@ -113,7 +113,10 @@ class Plan:
 
 
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
-    """Return the server's address, and this machine's that reaches it. Raises `CliError`."""
+    """Return the server's address, and the address of this machine that reaches it.
+
+    If `bind` is not "", the calling phone sends from this address instead. Raises `CliError`.
+    """
     from telephony.aio.udp import host_towards  # noqa: PLC0415 - the help needs no sockets
 
     host, port = _split(text, 5061 if transport is PhoneTransport.TLS else 5060)
@@ -155,7 +158,8 @@ def _is_address(text: str) -> bool:
 def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> list[str]:
     """Return a password for each question, such as "SIP password of 201".
 
-    The user types them, or each is a line of standard input, in the `order` that a hint names.
+    The user types them. With `from_stdin`, each is a line of standard input. `order` is the text of
+    the error's hint about the order of the lines.
 
     Raises:
         CliError: The number of lines is wrong, or there is no terminal to ask.

@@ -37,7 +37,7 @@ _FRAME_S: Final = 0.02
 class LiveRow:
     """One row's call, from its INVITE to its end; with `at_pbx`, on the line of the PBX.
 
-    Each method that waits raises a `StepError` if what it waits for does not happen in time.
+    Each method that waits for an event raises a `StepError` if it is late; only `end` does not.
     """
 
     def __init__(self, site: Site, *, at_pbx: bool = False) -> None:
@@ -124,7 +124,7 @@ class LiveRow:
                 await asyncio.gather(*(leg.hangup() for leg in self._legs), return_exceptions=True)
 
     async def save_note(self) -> None:
-        """When the call has ended, save a contact note which says that it was simulated."""
+        """Wait for the call's end; if the API still shows it, save a note that it was simulated."""
         state = ""
         async for _ in attempts(_SHOWN_WITHIN_S):
             state = await self.shown("state")
@@ -137,7 +137,7 @@ class LiveRow:
             (await self.site.api.send("officer", "PUT", path, {"purpose": NOTE})).accepted()
 
     async def sealed_manifest(self) -> str | None:
-        """Return the manifest of the recording; raise StepError if it is not sealed in time."""
+        """Wait until the recording is sealed; return its manifest, or None if it is unreadable."""
         try:
             recording = await self.site.api.sealed(self.call_id)
         except StepError as error:
@@ -193,7 +193,10 @@ class LiveRow:
         await asyncio.sleep(seconds)
 
     async def talk(self, phase: str, fate: Fate, *voices: Voice) -> None:
-        """Note what `voices` say from now on as a phase; by default caller and advisor speak."""
+        """Let `voices`, by default caller and advisor, speak for a phase, and note what they say.
+
+        Raises StepError if one of their legs has ended, or hears too little of the other party.
+        """
         both = voices or (self.caller, self.advisor)
         began, starts = time.monotonic(), [voice.position for voice in both]
         before = [voice.call.reception.received for voice in both]
@@ -310,15 +313,16 @@ class Row:
 
 
 def advisors_phone(row: LiveRow) -> str:
-    """Return the actor of what the advisor's phone causes."""
+    """Return the actor of a gap that the advisor's phone causes, such as "phone:201"."""
     return f"phone:{row.extension}"
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """Let all parties speak, with nothing else. `phase` names the stretch in a verdict.
+    """Caller and advisor speak, and nothing else happens. `phase` names the stretch in a verdict.
 
-    `longer` adds the time after a pause in which audio of streams that began in it is not stored.
+    With `longer`, they first speak unjudged for the time after a pause (`quarantine`) in which
+    audio of streams that began in the pause is not stored.
     """
 
     phase: str

@@ -1,7 +1,7 @@
 """The installation that a matrix tests, as its settings describe it, and its simulated phones.
 
-The PBX behind Galwad is a real one. It makes transfers by itself, and Galwad sees of them only what
-the PBX names.
+The PBX behind Galwad is a real one. It transfers calls by itself, and Galwad learns of this only if
+the PBX names the new party.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ class PbxLine:
 
 
 def outside_number(settings: Settings, number: str) -> OutsideNumber:
-    """Return the first target of a number of --outside, where calls to it arrive.
+    """Return a number of --outside with its first target, where calls to it arrive.
 
     Raises:
-        CliError: It is not a number outside the centre, or has no target that is reached by UDP.
+        CliError: It is not a number outside the centre, or its first target cannot be read or is
+            not reached by UDP.
     """
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
@@ -167,8 +168,8 @@ class PbxPhones:
 class Site:
     """The settings, the users of the API and the phones of one run.
 
-    Only one row at a time lets a phone ring (`ringing`), so that each call that rings is its own.
-    With `keys_card`, a row may key a card number outside a pause.
+    Only the row that holds the lock `ringing` lets phones ring, so each call that rings belongs to
+    this row. With `keys_card`, a row may key a card number outside a pause.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
 """The longest delay, in samples, with which the sent noise may arrive at the other phone."""
 _MISSING: Final = RATE // 10
-"""The samples that may be missing at first: packets can arrive before the answer is read."""
+"""The most samples that may be missing at first: packets can arrive before the answer is read."""
 _PEAK: Final = 20_000
 _ROWS: Final = (697, 770, 852, 941)
 _COLUMNS: Final = (1209, 1336, 1477)
@@ -32,7 +32,7 @@ _PASSES: Final = (300, 3200)
 
 
 def speech(seconds: float, seed: int) -> Samples:
-    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech, by `seed`."""
+    """Return `seconds` of noise from 300 to 3200 Hz with the rhythm of speech, made from `seed`."""
     noise = np.random.default_rng(seed)
     count = int(seconds * RATE)
     spectrum = np.fft.rfft(noise.standard_normal(count))

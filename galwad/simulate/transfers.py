@@ -1,4 +1,4 @@
-"""The matrix of transfers: the kinds in docs/transfers.md that phones make, or ask a PBX for."""
+"""The matrix of transfers: the kinds in docs/transfers.md that phones, or a PBX for them, make."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ async def _transfer_at_pbx(row: LiveRow) -> None:
 
 
 async def _named_by_pbx(row: LiveRow) -> None:
-    """Check that the page shows that the PBX has named the department: the recording has ceased.
+    """Check that the recording has ceased, because the PBX has named the department.
 
-    If it does not, the row goes on, so that its verdict also says what was recorded.
+    If it has not, the row goes on, so that its verdict also says what was recorded.
     """
     try:
         await row.shows("ceased")

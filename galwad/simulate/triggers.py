@@ -1,4 +1,4 @@
-"""The triggers of a payment pause: each method to pause and resume that docs/payments.md lists.
+"""The triggers of payment pauses in docs/payments.md, except global keys and transfers.
 
 `turn` returns the status of the reply. A dialled code has no reply, and counts as accepted (200).
 """

@@ -1,1 +1,1 @@
-"""Turns the RTP packets of a call into samples on one time axis, and stores them as FLAC."""
+"""Turns a call's RTP packets into samples on one time axis; silences card numbers, writes FLAC."""

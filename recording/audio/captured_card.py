@@ -1,7 +1,7 @@
 """Silences card numbers, and digits near a pause, that a party keyed into a call.
 
-Audio passes through a `CardFilter` before it is encoded. The filter silences, in both channels,
-each run of digits that could be a card number, or the part of one before or after a payment pause.
+Audio passes through a `CardFilter` before it is encoded. In both channels, the filter silences each
+run of digits with a possible card number, the digits keyed soon after it, and digits near a pause.
 What is encrypted cannot be changed, so the filter holds audio back in memory while a run is in
 progress, and less than two seconds of any other audio. The digits of a run are overwritten when it
 has ended.
@@ -52,16 +52,16 @@ NEAR_DIGITS: Final = 3
 Before a pause that erased a stretch, one is enough, because the others may be in that stretch.
 """
 _CUT_S: Final = 1
-"""A group that ends at most this many seconds before a pause is silenced up to the pause.
+"""A silenced group that ends at most this many seconds before a pause is silenced up to the pause.
 
 The pause can cut off the next tone, of which too little is left for the detector to find it.
 """
 _MARGIN_S: Final = 0.25
-"""The seconds silenced before and after a run: a codec or an echo can lengthen a tone."""
+"""The seconds silenced before and after a group: a codec or an echo can lengthen a tone."""
 _LENGTHS: Final = range(13, 20)
 """The lengths of card numbers in digits (ISO/IEC 7812-1 and the issuers' own rules)."""
 _SHORTEST_OF: Final = {2: 16, 3: 14, 4: 13, 5: 13, 6: 13}
-"""The shortest card number in digits, by its first digit. Other first digits are not of cards.
+"""The shortest card number in digits, by its first digit. No card has another first digit.
 
 2: Mastercard, Mir. 3: American Express, Diners Club, JCB. 4: Visa. 5: Mastercard, Maestro. 6:
 Maestro, Discover, UnionPay. The table is wide on purpose: to silence an account number by mistake
@@ -212,7 +212,7 @@ class _Run:
         return any(completes)
 
     def release(self, position: int) -> None:
-        """Drop what sounds before `position`, so that audio before it is released."""
+        """Remove from the run what is before `position`, so that audio before it is released."""
         while len(self.groups) > 1 and self.groups[0].end <= position:
             self.groups.pop(0)
         self.groups[0].start = max(self.groups[0].start, position)
@@ -223,7 +223,7 @@ class _Run:
 
 
 class CardFilter:
-    """Takes blocks of stereo samples, and returns them with captured cards silenced.
+    """Takes blocks of stereo samples, and silences card numbers and digits near pauses in them.
 
     A position is a number of samples since the recording's start. The blocks are changed in place,
     so that no copy of the silenced samples stays in memory.
@@ -239,7 +239,10 @@ class CardFilter:
             raise ValueError(f"near_pause_s must be from 0 to {MOST_NEAR_S}")
         self.rate = rate
         self.captured: list[tuple[int, int]] = []
-        """Silenced intervals of card numbers: [start, end) in samples, in order, not touching."""
+        """The silenced intervals of card numbers and of digits that followed one.
+
+        Each is [start, end) in samples. They are in order, and do not touch.
+        """
         self.near_pause: list[tuple[int, int]] = []
         """The silenced intervals of digits near a pause; they may overlap those in `captured`."""
         self.ended = False

@@ -1,8 +1,9 @@
 """Decodes RTP payloads to mono int16 samples.
 
-G.711 is decoded with tables, L16 with numpy, and other codecs with PyAV, which is imported only
-when it is needed. Packets of other codecs are stored unchanged (`recording.audio.payloads`). The
-audio is silent in their place, and in place of lost packets: no decoder here invents samples.
+G.711 is decoded with tables, and L16 with numpy. G.722, Opus, G.729 and GSM are decoded with PyAV,
+which is imported only when it is needed. Packets of all other codecs are stored unchanged
+(`recording.audio.payloads`). The audio is silent in their place, and in place of lost packets: no
+decoder here invents samples.
 
 The duration of the sound in a packet is computed from the RTP payload without decoding it. It is
 needed to compare the arrival times of packets of different lengths, because a packet can be sent
@@ -271,7 +272,7 @@ _BY_AV: Final = {
 
 
 def decoder_for(codec: PayloadCodec) -> Decoder | None:
-    """Return a new decoder for one stream of this codec; None if the codec has no decoder here."""
+    """Return a new decoder for one stream; None if its codec or sampling rate has no decoder."""
     name = codec.name.upper()
     if name in {"PCMU", "PCMA"}:
         return G711(codec) if codec.clock in _LINEAR_RATES else None

@@ -1,6 +1,6 @@
 """Estimates the drift of a sender's clock from the smallest delays of its packets.
 
-The *drift* is the rate at which a clock gains on ours: 0.0001 means 100 parts per million. The
+The *drift* is the rate at which a clock falls behind ours: 0.0001 means 100 parts per million. The
 network can only delay a packet. So if the smallest delays of many short times are drawn over time,
 the line below all of them shows the drift: it rises if the sender's clock is slow. The lower convex
 hull of these points is stored, because no other point can touch such a line. (For the method, see
@@ -29,7 +29,7 @@ _SPARSE_PROOF: Final = 3
 _SPARSE_PROOF_S: Final = 10
 _PER_MS: Final = 1000
 _LEVEL_MS: Final = 3
-"""The difference in ms from the line above which the delay itself has changed, not the clock."""
+"""If a delay is more than this many ms from the line, the network has changed, not the drift."""
 _TYPICAL: Final = 1.5
 _UNLIKELY: Final = 9.2
 _FULL: Final = 50
@@ -97,14 +97,14 @@ class DelayEnvelope:
         return low, high
 
     def probable_excess(self, delay: Delay) -> float:
-        """Return by how much the smallest of so few delays probably exceeds the line."""
+        """Return by how much the smallest of `delay.packets` delays probably exceeds the line."""
         # After a stall, the packets of the stall arrive at once, and their jitter is too large.
         return (self.jitter if self._hull else delay.jitter) / (delay.packets + 1)
 
     def largest_excess(self, delay: Delay) -> float:
-        """Return by how much the smallest of so few delays can exceed the line.
+        """Return by how much the smallest of `delay.packets` delays can exceed the line.
 
-        If jitter is spread evenly, the result is exceeded once in 10,000 times.
+        If jitter is spread evenly, the result is exceeded at most once in 10,000 times.
         """
         return max(self.jitter, delay.jitter) * min(1.2, _UNLIKELY / delay.packets)
 
@@ -153,7 +153,7 @@ class DelayEnvelope:
             del hull[0]
 
     def _fit(self) -> None:
-        """Set the drift: the slope of the hull's edge in the middle of the time."""
+        """Set `unsure`, and `drift` from the slope of the hull's edge in the middle of the time."""
         hull = self._hull
         span = hull[-1][0] - hull[0][0]
         if not span:

@@ -58,24 +58,25 @@ _COVERED: Final = 0.5
 _UNSURE: Final = 16
 """The number that is added to the key of a frame that is unsure."""
 _PERHAPS: Final = 0.085
-"""The smallest part at the nominal frequencies: a deviation of 2.5 % takes most of the power.
+"""The smallest part of a frame's energy at its two nominal frequencies.
 
-Only frames that reach it are measured exactly.
+Only frames that reach it are measured exactly. It is small, because a tone that is 2.5 % off has
+most of its power beside the nominal frequency.
 """
 _SHORTEST: Final = 4
-"""The number of frames with the same tone that make a key press.
+"""The fewest sure frames with the same tone that make a key press.
 
 A tone of 40 ms, which Q.24 requires, has six or seven such frames.
 """
 _SHORTEST_UNSURE: Final = 8
-"""The number of frames that make a key press if fewer than `_SHORTEST` of them are sure."""
+"""The fewest frames that make a key press if fewer than `_SHORTEST` of them are sure."""
 _LONGEST_HOLE: Final = 4
-"""The number of frames without a tone that do not end a key press.
+"""The most frames without a tone that do not end a key press.
 
 A pause of 40 ms, which Q.24 requires between two digits, takes five or more.
 """
 _PERHAPS_PAUSE: Final = 3
-"""The number of frames without a tone that may be a pause between two presses of the same key.
+"""The fewest frames without a tone that may be a pause between two presses of the same key.
 
 A pause of 30 ms takes three or four. A lost packet of 20 ms takes at most two.
 """
@@ -230,7 +231,7 @@ def feed_both(
 
 
 def _waves(frequencies: tuple[float, ...], window: _Floats) -> _Floats:
-    """Return the columns with which a frame is multiplied to get these frequencies."""
+    """Return the columns with which a frame is multiplied to get its parts at these frequencies."""
     at = np.arange(_FRAME)[:, None] - (_FRAME - 1) / 2
     phase = 2 * np.pi * at * np.array(frequencies)[None, :] / NARROW
     waves = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * window[:, None]
@@ -270,7 +271,7 @@ def _of_frames(steps: _Floats, columns: _Floats) -> _Floats:
 
 
 def _power(parts: _Floats) -> _Floats:
-    """Return the power of each frame at each frequency, so that a pure tone has its energy.
+    """Return the power of each frame at each frequency; that of a pure tone is the tone's energy.
 
     `parts` are the products with the columns from `_waves`.
     """
@@ -330,7 +331,8 @@ def _keys_of(steps: _Floats) -> NDArray[np.int8]:
 def _exact(beside: _Floats, which: NDArray[Any]) -> tuple[_Floats, NDArray[np.bool_]]:
     """Return the energy of a tone, and whether its frequency is right, for each frame.
 
-    `beside` has the powers below and above each nominal frequency, of which `which` is the frame's.
+    `beside` has the powers below and above each nominal frequency. `which` is the index of the
+    nominal frequency of each frame's tone.
     """
     each = np.arange(len(which))
     below, above = np.log(beside[each, which]), np.log(beside[each, 8 + which])

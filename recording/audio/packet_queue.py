@@ -1,4 +1,4 @@
-"""Stores the packets of one stream until they are written to the track, sorted by their numbers.
+"""Stores the packets of one stream until they are written to the track, the lowest number first.
 
 `recording.audio.rtp_stream` decides when that is.
 """
@@ -25,7 +25,7 @@ With packets of 5 ms, these are ten seconds of audio, which a network can delive
 
 
 class PacketQueue:
-    """Waiting packets, sorted by extended sequence number. Each number occurs only once."""
+    """Waiting packets by extended sequence number, each only once. Iteration has no order."""
 
     def __init__(self) -> None:
         self.since_us = 0
@@ -85,9 +85,9 @@ class Strays:
     def is_a_beginning(self, now_us: int) -> bool:
         """Return True if the packets show that the sender has jumped to new sequence numbers.
 
-        This needs a first stray from at least `HOLD_US` before, or more than `_MOST` strays. When
-        another packet arrives, `RtpStream` removes all strays, so only strays have arrived since
-        the first.
+        The first stray must have arrived at least `HOLD_US` before, or there must be more than
+        `_MOST` strays. `RtpStream` removes all strays when a packet arrives that is no stray, so
+        only strays have arrived since the first.
         """
         came = self._came
         return bool(came) and (now_us - came[0].at_us >= HOLD_US or len(came) > _MOST)

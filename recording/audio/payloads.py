@@ -76,7 +76,7 @@ class FlacPayload:
 
     @property
     def held_bytes(self) -> int:
-        """The size in bytes of the encoded audio that is not in the file yet."""
+        """The size in bytes of the encoded audio that waits in the `PayloadWriter`."""
         return self._writer.held_bytes
 
     def write_all(self, blocks: Iterable[Samples]) -> None:
@@ -182,7 +182,7 @@ class UndecodedPacket:
 
     @property
     def arrived_us(self) -> tuple[int, int]:
-        """The time in which the packet's sound would have been heard without any delay."""
+        """The start and end (µs) of the time in which its sound was spoken, if it had no delay."""
         return self.at_us - self.codec.duration_us(self.data[_RTP_HEADER:]), self.at_us + 1
 
 

@@ -4,9 +4,10 @@ The *number* of a packet is its extended sequence number, which never wraps. A *
 whose number is far from the one that is expected next. The *clock* of a stream converts RTP
 timestamps into positions on the track (see `StreamClock`).
 
-A packet waits up to 0.4 seconds for missing packets with lower numbers. Packets also wait 0.4
+A packet waits up to 0.4 seconds for missing packets with lower numbers. All packets wait 0.4
 seconds at the start of a stream, after a long silence, and when a packet arrives much earlier or
-later than the clock expects. They then show whether the clock is right, or set a new one.
+later than the clock expects. When a packet is less late (`StreamClock.is_lagging`), they wait four
+seconds. The waiting packets show whether the clock is right, or set a new one.
 `recording.audio.stream_writer` decodes the packets and writes their audio to the track.
 """
 
@@ -35,7 +36,7 @@ _PLAIN = 0x80
 
 
 class StreamState(Enum):
-    """The state of a stream's clock: is a packet written immediately, or must it wait?"""
+    """The state of a stream's clock. It decides whether packets are written at once, or wait."""
 
     NEW = "new"
     """No packet was written since the stream began or since it was interrupted.
@@ -48,7 +49,7 @@ class StreamState(Enum):
     """The clock may be wrong. The next packets with audio show whether it is right.
 
     This follows a long silence, a stream's beginning without audio, or a packet that arrived much
-    earlier or later than the clock expects.
+    earlier or later than the clock expects, or has another clock rate.
     """
     LAGGING = "lagging"
     """The packets arrive later than the clock expects from their RTP timestamps.
@@ -123,8 +124,9 @@ class RtpStream:
     def take_expected(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
         """Take a packet if it is the expected one; return whether it was taken.
 
-        This is the fast path for most packets, which are decoded later, many at once. A packet that
-        was not taken must be given to `packet`, which describes the arguments.
+        This is the fast path for most packets, which are decoded later, many at once. An expected
+        packet is not taken if `run` is full or the clock may need a correction. A packet that was
+        not taken must be given to `packet`, which describes the arguments.
         """
         if head != self._expected or len(data) != self._length or not self._run.room:
             return False

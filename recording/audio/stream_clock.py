@@ -167,6 +167,7 @@ class StreamClock:
         Enough means `_FEW` packets, or all packets if there are fewer. The clock expects a packet
         within the bounds that are known for the sender's drift (see `DelayEnvelope.bounds`). If the
         result is True, also correct the time base as the smallest delay shows, within these bounds.
+        After a stall of the network, return True and correct nothing.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -246,10 +247,10 @@ class StreamClock:
         self._timestamp_rate = _TimestampRate(self._clock_rate or NARROW, _US)
         self._errors = []
         self._delays_from = self.arrival_position(packet)
-        """The time of the first delay in `_errors`, in samples."""
+        """The time, in samples, from which the delays in `_errors` are."""
         self._envelope = DelayEnvelope(self._rate)
         self._evaluated = 0
-        """The number of times that delays were evaluated since the most recent long silence."""
+        """The number of times that delays were evaluated since the time base was set or checked."""
         self._correction = self._steps = 0
         self.stretch = 0
 
@@ -370,9 +371,10 @@ class StreamClock:
     def next_position(self, packet: Packet, end: int | None = None) -> int:
         """Return the position of the stream's next packet, by its timestamp, even if it is late.
 
-        The delay also corrects the time base: at once, if there is a silence after `end`, where the
-        written audio ends (None if it is unknown). If `contradicts` or `is_lagging` is true for the
-        packet, the clock must first be checked with `anchored` or `accept_late`.
+        If it has another clock rate or is more than `EARLY_US` early, return the position of its
+        arrival. The delay also corrects the time base: at once, if there is a silence after `end`,
+        where the written audio ends (None if it is unknown). If `contradicts` or `is_lagging` is
+        true for the packet, the clock must first be checked with `anchored` or `accept_late`.
         """
         if packet.sequence in self._moves:
             move = self._moves.pop(packet.sequence)

@@ -100,7 +100,7 @@ _MOST = 16
 
 
 class StreamDecoder:
-    """A decoder. It has a resampler if the sampling rates of the decoder and the track differ."""
+    """A decoder, with a resampler if its sampling rate differs from that of the track."""
 
     def __init__(self, decoder: Decoder, rate: int) -> None:
         self.stateless = decoder.stateless and rate % decoder.rate == 0

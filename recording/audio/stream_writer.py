@@ -1,8 +1,8 @@
 """Decodes the packets of one RTP stream and writes their samples to a track.
 
-The packets come sorted by sequence number, and a `StreamClock` computes their positions in samples.
-Packets that follow each other without a break are collected in a *run* of at most one second, and
-decoded together.
+The packets come sorted by sequence number, except late ones. A `StreamClock` computes their
+positions in samples. Packets of a stateless decoder (G.711) that follow each other without a break
+are collected in a *run* of at most `_MOST` packets, and decoded together.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TrackSink(Protocol):
         """Fill the silence at `position` with noise (RFC 3389, `clock` Hz) until the next audio."""
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
-        """Store an undecodable packet with the position of its audio; False if that is final."""
+        """Store an undecodable packet and its position; return False if the position is final."""
 
 
 class DecodingRun:
@@ -184,8 +184,8 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder directly follow the written audio.
 
-        This needs the same decoder, and that the audio ends at `start` (`touches`). Otherwise, call
-        `finish`.
+        They do if the decoder is the same and the audio ends at `start` (`touches`). If they do
+        not, the end of the earlier decoder's audio is written first.
         """
         follows = touches and decoder is self._last
         if not follows:

@@ -43,8 +43,8 @@ class Timeline:
     def __init__(self, rate: int) -> None:
         """Set up an empty timeline with 8000 or 16000 samples a second.
 
-        With 8000, the first packet of a wideband codec raises `WidebandError`. All packets must
-        then be processed again with 16000.
+        With 8000, `WidebandError` is raised when a packet of a wideband codec is to be decoded. All
+        packets must then be processed again with 16000.
         """
         self.rate = rate
         self._tracks = [Track(rate, channel) for channel in CHANNELS]
@@ -136,7 +136,7 @@ class Timeline:
             track.mark_break(position)
 
     def mark_lost(self, track: int, at_us: int) -> None:
-        """Interrupt the streams of a track: the kernel dropped packets, not the network."""
+        """Interrupt a track's streams, because the kernel, not the network, dropped packets."""
         if 0 <= track < TRACKS:
             self._tracks[track].mark_break(self._sample(at_us))
 
@@ -150,7 +150,7 @@ class Timeline:
         return given
 
     def _finalise_undecoded(self, end: int | None) -> None:
-        """Let `undecoded` return the packets before sample `end`, or all, except those in gaps."""
+        """Let `undecoded` return the packets outside gaps before sample `end` (None: all)."""
         for number, track in enumerate(self._tracks):
             for each, position in track.undecoded:
                 length = self._sample(each.length_us)

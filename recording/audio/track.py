@@ -1,6 +1,7 @@
 """One track of the timeline: the RTP streams of one party, and this party's most recent samples.
 
-A sample is *final* when the track has given it to the encoder; it is then removed from memory.
+A sample is *final* when `Track.take` has returned it. It can then no longer change, and the track
+soon removes it from its buffer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ It has room for the ten seconds that can still change, for some seconds of packe
 or are decoded together, and for `_GIVEN_S`. If it is too short, it grows for a while.
 """
 _GIVEN_S = 4
-"""The seconds of samples that are removed together after they were given to the encoder."""
+"""The seconds of final samples that are removed from the buffer together."""
 
 
 class Track:
@@ -47,7 +48,7 @@ class Track:
         self._origin = 0
         """The position of the first sample in the buffer."""
         self._start = 0
-        """The number of samples that were given to the encoder."""
+        """The position of the first sample that is not final."""
         self._noise: Noise | None = None
         self._noise_at = 0
         """The position up to which comfort noise is written."""
@@ -66,7 +67,7 @@ class Track:
         return replace(counted, network=network_facts(counted, network))
 
     def progress(self) -> Progress:
-        """Return the packets heard and lost until now; a lost one may still arrive."""
+        """Return how many packets were heard and lost until now; a lost one may still arrive."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         return Progress(self.counted.heard, self.counted.lost + missing)
 
@@ -196,7 +197,7 @@ class Track:
         return taken
 
     def _make_room(self) -> None:
-        """Remove the samples that were given to the encoder, and overwrite them."""
+        """Remove the final samples from the buffer, and overwrite them."""
         rest = self._samples[self._start - self._origin :]
         if len(rest) > _ROOM_S * self.rate or len(self._samples) > _ROOM_S * self.rate:
             samples = np.zeros(max(_ROOM_S * self.rate, len(rest)), dtype=np.int16)

@@ -26,7 +26,7 @@ class NetworkFacts:
 
 @dataclass
 class ArrivedPackets:
-    """The RTP packets of one channel ("caller" or "advisor") that the index counts too."""
+    """The counts of one channel's RTP packets ("caller" or "advisor") that the index has too."""
 
     channel: str
     received: int
@@ -56,12 +56,12 @@ class TrackFacts(ArrivedPackets):
 
     @property
     def heard(self) -> int:
-        """The packets whose audio is on the track, or waits to be written to it."""
+        """The number of packets whose audio is on the track, or waits to be written to it."""
         return self.received - self.undecoded - (self.late - self.unplaced)
 
 
 def no_track_packets(channel: str) -> TrackFacts:
-    """Return counts of 0."""
+    """Return the counts of a channel without packets."""
     return TrackFacts(
         channel=channel,
         received=0,
@@ -75,7 +75,7 @@ def no_track_packets(channel: str) -> TrackFacts:
 
 
 class Progress(NamedTuple):
-    """The packets of a track that are heard and lost up to a certain time."""
+    """The number of a track's packets that are heard, and of those lost, up to a certain time."""
 
     heard: int
     lost: int

@@ -29,7 +29,7 @@ _PAYMENT: Final = re.compile(
     r"(?:s?[^a-z]|s?$)",
     re.IGNORECASE,
 )
-"""Words in the name of a destination that suggest a payment line."""
+"""Words in a destination's `match` or target that suggest a payment line."""
 _OURS: Final = "galwad.invalid"
 """A host for the extensions of our phones, which have none in the settings."""
 
@@ -116,7 +116,11 @@ def _covers(pattern: Pattern, forms: Sequence[str], *, prefix: bool) -> bool:
 
 
 def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each destination that is or seems a payment line in another class."""
+    """Yield a result for each destination without the class "payment" that seems to need it.
+
+    It is a fault if the destination leads to a payment line. It is a warning if its class is
+    "centre" and its name suggests a payment line.
+    """
     lines = {
         _place(uri): each
         for each in settings.destinations
@@ -163,8 +167,8 @@ def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
 def _listed(settings: Settings, route: Route, place: str) -> Destination | None:
     """Return the destination that decides about a party whom a route rings; None if none does.
 
-    A destination "*" never decides. About our phones, and if the route has advisors, only an exact
-    number does.
+    A destination "*" never decides. For our phones, and for routes with advisors, only a
+    destination with an exact number decides.
     """
     user, _, host = place.rpartition("@")
     found = settings.find_destination(f"sip:{user}@{host or _OURS}", *spellings(user))
@@ -175,7 +179,7 @@ def _listed(settings: Settings, route: Route, place: str) -> Destination | None:
 
 
 def _place(target: str) -> str:
-    """Return the user and the host of a SIP URI, in small letters; "" if it cannot be read."""
+    """Return `user@host` of a SIP URI, in small letters; "" if the URI cannot be read."""
     try:
         uri = Uri.parse(target)
     except ParseError:

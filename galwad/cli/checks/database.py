@@ -1,4 +1,4 @@
-"""Checks of the database and of the directory, and the result of the nightly coverage check."""
+"""Checks of the database, of the directory, and of the result of the nightly coverage check."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ _CALLS: Final = {
 
 
 def check_database(settings: Settings) -> Iterator[CheckResult]:
-    """Check the database and the directory, which are opened only for reading."""
+    """Check the database and the directory, which are opened only for reading.
+
+    In the database, this checks the schema, damage, users, tokens, and the names in the settings.
+    """
     yield from _database(settings)
     yield from _directory(settings)
 
@@ -236,7 +239,7 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
         yield warning(
             "books",
             f"they were last checked {date_and_time(checked)}",
-            "galwad-desk does it when it runs: its journal has `coverage.checked`, or why",
+            "galwad-desk does it when it runs; if that failed, its journal has the reason",
         )
     elif not facts["amiss"] and not facts["orphans"]:
         yield fine("books", f"every second was explained {date_and_time(checked)}")

@@ -28,9 +28,9 @@ UNIT: Final = "galwad-switch.service"
 FOLDERS: Final = tuple(
     map(Path, ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"))
 )
-"""The folders of unit files. If two of them have a unit, systemd uses that in the earlier one."""
+"""The folders of unit files. If two have the same unit, systemd uses the one that is first here."""
 _PARTS: Final = ("keys", "finaliser", "desk", "switch")
-"""The folders of the services in the state folder. The checks read each file in them."""
+"""The folders of the services in the state folder. `check_unit_files` opens each file in them."""
 
 
 def stored(path: Path) -> Path:
@@ -79,8 +79,8 @@ def with_stored_files(section: SectionT) -> SectionT:
 def check_unit_files(settings: Settings) -> Iterator[CheckResult]:
     """Check that the units' user can read the files in the settings and the services' folders.
 
-    The set of recipients is left out, because `check_keys` checks it. If this process is not root,
-    or if there are no units, there is no result.
+    The set of recipients is left out, because `check_keys` checks it. Missing files are left out
+    too, because other checks report them. There is no result if `unit_user` finds no user.
     """
     user = unit_user(settings)
     if user is None:
@@ -98,9 +98,9 @@ def check_unit_files(settings: Settings) -> Iterator[CheckResult]:
 def unit_user(settings: Settings) -> Owner | None:
     """Return the units' user, with whose rights files must be opened.
 
-    This is the owner of the services' folders. If the units are installed but did not run yet, any
-    user without rights stands for it. The result is None if this process may not take the rights of
-    another user, or if there are no units.
+    This is the owner of the services' folders, if that is not root. Otherwise, it is the user
+    `_NOBODY` if the units are installed: they have not run yet. The result is None if this process
+    is not root, or if there is neither such a folder nor a unit.
     """
     if os.geteuid() != 0:
         return None
@@ -115,7 +115,10 @@ def unit_user(settings: Settings) -> Owner | None:
 
 
 def unreadable_for_units(settings: Settings, path: Path, user: Owner | None) -> str:
-    """Return why the user cannot read a file, as the end of a sentence; "" otherwise."""
+    """Return why `user` may not read a file, as the end of a sentence.
+
+    Return "" if the user may, if `user` is None, or if the file is missing or its disk damaged.
+    """
     if user is None:
         return ""
     base, way = _way_of(settings, path.resolve())
@@ -145,8 +148,8 @@ def fix_of(path: Path, user: Owner) -> str:
 def _way_of(settings: Settings, path: Path) -> tuple[Path, str]:
     """Return the folder from which the units reach a file, and the file's path from there.
 
-    systemd opens the services' folders for the units. They are in a folder through which only root
-    can pass otherwise.
+    systemd gives the units access to the services' folders. Without systemd, only root could enter
+    them, because they are in /var/lib/private.
     """
     for part in _PARTS:
         folder = (settings.node.state / part).resolve()

@@ -77,7 +77,7 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
 
 
 def _unwritable(state: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each folder whose disk is broken or read-only."""
+    """Yield a fault for each folder in the state folder whose disk is broken or read-only."""
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
         if why:
@@ -86,7 +86,7 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
 
 
 def _write_error(folder: Path) -> str:
-    """Return the error of an fsync in `folder`; "" if it works or is one of `_NOT_THE_DISK`."""
+    """Return the error of a test write in `folder`; "" if it works or is in `_NOT_THE_DISK`."""
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
@@ -117,7 +117,9 @@ def _folder(name: str, path: Path) -> CheckResult:
 
 
 def _parts(state: Path) -> Iterator[CheckResult]:
-    """Check that other users cannot enter the folders in the state folder.
+    """Check the folders in the state folder: other users may not enter them.
+
+    No file or broken link may be in the place of one of `_PARTS`.
 
     If some of these folders are links (systemd makes links to folders in /var/lib/private), also
     check that `state` has the permission that lets the systemd units follow the links.
@@ -155,7 +157,7 @@ def filesystem(path: Path) -> str:
 
 
 def check_processes(settings: Settings) -> Iterator[CheckResult]:
-    """Check the processes. If none is running, Galwad was not started yet: that is a warning."""
+    """Check the processes. If none is running, only warn: Galwad may not have been started yet."""
     found = states(settings)
     if all(each.state is State.STOPPED for each in found):
         yield warning("processes", "none is running", "systemctl start galwad.target")

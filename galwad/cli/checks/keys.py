@@ -68,7 +68,10 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
 
 
 def _newest(settings: Settings) -> int:
-    """Return the highest serial number of a recipient set in the audit chain; 0 without any."""
+    """Return the highest serial number of the officer's recipient sets in the audit chain.
+
+    Return 0 if the chain has no such set, or if the database cannot be read.
+    """
     query = "SELECT body FROM audit_entries WHERE node = ? AND kind = ?"
     if not settings.database.exists():
         return 0
@@ -129,7 +132,8 @@ def _file(settings: Settings) -> RecipientsFile:
 def check_certificates(settings: Settings) -> Iterator[CheckResult]:
     """Check the page's certificate, the SIP certificate, and the CA certificates for SIP peers.
 
-    All must be readable. The first two must be valid now, and issued for the hosts that use them.
+    All must be readable. The first two must be valid now, fit their keys, and name the hosts that
+    use them.
     """
     yield from _page_certificate(settings)
     sip = settings.sip
@@ -162,7 +166,7 @@ def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> Iterator[CheckResult]:
-    """Check that a certificate and its key can be read, fit together, and name all `hosts`."""
+    """Check a certificate and its key: both readable, a pair, valid now, and for all `hosts`."""
     certificate, key = stored(certificate), stored(key)
     for path in (certificate, key):
         problem = unreadable(path)
@@ -252,7 +256,8 @@ def check_spools(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each spool that neither the boot keys nor a recovered key opens.
 
     Also yield a fault for each recovered key that the finaliser cannot read, and a warning if there
-    are spools in the spare folder, which is used after a disk failure.
+    are spools in the spare folder, which is used after a disk failure. After `_MAX_SHOWN` faults,
+    the last one has the number of the others.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
@@ -300,7 +305,7 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 
 
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each recovered key of another owner: the finaliser cannot read it."""
+    """Yield a fault for each recovered key that the finaliser cannot read: its owner is wrong."""
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:
             fix = f"chown --reference={keys} {path}"

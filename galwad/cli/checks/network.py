@@ -1,4 +1,4 @@
-"""Checks of ports, the IP filter, where calls go, and the peers of a running switch."""
+"""Checks of ports, the IP filter, where calls go, SRTP, and the peers of a running switch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TIMEOUT_S = 2.0
 
 
 def check_ports(settings: Settings) -> Iterator[CheckResult]:
-    """Check each listening address, the transports of targets, and the range of media ports."""
+    """Check addresses to listen on and to advertise, targets' transports, and the media ports."""
     running = {each.name for each in states(settings) if each.state is not State.STOPPED}
     switch = "switch" in running
     for listener in settings.sip.listen:
@@ -110,7 +110,11 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     if len(taken) == total:
         yield fault("media", f"no port of {ports} can be bound", "change [media] listen or ports")
     elif taken and not running:
-        yield warning("media", f"{len(taken)} ports of {ports} are taken", "they are not used")
+        yield warning(
+            "media",
+            f"{len(taken)} ports of {ports} are taken",
+            "free them, or ignore this if the others suffice",
+        )
     else:
         yield fine("media", f"{ports} has room for {ports.calls} calls")
     sip = settings.sip
@@ -204,7 +208,7 @@ def _ip_filter_remedy(network: Network, place: str) -> str:
 
 
 def _peer_networks(settings: Settings) -> Iterator[tuple[str, Network]]:
-    """Yield the networks of the trunks and of the targets that are IP addresses, with a name."""
+    """Yield name and network of each trunk's peers, and of each target that is an IP address."""
     for trunk in settings.trunks:
         for peer in trunk.peers:
             yield f"trunk {trunk.name}", peer.network
@@ -229,7 +233,7 @@ def _unit_files(folders: Sequence[Path]) -> list[Path]:
 
 
 def _settings_of(files: Iterable[Path], key: str) -> list[Network]:
-    """Return the networks that all lines `key=` name; an empty line removes those before it."""
+    """Return the networks in all lines `key=`; a line without a value removes all before it."""
     found: list[Network] = []
     for path in files:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -256,7 +260,7 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 def check_routes(settings: Settings, dns: DnsClient | None = None) -> Iterator[CheckResult]:
-    """Look up the targets of routes and destinations, and check the route of emergency calls."""
+    """Look up all targets and registrars, and check that emergency calls have a route."""
     wrong = check_uris(settings)
     for each in wrong:
         yield fault("routes", each, f"see [[routes]] and [[destinations]] in {EXAMPLE}")
@@ -308,7 +312,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer, registration and PBX of the running switch, if there is one."""
+    """Yield a result for each peer that a running switch monitors, and for each trusted trunk."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return

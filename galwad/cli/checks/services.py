@@ -35,7 +35,7 @@ _OTHERWISE: Final = "correct the settings in [[directories]]: `galwad directory 
 
 
 def check_directories(settings: Settings) -> Iterator[CheckResult]:
-    """Check that each directory's files can be read and its templates can be filled in."""
+    """Check that each directory's files can be read and its settings can be used."""
     if not settings.directories:
         return
 
@@ -59,7 +59,10 @@ def check_directories(settings: Settings) -> Iterator[CheckResult]:
 
 
 def check_directory_answers(settings: Settings) -> Iterator[CheckResult]:
-    """Ask each directory that can be opened for a number, and check that it answers."""
+    """Ask each directory that can be opened for the number `_NOBODY`, and check that it answers.
+
+    Yield a warning if the answer has people who do not have this number.
+    """
     for section in map(with_stored_files, settings.directories):
         try:
             others = asyncio.run(_ask(section))
@@ -92,7 +95,7 @@ class _UnopenedError(Exception):
 
 
 async def _ask(section: ExternalDirectory) -> int:
-    """Return how many people the directory finds who do not have the number."""
+    """Ask a directory for `_NOBODY`; return how many people it finds who lack this number."""
     try:
         directory = section.open()
     except (CallerIdError, ServerError):

@@ -1,4 +1,4 @@
-"""Helpers for commands that use the server's own database.
+"""Helpers for commands that use the server's own database, and notify the desk of changed users.
 
 `on_the_server` turns an error about the database into a `CliError`. Modules that need SQLAlchemy
 are loaded only when a command runs, because this takes a second, and help texts must not wait.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def administration(settings: Settings) -> Administration:
-    """Return the `Administration` of the server's database; as root, make the state folder."""
+    """Return the `Administration` of the server's database. Root creates a missing state folder."""
     from galwad.administration import Administration  # noqa: PLC0415 - see above
 
     _create_state_folder(settings.node.state)
@@ -32,14 +32,14 @@ def administration(settings: Settings) -> Administration:
 
 
 def notify_desk(settings: Settings) -> bool:
-    """Let a running desk read the users again. Return whether there is one."""
+    """Let the desk read the users again. Return False if no desk is running."""
     from galwad.administration import poke  # noqa: PLC0415 - see above
 
     return asyncio.run(poke(settings.desk_socket))
 
 
 def _create_state_folder(state: Path) -> None:
-    """As root, create a missing state folder with mode 0755, as systemd would, for any umask."""
+    """As root, create a missing state folder. Like systemd, give it mode 0755 under any umask."""
     if os.geteuid() == 0 and not state.exists():
         state.mkdir(parents=True)
         state.chmod(0o755)
@@ -61,7 +61,7 @@ def on_the_server(settings: Settings) -> Iterator[None]:
     except CallerIdError as error:
         raise CliError(str(error), "nothing was changed") from None
     except AuditError as error:
-        hint = "the change may have been made: check. `galwad check` shows the fault"
+        hint = "the change may have been made: check if it was. `galwad check` shows the fault"
         raise CliError(str(error), hint) from None
     except RecordingError as error:
         raise CliError(str(error), "nothing was changed") from None

@@ -1,4 +1,4 @@
-"""Requests about the server's archive: download a sealed recording, and check the index.
+"""Requests about the server's archive: list the index, check it, and download a sealed recording.
 
 A downloaded header is kept in memory, and the payload in a temporary file. The payload stays
 encrypted there, so this module never writes decrypted audio to the disk.
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 _TIMEOUT_S: Final = 900.0
-"""The longest time in seconds to wait for the server's response.
+"""The longest time in seconds to wait for the server to check its index.
 
 The server reads the manifest of each recording. This takes minutes for a year of a busy centre.
 """
 
 
 def indexed_rows(server: str, **query: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the server's index that match `query`; they are read page by page."""
+    """Yield the index rows that match `query`, fetched page by page. Raises `CliError`."""
     query["limit"] = _PAGE
     while True:
         page = ask(server, "POST", "/recordings/search", query)
@@ -49,7 +49,8 @@ def download(
     The digest is checked first. With `raw`, the file has the packets that could not be decoded.
 
     Raises:
-        CliError: The server refused the request, or the digest of the received file is wrong.
+        CliError: The server refused the request, the digest of the received file is wrong, or the
+            temporary file cannot be written.
     """
     with temporary_file_errors(), tempfile.TemporaryFile() as payload:
         header, is_as_indexed = receive(call_id, purpose, reference, client, payload, raw=raw)
@@ -74,8 +75,8 @@ def receive(
 ) -> tuple[bytes, bool]:
     """Fetch an encrypted recording, and write its payload to the file `payload`.
 
-    Return the header, and whether the payload has the digest in the server's index. With `raw`, the
-    payload has the packets that could not be decoded.
+    Return the header, and whether there is a header and the payload has the digest in the server's
+    index. With `raw`, the payload has the packets that could not be decoded.
 
     Raises:
         CliError: The server refused the request.
@@ -118,7 +119,8 @@ class IndexFindings:
     """The result of the server's check of its index.
 
     Attributes:
-        findings: The contradictions of each call, by call id. A call without one is not in it.
+        findings: The contradictions of each call, by call id. A call without a contradiction is not
+            in the mapping. Those about alarms have the key "alarms".
         not_committed: The number of recordings whose manifest has no commitments to the number,
             line and advisor, because older software sealed them.
         more: The number of contradictions that the server did not list.
@@ -130,9 +132,9 @@ class IndexFindings:
 
     @property
     def problems(self) -> list[str]:
-        """The contradictions, each as one line that begins with the call id."""
+        """A line for each contradiction, with its call id; then the number of those not listed."""
         lines = [f"{key}: {each}" for key, problems in self.findings.items() for each in problems]
-        return [*lines, f"and {self.more} more rows of the index"] if self.more else lines
+        return [*lines, f"and {self.more} more contradictions"] if self.more else lines
 
     @property
     def notes(self) -> list[str]:
@@ -141,7 +143,7 @@ class IndexFindings:
 
 
 def fetch_index_check(server: str, *, since: float = 0.0, call_id: str = "") -> IndexFindings:
-    """Let the server check its index: one call, or calls since a Unix time. Raises `CliError`."""
+    """Let the server check its index: one call, or all since a Unix time. Raises `CliError`."""
     query: dict[str, Any] = {"call_id": call_id} if call_id else {"since": since}
     answer = ask(server, "GET", f"/index?{urlencode(query)}", timeout_s=_TIMEOUT_S)
     findings: dict[str, list[str]] = {}

@@ -1,5 +1,7 @@
-"""The client that the commands use for the HTTP API. If a request fails, it raises a `CliError`.
+"""The client that the commands use for the HTTP API.
 
+`ask` sends one request, and raises a `CliError` if it fails. For several requests, commands use
+`open_client` within `http_errors`, which turns the errors of httpx2 into a `CliError`.
 httpx2 and pydantic are loaded for the first request, so that the help of a command does not wait.
 """
 
@@ -27,7 +29,7 @@ _CONNECT_S = 5.0
 
 
 def base_url(server: str) -> str:
-    """Return the server's address `server` without a final slash.
+    """Check the server's address, and return it without a final slash.
 
     Raises:
         CliError: The address is missing or not valid, or it is a plain HTTP address of another
@@ -66,13 +68,13 @@ def open_client(
 
     Address, token and PEM file `authority` are by default those of the settings. The proxy of the
     environment, such as `$HTTPS_PROXY`, is not used if the server is on this machine: without TLS,
-    the proxy could read the token. A request fails if the server does not respond within
-    `timeout_s` seconds.
+    the proxy could read the token. A request fails if the server sends nothing for `timeout_s`
+    seconds.
 
     Raises:
-        CliError: There is no valid address. Or `anonymous` is false and there is no valid token. Or
-            the certificate file cannot be read. Or the environment names a proxy of another kind
-            than HTTP.
+        CliError: The settings cannot be read. Or there is no valid address. Or `anonymous` is false
+            and there is no valid token. Or the certificate file cannot be read. Or the environment
+            names a proxy that cannot be used.
     """
     import httpx2  # noqa: PLC0415 - see above
 
@@ -113,7 +115,7 @@ def open_client(
 
 
 def _take_time_zone(response: httpx2.Response) -> None:
-    """Print times in the centre's time zone, which each response of the server names."""
+    """From now on, print times in the centre's time zone, if the response names it."""
     use_zone_of_response(response.headers.get(HEADER, ""))
 
 
@@ -144,7 +146,7 @@ def http_errors() -> Iterator[None]:
 
 
 def refusal(response: httpx2.Response) -> tuple[str, str]:
-    """Return the error text and the hint from the response of a server that refused a request."""
+    """Return the error text and the hint of a refusal; if it has none, name the HTTP status."""
     response.read()
     try:
         body = response.json()
@@ -155,7 +157,7 @@ def refusal(response: httpx2.Response) -> tuple[str, str]:
 
 
 def check_response(response: httpx2.Response) -> None:
-    """Raise a `CliError` if the response says that the server refused the request."""
+    """Raise a `CliError` with the server's error and hint, unless the response's status is 2xx."""
     if response.is_success:
         return
     message, hint = refusal(response)
@@ -210,10 +212,11 @@ def ask(
 ) -> Any:
     """Send one request; return the JSON document in the response, or None if it has no content.
 
-    The request fails if the server does not respond within `timeout_s` seconds.
+    The request fails if the server sends nothing for `timeout_s` seconds.
 
     Raises:
-        CliError: The request failed, or the server refused it.
+        CliError: The request cannot be sent (see `open_client`), it failed, or the server refused
+            it.
     """
     opened = open_client(
         server, anonymous=anonymous, token=token, authority=authority, timeout_s=timeout_s

@@ -3,7 +3,8 @@
 The server's address comes from `--server`, `$GALWAD_SERVER` or the file `client.toml`. The token
 comes from `$GALWAD_TOKEN` or the same file, and the certificate of the server's authority from
 `$GALWAD_CERTIFICATE` or the same file. If several of these sources have a value, the first of them
-in this order is used. The file is in the user's configuration folder, and `galwad login` writes it.
+in this order is used. `galwad login --tls-ca` replaces the certificate for this command. The file
+is in the user's configuration folder, and `galwad login` writes it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MEND = "correct it, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:
-    """Return the path of the file in which `galwad login` stores the server's address and token.
+    """Return the path of the file in which `galwad login` stores address, token and certificate.
 
     The path is `$XDG_CONFIG_HOME/galwad/client.toml`. If this variable is not set, the path is
     `~/.config/galwad/client.toml`.

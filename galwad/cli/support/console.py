@@ -1,8 +1,9 @@
-"""Output functions that all commands use: errors, JSON, tables, progress, times and sizes.
+"""The error `CliError`, and the output of commands: JSON, tables, progress, times and sizes.
 
 Times are printed in the centre's time zone, which a response of the server or the settings file
-names. If the settings file names none, it is this machine's. Before a command has read either, and
-if the zone is not known, times are in UTC. Each printed time names its time zone.
+names. If the settings file names no zone, this machine's zone is used. Times are in UTC until a
+command has read a response or the settings, and if this machine does not know the zone. Each
+printed time names its time zone.
 """
 
 from __future__ import annotations
@@ -135,18 +136,18 @@ def reset_time_zone() -> None:
 
 
 def use_zone_of_response(name: str) -> None:
-    """Print times in the time zone with this name, if this machine knows it."""
+    """Set the zone of all later printed times to this one, if this machine knows its name."""
     if found := zone_named(name):
         _set_zone(found)
 
 
 def use_zone_of_settings(zone: tzinfo | None) -> None:
-    """Print times in the settings file's time zone; None means this machine's, or else UTC."""
+    """Set the zone of all later printed times; None means this machine's zone, or else UTC."""
     _set_zone(zone or machine_zone() or UTC)
 
 
 def centre_zone() -> tzinfo:
-    """Return the centre's time zone."""
+    """Return the centre's time zone, or UTC while the command does not know it."""
     return _zone
 
 

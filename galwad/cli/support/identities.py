@@ -1,4 +1,4 @@
-"""Functions that read passphrases, identities and public keys, and open a recording with them.
+"""Functions that read passphrases, identities, public keys and trust files, and open recordings.
 
 Failures are raised as `CliError`s.
 """
@@ -39,7 +39,7 @@ A thief who has the key file can try any number of passphrases, so a short passp
 
 
 def passphrase_of(path: Path) -> str:
-    """Return the passphrase of a key file: `$GALWAD_PASSPHRASE`, or what the user types."""
+    """Return a key file's passphrase: $GALWAD_PASSPHRASE, or what is typed. Raises `CliError`."""
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
@@ -110,7 +110,7 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 
 
 def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
-    """Return a `CliError` for an error of `recording`, with its hint, or else `otherwise`."""
+    """Return a `CliError` for an error of `recording`, with its hint, or the hint `otherwise`."""
     return CliError(str(error), getattr(error, "hint", "") or otherwise)
 
 
@@ -138,12 +138,14 @@ def public_key(text: str, option: str) -> str:
 def trusted_keys(
     trust: Path | None, identity: Path | None, officers: Sequence[str]
 ) -> Sequence[str]:
-    """Return the keys of the nodes in the trust file `trust`, or in the one beside `identity`.
+    """Return the public keys of the nodes that a trust file names.
 
-    Return nothing if `trust` is None and there is no trust file beside the key file `identity`.
+    The file is `trust`, or if that is None, the trust file beside the key file `identity`. If there
+    is neither, the result is empty.
 
     Raises:
-        CliError: The file cannot be read, or none of `officers` (public signing keys) signed it.
+        CliError: The file cannot be read, or none of `officers` (public signing keys) signed it, or
+            `officers` is empty.
     """
     if trust is None:
         beside = None if identity is None else identity.parent / TRUST_FILE_NAME

@@ -27,10 +27,10 @@ class LazyGroup(TyperGroup):
     app: ClassVar[str] = "app"
     groups: ClassVar[Mapping[str, type[LazyGroup]]] = {}
     summaries: ClassVar[Mapping[str, str]]
-    """For the name of each command, the line that the group's help shows.
+    """The line about each command in the group's help, by the command's name.
 
-    The help has the commands in this order. It shows these lines in place of the commands' own
-    texts, because these are in the commands' modules, which take a second to load.
+    The help has the commands in this order. It does not use the commands' own texts, because they
+    are in the commands' modules, which take a second to load.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -51,7 +51,7 @@ _POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,
 
 
 def load_settings(path: Path) -> Settings:
-    """Return the settings in a file; raise CliError, which names each fault, if it has any."""
+    """Return the settings in a file, and print times in their time zone. Raises `CliError`."""
     from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
 
     try:
@@ -78,7 +78,7 @@ def required(option: str, text: str, example: str) -> str:
 
 
 def texts_in(language: str) -> Texts:
-    """Return the texts in this language, or that of $LANG if it is empty. Raises `CliError`."""
+    """Return the texts in this language; "" means `preferred_language`. Raises `CliError`."""
     if language and language not in LANGUAGES:
         raise CliError(
             f'there are no texts in the language "{language}"',
@@ -89,7 +89,7 @@ def texts_in(language: str) -> Texts:
 
 
 def checked_id(call_id: str) -> str:
-    """Return `call_id`, which can be a part of a URL; raise CliError if it is not a call id."""
+    """Return `call_id`, which is then safe in a URL; raise CliError if it is not a call id."""
     if not is_call_id(call_id):
         raise CliError(
             f'"{call_id}" is not a call id',

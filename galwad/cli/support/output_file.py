@@ -27,10 +27,11 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
 
     Until then it has no name, so that nothing remains if the process dies. If the file system does
     not support this, it has a temporary name in the same folder. Without `replace`, an existing
-    file is not changed.
+    file is not changed. With `replace`, only a regular file is replaced.
 
     Raises:
-        CliError: The file cannot be written, or `path` exists and `replace` is false.
+        CliError: The file cannot be written, `path` exists and `replace` is false, or it is a
+            folder or special file.
     """
     check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -58,7 +59,7 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise a `CliError` if a folder or special file, such as /dev/null, is at `path`."""
+    """Raise a `CliError` if `path` is a folder or special file (/dev/null), or if stat(2) fails."""
     try:
         there = path.stat().st_mode
     except FileNotFoundError:
@@ -77,9 +78,10 @@ def check_replaceable(path: Path) -> None:
 def check_writable(
     path: Path, *, replace: bool, hint: str = "choose another name, or replace it with --force"
 ) -> None:
-    """Raise a `CliError`, before any work, if `atomic_file` could not write to `path`.
+    """Raise a `CliError` if `atomic_file` could not create `path`.
 
-    `hint` is for an existing file that may not be replaced.
+    A command calls this before its work, so that it fails early. `hint` is the error's hint if
+    there is a file and `replace` is false.
     """
     check_replaceable(path)
     if not path.parent.is_dir():

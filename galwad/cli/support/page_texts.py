@@ -33,13 +33,14 @@ class Texts:
         return key in self._texts
 
     def text(self, key: str, **values: str | int) -> str:
-        """Return a text with `values` in its placeholders. Raises `KeyError` if one is missing."""
+        """Return a text with `values` in its placeholders; KeyError if text or value is missing."""
         return self._texts[key].format_map(values)
 
     def duration(self, us: int) -> str:
         """Return a duration of `us` microseconds as text, such as "1 min 20 s" or "0.4 s".
 
-        Durations below ten seconds are given to the tenth, longer ones in whole seconds.
+        Durations below ten seconds are given to the tenth, longer ones in whole seconds. One
+        that would be 0.0 s, but is not 0, is "less than 0.1 s".
         """
         tenths = round(us / 100_000)
         if 0 < tenths < 100 and tenths % 10:

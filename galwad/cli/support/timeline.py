@@ -1,8 +1,8 @@
 """The timeline: a row of characters in the terminal that shows which parts of a call were recorded.
 
-The timeline consists of spans, which are stretches of the call. A span is recorded, or it is a gap
-with a reason, or it is unexplained. Each kind of span has its own character, so that the timeline
-can be read without colour.
+The timeline consists of spans, which are stretches of the call. A span is recorded, recorded
+without one or both voices ("partly"), a gap with a reason, or unexplained. Each kind of span has
+its own character, so that the timeline can be read without colour.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class SpanStyle:
 _UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
 PARTLY: Final = SpanStyle("partly", "╌", "-", "yellow")
-"""The style of a stretch after a gap in which a voice is left out: it may be from the gap."""
+"""The style of a stretch in which a voice is missing. It directly follows a gap.
+
+Late packets of this voice were dropped, because they may have sound from the gap.
+"""
 STYLES: Final = {
     kind.name: kind
     for kind in (
@@ -56,7 +59,10 @@ STYLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class TimelineSpan:
-    """A stretch of a call, with its start and end in microseconds since the recording's start."""
+    """A stretch of a call, with its start and end in microseconds since the recording's start.
+
+    `kind` is a key of `STYLES`. `why` is a text for the user, such as the trigger of a gap, or "".
+    """
 
     kind: str
     from_us: int
@@ -69,9 +75,9 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the gaps and the unexplained spans. An unexplained span is covered by no segment or
-    gap, or by more than one; where it overlaps a gap, the time is unexplained. The rest is recorded
-    and divided at `begins`, where segments start. Times are in microseconds since the recording's
+    `gaps` has the gaps and the unexplained spans: times that no segment or gap covers, or several
+    cover. Where an unexplained span overlaps a gap, the gap is cut. All other time is recorded, and
+    divided at `begins`, where segments start. Times are in microseconds since the recording's
     start.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
@@ -80,7 +86,7 @@ def spans_of(
 def spans_of_row(
     row: dict[str, Any], begins: Iterable[int] = (), partly: Iterable[TimelineSpan] = ()
 ) -> list[TimelineSpan]:
-    """Return the timeline of a row from the server: recorded periods and gaps, sorted by time.
+    """Return the spans of a recording from its row in the server's index, sorted by their start.
 
     A recorded period is divided at `begins`, where segments start, in microseconds. `partly` are
     the stretches in which a voice is missing.
@@ -142,7 +148,7 @@ def _covered(gaps: Iterable[TimelineSpan], talk_us: int) -> list[TimelineSpan]:
 
 
 def layout(out: Console) -> tuple[int, bool]:
-    """Return the width of a timeline on this console, and whether it may have only ASCII there."""
+    """Return the width of a timeline on this console, and whether it must be ASCII."""
     plain = not (out.encoding or "").lower().startswith("utf")
     return min(out.width, _MAX_WIDTH) - 2, plain
 
@@ -150,8 +156,8 @@ def layout(out: Console) -> tuple[int, bool]:
 def draw(spans: Sequence[TimelineSpan], width: int, *, plain: bool) -> Text:
     """Return the timeline as a text of `width` characters, or more if there are more spans.
 
-    A cross marks a segment that follows another without a gap. With `plain`, there are only ASCII
-    characters, and `|` replaces the cross.
+    A cross marks the start of a span that follows one of the same kind, such as a second segment
+    without a gap between. With `plain`, only ASCII is used, and `|` replaces the cross.
     """
     total = max(spans[-1].to_us, 1)
     width = max(width, len(spans))
@@ -177,7 +183,7 @@ def _cells(spans: Sequence[TimelineSpan], total: int, width: int) -> list[int]:
 
 
 def scale(spans: Sequence[TimelineSpan], width: int) -> str:
-    """Return the row of times below a timeline: the end, and each start that has enough space."""
+    """Return the row of times below a timeline: its end, and each span's start that fits."""
     total = max(spans[-1].to_us, 1)
     end = clock(total / _US)
     row = [" "] * max(width, len(end) + 2)
@@ -216,7 +222,7 @@ def recorded_us(spans: Iterable[TimelineSpan]) -> int:
 
 
 def reasons(spans: Iterable[TimelineSpan]) -> str:
-    """Return the kinds of the gaps, such as `payment, 2 transfer`, with the number if several."""
+    """Return the kinds of all spans but the recorded ones, with counts: `payment, 2 transfer`."""
     names = sorted(span.kind for span in spans if span.kind != RECORDED.name)
     counted = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     return ", ".join(name if count == 1 else f"{count} {name}" for name, count in counted)

@@ -41,7 +41,7 @@ def test_a_row_that_uses_a_trigger_also_needs_what_the_trigger_needs(rows):
                 assert used is None or used.needs <= row.needs, row.name
 
 
-def test_only_chooses_rows_in_the_order_of_the_table():
+def test_rows_chosen_with_only_keep_the_order_of_the_table():
     names = [row.name for row in choose(PAYMENTS, ["record key", "page"])]
     assert names == ["page", "record key"]
     assert choose(PAYMENTS, []) == list(PAYMENTS)

@@ -127,7 +127,7 @@ def test_a_line_of_the_pbx_has_the_first_target_of_its_route(with_pbx):
         ("01970000400", "the target of 01970000400 cannot be read"),
     ],
 )
-def test_another_line_than_one_of_the_pbx_is_an_error(with_pbx, number, error):
+def test_a_line_that_does_not_lead_to_the_pbx_is_an_error(with_pbx, number, error):
     with pytest.raises(CliError, match=error):
         pbx_line(with_pbx, number)
 

@@ -119,7 +119,7 @@ def test_a_card_keyed_in_groups_with_long_pauses_is_silenced_as_one_run():
 
 @pytest.mark.parametrize("number", CARDS)
 @pytest.mark.parametrize("gap", [DIGIT_GAP_S + 1, GROUP_GAP_S - 1])
-def test_of_a_card_keyed_with_long_pauses_only_the_groups_are_silenced(number, gap):
+def test_a_card_keyed_with_long_pauses_is_silenced_only_in_its_groups(number, gap):
     groups = [number[at : at + 4] for at in range(0, len(number), 4)]
     parts = [part for group in groups for part in (keyed(group), gap)]
     result = Filtered(between(2, *parts, 12))
@@ -135,7 +135,7 @@ def test_digits_that_are_further_apart_are_not_one_number():
     assert result.left() == CARDS[0]
 
 
-def test_a_number_that_begins_in_the_middle_of_a_group_is_not_one_over_a_long_pause():
+def test_a_card_number_over_a_long_pause_must_begin_with_a_group():
     assert is_card_number(bytes(map(int, CARDS[0])))
     keys = keyed("93" + CARDS[0][:8]), DIGIT_GAP_S + 1, keyed(CARDS[0][8:])
     assert Filtered(between(2, *keys, 12)).left() == "93" + CARDS[0]
@@ -170,7 +170,7 @@ def spoken(length):
     return np.frombuffer(data, np.int16)[:length]
 
 
-def test_an_unsure_digit_after_a_card_silences_nothing_else():
+def test_an_unsure_digit_after_a_card_is_not_silenced():
     sound = between(1, keyed(CARDS[0]), 5, keyed("7"), 12)
     assert len(Filtered(sound).spans) == 1
     assert Filtered(sound).spans[0][1] > 9
@@ -291,7 +291,7 @@ def test_three_digits_near_a_pause_are_silenced_only_by_the_setting(edge, near, 
 
 
 @pytest.mark.parametrize("edges", [{"edges": (5.5,)}, {"erased": (4.9,)}])
-def test_two_digits_beside_a_pause_that_erased_none_stay(edges):
+def test_two_digits_beside_a_pause_that_erased_nothing_are_not_silenced(edges):
     assert Filtered(between(5, keyed("12"), 30), **edges, near=5).left() == "12"
 
 
@@ -312,7 +312,7 @@ def paused(keys, ms, pitch_ms, delay, erase_back):
 @pytest.mark.parametrize("erase_back", [0, 0.5, 5])
 @pytest.mark.parametrize("delay", [0, 0.3, 4, 9.5])
 @pytest.mark.parametrize(("ms", "pitch_ms"), [(50, 100), (100, 330), (120, 900), (300, 4000)])
-def test_of_four_or_more_digits_keyed_just_before_a_pause_none_stays(
+def test_four_or_more_digits_keyed_just_before_a_pause_are_all_silenced(
     ms, pitch_ms, delay, erase_back
 ):
     for keys in ("4929", "41111111", "411111111111111"):

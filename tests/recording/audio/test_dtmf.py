@@ -67,7 +67,7 @@ def test_a_key_in_noise_that_is_almost_as_loud_is_found_and_is_unsure():
     assert sum(press.unsure for press in found) > len(ALL) / 2
 
 
-def test_a_short_tone_in_such_noise_is_no_key():
+def test_a_tone_of_20_ms_in_noise_that_is_almost_as_loud_is_not_a_key():
     assert not presses(noise_below(keyed("5" * 20, 20, 200), 1))
 
 

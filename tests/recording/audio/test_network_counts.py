@@ -40,7 +40,7 @@ late_us = st.lists(st.integers(0, 400_000), min_size=2, max_size=40)
 
 @given(late_us)
 @SOME
-def test_the_jitter_is_that_of_the_rfc(late):
+def test_the_jitter_is_the_estimate_of_rfc_3550(late):
     found, count = plain(late), one_by_one(late)
     assert count.jitter_packets == len(found)
     assert count.jitter_us == pytest.approx(sum(found) / len(found))

@@ -13,7 +13,7 @@ LINEAR = PayloadCodec("L16", 44_100)
 LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
 
 
-def test_a_packet_that_follows_continues_the_filter_of_the_one_before():
+def test_a_packet_that_directly_follows_continues_the_resampling_filter():
     voice = stream_decoder_of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     joined = voice.samples(LOUD, follows=True)

@@ -46,7 +46,7 @@ def without_phones(results):
 FINE = [("fine", "the unit lets all trunks and targets through")]
 
 
-def test_private_peers_pass_the_unit_that_we_ship(told):
+def test_private_peers_pass_the_ip_filter_of_the_shipped_unit(told):
     peers = ("10.1.2.3", "172.16.0.0/16", "192.168.7.7:5060", "fd00::1", "127.0.0.1")
     assert without_phones(told(*peers, target="sip:600@192.168.1.1")) == FINE
 
@@ -58,13 +58,13 @@ def test_a_peer_that_the_unit_drops_is_a_warning(told, peer):
 
 
 @pytest.mark.parametrize("peer", ["0.0.0.0/0", "::/0", "192.0.0.0/8", "2000::/3"])
-def test_the_filter_is_never_to_be_opened_for_the_whole_world(told, peer):
+def test_no_remedy_opens_the_ip_filter_for_the_whole_world(told, peer):
     (fix,) = [each for each in told(peer, fixes=True) if each]
     assert "IPAddressAllow" not in fix
     assert fix.endswith("Name only the provider's addresses in peers, and then here")
 
 
-def test_the_filter_is_to_be_opened_for_one_provider(told):
+def test_the_remedy_opens_the_ip_filter_for_one_provider(told):
     (fix,) = [each for each in told("198.51.100.0/28", fixes=True) if each]
     assert "IPAddressAllow=198.51.100.0/28" in fix
 
@@ -88,7 +88,7 @@ def test_a_target_that_the_unit_drops_is_a_warning_and_a_name_is_not_checked(tol
         ("[Service]\n# IPAddressAllow=192.0.2.1\n", False),
     ],
 )
-def test_drop_ins_of_the_administrator_count(told, drop_in, passes):
+def test_drop_ins_of_the_administrator_change_what_the_unit_lets_through(told, drop_in, passes):
     assert (without_phones(told("192.0.2.1", drop_in=drop_in)) == FINE) is passes
 
 

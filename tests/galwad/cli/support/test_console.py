@@ -130,7 +130,7 @@ def test_every_command_prints_the_centres_time_with_its_name(run, house):
     assert "EST" not in tokens
 
 
-def test_days_of_since_are_those_of_the_centre(run, house):
+def test_the_days_of_the_option_since_are_in_the_centres_time_zone(run, house):
     found = run("recordings", "verify", "--since", "2026-03-01").out
     assert f"{CALL}  INDEX ONLY" in found
     assert run("recordings", "verify", "--since", "2026-03-02").status == 1
@@ -143,7 +143,7 @@ def test_without_a_server_or_settings_times_are_those_of_utc(run, abroad):
     assert date_and_time(1_772_355_600.0) == "2026-03-01 09:00:00 UTC"
 
 
-def test_the_machines_zone_comes_from_its_settings(monkeypatch, tmp_path):
+def test_the_time_zone_of_the_machine_is_read_from_its_settings(monkeypatch, tmp_path):
     zones = tmp_path / "usr" / "zoneinfo" / "Europe"
     zones.mkdir(parents=True)
     (zones / "London").touch()
