@@ -11,7 +11,10 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
-""""own": the users whom the call concerns; "supervisors": these users and all supervisors."""
+"""The users who see an alarm.
+
+"own": those who take part in the call; "supervisors": these and all supervisors; "everybody": all.
+"""
 
 
 class Severity(StrEnum):
@@ -22,7 +25,7 @@ class Severity(StrEnum):
     WARNING = "warning"
     """Something does not work, and a person must repair it or ask about it."""
     NOTICE = "notice"
-    """Something happened that a supervisor must know; often there is nothing to do."""
+    """Something happened that a supervisor must know. Often, nothing must be done."""
 
 
 class Ending(StrEnum):
@@ -127,7 +130,10 @@ def kind_of(name: str) -> AlarmKind:
 
 
 def may_see(audience: Audience, *, supervises: bool, concerned: bool) -> bool:
-    """Return whether a person may see an alarm; `supervises` is also true of administrators."""
+    """Return whether a user may see an alarm. `supervises` is also true of administrators.
+
+    `concerned` is true if the user takes part in the alarm's call.
+    """
     return {
         "own": concerned,
         "supervisors": concerned or supervises,

@@ -32,7 +32,7 @@ _QUARTER_S: Final = 900
 
 @dataclass(slots=True, kw_only=True)
 class CallFigures:
-    """Figures of some calls. `mean_waiting_s` and the talk times are only of answered calls.
+    """Figures of some calls. Only answered calls count for `mean_waiting_s` and the talk times.
 
     `longest_waiting_s` is the longest time until an answer, or until the end of a call that was not
     answered. `abandoned` counts callers who hung up before an answer, `refused` calls whose phones
@@ -66,7 +66,7 @@ class CallFigures:
         return self.talk_s / self.answered if self.answered else 0.0
 
     def add(self, row: Row[Any]) -> None:
-        """Add a group of calls that ended in the same way."""
+        """Add the row of a group of calls that have the same outcome."""
         self.calls += row.calls
         setattr(self, row.outcome, getattr(self, row.outcome) + row.calls)
         self.transferred += row.transferred

@@ -34,7 +34,7 @@ class Break:
 
 
 class Breaks:
-    """Stores which users are on a break. Each method returns when its change is on the disk."""
+    """Stores which users are on a break. A change is on the disk when its method returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -47,7 +47,11 @@ class Breaks:
         return [Break(**row._asdict()) for row in rows]
 
     async def begin(self, each: Break) -> None:
-        """Store a break in place of the present one. Raises `IntegrityError` if no such user."""
+        """Store a break in place of the present one.
+
+        Raises:
+            IntegrityError: There is no such user.
+        """
         async with self._writer.begin() as connection:
             await connection.execute(delete(breaks).where(breaks.c.user == each.user))
             await connection.execute(insert(breaks).values(asdict(each)))
