@@ -82,7 +82,7 @@ def _zammad(event: WebhookEvent) -> dict[str, object]:
     if event.call.advisor:
         fields["user"] = event.call.advisor
     if event.call.extension:
-        # Zammad seeks the agent by telephone number, login and id, in this order.
+        # Zammad searches for the agent by telephone number, login and id, in this order.
         fields["answeringNumber"] = event.call.advisor or event.call.extension
     return fields
 

@@ -3,9 +3,10 @@
 An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
 the note later, or says why the call needs none. Until then, the note has the caller's number and
 the name of the confirmed person, so that the advisor still sees who rang after a restart. A note
-that is never written is closed in the end. Each time the note is saved with changes, it
-gets the next version number, starting with 1. In the same database transaction, the new version is
-put into the outbox, from which it is delivered to the CRM (`galwad.notes.delivery`).
+that is not written is closed some time after the call. Each time the note is saved with changes, or
+filed under another person, it gets the next version number, starting with 1. In the same database
+transaction, the new version is put into the outbox, from which it is delivered to the CRM
+(`galwad.notes.delivery`).
 
 What a user has typed and not saved is a draft, which is stored until the call's note is saved. The
 page of one browser window saves its draft again and again. If a draft was changed in another window
@@ -208,8 +209,8 @@ class NoteStore:
     ) -> None:
         """Save the advisor's answer, a `PopConfirmation`; `person` is None if none is confirmed.
 
-        A saved note is queued again for the CRM, to be filed under this person. `now` is in seconds
-        since 1970.
+        If the person is another than before, a saved note is queued again for the CRM, to be filed
+        under this person. `now` is in seconds since 1970.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
@@ -259,7 +260,8 @@ class NoteStore:
         An unchanged note is not queued again and keeps its number. `now` is in Unix seconds.
 
         Raises:
-            ContactError: The note is incomplete, or the call was never answered.
+            ContactError: The note is incomplete or has a card number, or the call was not
+                answered.
         """
         note.check()
         async with self._writer.begin() as connection:
