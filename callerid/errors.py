@@ -37,8 +37,8 @@ class NumberError(CallerIdError):
 class ImportFault:
     """One fault in an import file.
 
-    `line` counts from 1 and includes the header line. `column` is the name of the column; it is
-    empty if the fault concerns the whole line.
+    `line` is the number of the line in the file; the header is line 1. `column` is the name of the
+    column; it is empty if the fault concerns the whole line.
     """
 
     file: str
@@ -97,4 +97,4 @@ class ContactError(CallerIdError):
 
 
 class DraftConflictError(ContactError):
-    """Another window has changed the draft of a contact note since this window last read it."""
+    """The draft was changed or removed since the window that wants to save it last read it."""

@@ -22,6 +22,7 @@ from callerid.source import AnswerState, SourceAnswer
 from callerid.written_numbers import merged
 
 BUDGET_S: Final = 1.0
+"""The seconds after which a directory that has not answered counts as late (`Lookup`)."""
 LATEST_S: Final = 10.0
 """The seconds after which a lookup, or a search by a text, stops waiting for answers."""
 MOST_PEOPLE: Final = 50
@@ -82,8 +83,8 @@ class Lookup:
     """Looks up a caller in all directories at the same time.
 
     The people of an earlier source come first. If no person was found after `budget_s` seconds, and
-    a directory has not answered, the status is UNAVAILABLE until it does. Entries with the same
-    value of one of the details `merge_by` are the same person.
+    some directories have not answered, the status is UNAVAILABLE until they do. Entries with the
+    same value of one of the details `merge_by` are the same person.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Lookup:
         return ContactsResult(tuple(contacts), tuple(failed + [asked[task] for task in late]))
 
     def forget_answers(self) -> None:
-        """Forget the answers of directories that are kept in memory."""
+        """Forget all answers that are kept in memory, of every directory."""
         for source in self._sources:
             source.forget_answers()
 

@@ -1,7 +1,7 @@
 """A system to which contact notes are delivered over HTTP, as templates in the settings say.
 
 If the result of an earlier attempt is not known, the system is searched for the note before it is
-written again. A system that itself ignores a repeated request needs no search.
+written again. The search is not needed if a repeated request writes no second note.
 
 A template is a JSON value or an address with `NOTE_PLACEHOLDERS`. A member of an object whose whole
 text is one placeholder without a value is left out: a note without a confirmed person has no member
@@ -163,7 +163,11 @@ class _Search(_Request):
         self._text = path(f"{table}.text", section.text)
 
     def read(self, document: Json, sought: str) -> str | None:
-        """Return the id of the record whose text has `sought`, or None. Raises `ServerError`."""
+        """Return the id of the first record whose text has `sought`, or None.
+
+        Raises:
+            ServerError: The document has no list of records, or does not fit the expressions.
+        """
         if document is None:
             return None
         records = apply(self._records, document)

@@ -88,7 +88,7 @@ _REASONS: Final = {
     "SERVER_DOWN": "cannot connect to the server, or it has ended the connection",
     "TIMEOUT": "no answer in time",
 }
-"""The reasons for the errors of libldap itself. The others are results of the server."""
+"""The texts for errors of libldap itself. Other errors are results that the server has sent."""
 
 
 class LdapAttributesSection(Section):
@@ -263,7 +263,7 @@ class LdapDirectory:
 
 
 class _Search:
-    """A search on a new connection: it cannot have grown old, and uses the present password."""
+    """A search on a new connection, which is not broken by age, and uses the present password."""
 
     def __init__(self, section: LdapDirectorySection) -> None:
         self._section = section

@@ -321,10 +321,10 @@ def search_text(number: PhoneNumber) -> str:
 
 
 def search_words(text: str) -> str:
-    """Return the text of a search for records with words that begin as each word of a text.
+    """Return the text of a search for records that have the beginning of each word of a text.
 
-    It is "" if the text has no word of two letters or digits. Each word is in quotation marks, and
-    each character with a meaning of its own is escaped.
+    The result is "" if the text has no word of two letters or digits. Each word is in quotation
+    marks, and each character that Salesforce treats as an operator is escaped.
     """
     words = [word[:_LONGEST_WORD] for word in "".join(filter(_plain, text)).split()]
     words = [word for word in words if sum(map(str.isalnum, word)) > 1][:_MOST_WORDS]

@@ -50,7 +50,10 @@ _STATEMENT: Final = 0.9
 """The part of the time limit that a statement has, so that the server ends it before we do."""
 _RECYCLE_S: Final = 300
 _KEEPALIVE_S: Final = 60
-"""The idle time after which the server checks a connection. Firewalls forget idle connections."""
+"""The idle time in seconds after which PostgreSQL checks that a connection still works.
+
+It is short, because firewalls forget idle connections.
+"""
 _STEPS: Final = 10_000
 """The steps of SQLite's virtual machine after which it checks the time limit."""
 _MOST_ROWS: Final = 501
@@ -94,9 +97,9 @@ class SqlAddress:
 class SqlDatabase:
     """The connections to one database: to a server, at most `connections` at a time.
 
-    With `access` "read", no statement may change anything. `timeout_s` limits a statement and a new
-    connection. For SQL Server, Galwad sets neither limit. Raises `ServerError` if the driver is not
-    installed.
+    With `access` "read", PostgreSQL and SQLite refuse statements that change anything. `timeout_s`
+    limits a statement and a new connection. For SQL Server, Galwad sets none of these. Raises
+    `ServerError` if the driver is not installed.
     """
 
     def __init__(
@@ -250,7 +253,7 @@ def select_texts(
     Args:
         view: The name of the view, with its schema if it needs one.
         columns: The columns that are read as texts, by the names that they have in a result.
-        sought: Those of these columns that are compared.
+        sought: The columns, among these, that are compared.
         texts: The texts with which they are compared.
     """
     source = _table(view, *map(column, dict.fromkeys(columns.values())))
