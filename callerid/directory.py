@@ -173,8 +173,8 @@ class NewDirectory:
 
         Raises:
             ImportFileError: The file has faults.
-            DirectoryError: The disk is full or damaged, the present directory is damaged, or too
-                few people would remain.
+            DirectoryError: The disk is full or damaged, the present directory is damaged or from a
+                later version of Galwad, or too few people would remain.
         """
         os.close(_open(self._new, os.O_CREAT | os.O_EXCL))
         try:

@@ -9,7 +9,7 @@ CallerIdError
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
-    └── DraftConflictError  another window has changed the draft of a contact note
+    └── DraftConflictError  the draft of a contact note was changed or removed meanwhile
 
 ServerError              of `net.errors`: a directory or a destination cannot be used now
 └── SqlError             a database refuses a statement or a connection

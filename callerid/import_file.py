@@ -137,7 +137,7 @@ class ImportFile:
     def leave_out(self, reference: str) -> None:
         """Count a row with this reference that is left out because of its faults."""
         self.left_out_count += 1
-        # No person in the directory has a longer reference, and many would fill the memory.
+        # No person in the directory has a longer reference. Many long ones would fill the memory.
         self.left_out.add(reference if len(reference) <= _MOST_CHARACTERS else "")
 
     def check(self) -> None:

@@ -47,7 +47,7 @@ from net.json_client import Json
 from net.tls import certificate_fault
 
 _STATEMENT: Final = 0.9
-"""The part of the time limit that a statement has, so that the server ends it before we do."""
+"""The share of the time limit that a statement gets: the server ends it before Galwad gives up."""
 _RECYCLE_S: Final = 300
 _KEEPALIVE_S: Final = 60
 """The idle time in seconds after which PostgreSQL checks that a connection still works.
@@ -59,7 +59,7 @@ _STEPS: Final = 10_000
 _MOST_ROWS: Final = 501
 """One row more than a directory may find, so that the mapping refuses an answer with more."""
 _LONGEST: Final = 2001
-"""The most characters of a value, one more than are shown."""
+"""The most characters of a value that are read, one more than are shown."""
 _REASONS: Final = {
     "28P01": "the server refuses the user or the password",
     "28000": "the server refuses the user or the kind of connection",

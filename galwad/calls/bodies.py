@@ -251,7 +251,7 @@ class SearchOutcome(BaseModel):
 
 
 class Confirmation(RequestBody):
-    """A request with the advisor's answer about `person_id`; if None, about the chosen person."""
+    """The advisor's answer about the person `person_id`; if it is None, about the chosen person."""
 
     outcome: PopConfirmation
     person_id: ShortText | None = None

@@ -151,7 +151,7 @@ def _show_call(call: dict[str, Any]) -> None:
 
 
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
-    """Return the call's timeline; where a segment and a gap overlap, its time is unexplained."""
+    """Return the call's timeline. The time where a segment and a gap overlap is unexplained."""
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
         for part in call["unexplained"]

@@ -54,7 +54,7 @@ class LedgerWriter:
             self._on_stored(entered)
 
     def call(self, state: CallStatus) -> None:
-        """Enter a call in the ledger once: it is answered, and its recording began or failed."""
+        """Enter a call once in the ledger, if it is answered and its recording began or failed."""
         recorded = state.recorded and state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)

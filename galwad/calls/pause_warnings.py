@@ -30,7 +30,7 @@ class Warn(Protocol):
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, each once in a pause.
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, once in a pause.
 
     They are due after `advisor_s` and `supervisor_s` seconds. After each check, `on_count` receives
     the number of pauses that have lasted at least `supervisor_s`.
@@ -81,7 +81,7 @@ class ForgottenPauses:
 
 
 _SETTLE_S = 5.0
-"""For this many seconds after a holder's request, the switch may report no such holder."""
+"""For this many seconds after a holder's request, reports of the switch may lack the holder."""
 LOST = "payment.page_lost"
 
 

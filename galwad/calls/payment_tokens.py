@@ -118,7 +118,7 @@ class PaymentTokens:
     async def paused(self, token: PaymentToken) -> bool:
         """Store that the token was used to pause. Repeating this changes nothing.
 
-        Return False if the token was released meanwhile: its pause must then end again.
+        Return False if the token was released meanwhile. The caller must then end the pause.
         """
         await self._set(token, "paused")
         released = select(payment_tokens.c.released).where(

@@ -363,7 +363,7 @@ class CallsSubject:
         self.metrics.open_alarms(self.alarms.open())
 
     def alarms_of(self, user: User) -> list[StoredAlarm]:
-        """Return the alarms in `AlarmList.all` that this user may see; some are closed."""
+        """Return the alarms in `AlarmList.all` that this user may see, also closed ones."""
         return [alarm for alarm in self.alarms.all() if self.may_see_alarm(user, alarm)]
 
     def may_see_alarm(self, user: User, alarm: StoredAlarm) -> bool:

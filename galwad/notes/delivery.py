@@ -241,10 +241,9 @@ class NoteDelivery:
 
     `form` is the form of the notes for this system. `on_outcome` receives the outcome of each
     attempt, `on_refused` the call id of each note that is not accepted, and `on_backlog` the
-    numbers of undelivered versions, again and again. `limits` say when attempts are suspended after
-    failures.
-    `wall_clock` returns Unix seconds, `clock` monotonic seconds, and `jitter` a random number from
-    0 to 1.
+    numbers of undelivered versions after each look into the outbox. `limits` say when attempts are
+    suspended after failures. `wall_clock` returns Unix seconds, `clock` monotonic seconds, and
+    `jitter` a random number from 0 to 1.
     """
 
     def __init__(

@@ -110,7 +110,7 @@ class OpenNotes:
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.
-            DraftConflictError: Another window has changed the draft.
+            DraftConflictError: Another window has changed the draft, or the note was saved.
         """
         async with self._changing:
             saved = await self._drafts.save(draft, self._clock())

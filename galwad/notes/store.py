@@ -409,7 +409,8 @@ class NoteDrafts:
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.
-            DraftConflictError: Another window has changed the draft since `draft.version`.
+            DraftConflictError: Since `draft.version`, another window has changed the draft, or the
+                note was saved.
         """
         draft.note.check_cards()
         async with self._writer.begin() as connection:

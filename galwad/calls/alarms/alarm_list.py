@@ -36,7 +36,7 @@ _SAME_S: Final = 600.0
 """If an alarm ended by itself and is reported again within this many seconds, it opens again."""
 _DAY_S: Final = 86_400.0
 _REST_S: Final = 1.0
-"""The rest after a write, in which further changes are collected for the next one."""
+"""The seconds to rest after a write, so that further changes are collected for the next."""
 _RETRY_S: Final = 5.0
 _CLEANING_S: Final = 3600.0
 _STOP_S: Final = 2.0
@@ -93,7 +93,7 @@ class AlarmList:
         self._audit = audit
         self._audit_after = audit_after
         self._in_audit: dict[str, bool] = {}
-        """For the id of each alarm with an entry of the audit: whether it is open there."""
+        """For each alarm id with entries in the audit: whether the newest entry leaves it open."""
         self._on_change = on_change
         self._kept_s = kept_s
         self._clock = clock

@@ -32,7 +32,7 @@ class Ending(StrEnum):
     """The event that ends an alarm. A supervisor can close an alarm of any kind."""
 
     PERSON = "person"
-    """Only a person."""
+    """No event: only a person closes the alarm."""
     EVENT = "event"
     """The opposite event, such as `peer.up` for `peer.down`."""
     PAUSE = "pause"
@@ -53,8 +53,8 @@ class Ending(StrEnum):
 class AlarmKind:
     """The facts about the alarms of one kind.
 
-    If `has_subject` is true, details begin with a name, such as a trunk's, and ": ". Each name has
-    its own alarm.
+    If `has_subject` is true, the detail of each report begins with a name, such as a trunk's, and
+    ": ". Each name has its own alarm.
     """
 
     severity: Severity
@@ -63,7 +63,7 @@ class AlarmKind:
     has_subject: bool = False
 
     def subject_of(self, detail: str) -> str:
-        """Return the name of what an alarm with this detail is about; "" if it has none."""
+        """Return the name at the beginning of a detail; "" if this kind has no subject."""
         return detail.partition(": ")[0] if self.has_subject else ""
 
 
@@ -119,7 +119,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "webhook.dropped": AlarmKind(Severity.WARNING),
 }
 UNKNOWN: Final = AlarmKind(Severity.WARNING)
-"""The facts that are assumed of a kind that a newer switch or finaliser reports."""
+"""The facts that are assumed about an unlisted kind, which a newer switch may report."""
 ENDS: Final[Mapping[str, str]] = {"switch.connected": "switch.lost", "peer.up": "peer.down"}
 """Events that are no alarms, and the kinds of alarms that they end."""
 

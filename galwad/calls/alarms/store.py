@@ -76,7 +76,7 @@ _CHANGED: Final = text(f"""
 _COLUMNS: Final = tuple(column.name for column in alarms.columns)
 AlarmState: TypeAlias = Literal["open", "taken", "closed"]
 MAX_CLOSED: Final = 10_000
-"""The most closed alarms in the database. `AlarmStore.expire` removes those closed first."""
+"""The most closed alarms in the database. `AlarmStore.expire` removes the older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,8 @@ class AlarmStore:
     async def load(self, closed_after: float, most: int) -> list[StoredAlarm]:
         """Return the alarms that are open, or were closed after `closed_after` (Unix seconds).
 
-        They are sorted by their latest report. If they are more than `most`, those closed first are
-        left out.
+        They are sorted by their latest report. If they are more than `most`, those that were closed
+        earliest are left out.
         """
         query = (
             select(alarms)
@@ -185,7 +185,7 @@ class AlarmStore:
     async def compared(self, node: str, now: float, kept_s: float) -> list[IndexFinding]:
         """Return the alarms of the audit whose row was deleted, or closed without an entry.
 
-        Alarms that ended more than a day ago, or more than `kept_s` seconds, may be gone.
+        The rows of alarms that ended more than a day or `kept_s` seconds ago may be gone.
 
         Raises:
             AuditError: The database cannot be read.
@@ -204,7 +204,7 @@ class AlarmStore:
         ]
 
     async def expire(self, closed_before: float) -> None:
-        """Remove alarms closed before this time, and all but the `MAX_CLOSED` closed last."""
+        """Remove alarms closed before this Unix time, and all but the newest `MAX_CLOSED`."""
         newest_of_too_many = (
             select(alarms.c.closed)
             .order_by(alarms.c.closed.desc())

@@ -1,8 +1,8 @@
 """The figures of a period, added up from the log of calls, and their export as CSV.
 
-The database groups the calls by quarters of an hour, because every time zone differs from UTC by
-whole quarters; so no single call is read here. Calls that the centre made, and internal calls, are
-not counted.
+The database adds up the calls of each quarter of an hour, because every time zone differs from UTC
+by whole quarters. So this module reads no single call. Calls that the centre made, and internal
+calls, are not counted.
 """
 
 from __future__ import annotations

@@ -49,9 +49,8 @@ class LoggedCall(msgspec.Struct, frozen=True):
 
     An `internal` call is not to be recorded, such as a consultation. `number` is the number of the
     party outside; "" if it is not known or no longer kept. `advisor` and `extension` are the last
-    party of the centre that had the call. `pauses`,
-    `paused_us` and `gaps` are 0 until the recording is sealed. `language` is the confirmed
-    caller's.
+    party of the centre that had the call. `pauses`, `paused_us` and `gaps` are 0 until the
+    recording is sealed. `language` is the language that the confirmed caller prefers, or "".
     """
 
     call_id: str
@@ -239,7 +238,7 @@ def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCal
 
 
 def _with_rings(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
-    """Add phones that rang; in a transfer only users', because others may be numbers outside."""
+    """Add phones that rang. In a transfer, add only phones of users: others may be outside."""
     ringing = [
         party
         for party in status.ringing

@@ -24,7 +24,7 @@ class Break:
     """A break: the user does not want to be rung. `since` is in Unix seconds.
 
     `reason` is a code in the list of reasons, or "" if the list is empty. `set_by` is the
-    supervisor who has set the break, or "" for the user.
+    supervisor who has set the break, or "" if the user has.
     """
 
     user: str
