@@ -104,8 +104,8 @@ async def begin_stream(
 
     Raises:
         ApiError: 403, the machine does not have the right `events`. 404, the settings have no
-            `[event_stream]`. 410, an event after `Last-Event-ID` is not stored any more. 422,
-            `Last-Event-ID` is not the id of an event. 503, the database does not answer.
+            `[event_stream]`. 410, the event with this id, or one after it, is not stored any more.
+            422, `Last-Event-ID` is not the id of an event. 503, the database does not answer.
     """
     if Right.EVENTS not in session.user.rights:
         raise NotPermittedError("this needs the right `events`", "use a token with that right")

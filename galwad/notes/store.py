@@ -93,11 +93,11 @@ notes = Table(
     # The ids of all entries that the confirmed person has in the directories, as a JSON list.
     Column("entries", Text, nullable=False, server_default="[]"),
     Column("reference", String(2000), nullable=False, server_default=""),
-    # When the wrap-up began, in seconds since 1970; 0 if the call has not ended.
+    # When the wrap-up began, in seconds since 1970; 0 if it has not begun, or is not known.
     Column("ended", Float, nullable=False, server_default="0"),
     # The name of the confirmed person; removed together with the number.
     Column("name", String(200), nullable=False, server_default=""),
-    # True if the desk stored the advisor's draft, because the advisor had not saved the note.
+    # True if the desk stored drafts as the note, because no user had saved the note.
     Column("unfinished", Boolean, nullable=False, server_default=false()),
     # For `open_notes`, at the desk's start and at intervals: fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
