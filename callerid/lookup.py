@@ -3,6 +3,9 @@
 The first answer that finds a person is shown at once, and each further answer adds to it. The
 lookup ends when all directories have answered, at the latest after `LATEST_S`. A lookup never
 changes a directory.
+
+A search by a text, and a request for a person's earlier contacts, also ask several directories at
+the same time, but have only one result.
 """
 
 from __future__ import annotations
@@ -80,7 +83,7 @@ class ContactsResult:
 
 
 class Lookup:
-    """Looks up a caller in all directories at the same time.
+    """Looks up callers in all directories, searches by a text, and asks for earlier contacts.
 
     The people of an earlier source come first. If no person was found after `budget_s` seconds, and
     some directories have not answered, the status is UNAVAILABLE until they do. Entries with the

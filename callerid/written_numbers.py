@@ -11,7 +11,8 @@ A directory may also compare only the last digits, ignore a part of the search t
 understand, or return all people. So the numbers of each person in an answer are read again here,
 and only people with the caller's number are kept (`matching`).
 
-`callerid.number` reads the numbers of the signalling, which are plain numbers.
+`callerid.number` reads the numbers of the signalling, which are plain numbers. `merged` makes one
+person of the entries that a person has in several directories.
 """
 
 from __future__ import annotations

@@ -321,7 +321,7 @@ def search_text(number: PhoneNumber) -> str:
 
 
 def search_words(text: str) -> str:
-    """Return the text of a search for records that have the beginning of each word of a text.
+    """Return a search for records that have, for each word of a text, a word with this beginning.
 
     The result is "" if the text has no word of two letters or digits. Each word is in quotation
     marks, and each character that Salesforce treats as an operator is escaped.

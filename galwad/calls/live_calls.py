@@ -5,6 +5,8 @@ the calls; they change only on the event loop. Wrap-up is the time from the end 
 or from its transfer to a party that is not a user of the desk, until the contact note is saved. The
 settings limit how long the advisor counts as busy with the wrap-up. After this limit, the page
 shows the call as one line.
+
+The forms of a telephone number for the page and for the index are here too.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ ACTS: Final = Rate(120, 60.0)
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Return the phone number that the caller presents, or that the caller withholds it."""
+    """Return the phone number that the caller presents, or that the number is withheld."""
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
     )
@@ -191,9 +193,9 @@ class DeskCall:
     def view(self, user: User) -> Pop:
         """Return the call with only those facts that this user may see.
 
-        Only users who are responsible for the call get the contact note, and the caller's name,
-        details and pages. Each of them gets only their own draft. A user who has placed the call
-        gets the number that was called, and nothing about a caller.
+        Only users who are responsible for the call get the contact note, and the confirmed
+        caller's name, details and pages. Each of them gets only their own draft. A user who has
+        placed the call gets the number that was called, and nothing about a caller.
         """
         state, pop = self.state, self.pop
         concerned, has = self.concerns(user), self.is_handled_by(user)

@@ -1,6 +1,7 @@
 """`CallsSubject`: live calls, their ledger and log, alarms, payment pauses, and presence.
 
-Endpoints find a call for a user with `live_call` and `own_call`.
+The events that it publishes for other subjects are here too. Endpoints find a call for a user with
+`live_call` and `own_call`.
 """
 
 from __future__ import annotations

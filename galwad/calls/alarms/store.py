@@ -204,7 +204,7 @@ class AlarmStore:
         ]
 
     async def expire(self, closed_before: float) -> None:
-        """Remove alarms closed before this Unix time, and all but the newest `MAX_CLOSED`."""
+        """Remove alarms closed before this Unix time, or not among the `MAX_CLOSED` closed last."""
         newest_of_too_many = (
             select(alarms.c.closed)
             .order_by(alarms.c.closed.desc())
