@@ -420,11 +420,7 @@ class DataverseNotes:
         return f"regardingobjectid_{_KINDS[self._table]}_phonecall@odata.bind"
 
     def _person(self, note: OutgoingNote) -> str:
-        """Return the reference to the person; "" if there is none.
-
-        Raises:
-            NoteRefusedError: The id of the person is not an id of Dataverse.
-        """
+        """Return the reference to the person, or "". Raises `NoteRefusedError` for a wrong id."""
         if not note.person_id:
             return ""
         try:

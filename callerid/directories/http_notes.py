@@ -163,11 +163,7 @@ class _Search(_Request):
         self._text = path(f"{table}.text", section.text)
 
     def read(self, document: Json, sought: str) -> str | None:
-        """Return the id of the first record whose text has `sought`, or None.
-
-        Raises:
-            ServerError: The document has no list of records, or does not fit the expressions.
-        """
+        """Return the id of the record whose text has `sought`, or None. Raises `ServerError`."""
         if document is None:
             return None
         records = apply(self._records, document)

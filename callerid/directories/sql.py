@@ -191,11 +191,7 @@ class SqlDirectory:
         self._database = database
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number.
-
-        Raises:
-            ServerError: The database cannot be searched, or finds more than 500 people.
-        """
+        """Return the people with this number. Raises `ServerError`, also for more than 500."""
         section = self._section
         try:
             rows = await self._database.read_texts(

@@ -50,10 +50,7 @@ _STATEMENT: Final = 0.9
 """The share of the time limit that a statement gets: the server ends it before Galwad gives up."""
 _RECYCLE_S: Final = 300
 _KEEPALIVE_S: Final = 60
-"""The idle time in seconds after which PostgreSQL checks that a connection still works.
-
-It is short, because firewalls forget idle connections.
-"""
+"""The idle seconds after which PostgreSQL checks a connection. Firewalls forget idle ones."""
 _STEPS: Final = 10_000
 """The steps of SQLite's virtual machine after which it checks the time limit."""
 _MOST_ROWS: Final = 501

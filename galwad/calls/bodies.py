@@ -223,10 +223,7 @@ class DayChanged(BaseModel):
 
 
 class StreamReplaced(BaseModel):
-    """The last event of a stream that ends because newer streams have replaced it.
-
-    A session, or a machine, can have `most` streams.
-    """
+    """The last event of a stream that newer ones replace: a session can have `most` streams."""
 
     most: int
 

@@ -521,19 +521,11 @@ class LiveCalls:
         return self._put(replace(call, pop=call.pop.with_result(result)))
 
     def searched(self, call: DeskCall, people: tuple[Person, ...]) -> DeskCall:
-        """Store the people whom the advisor's newest search has found; return the changed call.
-
-        Raises:
-            ChoiceError: The advisor has confirmed the caller.
-        """
+        """Store the people whom a search has found. Raises `ChoiceError` after a confirmation."""
         return self._put(replace(call, pop=call.pop.with_searched(people)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Store the person whom the advisor has chosen; return the changed call.
-
-        Raises:
-            ChoiceError: No candidate has this id.
-        """
+        """Store the advisor's choice. Raises `ChoiceError` if no candidate has this id."""
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:

@@ -95,10 +95,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches holders that renew their pause.
-
-    After each check, `on_count` receives the number of holders that have stopped renewing.
-    """
+    """Watches holders that renew their pause; `on_count` gets how many have stopped doing so."""
 
     def __init__(
         self,

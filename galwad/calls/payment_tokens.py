@@ -28,9 +28,7 @@ LIFETIME_S = 900.0
 _KEPT_S = 86400.0
 """The seconds for which a row is kept after the token's resume, or after its expiry if unused."""
 _STANDING_S = 7 * 86400.0
-"""The seconds, in addition to `_KEPT_S`, for which a used token without a resume is kept. No call
-lasts as long.
-"""
+"""The seconds beyond `_KEPT_S` for which a used token stays without a resume. No call is longer."""
 _SHOWN = 8
 
 

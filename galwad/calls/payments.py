@@ -143,11 +143,7 @@ class Asker:
     def order(
         self, action: Action, holder: str, *, call_id: str = "", extension: str = "", user: str = ""
     ) -> Pause | Resume:
-        """Return the order to pause or resume for a pause holder.
-
-        Exactly one of `call_id`, `extension` and `user` says for which calls, as in
-        `HolderRequest`.
-        """
+        """Return the order for the calls of one of `call_id`, `extension` and `user`."""
         trigger: Literal["page", "api"] = (
             "page" if self.session.kind in {"page", "embedded"} else "api"
         )

@@ -70,10 +70,7 @@ class CallerLookedUp:
 
 @dataclass(frozen=True, slots=True)
 class AlarmNews:
-    """An alarm was raised, or an event that ends an alarm has arrived.
-
-    For such an event, `stored` is None.
-    """
+    """An alarm was raised, or an event that ends alarms arrived; `stored` is None for an event."""
 
     kind: str
     call: DeskCall | None

@@ -82,11 +82,7 @@ async def discard_event(
 
 
 async def _facts(desk: EventsDesk, event_id: str) -> dict[str, str]:
-    """Return the facts about a waiting event for the audit.
-
-    Raises:
-        ApiError: 404, no event with this id waits.
-    """
+    """Return the facts about a waiting event for the audit. Raises `ApiError` (404) if none."""
     call_id = await desk.events.webhooks.outbox.waiting_call(event_id)
     if call_id is None:
         raise ApiError(

@@ -168,10 +168,7 @@ class WebhookSender:
             self._alarm("webhook.dropped", f"{dropped} events were dropped")
 
     async def _show_depth(self) -> float:
-        """Show how many events wait, at most once a second.
-
-        Return after how many seconds to look again, at the latest.
-        """
+        """Show how many events wait, at most once a second; return the seconds to the next look."""
         now = time.monotonic()
         if now < self._depth_due:
             return self._depth_due - now

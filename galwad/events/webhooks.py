@@ -30,10 +30,7 @@ _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
 PATIENCE_S: Final = 5.0
-"""For this many seconds after a snapshot, the switch may report calls that the snapshot lacks.
-
-Calls that it has not reported by then count as ended.
-"""
+"""A call that a snapshot lacks has ended, unless the switch reports it within these seconds."""
 log = structlog.get_logger()
 
 

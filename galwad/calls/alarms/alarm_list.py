@@ -174,10 +174,7 @@ class AlarmList:
         self._end((ENDS[kind], None, subject))
 
     def ended(self, ending: Ending, call_id: str | None = None) -> None:
-        """End the alarms of this call (None: of no call) whose kind has this ending.
-
-        Alarms that have a subject are left out.
-        """
+        """End the alarms of this call (None: of no call) whose kind has this ending."""
         for kind, traits in KINDS.items():
             if traits.ending is ending:
                 self._end((kind, call_id, ""))
@@ -280,11 +277,7 @@ class AlarmList:
         return closed
 
     async def compared(self, node: str) -> list[IndexFinding]:
-        """Return the alarms in the audit whose rows were deleted, or closed without an entry.
-
-        Raises:
-            AuditError: The database cannot be read.
-        """
+        """Return alarms whose rows were changed (`AlarmStore.compared`). Raises `AuditError`."""
         return await self._store.compared(node, self._clock(), self._kept_s)
 
     async def _decide(

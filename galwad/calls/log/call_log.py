@@ -29,10 +29,7 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
-"""For this many seconds after a snapshot, the switch may report calls that the snapshot lacks.
-
-Calls that it has not reported by then count as ended.
-"""
+"""A call that a snapshot lacks has ended, unless the switch reports it within these seconds."""
 _CLEAN_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0

@@ -21,10 +21,7 @@ router = APIRouter(tags=["presence"])
 
 
 class PresenceChoice(RequestBody):
-    """A request to become available or to begin a break.
-
-    If the list of reasons is not empty, a break needs a `reason` from the list.
-    """
+    """A request to become available, or to begin a break: with a reason, if any are listed."""
 
     state: Literal["available", "break"]
     reason: ShortText = ""
@@ -47,11 +44,7 @@ async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> Prese
     """
     _check_reason(desk, body)
     if not takes_calls(session.user):
-        raise ApiError(
-            409,
-            "you take no calls, so you have no presence",
-            "ask an administrator for an extension",
-        )
+        raise ApiError(409, "you take no calls", "ask an administrator for an extension")
     return await _set(desk, session.user, body)
 
 

@@ -47,11 +47,7 @@ class Breaks:
         return [Break(**row._asdict()) for row in rows]
 
     async def begin(self, each: Break) -> None:
-        """Store a break in place of the present one.
-
-        Raises:
-            IntegrityError: There is no such user.
-        """
+        """Store a break in place of the present one. Raises `IntegrityError` for unknown users."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(breaks).where(breaks.c.user == each.user))
             await connection.execute(insert(breaks).values(asdict(each)))
