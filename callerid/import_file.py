@@ -125,7 +125,7 @@ class ImportFile:
 
     @property
     def faults(self) -> tuple[ImportFault, ...]:
-        """The hundred faults that were found first, sorted by line."""
+        """The first hundred faults that were found, sorted by line."""
         return tuple(sorted(self._faults, key=lambda fault: fault.line))
 
     def fault(self, line: int, column: str, problem: str) -> None:

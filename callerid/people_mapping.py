@@ -96,7 +96,7 @@ class PeopleFields(Section):
     """`[directories.fields]`: where each person in an answer has an id, a name and numbers.
 
     `numbers` finds a text with the person's numbers, or a list of such texts. If a setting is
-    None, the field has its default.
+    None, the person has the default of `Person`.
     """
 
     id: Expression = Field(description=PATH)

@@ -314,7 +314,7 @@ class SalesforceDirectory:
 def search_text(number: PhoneNumber) -> str:
     """Return the text of a search for a number: phrases of digits, one of which must be found.
 
-    Besides the digits, it has only spaces, quotation marks and the operator OR.
+    Besides the digits, the text has only spaces, quotation marks and the operator OR.
     """
     phrases = dict.fromkeys(" ".join(_DIGITS.findall(form)) for form in _forms(number))
     return " OR ".join(f'"{phrase}"' for phrase in phrases if _WHOLE.fullmatch(phrase))

@@ -72,7 +72,7 @@ class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
     `mine` is true if the call rings at this user's phone, or if this user is responsible for the
-    call or for its contact note, or has placed the call, and it is answered and recorded. `called`
+    call or for its contact note, or has placed the call, which is answered and recorded. `called`
     is the number that this user has called; None if this user has not placed the call.
     `talking_since` is the Unix time since which this user certainly talks in the call; None while
     the call is not answered, is on hold, or may be another advisor's. If several calls have this

@@ -161,7 +161,7 @@ class NoteOutbox(Outbox):
         await self._set(version, state=NoteState.DISCARDED, payload="", reason=reason)
 
     async def undelivered(self, limit: int) -> list[UndeliveredNote]:
-        """Return at most `limit` undelivered versions: the refused before the waiting."""
+        """Return at most `limit` undelivered versions: the refused, then the waiting, by age."""
         statement = (
             select(
                 *(outbox.c[name] for name in ("call_id", "version", "state", "attempts", "reason")),

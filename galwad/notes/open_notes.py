@@ -128,7 +128,7 @@ class OpenNotes:
         return version
 
     async def run(self) -> None:
-        """Close the notes that are due, every `_CHECK_S` seconds, until cancelled."""
+        """Close due notes every `_CHECK_S` seconds until cancelled. Return if notes are never due."""
         while self._close_after:
             await asyncio.sleep(_CHECK_S)
             try:

@@ -85,7 +85,7 @@ class StoredAlarm:
 
     `first` and `latest` are the times of its first and its latest report, and `count` is the number
     of reports. `line` is the line of its call. If its state is "closed" and `closed_by` is empty,
-    it has ended by itself. `detail` and who handled the alarm are only for supervisors.
+    it has ended by itself. Only supervisors see `detail`, `remark` and who handled the alarm.
     """
 
     alarm_id: Annotated[str, Field(serialization_alias="id")]

@@ -182,7 +182,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @router.get("/figures")
 async def figures(desk: TheDesk, _: Supervisor, when: When = "today") -> CallsFigures:
-    """Return the figures of the calls of a period in words, such as "today". They name no person.
+    """Return the figures of a period that is given in words, such as "today". They name no person.
 
     Raises:
         ApiError: 422, the words of `when` cannot be read as a period.
