@@ -128,7 +128,7 @@ class OpenNotes:
         return version
 
     async def run(self) -> None:
-        """Close due notes every `_CHECK_S` seconds until cancelled. Return if `close_after` is 0."""
+        """Close due notes each `_CHECK_S` seconds until cancelled; return if `close_after` is 0."""
         while self._close_after:
             await asyncio.sleep(_CHECK_S)
             try:
