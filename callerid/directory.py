@@ -1,7 +1,7 @@
 """The embedded directory of people: a SQLite file, and the import that replaces it.
 
-The directory has a file of its own beside the desk's database. No import writes into this file: it
-builds a new file, and renames it to the name of the directory when it is complete:
+The directory has a file of its own beside the desk's database. No import writes into this file. An
+import builds a new file, and renames it to the name of the directory when it is complete:
 
 - A lookup sees the directory before the import or after it, never a directory in between.
 - An import that fails, is interrupted or is killed leaves the directory as it was.
@@ -9,7 +9,7 @@ builds a new file, and renames it to the name of the directory when it is comple
 
 For a directory `directory.db`, an import locks `directory.db.lock`, and builds `directory.db.new`.
 The replaced file is `directory.db.old` until it is overwritten with zeros, so that removed people
-cannot be read from the disk. If an import was killed, the next one removes what it left.
+cannot be read from the disk. If an import was killed, the next import removes its files.
 
 `callerid.import_file` reads the CSV file. `callerid.directories.embedded` finds people by number.
 """
@@ -90,7 +90,7 @@ _REMOVE_NUMBER = "DELETE FROM main.numbers WHERE e164 = ? AND extension = ? AND 
 _CHUNK = 1000
 """The number of rows that are read and inserted at a time."""
 _ROWS_OF_A_STATEMENT = 10
-"""The rows that one statement inserts. With one row each, inserting takes half more CPU."""
+"""The rows that one statement inserts. With one row each, inserting needs 1.5 times the CPU."""
 _CACHE_KB = 65_536
 """The memory for pages of the new file, in KiB.
 
@@ -173,8 +173,8 @@ class NewDirectory:
 
         Raises:
             ImportFileError: The file has faults.
-            DirectoryError: The disk is full or damaged, the present directory is damaged, or too
-                few people would remain.
+            DirectoryError: The disk is full or damaged, the present directory is damaged or from a
+                later version of Galwad, or too few people would remain.
         """
         os.close(_open(self._new, os.O_CREAT | os.O_EXCL))
         try:
@@ -328,7 +328,7 @@ def _first_rows(
 
 
 def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -> None:
-    """Add a fault for each row with a number that too many earlier rows have."""
+    """Add a fault for each row with a number that too many earlier rows have; remove the number."""
     for number in connection.execute(_CROWDED, (MOST_PEOPLE_OF_A_NUMBER,)).fetchall():
         later = connection.execute(_LATER, (*number, MOST_PEOPLE_OF_A_NUMBER)).fetchall()
         for line, *_ in later:

@@ -5,7 +5,8 @@ each contact has a time, a subject and so on. A document that does not fit is a 
 message never repeats a part of the document.
 
 A server can ignore a condition of a request that it does not know, and return the contacts of all
-people. So the mapping can say where a contact names its person; others are left out.
+people. So the mapping can say where a contact names its person. Contacts of other people are then
+left out.
 """
 
 from __future__ import annotations

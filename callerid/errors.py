@@ -9,7 +9,7 @@ CallerIdError
 ├── TemplateError        a template of requests or answers in the settings has a fault
 ├── ChoiceError          a person cannot be chosen or confirmed in the screen-pop
 └── ContactError         a contact note cannot be saved, such as a note without a purpose
-    └── DraftConflictError  another window has changed the draft of a contact note
+    └── DraftConflictError  the draft of a contact note was changed or removed meanwhile
 
 ServerError              of `net.errors`: a directory or a destination cannot be used now
 └── SqlError             a database refuses a statement or a connection
@@ -37,8 +37,8 @@ class NumberError(CallerIdError):
 class ImportFault:
     """One fault in an import file.
 
-    `line` counts from 1 and includes the header line. `column` is the name of the column; it is
-    empty if the fault concerns the whole line.
+    `line` is the number of the line in the file; the header is line 1. `column` is the name of the
+    column; it is empty if the fault concerns the whole line.
     """
 
     file: str
@@ -97,4 +97,4 @@ class ContactError(CallerIdError):
 
 
 class DraftConflictError(ContactError):
-    """Another window has changed the draft of a contact note since this window last read it."""
+    """The draft was changed or removed since the window that wants to save it last read it."""

@@ -17,10 +17,11 @@ which may be in any sequence:
 A file has at most `LARGEST_FILE` bytes and `MOST_ROWS` rows. A reference or a name has at most 200
 characters, and a detail `LONGEST_DETAIL`.
 
-A cell that seems to contain the number of a payment card is a fault. Normally, a file with a fault
-is refused. If faults are skipped instead, a row with a fault is left out, except that a person with
-at least one readable number keeps the readable ones. A file whose header has a fault, or that
-cannot be read to its end, is always refused.
+A cell that seems to contain the number of a payment card is a fault, except in the column numbers.
+Normally, a file with a fault is refused. If faults are skipped instead, a row with a fault is left
+out. But a row with readable and unreadable numbers, and no other fault, is imported with the
+readable ones. A file whose header has a fault, or that cannot be read to its end, is always
+refused.
 
 The file is read row by row and never kept in memory. This module does not store people:
 `callerid.directory` does, and also checks how many people have the same number.
@@ -124,7 +125,7 @@ class ImportFile:
 
     @property
     def faults(self) -> tuple[ImportFault, ...]:
-        """The first hundred faults, by line."""
+        """The first hundred faults that were found, sorted by line."""
         return tuple(sorted(self._faults, key=lambda fault: fault.line))
 
     def fault(self, line: int, column: str, problem: str) -> None:
@@ -136,7 +137,7 @@ class ImportFile:
     def leave_out(self, reference: str) -> None:
         """Count a row with this reference that is left out because of its faults."""
         self.left_out_count += 1
-        # No person in the directory has a longer reference, and many would fill the memory.
+        # No person in the directory has a longer reference. Many long ones would fill the memory.
         self.left_out.add(reference if len(reference) <= _MOST_CHARACTERS else "")
 
     def check(self) -> None:

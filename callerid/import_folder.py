@@ -1,9 +1,9 @@
 """The folder into which another system puts CSV files that are to be imported.
 
-Only names that end with `.csv` and do not begin with a dot count, so the other system can write a
-file under another name, and rename it when it is complete. The folder belongs to the other system's
-account, which can exchange each entry at any time. So this module opens entries without following
-links, and imports only regular files of the folder's owner or root.
+A file is ignored unless its name ends with `.csv` and does not begin with a dot. So the other
+system can write a file under another name, and rename it when it is complete. The folder belongs to
+the other system's account, which can exchange each entry at any time. So this module opens entries
+without following links, and imports only regular files of the folder's owner or root.
 
 A file that was imported is removed. A file that is refused is moved to the folder `failed`, with a
 report beside it.

@@ -3,6 +3,9 @@
 The first answer that finds a person is shown at once, and each further answer adds to it. The
 lookup ends when all directories have answered, at the latest after `LATEST_S`. A lookup never
 changes a directory.
+
+A search by a text, and a request for a person's earlier contacts, also ask several directories at
+the same time, but have only one result.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from callerid.source import AnswerState, SourceAnswer
 from callerid.written_numbers import merged
 
 BUDGET_S: Final = 1.0
+"""The seconds after which a directory that has not answered counts as late (`Lookup`)."""
 LATEST_S: Final = 10.0
 """The seconds after which a lookup, or a search by a text, stops waiting for answers."""
 MOST_PEOPLE: Final = 50
@@ -79,11 +83,11 @@ class ContactsResult:
 
 
 class Lookup:
-    """Looks up a caller in all directories at the same time.
+    """Looks up callers in all directories, searches by a text, and asks for earlier contacts.
 
     The people of an earlier source come first. If no person was found after `budget_s` seconds, and
-    a directory has not answered, the status is UNAVAILABLE until it does. Entries with the same
-    value of one of the details `merge_by` are the same person.
+    some directories have not answered, the status is UNAVAILABLE until they do. Entries with the
+    same value of one of the details `merge_by` are the same person.
     """
 
     def __init__(
@@ -143,7 +147,7 @@ class Lookup:
         return ContactsResult(tuple(contacts), tuple(failed + [asked[task] for task in late]))
 
     def forget_answers(self) -> None:
-        """Forget the answers of directories that are kept in memory."""
+        """Forget all answers that are kept in memory, of every directory."""
         for source in self._sources:
             source.forget_answers()
 

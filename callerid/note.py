@@ -79,9 +79,9 @@ class WrittenNote:
 class Note(WrittenNote):
     """A contact note.
 
-    If the call needs no note, `no_note_reason` says why, such as "wrong_number", and the other
-    fields are empty. If `unfinished` is true, the desk stored the advisor's draft, which may lack
-    any field.
+    If there is no note about a call, `no_note_reason` says why, such as "wrong_number", and the
+    texts are empty. If `unfinished` is true, the desk stored the drafts of users who did not save
+    the note. Such a note may lack any field.
     """
 
     no_note_reason: str = ""
@@ -148,7 +148,7 @@ class OutgoingNote(Note, NotedCall):
     purpose_code: str
     """The destination's code of the purpose; "" if the settings have none."""
     recording_url: str
-    """The address of the page with the call's recording; "" if it is not sent."""
+    """The address of the call's recording in Galwad's API; "" if it is not sent."""
     no_note_words: str = ""
     """The words for `no_note_reason` in the text of the note; "" for the usual ones."""
 

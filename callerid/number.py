@@ -125,11 +125,12 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    `WITHHELD` if privacy is requested: by `privacy`, the values of the header field Privacy, by the
-    host anonymous.invalid, or by a user such as "anonymous". Otherwise, the number is the user in
-    From, if this is a telephone number or an internal extension. If not, it is the first such user
-    in `asserted` (P-Asserted-Identity), but only from a trusted trunk. `NO_NUMBER` if there is
-    none. `region`, such as "GB", completes a number without a country code.
+    The result is `WITHHELD` if privacy is requested: by `privacy`, the values of the header field
+    Privacy, by the host anonymous.invalid, or by a user such as "anonymous". Otherwise, the number
+    is the user in From, if this is a telephone number or an internal extension. If not, it is the
+    first such user in `asserted` (P-Asserted-Identity), but only from a trusted trunk. The result
+    is `NO_NUMBER` if there is none. `region`, such as "GB", completes a number without a country
+    code.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

@@ -96,7 +96,7 @@ class PeopleFields(Section):
     """`[directories.fields]`: where each person in an answer has an id, a name and numbers.
 
     `numbers` finds a text with the person's numbers, or a list of such texts. If a setting is
-    None, the field has its default.
+    None, the person has the default of `Person`.
     """
 
     id: Expression = Field(description=PATH)
@@ -134,7 +134,8 @@ class PeopleMapping:
         """Return the people in a document; `source` is the name of the directory.
 
         A document that is None has no people. A person is left out if the name or the id is missing
-        or the id is too long. Raises `ServerError` if `people` finds no list, or too many people.
+        or the id is too long. Raises `ServerError` if `people` finds no list or too many people, or
+        if an expression does not fit the document.
         """
         if document is None:
             return []
@@ -176,7 +177,7 @@ def apply(place: ParsedResult, document: Json) -> Any:
 
 
 def text_of_value(value: Any) -> str:
-    """Return a text, number or truth value as a line of at most 2000 visible characters, or ""."""
+    """Return a text, number or truth value as a line of at most 2000 characters; "" for others."""
     return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
 
 

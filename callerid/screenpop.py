@@ -2,9 +2,9 @@
 
 A screen-pop contains the caller, the people found, and the advisor's choice and confirmation. A
 method such as `choose` returns a new `ScreenPop` with the new choice. The property `candidates` has
-only names, languages, kinds and warnings. The property `details` stays empty until the advisor has
-stated one of two things: that the caller passed the identity checks, or that the caller gave the
-details unasked.
+only ids, names, languages, kinds and warnings. The property `details` stays empty until the advisor
+has stated one of two things: that the caller passed the identity checks, or that the caller gave
+the details unasked.
 """
 
 from __future__ import annotations
@@ -130,9 +130,10 @@ class ScreenPop:
     def with_result(self, result: LookupResult) -> ScreenPop:
         """Return a new screen-pop that contains the present result of the lookup.
 
-        A single person is chosen but not confirmed. A person whom the advisor has chosen stays
-        chosen while still a candidate. After a confirmation, a late answer changes only the states
-        of the answers and the confirmed person's further entries (`Person.same_as`).
+        A single person is chosen, unless the advisor has said that the caller is another or a new
+        person. A person whom the advisor has chosen stays chosen while still a candidate. After a
+        confirmation, a late answer changes only the states of the answers and the confirmed
+        person's further entries (`Person.same_as`).
         """
         if self.confirmed:
             people = tuple(self._with_entries(person, result) for person in self.result.people)

@@ -7,7 +7,7 @@ A `NumberTemplate` is for a search. The searched number is filled in:
 | `{e164}` | `+441632960001` |
 | `{digits}` | `441632960001` |
 | `{national}` | `01632960001` |
-| `{spelling}` | each usual spelling: the element of the outermost list is repeated for each |
+| `{spelling}` | one usual spelling: the outermost list gets such an element for each spelling |
 | `"{spellings}"` | a list of the usual spellings; it must be a whole text |
 
 In a `TextTemplate`, `{text}` is the text of a search, such as a name. In a `RecordTemplate`, `{id}`

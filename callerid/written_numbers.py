@@ -9,9 +9,10 @@ source can ask for all usual spellings in one request.
 
 A directory may also compare only the last digits, ignore a part of the search that it does not
 understand, or return all people. So the numbers of each person in an answer are read again here,
-and only people with exactly the caller's number are kept.
+and only people with the caller's number are kept (`matching`).
 
-`callerid.number` reads the numbers of the signalling, which are plain numbers.
+`callerid.number` reads the numbers of the signalling, which are plain numbers. `merged` makes one
+person of the entries that a person has in several directories.
 """
 
 from __future__ import annotations
@@ -194,7 +195,10 @@ _STYLES: Final = phonenumbers.PhoneNumberFormat
 
 
 def national(number: PhoneNumber) -> str:
-    """Return the number as dialled in `REGION`: with 00 if it is foreign. Extensions stay."""
+    """Return the number as dialled in `REGION`, without its extension: with 00 if it is foreign.
+
+    An internal extension is returned as it is.
+    """
     if not number.e164:
         return number.extension
     return _without_spaces(phonenumbers.parse(number.e164))

@@ -371,7 +371,7 @@ def response_in(content_type: str, body: bytes) -> BatchResponse:
 
 
 def _headed(text: bytes) -> tuple[bytes, httpx2.Headers, bytes]:
-    """Return the first line, the header fields below it and the body below these."""
+    """Return the first line, the header fields and the body; raise ServerError if one is wrong."""
     import httpx2  # noqa: PLC0415 - heavy
 
     head, end, body = text.partition(b"\r\n\r\n")
@@ -420,7 +420,7 @@ class DataverseNotes:
         return f"regardingobjectid_{_KINDS[self._table]}_phonecall@odata.bind"
 
     def _person(self, note: OutgoingNote) -> str:
-        """Return the reference to the person; "" if there is none."""
+        """Return the reference to the person, or "". Raises `NoteRefusedError` for a wrong id."""
         if not note.person_id:
             return ""
         try:

@@ -88,7 +88,7 @@ class EmbeddedDirectory:
         return [_person(own) for own in by_id.values()]
 
     async def search(self, text: str) -> list[Person]:
-        """Return people with this reference, or with all words of a text in their name; at most 50.
+        """Return at most 50 people with this reference, or with all words of a text in their name.
 
         A word may also begin the postcode, with its space or not. Only the first six words count.
         Capitals and accents do not matter. Raises `DirectoryError`.

@@ -254,9 +254,11 @@ class HttpDirectory:
         raise ServerError(f"the answer has more than {_MOST_PAGES} pages")
 
     def _following(self, document: Json) -> str | None:
-        """Return an answer's next page, or None; raise ServerError for one of another server.
+        """Return the address of an answer's next page; None if there is none.
 
-        That server must not get our credentials.
+        Raises:
+            ServerError: The address cannot be read, or is on another server, which must not get our
+                credentials.
         """
         if self._next_page is None or document is None:
             return None

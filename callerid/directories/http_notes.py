@@ -1,7 +1,7 @@
 """A system to which contact notes are delivered over HTTP, as templates in the settings say.
 
 If the result of an earlier attempt is not known, the system is searched for the note before it is
-written again. A system that itself ignores a repeated request needs no search.
+written again. The search is not needed if a repeated request writes no second note.
 
 A template is a JSON value or an address with `NOTE_PLACEHOLDERS`. A member of an object whose whole
 text is one placeholder without a value is left out: a note without a confirmed person has no member

@@ -88,7 +88,7 @@ _REASONS: Final = {
     "SERVER_DOWN": "cannot connect to the server, or it has ended the connection",
     "TIMEOUT": "no answer in time",
 }
-"""The reasons for the errors of libldap itself. The others are results of the server."""
+"""The texts for errors of libldap itself. Other errors are results that the server has sent."""
 
 
 class LdapAttributesSection(Section):
@@ -161,7 +161,7 @@ class LdapDirectorySection(ExternalDirectorySection):
             raise ServerError(
                 'needs python-ldap: install "galwad[ldap]", as docs/crm/ldap.md says'
             ) from None
-        self.tls.context()  # its error names the file that cannot be used; that of libldap does not
+        self.tls.context()  # names the file that cannot be used, unlike an error of libldap
         return LdapDirectory(self)
 
     @model_validator(mode="after")
@@ -220,7 +220,7 @@ class LdapDirectory:
             return await loop.run_in_executor(self._threads, self._found, search, number)
         finally:
             # If this is cancelled while the thread connects, the thread continues to its time
-            # limit, and a later search may wait for it. `LimitedSource` bounds how many there are.
+            # limit, and a later search may wait for it. `LimitedSource` limits their number.
             search.end()
 
     async def close(self) -> None:
@@ -265,7 +265,7 @@ class LdapDirectory:
 
 
 class _Search:
-    """A search on a new connection: it cannot have grown old, and uses the present password."""
+    """A search on a new connection. An old one might be broken, or have a former password."""
 
     def __init__(self, section: LdapDirectorySection) -> None:
         self._section = section

@@ -314,17 +314,17 @@ class SalesforceDirectory:
 def search_text(number: PhoneNumber) -> str:
     """Return the text of a search for a number: phrases of digits, one of which must be found.
 
-    Besides the digits, it has only spaces, quotation marks and the operator OR.
+    Besides the digits, the text has only spaces, quotation marks and the operator OR.
     """
     phrases = dict.fromkeys(" ".join(_DIGITS.findall(form)) for form in _forms(number))
     return " OR ".join(f'"{phrase}"' for phrase in phrases if _WHOLE.fullmatch(phrase))
 
 
 def search_words(text: str) -> str:
-    """Return the text of a search for records with words that begin as each word of a text.
+    """Return a search for records that have, for each word of a text, a word with this beginning.
 
-    It is "" if the text has no word of two letters or digits. Each word is in quotation marks, and
-    each character with a meaning of its own is escaped.
+    The result is "" if the text has no word of two letters or digits. Each word is in quotation
+    marks, and each character that Salesforce treats as an operator is escaped.
     """
     words = [word[:_LONGEST_WORD] for word in "".join(filter(_plain, text)).split()]
     words = [word for word in words if sum(map(str.isalnum, word)) > 1][:_MOST_WORDS]

@@ -8,8 +8,8 @@ this process.
 The table has one row for each version of a note. Rows are only added. So the database's user needs
 the right to insert rows, and to read the columns `note_id` and `version`, but none to read, change
 or delete notes. The table's primary key must be these two columns, which keeps two attempts from
-adding the same version twice. No column says that a note is not finished: its text does, so
-that the tables of earlier releases still fit.
+adding the same version twice. No column says that a note is not finished. The column `notes` begins
+with this fact instead, so that the tables of earlier releases still fit.
 
 The connections and statements are in `callerid.directories.sql_database`, which imports SQLAlchemy.
 """
@@ -191,7 +191,7 @@ class SqlDirectory:
         self._database = database
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number; raise ServerError if there are more than 500."""
+        """Return the people with this number. Raises `ServerError`, also for more than 500."""
         section = self._section
         try:
             rows = await self._database.read_texts(

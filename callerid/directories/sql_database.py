@@ -47,16 +47,16 @@ from net.json_client import Json
 from net.tls import certificate_fault
 
 _STATEMENT: Final = 0.9
-"""The part of the time limit that a statement has, so that the server ends it before we do."""
+"""The share of the time limit that a statement gets: the server ends it before Galwad gives up."""
 _RECYCLE_S: Final = 300
 _KEEPALIVE_S: Final = 60
-"""The idle time after which the server checks a connection. Firewalls forget idle connections."""
+"""The idle seconds after which PostgreSQL checks a connection. Firewalls forget idle ones."""
 _STEPS: Final = 10_000
 """The steps of SQLite's virtual machine after which it checks the time limit."""
 _MOST_ROWS: Final = 501
 """One row more than a directory may find, so that the mapping refuses an answer with more."""
 _LONGEST: Final = 2001
-"""The most characters of a value, one more than are shown."""
+"""The most characters of a value that are read, one more than are shown."""
 _REASONS: Final = {
     "28P01": "the server refuses the user or the password",
     "28000": "the server refuses the user or the kind of connection",
@@ -94,9 +94,9 @@ class SqlAddress:
 class SqlDatabase:
     """The connections to one database: to a server, at most `connections` at a time.
 
-    With `access` "read", no statement may change anything. `timeout_s` limits a statement and a new
-    connection. For SQL Server, Galwad sets neither limit. Raises `ServerError` if the driver is not
-    installed.
+    With `access` "read", PostgreSQL and SQLite refuse statements that change anything. `timeout_s`
+    limits a statement and a new connection. For SQL Server, Galwad sets none of these. Raises
+    `ServerError` if the driver is not installed.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ def select_texts(
     Args:
         view: The name of the view, with its schema if it needs one.
         columns: The columns that are read as texts, by the names that they have in a result.
-        sought: Those of these columns that are compared.
+        sought: The columns, among these, that are compared.
         texts: The texts with which they are compared.
     """
     source = _table(view, *map(column, dict.fromkeys(columns.values())))

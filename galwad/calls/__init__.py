@@ -1,1 +1,1 @@
-"""Live calls: their state, the screen-pop, pauses, and the control of phones."""
+"""Live calls: state, screen-pop, pauses, control of phones; also alarms, call log and presence."""

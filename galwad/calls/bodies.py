@@ -43,12 +43,13 @@ class Caller(BaseModel):
     """The caller in a screen-pop.
 
     `details` has values only for a user who is responsible for the call, and only after the advisor
-    has confirmed who the caller is. The same is true of `pages`, unless the settings let the
-    advisor open a page before. `position` is 1 for the call's first caller. It increases when
-    a trunk names another caller, because a person outside the centre has handed the call over.
+    has confirmed who the caller is. The same is true of `pages`, except that the settings can allow
+    a page before the confirmation. `position` is 1 for the call's first caller. It increases when a
+    trunk names another caller, because a person outside the centre has handed the call over.
     `directories` has each directory in which the caller is looked up. `searched` is true if the
-    advisor has found some of the candidates by a text. `name` is the person whom the advisor has
-    confirmed, perhaps before a restart of the desk, for a user who is responsible for the call.
+    advisor has found some of the candidates by a text. `name` is the name of the person whom the
+    advisor has confirmed, perhaps before a restart of the desk; null if there is none, or if the
+    user is not responsible for the call.
     """
 
     status: LookupStatus
@@ -71,12 +72,13 @@ class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
     `mine` is true if the call rings at this user's phone, or if this user is responsible for the
-    call or for its contact note, or has placed the call and it is recorded. `called` is the number
-    that this user has called; None if this user has not placed the call. `talking_since` is the
-    Unix time since which this user certainly talks in the call; None while the call is not
-    answered, is on hold, or may be another advisor's. If several calls have it, the user talks in
-    the latest. `wrap_up_until` is the Unix time after which the page shows a call in wrap-up as one
-    line; None if the call is not in wrap-up, or there is no limit.
+    call or for its contact note, or has placed the call, which is answered and recorded. `called`
+    is the number that this user has called; None if this user has not placed the call.
+    `talking_since` is the Unix time since which this user certainly talks in the call; None while
+    the call is not answered, is on hold, or may be another advisor's. If several calls have this
+    time, the user talks in the call with the latest one. `wrap_up_until` is the Unix time after
+    which the page shows a call in wrap-up as one line; None if the call is not in wrap-up, or there
+    is no limit.
 
     `acts` has what this user can do with the call on the page, such as "hold", each with the reason
     why it is not possible now, or "". `transferring` is the class of the destination that rings now
@@ -117,7 +119,9 @@ class PresenceState(StrEnum):
     """A phone of the user rings, or the user is on a call."""
     BREAK = "break"
     WRAP_UP = "wrap_up"
-    """A call of the user has just ended, and its contact note is not written."""
+    """A call of the user has ended, or the user has transferred it to a party that is not a user.
+    Its contact note is not saved, and the limit in the settings for wrap-up has not passed.
+    """
     OFFLINE = "offline"
     """The user has no open page and no registered phone."""
     NO_PHONE = "no_phone"
@@ -132,7 +136,7 @@ class Presence:
     `since` is the start of `state` in Unix seconds. `on_break` is true from the start of the user's
     break to its end, also during a call; `reason` is the code of its reason, and `set_by` the
     supervisor who has set it, or "". `devices` is the number of registered devices of the user's
-    phone; null while the switch is not connected. `page` is true if a page of the user is open.
+    phone; null if the switch has not reported it. `page` is true if a page of the user is open.
     `line` is the line on which the user talks, or "". `ringing` is true if the user's phone rings
     and the user does not talk. `team` is the code of the user's team, or "".
     """
@@ -158,7 +162,7 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class PresenceNews:
-    """Each presence that has changed; an event has those that the signed-in user may see.
+    """The presences that have changed; a page gets those that its signed-in user may see.
 
     `gone` are the users who are no longer listed.
     """
@@ -173,16 +177,16 @@ class PageSnapshot(BaseModel):
     A new stream begins with this event. It is also sent if a page has missed events that the desk
     no longer stores. `switch` is true while the switch is connected. After `pause_reminder` seconds
     the page warns the advisor of a pause, and after `pause_alarm` seconds the supervisors. After
-    `waiting_warning` seconds their list marks a call that is not answered. `searchable` is true if
-    a directory can be searched by a text. `embed_origins` are the origins of the CRMs that may show
-    the page in a panel. `alarms` has the alarms that are not closed. `presence` has the user's own
-    presence, and for a supervisor the presence of all users. After `break_reminder` seconds the
-    page reminds the user of a break. `utc_offset` is how far the desk's local time is ahead of UTC,
-    in seconds. `texts` has the lists of texts in both languages. `break_reasons` repeats one of
-    them, for pages of an earlier release that were open during an upgrade. `notification_names` is
-    true if a notification of the browser may have the caller's name and number.
-    `dials` is true if the user's phone can be rung to call a number, and `welsh` if a caller can be
-    transferred to the destination for Welsh.
+    `waiting_warning` seconds the supervisors' list marks a call that is not answered. `searchable`
+    is true if a directory can be searched by a text. `embed_origins` are the origins of the CRMs
+    that may show the page in a panel. `alarms` has the alarms that are not closed. `presence` has
+    the user's own presence, and for a supervisor the presence of all users. After `break_reminder`
+    seconds the page reminds the user of a break. `utc_offset` is how far the desk's local time is
+    ahead of UTC, in seconds. `texts` has the lists of texts in both languages. `break_reasons`
+    repeats the list of breaks, for pages of an earlier release that were open during an upgrade.
+    `notification_names` is true if a notification of the browser may have the caller's name and
+    number. `dials` is true if the user's phone can be rung to call a number, and `welsh` if a
+    caller can be transferred to the destination for Welsh.
     """
 
     calls: list[Pop]
@@ -219,7 +223,7 @@ class DayChanged(BaseModel):
 
 
 class StreamReplaced(BaseModel):
-    """The last event of a stream that ends because its session has opened over `most` streams."""
+    """The last event of a stream that newer ones replace: a session can have `most` streams."""
 
     most: int
 
@@ -244,7 +248,7 @@ class SearchOutcome(BaseModel):
 
 
 class Confirmation(RequestBody):
-    """A request with the advisor's answer about `person_id`; if None, about the chosen person."""
+    """The advisor's answer about the person `person_id`; if it is None, about the chosen person."""
 
     outcome: PopConfirmation
     person_id: ShortText | None = None

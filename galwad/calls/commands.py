@@ -45,7 +45,7 @@ _FIGURES_TIMEOUT_S: Final = 120.0
 
 @app.command("list", epilog="Example: galwad calls list")
 def list_(*, server: Server = "", json: Json = False) -> None:
-    """List the calls in progress, with their state, advisor and recording state.
+    """List the calls in progress and in wrap-up, with their state, advisor and recording state.
 
     Only the calls that you have permission to see are listed.
 
@@ -87,12 +87,12 @@ def coverage(
     the ledger that contradicts its signed manifest or the audit. Names each party of a call whose
     packets do not add up: those received, stored, dropped for a reason, and lost. Names each gap of
     a payment or transfer in which packets were stored, and each trigger without effect, also in
-    calls that are in progress or not sealed yet. Lists each party
-    of which nothing is heard in a segment although it sent packets. Prints each orphan in the whole
-    archive: a file, row or spool whose counterpart is missing, such as a recording without its
-    database row. Nothing is deleted. The exit status is 1 if there is any of these, except a silent
-    party, or if the spools of calls in progress could not be checked, else 0. The server makes the
-    same check every night, and raises an alarm for each new finding.
+    calls that are in progress or not sealed yet. Lists each party of which nothing is heard in a
+    segment although it sent packets. Prints each orphan in the whole archive: a file, row or spool
+    whose counterpart is missing, such as a recording without its database row. Nothing is deleted.
+    The exit status is 1 if there is any of these, except a silent party, or if the spools of calls
+    in progress could not be checked, else 0. The server makes the same check every night, and
+    raises an alarm for each new finding.
     """
     found = _fetch_coverage(date, server)
     if json:
@@ -151,7 +151,7 @@ def _show_call(call: dict[str, Any]) -> None:
 
 
 def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
-    """Return the call's timeline; where a segment and a gap overlap, its time is unexplained."""
+    """Return the call's timeline. The time where a segment and a gap overlap is unexplained."""
     unexplained = [
         TimelineSpan("unexplained", part["from_us"], part["to_us"], _length(part))
         for part in call["unexplained"]
@@ -190,7 +190,10 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _tenths(parts_us: Sequence[int]) -> list[int]:
-    """Return tenths of a second; the last part, the unexplained time, is always rounded up."""
+    """Return parts in tenths of a second; the last one, the unexplained time, is rounded up.
+
+    The other parts are rounded so that their sum is the rounded sum.
+    """
     *others, last = parts_us
     shown_last = -(-last // _TENTH_US)
     tenths, before, sum_us = [], 0, 0
@@ -225,7 +228,7 @@ def _failure(found: dict[str, Any]) -> CliError | None:
 def figures(
     *,
     date: Days = "today",
-    by: Annotated[Group, typer.Option(help="What the rows are.")] = "line",
+    by: Annotated[Group, typer.Option(help="Show a row for each of these.")] = "line",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write all figures to this CSV file instead."),
@@ -234,10 +237,10 @@ def figures(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Show the figures of the calls that ended: answered, missed, waiting, lengths, pauses.
+    """Show the figures of the incoming calls that began in a period and have ended.
 
-    WAIT and LENGTH are means of the answered calls. The figures name no person. The server enters
-    an export to a CSV file in the audit chain.
+    WAIT and LENGTH are means of the answered calls. Internal calls do not count. The figures name
+    no person. The server enters an export to a CSV file in the audit chain.
     """
     query = urlencode({"when": checked_period(date, "--date")})
     if output is not None:
@@ -253,7 +256,7 @@ def figures(
     elif found["total"]["calls"]:
         _show_figures(found, by)
     else:
-        print("No call ended in this period.")
+        print("No call of this period has ended.")
 
 
 def _show_figures(found: dict[str, Any], by: Group) -> None:

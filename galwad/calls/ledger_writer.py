@@ -42,9 +42,9 @@ class LedgerWriter:
         self._on_stored = on_stored
         self._clock = clock
         self._entered: set[str] = set()
-        """The ids of the calls in progress whose answer was entered in the ledger."""
+        """The ids of the calls in progress whose answer is in the ledger, or queued for it."""
         self._unacknowledged: set[str] = set()
-        """The ids of ended calls whose end is not stored, so that the switch repeats it."""
+        """The ids of ended calls whose end is not stored yet. The switch repeats these ends."""
         self.entries = follower.queue("ledger", _write, self._written)
 
     def _written(self, batch: Sequence[LedgerEntry]) -> None:
@@ -54,14 +54,14 @@ class LedgerWriter:
             self._on_stored(entered)
 
     def call(self, state: CallStatus) -> None:
-        """Enter a call in the ledger once, when it is answered and its recording has begun."""
+        """Enter a call once in the ledger, if it is answered and its recording began or failed."""
         recorded = state.recorded and state.recording not in {"not_started", "ended"}
         if state.state in {"answered", "held"} and recorded and state.call_id not in self._entered:
             self._entered.add(state.call_id)
             self.entries.add(Answered(state.call_id, state.recording_since or state.since))
 
     def ended(self, message: CallEnded) -> None:
-        """Enter the end of a call in the ledger; a lost fork counts as not answered."""
+        """Enter the end of a call in the ledger. Remove a lost fork: it counts as not answered."""
         self._entered.discard(message.call_id)
         if message.lost_fork:
             self.entries.add(Withdrawn(message.call_id))
@@ -73,7 +73,10 @@ class LedgerWriter:
         self.entries.add(Ended(call, new=message.answered or message.for_ledger))
 
     def snapshot(self, in_progress: Collection[str]) -> None:
-        """Enter the present time as the end of each open call that the switch's snapshot lacks."""
+        """End, at the present time, each call in the ledger that is not one of `in_progress`.
+
+        `in_progress` are the ids of the calls in the switch's snapshot.
+        """
         self._entered.intersection_update(in_progress)
         self.entries.add(OthersEnded(frozenset(in_progress), self._clock()))
 

@@ -1,9 +1,12 @@
 """Live calls: the state of each call that the switch reports, and its screen-pop.
 
 A `DeskCall` is an immutable value that decides which users may see which parts. `LiveCalls` stores
-the calls; they change only on the event loop. Wrap-up is the time from the end of an answered call
-until its contact note is saved. The settings limit how long the advisor counts as busy with it;
-afterwards the page shows the call as one line.
+the calls; they change only on the event loop. Wrap-up is the time from the end of an answered call,
+or from its transfer to a party that is not a user of the desk, until the contact note is saved. The
+settings limit how long the advisor counts as busy with the wrap-up. After this limit, the page
+shows the call as one line.
+
+The forms of a telephone number for the page and for the index are here too.
 """
 
 from __future__ import annotations
@@ -29,14 +32,15 @@ from galwad.notes.rules import NoteDraft, OpenNote
 from galwad.people.user import User
 
 SEARCHES: Final = Rate(20, 300.0)
-"""The most searches by text of one user in 300 s, so that no user can read out a directory."""
+"""The most searches by text of one user in 300 s, so that no user can copy a whole directory."""
 DIALS: Final = Rate(30, 60.0)
+"""The most numbers that one user can dial on the page in 60 s."""
 ACTS: Final = Rate(120, 60.0)
 """The most acts of one user on the page in 60 s, such as to hold or to transfer calls."""
 
 
 def presented_by(facts: CallerFacts) -> CallerId:
-    """Return the caller's phone number, as the page shows it."""
+    """Return the phone number that the caller presents, or that the number is withheld."""
     return presented_caller(
         facts.from_user, facts.from_host, facts.asserted, facts.privacy, trusted=facts.trusted
     )
@@ -50,15 +54,17 @@ class DeskCall:
     pop: ScreenPop
     wrapup: bool = False
     wrapup_began: float | None = None
-    """The Unix time at which the wrap-up began; None if there is none, or the time is not known."""
+    """The Unix time at which the wrap-up began; None without a wrap-up, or if it is not known."""
     note: Note | None = None
     drafts: tuple[NoteDraft, ...] = ()
-    """The unsaved texts in the contact note, one for each user."""
+    """The drafts of the contact note that are not saved, at most one of each user."""
     noted_name: str = ""
-    """The name of the person whom the advisor confirmed before a restart of the desk."""
+    """The name of the person whom the advisor confirmed before a restart of the desk, or ""."""
     recording_link: str | None = None
     transferred_by: Party | None = None
-    """The advisor who sent the call to a party that is no user, and still writes the note."""
+    """The advisor who transferred the call to a party that is not a user of the desk. This advisor
+    still writes the contact note. None if there was no such transfer.
+    """
     restored: bool = False
     """True if `LiveCalls.add_without_note` added this call, which is assumed to have ended. It
     becomes false if the switch reports the call.
@@ -67,7 +73,7 @@ class DeskCall:
     wrapup_limit: float = 0.0
     """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
     connected_since: float = 0.0
-    """The Unix time of the latest answer, end of a hold, or change of the party with the call."""
+    """The Unix time of the latest answer, end of a hold, or change of the advisor."""
 
     @property
     def call_id(self) -> str:
@@ -120,7 +126,7 @@ class DeskCall:
         )
 
     def is_placed_by(self, user: User) -> bool:
-        """Return whether this user's phone has placed the call, now answered or on hold."""
+        """Return whether this user's phone placed the call, and it is answered or on hold."""
         state = self.state
         return (
             state.outgoing
@@ -133,7 +139,10 @@ class DeskCall:
         return self.concerns(user) or (self.state.recorded and self.is_placed_by(user))
 
     def is_talking(self, user: User) -> bool:
-        """Return whether the call is answered or on hold, and this user takes part in it."""
+        """Return whether the call is answered or on hold, and this user has it or placed it.
+
+        A call that the user placed must also be recorded.
+        """
         if self.is_handled_by(user):
             return self.page_state(own=True) in {"answered", "held"}
         return self.state.recorded and self.is_placed_by(user)
@@ -141,7 +150,8 @@ class DeskCall:
     def is_heard_by(self, user: User) -> bool:
         """Return whether this user certainly talks in the call now, and the call is not on hold.
 
-        If a PBX answered for a group, it is not known which member talks.
+        If a PBX answered for a group, the result is false, because it is not known which member
+        talks.
         """
         if self.is_placed_by(user):
             return self.page_state(own=False) == "answered"
@@ -150,7 +160,7 @@ class DeskCall:
 
     @property
     def has_saved_note(self) -> bool:
-        """True if the contact note is saved, and has no change that is not saved."""
+        """True if the contact note is saved, and no user has a draft of it that is not saved."""
         return self.note is not None and not self.drafts
 
     @property
@@ -161,7 +171,8 @@ class DeskCall:
         """
         if not self.wrapup_limit or not (self.wrapup or self.transferred_by):
             return None
-        # The end is not known if it was before a restart of the desk. Then count from the start.
+        # If the call ended before a restart of the desk, the time of its end may not be known. The
+        # limit then counts from the start of the call.
         began = self.state.started if self.wrapup_began is None else self.wrapup_began
         return began + self.wrapup_limit
 
@@ -172,7 +183,7 @@ class DeskCall:
         return self.wrapup_until is None or now < self.wrapup_until
 
     def draft_of(self, user: User) -> NoteDraft | None:
-        """Return what this user has typed and not saved; None if nothing."""
+        """Return this user's draft of the contact note that is not saved; None if there is none."""
         return next((draft for draft in self.drafts if draft.author == user.name), None)
 
     def visible(self, user: User) -> bool:
@@ -182,9 +193,9 @@ class DeskCall:
     def view(self, user: User) -> Pop:
         """Return the call with only those facts that this user may see.
 
-        The caller's details and pages and the contact note are for users who are responsible for
-        the call, a draft for its author. The user who has placed the call sees the number that was
-        called, and nothing about a caller.
+        Only users who are responsible for the call get the contact note, and the confirmed
+        caller's name, details and pages. Each of them gets only their own draft. A user who has
+        placed the call gets the number that was called, and nothing about a caller.
         """
         state, pop = self.state, self.pop
         concerned, has = self.concerns(user), self.is_handled_by(user)
@@ -237,7 +248,7 @@ class DeskCall:
         )
 
     def _acts(self, user: User, page_state: PopState) -> dict[str, str]:
-        """Return the acts that the page offers, each with what prevents it, or ""."""
+        """Return the acts that the page offers, each with the reason that prevents it, or ""."""
         if page_state == "ringing" and self.concerns(user):
             able = any(_is_phone_of(party, user) for party in self.state.answerable)
             return {"answer": "" if able else "answer_on_phone"}
@@ -266,7 +277,7 @@ class DeskCall:
 
 
 def shown_number(number: str) -> str:
-    """Return a number as the page shows it, or the text unchanged if it is no phone number."""
+    """Return a number as the page shows it; the text unchanged if it is not a phone number."""
     try:
         return PhoneNumber.parse(number).display
     except NumberError:
@@ -274,7 +285,7 @@ def shown_number(number: str) -> str:
 
 
 def indexed_number(text: str | None) -> str | None:
-    """Return a number as the index stores it: in E.164 form, else unchanged; None if empty."""
+    """Return a number as the index stores it: in E.164, otherwise unchanged; None if empty."""
     if not text:
         return None
     try:
@@ -302,10 +313,10 @@ Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
-    """The store of live calls. It calls `on_change(before, after)` for every change but a draft's.
+    """The store of live calls. It calls `on_change` after each change, except of a draft.
 
-    `before` is None for a new call, and `after` for a removed one. `wrapup_limit` is in seconds; 0
-    means no limit.
+    `on_change` receives the call as it was before (None for a new call), and as it is after the
+    change (None for a removed call). `wrapup_limit` is in seconds; 0 means no limit.
     """
 
     def __init__(
@@ -356,9 +367,9 @@ class LiveCalls:
     def changed(self, state: CallStatus) -> DeskCall | None:
         """Store the switch's report of a call; return the call if its caller must be looked up.
 
-        A changed caller gets a new screen-pop, without what was confirmed about the earlier one. A
-        report that is older than the stored one, or about a call in wrap-up, is ignored, unless the
-        call is `restored`.
+        A new caller gets a new screen-pop without a confirmation. A new advisor must confirm the
+        caller again. A report that is older than the stored one, or about a call in wrap-up, is
+        ignored, unless the call is `restored`.
         """
         before = self._calls.get(state.call_id)
         if before is None:
@@ -420,7 +431,7 @@ class LiveCalls:
     def snapshot(self, states: Iterable[CallStatus], now: float) -> list[DeskCall]:
         """Store the states of all live calls; return the calls whose callers must be looked up.
 
-        A stored call that is not among them ends at `now` (Unix seconds).
+        A stored call in progress that has no state in `states` ends at `now` (Unix seconds).
         """
         states = tuple(states)
         known = {state.call_id for state in states}
@@ -444,8 +455,9 @@ class LiveCalls:
     def ended(self, call_id: str, ended: float, *, answered: bool) -> None:
         """End a call at the Unix time `ended`.
 
-        An answered call with an advisor and without a saved note stays until the note is saved; any
-        other is removed. A restored call without the time of its end gets this time.
+        An answered call with an advisor and without a saved note stays, in wrap-up, until the note
+        is saved. Any other call is removed. If a call is already in wrap-up, but the time of its
+        end is not known, the call gets this time.
         """
         call = self._calls.get(call_id)
         if call is None or (call.wrapup and call.wrapup_began is not None):
@@ -460,10 +472,11 @@ class LiveCalls:
     def add_without_note(
         self, open_note: OpenNote, note: Note | None = None, drafts: Iterable[NoteDraft] = ()
     ) -> DeskCall | None:
-        """Add a call that has ended, so that its advisor can still write the contact note.
+        """Add a call that is assumed to have ended, so that its contact note can still be written.
 
-        It was answered before a restart, or while the desk did not run. `note` is the saved note;
-        None if there is none. Return the call if its caller must be looked up, otherwise None.
+        The call was answered before a restart, or while the desk did not run. `note` is the saved
+        note; None if there is none. Return the call if its caller must be looked up. Return None if
+        the caller's number is not known, or the call is already stored.
         """
         if open_note.call_id in self._calls:
             return None
@@ -501,18 +514,18 @@ class LiveCalls:
         return call if open_note.number or open_note.withheld else None
 
     def lookup_result(self, looked_up: DeskCall, result: LookupResult) -> DeskCall | None:
-        """Store a lookup's result; return the call, None if it has gone or has another caller."""
+        """Store a lookup's result; return the call, or None if it is gone or has another caller."""
         call = self._calls.get(looked_up.call_id)
         if call is None or _has_new_caller(looked_up.state, call.state):
             return None
         return self._put(replace(call, pop=call.pop.with_result(result)))
 
     def searched(self, call: DeskCall, people: tuple[Person, ...]) -> DeskCall:
-        """Add the people whom the advisor has found. Raises `ChoiceError` after a confirmation."""
+        """Store the people whom a search has found. Raises `ChoiceError` after a confirmation."""
         return self._put(replace(call, pop=call.pop.with_searched(people)))
 
     def choose(self, call: DeskCall, person_id: str) -> DeskCall:
-        """Store the advisor's choice; return the changed call. Raises `ChoiceError`."""
+        """Store the advisor's choice. Raises `ChoiceError` if no candidate has this id."""
         return self._put(replace(call, pop=call.pop.choose(person_id)))
 
     def claim(self, call: DeskCall, advisor: Party) -> DeskCall:
@@ -525,16 +538,16 @@ class LiveCalls:
     ) -> DeskCall:
         """Store the advisor's answer about the caller's identity; return the changed call.
 
-        If `person_id` is None, it is the person that was chosen before.
+        If `person_id` is None, the answer is about the chosen person.
 
         Raises:
-            ChoiceError: The advisor cannot confirm this person now.
+            ChoiceError: The answer needs a person, but none is chosen, or no candidate has this id.
         """
         pop = call.pop.confirm(confirmation, person_id)
         return self._put(replace(call, pop=pop, noted_name=""))
 
     def draft_saved(self, draft: NoteDraft) -> DeskCall | None:
-        """Store a draft, or remove it if its version is 0; return the call, None if it has gone.
+        """Store a draft, or remove it if its version is 0; return the call, or None if it is gone.
 
         `OpenNotes` calls this in the order of the database's transactions. The listener is not
         notified, because only the author sees the change.
@@ -580,7 +593,7 @@ def replace_version(state: CallStatus, version: int) -> CallStatus:
 
 
 def ended_state(state: CallStatus, ended: float) -> CallStatus:
-    """Return a copy of `state` that ended at this Unix time: nothing rings or is recorded."""
+    """Return a copy of `state` that ended at this Unix time, without ringing phones or pauses."""
     return msgspec.structs.replace(
         state, state="ended", since=ended, ringing=(), recording="ended", holders=()
     )

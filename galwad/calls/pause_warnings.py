@@ -1,4 +1,4 @@
-"""Warnings about pauses: forgotten ones, and holders that have stopped renewing theirs.
+"""Warnings about forgotten pauses, and about holders that have stopped renewing their pause.
 
 Nothing here ends a pause.
 """
@@ -30,9 +30,10 @@ class Warn(Protocol):
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, at most once in a pause.
+    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, once in a pause.
 
-    `on_count` receives the number of pauses that have lasted `supervisor_s`, after each check.
+    They are due after `advisor_s` and `supervisor_s` seconds. After each check, `on_count` receives
+    the number of pauses that have lasted at least `supervisor_s`.
     """
 
     def __init__(
@@ -80,13 +81,13 @@ class ForgottenPauses:
 
 
 _SETTLE_S = 5.0
-"""For this many seconds after a holder's request, the switch's reports may still lack it."""
+"""For this many seconds after a holder's request, reports of the switch may lack the holder."""
 LOST = "payment.page_lost"
 
 
 @dataclass(slots=True)
 class _Heartbeat:
-    """The monotonic time of a holder's newest request, and in how many seconds it will renew."""
+    """A holder's newest request, at a monotonic time. The next is due within `within_s` seconds."""
 
     at: float
     within_s: float
@@ -94,7 +95,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches holders that renew their pause; `on_count` receives the number of lost ones."""
+    """Watches holders that renew their pause; `on_count` gets how many have stopped doing so."""
 
     def __init__(
         self,
@@ -111,9 +112,9 @@ class Heartbeats:
         self._watched: dict[tuple[str, str], _Heartbeat] = {}
 
     def beat(self, call_id: str, holder: str, within_s: float) -> None:
-        """Note a request of a holder, which will renew within `within_s` seconds.
+        """Note a request of a holder, which will renew its pause within `within_s` seconds.
 
-        The return of a lost holder is only logged: the alarm was right when it was raised.
+        The return of a lost holder is only logged. It does not end the alarm, which was right.
         """
         before = self._watched.get((call_id, holder))
         if before is not None and before.lost:
@@ -121,7 +122,7 @@ class Heartbeats:
         self._watched[call_id, holder] = _Heartbeat(self._clock(), within_s)
 
     def stop(self, call_id: str, holder: str) -> None:
-        """Stop watching a holder, because its pause has ended or it states no time any more."""
+        """Stop watching a holder: its pause has ended, or its newest request has no heartbeat."""
         self._watched.pop((call_id, holder), None)
 
     def check(self) -> None:

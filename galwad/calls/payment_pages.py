@@ -4,8 +4,9 @@ The payment page is a web page of the council or of its payment provider, in the
 advisor. A machine with the right `payments`, such as the CRM, requests a token for one call and
 gives it to the page. The page needs no other right, and its token can do nothing else.
 
-The pause is in force before its use of the token is stored, because a pause must not wait for the
-database. A resume waits until the database has stored that the token cannot pause again.
+The pause is in force before the database has stored that the token was used, because a pause must
+not wait for a write to the disk. A resume waits until the database has stored that the token cannot
+pause again.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ async def pause(
 
     Raises:
         ApiError: 404, the call has ended. 409, another user has released the pause. 410, the token
-            is used up or expired. 503, the database does not answer.
+            is used up or expired. 503, the database or the audit does not answer.
         SwitchDownError: The switch does not answer.
     """
     if not desk.calls.payment_tokens.may_pause(token):
@@ -116,10 +117,11 @@ async def pause(
     try:
         in_force = await desk.calls.payment_tokens.paused(token)
     except SQLAlchemyError:
-        # The token then expires as if it were unused, but it still cannot pause after a resume.
+        # The token is then stored as unused, so it expires. It still cannot pause after a resume.
         log.warning("payment.token_not_marked", call_id=token.call_id)
         return outcome
-    # A page that is closed while it loads may send its resume before this pause is in force.
+    # A page that is closed while it loads may send its resume before this pause is in force. Then
+    # the pause must end here.
     return outcome if in_force else await resume(desk, token)
 
 
@@ -146,8 +148,8 @@ async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
 async def _renew(desk: CallsDesk, token: PaymentToken, heartbeat: float | None) -> PauseOutcome:
     """Renew the pause of a page that has paused before.
 
-    If the pause still exists, only the time of this heartbeat is stored, without an audit entry. If
-    another user has released the pause, the page's timer must not pause the call again.
+    If the pause still exists, only the time of the heartbeat is noted, without an audit entry. If
+    another user has released the pause, the repeated request must not pause the call again.
 
     Raises:
         SwitchDownError: The switch is not connected, so the state of the gate is not known.

@@ -5,7 +5,8 @@ page can pause the call with the token, renew the pause, and resume. After the r
 cannot pause again. A token that was not used expires `LIFETIME_S` seconds after it was made. The
 token of a page that has paused does not expire, because the page must still be able to resume.
 
-The database has only the SHA-256 digest of a token. No other endpoint accepts these tokens.
+The database has only the SHA-256 digest of a token. Only the endpoints in
+`galwad.calls.payment_pages` accept these tokens.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from galwad.people.user import Right
 LIFETIME_S = 900.0
 """The seconds in which a new token must be used for the first time."""
 _KEPT_S = 86400.0
-"""The seconds for which the database keeps a token after its resume, or its expiry if unused."""
+"""The seconds for which a row is kept after the token's resume, or after its expiry if unused."""
 _STANDING_S = 7 * 86400.0
-"""The further seconds for which it keeps a token without a resume. No call lasts as long."""
+"""The seconds beyond `_KEPT_S` for which a used token stays without a resume. No call is longer."""
 _SHOWN = 8
 
 
@@ -90,7 +91,7 @@ class PaymentTokens:
     async def find(self, secret: str) -> PaymentToken | None:
         """Return the token with this secret, which may be used up or expired; None if unknown.
 
-        Return None also for an unused token whose machine was disabled or has lost the right
+        Return None also for an unused token if its machine was disabled or has lost the right
         `payments`.
         """
         statement = (
@@ -115,7 +116,7 @@ class PaymentTokens:
     async def paused(self, token: PaymentToken) -> bool:
         """Store that the token was used to pause. Repeating this changes nothing.
 
-        Return False if the token was released meanwhile: its pause must then end again.
+        Return False if the token was released meanwhile. The caller must then end the pause.
         """
         await self._set(token, "paused")
         released = select(payment_tokens.c.released).where(

@@ -3,12 +3,13 @@
 The page and payment systems use these endpoints. Each request waits until the switch has reported
 the real state of the gate.
 
-A request to pause does not wait for its audit entry. A request to resume waits, because a recording
-must not resume without an audit entry. If the entry takes too long, the request to resume is
-refused and the recording stays paused. The request is not carried out later, because the recording
-would then resume at a moment that no user expects.
+A pause takes effect before its audit entry is written. The response then waits for the entry, at
+most `galwad.host.background.AUDIT_S` seconds. A resume takes effect only after its audit entry is
+written. If the entry takes too long, the request to resume is refused and the recording stays
+paused. The request is not carried out later, because the recording would then resume at a moment
+that no user expects.
 
-Each person who pauses on the page, and each machine, is a pause holder of its own. A user may end
+Each person who pauses on the page, and each machine, is a separate pause holder. A user may end
 the pause of another pause holder only if the user can know that the payment is over. A supervisor
 may end the pause of any pause holder. The advisor who has the call may end the pause of a phone,
 such as the phone of the colleague who transferred the call. This advisor may not end the pause of a
@@ -66,7 +67,8 @@ class PauseRequest(RequestBody):
 class PaymentTarget(RequestBody):
     """A request to pause or resume all calls of an advisor or of an extension.
 
-    Exactly one of `advisor` and `extension` must be set; with a personal token, none is needed.
+    Exactly one of `advisor` and `extension` must be set. With a personal token, only `advisor` can
+    be set, to the name of the token's user, and both can be missing.
     """
 
     advisor: ShortText | None = None
@@ -136,12 +138,12 @@ class Asker:
 
     session: Session
     arrived_mono: float
-    """The time in monotonic seconds."""
+    """The time at which the request arrived, in monotonic seconds."""
 
     def order(
         self, action: Action, holder: str, *, call_id: str = "", extension: str = "", user: str = ""
     ) -> Pause | Resume:
-        """Return the order to pause or resume these calls for a pause holder."""
+        """Return the order for the calls of one of `call_id`, `extension` and `user`."""
         trigger: Literal["page", "api"] = (
             "page" if self.session.kind in {"page", "embedded"} else "api"
         )
@@ -191,8 +193,8 @@ async def resume(
 
     Raises:
         ApiError: 403, another advisor has the call, or the user may not end the pause of this pause
-            holder. 404, no live call has this id, or the user may not see it. 503, the audit does
-            not answer: the recording stays paused.
+            holder. 404, no live call has this id, or the user may not see it. 503, the audit entry
+            cannot be written: the recording stays paused.
         SwitchDownError: The switch does not answer, so the state of the gate is not known.
     """
     return await _for_call(desk, asker, call_id, "resume", body)
@@ -226,8 +228,8 @@ async def resume_all(
 
     Raises:
         ApiError: 403, the user may not end this pause. 404, there is no such call. 422, not exactly
-            one of `advisor` and `extension` is set. 503, the audit does not answer: the recording
-            stays paused.
+            one of `advisor` and `extension` is set. 503, the audit entry cannot be written: the
+            recording stays paused.
         SwitchDownError: The switch does not answer, so the state of the gate is not known.
     """
     return await _for_all(desk, asker, body, "resume")
@@ -320,8 +322,8 @@ def _together(
     """Return one outcome for several calls, with the state that the user must know about.
 
     After a pause, this is the state of a call that is not paused, if there is one; after a resume,
-    the state of a call that is still paused. A consultation, which is not recorded, counts only if
-    no other call is recorded.
+    the state of a call that is still paused. A call that is not to be recorded, such as a
+    consultation, counts only if none of the calls is to be recorded.
     """
     states = [
         outcome.state for call, outcome in zip(calls, outcomes, strict=True) if call.state.recorded
@@ -382,7 +384,9 @@ async def carry_out(
 
     Raises:
         SwitchDownError: The switch did not reply.
-        ApiError: 404, there is no such call. 503, a resume could not be audited.
+        AuditError: The audit entry of a resume cannot be written.
+        ApiError: 404, there is no such call. 503, the audit entry of a resume was not written in
+            time.
     """
     action: Action = "pause" if isinstance(order, Pause) else "resume"
     if isinstance(order, Resume):

@@ -31,7 +31,7 @@ Dialled: TypeAlias = Annotated[
     ),
     NO_CARD_NUMBER,
 ]
-"""A number or destination to dial. Spaces, dots, hyphens and brackets do not count."""
+"""A number or destination to dial. The switch ignores spaces, dots, hyphens and brackets."""
 
 
 class PhoneOrder(RequestBody):
@@ -61,9 +61,9 @@ async def act(call_id: str, body: PhoneOrder, desk: TheDesk, session: Person) ->
     The response is sent when the act has begun. The call's next event shows the result.
 
     Raises:
-        ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
-            has the call. 409, the act is not possible now: `reason` says why. 422, a transfer
-            without a number. 429, too many acts.
+        ApiError: 404, no live call has this id, or the user may not see it. 403, the call is not
+            the user's. 409, the act is not possible now: `reason` says why. 422, a transfer without
+            a number. 429, too many acts.
         SwitchDownError: The switch does not answer.
     """
     _check_own(desk, session, call_id, answers=body.act == "answer")
@@ -111,7 +111,7 @@ def _check_own(desk: CallsDesk, session: Session, call_id: str, *, answers: bool
     """Check that the user may act on the call, and claim a call that a PBX answered for a group.
 
     Raises:
-        ApiError: 403 or 404, the user may not. 409, it is not possible now.
+        ApiError: 403 or 404, the user may not act on the call. 409, the act is not possible now.
     """
     if not answers:
         call = own_call(desk, session, call_id)

@@ -1,4 +1,4 @@
-"""Endpoints to see live calls, to choose their callers, and to search for them."""
+"""Endpoints to see live calls, and to choose a call's caller or search for the caller."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def choose(call_id: str, body: Choice, desk: TheDesk, session: Person) -> 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
             has the call. 409, the call is not answered yet.
-        ChoiceError: The chosen person is not a candidate, or the caller is confirmed.
+        ChoiceError: The chosen person is not a candidate.
     """
     chosen = desk.calls.live.choose(own_call(desk, session, call_id), body.person_id)
     return chosen.view(session.user)
@@ -60,14 +60,15 @@ async def search(call_id: str, body: PersonSearch, desk: TheDesk, session: Perso
     The people found become candidates of the call. The search is entered in the audit chain first.
 
     Raises:
-        ApiError: 404, no live call has this id, or no directory can be searched by a text. 403,
-            another advisor has the call. 409, the call is not answered yet. 429, too many searches.
+        ApiError: 404, no live call has this id, the user may not see it, or no directory can be
+            searched by a text. 403, another advisor has the call. 409, the call is not answered
+            yet. 429, too many searches.
         ChoiceError: The advisor has confirmed the caller, or the caller has changed.
     """
     before = own_call(desk, session, call_id)
     before.pop.with_searched(())  # raises an error if the caller is confirmed
     if not desk.directories.lookup.searchable:
-        raise ApiError(404, "no directory can be searched by a text", "ask for the details")
+        raise ApiError(404, "no directory can be searched by a text", "ask who is calling")
     wait = ceil(desk.calls.searches.take(session.user.name))
     if wait:
         raise ApiError(429, "too many searches", f"try again in {wait} s", retry_after=wait)

@@ -1,4 +1,8 @@
-"""`CallsSubject`: the live calls, with their ledger, log, alarms and pauses, and presence."""
+"""`CallsSubject`: live calls, their ledger and log, alarms, payment pauses, and presence.
+
+The events that it publishes for other subjects are here too. Endpoints find a call for a user with
+`live_call` and `own_call`.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +63,14 @@ class CallChange:
 
 @dataclass(frozen=True, slots=True)
 class CallerLookedUp:
-    """A directory has answered the lookup of the caller of this call."""
+    """The lookup of this call's caller has a new result, which is in the call's screen-pop."""
 
     call: DeskCall
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmNews:
-    """An alarm was raised, or an event has arrived that ends alarms; `stored` is then None."""
+    """An alarm was raised, or an event that ends alarms arrived; `stored` is None for an event."""
 
     kind: str
     call: DeskCall | None
@@ -92,7 +96,7 @@ class DayOfUsersChanged:
 
 
 class CallMetrics:
-    """The metrics of live calls, pauses, alarms and presence."""
+    """The metrics of live calls, lookups, pauses, alarms and presence."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.live_calls = Gauge(
@@ -106,7 +110,7 @@ class CallMetrics:
         )
         self.lookups = Histogram(
             "galwad_desk_lookup_seconds",
-            "From the call's appearance to the first result in its screen-pop",
+            "From the start of a lookup to its first result in the screen-pop",
             ["status"],
             buckets=(0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 1.5),
             registry=registry,
@@ -140,7 +144,7 @@ class CallMetrics:
             self._users.labels(state.value).set(counts.get(state, 0))
 
     def open_alarms(self, alarms: Iterable[StoredAlarm]) -> None:
-        """Show how many alarms of each kind are open, and how many are taken."""
+        """Set the numbers of alarms that are not closed, by kind, severity and state."""
         self._open_alarms.clear()
         for alarm in alarms:
             self._open_alarms.labels(alarm.kind, alarm.traits.severity.value, alarm.state).inc()
@@ -149,12 +153,13 @@ class CallMetrics:
 class CallsSubject:
     """The calls of one desk.
 
-    Live calls and screen-pops are only in memory. After a restart, they are rebuilt from the
-    switch's snapshot, and the callers are looked up again.
+    Live calls and screen-pops are only in memory. After a restart, the calls in progress are
+    rebuilt from the switch's snapshot, and ended calls without a saved contact note from the
+    database (`galwad.notes`). Their callers are looked up again.
     """
 
     _switch_lost = False
-    """True from the loss of the link to the switch until it is connected again."""
+    """True from the loss of the link to the switch until the desk is connected again."""
 
     def __init__(self, host: Host, people: PeopleSubject, directories: DirectoriesSubject) -> None:
         settings, engine = host.settings, host.engine
@@ -230,8 +235,8 @@ class CallsSubject:
     async def _stop_log(self) -> None:
         self.log.stop()
 
-    # Messages of the switch. A snapshot or an end goes to the ledger first, which proves that there
-    # was a call, then to the live calls, and to the log of calls at the end.
+    # Messages of the switch. A snapshot or the end of a call goes first to the ledger, which proves
+    # that there was a call, then to the live calls, and last to the log of calls.
 
     def _snapshot_arrived(self, message: CallsSnapshot) -> None:
         self.ledger.snapshot({call.call_id for call in message.calls})
@@ -261,8 +266,8 @@ class CallsSubject:
         self.presence.set_connected(link.connected)
         kind = "switch.connected" if link.connected else "switch.lost"
         log.info(kind)
-        # The first connection to the switch after the desk's start is normal. So it is only shown
-        # on the pages, and is not an alarm in the log and the metrics.
+        # The first connection to the switch after the desk's start is normal. So it ends an alarm
+        # from before the start and is shown on the pages, but is no alarm in the log and metrics.
         if link.connected and not self._switch_lost:
             self.alarms.event(kind, "")
             self._host.publish(AlarmNews(kind, None, None, "everybody"))
@@ -273,7 +278,7 @@ class CallsSubject:
     # Live calls
 
     def _changed(self, before: DeskCall | None, after: DeskCall | None) -> None:
-        """Publish a change of a live call first, so that pages show it before alarms that end."""
+        """Publish a change of a live call, then end alarms: pages show the change first."""
         self.metrics.live_calls.set(len(self.live))
         self._host.publish(CallChange(before, after))
         if before is not None:
@@ -283,7 +288,7 @@ class CallsSubject:
             self.log.call_changed(before, after)
 
     def in_progress(self) -> set[str] | None:
-        """Return the ids of the calls not in wrap-up; None while the switch is not connected."""
+        """Return the ids of live calls not in wrap-up; None while the switch is not connected."""
         if not self._host.switch.connected:
             return None
         return {call.call_id for call in self.live.all() if not call.wrapup}
@@ -303,8 +308,9 @@ class CallsSubject:
     def look_up(self, call: DeskCall, person_id: str = "") -> None:
         """Begin to look up the caller of a call; each result is shown on the pages.
 
-        `person_id`, the person confirmed before a restart or "", is chosen when a directory finds
-        them. The details are shown only after a new confirmation.
+        `person_id` is the person confirmed before a restart, or "". When a directory finds this
+        person, the person is chosen, unless the advisor has already chosen one. The details are
+        shown only after a new confirmation.
         """
         self._host.background.spawn(self._look_up(call, person_id))
 
@@ -338,7 +344,7 @@ class CallsSubject:
         self._host.alarm(Alarm(kind, call.call_id))
 
     def _alarm_raised(self, alarm: Alarm) -> None:
-        """Put an alarm into the list and on the pages; an event such as `peer.up` ends one."""
+        """Put an alarm into the list and on the pages. An event such as `peer.up` ends an alarm."""
         call = self.live.get(alarm.call_id) if alarm.call_id else None
         if alarm.kind in ENDS:
             self.alarms.event(alarm.kind, alarm.detail)
@@ -355,7 +361,7 @@ class CallsSubject:
         self.metrics.open_alarms(self.alarms.open())
 
     def alarms_of(self, user: User) -> list[StoredAlarm]:
-        """Return the alarms that this user may see, with those closed within a day."""
+        """Return the alarms in `AlarmList.all` that this user may see, also closed ones."""
         return [alarm for alarm in self.alarms.all() if self.may_see_alarm(user, alarm)]
 
     def may_see_alarm(self, user: User, alarm: StoredAlarm) -> bool:
@@ -399,8 +405,9 @@ def own_call(desk: CallsDesk, session: Session, call_id: str) -> DeskCall:
     """Return the live call with this id, if the session's user is responsible for it.
 
     Raises:
-        ApiError: 404, there is no such call, or the user may not see it. 403, another advisor has
-            the call. 409, the call rings at this user's phone but the user has not answered it.
+        ApiError: 404, there is no such call, or the user may not see it. 403, the user is not
+            responsible for the call, and it does not ring at the user's phone. 409, it rings at
+            the user's phone, but the user has not answered it.
     """
     call = live_call(desk, session, call_id)
     if not call.concerns(session.user):

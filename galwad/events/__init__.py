@@ -1,1 +1,1 @@
-"""Call events for other systems: an outbox with signed requests, and a stream for machines."""
+"""Call events for other systems: an outbox that sends them as webhooks, and a stream to read."""

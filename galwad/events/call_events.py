@@ -2,7 +2,7 @@
 
 A `CallProgress` remembers which events exist. It is stored together with them, so after a restart
 the same state leads to no second event. An event's id is derived from the call, the kind and the
-event's number, so an event that is derived twice has the same id.
+event's number among those of its kind, so an event that is derived twice has the same id.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _NAMESPACE: Final = UUID("5f1d3f0e-7f0b-4f0c-9a55-0c1f3f2f7c61")
 class EventCall(msgspec.Struct, frozen=True):
     """The facts about a call that each of its events has.
 
-    Numbers are in E.164 or internal extensions. `caller` is "anonymous" if the number is withheld,
-    and None if it is not known. `advisor` and `extension` are "" before the answer.
+    Numbers are in E.164 or internal extensions; `called` may be another text that was dialled.
+    `caller` is "anonymous" if the number is withheld, and None if it is not known. `advisor` and
+    `extension` are "" before the answer.
     """
 
     call_id: str
@@ -69,7 +70,8 @@ class SealedFacts(msgspec.Struct, frozen=True):
 class CallProgress(msgspec.Struct, frozen=True):
     """The newest reported state of a call, and the numbers of pauses and transfers with events.
 
-    `ended` is a Unix time; 0 until then. `sealed` is kept until the end of the call is known.
+    `ended` is a Unix time; 0 before the end. `sealed` has the facts of a recording that was sealed
+    before the end of the call was known, otherwise None.
     """
 
     call: EventCall
@@ -83,7 +85,7 @@ class CallProgress(msgspec.Struct, frozen=True):
 
 
 Step: TypeAlias = tuple[CallProgress | None, list[WebhookEvent]]
-"""The new progress of a call, and its new events. The progress is None after the last event."""
+"""The new progress of a call, and its new events. The progress is None if no event can follow."""
 
 
 def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Step:
@@ -116,7 +118,7 @@ def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Ste
 
 
 def end(progress: CallProgress, ended: float) -> Step:
-    """Return the step to the end of a call, and to its recording if that is sealed already."""
+    """Return the step to the end of a call; with the event of its recording if that is sealed."""
     if progress.ended:
         return progress, []
     events = [_event("ended", 1, ended, progress.call, answered=progress.answered)]
@@ -129,7 +131,8 @@ def end(progress: CallProgress, ended: float) -> Step:
 def seal(progress: CallProgress | None, sealed: Sealed, now: float) -> Step:
     """Return the step to a recording that was reported as sealed at the Unix time `now`.
 
-    The event waits for that of the call's end. For an unknown call, it has the recording's facts.
+    The event comes only after the event of the call's end. For a call without a progress, the event
+    has the facts of the recording.
     """
     facts = SealedFacts(now, sealed.talk_us, sealed.interrupted)
     if progress is not None and not progress.ended:

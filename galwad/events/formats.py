@@ -1,7 +1,8 @@
 """The body of a request for an event, in the format that the receiver understands.
 
 `generic` is Galwad's own JSON document. `zammad` is Zammad's generic CTI interface, and `sipgate`
-the push API of sipgate.io, which several CRM systems understand; both know three kinds of events.
+the push API of sipgate.io, which several CRM systems understand. These two know only three kinds of
+events.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def _zammad(event: WebhookEvent) -> dict[str, object]:
     if event.call.advisor:
         fields["user"] = event.call.advisor
     if event.call.extension:
-        # Zammad seeks the agent by telephone number, login and id, in this order.
+        # Zammad searches for the agent by telephone number, login and id, in this order.
         fields["answeringNumber"] = event.call.advisor or event.call.extension
     return fields
 

@@ -2,8 +2,8 @@
 
 An event is stored before it is sent, and its outcome before the next event of its call is sent. So
 a desk that was killed may send an event again, with the same id, but loses none. A settled event
-stays for some days without its content, so that it is not written again. Events that are too many
-or too old are dropped.
+stays for some days without its content, so that it is not written again. Waiting events that are
+too many or too old are dropped.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ Outcome: TypeAlias = Literal["delivered", "refused", "dropped"]
 MAX_WAITING: Final = 50_000
 """The most events that wait. If there are more, the oldest are dropped."""
 MAX_AGE_S: Final = 3 * 86_400.0
-"""The longest time that an event waits before it is dropped."""
+"""The longest time in seconds that an event waits before it is dropped."""
 _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped": 30 * 86_400.0}
 """The seconds for which a settled event is kept, by outcome: longer than any event waits."""
 
@@ -137,7 +137,7 @@ class WebhookOutbox(Outbox):
     async def write(
         self, connection: AsyncConnection, steps: Sequence[CallStep], now: float
     ) -> None:
-        """Write the new events of these steps, in the transaction of `connection`."""
+        """Write the new events and progress of these steps, in the transaction of `connection`."""
         events = [event for step in steps for event in step.events]
         latest = {step.call_id: step.progress for step in steps}
         sent = [event for event in events if event.kind in self._kinds]
@@ -158,7 +158,10 @@ class WebhookOutbox(Outbox):
             await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
-        """Return due events, each the oldest of its call; drop those whose row is damaged."""
+        """Return due events, each the oldest waiting one of a call that is not in `busy`.
+
+        An event whose row is damaged is dropped.
+        """
         found = []
         for row in await self._due(webhook_events.c.due <= now, busy, most):
             try:
@@ -215,7 +218,10 @@ class WebhookOutbox(Outbox):
         await self._change(self._waiting, webhook_events.c.event_id == event_id, due=now)
 
     async def expire(self, now: float) -> int:
-        """Remove old settled events; drop waiting ones over the limits, and return how many."""
+        """Remove old settled events; drop waiting events over the limits, and return their number.
+
+        Also remove the progress of calls that ended long ago.
+        """
         async with self._writer.begin() as connection:
             for outcome, kept_s in _KEPT_S.items():
                 await connection.execute(
@@ -247,7 +253,7 @@ class WebhookOutbox(Outbox):
         )
 
     async def clear(self) -> None:
-        """Remove all events, and the progress of calls too if nothing else stores events."""
+        """Remove all events. Without a stream, also remove the progress of the calls."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(webhook_events))
             if self._stream is None:

@@ -1,7 +1,8 @@
-"""The system that receives the events: one signed HTTP request for each event.
+"""The system that receives the events: one HTTP request for each event.
 
-The signature is that of the Standard Webhooks specification 1.0.0. Its key is 24 to 64 octets in
-base64, as `openssl rand -base64 32` makes, with or without "whsec_" before it.
+If the settings name a key, each request is signed as in the Standard Webhooks specification 1.0.0.
+The key is 24 to 64 octets in base64, as `openssl rand -base64 32` makes, with or without "whsec_"
+before it.
 
 The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
 its content is ignored. A reason for a failure has no part of the request; of the answer, it has
@@ -39,7 +40,7 @@ _KEY_LENGTHS: Final = range(24, 65)
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """The result of an attempt; for `rest_s` seconds, the receiver wants no requests."""
+    """The result of an attempt. The receiver wants no requests for `rest_s` seconds."""
 
     outcome: Literal["delivered", "refused", "failed"]
     reason: str = ""
@@ -49,7 +50,8 @@ class SendResult:
 class WebhookReceiver:
     """Sends events to the receiver that the settings name.
 
-    Secrets are read for each request, so that a new one counts at once; certificates are read once.
+    Secrets are read for each request, so that a new secret works at once. Certificates are read
+    once, before the first request.
     """
 
     def __init__(self, section: WebhookSection) -> None:
@@ -130,7 +132,8 @@ def _reason(error: TimeoutError | httpx2.HTTPError) -> str:
 def _result(status: int, rest_s: float | None) -> SendResult:
     if httpx2.codes.is_success(status):
         return SendResult("delivered")
-    # Other statuses can have a cause that an administrator corrects, such as a wrong key (401).
+    # Other statuses can have a cause that an administrator corrects, such as a wrong key (401). So
+    # the event is sent again.
     if status in REFUSED:
         return SendResult("refused", f"the receiver answers {status}")
     return SendResult("failed", f"the receiver answers {status}", rest_s or 0.0)

@@ -1,4 +1,4 @@
-"""Endpoints for call events: those that the receiver of webhooks does not have yet, and the stream.
+"""Endpoints for call events that were not delivered as webhooks, and the stream for machines.
 
 The endpoint `/events` is in `galwad.page.stream`. It calls `begin_stream` for a machine, which
 receives the same events as a webhook, with the same ids and JSON documents. The stream reads the
@@ -31,7 +31,7 @@ from galwad.people.user import Right
 router = APIRouter(tags=["webhooks"])
 _MOST = 1000
 CHECK_S = 10.0
-"""The seconds after which a silent stream checks its token and sends a comment."""
+"""The longest time in seconds until a silent stream checks its token and sends a comment."""
 _BATCH: Final = 200
 """The most events that are read and sent at a time."""
 _RETRY_MS: Final = 2000
@@ -82,7 +82,7 @@ async def discard_event(
 
 
 async def _facts(desk: EventsDesk, event_id: str) -> dict[str, str]:
-    """Return the facts about a waiting event for the audit."""
+    """Return the facts about a waiting event for the audit. Raises `ApiError` (404) if none."""
     call_id = await desk.events.webhooks.outbox.waiting_call(event_id)
     if call_id is None:
         raise ApiError(
@@ -96,10 +96,12 @@ async def begin_stream(
 ) -> AsyncGenerator[bytes]:
     """Return a stream that continues after the event with this id; "" for new events only.
 
+    In place of an id, `BEFORE_ALL` and `OLDEST` are possible.
+
     Raises:
         ApiError: 403, the machine does not have the right `events`. 404, the settings have no
-            `[event_stream]`. 410, an event after `Last-Event-ID` is not stored any more. 422,
-            `Last-Event-ID` is not the id of an event. 503, the database does not answer.
+            `[event_stream]`. 410, the event with this id, or one after it, is not stored any more.
+            422, `Last-Event-ID` is not the id of an event. 503, the database does not answer.
     """
     if Right.EVENTS not in session.user.rights:
         raise NotPermittedError("this needs the right `events`", "use a token with that right")
@@ -184,7 +186,7 @@ async def _news(
 
 
 def patience(session: Session, now: float) -> float:
-    """Return the seconds for which a stream may wait, at most until its token expires.
+    """Return the seconds for which a stream may wait: at most `CHECK_S`, or until its token ends.
 
     `now` is the Unix time in seconds.
     """

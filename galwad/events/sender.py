@@ -1,11 +1,11 @@
 """Sends the events in the outbox to the receiver, those of one call one after the other.
 
 A failed event is tried again with exponential back-off and jitter. The receiver also gets a rest,
-in which nothing is sent, and then one event at a time until it answers one. So it is not flooded
-after an outage, and an event that always fails does not stop those of other calls.
+in which nothing is sent, and then one event at a time until it accepts or refuses one. So it is not
+flooded after an outage, and an event that always fails does not stop those of other calls.
 
-The delivery of notes has a `CircuitBreaker`. The rest is different: `retry` ends it without
-resetting the count of failures, it has jitter, and the receiver can ask for a longer one.
+The delivery of notes has a `CircuitBreaker`. The rest here is different: `retry` ends it without
+resetting the count of failures, it has jitter, and the receiver can ask for a longer rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from galwad.host.outbox import Backlog, BackOff
 from galwad.messages import Alarm
 
 PAUSES = BackOff(1.0, 300.0)
-"""The pauses of an event after a failed attempt, and of the receiver after failures."""
+"""The pauses of an event after each failed attempt, and the rests of the receiver."""
 _LONGEST_REST_S: Final = 86_400.0
 """The longest rest, in seconds, that the receiver itself can ask for."""
 _EXPIRY_S: Final = 60.0
@@ -35,7 +35,7 @@ _DEPTH_S: Final = 1.0
 _READ_AHEAD: Final = 100
 _RETRY_S: Final = 5.0
 _DOWN: Final = 8
-"""The failures in succession after which there is an alarm, about two minutes after the first."""
+"""The failures in succession after which an alarm is raised, one minute or more after the first."""
 log = structlog.get_logger()
 
 
@@ -100,7 +100,7 @@ class WebhookSender:
         self._wake.set()
 
     async def retry(self, event_id: str) -> None:
-        """Send a waiting event as soon as possible, although the receiver may be resting."""
+        """Send a waiting event as soon as possible, even during a rest of the receiver."""
         await self._outbox.hurry(event_id, self._clock())
         self._rest_until = 0.0
         self.wake()
@@ -168,7 +168,7 @@ class WebhookSender:
             self._alarm("webhook.dropped", f"{dropped} events were dropped")
 
     async def _show_depth(self) -> float:
-        """Show how many events wait, at most once a second; return the seconds until the next."""
+        """Show how many events wait, at most once a second; return the seconds to the next look."""
         now = time.monotonic()
         if now < self._depth_due:
             return self._depth_due - now

@@ -1,7 +1,8 @@
 """The call events that a machine can read as a stream, in the desk's database.
 
-An event is stored in the transaction of its call's state, so none is lost if the desk is killed.
-Contents that are too old or too many are removed. Ids stay longer: no event is stored twice.
+An event is stored in one transaction with its call's progress, so none is lost if the desk is
+killed. Contents that are too old or too many are removed. Ids stay longer, so that no event is
+stored twice.
 
 This is not an outbox (`galwad.host.outbox`): readers fetch the events themselves, so no event has
 attempts, a time at which it is due or an outcome, and nothing backs off.
@@ -56,11 +57,11 @@ stream_events = Table(
 )
 
 BEFORE_ALL: Final = "0"
-"""The position before the first event, as the id of an event."""
+"""The position before the first event, in place of an event's id."""
 OLDEST: Final = "oldest"
-"""The position before the oldest event that can be read, as the id of an event."""
+"""The position before the oldest event that can be read, in place of an event's id."""
 _IDS_KEPT_S: Final = 4 * 86_400.0
-"""The shortest time, in seconds, for which ids are kept. No event is derived again after it."""
+"""The shortest time in seconds for which ids are kept. Later, no event is derived again."""
 _FIRST: Final = 1
 _EXPIRE_S: Final = 60.0
 _HOUR_S: Final = 3600.0
@@ -95,7 +96,7 @@ class StreamStore:
     async def add(
         self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
     ) -> None:
-        """Store events, in a transaction that must be `immediate`: this reads before it writes."""
+        """Store the events of `kinds`. The transaction must be `immediate`, as it reads first."""
         rows = [
             {
                 "event_id": event.event_id,
@@ -116,7 +117,7 @@ class StreamStore:
         return found or BEFORE_ALL
 
     async def position(self, event_id: str) -> int | None:
-        """Return an event's number; None if it is unknown, or a later event cannot be read."""
+        """Return an event's number; None if the id is unknown, or a later event is not readable."""
         if event_id == OLDEST:
             return await self._before_the_oldest()
         seq: int | None = 0
@@ -232,7 +233,7 @@ class CallStream:
             self._readers.discard(wake)
 
     async def run(self) -> None:
-        """Remove old events until cancelled; without a stream, remove all contents once."""
+        """Remove old events until cancelled; without a store, remove all contents and return."""
         while True:
             try:
                 if self.store is None:

@@ -1,6 +1,7 @@
 """Follows all calls, stores their events, and sends them.
 
-If the desk is killed before it has stored an event, the event is derived from the next snapshot.
+If the desk is killed before it has stored events, those that follow from the switch's next snapshot
+are stored then.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
 PATIENCE_S: Final = 5.0
-"""For this many seconds, a call that a snapshot lacks may be reported; then it counts as ended."""
+"""A call that a snapshot lacks has ended, unless the switch reports it within these seconds."""
 log = structlog.get_logger()
 
 
@@ -49,7 +50,7 @@ class CallEventLog:
         self._clock = clock
         self._calls: dict[str, CallProgress] = {}
         self._missing: set[str] = set()
-        """The calls that have not ended and were not in the switch's last snapshot."""
+        """The calls without an end that the switch's newest snapshot and later reports lack."""
         self._timer: asyncio.TimerHandle | None = None
         self.steps = follower.queue(
             "webhook", self._write, lambda _: on_written(), batch_s=_BATCH_S
@@ -64,7 +65,7 @@ class CallEventLog:
         return ()
 
     def stop(self) -> None:
-        """Wait no longer for calls that were not in the switch's last snapshot."""
+        """Cancel the timer that ends the calls that the newest snapshot lacks."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -81,8 +82,8 @@ class CallEventLog:
     async def sealed(self, reports: Collection[Sealed]) -> None:
         """Write the events of sealed recordings; return when they are in the outbox.
 
-        An old recording of an unknown call, as when an index is made again, has no event: all its
-        events would have been dropped by now.
+        A recording older than `MAX_AGE_S`, of a call without a progress, has no event, because the
+        event would be dropped. Such recordings are reported when an index is made again.
 
         Raises:
             AuditError: The database cannot be written. The finaliser must report them again.
@@ -167,7 +168,7 @@ class Webhooks:
             await self._log.load()
 
     async def run(self) -> None:
-        """Send events until cancelled. If there is no receiver, empty the outbox."""
+        """Send events until cancelled. Without a receiver, empty the outbox instead."""
         if self._sender is not None:
             await self._sender.run()
             return
@@ -200,7 +201,7 @@ class Webhooks:
             await self._sender.retry(event_id)
 
     async def discard(self, event_id: str) -> None:
-        """Never send a waiting event."""
+        """Never send a waiting event, unless it is being sent now."""
         if self._sender is not None:
             await self._sender.discard(event_id)
 
@@ -218,6 +219,6 @@ class Webhooks:
             await self._log.sealed(reports)
 
     def stop(self) -> None:
-        """Wait no longer for calls that were not in the switch's last snapshot."""
+        """Cancel the timer that ends the calls that the newest snapshot lacks."""
         if self._log is not None:
             self._log.stop()

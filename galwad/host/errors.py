@@ -190,7 +190,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(CatalogueError)
     async def storage(_: Request, error: AuditError | CatalogueError) -> JSONResponse:
         log.error("storage.failed", exc_info=error)
-        return answer(503, str(error), "see the desk's journal, and check what was done before you try again")
+        return answer(
+            503, str(error), "see the desk's journal, and check what was done before you try again"
+        )
 
 
 def _field(location: tuple[int | str, ...], known: Collection[str]) -> str:

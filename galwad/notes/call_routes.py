@@ -40,14 +40,15 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
 
     The confirmation is entered in the audit chain before any detail about the caller is sent. Only
     an advisor who talks in the call can confirm its caller: not while the call is on hold, not
-    while the advisor talks in another call, and not after its end. The other answers, that the
-    caller is not the chosen person or is a new person, show no details and can be stored then too.
+    while the advisor talks in a call that was connected later, and not after the call's end. The
+    other answers, that the caller is not the chosen person or is a new person, show no details and
+    can be stored then too.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
             has the call. 409, the call is not answered yet. 409, the advisor does not talk in this
             call (the reason is `not_talking`).
-        ChoiceError: The person is not the chosen one, or the caller has changed.
+        ChoiceError: No person is chosen, no candidate has this id, or the caller has changed.
     """
     before = own_call(desk, session, call_id)
     if body.outcome.shows_details and not desk.calls.live.is_talked_in(before, session.user):
@@ -119,7 +120,8 @@ async def contact(call_id: str, body: Contact, desk: TheDesk, session: Person) -
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
             has the call. 409, the call is not answered yet.
-        ContactError: The note is not complete, or its purpose is not in the list of purposes.
+        ContactError: The note is not complete or has a card number, its purpose is not in the list
+            of purposes, or the call was never answered.
     """
     _claim_note(desk, session, call_id)
     if not desk.texts.lists.accepts_purpose(body.purpose):
@@ -132,7 +134,7 @@ async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person)
     """End the wrap-up of a call that needs no contact note, such as a wrong number.
 
     The reason is stored in place of the note. The same users as for `contact` may do this, but only
-    after the call has ended.
+    in wrap-up: after the end of the call, or after its transfer to a party that is not a user.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
@@ -158,6 +160,7 @@ async def draft(call_id: str, body: ContactDraft, desk: TheDesk, session: Person
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
             has the call. 409, another window of this user has changed the draft or saved the note
             (the reason is `draft_conflict`), or the call is not answered yet. 429, too many drafts.
+        ContactError: A field has a card number, or the call was never answered.
     """
     if not session.user.supervises:
         own_call(desk, session, call_id)

@@ -96,7 +96,7 @@ def retry(call_ids: CallIds, *, server: Server = "", json: Json = False) -> None
 def discard(
     call_ids: CallIds,
     *,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit.")],
+    reason: Annotated[str, typer.Option(help="The reason, which the audit keeps.")],
     server: Server = "",
     json: Json = False,
 ) -> None:

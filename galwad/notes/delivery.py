@@ -4,9 +4,9 @@ The versions of one call's note are delivered in their sequence. Before an attem
 stores that the attempt begins. So after a crash it is known that the version may have arrived. A
 version that is delivered or discarded keeps no text.
 
-After repeated failures, or if the system asks for it, no attempt is made for a while
+After repeated failures, or if the system asks for a rest, no attempt is made for a while
 (`net.breaker`). A note that the system does not accept needs an administrator, who corrects the
-settings and lets it be delivered again, or discards it.
+cause and lets the note be delivered again, or discards it.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class NoteOutbox(Outbox):
             )
 
     async def failed(self, version: QueuedVersion, reason: str, due: float) -> None:
-        """Store that an attempt failed, and that the next one is made at the time `due`."""
+        """Store that an attempt failed, and that the next one must not begin before `due`."""
         await self._set(version, reason=reason, due=due)
 
     async def refused(self, version: QueuedVersion, reason: str) -> None:
@@ -161,7 +161,7 @@ class NoteOutbox(Outbox):
         await self._set(version, state=NoteState.DISCARDED, payload="", reason=reason)
 
     async def undelivered(self, limit: int) -> list[UndeliveredNote]:
-        """Return the undelivered versions: the refused ones first, then the oldest."""
+        """Return at most `limit` undelivered versions: the refused, then the waiting, by age."""
         statement = (
             select(
                 *(outbox.c[name] for name in ("call_id", "version", "state", "attempts", "reason")),
@@ -192,7 +192,7 @@ class NoteOutbox(Outbox):
         return await self._change(outbox.c.call_id == call_id, undelivered, **values)
 
     async def _set(self, version: QueuedVersion, **values: object) -> None:
-        """Change a version, unless it was discarded meanwhile."""
+        """Change a version, unless it no longer waits: it may have been discarded meanwhile."""
         same = outbox.c.call_id == version.call_id, outbox.c.version == version.version
         await self._change(self._waiting, *same, **values)
 
@@ -241,9 +241,9 @@ class NoteDelivery:
 
     `form` is the form of the notes for this system. `on_outcome` receives the outcome of each
     attempt, `on_refused` the call id of each note that is not accepted, and `on_backlog` the
-    numbers of undelivered versions. `limits` say when attempts are suspended after failures.
-    `wall_clock` returns Unix seconds, `clock` monotonic seconds, and `jitter` a random number from
-    0 to 1.
+    numbers of undelivered versions after each look into the outbox. `limits` say when attempts are
+    suspended after failures. `wall_clock` returns Unix seconds, `clock` monotonic seconds, and
+    `jitter` a random number from 0 to 1.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ DRAFTS: Final = Rate(120, 60.0)
 """The most saves of drafts by one user in 60 s. The page saves a draft at most once a second."""
 _CHECK_S: Final = 60.0
 _TYPING_S: Final = 600.0
-"""A note is not closed for this many seconds after a draft was saved: a user still types it."""
+"""A note is not closed for this many seconds after a draft was saved: the user may still type."""
 
 
 class OpenNotes:
@@ -34,7 +34,8 @@ class OpenNotes:
 
     A note is closed after `close_after` seconds of wrap-up (0: never). No note is closed while
     `may_close` is false, because the desk then does not know the calls in progress. `on_closed`
-    receives each closed note, and `on_round` their number. `clock` returns the Unix time.
+    receives each closed note. `on_round` receives the number of notes closed in one round, if there
+    are any. `clock` returns the Unix time.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class OpenNotes:
         self._on_closed = on_closed
         self._on_round = on_round
         self.clock = clock
-        # A change of a note in the database and in the live calls is one step.
+        # Held while a note or a draft is changed in the database and then in the live calls.
         self._changing = asyncio.Lock()
         self._ends: dict[str, float] = {}
         """The beginnings of wrap-ups that are not saved yet, in Unix seconds by call id."""
@@ -109,7 +110,7 @@ class OpenNotes:
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.
-            DraftConflictError: Another window has changed the draft.
+            DraftConflictError: Another window has changed the draft, or the note was saved.
         """
         async with self._changing:
             saved = await self._drafts.save(draft, self.clock())
@@ -127,7 +128,7 @@ class OpenNotes:
         return version
 
     async def run(self) -> None:
-        """Close the notes that are due, again and again, until this task is cancelled."""
+        """Close due notes each `_CHECK_S` seconds until cancelled; return if `close_after` is 0."""
         while self._close_after:
             await asyncio.sleep(_CHECK_S)
             try:

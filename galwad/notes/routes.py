@@ -1,4 +1,4 @@
-"""Endpoints for contact notes that are not delivered, and for the purposes that notes can have."""
+"""Endpoints for notes that were not delivered or not saved, and for the purposes of notes."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ async def purposes(desk: TheDesk, _: Person) -> Purposes:
 async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
     """Return the versions of contact notes that are not delivered, without their texts.
 
-    The refused ones come first, then the oldest. At most 1,000 are returned.
+    The refused versions come first, then those that wait, each the oldest first. At most 1,000 are
+    returned.
     """
     return await desk.notes.delivery.outbox.undelivered(_MOST)
 
 
 @router.get("/contacts/closed")
 async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotes]:
-    """Return how many notes of the last seven days the desk closed, for each advisor.
+    """Return for each advisor how many notes about calls of the last seven days the desk closed.
 
     The desk closes a note that was not saved in time.
     """

@@ -10,12 +10,12 @@ from callerid.note import Note, NotedCall
 
 @dataclass(frozen=True)
 class OpenNote(NotedCall):
-    """An answered call for which the advisor has not written a contact note yet.
+    """An answered call whose contact note is not written yet, or has a draft that is not saved.
 
-    `number` is the caller's number in E.164 or an internal extension; "" if it is withheld or not
-    known. `person_id` and `name` are the person whom the advisor has confirmed; "" if there is
-    none. `ended` is the time at which the wrap-up began, in seconds since 1970; 0 if the call has
-    not ended, or its end is not known.
+    `number` is the caller's number in E.164 or an internal extension; "" if it is withheld, not
+    known or no longer kept. `person_id` and `name` are the person whom the advisor has confirmed;
+    "" if there is none. `ended` is the time at which the wrap-up began, in seconds since 1970; 0 if
+    it has not begun, or the time is not known.
     """
 
     extension: str
@@ -45,10 +45,10 @@ class NoteDraft:
 
 
 def unfinished_note(advisor: str, found: Collection[NoteDraft]) -> Note | None:
-    """Return the note to store if it was not saved in time; None if no draft has a text.
+    """Return the note to store if no user saved it in time; None if no draft has a text.
 
-    The fields are from the advisor's draft, or else the newest. The field `notes` ends with the
-    texts of the other drafts, each with its author's name.
+    The fields are those of the advisor's draft; if there is none, those of the newest draft. The
+    field `notes` ends with the texts of the other drafts, each after the name of its author.
     """
     written = sorted(
         (draft for draft in found if draft.note.texts),

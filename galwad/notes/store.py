@@ -3,9 +3,10 @@
 An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
 the note later, or says why the call needs none. Until then, the note has the caller's number and
 the name of the confirmed person, so that the advisor still sees who rang after a restart. A note
-that is never written is closed in the end. Each time the note is saved with changes, it
-gets the next version number, starting with 1. In the same database transaction, the new version is
-put into the outbox, from which it is delivered to the CRM (`galwad.notes.delivery`).
+that is not written is closed some time after the call. Each time the note is saved with changes, or
+filed under another person, it gets the next version number, starting with 1. In the same database
+transaction, the new version is put into the outbox, from which it is delivered to the CRM
+(`galwad.notes.delivery`).
 
 What a user has typed and not saved is a draft, which is stored until the call's note is saved. The
 page of one browser window saves its draft again and again. If a draft was changed in another window
@@ -92,11 +93,11 @@ notes = Table(
     # The ids of all entries that the confirmed person has in the directories, as a JSON list.
     Column("entries", Text, nullable=False, server_default="[]"),
     Column("reference", String(2000), nullable=False, server_default=""),
-    # When the wrap-up began, in seconds since 1970; 0 if the call has not ended.
+    # When the wrap-up began, in seconds since 1970; 0 if it has not begun, or is not known.
     Column("ended", Float, nullable=False, server_default="0"),
     # The name of the confirmed person; removed together with the number.
     Column("name", String(200), nullable=False, server_default=""),
-    # True if the desk stored the advisor's draft, because the advisor had not saved the note.
+    # True if the desk stored drafts as the note, because no user had saved the note.
     Column("unfinished", Boolean, nullable=False, server_default=false()),
     # For `open_notes`, at the desk's start and at intervals: fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
@@ -208,8 +209,8 @@ class NoteStore:
     ) -> None:
         """Save the advisor's answer, a `PopConfirmation`; `person` is None if none is confirmed.
 
-        A saved note is queued again for the CRM, to be filed under this person. `now` is in seconds
-        since 1970.
+        If the person is another than before, a saved note is queued again for the CRM, to be filed
+        under this person. `now` is in seconds since 1970.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
@@ -259,7 +260,8 @@ class NoteStore:
         An unchanged note is not queued again and keeps its number. `now` is in Unix seconds.
 
         Raises:
-            ContactError: The note is incomplete, or the call was never answered.
+            ContactError: The note is incomplete or has a card number, or the call was not
+                answered.
         """
         note.check()
         async with self._writer.begin() as connection:
@@ -407,7 +409,8 @@ class NoteDrafts:
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.
-            DraftConflictError: Another window has changed the draft since `draft.version`.
+            DraftConflictError: Since `draft.version`, another window has changed the draft, or the
+                note was saved.
         """
         draft.note.check_cards()
         async with self._writer.begin() as connection:

@@ -150,7 +150,10 @@ class NotesSubject:
             spawn(self.open.save_end(after.call_id, after.wrapup_began))
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Store at the answer that a note is due, or copy the saved one to the live call."""
+        """Store that a note is due, with its advisor and caller; copy a saved note to the call.
+
+        Called after the answer, and when the call gets another advisor or caller.
+        """
         call = self._calls.live.get(call.call_id) or call
         if call.advisor is None:
             return
@@ -206,7 +209,7 @@ class NotesSubject:
                 self._calls.look_up(call)
 
     def _closed(self, note: Note) -> None:
-        """Count a note that was closed because it was not saved, and deliver it."""
+        """Count a note that was closed because it was not saved, and wake the delivery."""
         self._metrics.closed(note)
         self.delivery.wake()
 

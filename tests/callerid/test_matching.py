@@ -119,7 +119,7 @@ def test_two_entries_of_one_directory_are_never_one_person():
     assert merged(people, ["email"]) == people
 
 
-def test_any_of_the_keys_is_enough():
+def test_entries_with_the_same_value_of_any_key_are_one_person():
     one, two = (
         entry("a:1", email="e@example.org"),
         entry("b:1", reference="x", email="e@example.org"),

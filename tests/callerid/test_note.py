@@ -12,7 +12,7 @@ from callerid.note import Note
 from helpers.notes import NOTE, written
 
 
-def test_a_note_is_made_of_its_fields_among_others():
+def test_a_note_is_read_from_values_that_include_other_fields():
     note = written("Waste", "cy", notes="Bin")
     assert Note.of({**asdict(note), "version": 3, "window": "0" * 16}) == note
 

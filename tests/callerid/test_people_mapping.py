@@ -359,7 +359,7 @@ def test_at_most_fifty_numbers_of_a_person_are_read():
     assert read_one({"numbers": numbers}).numbers == tuple(numbers[:50])
 
 
-def test_a_number_that_is_longer_than_any_is_left_out_and_the_others_are_not():
+def test_a_text_with_numbers_that_is_too_long_is_left_out_and_the_others_are_not():
     long = "0" * LONGEST
     found = read_one({"numbers": [long + "0", long, "01632 960001"]}).numbers
     assert found == (long, "01632 960001")

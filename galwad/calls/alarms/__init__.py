@@ -1,1 +1,1 @@
-"""Alarms that supervisors handle: their kinds, their list, and its table in the database."""
+"""Alarms that supervisors handle: kinds, list, database table, endpoints and commands."""

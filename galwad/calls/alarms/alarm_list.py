@@ -1,9 +1,9 @@
 """The alarms, from their first report to their end: in memory at once, in the database afterwards.
 
-So a full disk or one that hangs neither delays nor loses an alarm while the desk runs. What a
-person decides is audited and stored before it takes effect. Repeated reports about the same call
-and subject are one alarm with a count. If `MOST_OF_KIND` alarms of a kind are open, all further
-ones are one alarm without a call.
+So a disk that is full or hangs neither delays nor loses an alarm while the desk runs. What a person
+decides is audited and stored before it takes effect. Repeated reports of the same kind, call and
+subject are one alarm with a count. If `MOST_OF_KIND` alarms of a kind are open, all further reports
+of this kind are one alarm without a call.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from recording.errors import AuditError
 MOST_OF_KIND: Final = 20
 """The most open alarms of one kind that are listed one by one."""
 MOST_CLOSED: Final = 500
-"""The most closed alarms in memory. The database has more."""
+"""The most closed alarms in memory. The database may have more."""
 _MANY: Final = "*"
 """The subject of the one alarm for all reports beyond `MOST_OF_KIND`."""
 _SAME_S: Final = 600.0
-"""An alarm that ended by itself and comes back within this time is the same alarm."""
+"""If an alarm ended by itself and is reported again within this many seconds, it opens again."""
 _DAY_S: Final = 86_400.0
 _REST_S: Final = 1.0
-"""The rest after a write, in which further changes are collected for the next one."""
+"""The seconds to rest after a write, so that further changes are collected for the next."""
 _RETRY_S: Final = 5.0
 _CLEANING_S: Final = 3600.0
 _STOP_S: Final = 2.0
@@ -72,7 +72,7 @@ class Audit(Protocol):
 
 
 class AlarmList:
-    """The alarms of one desk, which keeps the closed ones for `kept_s` seconds.
+    """The alarms of one desk. The database keeps closed ones for `kept_s` seconds.
 
     `on_change` gets each alarm that a person has handled or that has ended. `audit_after` writes
     alarms and their audit entries in one transaction; if it is None, alarms that begin or end by
@@ -93,7 +93,7 @@ class AlarmList:
         self._audit = audit
         self._audit_after = audit_after
         self._in_audit: dict[str, bool] = {}
-        """For the id of each alarm with an entry of the audit: whether it is open there."""
+        """For each alarm id with entries in the audit: whether the newest entry leaves it open."""
         self._on_change = on_change
         self._kept_s = kept_s
         self._clock = clock
@@ -105,7 +105,7 @@ class AlarmList:
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Load the alarms from before a restart. If the database fails, begin without them."""
+        """Load the alarms that are open or were closed within a day; if this fails, begin empty."""
         try:
             stored = await self._store.load(self._clock() - _DAY_S, MOST_CLOSED)
         except SQLAlchemyError as error:
@@ -131,7 +131,7 @@ class AlarmList:
     # Reports
 
     def raised(self, report: Alarm, line: str = "") -> StoredAlarm:
-        """Add a report; return its new or repeated alarm. `line` is the live call's, or ""."""
+        """Add a report; return its alarm, which is new or repeated. `line` is the call's, or ""."""
         now = self._clock()
         subject = kind_of(report.kind).subject_of(report.detail)[:200]
         key = (report.kind, report.call_id, subject)
@@ -170,11 +170,11 @@ class AlarmList:
     # Alarms that end by themselves
 
     def event(self, kind: str, subject: str) -> None:
-        """End the alarm whose opposite is this event, such as `peer.down` for `peer.up`."""
+        """End the alarm that this event about `subject` ends, such as `peer.down` for `peer.up`."""
         self._end((ENDS[kind], None, subject))
 
     def ended(self, ending: Ending, call_id: str | None = None) -> None:
-        """End the alarms of this call (None: without a call) whose kind has this ending."""
+        """End the alarms of this call (None: of no call) whose kind has this ending."""
         for kind, traits in KINDS.items():
             if traits.ending is ending:
                 self._end((kind, call_id, ""))
@@ -197,7 +197,7 @@ class AlarmList:
         self._end(("emergency.no_route", None, ""))
 
     def call_changed(self, call_id: str, before: CallStage, after: CallStage) -> None:
-        """End the alarms of a call that its change has settled."""
+        """End the alarms of a call that are settled by this change of the call."""
         if before == after:
             return
         for alarm in self.open():
@@ -205,7 +205,7 @@ class AlarmList:
                 self._end(_key(alarm))
 
     def calls_known(self, find: Callable[[str], CallStage]) -> None:
-        """End the alarms of calls that were settled while the switch was not connected."""
+        """End the alarms that calls have settled while the switch was not connected."""
         for alarm in self.open():
             if alarm.call_id is not None and _is_settled(alarm, find(alarm.call_id)):
                 self._end(_key(alarm))
@@ -241,10 +241,10 @@ class AlarmList:
     async def release(
         self, alarm_id: str, user: str, actor: str, *, for_others: bool
     ) -> StoredAlarm:
-        """Store that a user no longer handles an alarm; with `for_others`, also another's alarm.
+        """Store that an alarm is no longer taken; with `for_others`, even by another user.
 
         Raises:
-            AlarmError: Another user has taken it, or it is closed.
+            AlarmError: Another user has taken it and `for_others` is false, or it is closed.
             AuditError: The audit cannot be written. Nothing has changed.
             SQLAlchemyError: The database cannot be written. Nothing has changed.
         """
@@ -259,7 +259,7 @@ class AlarmList:
         return await self._decide(alarm_id, release, "alarm.released", {"actor": actor})
 
     async def close(self, alarm_id: str, user: str, actor: str, remark: str) -> StoredAlarm:
-        """Store that a user has closed an alarm, even one of another user; return it.
+        """Store that a user has closed an alarm, even if another user has taken it; return it.
 
         Raises:
             AuditError: The audit cannot be written. Nothing has changed.
@@ -277,13 +277,13 @@ class AlarmList:
         return closed
 
     async def compared(self, node: str) -> list[IndexFinding]:
-        """Return the alarms of the audit whose row was deleted or changed. Raises `AuditError`."""
+        """Return alarms whose rows were changed (`AlarmStore.compared`). Raises `AuditError`."""
         return await self._store.compared(node, self._clock(), self._kept_s)
 
     async def _decide(
         self, alarm_id: str, change: Change, event: str, personal: Mapping[str, str]
     ) -> StoredAlarm:
-        """Audit and store a decision, then apply it to the alarm, which may have changed since."""
+        """Audit and store a decision, then apply it to the alarm in its present state."""
         async with self._deciding:
             alarm = self._alarms[alarm_id]
             if change(alarm) == alarm:
@@ -327,7 +327,7 @@ class AlarmList:
             await self._woken_before(cleaning_due)
 
     async def stop(self) -> None:
-        """Write the alarms that are not written yet, if the database answers soon."""
+        """Write the alarms that are not written yet, if this takes at most `_STOP_S` seconds."""
         try:
             async with asyncio.timeout(_STOP_S):
                 await self._save()
@@ -377,8 +377,8 @@ class AlarmList:
     def _entry_kind(self, alarm: StoredAlarm) -> str:
         """Return the kind of the audit entry that an alarm needs, or "".
 
-        An alarm that soon comes back needs none, so that a peer that goes up and down does not fill
-        the audit.
+        An alarm that opens again needs none until the next `_clean`, so that a peer that goes up
+        and down does not fill the audit.
         """
         is_open = self._in_audit.get(alarm.alarm_id)
         if alarm.closed:

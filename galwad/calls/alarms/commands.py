@@ -83,7 +83,7 @@ def take(alarm_id: AlarmId, *, server: Server = "", json: Json = False) -> None:
 def close(
     alarm_id: AlarmId,
     *,
-    remark: Annotated[str, typer.Option(help="A remark about it; it is kept in the audit.")] = "",
+    remark: Annotated[str, typer.Option(help="A remark, which the audit keeps.")] = "",
     server: Server = "",
     json: Json = False,
 ) -> None:

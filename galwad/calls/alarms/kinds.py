@@ -11,7 +11,10 @@ from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
-""""own": the users whom the call concerns; "supervisors": these users and all supervisors."""
+"""The users who see an alarm.
+
+"own": those who take part in the call; "supervisors": these and all supervisors; "everybody": all.
+"""
 
 
 class Severity(StrEnum):
@@ -22,14 +25,14 @@ class Severity(StrEnum):
     WARNING = "warning"
     """Something does not work, and a person must repair it or ask about it."""
     NOTICE = "notice"
-    """Something happened that a supervisor must know; often there is nothing to do."""
+    """Something happened that a supervisor must know. Often, nothing must be done."""
 
 
 class Ending(StrEnum):
     """The event that ends an alarm. A supervisor can close an alarm of any kind."""
 
     PERSON = "person"
-    """Only a person."""
+    """No event: only a person closes the alarm."""
     EVENT = "event"
     """The opposite event, such as `peer.up` for `peer.down`."""
     PAUSE = "pause"
@@ -50,8 +53,8 @@ class Ending(StrEnum):
 class AlarmKind:
     """The facts about the alarms of one kind.
 
-    If `has_subject` is true, details begin with a name, such as a trunk's, and ": ". Each name has
-    its own alarm.
+    If `has_subject` is true, the detail of each report begins with a name, such as a trunk's, and
+    ": ". Each name has its own alarm.
     """
 
     severity: Severity
@@ -60,7 +63,7 @@ class AlarmKind:
     has_subject: bool = False
 
     def subject_of(self, detail: str) -> str:
-        """Return the name of what an alarm with this detail is about; "" if it has none."""
+        """Return the name at the beginning of a detail; "" if this kind has no subject."""
         return detail.partition(": ")[0] if self.has_subject else ""
 
 
@@ -116,7 +119,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "webhook.dropped": AlarmKind(Severity.WARNING),
 }
 UNKNOWN: Final = AlarmKind(Severity.WARNING)
-"""The facts that are assumed of a kind that a newer switch or finaliser reports."""
+"""The facts that are assumed about an unlisted kind, which a newer switch may report."""
 ENDS: Final[Mapping[str, str]] = {"switch.connected": "switch.lost", "peer.up": "peer.down"}
 """Events that are no alarms, and the kinds of alarms that they end."""
 
@@ -127,7 +130,10 @@ def kind_of(name: str) -> AlarmKind:
 
 
 def may_see(audience: Audience, *, supervises: bool, concerned: bool) -> bool:
-    """Return whether a person may see an alarm; `supervises` is also true of administrators."""
+    """Return whether a user may see an alarm. `supervises` is also true of administrators.
+
+    `concerned` is true if the user takes part in the alarm's call.
+    """
     return {
         "own": concerned,
         "supervisors": concerned or supervises,

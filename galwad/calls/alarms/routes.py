@@ -58,8 +58,8 @@ async def release(alarm_id: str, desk: TheDesk, session: Supervisor) -> StoredAl
     An administrator may also give back an alarm that another user has taken.
 
     Raises:
-        ApiError: 404, no alarm has this id. 409, another user has taken the alarm, or it is closed.
-            503, the decision cannot be stored.
+        ApiError: 404, no alarm has this id. 409, another user has taken the alarm and the user is
+            not an administrator, or the alarm is closed. 503, the decision cannot be stored.
     """
     _find(desk, session, alarm_id)
     user = session.user
@@ -77,8 +77,7 @@ async def close(
     """Close an alarm, perhaps with a remark. Repeating this changes nothing.
 
     Raises:
-        ApiError: 404, no alarm has this id. 409, the alarm cannot be closed now. 503, the decision
-            cannot be stored.
+        ApiError: 404, no alarm has this id. 503, the decision cannot be stored.
     """
     _find(desk, session, alarm_id)
     remark = body.remark if body is not None else ""

@@ -1,4 +1,4 @@
-"""The stored alarms, in the desk's database, as the API shows them."""
+"""The alarms in the desk's database, and `StoredAlarm`, the form that the API shows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ENDED: Final = "alarm.ended"
 CLOSED: Final = "alarm.closed"
 """The kind of the audit entry about an alarm that a person has closed."""
 _LEAST_KEPT_S: Final = 86_400.0
-"""The greatest age in seconds of an ended alarm whose row `AlarmStore.compared` expects."""
+"""If an alarm ended longer ago than this many seconds, `AlarmStore.compared` expects no row."""
 _US: Final = 1_000_000
 # In SQLite, the other columns of a query with one max() come from the row with this maximum.
 _CHANGED: Final = text(f"""
@@ -76,7 +76,7 @@ _CHANGED: Final = text(f"""
 _COLUMNS: Final = tuple(column.name for column in alarms.columns)
 AlarmState: TypeAlias = Literal["open", "taken", "closed"]
 MAX_CLOSED: Final = 10_000
-"""The most closed alarms that are kept. If there are more, the oldest are removed."""
+"""The most closed alarms in the database. `AlarmStore.expire` removes the older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class StoredAlarm:
 
     `first` and `latest` are the times of its first and its latest report, and `count` is the number
     of reports. `line` is the line of its call. If its state is "closed" and `closed_by` is empty,
-    it has ended by itself. `detail` and who handled the alarm are only for supervisors.
+    it has ended by itself. Only supervisors see `detail`, `remark` and who handled the alarm.
     """
 
     alarm_id: Annotated[str, Field(serialization_alias="id")]
@@ -148,9 +148,10 @@ class AlarmStore:
         self._writer = engine.execution_options(immediate=True)
 
     async def load(self, closed_after: float, most: int) -> list[StoredAlarm]:
-        """Return the alarms that are open or were closed later, sorted by their latest report.
+        """Return the alarms that are open, or were closed after `closed_after` (Unix seconds).
 
-        Beyond `most`, the oldest closed ones are left out.
+        They are sorted by their latest report. If they are more than `most`, those that were closed
+        earliest are left out.
         """
         query = (
             select(alarms)
@@ -184,7 +185,7 @@ class AlarmStore:
     async def compared(self, node: str, now: float, kept_s: float) -> list[IndexFinding]:
         """Return the alarms of the audit whose row was deleted, or closed without an entry.
 
-        Alarms that ended more than a day ago, or more than `kept_s` seconds, may be gone.
+        The rows of alarms that ended more than a day or `kept_s` seconds ago may be gone.
 
         Raises:
             AuditError: The database cannot be read.
@@ -203,7 +204,7 @@ class AlarmStore:
         ]
 
     async def expire(self, closed_before: float) -> None:
-        """Remove the alarms that were closed before this time, and the oldest over `MAX_CLOSED`."""
+        """Remove alarms closed before this Unix time, or not among the `MAX_CLOSED` closed last."""
         newest_of_too_many = (
             select(alarms.c.closed)
             .order_by(alarms.c.closed.desc())

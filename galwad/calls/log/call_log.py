@@ -2,8 +2,8 @@
 
 Reports wait in a queue, so no call waits for the database (`galwad.host.call_follower`). After a
 restart, the switch's snapshot and the repeated reports complete the rows; a report that is repeated
-changes nothing. A call's number is personal data: it is kept only for some hours (`numbers_hours`),
-so that missed calls can be rung back. The row is kept longer, for statistics.
+changes nothing. A call's number is personal data. It is kept for some hours (`numbers_hours`), so
+that missed calls can be rung back, and then removed. The row is kept longer, for statistics.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
-"""For this many seconds, a call that a snapshot lacks may be reported; then it counts as ended."""
+"""A call that a snapshot lacks has ended, unless the switch reports it within these seconds."""
 _CLEAN_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
@@ -83,7 +83,7 @@ class CallLog:
         self._users: set[str] = set()
         """The users whose day the newest batch has changed."""
         self._live: set[str] = set()
-        """The calls that the switch has reported since its snapshot, and that have not ended."""
+        """The calls in the newest snapshot, and those reported since, that have not ended."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -117,7 +117,7 @@ class CallLog:
             self._on_changed(self._users)
 
     def stop(self) -> None:
-        """Wait no longer for calls that a snapshot did not have."""
+        """Cancel the timer that ends the calls that the newest snapshot lacks."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -139,11 +139,11 @@ class CallLog:
                 self.reports.add(message)
 
     def _end_others(self) -> None:
-        """End, at the present time, the calls that ended while the desk was not connected."""
+        """End, at the present time, the calls that ended while the switch was not connected."""
         self.reports.add(_OthersEnded(frozenset(self._live), self._clock()))
 
     def call_changed(self, before: DeskCall | None, after: DeskCall) -> None:
-        """Handle a change of a live call: log the language of a caller who is now confirmed."""
+        """Handle a change of a live call: log the language of a caller who was just confirmed."""
         known = before.pop.confirmed_person if before is not None else None
         person = after.pop.confirmed_person
         if person is not None and person != known and person.language in _LANGUAGES:

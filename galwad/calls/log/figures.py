@@ -1,8 +1,8 @@
 """The figures of a period, added up from the log of calls, and their export as CSV.
 
-The database groups the calls by quarters of an hour, because every time zone differs from UTC by
-whole quarters; so no single call is read here. Calls that the centre made, and internal calls, are
-not counted.
+The database adds up the calls of each quarter of an hour, because every time zone differs from UTC
+by whole quarters. So this module reads no single call. Calls that the centre made, and internal
+calls, are not counted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _QUARTER_S: Final = 900
 
 @dataclass(slots=True, kw_only=True)
 class CallFigures:
-    """Figures of some calls. `mean_waiting_s` and the talk times are only of answered calls.
+    """Figures of some calls. Only answered calls count for `mean_waiting_s` and the talk times.
 
     `longest_waiting_s` is the longest time until an answer, or until the end of a call that was not
     answered. `abandoned` counts callers who hung up before an answer, `refused` calls whose phones
@@ -66,7 +66,7 @@ class CallFigures:
         return self.talk_s / self.answered if self.answered else 0.0
 
     def add(self, row: Row[Any]) -> None:
-        """Add a group of calls that ended in the same way."""
+        """Add the row of a group of calls that have the same outcome."""
         self.calls += row.calls
         setattr(self, row.outcome, getattr(self, row.outcome) + row.calls)
         self.transferred += row.transferred
@@ -182,7 +182,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @router.get("/figures")
 async def figures(desk: TheDesk, _: Supervisor, when: When = "today") -> CallsFigures:
-    """Return the figures of the calls of a period in words, such as "today". They name no person.
+    """Return the figures of a period that is given in words, such as "today". They name no person.
 
     Raises:
         ApiError: 422, the words of `when` cannot be read as a period.

@@ -14,8 +14,10 @@ from galwad.messages import CallEnded, CallStatus, Party, Sealed, Unanswered
 from recording.policy import GapReason
 
 CallOutcome: TypeAlias = Literal["", "answered", "missed", "abandoned", "refused"]
-"""In progress if "". "missed": no advisor answered; "abandoned": the caller hung up before;
-"refused": the phones were busy or declined.
+"""The outcome of a call; "" while the call is in progress.
+
+"abandoned": the caller hung up before an answer; "refused": the phones were busy or declined;
+"missed": no advisor answered, for another reason.
 """
 PartRole: TypeAlias = Literal["rang", "had", "sent", "made"]
 TransferResult: TypeAlias = Literal["", "ringing", "answered", "returned", "lost"]
@@ -28,9 +30,10 @@ class CallPart(msgspec.Struct, frozen=True):
     """The part that one phone of the centre has in a call.
 
     The phone "rang" and did not answer, "had" the call, "sent" it on, or "made" it. `user` is "" if
-    the phone belongs to no known user. `destination` is the class of a transfer's destination.
-    `result` is "ringing" or "answered", "returned" if the call came back to the phone, or "lost" if
-    the call ended first.
+    the phone's user is not known. `at` is when the part began, in Unix seconds. Only a part "sent"
+    has a `destination`, the class of the transfer's destination, and a `result`. The result is
+    "ringing" or "answered", "returned" if the call came back to the phone, or "lost" if the call
+    ended before an answer.
     """
 
     role: PartRole
@@ -44,10 +47,10 @@ class CallPart(msgspec.Struct, frozen=True):
 class LoggedCall(msgspec.Struct, frozen=True):
     """One call in the log. Times are in Unix seconds; 0 means that the time has not come.
 
-    An `internal` call is not to be recorded, such as a consultation. `number` is that of the party
-    outside. `advisor` and `extension` are the last party of the centre that had the call. `pauses`,
-    `paused_us` and `gaps` are 0 until the recording is sealed. `language` is the confirmed
-    caller's.
+    An `internal` call is not to be recorded, such as a consultation. `number` is the number of the
+    party outside; "" if it is not known or no longer kept. `advisor` and `extension` are the last
+    party of the centre that had the call. `pauses`, `paused_us` and `gaps` are 0 until the
+    recording is sealed. `language` is the language that the confirmed caller prefers, or "".
     """
 
     call_id: str
@@ -110,7 +113,8 @@ def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCal
 def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
     """Return the row after the switch's report of the end; None if there is no call to log.
 
-    A recorded call during which the desk did not run gets a row, which `seal` completes.
+    A call that had to be recorded, and during which the desk did not run, gets a row, which `seal`
+    completes.
     """
     if call is None:
         if not report.for_ledger:
@@ -147,12 +151,12 @@ def _as_unanswered(call: LoggedCall) -> LoggedCall:
 
 
 def seal(call: LoggedCall | None, sealed: Sealed) -> LoggedCall:
-    """Return the row after a recording is sealed; add what the desk missed while not running."""
+    """Return the row after a recording is sealed; add facts from a time when no desk ran."""
     pauses = [gap for gap in sealed.gaps if gap.reason == GapReason.PAYMENT]
     if call is None:
         call = LoggedCall(sealed.call_id, sealed.started, answered=sealed.started)
     if not call.outcome:
-        # The end of the call is reported, too, but may not have arrived yet.
+        # The switch also reports the end of the call, but its report may not have arrived yet.
         ended = call.answered + sealed.talk_us / 1e6
         call = replace(call, ended=ended, outcome="answered", talk_us=sealed.talk_us)
     if not call.line and sealed.personal:
@@ -234,7 +238,7 @@ def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCal
 
 
 def _with_rings(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
-    """Add phones that rang; in a transfer only users', because others may be numbers outside."""
+    """Add phones that rang. In a transfer, add only phones of users: others may be outside."""
     ringing = [
         party
         for party in status.ringing

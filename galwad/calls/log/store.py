@@ -136,11 +136,10 @@ class CallStore:
     ) -> set[str]:
         """Change the rows of at most `MOST_IDS` calls; return the users whose day has changed.
 
-        This is done in the transaction of `connection`.
-
-        `apply` changes the dict of the rows that exist; with `in_progress`, also of all calls that
-        have not ended. The users have a part in a changed call that `is_news`, or in a missed call
-        from the number of a changed call that was answered.
+        This is done in the transaction of `connection`. `apply` receives a dict of the rows that
+        exist, and changes it. With `in_progress`, the dict also has all calls that have not ended.
+        A returned user has a part in a changed call that `is_news`, or in a missed call from the
+        number of a changed call that was answered.
         """
         which = _IN_PROGRESS_TOO if in_progress else _OF_IDS
         before = await _read(connection, which, call_ids)

@@ -38,10 +38,10 @@ class CallOfToday(BaseModel):
 class TodaysCall(CallOfToday):
     """A call of today that has ended.
 
-    `number` is that of the party outside, in E.164, and `number_display` as people write it. Both
-    are None if there is none, or if it is no longer kept. `note` is the state of the advisor's
-    contact note; "" if the call needs none, or if its note is another advisor's. `purpose` is that
-    of the note.
+    `number` is the number of the party outside, in E.164 or an internal extension, and
+    `number_display` is this number as people write it. Both are None if the number is not known, or
+    no longer kept. `length` is in seconds. `note` is the state of the advisor's contact note; "" if
+    the call needs none, or if its note is another advisor's. `purpose` is the purpose of the note.
     """
 
     outgoing: bool
@@ -53,9 +53,9 @@ class TodaysCall(CallOfToday):
 class MissedCall(CallOfToday):
     """A call of today that rang at the advisor's phone and that no advisor answered.
 
-    It is listed until a later call with its number is answered. `waited` is the time in seconds for
-    which it rang. `outcome` says how it ended: the caller hung up ("abandoned"), the phones refused
-    it ("refused"), or no advisor answered ("missed").
+    It is listed until a later call with its number is answered. `waited` is the time in seconds
+    from the call's start to its end. `outcome` says how it ended: the caller hung up ("abandoned"),
+    the phones refused it ("refused"), or no advisor answered ("missed").
     """
 
     waited: float
@@ -65,8 +65,8 @@ class MissedCall(CallOfToday):
 class TodaysTransfer(BaseModel):
     """A transfer by the advisor, and its result.
 
-    The destination is "ringing" or has "answered"; or the call has "returned" to the advisor, or
-    was "lost", because it ended before the destination answered.
+    `result` says that the destination is "ringing" or has "answered", that the call has "returned"
+    to the advisor, or that it was "lost": it ended before the destination answered.
     """
 
     call_id: str
@@ -90,7 +90,7 @@ class Today(BaseModel):
 
 
 async def day_of(engine: AsyncEngine, user: User, day: Period) -> Today:
-    """Return the calls of this user in a period, which is normally today.
+    """Return the calls of this user in a period, such as today.
 
     A call that a colleague answered is not missed.
     """
@@ -188,7 +188,7 @@ def _part_of(user: User, role: PartRole, day: Period) -> ColumnElement[bool]:
 
 
 def _is_phone_of(user: User) -> ColumnElement[bool]:
-    """Return the condition that a part is one of the user's phone, as for live calls."""
+    """Return the condition that a part is the user's, by the same rule as for live calls."""
     part = logged_parts.c
     mine = part.user == user.name
     if not user.extension:

@@ -67,7 +67,7 @@ class PresenceBoard:
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self) -> None:
-        """Read the users and the breaks that the desk had before its restart."""
+        """Read the users and breaks from the database, and compute the presence of all users."""
         await self.read_users()
         self.refresh()
 
@@ -128,7 +128,7 @@ class PresenceBoard:
                 del self._pages[user.name]
 
     async def begin_break(self, user: User, reason: str, set_by: str = "") -> Presence:
-        """Begin a break, or give a new reason to the present one; return the user's presence."""
+        """Begin a break, or give the present break a new reason; return the user's presence."""
         async with self._one_at_a_time:
             present = self._breaks.get(user.name)
             since = self._clock() if present is None else present.since

@@ -21,7 +21,7 @@ router = APIRouter(tags=["presence"])
 
 
 class PresenceChoice(RequestBody):
-    """A request to become available or to begin a break. If reasons are listed, it needs one."""
+    """A request to become available, or to begin a break: with a reason, if any are listed."""
 
     state: Literal["available", "break"]
     reason: ShortText = ""
@@ -44,7 +44,7 @@ async def set_own(body: PresenceChoice, desk: TheDesk, session: Person) -> Prese
     """
     _check_reason(desk, body)
     if not takes_calls(session.user):
-        raise ApiError(409, "you take no calls, so you have no presence", "choose a user who does")
+        raise ApiError(409, "you take no calls", "ask an administrator for an extension")
     return await _set(desk, session.user, body)
 
 

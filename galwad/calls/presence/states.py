@@ -51,13 +51,13 @@ class PresenceFacts:
         return call.wrapup_until is None or self._now < call.wrapup_until
 
     def _may_ring(self, user: User, extension: str | None) -> bool:
-        """Return whether a phone may ring without known devices: at a PBX, or if none are known."""
+        """Return whether a user's phone may ring, although no registered device is known."""
         return self._at_pbx(user) or (extension is not None and not self._devices_known)
 
     def presence_of(
         self, user: User, taken: Break | None, before: Presence | None, *, page: bool
     ) -> Presence:
-        """Return the presence of a user. `before` is the earlier one, if there is one."""
+        """Return the presence of a user. `before` is the last presence; None if there is none."""
         extension = user.extension or self._extensions.get(user.name)
         owners = [Party("", user.name), *([Party(extension)] if extension else [])]
         parts = [each for owner in owners for each in self._calls.get(owner, ())]
@@ -107,7 +107,7 @@ def _owner(party: Party) -> Party:
 def _parts(call: DeskCall) -> Iterable[tuple[Party, str]]:
     """Return the phones that take part in a call, each with "rings", "talks" or "ended".
 
-    The advisor of a restored call is not in wrap-up, because the call's end is not known. After a
+    A `restored` call has no such phones, because the time of its end may not be known. After a
     transfer to a party that is not a user of the desk, the call has "ended" for the advisor.
     """
     state = call.state

@@ -24,7 +24,7 @@ class Break:
     """A break: the user does not want to be rung. `since` is in Unix seconds.
 
     `reason` is a code in the list of reasons, or "" if the list is empty. `set_by` is the
-    supervisor who has set the break, or "" for the user.
+    supervisor who has set the break, or "" if the user has.
     """
 
     user: str
@@ -34,7 +34,7 @@ class Break:
 
 
 class Breaks:
-    """Stores which users are on a break. Each method returns when its change is on the disk."""
+    """Stores which users are on a break. A change is on the disk when its method returns."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class Breaks:
         return [Break(**row._asdict()) for row in rows]
 
     async def begin(self, each: Break) -> None:
-        """Store a break in place of the present one. Raises `IntegrityError` if no such user."""
+        """Store a break in place of the present one. Raises `IntegrityError` for unknown users."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(breaks).where(breaks.c.user == each.user))
             await connection.execute(insert(breaks).values(asdict(each)))

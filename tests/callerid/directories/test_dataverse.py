@@ -124,7 +124,7 @@ async def test_each_usual_spelling_is_found_in_each_column(dataverse, directory,
     assert len(matching(found, NUMBER)) == 2
 
 
-async def test_all_that_the_columns_have_is_read(dataverse, directory):
+async def test_the_person_has_the_values_of_all_columns(dataverse, directory):
     dataverse.add(
         "contacts",
         **ELIN,
@@ -145,7 +145,7 @@ async def test_all_that_the_columns_have_is_read(dataverse, directory):
     assert person.kind is PersonKind.PERSON
 
 
-async def test_columns_that_are_empty_say_nothing(dataverse, directory):
+async def test_empty_columns_give_a_person_the_defaults(dataverse, directory):
     dataverse.add("contacts", **ELIN)
     dataverse.add("contacts", **ELIN, cc_donotpop=False, donotphone=False)
     for person in await directory().find(NUMBER):

@@ -59,7 +59,7 @@ async def names(directory, text):
         ("   ", []),
     ],
 )
-async def test_the_words_of_a_text_decide_who_is_found(directory, text, found):
+async def test_a_search_finds_the_people_who_have_all_words_of_the_text(directory, text, found):
     assert await names(directory, text) == found
 
 

@@ -33,7 +33,7 @@ EXAMPLES = [each for each in BLOCKS if each.startswith("[[directories]]")]
 PURPOSES = [each for each in BLOCKS if each.startswith("[contact_notes]")]
 
 
-def test_a_directory_needs_little(read):
+def test_the_required_settings_are_enough_for_http(read):
     (crm,) = read(CRM).directories
     assert (crm.name, crm.method, crm.authentication, crm.body) == ("crm", "GET", None, None)
     assert (crm.concurrency, crm.timeout, crm.keep_found, crm.keep_not_found) == (4, 8, 300, 60)
@@ -111,7 +111,7 @@ def test_a_page_has_the_record_id_after_its_host(read, page):
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080/x", "http://[::1]/x", "http://localhost"])
-def test_this_machine_needs_no_tls(read, url):
+def test_an_address_on_this_machine_needs_no_tls(read, url):
     assert read(CRM.replace("https://crm.example/people", url)).directories[0].url == url
 
 
@@ -256,10 +256,10 @@ def test_a_condition_in_the_request_needs_the_person_of_each_contact(read, fault
     assert crm.earlier_contacts.fields.person == "p"
 
 
-def test_a_person_in_the_path_is_enough(read):
+def test_contacts_with_the_id_in_the_path_need_no_fields_person(read):
     (crm,) = read(CRM + CONTACTS.replace("/contacts", "/people/{id}/contacts")).directories
     assert crm.earlier_contacts.fields.person is None
 
 
-def test_a_person_in_the_query_of_the_address_is_a_condition_too(faults):
+def test_contacts_with_the_id_in_the_query_of_the_url_need_fields_person(faults):
     assert '"fields.person"' in refused(faults, CONTACTS.replace("/contacts", "/contacts?p={id}"))

@@ -190,7 +190,7 @@ def password(tmp_path):
     return path
 
 
-async def test_a_search_signs_in_asks_for_the_attributes_and_takes_leave(serve, directory):
+async def test_a_search_binds_asks_for_the_attributes_and_unbinds(serve, directory):
     answering = LdapAnswering(BOUND, FOUND + END)
     (elin,) = await directory(await serve(answering)).find(EXTENSION)
     assert elin.name == "Elin"
@@ -251,7 +251,7 @@ async def test_a_huge_answer_is_refused(serve, directory):
         await directory(await serve(LdapAnswering(BOUND, huge + END))).find(EXTENSION)
 
 
-async def test_references_are_left_out(serve, directory):
+async def test_search_references_to_other_servers_are_left_out(serve, directory):
     reference = message(2, REFERENCE, ber(4, b"ldap://127.0.0.1:1/dc=x"))
     answering = LdapAnswering(BOUND, reference + FOUND + END)
     assert len(await directory(await serve(answering)).find(EXTENSION)) == 1

@@ -24,7 +24,7 @@ EXAMPLES = re.findall(
 )
 
 
-def test_a_directory_needs_little_and_has_extensions(read):
+def test_the_required_settings_are_enough_for_ldap_with_extensions(read):
     (staff,) = read(STAFF).directories
     assert (staff.extensions, staff.start_tls, staff.user, staff.secret_file) == (
         *(True, False, ""),

@@ -22,7 +22,7 @@ PAGE = Path(__file__).parents[3] / "docs/crm/salesforce.md"
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_five_lines_are_enough(read):
+def test_the_required_settings_are_enough_for_salesforce(read):
     (crm,) = read(CRM).directories
     assert isinstance(crm, SalesforceDirectorySection)
     assert (crm.object, crm.fields.name, crm.api_version) == ("Contact", "Name", "65.0")

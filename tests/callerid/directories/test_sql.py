@@ -162,7 +162,7 @@ async def test_more_than_500_people_are_an_error(crm, find):
         "pobl ŵ",
     ],
 )
-async def test_a_name_of_a_view_or_column_is_only_a_name(crm, find, name):
+async def test_a_name_of_a_view_or_column_cannot_change_the_statement(crm, find, name):
     quoted = '"' + name.replace('"', '""') + '"'
     crm.execute(f"CREATE TABLE {quoted} (id, {quoted}, phone)")
     crm.execute(f"INSERT INTO {quoted} VALUES (1, 'Elin', '01632960001')")

@@ -64,7 +64,7 @@ def test_each_example_of_the_documentation_can_be_loaded(read):
     assert read(postgresql + notes).takes_notes
 
 
-def test_a_database_needs_little_and_its_connection_is_encrypted(read):
+def test_the_required_settings_are_enough_for_an_encrypted_database(read):
     crm = read(CRM)
     assert (crm.password_file, crm.has_tls, crm.columns.details) == (None, True, {})
     assert crm.target == "SELECT … FROM crm.callers at db.example"
@@ -166,7 +166,7 @@ def test_each_fault_is_explained(read, text, wanted):
     assert wanted in "\n".join(fault.message for fault in caught.value.faults)
 
 
-def test_names_with_any_visible_character_are_names(read):
+def test_names_of_views_and_columns_may_have_any_visible_character(read):
     name = "pobl ŵ'; DROP TABLE x; --"
     crm = read(CRM.replace('"crm.callers"', f'"{name}"').replace('"phone"', f'"{name}"'))
     assert (crm.view, crm.columns.numbers) == (name, (name,))

@@ -265,7 +265,7 @@ async def test_a_control_character_in_the_name_of_a_line_is_not_printed(galwad):
 
 async def test_a_period_without_calls_is_one_sentence(galwad):
     done = await galwad("--date", "2026-11-14")
-    assert (done.status, done.out) == (0, "No call ended in this period.\n")
+    assert (done.status, done.out) == (0, "No call of this period has ended.\n")
 
 
 async def test_the_csv_file_is_that_of_the_desk_and_its_export_is_audited(galwad, desk, tmp_path):

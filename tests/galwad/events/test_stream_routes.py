@@ -184,7 +184,7 @@ async def test_a_stream_can_begin_with_the_oldest_event_that_is_stored(desk, boa
     assert [kind for kind, _, _ in await from_the_oldest.take(3)] == KINDS
 
 
-async def test_a_last_id_that_is_none_gets_422_and_names_the_header_field(board):
+async def test_a_malformed_last_event_id_gets_422_and_names_the_header_field(board):
     for wrong in ("abc", "x" * 65):
         reply = await board.get(URL, headers={"Last-Event-ID": wrong})
         assert reply.status_code == 422

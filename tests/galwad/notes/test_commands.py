@@ -61,7 +61,7 @@ async def test_the_list_shows_state_and_reason_but_no_text(galwad):
     ]
 
 
-async def test_the_list_says_what_it_can_list(galwad):
+async def test_list_without_undelivered_is_wrong_usage_and_names_the_option(galwad):
     done = await galwad("list")
     assert (done.status, done.out) == (2, "")
     assert "--undelivered" in done.err

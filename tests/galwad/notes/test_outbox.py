@@ -64,7 +64,7 @@ async def test_an_attempt_that_was_begun_makes_the_result_uncertain(outbox, save
     assert (again.attempts, again.earlier.uncertain) == (1, True)
 
 
-async def test_a_time_that_is_far_away_is_of_a_clock_that_was_set_back(outbox, save):
+async def test_a_due_time_far_in_the_future_is_ignored_after_the_clock_was_set_back(outbox, save):
     await save(ONE, "a")
     await outbox.failed(await outbox.next_version(9000.0), "no answer in time", due=9030.0)
     assert await purpose_of_next(outbox, 9030.0 - PAUSES.longest_s) is None

@@ -292,7 +292,7 @@ async def until_stored(engine, alarm):
             await asyncio.sleep(0.02)
 
 
-async def test_an_alarm_is_written_by_itself(running, engine):
+async def test_the_running_list_writes_a_new_alarm_to_the_database(running, engine):
     await until_stored(engine, running.raised("recording.fault", CALL))
 
 
