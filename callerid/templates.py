@@ -199,7 +199,7 @@ def _check_text(text: str, names: Collection[str], *, in_list: bool) -> None:
     if unknown is not None:
         raise TemplateError(f"has an unknown placeholder: {{{unknown}}}")
     if _ALL in text and text != _ALL:
-        raise TemplateError(f"has {_ALL} inside a text; it must be a whole text")
+        raise TemplateError(f"has {_ALL} inside a longer text; it must stand alone")
     if _EACH in text and not in_list:
         raise TemplateError(f"has {_EACH} outside a list")
 

@@ -3,10 +3,10 @@
 An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
 the note later, or says why the call needs none. Until then, the note has the caller's number and
 the name of the confirmed person, so that the advisor still sees who rang after a restart. A note
-that is not written is closed some time after the call. Each time the note is saved with changes, or
-filed under another person, it gets the next version number, starting with 1. In the same database
-transaction, the new version is put into the outbox, from which it is delivered to the CRM
-(`galwad.notes.delivery`).
+that is not written is closed some time after the call. The note gets the version number 1 when it
+is first saved or closed. After that, it gets the next number each time it is saved with changes, or
+filed under another person. In the same database transaction, the new version is put into the
+outbox, from which it is delivered to the CRM (`galwad.notes.delivery`).
 
 What a user has typed and not saved is a draft, which is stored until the call's note is saved. The
 page of one browser window saves its draft again and again. If a draft was changed in another window

@@ -586,6 +586,6 @@ def _print_secrets(
 
 
 def _print_if_no_desk(*, notified: bool) -> None:
-    """Print when the change takes effect, if no desk was notified of it."""
+    """If no desk was notified of the change, print that it takes effect when one starts."""
     if not notified:
         print("No desk is running here: it reads the users when it starts.")

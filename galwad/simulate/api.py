@@ -112,10 +112,9 @@ class ApiClient:
         """Pause (PUT) or resume (DELETE) a call as payment systems do, or raise StepError."""
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
-            durable = "" if outcome["durable"] else ", and the disk has not confirmed it"
-            raise StepError(
-                f"the recording is {outcome['state']}{durable}", "see `galwad alarms list`"
-            )
+            durable = "" if outcome["durable"] else "; the disk has not confirmed the request"
+            state = f'the recording has the state "{outcome["state"]}" (wanted: "{wanted}")'
+            raise StepError(f"{state}{durable}", "see `galwad alarms list`")
 
     async def sealed(self, call_id: str) -> Any:
         """Wait until a call's recording is sealed, and return what the server's index has of it.

@@ -131,7 +131,7 @@ def pbx_line(settings: Settings, number: str) -> PbxLine:
     if route is None or not route.target or not route.advisors:
         raise CliError(
             f"the line {number} does not lead to a PBX",
-            "give a number with --pbx-line whose [[routes]] entry has `target` and `advisors`",
+            "give with --pbx-line a number whose [[routes]] entry has `target` and `advisors`",
             status=2,
         )
     uri, name = _target(route.target, number)

@@ -476,7 +476,7 @@ class LiveSealing:
         self.raw.discard()
 
     def _restart_wideband(self) -> None:
-        """Start again from the spool's beginning with 16 kHz, which is enough for every codec."""
+        """Start again from the spool with 16 kHz: then no codec raises `WidebandError`."""
         self._release()
         os.ftruncate(self.part.fd, 0)
         self._begin(WIDE)

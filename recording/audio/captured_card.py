@@ -144,7 +144,7 @@ class _Group:
     start: int
     end: int
     digits: int = 0
-    """The number of its digits that are sure."""
+    """The sure digits, each counted as often as its key may have been pressed."""
 
     def is_near(self, edge: _Edge, distance: int) -> bool:
         """Return whether the group must be silenced because of a pause's edge.

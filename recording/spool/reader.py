@@ -161,7 +161,7 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """For each erased frame, its replacement frame with the packets that were not erased.
+        """For each erased frame with packets that were not erased: the replacement frame with them.
 
         That is its index, its position in the file (-1 if it was not found), and a time in µs since
         the spool's start, before which all its packets arrived.

@@ -30,10 +30,11 @@ A complete frame ends with an authentication tag of 16 bytes, which are not all 
 class Scanner:
     """Yields the frames of one file between two positions. Damaged bytes belong to no frame.
 
-    `offset` is the position of the latest frame. `damaged` means that there were damaged bytes
-    before it, and `has_garbage` after it. `truncated` means that the file ends inside a frame, or
-    with 16 zero bytes: the file system may lengthen the file, and the power fail before the frame
-    is written.
+    `offset` is the position of the frame that was yielded last, or of the end after the loop.
+    `has_garbage` means that there are damaged bytes directly before `offset`, and `damaged` that
+    there are some before an earlier frame. `truncated` means that the file ends inside a frame, or
+    with 16 zero bytes: the file system made the file longer, but the power failed before the frame
+    was written.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:

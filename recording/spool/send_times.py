@@ -628,5 +628,5 @@ class SendTimes:
 
 
 def _drift_us(passed_us: int) -> int:
-    """Return the µs by which two clocks can drift apart, at most, in a time in µs."""
+    """Return the most µs by which two clocks can drift apart while `passed_us` pass."""
     return passed_us * _PPM // _US

@@ -97,7 +97,7 @@ class PeerSource:
     def __init__(self, rule: SourceRule) -> None:
         self.rule = rule
         self.signalling_host = ""
-        """The host from which the peer's signalling came; "" if it is not known."""
+        """The host with which we exchange the peer's SIP messages; "" if it is not known."""
         self.accepted: HostPort | None = None
         """The accepted sender; None if there is none since the newest SDP address or rule."""
         self.contested = False

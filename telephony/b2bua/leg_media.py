@@ -339,7 +339,7 @@ def _codecs_and_direction(session: SessionDescription) -> object:
 
 
 def _visible_media(session: SessionDescription) -> object:
-    """Return the values of an offer that we pass on, to compare them; None without audio."""
+    """Return a description's codecs, direction and packet times; None without audio."""
     index = session.audio_index()
     if index is None:
         return None

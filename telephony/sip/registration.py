@@ -56,7 +56,7 @@ class RegistrarAccount:
     name: str
     """The trunk's name in the log, never a phone number."""
     registrar: Uri
-    """The URI of the registrar's domain: our Request-URI."""
+    """The registrar's URI; our Request-URI has only its scheme and host."""
     user: str
     """The user part of our address-of-record, and of our Contact."""
     expires: int = EXPIRES

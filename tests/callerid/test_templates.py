@@ -23,7 +23,7 @@ USUAL = list(spellings(HOME))
 
 UNKNOWN = "has an unknown placeholder: {%s}"
 IN_A_NAME = "has a placeholder in a name"
-INSIDE_A_TEXT = "has {spellings} inside a text; it must be a whole text"
+INSIDE_A_TEXT = "has {spellings} inside a longer text; it must stand alone"
 OUTSIDE_A_LIST = "has {spelling} outside a list"
 
 

@@ -378,9 +378,11 @@ class Running:
         link.send(Hello("finaliser", "0"))
         for each in sealed:
             link.send(each)
-        async with asyncio.timeout(WAIT_S):
-            reply = await link.receive()
-        await link.close()
+        try:
+            async with asyncio.timeout(WAIT_S):
+                reply = await link.receive()
+        finally:
+            await link.close()
         assert isinstance(reply, Indexed)
         return reply
 

@@ -29,7 +29,7 @@ from recording.errors import AuditError
 MOST_OF_KIND: Final = 20
 """The most open alarms of one kind that are listed one by one."""
 MOST_CLOSED: Final = 500
-"""The most closed alarms in memory. The database may have more."""
+"""The largest number of closed alarms in memory. The database may have more."""
 _MANY: Final = "*"
 """The subject of the one alarm for all reports beyond `MOST_OF_KIND`."""
 _SAME_S: Final = 600.0

@@ -96,7 +96,8 @@ def open_client(
     except OSError:
         raise CliError(
             f"cannot read {certificate} as a certificate",
-            f"give the right file with --tls-ca, or after `certificate =` in {client_file()}",
+            "name the right file: galwad login --tls-ca FILE, $GALWAD_CERTIFICATE, or "
+            f"`certificate =` in {client_file()}",
         ) from None
     try:
         return httpx2.Client(

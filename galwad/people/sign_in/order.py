@@ -202,7 +202,9 @@ class _Counts:
 MOST_STRANGERS: Final = 16
 MOST_KNOWN: Final = 64
 MOST_DEVICES: Final = 256
-"""The most attempts of each kind that wait; strangers who have come again count separately."""
+"""These three: the most attempts of a kind that wait. MOST_STRANGERS holds for new strangers, and
+again for those who have come again. MOST_DEVICES holds for all known browsers together.
+"""
 REST: Final = 3.0
 LONGEST_REST_S: Final = 0.6
 

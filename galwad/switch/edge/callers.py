@@ -101,9 +101,9 @@ def is_withheld(caller: CallerFacts) -> bool:
 def _is_other(before: CallerFacts, named: CallerFacts) -> bool:
     """Return whether `named` means another caller than `before`.
 
-    If the number is the same, the only difference that counts is a caller who now withholds the
-    number. A name that is not a number counts only if the caller now withholds the number, or if
-    the trunk has asserted a name before.
+    Another number always does. The same number or name does only if the caller begins to withhold
+    the number. Another name that is not a number does only then, or if the trunk has asserted a
+    name before.
     """
     hides = is_withheld(named) and not is_withheld(before)
     if is_same_caller(before, named):

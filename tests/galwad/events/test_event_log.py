@@ -26,7 +26,7 @@ from galwad.messages import (
     Sealed,
 )
 from galwad.settings.desk import ALL_EVENTS
-from helpers.desk import PATIENCE_S, Clock
+from helpers.desk import WAIT_S, Clock
 from helpers.followed_calls import call_follower
 from recording.errors import AuditError
 
@@ -126,7 +126,7 @@ class RestartedDesk:
         """Wait until the call has these events, while the log runs."""
         running = asyncio.create_task(self.follower.run())
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_S):
                 while True:
                     await self.written.wait()
                     self.written.clear()
@@ -194,7 +194,7 @@ async def test_a_call_that_ended_while_the_desk_was_down_ends_when_the_switch_sa
 
 
 async def test_a_call_whose_end_nobody_reports_ends_a_moment_after_the_snapshot(desk, monkeypatch):
-    monkeypatch.setattr(event_log_module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(event_log_module, "WAIT_S", 0.01)
     await desk.receive(CallChanged(ringing()))
     await desk.restart()
     await desk.receive(CallsSnapshot(()))

@@ -16,7 +16,7 @@ from galwad.events.outbox import MAX_AGE_S, CallStep
 from galwad.events.receiver import CONNECTIONS, WebhookReceiver
 from galwad.events.sender import PAUSES, WebhookSender
 from galwad.host.outbox import BackOff
-from helpers.desk import PATIENCE_S
+from helpers.desk import WAIT_S
 from helpers.http_server import answer
 
 OK = answer(b"")
@@ -71,7 +71,7 @@ class Sending:
 
     async def until(self, condition):
         """Let time pass quickly until `condition` is true."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while not condition():
                 self.clock.now += 1
                 self.sender.wake()
@@ -276,7 +276,7 @@ async def test_an_event_whose_answer_was_not_stored_is_sent_again_with_the_same_
     server.handler = hang
     await sending.add("a")
     sending.start()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         await arrived.wait()
     await sending.stop()
     server.handler, server.answers = None, [OK]

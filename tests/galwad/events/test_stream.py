@@ -10,7 +10,7 @@ import pytest
 from galwad.events.call_events import EventCall, WebhookEvent
 from galwad.events.stream import CallStream
 from galwad.settings.desk import EventStreamSection
-from helpers.desk import PATIENCE_S
+from helpers.desk import WAIT_S
 
 NOW = 1_800_000_000.0
 
@@ -54,7 +54,7 @@ async def test_without_settings_there_is_no_store_and_all_contents_are_removed(e
     await store_one(before, engine)
     off = CallStream(None, engine)
     assert off.store is None
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         await run(off)
     assert await contents(before) is None
 
@@ -64,7 +64,7 @@ async def test_old_events_are_removed_while_the_stream_runs(engine, run):
     await store_one(stream, engine)
     assert await contents(stream) != []
     run(stream)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while True:
             if await contents(stream) is None:
                 return

@@ -20,7 +20,7 @@ from galwad.messages import SetPhones
 from galwad.people.sessions import Session
 from galwad.people.user import User
 from galwad.settings.desk import EventStreamSection
-from helpers.desk import PATIENCE_S, changed, until
+from helpers.desk import WAIT_S, changed, until
 from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -40,7 +40,7 @@ class Stream:
     async def next(self):
         """Return the kind, the id and the data of the next event; None at the end."""
         fields: dict[str, str] = {}
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             async for line in self._lines:
                 if not line and "event" in fields:
                     return fields["event"], fields.get("id", ""), json.loads(fields["data"])
@@ -261,7 +261,7 @@ async def test_one_stream_too_many_ends_the_machines_oldest_also_with_another_to
 
 async def test_a_silent_stream_sends_comments(desk, board, monkeypatch):
     monkeypatch.setattr(call_events, "CHECK_S", 0.05)
-    async with board.stream("GET", URL) as response, asyncio.timeout(PATIENCE_S):
+    async with board.stream("GET", URL) as response, asyncio.timeout(WAIT_S):
         async for line in response.aiter_lines():
             if line == ": ping":
                 return
@@ -273,7 +273,7 @@ async def test_a_stream_that_has_fallen_too_far_behind_ends_with_missed(desk, bo
     store = desk.desk.events.stream.store
     wake, desk.desk.events.stream.wake = desk.desk.events.stream.wake, lambda: None
     make_call(desk.switch)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while True:
             if await store.newest() != stream.position:
                 break

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from galwad.administration import poke
 from galwad.host.streams import MAX_STREAMS_PER_SESSION
 from galwad.settings.switch import Route
-from helpers.desk import PATIENCE_S, Page, changed
+from helpers.desk import WAIT_S, Page, changed
 from helpers.people import change
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -36,7 +36,7 @@ async def streams(running):
 
 async def ended(page):
     """Return the kind of the stream's last event that is not about presence, after its end."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while await page.next() is not None:
             continue
     return [kind for kind, _, _ in page.seen if kind != "presence"][-1]
@@ -91,7 +91,7 @@ async def test_the_stream_of_an_expired_session_ends_at_its_next_beat(running, m
 async def test_a_silent_stream_sends_comments(running, monkeypatch):
     monkeypatch.setattr("galwad.page.stream.BEAT_S", 0.05)
     sian = await running.page("sian")
-    async with sian.http.stream("GET", "/api/v1/events") as stream, asyncio.timeout(PATIENCE_S):
+    async with sian.http.stream("GET", "/api/v1/events") as stream, asyncio.timeout(WAIT_S):
         async for line in stream.aiter_lines():
             if line == ": ping":
                 break

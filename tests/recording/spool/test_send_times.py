@@ -373,7 +373,7 @@ def test_no_packet_of_a_leg_that_is_connected_after_the_pause_is_dropped(opened_
     assert min(kept) == pytest.approx(21.02)
 
 
-def test_a_colleague_whose_speech_in_the_pause_is_late_is_not_stored(opened_gate):
+def test_speech_of_a_colleague_in_the_pause_that_arrives_late_is_not_stored(opened_gate):
     """The colleague was consulted in the pause, and has been silent since 15 seconds."""
     gate = opened_gate()
     play(gate, Talker(lambda _: 0.030).packets(0, 35), [(10.0, 20.0)])

@@ -57,7 +57,7 @@ def test_a_remote_party_id_is_passed_on_if_no_asserted_name_was_given():
     assert told(world.a, "Remote-Party-ID") == [("UPDATE", row)]
 
 
-def test_a_new_name_in_an_unchanged_re_invite_is_passed_on_by_update(talking):
+def test_a_new_name_in_a_re_invite_with_unchanged_sdp_is_passed_on_by_update(talking):
     world = talking()
     world.b.ask("INVITE", (GWEN, ("Content-Type", "application/sdp")), world.b.sdp())
     assert world.b.statuses[-1] == 200

@@ -520,7 +520,7 @@ def test_requests_go_to_the_peers_latest_contact(world):
     assert world.a.requests[-1].uri == Uri.parse(moved.strip("<>"))
 
 
-def test_requests_to_a_phone_go_to_the_address_of_its_invite(world):
+def test_requests_to_a_phone_go_where_our_invite_went_and_not_to_its_contact(world):
     world.switch.plan.targets = [world.target(world.b, is_phone=True)]
     world.b.reply.headers = (("Contact", "<sip:20@10.0.0.1:5999>"),)
     world.talk()

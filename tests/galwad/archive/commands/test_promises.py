@@ -272,7 +272,7 @@ def test_the_page_escapes_what_the_server_sends():
     assert '<span lang="en">&lt;b&gt;&amp; its payload&lt;/b&gt;</span>' in page
 
 
-def test_the_verdicts_on_the_page_have_enough_contrast_and_are_words():
+def test_the_verdicts_on_the_page_are_words_with_classes_of_their_own():
     page = page_of(report_in(EVERY, Texts("en")), Texts("en"))
     assert '<td class="verdict kept">kept</td>' in page
     assert '<td class="verdict broken">BROKEN</td>' in page

@@ -19,7 +19,7 @@ from galwad.calls.alarms.alarm_list import MOST_OF_KIND, AlarmError, AlarmList, 
 from galwad.calls.alarms.kinds import KINDS, Ending
 from galwad.calls.alarms.store import AlarmStore
 from galwad.messages import Alarm, PeerStatus
-from helpers.desk import PATIENCE_S, Clock, until
+from helpers.desk import WAIT_S, Clock, until
 from recording.audit.log import AuditLog
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -285,7 +285,7 @@ async def test_open_and_taken_alarms_survive_a_restart(running):
 
 async def until_stored(engine, alarm):
     """Wait until the database has this alarm, and no other one."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while True:
             if [each.alarm_id for each in await AlarmStore(engine).load(0, 9)] == [alarm.alarm_id]:
                 return

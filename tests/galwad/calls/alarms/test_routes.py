@@ -11,7 +11,7 @@ import pytest
 
 from galwad.calls.subject import AlarmNews
 from galwad.messages import Alarm
-from helpers.desk import PATIENCE_S
+from helpers.desk import WAIT_S
 from recording.audit.log import AuditFilter
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -35,7 +35,7 @@ async def listed(page):
 
 
 async def until_listed(page, kinds):
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while True:
             if (await listed(page)).keys() == kinds:
                 return

@@ -16,7 +16,7 @@ from galwad.administration import Administration
 from galwad.host.connections.acceptor import Acceptor
 from galwad.host.connections.places import PlaceLimits, Places
 from galwad.people.user import User
-from helpers.desk import PASSWORD, PATIENCE_S, FakeSwitch, until
+from helpers.desk import PASSWORD, WAIT_S, FakeSwitch, until
 from helpers.loopback import free_port
 
 CALL = "20261125-101500-aaaaaaaa"
@@ -131,9 +131,7 @@ def crowd():
 @contextlib.asynccontextmanager
 async def signed_in(port):
     url = f"http://127.0.0.1:{port}"
-    async with httpx2.AsyncClient(
-        base_url=url, headers={"Origin": url}, timeout=PATIENCE_S
-    ) as client:
+    async with httpx2.AsyncClient(base_url=url, headers={"Origin": url}, timeout=WAIT_S) as client:
         login = {"user": "sian", "password": PASSWORD}
         assert (await client.post("/api/v1/login", json=login)).status_code == 200
         yield client
@@ -168,7 +166,7 @@ async def test_an_advisor_can_pause_over_a_new_connection_while_strangers_hold_a
         for _ in range(5):
             await crowd(desk, hosts, FILES * 6 // 5 // len(hosts), data)
             assert await new_connection_pauses(client)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while '"recording":"paused"' not in (await anext(lines)):
                 continue
 
@@ -242,7 +240,7 @@ async def first_byte(address):
     with socket.socket() as made:
         made.setblocking(False)
         with contextlib.suppress(ConnectionResetError):
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_S):
                 await loop.sock_connect(made, address)
                 return await loop.sock_recv(made, 1)
     return b""

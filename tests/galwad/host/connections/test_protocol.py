@@ -11,7 +11,7 @@ import pytest
 from galwad.host.connections import acceptor
 from galwad.host.connections.protocol import ConnectionPhase, PhaseLimits
 from helpers.certificates import Authority
-from helpers.desk import PATIENCE_S, changed, until
+from helpers.desk import WAIT_S, changed, until
 
 SHORT_S = 0.3
 DRIP_S = 0.02
@@ -35,7 +35,7 @@ async def connect(running):
     return await asyncio.open_connection("127.0.0.1", running.server.port)
 
 
-async def is_closed(reader, seconds=PATIENCE_S):
+async def is_closed(reader, seconds=WAIT_S):
     """Return whether the desk ends the connection within this time."""
     try:
         async with asyncio.timeout(seconds):

@@ -202,11 +202,15 @@ async def test_nothing_of_an_ended_call_is_left_to_the_garbage_collector(centre,
     parties = Parties(centre, register)
     await getattr(parties, kind)()
     await parties.forget()
-    with without_collections():
-        for _ in range(3):
-            await getattr(parties, kind)()
-            await parties.forget()
-        left = unreachable("galwad", "telephony", "recording")
+    left = {}
+    for _ in range(3):  # on a busy machine, a timer of the process before can end in one round
+        with without_collections():
+            for _ in range(3):
+                await getattr(parties, kind)()
+                await parties.forget()
+            left = unreachable("galwad", "telephony", "recording")
+        if not left:
+            break
     assert left == {}
 
 

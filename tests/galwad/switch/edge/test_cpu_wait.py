@@ -61,10 +61,13 @@ def test_the_time_of_other_programs_is_counted(rivals, cpu_wait):
 
 
 def test_the_time_of_a_sleep_is_not_counted(cpu_wait):
-    cpu_wait.since_last()
-    began = time.monotonic()
-    time.sleep(0.2)
-    assert cpu_wait.since_last() < (time.monotonic() - began) / 2
+    shares = []
+    for _ in range(10):  # a busy machine can stop the thread just before it sleeps
+        began = time.monotonic()
+        cpu_wait.since_last()
+        time.sleep(0.02)
+        shares.append(cpu_wait.since_last() / (time.monotonic() - began))
+    assert min(shares) < 0.5
 
 
 def test_a_kernel_that_does_not_count_gives_no_time(tmp_path):
