@@ -417,7 +417,7 @@ from pathlib import Path
 from sqlalchemy import Engine, event
 from galwad.host.database import upgrade
 
-path, count, deadly = Path(sys.argv[1]), 0, 0
+path, step, count, deadly = Path(sys.argv[1]), int(sys.argv[2]), 0, 0
 
 @event.listens_for(Engine, "after_cursor_execute")
 def executed(*_):
@@ -427,7 +427,7 @@ def executed(*_):
         os.kill(os.getpid(), 9)
 
 while True:
-    deadly += 1
+    deadly += step
     victim = path.with_name(f"killed-{deadly}.db")
     shutil.copy(path, victim)
     child = os.fork()
@@ -454,11 +454,18 @@ def people_of(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("revision", [OF_2026_11_26, pytest.param(MIDDLE, marks=pytest.mark.long)])
-def test_an_upgrade_killed_after_any_statement_succeeds_when_run_again(tmp_path, revision):
+@pytest.mark.parametrize(
+    ("revision", "step"),
+    [
+        (OF_2026_11_26, 5),
+        pytest.param(OF_2026_11_26, 1, marks=pytest.mark.long),
+        pytest.param(MIDDLE, 1, marks=pytest.mark.long),
+    ],
+)
+def test_an_upgrade_killed_after_a_statement_succeeds_when_run_again(tmp_path, revision, step):
     path = left_by(revision, tmp_path)
     before = tables(path)
-    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True)
+    subprocess.run([sys.executable, "-c", KILLED, str(path), str(step)], check=True)
     upgrade(path)
     after = tables(path)
     people = people_of(path)
@@ -476,12 +483,13 @@ def test_an_upgrade_killed_after_any_statement_succeeds_when_run_again(tmp_path,
 
 
 @pytest.mark.slow
-def test_creating_the_database_succeeds_after_a_killed_first_start(tmp_path):
+@pytest.mark.parametrize("step", [10, pytest.param(1, marks=pytest.mark.long)])
+def test_creating_the_database_succeeds_after_a_killed_first_start(tmp_path, step):
     path = tmp_path / "galwad.db"
     path.touch()
-    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=True)
+    subprocess.run([sys.executable, "-c", KILLED, str(path), str(step)], check=True)
     victims = sorted(tmp_path.glob("killed-*.db"))
-    assert len(victims) > 30
+    assert len(victims) > 30 // step
     upgrade(path)
     for victim in victims:
         upgrade(victim)

@@ -229,8 +229,15 @@ def test_states_and_phones_are_unknown_without_a_switch_and_gone_users_disappear
 
 
 @pytest.mark.usefixtures("supervised")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1100, 320])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 320),
+        ("dark", 1100),
+        pytest.param("light", 1100, marks=pytest.mark.long),
+        pytest.param("dark", 320, marks=pytest.mark.long),
+    ],
+)
 def test_the_table_and_the_control_have_no_accessibility_violations(desk, page, scheme, width):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})

@@ -28,7 +28,8 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("width", [320, 1180])
+# A browser takes seconds of CPU time to lay out these names.
+@pytest.mark.parametrize("width", [320, pytest.param(1180, marks=pytest.mark.long)])
 def test_a_hostile_name_breaks_neither_the_layout_nor_the_text_around_it(desk, page, width):
     page.set_viewport_size({"width": width, "height": 800})
     for kind, name in NAMES.items():

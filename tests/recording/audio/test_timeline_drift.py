@@ -81,18 +81,20 @@ def test_drifting_clocks_of_parties_with_long_silences_stay_in_step(pattern, net
     assert step_ms(3, pattern, network, 480) <= STEP_MS
 
 
-WORST_HOURS = [  # each takes three to seven seconds of CPU time
+WORST_HOURS = [
     (rare, "one-drifts-400-bad-noise"),
     (waiting, "drift-800-bad"),
-    pytest.param(conversation, "drift-600", marks=pytest.mark.long),
-    pytest.param(rare, "drift-600-60ms", marks=pytest.mark.long),
-    pytest.param(syllables, "drift-600-noise", marks=pytest.mark.long),
-    pytest.param(syllables, "drift-400-bad", marks=pytest.mark.long),
-    pytest.param(mixed, "drift-800-bad", marks=pytest.mark.long),
-    pytest.param(conversation, "drift-800-bad", marks=pytest.mark.long),
+    (conversation, "drift-600"),
+    (rare, "drift-600-60ms"),
+    (syllables, "drift-600-noise"),
+    (syllables, "drift-400-bad"),
+    (mixed, "drift-800-bad"),
+    (conversation, "drift-800-bad"),
 ]
 
 
+# Each takes three to seven seconds of CPU time.
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "network"), WORST_HOURS)
 def test_drifting_clocks_stay_in_step_in_the_worst_hour(pattern, network):

@@ -152,7 +152,7 @@ async def new_connection_pauses(client):
     ("hosts", "data"),
     [
         pytest.param(STRANGERS, HALF, id="from elsewhere, half-sent"),
-        pytest.param(["127.0.0.1"], b"", id="from the advisor's address, bare"),
+        pytest.param(["127.0.0.1"], b"", id="from the advisor's address, bare", marks=LONG),
         pytest.param(STRANGERS, b"", id="from elsewhere, bare", marks=LONG),
         pytest.param(["127.0.0.1"], HALF, id="from the advisor's address, half-sent", marks=LONG),
     ],
