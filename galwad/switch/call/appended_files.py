@@ -85,8 +85,7 @@ async def write_later(job: Callable[[], T]) -> T:
 def write_at_end(job: Callable[[], object]) -> None:
     """Run `job`, which writes to the disk, at the end of the process. Raise the error of `job`.
 
-    Raises:
-        TimeoutError: The disk hangs: `job` is not finished after `_CLOSE_S` seconds.
+    Raises `TimeoutError` if the disk hangs: `job` is not finished after `_CLOSE_S` seconds.
     """
     try:
         _start(job).result(_CLOSE_S)
@@ -267,7 +266,6 @@ class LastingDialogs(AppendedFile):
 
 
 def _dialogs_in(legs: msgspec.Raw) -> tuple[dict[str, Any], ...]:
-    """Return the dialog of each leg; empty if `legs` cannot be read."""
     try:
         return tuple(leg.dialog for leg in msgspec.json.decode(legs, type=_Legs).legs)
     except _UNREADABLE:

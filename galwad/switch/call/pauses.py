@@ -316,7 +316,6 @@ class Pauses:
         return self._resume_if_latest(actor, request)
 
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
-        """Carry out the resume `request`, unless the phone has made a later request."""
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed

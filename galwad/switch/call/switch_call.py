@@ -246,11 +246,9 @@ class SwitchCall:
         """Continue a call that was answered before a restart of the switch.
 
         The returned call may have ended already. This happens if the caller was talking with no
-        other party at the restart, and there was no target to ring again.
-
-        Raises:
-            TelephonyError: The legs or their media ports cannot be restored. After this error or
-                any other exception, all legs of the call have ended.
+        other party at the restart, and there was no target to ring again. Raises `TelephonyError`
+        if the legs or their media ports cannot be restored. After this error or any other
+        exception, all legs of the call have ended.
         """
         settings = call_settings(context.settings, checkpoint.admission)
         legs = BackToBackCall.restored(

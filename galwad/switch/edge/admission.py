@@ -209,7 +209,6 @@ class AdmissionControl:
         return verification
 
     def _rejection(self, source: Address, outcome: AuthOutcome, now: float) -> Rejection:
-        """Return the response to a request whose credentials are not accepted."""
         if outcome is AuthOutcome.UNCHECKED:
             return Rejection(503, (("Retry-After", RETRY_AFTER_S),))
         return Rejection(401, tuple(self._digest.challenges(now, outcome, host=source.host)))
@@ -293,7 +292,6 @@ class DialogSources:
 
 
 def _is_at_target(leg: Leg, source: Address) -> bool:
-    """Return whether `source` is at one of the addresses of the target that this leg called."""
     target = leg.target
     if target is None or target.is_phone:
         return False

@@ -486,7 +486,6 @@ def trim(kept: OrderedDict[Key, T], most: int = 0) -> None:
 
 
 def _remember(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
-    """Store an entry as the newest of a table."""
     kept[key] = value
     kept.move_to_end(key)
     trim(kept)
