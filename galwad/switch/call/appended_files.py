@@ -165,7 +165,6 @@ class LastingCall(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: float = 0.0
     """The time of the answer in Unix seconds."""
     recorded: bool = False
-    """True if the call must be recorded."""
     dialogs: tuple[dict[str, Any], ...] = ()
     """The dialog of each leg, as `Dialog.checkpoint` returned it."""
 

@@ -55,10 +55,7 @@ class Admission:
     """
     recorded: bool
     source_rule: str
-    """The rule that says from which address the caller's media may come.
-
-    The rules are those of `telephony.aio.relay.SourceRule`.
-    """
+    """The rule for the source of the caller's media, one of `telephony.aio.relay.SourceRule`."""
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
 
