@@ -234,10 +234,7 @@ class DialogSources:
         admission_of: Callable[[str], Admission | None],
         alarm: Callable[[str, str | None], None],
     ) -> None:
-        """Store the objects that decide.
-
-        `admission_of` returns the admission of the live call with a given call id, or None.
-        """
+        """`admission_of` returns the admission of the live call with a given call id, or None."""
         self._settings = settings
         self._phones = phones
         self._admission_control = admission_control
