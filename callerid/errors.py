@@ -98,3 +98,10 @@ class ContactError(CallerIdError):
 
 class DraftConflictError(ContactError):
     """The draft was changed or removed since the window that wants to save it last read it."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a request failed: of foreign errors only the type, without personal data."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

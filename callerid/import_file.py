@@ -117,9 +117,7 @@ class ImportFile:
         self._unreadable = False
         self._faults: list[ImportFault] = []
         self.fault_count = 0
-        """The number of all faults so far."""
         self.left_out_count = 0
-        """The number of rows that were left out so far."""
         self.left_out: set[str] = set()
         """The references of the rows left out; "" for one that is missing or too long."""
 

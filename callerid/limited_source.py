@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
-from callerid.errors import CallerIdError
+from callerid.errors import reason_of
 from callerid.number import REGION, PhoneNumber
 from callerid.person import Person
 from callerid.source import (
@@ -292,7 +292,7 @@ class LimitedSource:
             raise
         except Exception as error:  # noqa: BLE001 - a fault of a directory must not end the lookup
             self._breaker.failed(self._clock())
-            state, reason = AnswerState.UNAVAILABLE, _reason(error)
+            state, reason = AnswerState.UNAVAILABLE, reason_of(error)
         else:
             self._breaker.succeeded()
             state = AnswerState.FOUND if found else AnswerState.NOT_FOUND
@@ -308,10 +308,3 @@ class LimitedSource:
         return await asyncio.to_thread(
             matching, found, number, region=self._region, area_code=self._area_code
         )
-
-
-def _reason(error: Exception) -> str:
-    """Return why a request failed: of foreign errors only the type, without personal data."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

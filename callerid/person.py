@@ -67,7 +67,6 @@ class RecordPage:
     """The address of the page of any record in one directory. It never has a telephone number."""
 
     directory: str
-    """The name of the directory."""
     template: str
     """The address, with `{id}` in the place of the record's id."""
     before_confirmation: bool = False

@@ -34,10 +34,8 @@ def forbid_core_dumps() -> None:
     """Forbid core dumps of this process, and forbid other processes to read its memory.
 
     The memory is closed in /proc and to ptrace, for the same user too (prctl(2)). The kernel also
-    sends no dump through a pipe to a core dump handler.
-
-    Raises:
-        OSError: The kernel did not accept the setting.
+    sends no dump through a pipe to a core dump handler. Raises `OSError` if the kernel did not
+    accept the setting.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -54,11 +52,9 @@ class FolderLockedError(Exception):
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock the folder until the `with` block or the process ends (flock(2)).
 
-    If the folder is missing or cannot be opened, there is no lock and no error, because the switch
-    must answer calls even then. The parts that need the folder report the error.
-
-    Raises:
-        FolderLockedError: Another process has locked the folder.
+    Raises `FolderLockedError` if another process has locked the folder. If the folder is missing or
+    cannot be opened, there is no lock and no error, because the switch must answer calls even then.
+    The parts that need the folder report the error.
     """
     descriptor = _opened(folder)
     if descriptor is None:

@@ -13,7 +13,7 @@ import pytest
 import typer.main
 
 from galwad.api.app import create_api
-from galwad.cli.main import CommandGroups, app
+from galwad.cli.main import SUMMARIES, app
 from galwad.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -118,7 +118,7 @@ def test_the_check_of_commands_finds_what_does_not_exist():
 
 
 def test_the_readme_shows_every_noun_of_the_command_line():
-    for noun in CommandGroups.summaries:
+    for noun in SUMMARIES:
         assert re.search(rf"galwad {noun}\b", TEXTS["README.md"]), noun
 
 

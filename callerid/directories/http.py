@@ -256,9 +256,8 @@ class HttpDirectory:
     def _following(self, document: Json) -> str | None:
         """Return the address of an answer's next page; None if there is none.
 
-        Raises:
-            ServerError: The address cannot be read, or is on another server, which must not get our
-                credentials.
+        Raises `ServerError` if the address cannot be read, or is on another server, which must not
+        get our credentials.
         """
         if self._next_page is None or document is None:
             return None

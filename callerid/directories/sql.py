@@ -212,7 +212,6 @@ class SqlDirectory:
         await self._database.close()
 
     async def _name_missing_columns(self) -> None:
-        """Raise a ServerError if the view lacks a column of the settings."""
         wanted = dict.fromkeys(columns_of(self._section.columns).values())
         present = await self._database.columns_of(self._section.view)
         missing = ", ".join(f'"{name}"' for name in wanted if name not in present)
@@ -289,7 +288,6 @@ class SqlNotes:
 
 
 def _row(note: OutgoingNote, note_id: str) -> dict[str, object]:
-    """Return the values of the columns for a version of a note."""
     row = {name: value for name, value in asdict(note).items() if name in _COLUMNS}
     notes = f"{_NOT_FINISHED}{note.notes}" if note.unfinished else note.notes
     started = datetime.fromtimestamp(note.started, UTC)

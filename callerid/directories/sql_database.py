@@ -82,7 +82,6 @@ class SqlAddress:
     url: str
     """The address for SQLAlchemy, without a password."""
     password: Path | None = None
-    """The file with the password; None if there is none."""
     tls: ssl.SSLContext | None = None
     """The TLS settings for PostgreSQL; None if Galwad does not encrypt the connection."""
 

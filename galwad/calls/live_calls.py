@@ -538,10 +538,8 @@ class LiveCalls:
     ) -> DeskCall:
         """Store the advisor's answer about the caller's identity; return the changed call.
 
-        If `person_id` is None, the answer is about the chosen person.
-
-        Raises:
-            ChoiceError: The answer needs a person, but none is chosen, or no candidate has this id.
+        If `person_id` is None, the answer is about the chosen person. Raises `ChoiceError` if the
+        answer needs a person and none is chosen, or if no candidate has this id.
         """
         pop = call.pop.confirm(confirmation, person_id)
         return self._put(replace(call, pop=pop, noted_name=""))

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -29,42 +29,43 @@ _INTERRUPTED = 130
 _INTERRUPTED_HINT: Final = "the command may have done its work: check before you run it again"
 
 
-class CommandGroups(LazyGroup):
-    """The top-level command groups and commands, in the sequence of `galwad --help`.
+_MODULES: Final = {
+    "serve": "galwad.cli.serve",
+    "check": "galwad.cli.check",
+    "status": "galwad.cli.check",
+    "login": "galwad.people.sign_in.commands",
+    "password": "galwad.people.sign_in.commands",
+    "promise-check": "galwad.archive.commands.promises",
+}
+SUMMARIES: Final = {
+    "serve": "Run the daemon: switch, desk and finaliser.",
+    "check": "Find the faults of an installation.",
+    "status": "Show which processes are running on this server.",
+    "login": "Sign in to a server.",
+    "password": "Replace your own password.",
+    "recordings": "Find, fetch, verify, retain and dispose of recordings.",
+    "calls": "List calls in progress; show figures and coverage.",
+    "alarms": "List, take and close alarms.",
+    "promise-check": "Check what the privacy notice promises, with evidence.",
+    "audit": "List, export and verify the audit.",
+    "keys": "Manage the officer's keys and the recipients.",
+    "users": "Manage users, their tokens and their phones.",
+    "directory": "Manage the directory of callers.",
+    "contacts": "List, retry or discard undelivered contact notes.",
+    "texts": "List and change texts in both languages.",
+    "backup": "Back up this server, or restore it.",
+    "simulate": "Test an installation with simulated calls.",
+}
+"""The top-level groups and commands. Those that a new server needs first are listed first."""
 
-    The commands that a new server needs first are listed first.
-    """
 
-    modules: ClassVar = {
-        "status": "check",
-        "login": "galwad.people.sign_in.commands",
-        "password": "galwad.people.sign_in.commands",
-        "promise-check": "galwad.archive.commands.promises",
-    }
-    groups = GROUPS
-    summaries: ClassVar = {
-        "serve": "Run the daemon: switch, desk and finaliser.",
-        "check": "Find the faults of an installation.",
-        "status": "Show which processes are running on this server.",
-        "login": "Sign in to a server.",
-        "password": "Replace your own password.",
-        "recordings": "Find, fetch, verify, retain and dispose of recordings.",
-        "calls": "List calls in progress; show figures and coverage.",
-        "alarms": "List, take and close alarms.",
-        "promise-check": "Check what the privacy notice promises, with evidence.",
-        "audit": "List, export and verify the audit.",
-        "keys": "Manage the officer's keys and the recipients.",
-        "users": "Manage users, their tokens and their phones.",
-        "directory": "Manage the directory of callers.",
-        "contacts": "List, retry or discard undelivered contact notes.",
-        "texts": "List and change texts in both languages.",
-        "backup": "Back up this server, or restore it.",
-        "simulate": "Test an installation with simulated calls.",
-    }
+class _CommandGroups(LazyGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(summaries=SUMMARIES, modules=_MODULES, groups=GROUPS, **options)
 
 
 app = typer.Typer(
-    cls=CommandGroups,
+    cls=_CommandGroups,
     name="galwad",
     rich_markup_mode=None,
     no_args_is_help=True,

@@ -83,10 +83,8 @@ class CallEventLog:
         """Write the events of sealed recordings; return when they are in the outbox.
 
         A recording older than `MAX_AGE_S`, of a call without a progress, has no event, because the
-        event would be dropped. Such recordings are reported when an index is made again.
-
-        Raises:
-            AuditError: The database cannot be written. The finaliser must report them again.
+        event would be dropped. Such recordings are reported when an index is made again. Raises
+        `AuditError` if the database cannot be written: the finaliser must report them again.
         """
         now = self._clock()
         for sealed in reports:

@@ -28,9 +28,8 @@ def _decide(
 ) -> None:
     """Send a decision for each call, and print the calls for which the server has accepted it.
 
-    Raises:
-        CliError: A text is not a call id: nothing is sent. Or the server refuses a request: nothing
-            is sent for the calls after it.
+    Raises `CliError` if a text is not a call id: nothing is sent. Also raises it if the server
+    refuses a request: nothing is sent for the calls after it.
     """
     decided: list[str] = []
     try:

@@ -26,13 +26,13 @@ from sqlalchemy import or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from callerid.errors import CallerIdError, NoteRefusedError
+from callerid.errors import NoteRefusedError, reason_of
 from callerid.note import NOTE_FIELDS, EarlierDelivery, NoteDestination, OutgoingNote
 from callerid.person import record_id_in
 from galwad.host.outbox import Backlog, BackOff, Outbox
 from galwad.notes.store import NoteState, notes, outbox
 from net.breaker import BreakerLimits, BreakerState, CircuitBreaker
-from net.errors import ServerBusyError, ServerError
+from net.errors import ServerBusyError
 
 log = structlog.get_logger()
 PAUSES: Final = BackOff(2.0, 60.0)
@@ -52,7 +52,6 @@ class QueuedVersion:
     fields: dict[str, Any]
     """The fields of the note, as `NoteStore.save` queued them."""
     attempts: int
-    """The number of attempts so far."""
     earlier: EarlierDelivery
 
     @property
@@ -339,7 +338,7 @@ class NoteDelivery:
             await self.outbox.failed(version, reason, self._wall_clock())
         except Exception as error:  # noqa: BLE001 - a fault of a system must not end the delivery
             self._breaker.failed(self._clock())
-            outcome, reason = DeliveryOutcome.FAILED, _reason(error)
+            outcome, reason = DeliveryOutcome.FAILED, reason_of(error)
             pause = PAUSES.wait_s(version.attempts, self._jitter())
             await self.outbox.failed(version, reason, self._wall_clock() + pause)
         else:
@@ -356,10 +355,3 @@ class NoteDelivery:
             destination=destination.name,
             reason=reason,
         )
-
-
-def _reason(error: Exception) -> str:
-    """Return why an attempt failed; of foreign errors only the type: the text may be personal."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

@@ -88,9 +88,7 @@ class OpenNotes:
         """Save when the wrap-up of a call began (Unix seconds).
 
         The beginnings of wrap-ups that wait are saved together, because many calls may end at once.
-
-        Raises:
-            SQLAlchemyError: The database cannot be written.
+        Raises `SQLAlchemyError` if the database cannot be written.
         """
         self._ends[call_id] = ended
         async with self._saving_ends:

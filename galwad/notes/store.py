@@ -232,7 +232,6 @@ class NoteStore:
         confirmation: str,
         now: float,
     ) -> None:
-        """File the note `row` under a person."""
         found = {**_filed_under(person), "confirmation": confirmation}
         if row.version:
             found["name"] = ""
@@ -257,11 +256,9 @@ class NoteStore:
     async def save(self, call_id: str, note: Note, now: float) -> int:
         """Save a contact note, queue it for the CRM, and return its version number.
 
-        An unchanged note is not queued again and keeps its number. `now` is in Unix seconds.
-
-        Raises:
-            ContactError: The note is incomplete or has a card number, or the call was not
-                answered.
+        An unchanged note is not queued again and keeps its number. `now` is in Unix seconds. Raises
+        `ContactError` if the note is incomplete or has a card number, or if the call was not
+        answered.
         """
         note.check()
         async with self._writer.begin() as connection:
@@ -459,7 +456,6 @@ def _note_of(row: Row[Any]) -> Note:
 
 
 def _filed_under(person: Person | None) -> dict[str, str]:
-    """Return the columns that say under which person a note is filed."""
     return {
         "name": person.name[:_LONGEST_NAME] if person else "",
         "person_id": person.person_id if person else "",

@@ -107,7 +107,6 @@ class NotesSubject:
         host.loop(self.open.run)
 
     def _delivery_to(self, destination: NoteDestination | None, texts: TextLists) -> NoteDelivery:
-        """Return the delivery of contact notes to this system."""
         settings = self._host.settings
         recordings = (
             f"{settings.desk.origin}/api/v1/recordings/"
@@ -129,7 +128,6 @@ class NotesSubject:
         )
 
     async def _restore(self) -> None:
-        """Restore the calls whose contact notes are not written, and look their callers up."""
         for contact, call in await self.open.restore():
             self._calls.look_up(call, contact.person_id)
 

@@ -82,11 +82,9 @@ class ApiClient:
     async def new_call(self, known: set[str], plan: Plan) -> str:
         """Wait until the recording of the new call has begun, and return the call's id.
 
-        The call is not in `known`, and has the extension of `plan.answering[0]`.
-
-        Raises:
-            StepError: The recording does not begin, there is no new call or more than one, or the
-                request failed.
+        The call is not in `known`, and has the extension of `plan.answering[0]`. Raises `StepError`
+        if the recording does not begin, if there is no new call or more than one, or if the request
+        failed.
         """
         ours: list[Any] = []
         async for _ in attempts(_BEGINS_WITHIN_S):
@@ -119,8 +117,7 @@ class ApiClient:
     async def sealed(self, call_id: str) -> Any:
         """Wait until a call's recording is sealed, and return what the server's index has of it.
 
-        Raises:
-            StepError: The recording does not appear; the message is the last that the server sent.
+        Raises `StepError` if the recording does not appear, with the last message of the server.
         """
         refused = StepError("")
         async for _ in attempts(_SEALED_WITHIN_S):
@@ -133,10 +130,8 @@ class ApiClient:
     def open(self, call_id: str, reference: str, document: str | None) -> OpenedRecording:
         """Fetch and decrypt a sealed recording, whose signed manifest is the JSON `document`.
 
-        `reference` is entered in the audit chain.
-
-        Raises:
-            CliError: The recording cannot be fetched or decrypted.
+        `reference` is entered in the audit chain. Raises `CliError` if the recording cannot be
+        fetched or decrypted.
         """
         why = ("quality-training", reference)
         with (
@@ -253,8 +248,7 @@ class MatrixApi(ApiClient):
     ) -> Answer:
         """Send a request as `who`: "officer", "machine", "page", or "payment page" with `token`.
 
-        Raises:
-            StepError: This run has no such login, or the request failed.
+        Raises `StepError` if this run has no such login, or if the request failed.
         """
         if who not in self._clients:
             raise StepError("this row has no login for the API")

@@ -368,7 +368,6 @@ async def _transfer(plan: Plan, report: Report, call: SimulatedCall, leg: VoIPCa
 
 
 async def _answer_at(answerer: Answerer) -> CallAudio:
-    """Answer the first call that rings at the phone."""
     call = await answerer.next_ringing()
     await call.answer()
     return CallAudio(answerer.extension, call)

@@ -70,7 +70,6 @@ class _CallerPresses:
 
 
 async def _hold_and_return(row: LiveRow) -> None:
-    """Hold the caller with the advisor's phone (SIP hold), and end the hold."""
     await row.within(row.advisor.call.hold(), "the advisor's phone cannot hold the caller")
     await row.settle()
     await row.within(row.advisor.call.resume(), "the advisor's phone cannot end the hold")

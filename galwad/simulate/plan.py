@@ -158,11 +158,9 @@ def _is_address(text: str) -> bool:
 def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> list[str]:
     """Return a password for each question, such as "SIP password of 201".
 
-    The user types them. With `from_stdin`, each is a line of standard input. `order` is the text of
-    the error's hint about the order of the lines.
-
-    Raises:
-        CliError: The number of lines is wrong, or there is no terminal to ask.
+    The user types them. With `from_stdin`, each is a line of standard input. Raises `CliError` if
+    the number of lines is wrong, or if there is no terminal to ask. `order` is the text of the
+    error's hint about the order of the lines.
     """
     if from_stdin:
         given = sys.stdin.read().splitlines()

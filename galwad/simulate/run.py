@@ -43,8 +43,7 @@ _TAIL: Final = 0.5
 def run_plan(plan: Plan) -> Report:
     """Place the calls of the plan, and return what was found.
 
-    Raises:
-        CliError: An option is wrong, such as the identity or the server's address.
+    Raises `CliError` if an option is wrong, such as the identity or the server's address.
     """
     api = _api_client(plan)
     hush()

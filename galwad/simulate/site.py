@@ -82,9 +82,8 @@ class PbxLine:
 def outside_number(settings: Settings, number: str) -> OutsideNumber:
     """Return a number of --outside with its first target, where calls to it arrive.
 
-    Raises:
-        CliError: It is not a number outside the centre, or its first target cannot be read or is
-            not reached by UDP.
+    Raises `CliError` if it is not a number outside the centre, or if its first target cannot be
+    read or is not reached by UDP.
     """
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
@@ -124,8 +123,7 @@ def has_pbx(settings: Settings) -> bool:
 def pbx_line(settings: Settings, number: str) -> PbxLine:
     """Return the line `number`, which must lead to a PBX.
 
-    Raises:
-        CliError: It does not, or the target of its route cannot be read.
+    Raises `CliError` if it does not, or if the target of its route cannot be read.
     """
     route = settings.find_route(number)
     if route is None or not route.target or not route.advisors:

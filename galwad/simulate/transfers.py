@@ -112,14 +112,12 @@ async def _named_by_pbx(row: LiveRow) -> None:
 
 
 async def _hang_up_while_it_rings(row: LiveRow) -> None:
-    """Send the caller outside, and hang up before the party answers."""
     rung = await _leave(row)
     await row.answer_leg(rung)
     await _taken_over(row, rung, "the new party")
 
 
 async def _busy_transfer(row: LiveRow) -> None:
-    """Send the caller to a busy party outside; the advisor still has the call."""
     async with _sent_to(row, Need.OUTSIDE) as (rung, transfer):
         await rung.deny(486)
         await _completed(row, transfer, 486)

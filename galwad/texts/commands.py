@@ -90,7 +90,6 @@ def set_(
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Return the object with `entries`, and perhaps `version`, in a file."""
     try:
         content = json_module.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -170,7 +170,6 @@ def _refusals() -> Iterator[None]:
 
 
 def _view_of(each: TextList) -> TextListView:
-    """Return a list as an administrator sees it."""
     return TextListView(
         name=each.name,
         version=each.version,

@@ -18,7 +18,6 @@ ONE_LINE: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 CODE: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 """A pattern for codes that Galwad itself stores, such as `lunch`."""
 MOST_ENTRIES: Final = 200
-"""The most entries that a list may have."""
 ListName: TypeAlias = Literal["lines", "purposes", "breaks", "no_note_reasons", "teams"]
 NoNoteReason: TypeAlias = Literal["wrong_number", "silent", "cut_off", "repeated", "test"]
 TextField: TypeAlias = Literal["code", "en", "cy"]
@@ -78,7 +77,6 @@ class TextRules:
     longest: int
     """The most characters that a text may have."""
     code: str = CODE
-    """The pattern of the codes."""
     codes_unique: bool = True
     texts_unique: bool = False
     """True if no two entries may have the same text in any language."""
@@ -138,9 +136,7 @@ PURPOSES: Final = TextRules(
 )
 """The purposes of calls. Their codes come from the CRM: several may have the same code, or none."""
 BREAKS: Final = TextRules(40)
-"""The reasons of breaks."""
 NO_NOTE: Final = TextRules(100)
-"""The reasons for which a call needs no contact note."""
 TEAMS: Final = TextRules(60)
 """The names of teams. With each user, the code of the team is stored."""
 LINES: Final = TextRules(100, welsh_required=False)

@@ -87,7 +87,6 @@ async def close(
 
 
 def _find(desk: CallsDesk, session: Supervisor, alarm_id: str) -> None:
-    """Raise an `ApiError` (404) if there is no such alarm, or the user may not see it."""
     alarm = desk.calls.alarms.find(alarm_id)
     if alarm is None or not desk.calls.may_see_alarm(session.user, alarm):
         raise ApiError(404, "no alarm has this id", "list the alarms again")
@@ -112,7 +111,6 @@ async def _decided(decision: Awaitable[StoredAlarm]) -> StoredAlarm:
 
 
 def _midnight(desk: CallsDesk) -> float:
-    """Return the Unix time at which today began in the desk's time zone."""
     now = datetime.fromtimestamp(time.time(), desk.host.settings.desk.time_zone).astimezone(
         desk.host.settings.desk.time_zone
     )

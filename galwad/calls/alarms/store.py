@@ -185,10 +185,8 @@ class AlarmStore:
     async def compared(self, node: str, now: float, kept_s: float) -> list[IndexFinding]:
         """Return the alarms of the audit whose row was deleted, or closed without an entry.
 
-        The rows of alarms that ended more than a day or `kept_s` seconds ago may be gone.
-
-        Raises:
-            AuditError: The database cannot be read.
+        The rows of alarms that ended more than a day or `kept_s` seconds ago may be gone. Raises
+        `AuditError` if the database cannot be read.
         """
         since = (now - min(kept_s, _LEAST_KEPT_S)) * _US
         try:

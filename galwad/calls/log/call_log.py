@@ -152,8 +152,7 @@ class CallLog:
     async def sealed(self, reports: Collection[Sealed]) -> None:
         """Log sealed recordings that are not too old for the log; return when they are written.
 
-        Raises:
-            AuditError: The database cannot be written. The finaliser must report them again.
+        Raises `AuditError` if the database cannot be written: the finaliser must report them again.
         """
         oldest = self._clock() - self._section.calls_days * _DAY_S
         for sealed in reports:

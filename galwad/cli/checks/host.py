@@ -77,7 +77,6 @@ def _free_space(state: Path) -> Iterator[CheckResult]:
 
 
 def _unwritable(state: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each folder in the state folder whose disk is broken or read-only."""
     for path in sorted(state.iterdir()):
         why = _write_error(path) if path.is_dir() else ""
         if why:

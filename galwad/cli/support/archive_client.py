@@ -47,10 +47,8 @@ def download(
     """Fetch an encrypted recording; yield its header and a file with its payload.
 
     The digest is checked first. With `raw`, the file has the packets that could not be decoded.
-
-    Raises:
-        CliError: The server refused the request, the digest of the received file is wrong, or the
-            temporary file cannot be written.
+    Raises `CliError` if the server refuses the request, the digest of the received file is wrong,
+    or the temporary file cannot be written.
     """
     with temporary_file_errors(), tempfile.TemporaryFile() as payload:
         header, is_as_indexed = receive(call_id, purpose, reference, client, payload, raw=raw)

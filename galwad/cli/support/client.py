@@ -31,9 +31,8 @@ _CONNECT_S = 5.0
 def base_url(server: str) -> str:
     """Check the server's address, and return it without a final slash.
 
-    Raises:
-        CliError: The address is missing or not valid, or it is a plain HTTP address of another
-            machine.
+    Raises `CliError` if the address is missing or not valid, or if it is a plain HTTP address of
+    another machine.
     """
     import httpx2  # noqa: PLC0415 - see above
 
@@ -182,7 +181,6 @@ def check_response(response: httpx2.Response) -> None:
 
 
 def _reason(response: httpx2.Response) -> str:
-    """Return the server's name for the error, or "" if the response has none."""
     try:
         return str(response.json().get("reason", ""))
     except (ValueError, AttributeError):
@@ -213,11 +211,8 @@ def ask(
 ) -> Any:
     """Send one request; return the JSON document in the response, or None if it has no content.
 
-    The request fails if the server sends nothing for `timeout_s` seconds.
-
-    Raises:
-        CliError: The request cannot be sent (see `open_client`), it failed, or the server refused
-            it.
+    The request fails if the server sends nothing for `timeout_s` seconds. Raises `CliError` if the
+    request cannot be sent (see `open_client`), it fails, or the server refuses it.
     """
     opened = open_client(
         server, anonymous=anonymous, token=token, authority=authority, timeout_s=timeout_s

@@ -74,9 +74,8 @@ class ClientSettings(BaseSettings):
 def client_settings() -> ClientSettings:
     """Read the client's settings from the environment and `client.toml`.
 
-    Raises:
-        CliError: The file cannot be read, or a value is wrong. If the wrong value is in the file,
-            the message gives its line number.
+    Raises `CliError` if the file cannot be read, or if a value is wrong. If the wrong value is in
+    the file, the message gives its line number.
     """
     file = client_file()
     try:

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
-"""The width of the output, in columns, if stdout is not a terminal.
-
-The value is so large that no line is shortened.
-"""
+"""The columns of the output if stdout is not a terminal: so many that no line is shortened."""
 
 
 class CliError(Exception):

@@ -46,9 +46,7 @@ def passphrase_of(path: Path) -> str:
 def new_passphrase() -> str:
     """Return the passphrase for a new key file: `$GALWAD_PASSPHRASE`, or one typed twice.
 
-    Raises:
-        CliError: The passphrase is too short. Or the user cannot be asked, because there is no
-            terminal.
+    Raises `CliError` if the passphrase is too short, or if there is no terminal to ask the user.
     """
     given = os.environ.get(VARIABLE, "")
     text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
@@ -92,9 +90,8 @@ def signer_of(file: IdentityFile) -> list[str]:
 def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> Iterator[BinaryIO]:
     """Yield a file from which the decrypted recording is read.
 
-    Raises:
-        CliError: None of the identities can decrypt the recording, or the recording is damaged. If
-            it is damaged, the error may be raised only when the yielded file is read.
+    Raises `CliError` if none of the identities can decrypt the recording, or if the recording is
+    damaged. If it is damaged, the error may be raised only when the yielded file is read.
     """
     try:
         yield io.BufferedReader(open_parts(header, payload, identities))
@@ -117,10 +114,8 @@ def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
 def public_key(text: str, option: str) -> str:
     """Return a public signing key as base64 text: `text`, or the contents of the file `text`.
 
+    Raises `CliError` if `text` is neither a public key nor the path of a file with a public key.
     The error names `option`.
-
-    Raises:
-        CliError: `text` is neither a public key nor the path of a file with a public key.
     """
     path = Path(text)
     try:
@@ -141,11 +136,8 @@ def trusted_keys(
     """Return the public keys of the nodes that a trust file names.
 
     The file is `trust`, or if that is None, the trust file beside the key file `identity`. If there
-    is neither, the result is empty.
-
-    Raises:
-        CliError: The file cannot be read, or none of `officers` (public signing keys) signed it, or
-            `officers` is empty.
+    is neither, the result is empty. Raises `CliError` if the file cannot be read, or if none of
+    `officers` (public signing keys) signed it, or if `officers` is empty.
     """
     if trust is None:
         beside = None if identity is None else identity.parent / TRUST_FILE_NAME

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 
 class LazyGroup(TyperGroup):
-    """A group of commands, which are in modules of the Python package `package`.
+    """A group of commands, each of which is in a module with a Typer app."""
 
-    `modules` names the modules of some commands, with the package if it is another one. All other
-    commands are in `module`. If `module` is "", each of these is in the module of its own name,
-    with an underscore in the place of each hyphen. Each module has a Typer app with its commands,
-    in the variable that `app` names. The groups within the group are in `groups`; the docstring of
-    such a class is its help.
-    """
+    def __init__(
+        self,
+        help: str | None = None,  # noqa: A002 - the name in TyperGroup
+        module: str = "",
+        *,
+        summaries: Mapping[str, str],
+        modules: Mapping[str, str] = {},
+        groups: Mapping[str, LazyGroup] = {},
+        app: str = "app",
+        **options: Any,
+    ) -> None:
+        """Store where the commands are; load nothing.
 
-    package: ClassVar[str] = "galwad.cli"
-    module: ClassVar[str] = ""
-    modules: ClassVar[Mapping[str, str]] = {}
-    app: ClassVar[str] = "app"
-    groups: ClassVar[Mapping[str, type[LazyGroup]]] = {}
-    summaries: ClassVar[Mapping[str, str]]
-    """The line about each command in the group's help, by the command's name.
-
-    The help has the commands in this order. It does not use the commands' own texts, because they
-    are in the commands' modules, which take a second to load.
-    """
+        `summaries` has the line about each command in the group's help, in the help's order. The
+        help does not use the commands' own texts, because they are in the commands' modules, which
+        take a second to load. `modules` names the modules of some commands, and `groups` has the
+        groups within the group. All other commands are in `module`. In each module, the variable
+        `app` has the Typer app.
+        """
+        options |= {"no_args_is_help": True, "rich_markup_mode": None}
+        super().__init__(help=help, **options)
+        self.summaries = summaries
+        self._module = module
+        self._modules = modules
+        self._groups = groups
+        self._app = app
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands in the group, for the help."""
@@ -43,9 +50,9 @@ class LazyGroup(TyperGroup):
         del ctx
         if cmd_name not in self.summaries:
             return None
-        if cmd_name in self.groups:
-            return self._group(cmd_name)
-        command: Any = typer.main.get_command(self.app_of(cmd_name))
+        command: Any = self._groups.get(cmd_name)
+        if command is None:
+            command = typer.main.get_command(self.app_of(cmd_name))
         if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
             command = command.commands[cmd_name]
         command.name = cmd_name
@@ -53,19 +60,9 @@ class LazyGroup(TyperGroup):
 
     def app_of(self, cmd_name: str) -> typer.Typer:
         """Load the module of the command `cmd_name`, and return the Typer app with the command."""
-        module = self.modules.get(cmd_name) or self.module or cmd_name.replace("-", "_")
-        full = module if "." in module else f"{self.package}.{module}"
-        app: typer.Typer = getattr(importlib.import_module(full), self.app)
+        module = importlib.import_module(self._modules.get(cmd_name, self._module))
+        app: typer.Typer = getattr(module, self._app)
         return app
-
-    def _group(self, name: str) -> TyperGroup:
-        group = self.groups[name]
-        return group(
-            name=name,
-            help=inspect.cleandoc(group.__doc__ or ""),
-            no_args_is_help=True,
-            rich_markup_mode=None,
-        )
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option `--help` with the default False.

@@ -27,11 +27,9 @@ def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.
 
     Until then it has no name, so that nothing remains if the process dies. If the file system does
     not support this, it has a temporary name in the same folder. Without `replace`, an existing
-    file is not changed. With `replace`, only a regular file is replaced.
-
-    Raises:
-        CliError: The file cannot be written, `path` exists and `replace` is false, or it is a
-            folder or special file.
+    file is not changed. With `replace`, only a regular file is replaced. Raises `CliError` if the
+    file cannot be written, if `path` exists and `replace` is false, or if `path` is a folder or
+    special file.
     """
     check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

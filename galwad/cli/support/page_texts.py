@@ -29,7 +29,6 @@ class Texts:
         self._texts: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
 
     def __contains__(self, key: str) -> bool:
-        """Return whether there is a text with this key."""
         return key in self._texts
 
     def text(self, key: str, **values: str | int) -> str:

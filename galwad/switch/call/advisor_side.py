@@ -79,10 +79,7 @@ class AdvisorSide:
         Unlike `identity`, it is never the address in a Contact.
         """
         self.identity = ""
-        """The user part of the URI by which a PBX identifies the party at the advisor's end.
-
-        It is "" if no PBX has identified the party.
-        """
+        """The user part of the URI by which a PBX identifies this party; "" if none has done so."""
 
     @property
     def candidates(self) -> tuple[Party, ...]:

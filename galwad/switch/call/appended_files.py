@@ -85,8 +85,7 @@ async def write_later(job: Callable[[], T]) -> T:
 def write_at_end(job: Callable[[], object]) -> None:
     """Run `job`, which writes to the disk, at the end of the process. Raise the error of `job`.
 
-    Raises:
-        TimeoutError: The disk hangs: `job` is not finished after `_CLOSE_S` seconds.
+    Raises `TimeoutError` if the disk hangs: `job` is not finished after `_CLOSE_S` seconds.
     """
     try:
         _start(job).result(_CLOSE_S)
@@ -166,7 +165,6 @@ class LastingCall(msgspec.Struct, frozen=True, kw_only=True):
     answered_at: float = 0.0
     """The time of the answer in Unix seconds."""
     recorded: bool = False
-    """True if the call must be recorded."""
     dialogs: tuple[dict[str, Any], ...] = ()
     """The dialog of each leg, as `Dialog.checkpoint` returned it."""
 
@@ -267,7 +265,6 @@ class LastingDialogs(AppendedFile):
 
 
 def _dialogs_in(legs: msgspec.Raw) -> tuple[dict[str, Any], ...]:
-    """Return the dialog of each leg; empty if `legs` cannot be read."""
     try:
         return tuple(leg.dialog for leg in msgspec.json.decode(legs, type=_Legs).legs)
     except _UNREADABLE:

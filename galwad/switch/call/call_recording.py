@@ -79,11 +79,7 @@ class CallRecording:
         facts: Mapping[str, Field] | None,
         on_change: Callable[[], None],
     ) -> None:
-        """Start without a spool.
-
-        `facts` are the fields of the `call` event for the spool. None means that the call is not to
-        be recorded.
-        """
+        """`facts` are the fields of the spool's `call` event; None if nothing is to be recorded."""
         self._facts = facts
         self._on_change = on_change
         self._erased_us = factory.erased_us

@@ -95,10 +95,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     shut_causes: ShutCauses = msgspec.field(name="standing")
     """The causes that keep the gate shut at present."""
     lives: int
-    """The life number of the call's most recent spool; 0 before the first spool.
-
-    The life number of the call's next spool must be higher.
-    """
+    """The life number of the call's newest spool; 0 before the first. The next must be higher."""
     answered_at: float = msgspec.field(name="answered", default=0.0)
     """The time of the answer, in seconds of the monotonic clock of this boot; 0 if not known."""
     recording: RecordingState | None = None
@@ -120,7 +117,6 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     caller: CallerFacts | None = None
     """The present caller, if a trunk has named another caller since the INVITE; otherwise None."""
     callers: int = 1
-    """The number of callers that the call has had."""
     consults: str = ""
     """The id of the call whose advisor has made this call; "" if it is not a consultation."""
     kept_by: str = ""
@@ -129,10 +125,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The pauses of a call that has no recorder, because it still rings or is not recorded."""
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw
-    """The legs in JSON, as `telephony.b2bua` saved them.
-
-    Only `telephony.b2bua` knows the meaning of the fields in this JSON.
-    """
+    """The legs in JSON, as `telephony.b2bua` saved them. Only it knows what the fields mean."""
 
     def legs_values(self) -> Mapping[str, object]:
         """Return the decoded fields of `legs`; empty if `legs` is not a JSON object."""

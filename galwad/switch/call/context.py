@@ -155,16 +155,11 @@ class CallContext:
     checkpoints: CheckpointStore
     settings: Settings
     flush: Callable[[], None]
-    """A function that sends the SIP messages that wait in the endpoint."""
+    """Sends the SIP messages that wait in the endpoint."""
     find: Callable[[str], LiveCall | None]
-    """A function that returns the live call with a given call id, or None."""
     live_calls: Callable[[], Iterable[LiveCall]]
-    """A function that returns all live calls."""
     forget: Callable[[str], None]
-    """A function that removes the call with a given call id from the live calls.
-
-    The function is called once for each call, when the call has ended.
-    """
+    """Removes the call with this id from the live calls; called once, when the call has ended."""
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:

@@ -43,10 +43,7 @@ class EventDispatcher:
         load: OverloadControl,
         drained: Callable[[], bool],
     ) -> None:
-        """Store the objects that handle the events.
-
-        `drained` returns whether the switch is stopping, and so refuses new calls.
-        """
+        """`drained` returns whether the switch is stopping, and so refuses new calls."""
         self._context = context
         self._admission_control = admission_control
         self._calls = calls

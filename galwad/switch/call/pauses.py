@@ -178,10 +178,7 @@ class RequestState(Enum):
     DURABLE = "durable"
     """The disk has confirmed that the pause or the resume is stored."""
     NOT_DURABLE = "not durable"
-    """The disk has not confirmed a pause within 250 ms, or a resume within 5 s.
-
-    If the gate is shut, it stays shut.
-    """
+    """The disk did not confirm a pause in 250 ms, or a resume in 5 s. A shut gate stays shut."""
 
 
 class _PauseRequest:
@@ -316,7 +313,6 @@ class Pauses:
         return self._resume_if_latest(actor, request)
 
     async def _resume_if_latest(self, actor: str, request: _PauseRequest) -> bool:
-        """Carry out the resume `request`, unless the phone has made a later request."""
         if self._latest_resume is not request:
             request.enter(RequestState.SUPERSEDED)
             return request.confirmed

@@ -94,7 +94,6 @@ class PbxJoins:
         return not inside or self._router.phones.known(name)
 
     def _kept_by(self, keeper: LiveCall) -> list[LiveCall]:
-        """Return the live calls for which the call `keeper` goes on."""
         return [call for call in self._live_calls() if call.join_state.kept_by == keeper.call_id]
 
     def caller_named(self, caller: CallerFacts, now: Now) -> bool:

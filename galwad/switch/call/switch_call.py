@@ -85,14 +85,12 @@ class SwitchCall:
         self._context = context
         self.admission = admission
         self.caller = admission.caller
-        """The present caller: the caller of the INVITE, or the caller that a trunk named later."""
         self._callers = 1
         self._route = route
         self.legs = legs
         self.log = log.bind(call_id=self.call_id)
         self._since = now.wall
         self.started = now.wall
-        """The Unix time in seconds at which the call began."""
         self._phase = CallPhase.RINGING
         self._holding: frozenset[sip.Side] = frozenset()
         """The sides that have put the other party on hold, with a phone or on the page."""
@@ -100,10 +98,7 @@ class SwitchCall:
             context.router, route, admission.called, is_outgoing=self._is_outgoing
         )
         self._answered_at = 0.0
-        """The monotonic time of the answer in seconds.
-
-        It is 0 before the answer, or if the time of the answer is not known.
-        """
+        """The monotonic time of the answer in seconds; 0 before it, or if it is not known."""
         self._version = 0
         self._in_settle = self._unsent = False
         self._faulty = False
@@ -246,11 +241,9 @@ class SwitchCall:
         """Continue a call that was answered before a restart of the switch.
 
         The returned call may have ended already. This happens if the caller was talking with no
-        other party at the restart, and there was no target to ring again.
-
-        Raises:
-            TelephonyError: The legs or their media ports cannot be restored. After this error or
-                any other exception, all legs of the call have ended.
+        other party at the restart, and there was no target to ring again. Raises `TelephonyError`
+        if the legs or their media ports cannot be restored. After this error or any other
+        exception, all legs of the call have ended.
         """
         settings = call_settings(context.settings, checkpoint.admission)
         legs = BackToBackCall.restored(

@@ -55,10 +55,7 @@ class Admission:
     """
     recorded: bool
     source_rule: str
-    """The rule that says from which address the caller's media may come.
-
-    The rules are those of `telephony.aio.relay.SourceRule`.
-    """
+    """The rule for the source of the caller's media, one of `telephony.aio.relay.SourceRule`."""
     srtp: str
     """The protection of the caller's media by SRTP: `off`, `optional` or `required`."""
 
@@ -209,7 +206,6 @@ class AdmissionControl:
         return verification
 
     def _rejection(self, source: Address, outcome: AuthOutcome, now: float) -> Rejection:
-        """Return the response to a request whose credentials are not accepted."""
         if outcome is AuthOutcome.UNCHECKED:
             return Rejection(503, (("Retry-After", RETRY_AFTER_S),))
         return Rejection(401, tuple(self._digest.challenges(now, outcome, host=source.host)))
@@ -238,10 +234,7 @@ class DialogSources:
         admission_of: Callable[[str], Admission | None],
         alarm: Callable[[str, str | None], None],
     ) -> None:
-        """Store the objects that decide.
-
-        `admission_of` returns the admission of the live call with a given call id, or None.
-        """
+        """`admission_of` returns the admission of the live call with a given call id, or None."""
         self._settings = settings
         self._phones = phones
         self._admission_control = admission_control
@@ -293,7 +286,6 @@ class DialogSources:
 
 
 def _is_at_target(leg: Leg, source: Address) -> bool:
-    """Return whether `source` is at one of the addresses of the target that this leg called."""
     target = leg.target
     if target is None or target.is_phone:
         return False

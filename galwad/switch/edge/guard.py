@@ -78,10 +78,7 @@ A phone that sends a keyed digit in each INFO needs ten at most.
 
 _KNOWN_FACTOR: Final = 10
 _HANDSHAKE_COUNT: Final = 5.0
-"""A new TLS connection counts as this many new TCP connections.
-
-Its handshake takes more than a millisecond.
-"""
+"""A new TLS connection counts as this many TCP ones: its handshake takes over a millisecond."""
 _KNOWN_CONNECTIONS: Final = 500.0
 """The most new TCP connections a second that are accepted from all known sources together."""
 _FAILURE: Final = 100
@@ -223,10 +220,7 @@ class FloodGuard:
         all trunks. `set_filter` sets the kernel's filter for datagrams.
         """
         self.shed = 0
-        """The number of messages that were dropped without being parsed.
-
-        New connections that the guard refused are counted too.
-        """
+        """The number of messages dropped without being parsed, and of new connections refused."""
         self._sip = sip
         self._is_trunk = lru_cache(MAX_SOURCES)(is_trunk)
         self._in_call = in_call
@@ -486,7 +480,6 @@ def trim(kept: OrderedDict[Key, T], most: int = 0) -> None:
 
 
 def _remember(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
-    """Store an entry as the newest of a table."""
     kept[key] = value
     kept.move_to_end(key)
     trim(kept)

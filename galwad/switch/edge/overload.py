@@ -79,10 +79,7 @@ class OverloadControl:
     """
 
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
-        """Start with no delays stored and no calls refused.
-
-        `free_pairs` returns the number of free pairs of media ports.
-        """
+        """`free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
         """The number of calls refused so far; retransmissions of an INVITE are not counted."""
         self._sip = sip

@@ -58,10 +58,7 @@ class Phones:
         self._disk = WatchedDisk()
         self._silent = False
         self.on_moved: Callable[[Address, Address], None] = lambda _old, _new: None
-        """A function that is called when a known phone registers over a new connection.
-
-        The arguments are the addresses of the phone's old and new connection.
-        """
+        """Gets the old and new address of a known phone that registers over a new connection."""
 
     def set_accounts(self, accounts: Iterable[PhoneCredentials]) -> None:
         """Replace the desk's accounts.

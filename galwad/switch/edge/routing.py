@@ -126,7 +126,6 @@ class Router:
         return self._internal(called) if route is None and by_phone else route
 
     def _emergency_route(self, number: str) -> Route | None:
-        """Return the route out of the centre, if any, for an emergency number; otherwise None."""
         is_emergency = number in self._settings.sip.emergency_numbers
         return self.emergency.route(number) if is_emergency else None
 

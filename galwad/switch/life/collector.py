@@ -46,7 +46,6 @@ class Collector:
     def __init__(
         self, most_new: int = MOST_NEW, most_new_when_idle: int = MOST_NEW_WHEN_IDLE
     ) -> None:
-        """Set the two limits; nothing changes before `start`."""
         self._most_new = most_new
         self._most_new_when_idle = most_new_when_idle
 

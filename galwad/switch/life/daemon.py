@@ -248,7 +248,6 @@ class Switch:
             await asyncio.sleep(1.0)
 
     def _update_guard(self, now: float) -> None:
-        """Replace the hosts that the guard never bans."""
         registered = self._phones.hosts(now)
         self._guard.set_known_hosts(registered | self._router.hosts() | self._endpoint.peers())
 
@@ -340,7 +339,6 @@ class Switch:
         return None if call is None else call.admission
 
     def _on_moved(self, old: Address, new: Address) -> None:
-        """Move a phone's calls to the phone's new connection, if the old connection is closed."""
         if not self._transport.is_open(old):
             self._endpoint.peer_reconnected(old, new)
 

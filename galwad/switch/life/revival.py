@@ -35,10 +35,7 @@ from telephony.b2bua import bye_from_checkpoint, bye_in_dialogs, cancel_branches
 from telephony.errors import TelephonyError
 
 MOST_AGE_S = 86_400.0
-"""The age in seconds, counted from the answer, above which a lost call gets no BYE.
-
-By then its parties have certainly hung up.
-"""
+"""If a lost call was answered more seconds ago, it gets no BYE: its parties have hung up."""
 SKIPPED_CSEQS = 100
 """The number of CSeq numbers that a BYE leaves out in a dialog of a lost call.
 
