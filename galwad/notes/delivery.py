@@ -159,15 +159,19 @@ class NoteOutbox(Outbox):
         reason = "the call needs no note"
         await self._set(version, state=NoteState.DISCARDED, payload="", reason=reason)
 
-    async def undelivered(self, limit: int) -> list[UndeliveredNote]:
-        """Return at most `limit` undelivered versions: the refused, then the waiting, by age."""
+    async def undelivered(self, limit: int, call_id: str | None = None) -> list[UndeliveredNote]:
+        """Return at most `limit` undelivered versions, of all calls or of one.
+
+        The refused versions come first, then those that wait, each the oldest first.
+        """
+        of_call = () if call_id is None else (outbox.c.call_id == call_id,)
         statement = (
             select(
                 *(outbox.c[name] for name in ("call_id", "version", "state", "attempts", "reason")),
                 *(outbox.c.created.label("saved"), notes.c.line, notes.c.advisor),
             )
             .join(notes, notes.c.call_id == outbox.c.call_id)
-            .where(or_(self._waiting, self._refused))
+            .where(or_(self._waiting, self._refused), *of_call)
             .order_by(outbox.c.state, outbox.c.created, outbox.c.version)
             .limit(limit)
         )

@@ -78,6 +78,7 @@ async def discard(
     Raises:
         ApiError: 404, the call has no undelivered contact note.
     """
+    _check(len(await desk.notes.delivery.outbox.undelivered(1, call_id)))
     personal = {"actor": session.actor, "reason": body.reason}
     await desk.host.audit.append("contact.discarded", {"call_id": call_id}, personal)
     _check(await desk.notes.delivery.outbox.discard(call_id))

@@ -152,6 +152,7 @@ async def test_a_note_is_discarded_with_a_reason_in_the_audit(connected, crm):
     assert (await gwen.http.post(url, json={"reason": " "})).status_code == 422
     assert (await gwen.http.post(url, json={"reason": "a test call"})).status_code == 204
     assert (await gwen.http.get("/api/v1/contacts/undelivered")).json() == []
+    assert (await gwen.http.post(url, json={"reason": "again"})).status_code == 404
     (entry,) = await connected.desk.host.audit.search(
         AuditFilter(kind="contact.discarded"), limit=10
     )
