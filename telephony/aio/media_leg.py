@@ -307,11 +307,7 @@ class PacketSender(Protocol):
     """Any object with a `send` method like that of a socket."""
 
     def send(self, data: Octets, /) -> int:
-        """Send one RTP packet.
-
-        Raises:
-            OSError: The packet was not sent.
-        """
+        """Send one RTP packet; raise OSError if it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)

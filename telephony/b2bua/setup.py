@@ -251,10 +251,8 @@ class Setup:
 
         It answers the caller's offer. If the caller made none, it passes on the target's offer.
         None means that a reliable provisional response has already given the answer (RFC 3261
-        13.2.1).
-
-        Raises:
-            SdpParseError: There is no common media, or the target's SDP cannot be used.
+        13.2.1). Raises `SdpParseError` if there is no common media, or the target's SDP cannot be
+        used.
         """
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:

@@ -91,11 +91,8 @@ def cut_offer(
 
     Other sections stay in their places with port 0 (refused). `allowed` has encoding names.
     Sequence, fmtp, ptime and unknown attributes stay. `srtp` is the protection that the offer may
-    have.
-
-    Raises:
-        SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
-            allowed codec. The status is 488.
+    have. Raises `SdpParseError` (488) if there is no audio, no audio with the protection that
+    `srtp` requires, or no allowed codec.
     """
     index = carried_index(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
@@ -118,9 +115,7 @@ def forwarded_offer(
     `allowed` the encoding names of codecs. `srtp` is the protection that media may have on the leg
     of the peer that sent `offer`. `previous` is our latest description on the other leg, whose
     m-lines and payload types stay (RFC 3264 section 8), or None. `direction` None means that of
-    `offer`.
-
-    Raises `SdpParseError` (488) as `cut_offer`.
+    `offer`. Raises `SdpParseError` (488) as `cut_offer`.
     """
     index = carried_index(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)
@@ -164,11 +159,9 @@ def forwarded_answer(
     """Return the answer to `offer`, made from the other peer's `answer`.
 
     It has the sections and payload types of `offer`, and the codec sequence of `answer`. `local`
-    and `origin` are our address and o= line for the peer that offered.
-
-    Raises:
-        SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
-            `offer` has no section that we can carry. The status is 488.
+    and `origin` are our address and o= line for the peer that offered. Raises `SdpParseError` (488)
+    if `answer` refuses the audio or has no audio codec in common with `offer`, or if `offer` has no
+    section that we can carry.
     """
     index = carried_index(offer, allowed, local.srtp)
     theirs = answer.audio_index()
@@ -255,11 +248,8 @@ def own_answer(
     """Return an answer to `offer` that we make ourselves.
 
     It has the first allowed audio codec of `offer`, and its telephone-event codecs with the same
-    clock. `direction` None means the reverse of the offer's.
-
-    Raises:
-        SdpParseError: There is no audio, no audio with the protection that `local.srtp` requires,
-            or no allowed codec. The status is 488.
+    clock. `direction` None means the reverse of the offer's. Raises `SdpParseError` (488) if there
+    is no audio, no audio with the protection that `local.srtp` requires, or no allowed codec.
     """
     index = carried_index(offer, allowed, local.srtp)
     section = offer.media[index]

@@ -119,10 +119,7 @@ class ClientTransaction:
         raise NotImplementedError
 
     def fail(self, status: int, now: float) -> None:
-        """End the transaction with `status`, unless a final response has arrived.
-
-        The reason is a timeout, a transport error, or no final response even after our CANCEL.
-        """
+        """End the transaction with `status`, unless a final response has arrived."""
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
@@ -176,7 +173,6 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)

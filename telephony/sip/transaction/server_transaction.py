@@ -139,7 +139,6 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)

@@ -81,7 +81,6 @@ class Transactions:
     def __init__(
         self, *, send: Callable[[bytes, NextHop], None], timers: TimerQueue, timings: Timings
     ) -> None:
-        """Start without transactions; `send` sends the bytes of a message to a next hop."""
         self._send = send
         self._timers = timers
         self._timings = timings
