@@ -285,10 +285,6 @@ class SessionDescription:
     def __bytes__(self) -> bytes:
         return str(self).encode("utf-8", "surrogateescape")
 
-    def attribute(self, name: str) -> str | None:
-        """Return the value of the first session-level line a=`name`; None if there is none."""
-        return next(iter(self._table.attributes.get(name, ())), None)
-
     @property
     def _table(self) -> _LineTable:
         if self._lines is None:

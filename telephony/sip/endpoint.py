@@ -16,7 +16,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError
@@ -39,20 +38,6 @@ from telephony.sip.ua.user_agent import Credentials, UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
 """The option tags that an `Endpoint` announces and accepts, unless it is made with others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The numbers of objects that the core stores now; all are 0 if the core is idle."""
-
-    client_transactions: int
-    server_transactions: int
-    dialogs: int
-    awaiting_ack: int
-    """2xx responses that wait for their ACK."""
-    awaiting_prack: int
-    """Reliable provisional responses that wait for their PRACK."""
-    timers: int
 
 
 class Endpoint:
@@ -314,18 +299,6 @@ class Endpoint:
                 dialog.send_to = new
             if dialog.peer == old:
                 dialog.peer = new
-
-    def counts(self) -> Counts:
-        """Return the numbers of objects that the core stores now, for metrics and tests."""
-        core, agent = self._core, self.agent
-        return Counts(
-            client_transactions=core.transactions.client_count,
-            server_transactions=core.transactions.server_count,
-            dialogs=len(agent.dialogs),
-            awaiting_ack=len(agent.awaiting_ack),
-            awaiting_prack=len(agent.awaiting_prack),
-            timers=len(core.timers),
-        )
 
     def _tagged(self, from_: NameAddr) -> NameAddr:
         return from_ if from_.tag else from_.with_tag(self._core.token())

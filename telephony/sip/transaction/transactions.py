@@ -94,16 +94,6 @@ class Transactions:
         self._call_ids: Counter[str] = Counter()
         """The number of client transactions by Call-ID."""
 
-    @property
-    def client_count(self) -> int:
-        """The number of client transactions."""
-        return len(self._clients)
-
-    @property
-    def server_count(self) -> int:
-        """The number of server transactions."""
-        return len(self._servers)
-
     def start_client(
         self, request: Request, user: ClientUser, hop: NextHop, now: float
     ) -> ClientTransaction:
