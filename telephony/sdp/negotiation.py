@@ -32,8 +32,7 @@ from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
 from telephony.sdp.writing import (
     answer_to,
     can_carry,
-    first_offer,
-    later_offer,
+    offer_transport,
     place_section,
     rewrite,
     session_lines,
@@ -121,7 +120,7 @@ def forwarded_offer(
     section, before = _cut(offer.media[index], allowed), live_section(previous)
     if before is not None:
         section = _with_payload_types_of(section, before)
-    transport = first_offer(local) if before is None else later_offer(before)
+    transport = offer_transport(local, before)
     alone = SessionDescription(offer.lines, (section,))
     wanted = direction or offer.direction(index)
     return _in_shape_of(
@@ -217,7 +216,7 @@ def own_offer(
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
     before = live_section(previous)
-    transport = first_offer(local) if before is None else later_offer(before)
+    transport = offer_transport(local, before)
     lines += [SdpLine("a", "ptime:20"), *transport.lines(), SdpLine("a", direction.value)]
     formats = tuple(map(str, table))
     audio = MediaDescription("audio", local.port, transport.profile, formats, tuple(lines))
