@@ -56,10 +56,11 @@ class ClientUser(Protocol):
 
 
 class IgnoringUser:
-    """A transaction user that ignores all reports, such as the responses to a CANCEL.
+    """The user of a client or server transaction that ignores all reports.
 
-    A transaction that has nothing more to report gets this user: if it and its former user referred
-    to each other, only the garbage collector could free them.
+    It is for example the user of a CANCEL. A transaction that has nothing more to report gets this
+    user: if it and its former user referred to each other, only the garbage collector could free
+    them.
     """
 
     def on_response(self, response: Response, now: float) -> None:
@@ -68,11 +69,14 @@ class IgnoringUser:
     def on_failure(self, status: int, now: float) -> None:
         """Do nothing."""
 
+    def on_acknowledged(self, now: float) -> None:
+        """Do nothing."""
+
     def on_terminated(self, now: float) -> None:
         """Do nothing."""
 
 
-_NO_USER: Final = IgnoringUser()
+NO_USER: Final = IgnoringUser()
 
 
 class ClientTransaction:
@@ -157,12 +161,12 @@ class ClientTransaction:
         if state is ClientState.TERMINATED:
             self._stop_timers()
             self._on_end()
-            user, self._user = self._user, _NO_USER
+            user, self._user = self._user, NO_USER
             user.on_terminated(now)
 
     def _report_last(self, response: Response, now: float) -> None:
         """Pass the final response to the user, and forget the user and the request."""
-        user, self._user = self._user, _NO_USER
+        user, self._user = self._user, NO_USER
         self._request, self._data = None, b""
         user.on_response(response, now)
         user.on_terminated(now)
