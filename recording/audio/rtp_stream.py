@@ -361,7 +361,7 @@ class RtpStream:
             self._set_state(StreamState.LAGGING)
 
     def mark_break(self) -> None:
-        """Write the waiting packets; begin again with the next one (`Timeline.mark_break`)."""
+        """Write the waiting packets; begin again with the next one (see `Timeline.mark_break`)."""
         self.end()
         self._expected = None
         self.give_up_missing()

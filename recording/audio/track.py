@@ -114,7 +114,7 @@ class Track:
         return self._streams[ssrc]
 
     def mark_break(self, position: int) -> None:
-        """Interrupt all streams as `Timeline.mark_break`, and end comfort noise at `position`."""
+        """Interrupt all streams (see `Timeline.mark_break`); end comfort noise at `position`."""
         for stream in self._streams.values():
             stream.mark_break()
         self._end_noise(position)

@@ -113,8 +113,8 @@ class MediaDescription:
         """Read a media section from the value of its m= line and its other lines.
 
         The formats may be missing if we decline the section anyway (port 0, or not audio): some
-        peers write `m=video 0 RTP/AVP`. Raises `SdpParseError` if the value is not `kind
-        port[/count] protocol format…`.
+        peers write `m=video 0 RTP/AVP`. Raises `SdpParseError` if the value does not have the form
+        `kind port[/count] protocol format…`.
         """
         words = value.split()
         if len(words) < 3:
