@@ -224,7 +224,6 @@ class Thinning:
         known: Callable[[float], Networks],
         set_filter: SetFilter = lambda *_: None,
     ) -> None:
-        """Start without thinning. `known` returns the networks that are known at a given time."""
         self._limits = limits
         self._known = known
         self._set_filter = set_filter

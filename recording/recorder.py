@@ -142,16 +142,6 @@ class Recorder:
         return self._policy.state
 
     @property
-    def gate_open(self) -> bool:
-        """True while the gate stores packets."""
-        return self.gate.is_open
-
-    @property
-    def pause_holders(self) -> tuple[str, ...]:
-        """The holders that keep the recording paused, the oldest pause first."""
-        return self._policy.pause_holders
-
-    @property
     def writer(self) -> SpoolWriter | None:
         """The writer to which the gate gives packets; None until a spool was opened."""
         return self.storage.writer

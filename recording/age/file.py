@@ -180,8 +180,7 @@ def open_file(source: BinaryIO, identities: Iterable[AnyIdentity]) -> PayloadRea
 def encrypt_small(data: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
     """Encrypt up to 64 KiB of data to these recipients, and return a complete age file.
 
-    Raises:
-        AgeError: The data is too long, or no valid header can be made for the recipients.
+    Raises `AgeError` if the data is too long, or no valid header can be made for the recipients.
     """
     file_key = new_file_key()
     return make_header(file_key, recipients) + encrypt_part(data, file_key)

@@ -103,11 +103,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64 without padding.
-
-    Raises:
-        Base64Error: The text is not exactly as `encode` writes it.
-    """
+    """Decode base64 without padding; raise Base64Error if `encode` writes it differently."""
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -197,8 +193,7 @@ class Header:
     def verified(self, file_key: bytes) -> bytes:
         """Return `file_key` if the MAC is right.
 
-        Raises:
-            HeaderMacError: The header was changed, or `file_key` is not the header's file key.
+        Raises `HeaderMacError` if the header was changed, or `file_key` is not its file key.
         """
         signed = self.raw[: self.raw.rindex(b"---") + 3]
         if not hmac.compare_digest(_mac(file_key, signed), self.mac):

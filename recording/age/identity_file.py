@@ -47,10 +47,8 @@ class Passphrase:
     """A passphrase, which is both a recipient and an identity. Its `repr` does not show the text.
 
     A passphrase from a terminal or the environment may have bytes that are not UTF-8. Python makes
-    a lone surrogate of each such byte, and this class turns it back into the byte.
-
-    Raises:
-        KeyTextError: The passphrase is empty, or has a surrogate that does not stand for a byte.
+    a lone surrogate of each such byte, and this class turns it back into the byte. `KeyTextError`
+    is raised if the passphrase is empty, or has a surrogate that does not stand for a byte.
     """
 
     text: str = field(repr=False)

@@ -259,10 +259,7 @@ class PayloadReader(io.RawIOBase):
         """Decrypt a chunk after which the payload was cut, or data was added.
 
         If the chunk is full, return its plaintext, and store an error for the read that reaches its
-        end.
-
-        Raises:
-            PayloadError: The chunk was changed, or does not have the full length.
+        end. Raises `PayloadError` if the chunk was changed, or does not have the full length.
         """
         plaintext = self._try(index, sealed, last=not last)
         if plaintext is None:

@@ -308,6 +308,5 @@ def _unheard(party: PartyPackets) -> str:
 
 
 def _name(stretch: PacketStretch) -> str:
-    """Return the name of a stretch, such as "segment 12.0 s to 15.5 s"."""
     kind = f"{stretch.gap} gap" if stretch.gap else "segment"
     return f"{kind} {stretch.from_us / 1e6:.1f} s to {stretch.to_us / 1e6:.1f} s"

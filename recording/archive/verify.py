@@ -244,7 +244,6 @@ def verify_disposal(
 
 
 def _disposed(folder: Path, call_id: str, node_keys: Collection[str]) -> RecordingVerdict:
-    """Return the verdict on a recording that has a disposal certificate."""
     places = {name: folder / f"{call_id}.{name}" for name in ("disposal", "manifest", "payload")}
     try:
         manifest = places["manifest"].read_bytes() if places["manifest"].exists() else None

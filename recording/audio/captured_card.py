@@ -96,11 +96,7 @@ class _Digits:
     """
 
     def __init__(self, *, unsure: bool, repeated: bool) -> None:
-        """Set up an empty buffer, with or without unsure digits.
-
-        If `repeated` is true, a digit counts as often as its key may have been pressed, otherwise
-        once.
-        """
+        """Count a digit as often as its key may have been pressed if `repeated`, otherwise once."""
         self._unsure = unsure
         self._repeated = repeated
         self._values = memoryview(bytearray(_LENGTHS[-1]))

@@ -62,7 +62,6 @@ class DelayEnvelope:
     """
 
     def __init__(self, rate: int) -> None:
-        """Set up an envelope without delays, for a track of `rate` samples a second."""
         self.drift = 0.0
         self.unsure = MOST_DRIFT
         self.jitter = 0.0

@@ -111,7 +111,6 @@ class DtmfDetector:
     """
 
     def __init__(self, rate: int) -> None:
-        """Set up a detector for audio with 8000 or 16000 samples a second."""
         self._scale = rate // NARROW
         if self._scale * NARROW != rate or rate not in {NARROW, WIDE}:
             raise ValueError("the rate must be 8000 or 16000")

@@ -361,11 +361,7 @@ class RtpStream:
             self._set_state(StreamState.LAGGING)
 
     def mark_break(self) -> None:
-        """Write the waiting packets, and begin again with the next packet.
-
-        Packets that do not arrive during the interruption are not counted as lost. After it, the
-        timestamps may begin at any value.
-        """
+        """Write the waiting packets; begin again with the next one (see `Timeline.mark_break`)."""
         self.end()
         self._expected = None
         self.give_up_missing()

@@ -114,11 +114,7 @@ class Track:
         return self._streams[ssrc]
 
     def mark_break(self, position: int) -> None:
-        """Interrupt all streams, and end any comfort noise at `position`.
-
-        Packets that do not arrive during the interruption are not counted as lost. After it, each
-        stream begins again with its next packet.
-        """
+        """Interrupt all streams (see `Timeline.mark_break`); end comfort noise at `position`."""
         for stream in self._streams.values():
             stream.mark_break()
         self._end_noise(position)

@@ -212,9 +212,8 @@ class AuditLog:
     ) -> Head:
         """Commit one entry, at the time `at` (Unix seconds; None means now). Return the new head.
 
-        Raises:
-            AuditError: The entry or a new day key could not be written. The caller must then not
-                carry out the action that the entry should record.
+        Raises `AuditError` if the entry or a new day key could not be written. The caller must then
+        not carry out the action that the entry should record.
         """
         at_us = int((self.clock() if at is None else at) * _US)
         entry = NewEntry(kind, facts or {}, personal or {})
@@ -242,10 +241,8 @@ class AuditLog:
 
         Append an entry with the reason, and return the names. Values that are missing already are
         recorded as erased, too. `reason` remains in the chain for ever, so it must not contain
-        personal data.
-
-        Raises:
-            AuditError: There is no such entry or value, or the entry could not be written.
+        personal data. Raises `AuditError` if there is no such entry or value, or the entry could
+        not be written.
         """
         at_us = int(self.clock() * _US)
         try:

@@ -185,9 +185,8 @@ def _keep_reading() -> None:
 def make_foreign_folder(folder: Path) -> None:
     """Create `folder` and its missing parents, with the rights of the owner of the nearest parent.
 
-    If `folder` is a link that systemd has made, the folder to which it points is made.
-
-    Raises `ForeignFileError` if the path has a link that another user made.
+    If `folder` is a link that systemd has made, the folder to which it points is made. Raises
+    `ForeignFileError` if the path has a link that another user made.
     """
     if folder.is_symlink() and folder.lstat().st_uid not in {0, os.geteuid()}:
         raise ForeignFileError(errno.ELOOP, "a link that another user made", str(folder))
@@ -202,9 +201,8 @@ def give_to(owner: Owner, folder: Path) -> None:
     """Make `owner` the owner of `folder` and of the files and folders in it, if we are root.
 
     Links are skipped, and files with several hard links too, because root may own the file that
-    such a link gives a second name.
-
-    Raises `ForeignFileError` if the folder's path has a link that another user made.
+    such a link gives a second name. Raises `ForeignFileError` if the folder's path has a link that
+    another user made.
     """
     if os.geteuid() != 0:
         return

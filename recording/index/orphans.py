@@ -77,10 +77,8 @@ def orphans(
 
     `rows` has the archive folder of each call id in the index, and `disposed` those that the index
     says were disposed of. The archive files of calls with `spools`, which wait to be sealed, may be
-    incomplete, so they are not orphans. `now` is in Unix seconds.
-
-    Raises `OSError` if a folder cannot be read. It is not skipped, because its recordings would
-    then seem to be lost.
+    incomplete, so they are not orphans. `now` is in Unix seconds. Raises `OSError` if a folder
+    cannot be read. It is not skipped, because its recordings would then seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)

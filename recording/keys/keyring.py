@@ -340,8 +340,8 @@ class RecipientsFile:
     def read(self) -> SetInForce:
         """Return the set in force. The files are only read again if one of them has changed.
 
-        Raises:
-            KeySetError: The set in the file is missing, malformed or not signed by the officer.
+        Raises `KeySetError` if the set in the file is missing, malformed or not signed by the
+        officer.
         """
         states = _states_of((self.path, *self.copies))
         for seen in self._seen:
@@ -364,8 +364,7 @@ class RecipientsFile:
     def load(self) -> SetInForce:
         """Return the set in force, and write the copies of it that are missing.
 
-        Raises:
-            KeySetError: As for `read`. Or there is no copy of the set, and none can be written.
+        Raises `KeySetError` as `read`, or if there is no copy of the set and none can be written.
         """
         found = self.read()
         errors = list(self._write(found))

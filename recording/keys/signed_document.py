@@ -147,8 +147,8 @@ def sign_trust(node_keys: Iterable[str], key: Ed25519PrivateKey) -> bytes:
 def trusted_nodes(content: bytes, officer_keys: Collection[str]) -> tuple[str, ...]:
     """Return the keys of the nodes in a trust file that one of these officers signed.
 
-    Raises:
-        KeySetError: The file is malformed, names no node, or has no signature by these officers.
+    Raises `KeySetError` if the file is malformed, names no node, or has no signature by these
+    officers.
     """
     try:
         keys = tuple(_DOCUMENT.read(content, officer_keys).node_keys)

@@ -23,7 +23,6 @@ class SpoolFollower(SpoolReader):
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
-        """Set up a follower; other modules call `open`."""
         super().__init__(fd, header, seal, start)
         self._offset = self._ahead = start
         self._ahead_index = 1

@@ -59,10 +59,8 @@ class EarlierSpools:
         An incomplete copy is removed, so that it is never used in place of the complete spool,
         whose disk may be mounted again later. `beside` is a descriptor of the current spool, which
         keeps it locked until all are copied, so that the finaliser does not seal the call too
-        early.
-
-        Raises `OSError` if there are too few descriptors; then no spool is copied, and `beside` is
-        closed.
+        early. Raises `OSError` if there are too few descriptors; then no spool is copied, and
+        `beside` is closed.
         """
         spools: list[tuple[int, str]] = []
         try:

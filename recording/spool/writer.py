@@ -191,11 +191,8 @@ class SpoolWriter:
         A packet is not erased if the key of its frame is already in the file. Earlier packets of an
         erased frame are written again in a replacement frame, in one write with the tombstone (the
         list of erased frames). Then the keys of the erased frames are destroyed, even if the write
-        failed.
-
-        Raises:
-            SpoolWriteError: The write failed, or a key in the runtime folder could not be
-                overwritten.
+        failed. Raises `SpoolWriteError` if the write failed, or a key in the runtime folder could
+        not be overwritten.
         """
         add_to(self.counts.erased, self._open.packets)
         self._open.forget_from(at_us)

@@ -191,7 +191,6 @@ class _Segment(NamedTuple):
     """The latest data of a TCP connection, as the kernel knows it."""
 
     ago_s: float
-    """In seconds."""
     number: int
     """Segments with data that have arrived until now."""
 

@@ -81,8 +81,6 @@ class Counters:
     """
     refused: int = 0
     """Packets from a wrong sender or with failed SRTP authentication."""
-    overflowed: int = 0
-    """Packets that the kernel dropped because the receive buffer was full."""
     malformed: int = 0
     """Packets that cannot be RTP or RTCP of the peer: STUN, DTLS, RTCP from another host …"""
     rtcp: int = 0
@@ -90,11 +88,6 @@ class Counters:
     """The arrival of the first `received` packet in monotonic seconds; None before it."""
     last: float | None = None
     """The arrival of the latest `received` packet in monotonic seconds; None before it."""
-
-    @property
-    def forwarded(self) -> int:
-        """The packets forwarded to the joined leg; too few if own packets are among `unsent`."""
-        return self.received - self.withheld - self.unsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +300,7 @@ class PacketSender(Protocol):
     """Any object with a `send` method like that of a socket."""
 
     def send(self, data: Octets, /) -> int:
-        """Send one RTP packet.
-
-        Raises:
-            OSError: The packet was not sent.
-        """
+        """Send one RTP packet; raise OSError if it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)

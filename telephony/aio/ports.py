@@ -87,11 +87,9 @@ class PortPool:
     def take(self, *, urgent: bool = False) -> PortPair:
         """Return the first pair of the queue that can be bound; those before it go to the end.
 
-        The reserved last pairs are only for an `urgent` call.
-
-        Raises:
-            NoPortsError: All pairs are in use or reserved, too many files are open, or the address
-                does not belong to this machine.
+        The reserved last pairs are only for an `urgent` call. Raises `NoPortsError` if all pairs
+        are in use or reserved, too many files are open, or the address does not belong to this
+        machine.
         """
         if not (urgent or self.free):
             raise NoPortsError("no pair of media ports is free")
@@ -147,10 +145,7 @@ def connected_socket(bound: socket.socket, peer: tuple[str, int]) -> socket.sock
     The kernel delivers datagrams from exactly `peer` to the new socket, and others to `bound`.
     `recv` and `send` are faster than `recvfrom` and `sendto`: they convert no address and look up
     no route. `bound` shares its port only while this function runs, so that no other program can
-    bind it.
-
-    Raises:
-        OSError: The socket cannot be bound or connected.
+    bind it. Raises `OSError` if the new socket cannot be bound or connected.
     """
     sock = socket.socket(bound.family, socket.SOCK_DGRAM)
     try:

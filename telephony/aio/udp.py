@@ -120,8 +120,7 @@ class UdpSocket(asyncio.DatagramProtocol):
 def bind(kind: socket.SocketKind, wanted: Address) -> socket.socket:
     """Return a non-blocking socket that is bound to `wanted`. An IPv6 socket accepts no IPv4.
 
-    Raises:
-        OSError: The address cannot be bound. The error's `filename` is the address.
+    Raises `OSError` if the address cannot be bound. The error's `filename` is the address.
     """
     family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
     sock = socket.socket(family, kind)

@@ -284,10 +284,7 @@ class Attempt:
 
         It is in the 2xx or in an earlier provisional response of its dialog: many peers send SDP in
         a 183 and none in the 200. After SDP in a reliable provisional response, SDP in the 2xx is
-        ignored (RFC 3261 13.2.1).
-
-        Raises:
-            ParseError: The SDP in the 2xx cannot be read.
+        ignored (RFC 3261 13.2.1). Raises `ParseError` if the SDP in the 2xx cannot be read.
         """
         dialog = leg.id, event.dialog.id.remote_tag
         early = self._early_answers.get(dialog)

@@ -85,7 +85,6 @@ class CallCore:
         settings: CallSettings,
         call_id: str,
     ) -> None:
-        """Create the state of `call`, which has no legs yet."""
         self._call = call
         self.endpoint = endpoint
         self.plane = plane
@@ -183,10 +182,8 @@ class CallCore:
         """Check the addresses in the SDP of the leg's peer.
 
         A trusted PBX may name the media port of another of our legs, because it may connect two of
-        its calls with us. A separate RTCP address that is not allowed is removed.
-
-        Raises:
-            SdpParseError: Status 488; media must not be sent to the address.
+        its calls with us. A separate RTCP address that is not allowed is removed. Raises
+        `SdpParseError` (488) if media must not be sent to the address.
         """
         own = leg.media.local
         check_media_address(remote.host, leg.signalling_host, own.host)
@@ -462,7 +459,6 @@ class EndedCall:
     """The owner of the legs of a call that has ended."""
 
     def __init__(self, call_id: str) -> None:
-        """`call_id` is the id that the call had."""
         self.call_id = call_id
 
     @property

@@ -72,8 +72,7 @@ class AwaitedAck:
 class Exchange:
     """The offer/answer exchange between the two joined legs; at most one is in progress.
 
-    An offer is passed on, or the other leg is asked for one. At every step, the exchange can fail
-    or be cancelled, or one of the legs can end.
+    At every step, the exchange can fail or be cancelled, or one of the legs can end.
     """
 
     def __init__(self, core: CallCore, offers: Offers, alignment: Alignment) -> None:

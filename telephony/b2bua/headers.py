@@ -280,7 +280,7 @@ def shown_address(address: NameAddr, trust: Trust) -> NameAddr:
     sender.
     """
     if trust.sender is PeerKind.TRUSTED:
-        named = without_tag(address)
+        named = address.with_tag(None)
     else:
         named = NameAddr(address.display_name, _bare(address.uri), ())
     if trust.receiver is not PeerKind.PHONE:
@@ -318,11 +318,6 @@ def answered_elsewhere(headers: Headers) -> bool:
         for value in headers.get_all("Reason")
         for reason in value.split(",")
     )
-
-
-def without_tag(address: NameAddr) -> NameAddr:
-    """Return `address` without the tag of its dialog."""
-    return address.with_tag(None)
 
 
 IDENTITY_HEADERS: Final = ("P-Asserted-Identity", "Remote-Party-ID", "Contact")

@@ -46,17 +46,14 @@ class MediaPlane(Protocol):
     def open(self, leg_id: str, *, ipv6: bool, urgent: bool) -> LocalMedia:
         """Bind a pair of RTP and RTCP ports for a leg; `urgent` allows reserved ports.
 
-        A media plane with only one address family uses it whatever `ipv6` says.
-
-        Raises:
-            NoPortsError: No pair in the port range is free.
+        A media plane with only one address family uses it whatever `ipv6` says. Raises
+        `NoPortsError` if no pair in the port range is free.
         """
 
     def reopen(self, leg_id: str, local: LocalMedia) -> LocalMedia:
         """Bind the pair of ports in `local`, which the leg had before a restart.
 
-        Raises:
-            NoPortsError: The pair is in use, or outside the port range.
+        Raises `NoPortsError` if the pair is in use, or outside the port range.
         """
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
@@ -103,10 +100,8 @@ class LegMedia:
         """Bind the ports of the leg, and create its SRTP keys, if any, for its whole life.
 
         `ipv6` is true if the peer's media probably uses IPv6. `urgent` allows reserved ports.
-        `restored` has the ports from before a restart; None means new ones.
-
-        Raises:
-            NoPortsError: No ports are free, or the ports in `restored` are not available.
+        `restored` has the ports from before a restart; None means new ones. Raises `NoPortsError`
+        if no ports are free, or the ports in `restored` are not available.
         """
         self._plane = plane
         self._urgent = urgent
@@ -150,9 +145,8 @@ class LegMedia:
     def agree(self, ours: SessionDescription, theirs: SessionDescription) -> None:
         """Complete an offer/answer exchange: store its result and configure the media relay.
 
-        Raises:
-            SdpParseError: Status 488; there is no live audio or no common audio codec, the address
-                of the peer's media is refused, or SRTP is missing or has no common key.
+        Raises `SdpParseError` (488) if there is no live audio or no common audio codec, the address
+        of the peer's media is refused, or SRTP is missing or has no common key.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -185,10 +179,8 @@ class LegMedia:
         """Build our offer to the peer from an offer that the peer of another leg has sent.
 
         `source` is that leg's media, `allowed` are the encoding names that our offer may contain,
-        and `direction` None means that of `offer`.
-
-        Raises:
-            SdpParseError: The offer contains no media stream that we support.
+        and `direction` None means that of `offer`. Raises `SdpParseError` if the offer contains no
+        media stream that we support.
         """
         return self.describe(lambda o: self._passed_on(offer, source, allowed, o, direction))
 
@@ -242,11 +234,9 @@ class LegMedia:
     ) -> SessionDescription:
         """Answer the peer's offer from `said`, the other party's description.
 
-        If `said` is None, build the answer only from the offer and our own settings.
-
-        Raises:
-            SdpParseError: The offer and `said` have no audio codec in common, `said` has no active
-                audio, or we support no media stream of the offer.
+        If `said` is None, build the answer only from the offer and our own settings. Raises
+        `SdpParseError` if the offer and `said` have no audio codec in common, `said` has no active
+        audio, or we support no media stream of the offer.
         """
         if said is None:
             return self.describe(lambda o: own_answer(offer, self.local, o, allowed=allowed))
@@ -274,9 +264,8 @@ class LegMedia:
     def check_reachable(self, offer: SessionDescription, index: int) -> None:
         """Check that media could be sent to the address in section `index` of an offer.
 
-        Raises:
-            SdpParseError: Status 488; the section's address is not usable, or its address family
-                (IPv4 or IPv6) is not that of our ports.
+        Raises `SdpParseError` (488) if the section's address is not usable, or its address family
+        (IPv4 or IPv6) is not that of our ports.
         """
         self._reachable(remote_media(offer, index=index))
 
@@ -353,10 +342,8 @@ def check_media_address(host: str, signalling_host: str, own_host: str) -> None:
 
     Loopback is allowed only if the peer is on this machine: its signalling (`signalling_host`, ""
     if unknown) came from loopback or from our own address in the SDP. The unspecified address is
-    allowed: it means a hold, and nothing is ever sent to it.
-
-    Raises:
-        SdpParseError: Status 488; no media may be sent to this address.
+    allowed: it means a hold, and nothing is ever sent to it. Raises `SdpParseError` (488) if no
+    media may be sent to this address.
     """
     address = _address(host)
     if address.is_unspecified:

@@ -280,8 +280,7 @@ class Alignment:
     def _asked(self, wanted: _OwnOffer) -> SessionDescription | None:
         """Return the offer `wanted`; None if already agreed, or without a description of `source`.
 
-        Raises:
-            SdpParseError: The source's description has no media stream that we support.
+        Raises `SdpParseError` if the source's description has no media stream that we support.
         """
         source, allowed = wanted.source.media, self._allowed
         said = source.remote_description

@@ -16,7 +16,7 @@ from telephony.b2bua.attempt import (
 from telephony.b2bua.bodies import NOT_UNDERSTOOD, description, require_sdp_accepted
 from telephony.b2bua.core import SDP_TYPE, CallCore, EndCause, answer
 from telephony.b2bua.events import CallAnswered
-from telephony.b2bua.headers import HeaderFields, Trust, passed_fields, passed_reason, without_tag
+from telephony.b2bua.headers import HeaderFields, Trust, passed_fields, passed_reason
 from telephony.b2bua.join import replaced_dialog
 from telephony.b2bua.leg import Leg
 from telephony.b2bua.session_timer import (
@@ -113,7 +113,7 @@ class Setup:
         """Ring the targets; if too few ports are free, refuse the INVITE (503) and end the call."""
         request, core = self._invite.request, self._core
         wait = min(core.settings.ring_timeout, _expires(request, core.settings.ring_timeout))
-        plan = InviteTemplate(request, without_tag(request.to), self.offer, self.max_forwards)
+        plan = InviteTemplate(request, request.to.with_tag(None), self.offer, self.max_forwards)
         self.attempt = Attempt(core, self, plan, now + wait)
         self.attempt.redirections = Redirections(self.find_targets)
         try:
@@ -251,10 +251,8 @@ class Setup:
 
         It answers the caller's offer. If the caller made none, it passes on the target's offer.
         None means that a reliable provisional response has already given the answer (RFC 3261
-        13.2.1).
-
-        Raises:
-            SdpParseError: There is no common media, or the target's SDP cannot be used.
+        13.2.1). Raises `SdpParseError` if there is no common media, or the target's SDP cannot be
+        used.
         """
         media = self._core.caller.media
         if self.offer is None or self.attempt is None:

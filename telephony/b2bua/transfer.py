@@ -135,11 +135,7 @@ class ReferTransfers:
             referral.answer(status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Answer a REFER with 202 and ring the targets; return whether the REFER was accepted.
-
-        It is refused with 603 if its sender is not the joined callee, or if its Replaces identifies
-        no other call of the sender. Nothing happens if it no longer waits for a decision.
-        """
+        """Accept a REFER as `BackToBackCall.accept_transfer`; return whether it was accepted."""
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False

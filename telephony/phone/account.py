@@ -37,9 +37,7 @@ async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[
 
     With a port, only the first address that the operating system finds is returned; without a port,
     `dns` is asked. If `here`, our own address, is not empty, all are of its family (IPv4 or IPv6).
-
-    Raises:
-        OSError: The server has no address, or no address of the family of `here`.
+    Raises `OSError` if the server has no address, or none of the family of `here`.
     """
     if server.port:
         found = [await _by_system(server, here)]

@@ -72,9 +72,8 @@ def _status(new: VoIPCall) -> int:
 def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
     """Return the call that a received INVITE asks to replace; None without a Replaces.
 
-    Raises:
-        SipParseError: 400 if the Replaces is not valid; 481 if it names no call of this phone, or a
-            received call that still rings; 486 if it has `early-only` and its call is answered.
+    Raises `SipParseError`: 400 if the Replaces is not valid; 481 if it names no call of this phone,
+    or a received call that still rings; 486 if it has `early-only` and its call is answered.
     """
     values = request.headers.get_all("Replaces")
     if not values:

@@ -121,10 +121,8 @@ class _Sender:
     def _on_stale(self, data: bytes) -> bytes:
         """Handle a packet that libsrtp refuses as too old: lost, or sent with a new SSRC.
 
-        Its source gets the new SSRC at the `_STALE`th consecutive refusal.
-
-        Raises:
-            SrtpError: The packet is lost, or it cannot be protected with the new SSRC.
+        Its source gets the new SSRC at the `_STALE`th consecutive refusal. Raises `SrtpError` if
+        the packet is lost, or cannot be protected with the new SSRC.
         """
         self._stale += 1
         if self._stale < _STALE:

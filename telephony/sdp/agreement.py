@@ -31,9 +31,8 @@ def remote_media(
     the result has both. If a payload type has different codecs, the codec in `ours` applies if the
     peer accepts that codec.
 
-    Raises:
-        SdpParseError: There is no live audio section, its address is not a unicast IP literal, or
-            the two sides agree on no SRTP key. The status is 488.
+    Raises `SdpParseError` (488) if there is no live audio section, its address is not a unicast IP
+    literal, or the two sides agree on no SRTP key.
     """
     if index is None:
         index = agreed_index(theirs, ours)
@@ -86,8 +85,7 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
     """Return the SRTP keys of our (`own`) and the peer's section; None if neither uses SRTP.
 
-    Raises:
-        SdpParseError: Only one side uses SRTP, or the two sides agree on no key. The status is 488.
+    Raises `SdpParseError` (488) if only one side uses SRTP, or the two sides agree on no key.
     """
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:

@@ -94,11 +94,8 @@ class Crypto:
         """Read the value of an a=crypto line; names may have any case (RFC 4568 9.2, RFC 5234 2.3).
 
         The key's lifetime is checked but has no other effect: the side that wrote it must change
-        the key in time.
-
-        Raises:
-            SdpParseError: `value` is not the value of an a=crypto line, or we cannot use the line.
-                The status is 488.
+        the key in time. Raises `SdpParseError` (488) if `value` is not the value of an a=crypto
+        line, or we cannot use the line.
         """
         found = _CRYPTO.fullmatch(value.strip())
         if found is None:

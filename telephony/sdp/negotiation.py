@@ -32,8 +32,7 @@ from telephony.sdp.session import MediaDescription, SdpLine, SessionDescription
 from telephony.sdp.writing import (
     answer_to,
     can_carry,
-    first_offer,
-    later_offer,
+    offer_transport,
     place_section,
     rewrite,
     session_lines,
@@ -91,11 +90,8 @@ def cut_offer(
 
     Other sections stay in their places with port 0 (refused). `allowed` has encoding names.
     Sequence, fmtp, ptime and unknown attributes stay. `srtp` is the protection that the offer may
-    have.
-
-    Raises:
-        SdpParseError: There is no audio, no audio with the protection that `srtp` requires, or no
-            allowed codec. The status is 488.
+    have. Raises `SdpParseError` (488) if there is no audio, no audio with the protection that
+    `srtp` requires, or no allowed codec.
     """
     index = carried_index(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
@@ -118,15 +114,13 @@ def forwarded_offer(
     `allowed` the encoding names of codecs. `srtp` is the protection that media may have on the leg
     of the peer that sent `offer`. `previous` is our latest description on the other leg, whose
     m-lines and payload types stay (RFC 3264 section 8), or None. `direction` None means that of
-    `offer`.
-
-    Raises `SdpParseError` (488) as `cut_offer`.
+    `offer`. Raises `SdpParseError` (488) as `cut_offer`.
     """
     index = carried_index(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)
     if before is not None:
         section = _with_payload_types_of(section, before)
-    transport = first_offer(local) if before is None else later_offer(before)
+    transport = offer_transport(local, before)
     alone = SessionDescription(offer.lines, (section,))
     wanted = direction or offer.direction(index)
     return _in_shape_of(
@@ -164,11 +158,9 @@ def forwarded_answer(
     """Return the answer to `offer`, made from the other peer's `answer`.
 
     It has the sections and payload types of `offer`, and the codec sequence of `answer`. `local`
-    and `origin` are our address and o= line for the peer that offered.
-
-    Raises:
-        SdpParseError: `answer` refuses the audio or has no audio codec in common with `offer`, or
-            `offer` has no section that we can carry. The status is 488.
+    and `origin` are our address and o= line for the peer that offered. Raises `SdpParseError` (488)
+    if `answer` refuses the audio or has no audio codec in common with `offer`, or if `offer` has no
+    section that we can carry.
     """
     index = carried_index(offer, allowed, local.srtp)
     theirs = answer.audio_index()
@@ -224,7 +216,7 @@ def own_offer(
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
     before = live_section(previous)
-    transport = first_offer(local) if before is None else later_offer(before)
+    transport = offer_transport(local, before)
     lines += [SdpLine("a", "ptime:20"), *transport.lines(), SdpLine("a", direction.value)]
     formats = tuple(map(str, table))
     audio = MediaDescription("audio", local.port, transport.profile, formats, tuple(lines))
@@ -255,11 +247,8 @@ def own_answer(
     """Return an answer to `offer` that we make ourselves.
 
     It has the first allowed audio codec of `offer`, and its telephone-event codecs with the same
-    clock. `direction` None means the reverse of the offer's.
-
-    Raises:
-        SdpParseError: There is no audio, no audio with the protection that `local.srtp` requires,
-            or no allowed codec. The status is 488.
+    clock. `direction` None means the reverse of the offer's. Raises `SdpParseError` (488) if there
+    is no audio, no audio with the protection that `local.srtp` requires, or no allowed codec.
     """
     index = carried_index(offer, allowed, local.srtp)
     section = offer.media[index]

@@ -113,10 +113,8 @@ class MediaDescription:
         """Read a media section from the value of its m= line and its other lines.
 
         The formats may be missing if we decline the section anyway (port 0, or not audio): some
-        peers write `m=video 0 RTP/AVP`.
-
-        Raises:
-            SdpParseError: The value is not `kind port[/count] protocol format…`.
+        peers write `m=video 0 RTP/AVP`. Raises `SdpParseError` if the value does not have the form
+        `kind port[/count] protocol format…`.
         """
         words = value.split()
         if len(words) < 3:
@@ -286,10 +284,6 @@ class SessionDescription:
 
     def __bytes__(self) -> bytes:
         return str(self).encode("utf-8", "surrogateescape")
-
-    def attribute(self, name: str) -> str | None:
-        """Return the value of the first session-level line a=`name`; None if there is none."""
-        return next(iter(self._table.attributes.get(name, ())), None)
 
     @property
     def _table(self) -> _LineTable:

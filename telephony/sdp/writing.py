@@ -69,19 +69,18 @@ def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
     return not section.is_secure and srtp is not Srtp.REQUIRED
 
 
-def first_offer(local: LocalMedia) -> Transport:
-    """Return the transport of our first offer: SRTP if the leg requires it, else plain RTP."""
+def offer_transport(local: LocalMedia, previous: MediaDescription | None) -> Transport:
+    """Return the transport of our offer: as in our `previous` audio section, and rtcp-mux.
+
+    Without such a section, it has SRTP if the leg requires it, else plain RTP.
+    """
+    if previous is not None:
+        keys = parse_crypto_lines(previous.attributes("crypto"))
+        return Transport(previous.protocol, keys, rtcp_mux=True)
     if local.srtp is not Srtp.REQUIRED:
         return Transport("RTP/AVP", rtcp_mux=True)
     keys = tuple(Crypto(tag, key) for tag, key in enumerate(local.keys.values(), 1))
     return Transport("RTP/SAVP", keys, rtcp_mux=True)
-
-
-def later_offer(previous: MediaDescription) -> Transport:
-    """Return the transport of our next offer: as in our previous audio section, and rtcp-mux."""
-    return Transport(
-        previous.protocol, parse_crypto_lines(previous.attributes("crypto")), rtcp_mux=True
-    )
 
 
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:

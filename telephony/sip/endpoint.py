@@ -16,7 +16,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from telephony.errors import ProtocolError
@@ -39,20 +38,6 @@ from telephony.sip.ua.user_agent import Credentials, UserAgent
 
 SUPPORTED: Final = ("timer", RELIABLE, "norefersub", "replaces")
 """The option tags that an `Endpoint` announces and accepts, unless it is made with others."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The numbers of objects that the core stores now; all are 0 if the core is idle."""
-
-    client_transactions: int
-    server_transactions: int
-    dialogs: int
-    awaiting_ack: int
-    """2xx responses that wait for their ACK."""
-    awaiting_prack: int
-    """Reliable provisional responses that wait for their PRACK."""
-    timers: int
 
 
 class Endpoint:
@@ -111,10 +96,8 @@ class Endpoint:
         """Return our Contact for a REGISTER or OPTIONS: an address that `destination` can reach.
 
         `local` None means the first address with the IP family and transport of `destination`.
-
-        Raises:
-            ProtocolError: We have no suitable local address, or `local` was never added with
-                `listen`.
+        Raises `ProtocolError` if we have no suitable local address, or `local` was never added with
+        `listen`.
         """
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 
@@ -138,10 +121,7 @@ class Endpoint:
         self._incoming.refuse(fault, source, local)
 
     def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
-        """Respond with 503 to a request of a peer that sends too many; do not parse or store it.
-
-        Without a valid top Via, and to an ACK or a response, no response is sent.
-        """
+        """Respond with 503 to a request of a peer that sends too many; do not parse or store it."""
         self._incoming.refuse_busy(data, source, local)
 
     def handle_timer(self, now: float) -> None:
@@ -180,11 +160,9 @@ class Endpoint:
 
         The core writes Via, Max-Forwards, From (with a new tag if `from_` has none), To, Call-ID
         and CSeq, and Contact, Allow, Supported and User-Agent unless they are in `headers`. It
-        sends from the first address with the destination's IP family and transport.
-
-        Raises:
-            ProtocolError: We have no suitable local address, or a header field cannot be written
-                (for example, it contains CR, LF or NUL).
+        sends from the first address with the destination's IP family and transport. Raises
+        `ProtocolError` if we have no suitable local address, or a header field cannot be written
+        (for example, it contains CR, LF or NUL).
         """
         draft = Draft(
             method="INVITE",
@@ -222,11 +200,8 @@ class Endpoint:
     ) -> NonInviteClient:
         """Send a request outside any dialog, such as OPTIONS or REGISTER, as `invite` does.
 
-        `local` None means the first address with the destination's IP family and transport.
-
-        Raises:
-            ProtocolError: The method is INVITE, ACK or CANCEL. Or we have no suitable local
-                address. Or a header field cannot be written (for example, it contains CR).
+        `local` None means the first address with the destination's IP family and transport. Raises
+        `ProtocolError` as `invite`, or if the method is INVITE, ACK or CANCEL.
         """
         if method in {"INVITE", "ACK", "CANCEL"}:
             raise ProtocolError("send INVITE, ACK and CANCEL by invite(), ack() and cancel()")
@@ -260,11 +235,8 @@ class Endpoint:
         """Cancel an INVITE that an earlier process sent, from its `InviteClient.checkpoint()`.
 
         The core later emits `InviteFailed`, or `InviteAnswered` if the peer accepted before the
-        CANCEL; the application must end that dialog with a BYE.
-
-        Raises:
-            ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no
-                longer ours.
+        CANCEL; the application must end that dialog with a BYE. Raises `ProtocolError` if `data` is
+        not a checkpoint of an INVITE, or its local address is no longer ours.
         """
         return cancel_restored(self.agent, data, owner, now)
 
@@ -273,10 +245,8 @@ class Endpoint:
 
         `data` is from `InviteServer.checkpoint()`. Our new responses create another early dialog at
         the caller, with another To tag. Return the Call-ID, by which the application recognises the
-        INVITE in the event `IncomingInvite`.
-
-        Raises:
-            ProtocolError: `data` is not a checkpoint of an INVITE.
+        INVITE in the event `IncomingInvite`. Raises `ProtocolError` if `data` is not a checkpoint
+        of an INVITE.
         """
         request, source, local = parse_invite(data)
         self.receive(bytes(request), source, local, now)
@@ -329,18 +299,6 @@ class Endpoint:
                 dialog.send_to = new
             if dialog.peer == old:
                 dialog.peer = new
-
-    def counts(self) -> Counts:
-        """Return the numbers of objects that the core stores now, for metrics and tests."""
-        core, agent = self._core, self.agent
-        return Counts(
-            client_transactions=core.transactions.client_count,
-            server_transactions=core.transactions.server_count,
-            dialogs=len(agent.dialogs),
-            awaiting_ack=len(agent.awaiting_ack),
-            awaiting_prack=len(agent.awaiting_prack),
-            timers=len(core.timers),
-        )
 
     def _tagged(self, from_: NameAddr) -> NameAddr:
         return from_ if from_.tag else from_.with_tag(self._core.token())

@@ -192,8 +192,7 @@ def _bind(
 ) -> Binding:
     """Return the new binding for a Contact, already expired if the phone removes it.
 
-    Raises:
-        SipParseError: The Contact is not a sip or sips URI, or its expiry is too short.
+    Raises `SipParseError` if the Contact is not a sip or sips URI, or its expiry is too short.
     """
     if contact.uri.scheme not in SIP_SCHEMES:
         raise SipParseError("a Contact is not a SIP address")
@@ -211,11 +210,9 @@ def _apply(
     """Return `held` with `asked` instead of any binding of the same Contact.
 
     If `asked` has already expired, it is not added: the phone removes its binding. `before` has the
-    bindings before this REGISTER, whose earlier Contacts have already changed `held`.
-
-    Raises:
-        SipParseError: `before` contains a binding of the same Contact from a REGISTER with the
-            same Call-ID and the same or a higher CSeq number.
+    bindings before this REGISTER, whose earlier Contacts have already changed `held`. Raises
+    `SipParseError` if `before` contains a binding of the same Contact from a REGISTER with the same
+    Call-ID and the same or a higher CSeq number.
     """
     others: list[Binding] = []
     for binding in held:

@@ -53,6 +53,12 @@ class Phone:
     def counters(self):
         return self.relay.counters(self.leg_id)
 
+    @property
+    def forwarded(self):
+        """The packets of this leg that were forwarded to the joined leg."""
+        found = self.counters
+        return found.received - found.withheld - found.unsent
+
     def close(self):
         self.rtp.close()
         self.rtcp.close()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from helpers.core_counts import counts
 from helpers.loopback import free_port
 from helpers.peers.agent import Agent, sipp
 from helpers.peers.waiting import PATIENCE_S
@@ -29,7 +30,7 @@ async def test_every_call_from_the_sipp_uac_to_our_core_succeeds(agent, tmp_path
     await agent.until(20)
     assert agent.ended == 20
     assert agent.transport.faults == agent.transport.send_errors == 0
-    assert agent.transport.endpoint.counts().dialogs == 0
+    assert counts(agent.transport.endpoint).dialogs == 0
     assert not agent.transport.endpoint.dropped
 
 

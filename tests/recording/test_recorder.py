@@ -98,11 +98,11 @@ async def test_no_packet_is_stored_from_a_pause_to_its_resume(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(2.5)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
-    assert not call.recorder.gate_open
+    assert not call.recorder.gate.is_open
     assert await call.recorder.make_durable(timeout_s=30)
     call.talk(5)
     assert await call.recorder.resume("page", SIAN)
-    assert call.recorder.gate_open
+    assert call.recorder.gate.is_open
     call.talk(6)
     call.recorder.ended("bye")
     call.recorder.close()
@@ -197,8 +197,8 @@ async def test_a_pause_repeated_during_its_resume_stays_in_force(call):
     await asyncio.sleep(0)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     await release
-    assert call.recorder.pause_holders == ("page",)
-    assert not call.recorder.gate_open
+    assert call.recorder.status().pause_holders == ("page",)
+    assert not call.recorder.gate.is_open
     call.recorder.close()
 
 
@@ -284,10 +284,10 @@ async def test_a_pause_that_cannot_be_made_durable_still_shuts_the_gate(call, mo
     monkeypatch.setattr(call.recorder.writer, "sync_job", broken)
     call.recorder.pause("page", Trigger.PAGE, SIAN)
     assert not await call.recorder.make_durable(timeout_s=30)
-    assert not call.recorder.gate_open
+    assert not call.recorder.gate.is_open
     assert not call.recorder.status().storage_works
     assert not await call.recorder.resume("page", SIAN)
-    assert call.recorder.pause_holders == ()
+    assert call.recorder.status().pause_holders == ()
     assert state_of(call.recorder) is RecordingState.FAULT
     monkeypatch.undo()
     call.talk(2)
@@ -538,7 +538,7 @@ def test_events_in_one_write_wait_in_memory_if_the_disk_refuses_the_write(spools
             call.recorder.event("advisor", {"user": f"ceri {number}" * 1_000})
         assert state_of(call.recorder) is RecordingState.RECORDING
     assert state_of(call.recorder) is RecordingState.FAULT
-    assert not call.recorder.gate_open
+    assert not call.recorder.gate.is_open
     small_disk.free()
     call.talk(2)
     assert state_of(call.recorder) is RecordingState.RECORDING

@@ -246,15 +246,6 @@ class Via:
         value = self.parameter("received")
         return value.strip("[]") if value else None
 
-    @property
-    def rport(self) -> int | None:
-        """The port from which the request came; None without a number of at most 5 digits."""
-        value = self.parameter("rport")
-        # isdecimal() and int() also accept digits that are not ASCII, such as Arabic digits.
-        if not value or not value.isascii() or not value.isdecimal() or len(value) > 5:
-            return None
-        return int(value)
-
     def parameter(self, name: str) -> str | None:
         """Return a parameter's value without quotes; "" without a value, None if it is missing."""
         return find_parameter(self.parameters, name)

@@ -71,11 +71,8 @@ def unfold(head: bytes) -> list[str]:
 
     Lines of a body part may end with LF only, which `parse_message` refuses. An escaped NUL, legal
     in a quoted string (RFC 3261 section 25.1), is replaced by U+FFFD: programs written in C would
-    end the text there. For continuations, see RFC 3261 section 7.3.1.
-
-    Raises:
-        SipParseError: `head` contains a CR without LF, or a NUL that is not escaped in a quoted
-            string.
+    end the text there. For continuations, see RFC 3261 section 7.3.1. Raises `SipParseError` if
+    `head` contains a CR without LF, or a NUL that is not escaped in a quoted string.
     """
     head = head.replace(b"\r\n", b"\n")
     if b"\n " in head or b"\n\t" in head:

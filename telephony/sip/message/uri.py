@@ -17,7 +17,7 @@ from urllib.parse import quote as percent_quote
 from urllib.parse import unquote as percent_unquote
 
 from telephony.errors import ProtocolError, SipParseError
-from telephony.sip.message.grammar import Parameters, format_parameters, replace_parameter
+from telephony.sip.message.grammar import Parameters, format_parameters
 
 MAX_URI: Final = 4096
 """The most characters of a parsed URI, both as received and as we would write it."""
@@ -158,12 +158,6 @@ class Uri:
             if percent_unquote(key).lower() == wanted:
                 return _plain(value)
         return None
-
-    def with_parameter(self, name: str, value: str | None) -> Uri:
-        """Return the URI with one parameter set; None means no value."""
-        wanted = name.lower()
-        kept = ((wanted if _plain(key).lower() == wanted else key, v) for key, v in self.parameters)
-        return replace(self, parameters=replace_parameter(tuple(kept), name, value))
 
     def without_headers(self) -> Uri:
         """Return the URI without header fields, for a Request-URI (RFC 3261 section 19.1.1)."""

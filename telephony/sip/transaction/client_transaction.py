@@ -56,10 +56,11 @@ class ClientUser(Protocol):
 
 
 class IgnoringUser:
-    """A transaction user that ignores all reports, such as the responses to a CANCEL.
+    """The user of a client or server transaction that ignores all reports.
 
-    A transaction that has nothing more to report gets this user: if it and its former user referred
-    to each other, only the garbage collector could free them.
+    It is for example the user of a CANCEL. A transaction that has nothing more to report gets this
+    user: if it and its former user referred to each other, only the garbage collector could free
+    them.
     """
 
     def on_response(self, response: Response, now: float) -> None:
@@ -68,11 +69,14 @@ class IgnoringUser:
     def on_failure(self, status: int, now: float) -> None:
         """Do nothing."""
 
+    def on_acknowledged(self, now: float) -> None:
+        """Do nothing."""
+
     def on_terminated(self, now: float) -> None:
         """Do nothing."""
 
 
-_NO_USER: Final = IgnoringUser()
+NO_USER: Final = IgnoringUser()
 
 
 class ClientTransaction:
@@ -119,10 +123,7 @@ class ClientTransaction:
         raise NotImplementedError
 
     def fail(self, status: int, now: float) -> None:
-        """End the transaction with `status`, unless a final response has arrived.
-
-        The reason is a timeout, a transport error, or no final response even after our CANCEL.
-        """
+        """End the transaction with `status`, unless a final response has arrived."""
         if self.state in {ClientState.CALLING, ClientState.TRYING, ClientState.PROCEEDING}:
             self._user.on_failure(status, now)
             self._set_state(ClientState.TERMINATED, now)
@@ -160,12 +161,12 @@ class ClientTransaction:
         if state is ClientState.TERMINATED:
             self._stop_timers()
             self._on_end()
-            user, self._user = self._user, _NO_USER
+            user, self._user = self._user, NO_USER
             user.on_terminated(now)
 
     def _report_last(self, response: Response, now: float) -> None:
         """Pass the final response to the user, and forget the user and the request."""
-        user, self._user = self._user, _NO_USER
+        user, self._user = self._user, NO_USER
         self._request, self._data = None, b""
         user.on_response(response, now)
         user.on_terminated(now)
@@ -176,7 +177,6 @@ class ClientTransaction:
                 timer.cancel()
 
     def _linger(self, state: ClientState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
+from telephony.sip.transaction.client_transaction import NO_USER, Send
 from telephony.sip.transaction.timers import Timer, TimerQueue, Timings
 
 logger = logging.getLogger(__name__)
-
-Send = Callable[[bytes], None]
 
 
 class ServerState(enum.Enum):
@@ -46,19 +45,6 @@ class ServerUser(Protocol):
 
     def on_terminated(self, now: float) -> None:
         """Process the end of the transaction, which has just forgotten the user."""
-
-
-class _NoUser:
-    """The user of a transaction that has forgotten its user, as `IgnoringUser`."""
-
-    def on_acknowledged(self, now: float) -> None:
-        """Do nothing."""
-
-    def on_terminated(self, now: float) -> None:
-        """Do nothing."""
-
-
-_NO_USER: Final = _NoUser()
 
 
 class ServerTransaction:
@@ -99,7 +85,7 @@ class ServerTransaction:
 
     def release_user(self) -> None:
         """Forget the user, so that its memory is free up to 64*T1 before the transaction ends."""
-        self.user = _NO_USER
+        self.user = NO_USER
 
     def receive_again(self, now: float) -> None:
         """Process a copy of the request: send our most recent response, if any, again."""
@@ -131,7 +117,7 @@ class ServerTransaction:
         if state is ServerState.TERMINATED:
             self._stop_timers()
             self._on_end()
-            user, self.user = self.user, _NO_USER
+            user, self.user = self.user, NO_USER
             user.on_terminated(now)
 
     def _stop_timers(self) -> None:
@@ -139,7 +125,6 @@ class ServerTransaction:
             self._deadline.cancel()
 
     def _linger(self, state: ServerState, duration: float, now: float) -> None:
-        """Enter `state`, and terminate after `duration` seconds."""
         self._stop_timers()
         self._set_state(state, now)
         self._deadline = self._timers.at(now + duration, self._terminate)

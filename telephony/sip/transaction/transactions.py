@@ -81,7 +81,6 @@ class Transactions:
     def __init__(
         self, *, send: Callable[[bytes, NextHop], None], timers: TimerQueue, timings: Timings
     ) -> None:
-        """Start without transactions; `send` sends the bytes of a message to a next hop."""
         self._send = send
         self._timers = timers
         self._timings = timings
@@ -94,16 +93,6 @@ class Transactions:
         """
         self._call_ids: Counter[str] = Counter()
         """The number of client transactions by Call-ID."""
-
-    @property
-    def client_count(self) -> int:
-        """The number of client transactions."""
-        return len(self._clients)
-
-    @property
-    def server_count(self) -> int:
-        """The number of server transactions."""
-        return len(self._servers)
 
     def start_client(
         self, request: Request, user: ClientUser, hop: NextHop, now: float

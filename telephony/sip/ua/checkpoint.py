@@ -27,11 +27,7 @@ _MALFORMED: Final = (LookupError, TypeError, ValueError, ParseError)
 
 
 def restore_dialog(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
-    """Make a confirmed dialog from the values that `Dialog.checkpoint` returned.
-
-    Raises `ProtocolError` if `data` is not valid, the dialog's local address is no longer ours, or
-    the dialog exists already.
-    """
+    """Make a confirmed dialog from a `Dialog.checkpoint`, as `Endpoint.restore_dialog`."""
     try:
         return _restore(dialogs, data)
     except _MALFORMED as error:
@@ -74,14 +70,10 @@ def _restore(dialogs: Dialogs, data: dict[str, object]) -> Dialog:
 def cancel_restored(
     agent: UserAgent, data: Mapping[str, object], owner: object, now: float
 ) -> InviteClient:
-    """Cancel an INVITE that an earlier process sent.
+    """Cancel an INVITE that an earlier process sent, as `Endpoint.cancel_restored`.
 
     A CANCEL may follow only a provisional response (RFC 3261 section 9.1), so the INVITE is sent
     once more: the peer repeats its provisional response, or a 2xx.
-
-    Raises:
-        ProtocolError: `data` is not a checkpoint of an INVITE, or its local address is no longer
-            ours.
     """
     try:
         request, destination = _request(data), _address(data["destination"])

@@ -103,10 +103,7 @@ class ServerRequest:
         it and sets `dialog`. This dialog is returned, otherwise None. It is identified by `to_tag`
         (None: our own tag), so different tags create different dialogs. No response is sent, and no
         error raised, if an INVITE was cancelled, or after 64*T1 for another method, because the
-        client has stopped waiting.
-
-        Raises:
-            ProtocolError: A final response was already sent.
+        client has stopped waiting. Raises `ProtocolError` if a final response was already sent.
         """
         if self.answered:
             raise ProtocolError("a final response was sent before")
@@ -122,10 +119,8 @@ class ServerRequest:
 
         See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy of the request
         is a new request, whose response has the same To tag. A later ACK or CANCEL belongs to no
-        transaction.
-
-        Raises:
-            ProtocolError: A final response was already sent, or `dialog` is not None.
+        transaction. Raises `ProtocolError` if a final response was already sent, or `dialog` is not
+        None.
         """
         if self.answered or self.dialog is not None:
             raise ProtocolError("only an unanswered request outside dialogs can be refused")

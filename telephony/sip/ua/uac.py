@@ -133,11 +133,9 @@ class InviteClient(UserAgentClient):
 
         It has the same Call-ID, From tag and owner, and the next CSeq. `headers` replace those of
         the same name: credentials after a 401 or 407, Session-Expires and Min-SE after a 422. `uri`
-        and `destination` (None: as before) are the new target after a 3xx.
-
-        Raises:
-            ProtocolError: The dialog has ended or is ending, another INVITE is pending in it, or no
-                local address reaches `destination`.
+        and `destination` (None: as before) are the new target after a 3xx. Raises `ProtocolError`
+        if the dialog has ended or is ending, another INVITE is pending in it, or no local address
+        reaches `destination`.
         """
         return self._again(headers, uri, destination, now)
 

@@ -121,9 +121,8 @@ class InviteServer(ServerRequest):
         `PrackMissing`. A 2xx waits for the PRACK to a reliable response with a body (RFC 3262
         section 3); until the 2xx is sent, a CANCEL still cancels the INVITE.
 
-        Raises:
-            ProtocolError: A final response was already sent, or `reliable` is true and the caller
-                or the core does not support reliable provisional responses.
+        Raises `ProtocolError` if a final response was already sent, or `reliable` is true and the
+        caller or the core does not support reliable provisional responses.
         """
         if self.cancelled:
             return None

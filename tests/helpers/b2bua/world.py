@@ -6,6 +6,7 @@ from collections import Counter
 from helpers.b2bua.network import SWITCH6, Clock, Network
 from helpers.b2bua.phone import Phone
 from helpers.b2bua.switch import Switch
+from helpers.core_counts import counts
 from telephony.b2bua import Target
 from telephony.b2bua.events import CallEnded
 from telephony.sip.message.uri import Uri
@@ -66,7 +67,7 @@ class World:
         ends = Counter(type(event) for event in self.switch.events)[CallEnded]
         assert ends == len(self.switch.calls)
         for node in self.net.nodes.values():
-            counts = node.endpoint.counts()
-            assert counts.dialogs == 0, (node.address, counts)
-            assert counts.client_transactions == 0, (node.address, counts)
-            assert counts.awaiting_ack == 0, (node.address, counts)
+            found = counts(node.endpoint)
+            assert found.dialogs == 0, (node.address, found)
+            assert found.client_transactions == 0, (node.address, found)
+            assert found.awaiting_ack == 0, (node.address, found)

@@ -48,7 +48,7 @@ async def main():
         now = n * 0.02
         for track in (0, 1):
             recorder.tap(track, bytes(172), now, False)
-        say("P" if recorder.gate_open else "D")
+        say("P" if recorder.gate.is_open else "D")
         if now >= next_tick:
             recorder.tick()
             next_tick += TICK_S

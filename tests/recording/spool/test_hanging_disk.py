@@ -173,7 +173,7 @@ async def test_a_pause_during_a_hang_shuts_the_gate_at_once_and_erases_unwritten
     disk.freeze()
     live.talk(0.5)
     live.recorder.pause("page", Trigger.API, "sian")
-    assert not live.recorder.gate_open
+    assert not live.recorder.gate.is_open
     assert not await live.recorder.make_durable(PATIENCE_S)
     live.talk(2)
     disk.thaw()

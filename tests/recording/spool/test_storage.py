@@ -86,7 +86,7 @@ class Live:
             for track in () if silent else (0, 1):
                 self.recorder.tap(track, self.rtp(track, index), self.now, False)
             if not silent:
-                (self.kept if self.recorder.gate_open else self.dropped).add(index)
+                (self.kept if self.recorder.gate.is_open else self.dropped).add(index)
             self.now = round(self.now + 0.02, 3)
             if self.now >= self.tick_at:
                 self.recorder.tick()
@@ -226,8 +226,8 @@ async def test_a_pause_from_before_the_move_stays_in_force_and_ends_in_the_new_s
     live.away()
     live.talk(AWAY_S + 3)
     assert state_of(live.recorder) is RecordingState.PAUSED
-    assert live.recorder.pause_holders == ("page",)
-    assert not live.recorder.gate_open
+    assert live.recorder.status().pause_holders == ("page",)
+    assert not live.recorder.gate.is_open
     assert await live.recorder.resume("page", SIAN)
     live.talk(2)
     paths = live.end()

@@ -7,6 +7,7 @@ import pytest
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
+from helpers.core_counts import counts
 from telephony.b2bua import bye_from_checkpoint
 from telephony.b2bua.checkpoint import CallCheckpoint
 from telephony.b2bua.events import CallHeld, TransferFailed
@@ -75,7 +76,7 @@ def test_a_checkpoint_with_a_damaged_leg_leaves_no_port_open(world, place, key, 
     with pytest.raises(ProtocolError):
         world.switch.take_up(before)
     assert world.switch.plane.open_legs == {}
-    assert world.switch.endpoint.counts().dialogs == 0
+    assert counts(world.switch.endpoint).dialogs == 0
 
 
 def test_a_checkpoint_whose_first_invite_is_not_latin_1_is_refused(world):

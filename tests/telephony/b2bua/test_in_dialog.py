@@ -7,6 +7,7 @@ import pytest
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
+from helpers.core_counts import counts
 from telephony.b2bua.events import (
     CallEnded,
     CallHeld,
@@ -496,7 +497,7 @@ def test_a_bye_instead_of_an_answer_to_a_hold_leaves_no_transaction(world):
     world.net.lost = lambda data: data.startswith(b"SIP/2.0 487")
     world.b.hang_up()
     world.net.run(100)
-    assert world.switch.endpoint.counts().client_transactions == 0
+    assert counts(world.switch.endpoint).client_transactions == 0
     world.net.lost = lambda _data: False
     world.assert_clean()
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from helpers.b2bua.phone import Reply
 from helpers.b2bua.world import World
+from helpers.core_counts import counts
 from telephony.b2bua import (
     BackToBackCall,
     SessionInterval,
@@ -185,7 +186,7 @@ def test_a_restore_whose_ports_are_in_use_opens_no_leg_and_sends_both_a_bye(worl
     with pytest.raises(NoPortsError):
         switch.take_up(checkpoint)
     assert set(switch.plane.open_legs) == {"another"}
-    assert switch.endpoint.counts().dialogs == 0
+    assert counts(switch.endpoint).dialogs == 0
     assert bye_from_checkpoint(switch.endpoint, checkpoint, switch.now) == 2
     world.net.run(1)
     assert world.a.methods == world.b.methods == ["BYE"]
@@ -205,7 +206,7 @@ def test_a_damaged_checkpoint_is_refused_without_open_legs_or_dialogs(data):
         )
     except (ProtocolError, NoPortsError):
         assert switch.plane.open_legs == {}
-        assert switch.endpoint.counts().dialogs == 0
+        assert counts(switch.endpoint).dialogs == 0
 
 
 @pytest.mark.parametrize("damage", [{"path_hosts": None}, {"send_to": []}, {"send_to": 7}])
@@ -217,7 +218,7 @@ def test_a_damaged_address_in_a_checkpoint_leaves_no_dialog_behind(world, damage
     with pytest.raises(ProtocolError):
         switch.take_up(checkpoint)
     assert switch.plane.open_legs == {}
-    assert switch.endpoint.counts().dialogs == 0
+    assert counts(switch.endpoint).dialogs == 0
 
 
 @given(st.data())

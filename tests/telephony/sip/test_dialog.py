@@ -6,9 +6,12 @@ Covers `telephony/sip/ua/checkpoint.py`, `telephony/sip/dialog.py` and
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 
+from helpers.core_counts import counts
 from telephony.errors import ProtocolError
 from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
@@ -40,12 +43,8 @@ def test_a_2xx_makes_a_dialog_at_both_ends_and_a_bye_ends_it(network, alice, bob
     assert alice.last(DialogEnded).reason == "bye sent"
     network.run(100)
     for party in (alice, bob):
-        assert set(vars_of(party.endpoint.counts())) == {0}
+        assert set(dataclasses.astuple(counts(party.endpoint))) == {0}
         assert len(party.seen(DialogEnded)) == 1
-
-
-def vars_of(counts) -> list[int]:
-    return [getattr(counts, name) for name in counts.__slots__]
 
 
 def test_a_confirmed_dialog_continues_after_a_restart_from_its_checkpoint(
@@ -205,10 +204,10 @@ def test_a_reinvite_without_a_final_response_is_forgotten_after_the_peers_bye(
     if cancelled:
         client.cancel(now=network.now)
     network.run(31)
-    assert alice.endpoint.counts().client_transactions >= 1
+    assert counts(alice.endpoint).client_transactions >= 1
     network.run(40)
-    assert alice.endpoint.counts().client_transactions == 0
-    assert bob.endpoint.counts().client_transactions == 0
+    assert counts(alice.endpoint).client_transactions == 0
+    assert counts(bob.endpoint).client_transactions == 0
 
 
 def test_a_failed_reinvite_leaves_the_dialog_confirmed(network, alice, bob, call):
@@ -350,7 +349,7 @@ def test_a_200_that_crosses_the_bye_of_its_early_dialog_is_reported(network, ali
     for event in bob.seen(DialogRequest):
         event.transaction.respond(200, now=network.now)
     network.run(100)
-    assert alice.endpoint.counts().dialogs == bob.endpoint.counts().dialogs == 0
+    assert counts(alice.endpoint).dialogs == counts(bob.endpoint).dialogs == 0
 
 
 def test_the_callees_waiting_bye_is_not_sent_if_the_caller_hangs_up_first(network, alice, bob):

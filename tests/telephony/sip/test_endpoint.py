@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.core_counts import counts
 from telephony.errors import ProtocolError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import (
@@ -197,7 +198,7 @@ def test_with_rport_the_response_goes_to_the_source_and_names_it_in_the_via(endp
     (datagram,) = endpoint.outgoing()
     via = parse_message(datagram.data).via
     assert datagram.destination == THERE
-    assert (via.received, via.rport) == THERE[:2]
+    assert (via.received, via.parameter("rport")) == (THERE.host, str(THERE.port))
 
 
 def test_without_rport_the_response_goes_to_the_sent_by_port_at_the_source(endpoint):
@@ -210,7 +211,8 @@ def test_without_rport_the_response_goes_to_the_sent_by_port_at_the_source(endpo
 def test_a_wrong_received_parameter_is_replaced_by_the_source_address(endpoint):
     data = message("BYE", via="branch=z9hG4bK1;received=203.0.113.1;rport=99")
     (answer,) = answers(endpoint, data)
-    assert (answer.via.received, answer.via.rport) == THERE[:2]
+    found = answer.via.received, answer.via.parameter("rport")
+    assert found == (THERE.host, str(THERE.port))
 
 
 def test_a_malformed_request_gets_400_with_its_own_header_lines(endpoint):
@@ -271,9 +273,9 @@ def test_an_ack_to_our_2xx_is_reported_once_and_its_copies_are_absorbed(endpoint
 def test_an_ack_with_an_unknown_to_tag_is_accepted_if_its_branch_is_the_invites(endpoint):
     answers(endpoint, message("INVITE"))
     events(endpoint)[0].invite.respond(200, now=0.0)
-    assert endpoint.counts().awaiting_ack == 1
+    assert counts(endpoint).awaiting_ack == 1
     answers(endpoint, message("ACK", to=";tag=madeup"), message("ACK", to=";tag=another"))
-    assert endpoint.counts().awaiting_ack == 0
+    assert counts(endpoint).awaiting_ack == 0
     assert [type(e) for e in events(endpoint)] == [AckReceived]
 
 
@@ -294,7 +296,7 @@ def test_an_ack_with_an_unknown_to_tag_is_ignored_if_branch_call_id_from_tag_or_
     ack = message("ACK", to=";tag=madeup")
     assert old in ack
     answers(endpoint, ack.replace(old, new))
-    assert endpoint.counts().awaiting_ack == 1
+    assert counts(endpoint).awaiting_ack == 1
     assert AckReceived not in [type(e) for e in events(endpoint)]
 
 
@@ -341,7 +343,7 @@ def test_a_control_character_in_a_header_is_refused_and_leaves_no_transaction(en
             headers=[("Subject", value)],
             now=0.0,
         )
-    assert endpoint.counts().client_transactions == 0
+    assert counts(endpoint).client_transactions == 0
 
 
 METHODS = st.sampled_from(["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "x"])
@@ -378,7 +380,7 @@ def test_receiving_and_answering_mutated_requests_raises_no_exception(method, ed
     for datagram in endpoint.outgoing():
         assert datagram.data.startswith(b"SIP/2.0 ")
     if status != 180:
-        assert endpoint.counts().server_transactions == 0
+        assert counts(endpoint).server_transactions == 0
 
 
 @given(edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 5), st.binary(max_size=4))))
@@ -413,7 +415,7 @@ def test_a_statelessly_refused_invite_leaves_no_state(endpoint):
     _, answer = turned_away(endpoint)
     assert answer.startswith(b"SIP/2.0 503")
     assert b"Retry-After: 5" in answer
-    assert endpoint.counts() == Endpoint().counts()
+    assert counts(endpoint) == counts(Endpoint())
     endpoint.receive(message("ACK", cseq="1 ACK"), THERE, HERE, 1.1)
     endpoint.handle_timer(100.0)
     assert endpoint.outgoing() == []

@@ -92,8 +92,6 @@ def test_an_address_with_any_parameter_or_tag_set_stays_one_line(name, value, ta
         assert holds_line(str(address.with_parameter(name, value)))
     with contextlib.suppress(ProtocolError):
         assert holds_line(str(address.with_tag(tag)))
-    with contextlib.suppress(ProtocolError):
-        assert holds_line(str(address.uri.with_parameter(name, value)))
 
 
 @given(TEXT, TEXT, PORTS, PAIRS)

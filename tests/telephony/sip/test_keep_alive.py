@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.core_counts import counts
 from telephony.sip.events import Address, StandaloneRequest, StandaloneResponse
 from telephony.sip.keep_alive import KeepAlive, PeerHealth
 
@@ -66,7 +67,7 @@ def test_a_silent_peer_is_down_once_the_options_transaction_times_out(ping, netw
     assert ping.health is PeerHealth.UNKNOWN
     network.run(2)
     assert (ping.health, ping.status) == (PeerHealth.DOWN, 408)
-    assert alice.endpoint.counts().client_transactions == 0
+    assert counts(alice.endpoint).client_transactions == 0
 
 
 def test_the_next_options_is_sent_one_interval_after_the_answer(ping, answering, network):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.core_counts import counts
 from telephony.errors import SipParseError
 from telephony.sip.endpoint import Endpoint
 from telephony.sip.events import Address, IncomingInvite, MessageDropped, StandaloneRequest
@@ -275,7 +276,6 @@ def test_escapes_are_kept_and_control_characters_stay_escaped():
     assert message.from_.uri.number == "I have spaces"
     (contact,) = message.contacts
     assert (contact.uri.parameter("lr"), contact.uri.parameter("name")) == ("", "value%41")
-    assert contact.uri.with_parameter("lr", None).parameters[0] == ("lr", None)
     assert str(contact.uri) == "sip:cal%6Cer@host5.example.net;%6C%72;n%61me=v%61lue%25%34%31"
     message = read("escnull")
     assert message.to.uri.number == "null-%00-null"
@@ -327,7 +327,7 @@ def test_a_branch_of_only_the_cookie_is_matched_as_in_rfc_2543():
     data = encode("badbranch")
     for copy in (data, data.replace(b"CSeq: 8", b"CSeq: 9"), data):
         endpoint.receive(copy, SOURCE, LOCAL, 1000.0)
-    assert endpoint.counts().server_transactions == 2
+    assert counts(endpoint).server_transactions == 2
 
 
 def registered(name):

@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from helpers.core_counts import counts
 from helpers.examples import examples
 from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
@@ -246,8 +247,8 @@ class TwoCores(RuleBasedStateMachine):
 
     def nothing_is_left(self):
         for user in self.users:
-            counts = dataclasses.asdict(user.party.endpoint.counts())
-            assert not any(counts.values()), (user.party.name, counts)
+            stored = dataclasses.asdict(counts(user.party.endpoint))
+            assert not any(stored.values()), (user.party.name, stored)
             assert user.party.endpoint.next_timer() is None
             ended = Counter(id(event.dialog) for event in user.party.seen(DialogEnded))
             assert set(ended.values()) <= {1}

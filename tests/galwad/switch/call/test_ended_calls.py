@@ -15,6 +15,7 @@ from config.values import Pattern, Peer
 from galwad.settings.switch import Route, Trunk
 from galwad.switch.call.checkpoints import CallPause
 from galwad.switch.call.clocks import read_clocks
+from helpers.core_counts import counts
 from helpers.garbage import kept_by, unreachable, without_collections
 from helpers.switch import replaces
 from recording.policy import Trigger
@@ -239,6 +240,6 @@ async def test_the_transactions_of_an_ended_call_keep_no_received_messages(centr
     parties = Parties(centre, register)
     await getattr(parties, kind)()
     centre.end()
-    transactions = centre.endpoint.agent.core.transactions
-    assert transactions.client_count + transactions.server_count > 0
+    found = counts(centre.endpoint)
+    assert found.client_transactions + found.server_transactions > 0
     assert kept_by(centre.endpoint, ServerRequest, Response) == KEPT.get(kind, {})

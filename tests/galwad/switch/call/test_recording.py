@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galwad.switch.call.checkpoints import CallPause
+from helpers.core_counts import counts
 from helpers.examples import examples
 from helpers.switch import Centre
 from recording.policy import Trigger
@@ -149,7 +150,7 @@ class Script:
             recorder = call.recording.recorder
             held = self.pauses.get(call.call_id, set())
             assert held <= set(call.recording.holders)
-            if recorder is None or not recorder.gate_open:
+            if recorder is None or not recorder.gate.is_open:
                 continue
             assert not held
             pair = call.legs.joined
@@ -168,7 +169,7 @@ class Script:
                 gates[recorder.tap] = call
         for leg_id, tapped in self.centre.relay.taps.items():
             call = gates.get(tapped[1]) if tapped else None
-            if call is not None and call.recording.recorder.gate_open:
+            if call is not None and call.recording.recorder.gate.is_open:
                 assert leg_id in call.legs.legs
 
     def carried(self, before):
@@ -193,7 +194,7 @@ async def play(settings, phones, register, steps):
     assert centre.calls == {}
     assert centre.relay.open_legs == {}
     assert list((settings.node.runtime / "calls").iterdir()) == []
-    assert centre.endpoint.counts().dialogs == 0
+    assert counts(centre.endpoint).dialogs == 0
 
 
 @settings(max_examples=examples(60))

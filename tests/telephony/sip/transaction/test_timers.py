@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from helpers.core_counts import counts
 from telephony.sip.events import (
     Address,
     IncomingInvite,
@@ -50,7 +51,7 @@ def test_timer_a_doubles_until_timer_b_gives_up_after_64_t1(network, alice, bob)
     assert since(network, "INVITE", begin) == [0, 0.5, 1.5, 3.5, 7.5, 15.5, 31.5]
     failed = alice.last(InviteFailed)
     assert (failed.status, failed.response) == (408, None)
-    assert alice.endpoint.counts().timers == 0
+    assert counts(alice.endpoint).timers == 0
 
 
 def test_timer_b_does_not_end_a_ringing_call(network, alice, bob):
@@ -66,10 +67,10 @@ def test_timer_d_absorbs_repeated_failures_for_64_t1(network, alice, bob):
     bob.last(IncomingInvite).invite.respond(486, now=network.now)
     network.run(TIMEOUT - 1)
     assert len(alice.seen(InviteFailed)) == 1
-    assert alice.endpoint.counts().client_transactions == 1
+    assert counts(alice.endpoint).client_transactions == 1
     assert len(network.sent("ACK")) == len(network.sent("SIP/2.0 486"))
     network.run(1.1)
-    assert alice.endpoint.counts().client_transactions == 0
+    assert counts(alice.endpoint).client_transactions == 0
 
 
 def test_timer_e_doubles_up_to_t2_until_timer_f_gives_up(network, alice, bob):
@@ -101,16 +102,16 @@ def test_timers_g_and_h_repeat_a_failure_until_the_ack(network, alice, bob):
     assert since(network, "SIP/2.0 486", begin) == [
         0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5,
     ]  # fmt: skip
-    assert bob.endpoint.counts().server_transactions == 0
+    assert counts(bob.endpoint).server_transactions == 0
 
 
 def test_timer_i_absorbs_acks_for_t4(network, alice, bob):
     alice.call(bob)
     bob.last(IncomingInvite).invite.respond(486, now=network.now)
     network.run(4.9)
-    assert bob.endpoint.counts().server_transactions == 1
+    assert counts(bob.endpoint).server_transactions == 1
     network.run(0.2)
-    assert bob.endpoint.counts().server_transactions == 0
+    assert counts(bob.endpoint).server_transactions == 0
     assert len(network.sent("SIP/2.0 486")) == 1
 
 
@@ -122,27 +123,27 @@ def test_timer_j_repeats_the_response_for_64_t1(network, alice, bob):
     assert len(bob.seen(StandaloneRequest)) == 1
     assert len(network.sent("SIP/2.0 200")) == 4
     assert alice.last(StandaloneResponse).status == 200
-    assert bob.endpoint.counts().server_transactions == 1
+    assert counts(bob.endpoint).server_transactions == 1
     network.run(0.2)
-    assert bob.endpoint.counts().server_transactions == 0
+    assert counts(bob.endpoint).server_transactions == 0
 
 
 def test_timer_k_absorbs_responses_for_t4(network, alice, bob):
     options(network, alice, bob)
     bob.last(StandaloneRequest).transaction.respond(200, now=network.now)
     network.run(4.9)
-    assert alice.endpoint.counts().client_transactions == 1
+    assert counts(alice.endpoint).client_transactions == 1
     network.run(0.2)
-    assert alice.endpoint.counts().client_transactions == 0
+    assert counts(alice.endpoint).client_transactions == 0
 
 
 def test_timers_l_and_m_keep_the_accepted_state_for_64_t1(network, call):
     network.run(TIMEOUT - 0.1)
-    assert call.alice.endpoint.counts().client_transactions == 1
-    assert call.bob.endpoint.counts().server_transactions == 1
+    assert counts(call.alice.endpoint).client_transactions == 1
+    assert counts(call.bob.endpoint).server_transactions == 1
     network.run(0.2)
-    assert call.alice.endpoint.counts().client_transactions == 0
-    assert call.bob.endpoint.counts().server_transactions == 0
+    assert counts(call.alice.endpoint).client_transactions == 0
+    assert counts(call.bob.endpoint).server_transactions == 0
 
 
 def test_a_copy_of_an_answered_invite_is_not_a_second_call(network, call):
@@ -158,7 +159,7 @@ def test_a_copy_of_an_answered_invite_is_not_a_second_call(network, call):
 def test_a_request_that_the_application_never_answers_is_forgotten(network, alice, bob):
     options(network, alice, bob)
     network.run(TIMEOUT + 1)
-    assert bob.endpoint.counts().server_transactions == 0
+    assert counts(bob.endpoint).server_transactions == 0
     assert bob.last(StandaloneRequest).transaction.respond(200, now=network.now) is None
 
 
@@ -180,8 +181,8 @@ def test_over_tcp_no_request_is_repeated_and_transactions_end_without_waiting(ne
         answered.dialog.ack(answered.client, now=network.now)
     network.run(0)
     expected = 1 if status == 200 else 0
-    assert parties[0].endpoint.counts().client_transactions == expected
-    assert parties[1].endpoint.counts().server_transactions == expected
+    assert counts(parties[0].endpoint).client_transactions == expected
+    assert counts(parties[1].endpoint).server_transactions == expected
 
 
 def test_the_queue_runs_due_timers_in_order_and_skips_cancelled_ones():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+from helpers.core_counts import counts
 from telephony.errors import ProtocolError
 from telephony.sip.events import (
     AckMissing,
@@ -61,7 +62,7 @@ def test_each_to_tag_makes_its_own_early_dialog(network, alice, bob):
     network.flush()
     assert alice.last(InviteAnswered).dialog is client.dialogs["two"]
     assert invite.dialog is answered is invite.dialogs["two"]
-    assert bob.endpoint.counts().dialogs == 1
+    assert counts(bob.endpoint).dialogs == 1
 
 
 def test_ringing_for_ten_minutes_repeats_the_180_each_minute_and_the_call_goes_on(
@@ -112,7 +113,7 @@ def test_a_uas_repeats_its_2xx_for_64_t1_and_then_reports_the_missing_ack(networ
     sent = [when - begin for when in network.sent("SIP/2.0 200")]
     assert sent == [0, 0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
     assert [e.dialog for e in bob.seen(AckMissing)] == [dialog]
-    assert bob.endpoint.counts().awaiting_ack == 0
+    assert counts(bob.endpoint).awaiting_ack == 0
     dialog.request("BYE", now=network.now)
     network.flush()
     assert alice.last(DialogRequest).request.method == "BYE"
@@ -159,9 +160,9 @@ def test_early_dialogs_without_a_2xx_are_forgotten_64_t1_after_the_first_2xx(net
         alice.endpoint.receive(data, bob.address, alice.address, network.now)
     network.flush()
     client.dialogs["one"].ack(client, now=network.now)
-    assert alice.endpoint.counts().dialogs == 2
+    assert counts(alice.endpoint).dialogs == 2
     network.run(33)
-    assert alice.endpoint.counts().dialogs == 1
+    assert counts(alice.endpoint).dialogs == 1
 
 
 def test_a_cancel_is_sent_only_after_a_provisional_response(network, alice, bob):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.core_counts import counts
 from telephony.errors import ParseError, ProtocolError
 from telephony.sip.dialog import DialogState
 from telephony.sip.events import (
@@ -97,7 +98,7 @@ def test_without_a_prack_for_64_t1_the_invite_gets_504(network, alice, bob, ring
     assert bob.seen(PrackMissing)[0].invite is invite
     assert alice.last(InviteFailed).status == 504
     network.run(70)
-    assert set(dataclasses.astuple(bob.endpoint.counts())) == {0}
+    assert set(dataclasses.astuple(counts(bob.endpoint))) == {0}
 
 
 def test_a_second_reliable_response_waits_for_the_prack_to_the_first(network, alice, ring):
@@ -244,8 +245,8 @@ def test_the_caller_can_cancel_or_hang_up_while_a_2xx_waits_for_its_prack(
     assert len(bob.seen(DialogEnded)) == 1
     assert bool(bob.seen(InviteCancelled)) == (how == "cancel")
     network.run(100)
-    assert set(dataclasses.astuple(bob.endpoint.counts())) == {0}
-    assert set(dataclasses.astuple(alice.endpoint.counts())) == {0}
+    assert set(dataclasses.astuple(counts(bob.endpoint))) == {0}
+    assert set(dataclasses.astuple(counts(alice.endpoint))) == {0}
 
 
 def test_a_2xx_becomes_504_if_its_prack_never_arrives(network, alice, bob, ring):
@@ -260,7 +261,7 @@ def test_a_2xx_becomes_504_if_its_prack_never_arrives(network, alice, bob, ring)
     assert bob.seen(PrackMissing)
     assert [e.dialog for e in bob.seen(DialogEnded)] == [dialog]
     network.run(100)
-    assert set(dataclasses.astuple(bob.endpoint.counts())) == {0}
+    assert set(dataclasses.astuple(counts(bob.endpoint))) == {0}
     assert not network.sent("BYE")
 
 
@@ -341,7 +342,7 @@ def test_a_prack_with_an_offer_is_left_to_the_application_to_answer(network, ali
     came.transaction.respond(488, now=network.now)
     network.flush()
     assert alice.last(DialogResponse).response.status == 488
-    assert bob.endpoint.counts().awaiting_prack == 0
+    assert counts(bob.endpoint).awaiting_prack == 0
 
 
 def test_an_offer_in_a_reliable_response_is_answered_in_the_prack(network, alice, bob):
@@ -372,7 +373,7 @@ def test_a_prack_that_arrives_after_a_later_update_is_accepted(network, alice, b
     bob.last(DialogRequest).transaction.respond(200, now=network.now)
     network.drop = lambda datagram: False
     network.run(2)
-    assert bob.endpoint.counts().awaiting_prack == 0
+    assert counts(bob.endpoint).awaiting_prack == 0
     assert {m.status for m in network.messages("SIP/2.0 2")} == {200}
 
 
@@ -388,7 +389,7 @@ def test_a_reinvite_can_get_a_reliable_provisional_response(network, alice, bob,
     call.at_alice.ack(answered[-1].transaction, now=network.now)
     network.run(100)
     assert call.at_bob.state is DialogState.CONFIRMED
-    assert bob.endpoint.counts().awaiting_prack == bob.endpoint.counts().awaiting_ack == 0
+    assert counts(bob.endpoint).awaiting_prack == counts(bob.endpoint).awaiting_ack == 0
 
 
 def test_a_prack_follows_the_record_route_of_its_response(network, ring):
@@ -466,7 +467,7 @@ def test_reliable_responses_arrive_once_and_in_order_over_a_lossy_network(
             event.invite.respond(200, to_tag="a", now=network.now)
     network.run(200)
     for party in (alice, bob):
-        assert set(dataclasses.astuple(party.endpoint.counts())) == {0}
+        assert set(dataclasses.astuple(counts(party.endpoint))) == {0}
     ends = len(alice.seen(InviteAnswered)) + len(alice.seen(InviteFailed))
     assert ends == 1
     for tag in "ab":
