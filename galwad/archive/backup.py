@@ -64,10 +64,7 @@ from recording.files.foreign import (
 )
 from recording.index.custody import Custodian
 from recording.index.tables import recordings
-from recording.keys.keyring import (
-    load_or_create_signing_key,
-    public_text,
-)
+from recording.keys.keyring import load_or_create_signing_key, public_text
 
 _REPLAYED: Final = "disposal.replayed"
 

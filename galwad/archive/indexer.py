@@ -247,8 +247,7 @@ async def _enter_captured_cards(
         return []
     return [
         NewEntry(
-            CARD_CAPTURED,
-            {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us},
+            CARD_CAPTURED, {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us}
         )
         for card in await enter_new(connection, found, time.time())
     ]

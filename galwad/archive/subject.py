@@ -135,9 +135,7 @@ class ArchiveSubject:
         """The file with the signed set of recipients, which has no secrets."""
         settings = self._host.settings
         return RecipientsFile(
-            settings.recipients,
-            settings.newest_recipients("desk"),
-            settings.recording.officer_key,
+            settings.recipients, settings.newest_recipients("desk"), settings.recording.officer_key
         )
 
     async def _show_newest_result(self) -> None:

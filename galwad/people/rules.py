@@ -360,11 +360,7 @@ class UserAdministration:
         await self._append("user.removed", name)
 
     async def make_token(
-        self,
-        user: User,
-        name: str,
-        scopes: Collection[str] | None = None,
-        days: int = DEFAULT_DAYS,
+        self, user: User, name: str, scopes: Collection[str] | None = None, days: int = DEFAULT_DAYS
     ) -> tuple[str, TokenFacts]:
         """Make a token; return its secret text and the token. Raises `UserError`."""
         secret, token = await self.tokens.make(user, self._actor, name, scopes, days)

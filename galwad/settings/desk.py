@@ -246,9 +246,7 @@ class Purpose(Section):
         description="a text in Welsh, in quotes",
     )
     code: str = Field(
-        default="",
-        pattern=PURPOSES.code,
-        description="the purpose's code in the CRM, in quotes",
+        default="", pattern=PURPOSES.code, description="the purpose's code in the CRM, in quotes"
     )
 
 

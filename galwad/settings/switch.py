@@ -28,8 +28,7 @@ SrtpRule: TypeAlias = Literal["off", "optional", "required"]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 HeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RingTone: TypeAlias = Annotated[
-    str,
-    Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$"),
+    str, Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$")
 ]
 EmergencyNumber: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
 _ANSWERING = re.compile("answer|intercom", re.IGNORECASE)

@@ -205,11 +205,7 @@ def verify(
 
 
 def _print_json(
-    result: ChainVerification,
-    problems: Sequence[str],
-    notes: Sequence[str],
-    *,
-    payloads_read: bool,
+    result: ChainVerification, problems: Sequence[str], notes: Sequence[str], *, payloads_read: bool
 ) -> None:
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     print_json(

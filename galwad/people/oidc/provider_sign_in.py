@@ -15,12 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Final, get_args
 from urllib.parse import urlencode
 
-from galwad.people.oidc.errors import (
-    BusyProviderError,
-    DeniedError,
-    ProviderError,
-    ResponseError,
-)
+from galwad.people.oidc.errors import BusyProviderError, DeniedError, ProviderError, ResponseError
 from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.people.oidc.provider import Provider
