@@ -171,10 +171,6 @@ class ArchiveSubject:
         await self._host.publish_and_wait(RecordingIndexed(sealed))
         self._calls.live.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
 
-    def hold_ended_by_another(self, call_id: str) -> None:
-        """Raise an alarm: a person released a recording, and perhaps another had retained it."""
-        self._host.alarm(Alarm("recording.hold_ended", call_id))
-
 
 class ArchiveDesk(PeopleDesk, Protocol):
     """The parts of the desk that endpoints about recordings use."""

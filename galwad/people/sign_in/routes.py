@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from galwad.host import embedding
 from galwad.host.errors import ApiError
+from galwad.messages import Alarm
 from galwad.people.access import Entering, Person, leaving
 from galwad.people.proofs import (
     Visitor,
@@ -64,7 +65,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     desk.people.metrics.sign_ins.labels("accepted").inc()
     await _audit(desk, visitor, "sign-in.accepted", client=body.client, **second_factor)
     if desk.people.provider is not None and desk.people.provider.is_break_glass(user.name):
-        desk.people.break_glass_used()
+        desk.host.alarm(Alarm("sign_in.break_glass"))
     desk.people.sign_in_limits.throttle.succeeded(*visitor.keys)
     desk.host.places.know(visitor.network, time.monotonic())
     token = await desk.people.sessions.open(user.name, body.client, needs_second_factor=needs_one)
@@ -185,7 +186,7 @@ async def logout(desk: TheDesk, session: Annotated[Session | None, Depends(leavi
         if leads_away and desk.people.provider is not None:
             url = desk.people.provider.flow.sign_out_address()
             response = JSONResponse({"url": url}) if url else response
-        await desk.people.sessions.close(session)
+        await desk.people.sessions.end(session.key)
         await desk.host.audit.append("sign-out", {}, {"user": session.user.name})
         desk.host.streams.wake()
         set_session_cookie(response, desk, session, "", max_age=0)
