@@ -73,8 +73,7 @@ async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr
     The throttle has then counted a failed sign-in, even if the password is right. Call its
     `succeeded` or `uncounted` if the sign-in has not failed.
 
-    Raises:
-        ApiError: 429, the client was turned away before the password was checked.
+    Raises `ApiError` (429) if the client was turned away before the password was checked.
     """
     secret = password.get_secret_value()
     limits = desk.people.sign_in_limits

@@ -64,9 +64,7 @@ class ProviderSignIn:
 
         If `session` is the key of a session, its person must prove the stronger sign-in that the
         settings name. `place` is the fragment of the page's address where the step-up begins.
-
-        Raises:
-            ProviderError: The provider cannot be reached, or its documents cannot be used.
+        Raises `ProviderError`.
         """
         metadata = await self.provider.metadata()
         pending, cookie = self._pending.begin(cookie, session, place)
@@ -88,10 +86,8 @@ class ProviderSignIn:
     def take(self, cookie: str, response: Mapping[str, str]) -> PendingSignIn:
         """Return the sign-in to which the provider's response belongs, if it is not used yet.
 
-        `response` has the parameters of the address to which the browser was sent back.
-
-        Raises:
-            ResponseError: This browser has begun no such sign-in, or it is over.
+        `response` has the parameters of the address to which the browser was sent back. Raises
+        `ResponseError` if this browser has begun no such sign-in, or it is over.
         """
         return self._pending.find(cookie, response.get("state", ""))
 

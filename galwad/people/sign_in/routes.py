@@ -85,8 +85,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> User:
     """Return the user whose password the request has. The sign-in still counts as failed.
 
-    Raises:
-        ApiError: 401, the name or the password is wrong. 429, too many sign-ins wait.
+    Raises `ApiError` (401) for a wrong name or password, or (429) if too many sign-ins wait.
     """
     user = await check_password(desk, visitor, body.password)
     if not takes_password(desk, visitor.name):
@@ -102,10 +101,8 @@ async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> Us
 async def _check_second_factor(desk: PeopleDesk, visitor: Visitor, body: Login) -> dict[str, str]:
     """Check the code of a user who has a second factor and whose password was right.
 
-    Return the fact for the audit; {} if the user has no second factor.
-
-    Raises:
-        ApiError: 401, there is no code, or it is wrong. 429, after too many wrong codes.
+    Return the fact for the audit; {} if the user has no second factor. Raises `ApiError` (401) if
+    there is no code, or it is wrong, or (429) after too many wrong codes.
     """
     if await desk.people.second_factors.status(visitor.name) is None:
         return {}
