@@ -189,10 +189,7 @@ def _place(location: Location, model: type[BaseModel]) -> _Place:
 
 
 def _message(item: ErrorDetails, place: _Place) -> str:
-    """Return a sentence that names the setting and says what is wrong with it.
-
-    `item` is one fault as pydantic describes it.
-    """
+    """Return a sentence that names the setting and says what is wrong with it."""
     if item["type"] == "extra_forbidden":
         return _unknown_setting(place)
     wanted = place.field.description if place.field else None
@@ -254,12 +251,7 @@ def _choices(annotation: Any) -> dict[str, type[BaseModel]]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model class in a type, or None if the type contains no model class.
-
-    `annotation` is the type of a setting. It may be a model class, a union that has a model class
-    as a member, or a tuple whose items are of a model class. A setting whose type contains a model
-    class is a table of the settings file.
-    """
+    """Return the model class in the type of a setting, or None. A setting with one is a table."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in {tuple, Union, UnionType, Annotated}:

@@ -24,13 +24,10 @@ For comparison: a settings file with a thousand phones has about a tenth of this
 
 
 def load_model(path: Path, model: type[ModelT]) -> ModelT:
-    """Read a settings file.
+    """Read a settings file into `model`, the model of the whole file.
 
-    `model` is the model of the whole file.
-
-    Raises:
-        SettingsError: The file cannot be read, is not TOML, or contains a setting that is not
-            valid.
+    Raises `SettingsError` if the file cannot be read, is not TOML, or has a setting that is not
+    valid.
     """
     try:
         # Some editors write a byte order mark at the start of the file; utf-8-sig ignores it.
@@ -38,25 +35,18 @@ def load_model(path: Path, model: type[ModelT]) -> ModelT:
             text = file.read(_LARGEST + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise SettingsError(
-            path, (SettingsFault(0, "", f"Cannot read the file: {reason.lower()}"),)
-        ) from None
+        raise _error(path, f"Cannot read the file: {reason.lower()}") from None
     except UnicodeDecodeError:
-        raise SettingsError(
-            path, (SettingsFault(0, "", "The file must be text in UTF-8"),)
-        ) from None
+        raise _error(path, "The file must be text in UTF-8") from None
     if len(text) > _LARGEST:
-        raise SettingsError(
-            path,
-            (
-                SettingsFault(
-                    0, "", "The file is too large: settings have at most 1,048,576 characters"
-                ),
-            ),
-        )
+        raise _error(path, "The file is too large: settings have at most 1,048,576 characters")
     try:
         return model.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(path, (syntax_fault(error),)) from None
     except ValidationError as error:
         raise SettingsError(path, faults_of(error, text, model)) from None
+
+
+def _error(path: Path, message: str) -> SettingsError:
+    return SettingsError(path, (SettingsFault(0, "", message),))

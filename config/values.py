@@ -108,10 +108,7 @@ class Listener:
 
     @classmethod
     def parse(cls, text: str) -> Listener:
-        """Read the address of a listener.
-
-        Examples are `udp:192.0.2.10:5060`, `tcp:[2001:db8::10]:5060` and `tls:0.0.0.0:5061`.
-        """
+        """Read a text such as `udp:192.0.2.10:5060` or `tcp:[2001:db8::10]:5060`."""
         transport, _, rest = text.partition(":")
         try:
             place = HostPort.parse(rest)

@@ -46,8 +46,7 @@ def refusals_of(functions: Iterable[Callable[..., Any]]) -> dict[int, list[str]]
     The item of an `ApiError` begins with its status: "404, no user has this name. 409, the name is
     taken." A sentence that does not begin with a status has that of the sentence before it.
 
-    Raises:
-        DocstringError: An exception has no known status, or that of an `ApiError` is missing.
+    Raises `DocstringError` if an exception has no known status, or an `ApiError` names none.
     """
     found: dict[int, list[str]] = {}
     for function in functions:

@@ -260,8 +260,7 @@ EXAMPLES: Final = {
         {"user": "gwen", "password": "correct horse battery", "client": "cli"}
     ),
     "second_factor_facts": Example(
-        None,
-        {"since": 1795743681.2, "recovery_left": 9, "recovery_used": None, "required": True},
+        None, {"since": 1795743681.2, "recovery_left": 9, "recovery_used": None, "required": True}
     ),
     "second_factor_confirm": Example(
         {"code": "287082"}, {"recovery_codes": ["k7qd-m2ye-4fxa-zolb", "…"]}

@@ -53,7 +53,7 @@ from recording.archive import backup as archive_backup
 from recording.archive.disposal import Certificate
 from recording.audit.chain import RESTORED, ChainEntry
 from recording.audit.log import AuditLog, Facts
-from recording.files.atomic import sync_folder, write_atomic
+from recording.files.atomic import sync_file, sync_folder, write_atomic
 from recording.files.checksums import digest_of
 from recording.files.foreign import (
     acting_as,
@@ -64,10 +64,7 @@ from recording.files.foreign import (
 )
 from recording.index.custody import Custodian
 from recording.index.tables import recordings
-from recording.keys.keyring import (
-    load_or_create_signing_key,
-    public_text,
-)
+from recording.keys.keyring import load_or_create_signing_key, public_text
 
 _REPLAYED: Final = "disposal.replayed"
 
@@ -131,14 +128,18 @@ def _check_empty(folder: Path) -> None:
 def _make(settings: Settings, settings_file: Path, folder: Path) -> Description:
     for path in (settings.database, settings.directory_file):
         check_path(path)
-    asyncio.run(_administration(settings).note("backup.made", {"software": version("galwad")}))
+    administration = Administration(settings.database, settings.node.name, settings.sip.realm)
+    asyncio.run(administration.note("backup.made", {"software": version("galwad")}))
     database = folder / DATABASE
     _copy_database(settings.database, database)
     directory = _copy_directory(settings.directory_file, folder / DIRECTORY)
     kept = folder / "archive"
     kept.mkdir(mode=0o750)
     copied = archive_backup.back_up(settings.archive, kept)
-    for source, name, mode in _other_files(settings):
+    for source, name, mode in (
+        (settings.recipients, "recipients.json", 0o644),
+        (_node_key_file(settings), "manifest.key", 0o600),
+    ):
         with suppress(FileNotFoundError):
             write_atomic(folder / name, read_foreign(source), mode)
     description = Description(
@@ -232,12 +233,6 @@ def _restore_recipients(source: Path, target: Path) -> None:
         make_foreign_folder(target.parent)
         with owner_rights(target.parent):
             write_atomic(target, source.read_bytes(), 0o644)
-
-
-def _other_files(settings: Settings) -> Iterator[tuple[Path, str, int]]:
-    """Yield each further file of a backup: its path, its name in the backup and its mode."""
-    yield settings.recipients, "recipients.json", 0o644
-    yield _node_key_file(settings), "manifest.key", 0o600
 
 
 def _node_key_file(settings: Settings) -> Path:
@@ -378,8 +373,7 @@ def _restore_database(
     # Move all data from the journal into the database file, because only that file is renamed.
     with closing(sqlite3.connect(part)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(part)
     part.rename(settings.database)
     sync_folder(settings.database.parent)
     return head
@@ -390,8 +384,7 @@ def _restore_file(source: Path, target: Path) -> None:
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
     shutil.copyfile(source, part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(part)
     part.rename(target)
     sync_folder(target.parent)
 
@@ -429,10 +422,6 @@ async def _record_disposals(
                 )
     finally:
         await engine.dispose()
-
-
-def _administration(settings: Settings) -> Administration:
-    return Administration(settings.database, settings.node.name, settings.sip.realm)
 
 
 def _certificates_in(place: Path) -> list[Path]:

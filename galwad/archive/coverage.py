@@ -326,8 +326,7 @@ class IndexChecker:
     async def check(self, ids: CallIds = EVERY_CALL) -> IndexReport:
         """Check the rows of the calls in a range of call ids.
 
-        Raises:
-            AuditError, CatalogueError: The database cannot be read.
+        Raises `AuditError` or `CatalogueError` if the database cannot be read.
         """
         report = IndexReport()
         removed: set[str] = set()

@@ -19,7 +19,7 @@ from galwad.archive.rules import DisposalReason
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.messages import Dispose
+from galwad.messages import Alarm, Dispose
 from galwad.people.access import SteppedUpAdministrator
 from galwad.people.sessions import Session
 from galwad.people.user import PURGE
@@ -123,7 +123,7 @@ async def release(
             personal["held_by"] = others
         await desk.host.audit.append("recording.released", facts, personal)
         if others is not None:
-            desk.archive.hold_ended_by_another(call_id)
+            desk.host.alarm(Alarm("recording.hold_ended", call_id))
         await desk.archive.custodian.release(call_id)
 
 
@@ -134,10 +134,8 @@ async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | N
     cannot hide another holder by retaining the recording too. If the audit does not say who retains
     it, the result is "".
     """
-    released, held = (
-        AuditFilter("recording.released", call_id),
-        AuditFilter("recording.held", call_id),
-    )
+    released = AuditFilter("recording.released", call_id)
+    held = AuditFilter("recording.held", call_id)
     last = max((entry.seq for entry in await desk.host.audit.search(released, limit=1)), default=0)
     holders: set[str] = set()
     before: int | None = None

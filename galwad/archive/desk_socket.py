@@ -158,7 +158,7 @@ class DeskSocket:
 
     async def start(self) -> None:
         """Start to listen on the socket."""
-        self._server = await serve(self._path, self._received, self._gone)
+        self._server = await serve(self._path, self._received, self._finaliser.detach)
 
     async def stop(self) -> None:
         """Stop listening and finish earlier messages; the finaliser repeats later reports."""
@@ -167,9 +167,6 @@ class DeskSocket:
             self._server.close()
             await self._finaliser.close()
         await asyncio.gather(*self._at_work, return_exceptions=True)
-
-    def _gone(self, link: Link) -> None:
-        self._finaliser.detach(link)
 
     async def _received(self, link: Link, message: AnyMessage) -> None:
         if self._stopping:

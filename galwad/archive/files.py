@@ -26,11 +26,7 @@ _READERS: Final = ThreadPoolExecutor(40, "sealed")
 
 
 def checked_id(call_id: str) -> str:
-    """Return `call_id` if it has the form of a call id, so that it is safe in a file name.
-
-    Raises:
-        ApiError: 404, `call_id` does not have this form.
-    """
+    """Return a call id that is safe in a file name; raise ApiError (404) if it is malformed."""
     if not is_call_id(call_id):
         raise ApiError(404, "no recording has this id", "an id looks like 20260131-101500-abcdefgh")
     return call_id

@@ -113,9 +113,8 @@ class Indexer:
         An existing row is kept, unless `corrected` is given: a row with these facts about people
         then replaces it.
 
-        Raises:
-            AuditError: The recording was not indexed, or it is indexed, but the log of calls cannot
-                be written.
+        Raises `AuditError` if the recording was not indexed, or if it is indexed, but the log of
+        calls cannot be written.
         """
         writing = _Rewriting(sealed, corrected)
         await self._audit.append_after(writing.write)
@@ -247,8 +246,7 @@ async def _enter_captured_cards(
         return []
     return [
         NewEntry(
-            CARD_CAPTURED,
-            {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us},
+            CARD_CAPTURED, {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us}
         )
         for card in await enter_new(connection, found, time.time())
     ]

@@ -438,8 +438,7 @@ def _add_captured_cards(line: _Line, each: _Recording) -> None:
     for length in starts.values():
         finding = PromiseFinding("captured_card", each.row.call_id, length)
         line.breaks("captured_cards", 1, finding)
-    is_open = sum(incident.state == "open" for incident in each.incidents)
-    line.add("captured_cards_open", is_open)
+    line.add("captured_cards_open", sum(incident.state == "open" for incident in each.incidents))
 
 
 def _ignored(each: _Recording) -> list[int]:

@@ -200,9 +200,8 @@ async def _corrected_facts(desk: ArchiveDesk, row: RecordingSummary) -> Personal
     restore them. Return None if the row does not contradict the manifest, or if there is no valid
     manifest.
 
-    Raises:
-        ApiError: 409, the manifest is not the one that was indexed according to the audit chain, so
-            the manifest itself is in doubt.
+    Raises `ApiError` (409) if the manifest is not the one that was indexed according to the audit
+    chain, so that the manifest itself is in doubt.
     """
     place = msgspec.structs.replace(row, folder=day_folder(row.call_id))
     data = desk.archive.files.content(place, "manifest")

@@ -315,11 +315,7 @@ def _requested_object(
 
 
 async def recording_of(desk: ArchiveDesk, call_id: str) -> RecordingSummary:
-    """Return the index row of the recording with this id.
-
-    Raises:
-        ApiError: 404, there is no such recording.
-    """
+    """Return the index row of the recording with this id; raise ApiError (404) if there is none."""
     return _found(await desk.archive.catalogue.get(checked_id(call_id)))
 
 

@@ -135,9 +135,7 @@ class ArchiveSubject:
         """The file with the signed set of recipients, which has no secrets."""
         settings = self._host.settings
         return RecipientsFile(
-            settings.recipients,
-            settings.newest_recipients("desk"),
-            settings.recording.officer_key,
+            settings.recipients, settings.newest_recipients("desk"), settings.recording.officer_key
         )
 
     async def _show_newest_result(self) -> None:
@@ -172,10 +170,6 @@ class ArchiveSubject:
             self._host.alarm(Alarm("recording.unexplained", sealed.call_id))
         await self._host.publish_and_wait(RecordingIndexed(sealed))
         self._calls.live.set_recording_link(sealed.call_id, f"/api/v1/recordings/{sealed.call_id}")
-
-    def hold_ended_by_another(self, call_id: str) -> None:
-        """Raise an alarm: a person released a recording, and perhaps another had retained it."""
-        self._host.alarm(Alarm("recording.hold_ended", call_id))
 
 
 class ArchiveDesk(PeopleDesk, Protocol):

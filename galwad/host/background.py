@@ -46,10 +46,8 @@ class BackgroundTasks:
     async def finishes_within(self, work: Coroutine[Any, Any, None], seconds: float) -> bool:
         """Start `work` as a task, and return whether it finished within `seconds`.
 
-        If not, it continues in the background, and its error is neither raised nor logged.
-
-        Raises:
-            Exception: Any error that `work` raises before the time is over.
+        An error within this time is raised. After this time, `work` continues in the background,
+        and its error is neither raised nor logged.
         """
         task = asyncio.create_task(work)
         self.tasks.add(task)

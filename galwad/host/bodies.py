@@ -45,9 +45,7 @@ def _without_card_number(text: str) -> str:
 NO_CARD_NUMBER: Final = AfterValidator(_without_card_number)
 """Refuses a text that seems to contain a card number. Each free text has this validator."""
 ShortText: TypeAlias = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE),
-    NO_CARD_NUMBER,
+    str, StringConstraints(strip_whitespace=True, max_length=200, pattern=_ONE_LINE), NO_CARD_NUMBER
 ]
 RequiredText: TypeAlias = Annotated[
     str,

@@ -97,8 +97,7 @@ class _WriterQueue:
     def begin(self, connection: sqlalchemy.Connection) -> None:
         """Let the next statement begin a transaction; if it writes, first wait for earlier writers.
 
-        Raises:
-            sqlalchemy.exc.TimeoutError: The transaction waited for `_TURN_S` seconds.
+        Raises SQLAlchemy's `TimeoutError` if the transaction waited for `_TURN_S` seconds.
         """
         if _writes(connection):
             driver = connection.connection.dbapi_connection

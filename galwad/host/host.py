@@ -166,7 +166,6 @@ class Host:
         self.publish(SwitchLinkChanged(connected))
 
     def _audit_cut(self, seq: int) -> None:
-        """Raise an alarm: the audit entries directly before number `seq` are missing."""
         self.alarm(Alarm("audit.cut", None, f"the audit entries before number {seq} are missing"))
 
     # Start and stop
@@ -210,11 +209,8 @@ async def desk_of(request: Request) -> Any:
 def span_of(words: str | None, desk: HasHost, field: str = "when") -> periods.Period | None:
     """Return the period that words such as "last week" mean; None if `words` is None or empty.
 
-    The words are read in the time zone of the desk's settings. `field` is the name of the
-    request's field with the words.
-
-    Raises:
-        ApiError: 422, the words cannot be read as a period.
+    The words are read in the time zone of the desk's settings. Raises `ApiError` (422) if they
+    cannot be read; `field` is the name of the request's field with the words.
     """
     if not words:
         return None

@@ -12,18 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Row,
-    String,
-    Table,
-    and_,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Column, ColumnElement, Row, String, Table, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 REFUSED = "refused"

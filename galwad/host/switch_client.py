@@ -114,21 +114,14 @@ class SwitchClient:
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(self, request: Pause) -> PauseReply:
-        """Ask the switch to pause; return its reply with the gate's state.
-
-        Raises:
-            SwitchDownError: There is no link, or no reply came within two seconds.
-        """
+        """Ask for a pause; return the reply with the gate's state. Raises `SwitchDownError`."""
         reply: PauseReply = await self._reply_to(request, "pause")
         return reply
 
     async def resume(self, request: Resume) -> PauseReply:
         """Ask the switch to end the holder's pause; return the reply, with the gate's real state.
 
-        The gate stays shut if there is another pause holder.
-
-        Raises:
-            SwitchDownError: There is no link, or no reply came within two seconds.
+        The gate stays shut if there is another pause holder. Raises `SwitchDownError`.
         """
         reply: PauseReply = await self._reply_to(request, "resume")
         return reply
@@ -141,11 +134,7 @@ class SwitchClient:
     async def ask(self, request: PhoneAct | DialNumber) -> str:
         """Ask for an act or a call; return why it was refused, or "" if it has begun.
 
-        `request` is sent with a new `ref`.
-
-        Raises:
-            SwitchDownError: There is no link, the switch has another version, or no reply came
-                within two seconds.
+        `request` is sent with a new `ref`. Raises `SwitchDownError`.
         """
         if self.connected and not self._same_version:
             raise SwitchDownError("the switch has another version: restart it")

@@ -82,15 +82,10 @@ def add(
     rights = frozenset(str(item.value) for item in right or ())
     user = User(name, role, language, extension or None, rights)
     done, notified = _act(settings, lambda people: people.add(user, password))
-    shown, token = done.password if generate else None, done.token
+    shown = done.password if generate else None
     sip = _sip_account(settings, done)
-    if json:
-        secret = {"user": name, "role": role, "password": shown, "token": token, "sip": sip}
-        print_json({key: value for key, value in secret.items() if value is not None})
-        return
-    print(f"added {name} ({role})")
-    _print_secrets(password=shown, token=token, sip=sip)
-    _print_if_no_desk(notified=notified)
+    facts = _present(user=name, role=role, password=shown, token=done.token, sip=sip)
+    _report(facts, f"added {name} ({role})", notified=notified, json=json)
 
 
 @app.command("list", epilog="Example: galwad users list")
@@ -147,11 +142,8 @@ def role(
     machine. The OpenID provider decides the role of a person who signs in there, at each sign-in.
     """
     _, notified = _change(load_settings(config), name, UserChange(role=role))
-    if json:
-        print_json({"user": name, "role": role})
-        return
-    print(f"{name} has the role {role}, and must sign in again")
-    _print_if_no_desk(notified=notified)
+    text = f"{name} has the role {role}, and must sign in again"
+    _report({"user": name, "role": role}, text, notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users rights gwen --right purge")
@@ -201,11 +193,8 @@ def team(
             status=2,
         )
     _, notified = _change(load_settings(config), name, UserChange(team=code))
-    if json:
-        print_json({"user": name, "team": code or None})
-        return
-    print(f"{name} belongs to {f'the team {code}' if code else 'no team'}")
-    _print_if_no_desk(notified=notified)
+    text = f"{name} belongs to {f'the team {code}' if code else 'no team'}"
+    _report({"user": name, "team": code or None}, text, notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users password sian --generate")
@@ -225,13 +214,9 @@ def password(
     settings = load_settings(config)
     new = _new_password(password_stdin=password_stdin, generate=generate)
     done, notified = _change(settings, name, UserChange(password=NEW), password=new)
-    shown = done.password if generate else None
-    if json:
-        print_json({"user": name, **({"password": shown} if shown else {})})
-        return
-    print(f"{name} has a new password, and must sign in again")
-    _print_secrets(password=shown)
-    _print_if_no_desk(notified=notified)
+    facts = _present(user=name, password=done.password if generate else None)
+    text = f"{name} has a new password, and must sign in again"
+    _report(facts, text, notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users sip-password sian")
@@ -243,13 +228,8 @@ def sip_password(name: Name, *, config: Config = DEFAULT_PATH, json: Json = Fals
     """
     settings = load_settings(config)
     done, notified = _change(settings, name, UserChange(sip_password=NEW))
-    sip = _sip_account(settings, done)
-    if json:
-        print_json({"user": name, "sip": sip})
-        return
-    print(f"{name} has a new SIP password")
-    _print_secrets(sip=sip)
-    _print_if_no_desk(notified=notified)
+    facts = {"user": name, "sip": _sip_account(settings, done)}
+    _report(facts, f"{name} has a new SIP password", notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users move sian 202")
@@ -277,12 +257,9 @@ def move(
     settings = load_settings(config)
     done, notified = _change(settings, name, UserChange(extension=extension))
     sip = _sip_account(settings, done)
-    if json:
-        print_json({"user": name, "extension": extension or None, "sip": sip})
-        return
-    print(f"{name} has {f'the extension {extension}' if extension else 'no extension'}")
-    _print_secrets(sip=sip)
-    _print_if_no_desk(notified=notified)
+    facts = {"user": name, "extension": extension or None, "sip": sip}
+    text = f"{name} has {f'the extension {extension}' if extension else 'no extension'}"
+    _report(facts, text, notified=notified, json=json)
 
 
 @app.command(
@@ -309,11 +286,9 @@ def link(
         raise CliError("the settings name no provider", "add [sign_in], or give --issuer", status=2)
     issuer = issuer or (section.issuer if section else "")
     _, notified = _change(settings, name, UserChange(link=subject), issuer=issuer)
-    if json:
-        print_json({"user": name, "issuer": issuer, "subject": subject})
-        return
-    print(f"{name} can sign in with this account of {issuer}")
-    _print_if_no_desk(notified=notified)
+    facts = {"user": name, "issuer": issuer, "subject": subject}
+    text = f"{name} can sign in with this account of {issuer}"
+    _report(facts, text, notified=notified, json=json)
 
 
 @app.command(
@@ -328,11 +303,8 @@ def unlink(
     adds another user. Use `galwad users disable` for a person who leaves.
     """
     _, notified = _change(load_settings(config), name, UserChange(unlink=subject))
-    if json:
-        print_json({"user": name, "unlinked": subject})
-        return
-    print(f"{name} cannot sign in with this account any more")
-    _print_if_no_desk(notified=notified)
+    text = f"{name} cannot sign in with this account any more"
+    _report({"user": name, "unlinked": subject}, text, notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users remove-second-factor sian")
@@ -343,11 +315,8 @@ def remove_second_factor(name: Name, *, config: Config = DEFAULT_PATH, json: Jso
     must set up a new one at the next sign-in. Personal tokens stay valid.
     """
     _, notified = _change(load_settings(config), name, UserChange(second_factor=False))
-    if json:
-        print_json({"user": name, "second_factor": False})
-        return
-    print(f"{name} has no second factor any more, and must sign in again")
-    _print_if_no_desk(notified=notified)
+    text = f"{name} has no second factor any more, and must sign in again"
+    _report({"user": name, "second_factor": False}, text, notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users disable sian")
@@ -358,11 +327,7 @@ def disable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) ->
     user sign in again.
     """
     _, notified = _change(load_settings(config), name, UserChange(disabled=True))
-    if json:
-        print_json({"user": name, "disabled": True})
-        return
-    print(f"{name} is disabled")
-    _print_if_no_desk(notified=notified)
+    _report({"user": name, "disabled": True}, f"{name} is disabled", notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users enable sian")
@@ -374,14 +339,9 @@ def enable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> 
     """
     done, notified = _change(load_settings(config), name, UserChange(disabled=False))
     extension = done.user.extension
-    if json:
-        facts = {"user": name, "disabled": False, "extension": extension, "token": done.token}
-        print_json({key: value for key, value in facts.items() if value is not None})
-        return
     phone = f"the extension {extension}" if extension else "no extension"
-    print(f"{name} is enabled, with {phone}")
-    _print_secrets(token=done.token)
-    _print_if_no_desk(notified=notified)
+    facts = _present(user=name, disabled=False, extension=extension, token=done.token)
+    _report(facts, f"{name} is enabled, with {phone}", notified=notified, json=json)
 
 
 @app.command(epilog="Example: galwad users remove sian")
@@ -392,11 +352,7 @@ def remove(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> 
     use `galwad users disable` instead: it keeps the name from being used again.
     """
     _, notified = _act(load_settings(config), lambda people: people.remove(name))
-    if json:
-        print_json({"user": name, "removed": True})
-        return
-    print(f"{name} is removed")
-    _print_if_no_desk(notified=notified)
+    _report({"user": name, "removed": True}, f"{name} is removed", notified=notified, json=json)
 
 
 @tokens.command("list", epilog="Example: galwad users tokens list pay")
@@ -449,12 +405,8 @@ def add_token(
         return await people.make_token(await people.users.one(name), token, scopes, days)
 
     (secret, made), notified = _act(load_settings(config), make)
-    if json:
-        print_json({**_token_as_json(made), "token": secret})
-        return
-    print(f"added the token {made.name} of {name}, which expires on {_end_of(made)}")
-    _print_secrets(token=secret)
-    _print_if_no_desk(notified=notified)
+    text = f"added the token {made.name} of {name}, which expires on {_end_of(made)}"
+    _report({**_token_as_json(made), "token": secret}, text, notified=notified, json=json)
 
 
 @tokens.command("revoke", epilog="Example: galwad users tokens revoke pay autumn-2026")
@@ -478,11 +430,8 @@ def revoke_token(
         )
 
     _, notified = _act(load_settings(config), revoke)
-    if json:
-        print_json({"user": name, "name": token, "revoked": True})
-        return
-    print(f"the token {token} of {name} is revoked")
-    _print_if_no_desk(notified=notified)
+    text = f"the token {token} of {name} is revoked"
+    _report({"user": name, "name": token, "revoked": True}, text, notified=notified, json=json)
 
 
 def _read(settings: Settings, read: Callable[[UserAdministration], Awaitable[_T]]) -> _T:
@@ -570,9 +519,20 @@ def _sip_account(settings: Settings, done: ChangeResult) -> dict[str, str] | Non
     }
 
 
-def _print_secrets(
-    *, password: str | None = None, token: str | None = None, sip: dict[str, str] | None = None
-) -> None:
+def _present(**facts: Any) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _report(facts: dict[str, Any], text: str, *, notified: bool, json: bool) -> None:
+    """Print `facts` as JSON, or else `text` and the secrets that are in `facts`.
+
+    If no desk was notified of the change, also print that it takes effect when one starts.
+    """
+    if json:
+        print_json(facts)
+        return
+    print(text)
+    password, token, sip = (facts.get(name) for name in ("password", "token", "sip"))
     if password:
         print(f"  password      {password}")
     if token:
@@ -583,9 +543,5 @@ def _print_secrets(
         print(f"  SIP password  {sip['password']}")
     if password or token or sip:
         print("These secrets are shown only once.")
-
-
-def _print_if_no_desk(*, notified: bool) -> None:
-    """If no desk was notified of the change, print that it takes effect when one starts."""
     if not notified:
         print("No desk is running here: it reads the users when it starts.")

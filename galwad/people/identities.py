@@ -64,10 +64,7 @@ class Identities:
         """Give the user of an identity this role; add the user at the first sign-in.
 
         Return the user, who may be disabled and is then not changed. If the name `suggested` is
-        taken, a new user gets it with a number.
-
-        Raises:
-            UserError: Too many users have this name.
+        taken, a new user gets it with a number. Raises `UserError` if too many users have the name.
         """
         async with self._writer.begin() as connection:
             user = await _find(connection, identity)

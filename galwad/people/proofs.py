@@ -8,6 +8,7 @@ from fastapi import Request
 from pydantic import SecretStr
 
 from galwad.host.errors import ApiError
+from galwad.messages import Alarm
 from galwad.people.second_factor import CodeVerdict, canonical
 from galwad.people.sessions import Session
 from galwad.people.sign_in.order import RETRY_S, SignInAttempt, digest_of
@@ -72,8 +73,7 @@ async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr
     The throttle has then counted a failed sign-in, even if the password is right. Call its
     `succeeded` or `uncounted` if the sign-in has not failed.
 
-    Raises:
-        ApiError: 429, the client was turned away before the password was checked.
+    Raises `ApiError` (429) if the client was turned away before the password was checked.
     """
     secret = password.get_secret_value()
     limits = desk.people.sign_in_limits
@@ -113,7 +113,7 @@ async def check_code(desk: PeopleDesk, visitor: Visitor, code: SecretStr) -> Cod
     if verdict is not CodeVerdict.WRONG:
         limits.codes.right(visitor.name, source)
     elif limits.codes.alarm_due(visitor.name):
-        desk.people.codes_guessed()
+        desk.host.alarm(Alarm("sign_in.codes_guessed"))
     return verdict
 
 

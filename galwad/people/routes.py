@@ -193,11 +193,7 @@ async def add_user(body: NewUser, desk: TheDesk, session: SteppedUpAdministrator
             removed meanwhile.
     """
     user = User(
-        body.name.lower(),
-        body.role,
-        body.language,
-        body.extension or None,
-        frozenset(body.rights),
+        body.name.lower(), body.role, body.language, body.extension or None, frozenset(body.rights)
     )
     with _refusals():
         done = await _administration(desk, session).add(user)
@@ -206,10 +202,7 @@ async def add_user(body: NewUser, desk: TheDesk, session: SteppedUpAdministrator
 
 @router.patch("/users/{name}")
 async def change_user(
-    name: str,
-    body: ChangeOfUser,
-    desk: TheDesk,
-    session: Annotated[Session, Depends(changing)],
+    name: str, body: ChangeOfUser, desk: TheDesk, session: Annotated[Session, Depends(changing)]
 ) -> ChangedUser:
     """Change a user. All changes of the request take place, or none.
 

@@ -60,9 +60,7 @@ class PageRules:
         """Check whether the administrator may give these rights, or change a user who has them.
 
         An administrator without the right `purge` could otherwise get it through another user.
-
-        Raises:
-            UserError: This needs the right `purge`. `reason` is "purge".
+        Raises `UserError` with the reason "purge".
         """
         if PURGE in rights and PURGE not in self.administrator.rights:
             raise UserError(
@@ -76,9 +74,8 @@ class PageRules:
     ) -> None:
         """Check the rules for a change of the user `name`, or for the removal if `change` is None.
 
-        Raises:
-            UserError: A rule forbids the change, or there is no such user. `reason` is "self",
-                "unknown", "changed", "purge" or "last_admin".
+        Raises `UserError` if a rule forbids the change, or there is no such user. The reason is
+        "self", "unknown", "changed", "purge" or "last_admin".
         """
         if name == self.administrator.name:
             raise UserError(
@@ -360,11 +357,7 @@ class UserAdministration:
         await self._append("user.removed", name)
 
     async def make_token(
-        self,
-        user: User,
-        name: str,
-        scopes: Collection[str] | None = None,
-        days: int = DEFAULT_DAYS,
+        self, user: User, name: str, scopes: Collection[str] | None = None, days: int = DEFAULT_DAYS
     ) -> tuple[str, TokenFacts]:
         """Make a token; return its secret text and the token. Raises `UserError`."""
         secret, token = await self.tokens.make(user, self._actor, name, scopes, days)
@@ -391,7 +384,6 @@ class UserAdministration:
         return (await self.tokens.make_in(connection, user, self._actor, days=None))[0]
 
     async def _teams(self) -> Collection[str]:
-        """Return the codes of all teams."""
         stored = (await self._texts.all()).get("teams")
         return {each.code for each in (stored.entries if stored is not None else None) or ()}
 

@@ -7,6 +7,7 @@ else, it needs no password, because the person has just signed in.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
@@ -81,12 +82,7 @@ async def facts(desk: TheDesk, session: EnteringPerson) -> SecondFactorFacts:
     status = await desk.people.second_factors.status(session.user.name)
     if status is None:
         return SecondFactorFacts(since=None, required=required)
-    return SecondFactorFacts(
-        since=status.since,
-        recovery_left=status.recovery_left,
-        recovery_used=status.recovery_used,
-        required=required,
-    )
+    return SecondFactorFacts(**asdict(status), required=required)
 
 
 @router.post("/setup")

@@ -217,19 +217,14 @@ class Sessions:
         This counts as a use of the session. `address` is the client's network address, which is
         stored only for personal tokens and those of machines.
         """
-        key = digest(token)
+        return await self.with_key(digest(token), address)
+
+    async def with_key(self, key: str, address: str = "") -> Session | None:
+        """Return the session with this token digest, as `find` does."""
         known = await self._lookup(key)
         if known is None:
             return None
         self._mark_used(key, known, address)
-        return known.session
-
-    async def with_key(self, key: str) -> Session | None:
-        """Return the session with this token digest and count its use; None if not in force."""
-        known = await self._lookup(key)
-        if known is None:
-            return None
-        self._mark_used(key, known)
         return known.session
 
     async def step_up(self, session: Session) -> Session | None:
@@ -282,10 +277,6 @@ class Sessions:
     def recheck(self) -> None:
         """Let `alive` read each session again, because users may have changed."""
         self._changed = time.monotonic()
-
-    async def close(self, session: Session) -> None:
-        """End the session at sign-out, and delete it from the database."""
-        await self.end(session.key)
 
     async def end(self, key: str) -> None:
         """End the session whose token has the digest `key`; it may be a person's or a machine's."""

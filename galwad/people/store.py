@@ -165,10 +165,8 @@ class Users:
         `password` must be None for a user with the role `machine`. Every other user must have a
         password. `sip_password` is the password of the user's phone; None if the phone may not
         register. If a disabled user has the extension, the new user takes it over.
-        `token` makes a machine's token in the same transaction. Return this token, or None.
-
-        Raises:
-            UserError: A value is not valid, or another user already has this name or extension.
+        `token` makes a machine's token in the same transaction. Return this token, or None. Raises
+        `UserError` if a value is not valid, or another user already has this name or extension.
         """
         user.check(password, sip_password)
         hashed = NO_PASSWORD if password is None else await self.hash(password)
@@ -190,9 +188,7 @@ class Users:
         """Replace the password of a person who has just proven the present one.
 
         All sessions and tokens of this person end, except the one with the token digest `session`.
-
-        Raises:
-            UserError: The new password is easy to guess, or the user was removed.
+        Raises `UserError` if the new password is easy to guess, or the user was removed.
         """
         if is_easy_to_guess(password, name):
             raise UserError("the new password is too easy to guess")

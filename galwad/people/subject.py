@@ -121,14 +121,6 @@ class PeopleSubject:
             detail = {"account": "for one account", "network": f"from {network}"}.get(count, "")
             self._host.alarm(Alarm("sign_in.passwords_guessed", None, detail))
 
-    def codes_guessed(self) -> None:
-        """Raise an alarm: many wrong codes were sent for a user, each with the right password."""
-        self._host.alarm(Alarm("sign_in.codes_guessed", None))
-
-    def break_glass_used(self) -> None:
-        """Raise an alarm: a user who may sign in without the provider has signed in."""
-        self._host.alarm(Alarm("sign_in.break_glass", None))
-
     def _sign_ins_flooded(self, network: str) -> None:
         """Raise an alarm that a network floods the sign-in, at most once in `_FLOOD_ALARM_S`."""
         now = time.monotonic()

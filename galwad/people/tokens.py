@@ -101,11 +101,8 @@ class Tokens:
 
         A person gets a personal token. `by` is the maker, such as `user:gwen`. If `name` is "", the
         token is named by a part of its digest. `scopes` limits the rights of a machine's token, and
-        `days` the life of any token; None sets no limit.
-
-        Raises:
-            UserError: A value is not valid, the user is disabled or has too many tokens, or one of
-                the user's tokens has this name.
+        `days` the life of any token; None sets no limit. Raises `UserError` if a value is not
+        valid, the user is disabled or has too many tokens, or one of them has this name.
         """
         async with self._writer.begin() as connection:
             return await self.make_in(connection, user, by, name=name, scopes=scopes, days=days)
@@ -185,8 +182,7 @@ class TokenWatch:
     async def check(self) -> None:
         """Call `on_next`; warn once a day of each machine's token that expires soon or has expired.
 
-        Raises:
-            SQLAlchemyError: The tokens cannot be read.
+        Raises `SQLAlchemyError` if the tokens cannot be read.
         """
         now, logged = self._clock(), {}
         ends = []

@@ -239,10 +239,5 @@ class Settings(Section):
 
 
 def load(path: Path) -> Settings:
-    """Read a settings file.
-
-    Raises:
-        SettingsError: The file cannot be read, is not TOML, or contains a setting that is not
-            valid.
-    """
+    """Read a settings file. Raises `SettingsError`, as `load_model` does."""
     return load_model(path, Settings)

@@ -17,6 +17,10 @@ WebhookFormat: TypeAlias = Literal["generic", "zammad", "sipgate"]
 EventName: TypeAlias = Literal[
     "ringing", "answered", "transferred", "paused", "resumed", "ended", "sealed"
 ]
+EventNames: TypeAlias = Annotated[
+    tuple[EventName, ...],
+    Field(min_length=1, description='a list of events, such as ["ringing", "answered", "ended"]'),
+]
 ALL_EVENTS: tuple[EventName, ...] = get_args(EventName)
 ISSUER = 'an address that begins with "https://", as the provider writes it in its tokens'
 PersonRole: TypeAlias = Literal["advisor", "supervisor", "admin"]
@@ -246,9 +250,7 @@ class Purpose(Section):
         description="a text in Welsh, in quotes",
     )
     code: str = Field(
-        default="",
-        pattern=PURPOSES.code,
-        description="the purpose's code in the CRM, in quotes",
+        default="", pattern=PURPOSES.code, description="the purpose's code in the CRM, in quotes"
     )
 
 
@@ -301,11 +303,7 @@ class WebhookSection(Section):
         default=None,
         description="an absolute path of a file with the secret last part of the address",
     )
-    events: tuple[EventName, ...] = Field(
-        default=ALL_EVENTS,
-        min_length=1,
-        description='a list of events, such as ["ringing", "answered", "ended"]',
-    )
+    events: EventNames = ALL_EVENTS
     timeout: Number = Field(
         default=10.0, ge=0.1, le=60.0, description="a number of seconds from 0.1 to 60"
     )
@@ -323,11 +321,7 @@ class WebhookSection(Section):
 class EventStreamSection(Section):
     """`[event_stream]`: the events that machines can read; how many are kept, and how long."""
 
-    events: tuple[EventName, ...] = Field(
-        default=ALL_EVENTS,
-        min_length=1,
-        description='a list of events, such as ["ringing", "answered", "ended"]',
-    )
+    events: EventNames = ALL_EVENTS
     keep_hours: Number = Field(
         default=1.0, ge=0.1, le=72.0, description="a number of hours from 0.1 to 72"
     )

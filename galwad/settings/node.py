@@ -33,8 +33,7 @@ class RecordingSection(Section):
     """`[recording]`: the keys, pauses, the effect of transfers, and recovery after a reboot."""
 
     recipients: FilePath | None = Field(
-        default=None,
-        description="the full path of the signed file that `galwad keys sign` wrote",
+        default=None, description="the full path of the signed file that `galwad keys sign` wrote"
     )
     officer_key: PublicKey = Field(
         description="the officer's public key that `galwad keys show` prints"

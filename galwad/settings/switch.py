@@ -25,11 +25,22 @@ from config.values import Listener, Pattern, Peer, PortRange
 TransportName: TypeAlias = Literal["udp", "tcp", "tls"]
 SourceRule: TypeAlias = Literal["symmetric", "latch", "sdp-host"]
 SrtpRule: TypeAlias = Literal["off", "optional", "required"]
+OwnSource: TypeAlias = Annotated[
+    SourceRule | None,
+    Field(description='"symmetric", "latch" or "sdp-host"; leave it out to use the one in [media]'),
+]
+OwnSrtp: TypeAlias = Annotated[
+    SrtpRule | None,
+    Field(description='"off", "optional" or "required"; leave it out to use the one in [media]'),
+]
+OptionsInterval: TypeAlias = Annotated[
+    Number,
+    Field(ge=0, le=3600, description="a number of seconds up to 3600, or 0 to send no OPTIONS"),
+]
 DestinationClassName: TypeAlias = Literal["centre", "department", "external", "payment"]
 HeaderName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 RingTone: TypeAlias = Annotated[
-    str,
-    Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$"),
+    str, Field(pattern=r"^(urn:alert:[A-Za-z0-9:._-]{1,64}|[A-Za-z0-9][A-Za-z0-9 ._-]{0,63})$")
 ]
 EmergencyNumber: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]{2,15}$")]
 _ANSWERING = re.compile("answer|intercom", re.IGNORECASE)
@@ -158,14 +169,8 @@ class Trunk(Section):
     trusted: Flag = Field(
         default=False, description="true if its P-Asserted-Identity can be trusted, otherwise false"
     )
-    source: SourceRule | None = Field(
-        default=None,
-        description='"symmetric", "latch" or "sdp-host"; leave it out to use the one in [media]',
-    )
-    srtp: SrtpRule | None = Field(
-        default=None,
-        description='"off", "optional" or "required"; leave it out to use the one in [media]',
-    )
+    source: OwnSource = None
+    srtp: OwnSrtp = None
     username: str = Field(default="", description="the name of our account at the trunk, in quotes")
     password: SecretStr | None = Field(
         default=None, description="the password of our account at the trunk, in quotes"
@@ -178,12 +183,7 @@ class Trunk(Section):
         default=None,
         description='the SIP URI where our account registers, such as "sip:trunk.example"',
     )
-    options_every: Number = Field(
-        default=0,
-        ge=0,
-        le=3600,
-        description="a number of seconds up to 3600, or 0 to send no OPTIONS",
-    )
+    options_every: OptionsInterval = 0
 
     headers: tuple[HeaderName, ...] = Field(
         default=(), description='a list of names of header fields, such as ["X-Queue"]'
@@ -306,20 +306,9 @@ class Route(Section):
     advisors: tuple[str, ...] = Field(
         default=(), description='a list of user names, such as ["sian"], for a route with "target"'
     )
-    source: SourceRule | None = Field(
-        default=None,
-        description='"symmetric", "latch" or "sdp-host"; leave it out to use the one in [media]',
-    )
-    srtp: SrtpRule | None = Field(
-        default=None,
-        description='"off", "optional" or "required"; leave it out to use the one in [media]',
-    )
-    options_every: Number = Field(
-        default=0,
-        ge=0,
-        le=3600,
-        description="a number of seconds up to 3600, or 0 to send no OPTIONS",
-    )
+    source: OwnSource = None
+    srtp: OwnSrtp = None
+    options_every: OptionsInterval = 0
 
     @model_validator(mode="after")
     def _check_target_or_ring(self) -> Self:
@@ -350,16 +339,8 @@ class Destination(Section):
         default=None,
         description="the SIP URI to call instead of the name itself, or a list of them",
     )
-    srtp: SrtpRule | None = Field(
-        default=None,
-        description='"off", "optional" or "required"; leave it out to use the one in [media]',
-    )
-    options_every: Number = Field(
-        default=0,
-        ge=0,
-        le=3600,
-        description="a number of seconds up to 3600, or 0 to send no OPTIONS",
-    )
+    srtp: OwnSrtp = None
+    options_every: OptionsInterval = 0
 
     @model_validator(mode="after")
     def _check_options_every(self) -> Self:

@@ -205,11 +205,7 @@ def verify(
 
 
 def _print_json(
-    result: ChainVerification,
-    problems: Sequence[str],
-    notes: Sequence[str],
-    *,
-    payloads_read: bool,
+    result: ChainVerification, problems: Sequence[str], notes: Sequence[str], *, payloads_read: bool
 ) -> None:
     head = None if result.head is None else {"seq": result.head.seq, "hash": result.head.hash}
     print_json(
@@ -373,10 +369,6 @@ class ChainReader:
     """An iterator over the entries of an audit chain, which also gives each entry to a callback.
 
     The entries are read one at a time, because a chain of many years would fill the memory.
-
-    Attributes:
-        node: The name of the node to which the chain belongs, from the first entry; empty if the
-            chain is empty.
     """
 
     def __init__(self, links: Iterable[ChainEntry], on_link: Callable[[ChainEntry], None]) -> None:
@@ -385,6 +377,7 @@ class ChainReader:
         self._on_link = on_link
         self._first = next(self._links, None)
         self.node = "" if self._first is None else self._first.node
+        """The name of the node to which the chain belongs; empty if the chain is empty."""
 
     def __iter__(self) -> Iterator[ChainEntry]:
         """Yield every entry of the chain; this works only once."""
@@ -435,10 +428,9 @@ def unanchored(node: str, anchors: Iterable[Anchor]) -> Iterator[str]:
 def add_anchor(path: Path, server: str) -> Anchor:
     """Append the head of the server's audit chain to a file of anchors, and return the new anchor.
 
-    Raises:
-        CliError: The chain no longer contains the entry of the newest anchor in the file. Or the
-            newest anchor in the file is from another node than the server. Or the file cannot be
-            read or written. Nothing is appended in these cases.
+    Nothing is appended, and `CliError` is raised, if the file cannot be read or written, if its
+    newest anchor is from another node than the server, or if the chain no longer contains the entry
+    of this anchor.
     """
     if path.exists() and not path.is_file():
         raise CliError(f"{path} is not a file", "give the file of your anchors")

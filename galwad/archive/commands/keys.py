@@ -296,11 +296,7 @@ def _named(text: str) -> tuple[str, Recipient]:
 
 def _report(made: RecipientSet, output: Path, changes: _Changes, *, as_json: bool) -> None:
     if as_json:
-        groups = {
-            "recipients": made.named,
-            "added": changes.added,
-            "removed": changes.removed,
-        }
+        groups = {"recipients": made.named, "added": changes.added, "removed": changes.removed}
         people = {name: msgspec.to_builtins(group) for name, group in groups.items()}
         print_json({"file": str(output), "serial": made.serial, **people})
         return

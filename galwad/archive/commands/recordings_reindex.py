@@ -89,8 +89,7 @@ def reindex(
         typer.Option(help="The public signing key of an earlier officer who rewrapped headers."),
     ] = None,
     identity: Annotated[
-        Path | None,
-        typer.Option(help="Your identity file: also restore number, line and advisor."),
+        Path | None, typer.Option(help="Your identity file: also restore number, line and advisor.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only verify them; make no row.")
@@ -148,10 +147,7 @@ def _unindexed(server: str) -> list[str]:
 
 
 def _reindex_each(
-    server: str,
-    call_ids: Sequence[str],
-    body: dict[str, Any],
-    quiet: bool,
+    server: str, call_ids: Sequence[str], body: dict[str, Any], quiet: bool
 ) -> ReindexResult:
     result = ReindexResult()
     with open_client(server) as client, progress_bar("reindexing", quiet=quiet) as shown:

@@ -145,8 +145,7 @@ def verify(
     signing key, that is accepted as an officer's key too. With `fetch`, a purpose and a reference,
     the files on the server are verified; without it, only their manifests and rows.
 
-    Raises:
-        CliError: A key, a file or a folder cannot be read, or the server refused a request.
+    Raises `CliError` if a key, a file or a folder cannot be read, or the server refused a request.
     """
     officers = [public_key(text, "--officer-key") for text in officer_keys]
     identities: Sequence[Identity] = ()

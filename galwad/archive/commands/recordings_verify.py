@@ -8,15 +8,9 @@ from typing import Annotated
 import typer
 
 from galwad.archive.rules import Purpose
-from galwad.cli.support.console import (
-    CliError,
-    print_json,
-)
+from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import (
-    Json,
-    Server,
-)
+from galwad.cli.support.options import Json, Server
 
 app = new_command()
 

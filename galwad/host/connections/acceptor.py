@@ -23,13 +23,7 @@ import structlog
 
 from galwad.host.connections.places import Place, Places
 from net.addresses import network_of
-from net.packet_filter import (
-    MOST_KNOWN,
-    Networks,
-    Thinning,
-    ThinningLimits,
-    attach_filter,
-)
+from net.packet_filter import MOST_KNOWN, Networks, Thinning, ThinningLimits, attach_filter
 from telephony.aio.turns import WorkTimer
 
 BACKLOG = 4096

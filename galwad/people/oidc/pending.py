@@ -114,10 +114,8 @@ class PendingSignIns:
     def use(self, pending: PendingSignIn, network: str) -> None:
         """Mark the state of a sign-in as used, just before its code is exchanged.
 
-        `network` is the network of the browser.
-
-        Raises:
-            ResponseError: The sign-in is over, or was used already.
+        `network` is the network of the browser. Raises `ResponseError` if the sign-in is over, or
+        was used already.
         """
         now = self._clock()
         if pending.until <= now or pending.state in self._used:

@@ -74,11 +74,8 @@ class ProviderAccounts:
     async def enter_again(self, token: IdToken, user: str, language: str) -> IdentifiedUser:
         """Return the user of a person who has signed in again for a step-up, as `enter` does.
 
-        Another person is refused, and nothing changes.
-
-        Raises:
-            RefusedError: The person is not the one with the name `user`. Or the provider gives the
-                person no role, or the user is disabled.
+        Raises `RefusedError` as `enter` does. It is also raised, and nothing changes, if the person
+        is not the one with the name `user`.
         """
         known = await self.identities.user_of(self._identity(token))
         if known is None or known.name != user:

@@ -15,12 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Final, get_args
 from urllib.parse import urlencode
 
-from galwad.people.oidc.errors import (
-    BusyProviderError,
-    DeniedError,
-    ProviderError,
-    ResponseError,
-)
+from galwad.people.oidc.errors import BusyProviderError, DeniedError, ProviderError, ResponseError
 from galwad.people.oidc.id_token import ExpectedToken, IdToken, StepUp
 from galwad.people.oidc.pending import PendingSignIn, PendingSignIns
 from galwad.people.oidc.provider import Provider
@@ -69,9 +64,7 @@ class ProviderSignIn:
 
         If `session` is the key of a session, its person must prove the stronger sign-in that the
         settings name. `place` is the fragment of the page's address where the step-up begins.
-
-        Raises:
-            ProviderError: The provider cannot be reached, or its documents cannot be used.
+        Raises `ProviderError`.
         """
         metadata = await self.provider.metadata()
         pending, cookie = self._pending.begin(cookie, session, place)
@@ -93,10 +86,8 @@ class ProviderSignIn:
     def take(self, cookie: str, response: Mapping[str, str]) -> PendingSignIn:
         """Return the sign-in to which the provider's response belongs, if it is not used yet.
 
-        `response` has the parameters of the address to which the browser was sent back.
-
-        Raises:
-            ResponseError: This browser has begun no such sign-in, or it is over.
+        `response` has the parameters of the address to which the browser was sent back. Raises
+        `ResponseError` if this browser has begun no such sign-in, or it is over.
         """
         return self._pending.find(cookie, response.get("state", ""))
 

@@ -17,6 +17,8 @@ changes.
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -197,25 +199,9 @@ async def _enter(
     Raises `OidcError`, `RefusedError` (the person may not use Galwad) or `AuditError`.
     """
     facts = {"client": "page", "method": "provider"}
-    try:
+    async with _audited_refusal(desk, "sign-in.refused", facts, visitor.address):
         token = await provider.flow.complete(pending, visitor.response, visitor.network)
         found = await provider.enter(token, visitor.language)
-    except (TokenError, ProviderError) as error:
-        log.warning("sign_in.provider_failed", detail=str(error))
-        if isinstance(error, TokenError):
-            personal = {"user": "", "address": visitor.address}
-            await desk.host.audit.append(
-                "sign-in.refused", {**facts, "reason": error.reason}, personal
-            )
-        raise
-    except RefusedError as refusal:
-        desk.people.sessions.recheck()
-        desk.host.streams.wake()
-        personal = {"user": refusal.user, "address": visitor.address}
-        await desk.host.audit.append(
-            "sign-in.refused", {**facts, "reason": refusal.reason}, personal
-        )
-        raise
     name = found.user.name
     await _audit_changes(desk, found)
     personal = {"user": name, "address": visitor.address}
@@ -235,22 +221,35 @@ async def _step_up(
     found = await desk.people.sessions.with_key(pending.session)
     user = "" if found is None else found.user.name
     facts, personal = {"method": "provider"}, {"user": user, "address": visitor.address}
-    refused = "sign-in.step-up-refused"
-    try:
+    async with _audited_refusal(desk, "sign-in.step-up-refused", facts, visitor.address, user):
         session = _in_force(found)
         token = await provider.flow.complete(pending, visitor.response, visitor.network)
         await _audit_changes(desk, await provider.enter_again(token, user, visitor.language))
         await desk.host.audit.append("sign-in.stepped-up", facts, personal)
         _in_force(await desk.people.sessions.step_up(session))
+
+
+@asynccontextmanager
+async def _audited_refusal(
+    desk: PeopleDesk, kind: str, facts: Mapping[str, str], address: str, user: str = ""
+) -> AsyncIterator[None]:
+    """Audit a refusal in the block as `kind`, log a fault of the provider, and raise it again.
+
+    The entry has `user`, or else the user whom a `RefusedError` names.
+    """
+    try:
+        yield
     except (TokenError, ProviderError) as error:
         log.warning("sign_in.provider_failed", detail=str(error))
         if isinstance(error, TokenError):
-            await desk.host.audit.append(refused, {**facts, "reason": error.reason}, personal)
+            personal = {"user": user, "address": address}
+            await desk.host.audit.append(kind, {**facts, "reason": error.reason}, personal)
         raise
     except RefusedError as refusal:
         desk.people.sessions.recheck()
         desk.host.streams.wake()
-        await desk.host.audit.append(refused, {**facts, "reason": refusal.reason}, personal)
+        personal = {"user": user or refusal.user, "address": address}
+        await desk.host.audit.append(kind, {**facts, "reason": refusal.reason}, personal)
         raise
 
 

@@ -37,8 +37,7 @@ def find_waiting(
 ) -> WaitingClient:
     """Return the client that waits with the code that a person has entered.
 
-    Raises:
-        ApiError: 404, no client waits with this code. 429, the person has entered too many codes.
+    Raises `ApiError` (404) if there is none, or (429) if the person has entered too many codes.
     """
     wait = ceil(desk.people.codes.take(session.user.name))
     if wait:
@@ -54,8 +53,7 @@ async def approve_waiting(
 ) -> None:
     """Let a client sign in as the signed-in person, after the audit entry of the approval.
 
-    Raises:
-        ApiError: 404, the client does not wait any more.
+    Raises `ApiError` (404) if the client does not wait any more.
     """
     personal = {
         "user": session.user.name,
@@ -93,8 +91,7 @@ async def redeem(
 async def opened(desk: PeopleDesk, token: str) -> Session:
     """Return the session with this token, which was opened just now; count the sign-in.
 
-    Raises:
-        ApiError: 401, the account was disabled just now.
+    Raises `ApiError` (401) if the account was disabled just now.
     """
     session = await desk.people.sessions.find(token)
     if session is None:
@@ -109,7 +106,6 @@ def address_of(request: Request) -> str:
 
 
 def _facts(client: WaitingClient) -> dict[str, str]:
-    """Return the facts about a client for the audit."""
     return {"client": "panel", "site": client.site} if client.site else {"client": "cli"}
 
 

@@ -84,7 +84,6 @@ class _Line:
         self._of_network: dict[str, OrderedDict[str, None]] = {}
 
     def add(self, key: str, network: str, now: float) -> None:
-        """Put a client at the end."""
         self._heard[key] = network, now
         self._of_network.setdefault(network, OrderedDict())[key] = None
 
@@ -190,7 +189,6 @@ class Approvals:
         return found
 
     def _expire(self) -> None:
-        """Forget the clients that have been silent for too long."""
         now = self._clock()
         for line, longest in (
             (self._new, SILENT_S), (self._asking, SILENT_S), (self._approved, FETCH_S)

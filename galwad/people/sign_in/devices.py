@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from recording.files.atomic import write_atomic
 
 MAX_TOKENS: Final = 8
 _KEY_BYTES: Final = 32
@@ -68,14 +69,8 @@ def _load(path: Path) -> bytes:
         log.warning("devices.key_not_read")
         return secrets.token_bytes(_KEY_BYTES)
     key = secrets.token_bytes(_KEY_BYTES)
-    new = path.with_name(f"{path.name}.new")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(descriptor)
-        new.replace(path)
+        write_atomic(path, key, 0o600)
     except OSError:
         log.warning("devices.key_not_stored")
     return key

@@ -39,10 +39,7 @@ class SignInQueue:
     async def turn(self, attempt: SignInAttempt) -> AsyncIterator[Turn]:
         """Wait for the turn of a sign-in. The block then has the turn until its end.
 
-        The throttle counts the sign-in as failed when its turn begins.
-
-        Raises:
-            TurnedAwayError: The sign-in has to make room for others, or has waited for too long.
+        The throttle counts the sign-in as failed when its turn begins. Raises `TurnedAwayError`.
         """
         await self._wait(attempt)
         turn, began = Turn(), time.monotonic()

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from galwad.host import embedding
 from galwad.host.errors import ApiError
+from galwad.messages import Alarm
 from galwad.people.access import Entering, Person, leaving
 from galwad.people.proofs import (
     Visitor,
@@ -64,7 +65,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
     desk.people.metrics.sign_ins.labels("accepted").inc()
     await _audit(desk, visitor, "sign-in.accepted", client=body.client, **second_factor)
     if desk.people.provider is not None and desk.people.provider.is_break_glass(user.name):
-        desk.people.break_glass_used()
+        desk.host.alarm(Alarm("sign_in.break_glass"))
     desk.people.sign_in_limits.throttle.succeeded(*visitor.keys)
     desk.host.places.know(visitor.network, time.monotonic())
     token = await desk.people.sessions.open(user.name, body.client, needs_second_factor=needs_one)
@@ -84,8 +85,7 @@ async def login(body: Login, request: Request, response: Response, desk: TheDesk
 async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> User:
     """Return the user whose password the request has. The sign-in still counts as failed.
 
-    Raises:
-        ApiError: 401, the name or the password is wrong. 429, too many sign-ins wait.
+    Raises `ApiError` (401) for a wrong name or password, or (429) if too many sign-ins wait.
     """
     user = await check_password(desk, visitor, body.password)
     if not takes_password(desk, visitor.name):
@@ -101,10 +101,8 @@ async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> Us
 async def _check_second_factor(desk: PeopleDesk, visitor: Visitor, body: Login) -> dict[str, str]:
     """Check the code of a user who has a second factor and whose password was right.
 
-    Return the fact for the audit; {} if the user has no second factor.
-
-    Raises:
-        ApiError: 401, there is no code, or it is wrong. 429, after too many wrong codes.
+    Return the fact for the audit; {} if the user has no second factor. Raises `ApiError` (401) if
+    there is no code, or it is wrong, or (429) after too many wrong codes.
     """
     if await desk.people.second_factors.status(visitor.name) is None:
         return {}
@@ -185,7 +183,7 @@ async def logout(desk: TheDesk, session: Annotated[Session | None, Depends(leavi
         if leads_away and desk.people.provider is not None:
             url = desk.people.provider.flow.sign_out_address()
             response = JSONResponse({"url": url}) if url else response
-        await desk.people.sessions.close(session)
+        await desk.people.sessions.end(session.key)
         await desk.host.audit.append("sign-out", {}, {"user": session.user.name})
         desk.host.streams.wake()
         set_session_cookie(response, desk, session, "", max_age=0)

@@ -199,7 +199,7 @@ async def test_a_session_is_checked_in_the_database_again_once_it_answers(databa
     assert await sessions.alive(session)
     database.answers.set()
     await sessions.stop()  # the pending requests are answered
-    await sessions.close(session)
+    await sessions.end(session.key)
     assert not await sessions.alive(session)
     assert await sessions.find(token) is None
 
@@ -212,7 +212,7 @@ async def test_a_sign_out_during_a_read_of_the_session_ends_it(database, open_se
     database.was_read.clear()
     reading = asyncio.create_task(sessions.find(token))
     await database.was_read.wait()
-    await sessions.close(session)
+    await sessions.end(session.key)
     database.gives.set()
     assert await reading is None
     database.answers.clear()
@@ -229,7 +229,7 @@ async def test_a_sign_out_while_a_read_of_the_session_hangs_ends_it(database, op
     session = await sessions.find(token)
     database.answers.clear()
     reading = asyncio.create_task(sessions.find(token))
-    await sessions.close(session)
+    await sessions.end(session.key)
     assert await reading is None
     database.answers.set()
 
