@@ -410,7 +410,9 @@ def _cursor(text: str | None) -> Cursor | None:
     try:
         return Cursor.parse(text) if text else None
     except ValueError:
-        raise ApiError(422, "cannot read `after`", "send it as the page before had it") from None
+        raise ApiError(
+            422, "cannot read `after`", "look at: body.after; send it as the page before had it"
+        ) from None
 
 
 def _us(seconds: float | None) -> int | None:
