@@ -104,7 +104,7 @@ async def test_a_recording_whose_row_was_lost_is_written_again_with_only_its_own
     assert await catalogue.get(again.call_id) == again
 
 
-async def test_a_recording_without_its_parts_has_only_its_own_row(catalogue):
+async def test_without_parts_returns_a_row_without_gaps_and_later_callers(catalogue):
     whole = row("a", gaps=(PAYMENT,), later_callers=(LaterCaller(1, "+441632960002"),))
     await catalogue.add(whole)
     assert await catalogue.without_parts(whole.call_id) == row("a")
