@@ -58,7 +58,7 @@ def test_a_person_whose_id_is_a_number_is_recognized():
         1_794_744_000.0,
     ],
 )
-def test_times_are_texts_of_iso_8601_or_seconds_or_milliseconds(when):
+def test_a_time_is_read_from_iso_8601_text_seconds_or_milliseconds(when):
     (found,) = read(item(when=when))
     assert found.time == NOON
 
@@ -103,7 +103,7 @@ ITEMS = st.lists(
 
 
 @given(st.one_of(JSON, st.fixed_dictionaries({"items": ITEMS})))
-def test_any_document_gives_contacts_or_our_own_error(document):
+def test_any_document_gives_contacts_or_raises_server_error(document):
     try:
         found = MAPPING.read(document, "P1")
     except ServerError:
