@@ -75,7 +75,7 @@ def test_one_contact_without_a_time_is_left_out_beside_others():
     assert [each.subject for each in read(item("no", when=None), item("yes"))] == ["yes"]
 
 
-def test_the_newest_ten_are_returned_the_newest_first():
+def test_the_newest_ten_contacts_are_returned_newest_first():
     many = [item(f"{day}", when=f"2026-11-{day:02}T12:00:00Z") for day in range(1, 29)]
     found = [each.subject for each in read(*many)]
     assert found == [f"{day}" for day in range(28, 28 - MOST_CONTACTS, -1)]

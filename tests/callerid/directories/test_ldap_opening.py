@@ -22,7 +22,7 @@ def opened(**more):
     return LdapDirectorySection.model_validate({**STAFF, **more}).open()
 
 
-def test_every_setting_reaches_the_directory(tmp_path, authority):
+def test_the_settings_reach_the_directory(tmp_path, authority):
     secret = tmp_path / "password"
     names = {
         "id": ["employeeNumber"],

@@ -391,7 +391,7 @@ async def test_a_loss_is_reported_after_the_packets_of_other_sockets_that_arrive
     assert handled == [b"x"] * kept + [b"y"] * 3 + [b"lost"]
 
 
-async def test_a_set_wall_clock_does_not_move_an_arrival(sock, send, until):
+async def test_setting_the_wall_clock_does_not_move_an_arrival(sock, send, until):
     step = 0.0
     poller = MediaPoller(time.monotonic, lambda: time.time() + step)
     reader = Recording(sock)

@@ -70,7 +70,7 @@ def test_enough_packets_prove_a_sender_and_all_count_unless_the_rule_excludes_it
     assert (leg.source.contested, leg.source.dropped) == (False, 0)
 
 
-def test_packets_out_of_sequence_prove_nothing():
+def test_packets_out_of_sequence_do_not_prove_their_sender():
     leg = Leg()
     for sequence in (1, 100, 200, 300, 400, 500, 600):
         assert not leg.source.prove(ASTRAY, rtp(sequence), None, 1.0)
