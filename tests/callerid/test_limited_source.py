@@ -100,7 +100,7 @@ async def test_a_request_ends_after_its_time_limit():
     assert limited.seen[0].reason == "no answer in time"
 
 
-async def test_an_answer_is_kept_in_memory_for_its_time():
+async def test_a_found_answer_is_kept_in_memory_for_300_s():
     directory = Directory(people=[ELIN])
     limited = Limited(directory)
     assert [await limited.ask() for _ in range(3)] == [AnswerState.FOUND] * 3

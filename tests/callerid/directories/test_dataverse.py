@@ -241,7 +241,7 @@ async def test_a_search_finds_the_beginning_of_a_name_postcode_or_reference(
     assert person.person_id == f"dynamics:{key}"
 
 
-async def test_a_search_in_accounts_finds_their_numbers(dataverse, directory):
+async def test_a_search_in_accounts_finds_an_account_number(dataverse, directory):
     dataverse.add("accounts", name="Fictitious Ltd", accountnumber="A-7")
     assert len(await directory(ACCOUNTS).search("a-7")) == 1
 

@@ -52,7 +52,7 @@ def rows(crm, columns="version, notes"):
     return crm.execute(f"SELECT {columns} FROM notes ORDER BY version").fetchall()
 
 
-async def test_every_field_of_a_note_is_in_its_row(destination, crm):
+async def test_a_note_is_added_as_a_row_with_its_id_start_and_texts(destination, crm):
     assert await destination.deliver(NOTE, FIRST) == str(NOTE.note_id)
     ((note_id, started, *others),) = rows(crm, "note_id, started, call_id, line, notes, reference")
     assert (note_id, others) == (

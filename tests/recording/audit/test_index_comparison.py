@@ -156,7 +156,7 @@ async def test_a_time_is_the_same_in_the_ledger_and_in_its_entry(audit, comparis
     assert await found(comparison) == []
 
 
-async def test_a_call_added_to_the_ledger_is_reported_unless_it_is_older_than_the_entries(
+async def test_a_call_added_to_the_ledger_is_reported_unless_it_is_older_than_the_audit_entries(
     engine, audit, comparison
 ):
     await sql(engine, f"INSERT INTO answered_calls VALUES ('{FIRST}', 1.0, 2.0, 5)")

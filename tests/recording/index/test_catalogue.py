@@ -346,7 +346,9 @@ async def test_a_search_for_rare_lengths_uses_the_length_index(engine, length, n
 @pytest.mark.parametrize(
     "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
 )
-async def test_a_search_uses_a_database_index_and_never_scans_the_table(engine, names):
+async def test_a_search_sorts_only_recordings_of_a_reference_and_uses_the_index_of_its_filter(
+    engine, names
+):
     """By SQLite's query plan, only the few recordings of a reference are sorted."""
     steps = await plan_of(engine, names)
     if "reference" not in names:

@@ -166,7 +166,7 @@ def test_a_new_stream_without_an_interruption_is_stored_almost_at_once(opened_ga
 
 
 @pytest.mark.parametrize("delay_s", [0.03, 1.2, 6.0])
-def test_after_a_pause_a_new_stream_is_dropped_for_as_long_as_it_was_interrupted(
+def test_after_a_pause_a_new_stream_is_dropped_for_as_long_as_the_interruption_lasted(
     opened_gate, delay_s
 ):
     """The packets were sent after the last packet before the interruption, and may be as late."""

@@ -132,7 +132,7 @@ def test_a_sender_report_in_a_pause_lets_a_new_stream_be_stored_almost_at_once_a
     assert 0 < min(kept) - PACKET_S - 30.0 < 0.1
 
 
-def test_without_sender_reports_a_new_stream_is_dropped_for_as_long_as_it_was_interrupted(gate):
+def test_without_reports_a_new_stream_is_dropped_for_as_long_as_the_interruption_lasted(gate):
     sender = Sender(changes_at=22.5, silent=(11.0, 22.5))
     kept = play(gate, sender, (10.0, 30.0), 60.0, reports=False)
     assert min(kept) - 30.0 == pytest.approx(11.5, abs=0.1)
