@@ -21,7 +21,7 @@ def cache():
 
 
 @pytest.mark.parametrize(("answer", "seconds"), [(FOUND, 300), (NOT_FOUND, 60)])
-def test_an_answer_is_kept_for_its_time(cache, answer, seconds):
+def test_a_found_answer_is_cached_for_300_s_and_not_found_for_60_s(cache, answer, seconds):
     cache.put(NUMBER, answer, 1000)
     assert cache.get(NUMBER, 999 + seconds) == answer
     assert cache.get(NUMBER, 1000 + seconds) is None
@@ -48,7 +48,7 @@ def test_no_answer_is_kept_after_it_is_cleared_or_if_its_time_is_zero(cache):
     assert len(none) == 0
 
 
-def test_the_answer_that_was_not_used_for_the_longest_time_leaves_first(cache, monkeypatch):
+def test_a_full_cache_drops_the_least_recently_used_answer(cache, monkeypatch):
     monkeypatch.setattr(limited_source, "_MOST_ANSWERS", 2)
     first, second, third = (PhoneNumber(f"+44163296000{last}") for last in "123")
     cache.put(first, FOUND, 0)

@@ -63,7 +63,7 @@ def test_a_text_with_fewer_than_thirteen_digits_never_has_a_card_number(text):
 
 
 @given(st.text(st.sampled_from("0123456789 -.,/:\u200b#AB"), max_size=60))
-def test_any_text_has_an_answer_and_letters_around_it_do_not_change_it(text):
+def test_letters_around_any_text_do_not_change_whether_it_has_a_card_number(text):
     assert has_card_number(text) == has_card_number(f"Q#{text}#Q")
 
 

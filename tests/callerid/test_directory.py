@@ -139,7 +139,7 @@ def fill_beyond_limits(path, people, letters):
         connection.commit()
 
 
-async def test_a_search_returns_500_people_and_2000_characters_whatever_the_file_has(path):
+async def test_a_search_returns_at_most_500_people_with_texts_of_at_most_2000_characters(path):
     fill_beyond_limits(path, 600, 3000)
     people = await EmbeddedDirectory(path).find(PhoneNumber("+441632960100"))
     assert [each.name for each in people] == [f"Nurse {at:04}" for at in range(1, 501)]
@@ -208,7 +208,7 @@ async def test_a_number_that_matches_only_in_part_is_not_found(path):
         assert await find(path, number) == []
 
 
-async def test_importing_again_replaces_by_reference_and_keeps_the_identity(path):
+async def test_importing_again_replaces_people_by_reference_and_keeps_their_ids(path):
     import_people(path, HEADER + ELIN + CARE)
     (before,) = await find(path, "01632 960001")
     moved = "C-1,Elin Moved,01632 960005,en,person,no,no,\n"
@@ -265,7 +265,9 @@ FAULTY = [
 
 
 @pytest.mark.parametrize("absent", ["keep", "remove"])
-async def test_skipped_faults_leave_out_their_rows_and_change_nobody(path, absent):
+async def test_rows_with_skipped_faults_are_left_out_and_people_named_in_them_are_kept(
+    path, absent
+):
     import_people(path, HEADER + ELIN + "C-9,Absent,01632 960010,en,person,no,no,\n")
     text = HEADER + "\n".join(FAULTY)
     result = import_people(path, text, absent, on_fault="skip")

@@ -58,7 +58,7 @@ def test_a_person_whose_id_is_a_number_is_recognized():
         1_794_744_000.0,
     ],
 )
-def test_times_are_texts_of_iso_8601_or_seconds_or_milliseconds(when):
+def test_a_time_is_read_from_iso_8601_text_seconds_or_milliseconds(when):
     (found,) = read(item(when=when))
     assert found.time == NOON
 
@@ -75,7 +75,7 @@ def test_one_contact_without_a_time_is_left_out_beside_others():
     assert [each.subject for each in read(item("no", when=None), item("yes"))] == ["yes"]
 
 
-def test_the_newest_ten_are_returned_the_newest_first():
+def test_the_newest_ten_contacts_are_returned_newest_first():
     many = [item(f"{day}", when=f"2026-11-{day:02}T12:00:00Z") for day in range(1, 29)]
     found = [each.subject for each in read(*many)]
     assert found == [f"{day}" for day in range(28, 28 - MOST_CONTACTS, -1)]
@@ -103,7 +103,7 @@ ITEMS = st.lists(
 
 
 @given(st.one_of(JSON, st.fixed_dictionaries({"items": ITEMS})))
-def test_any_document_gives_contacts_or_our_own_error(document):
+def test_any_document_gives_contacts_or_raises_server_error(document):
     try:
         found = MAPPING.read(document, "P1")
     except ServerError:

@@ -148,7 +148,7 @@ def test_a_file_of_4_gb_is_refused_before_it_is_read(huge, on_fault):
         assert content.tell() == 0
 
 
-def test_a_pipe_with_more_than_the_largest_file_is_refused(monkeypatch):
+def test_more_data_from_a_pipe_than_the_largest_file_is_refused(monkeypatch):
     monkeypatch.setattr("callerid.import_file.LARGEST_FILE", 10_000)
     with pytest.raises(ImportFileError, match="is too large"):
         read_people(HEADER + "".join(map(person, range(2, 1001))))

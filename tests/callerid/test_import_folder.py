@@ -235,7 +235,7 @@ NAMES = st.builds(
 
 @settings(deadline=None)
 @given(st.sets(NAMES, max_size=5))
-def test_no_file_name_breaks_the_folder_or_reaches_a_report(names):
+def test_any_file_name_is_handled_and_shown_only_as_printable_ascii(names):
     """Each name is a real file, so the operating system decides which names there are."""
     with tempfile.TemporaryDirectory() as made, pytest.MonkeyPatch.context() as patch:
         patch.setattr(import_folder, "QUIET_S", 0.0)

@@ -56,7 +56,7 @@ async def test_an_answer_has_only_the_people_with_exactly_the_number():
     assert await Limited(Directory(people=everybody[1:])).ask() is AnswerState.NOT_FOUND
 
 
-async def test_an_answer_is_compared_in_another_thread_so_that_it_delays_nothing(monkeypatch):
+async def test_an_answer_is_compared_outside_the_event_loops_thread(monkeypatch):
     threads = []
 
     def recorded(*arguments, **named):
@@ -100,7 +100,7 @@ async def test_a_request_ends_after_its_time_limit():
     assert limited.seen[0].reason == "no answer in time"
 
 
-async def test_an_answer_is_kept_in_memory_for_its_time():
+async def test_a_found_answer_is_kept_in_memory_for_300_s():
     directory = Directory(people=[ELIN])
     limited = Limited(directory)
     assert [await limited.ask() for _ in range(3)] == [AnswerState.FOUND] * 3
@@ -147,7 +147,7 @@ async def test_no_more_requests_run_at_a_time_than_the_limit():
     assert (len(directory.asked), directory.most) == (30, 3)
 
 
-async def test_a_request_that_waits_for_others_is_dropped_if_its_call_has_gone():
+async def test_a_request_that_waits_for_others_is_dropped_if_its_lookup_is_cancelled():
     directory = Directory(waits=True)
     limited = Limited(directory, replace(NO_CACHE, concurrency=1))
     first = asyncio.create_task(limited.ask())
@@ -162,7 +162,7 @@ async def test_a_request_that_waits_for_others_is_dropped_if_its_call_has_gone()
     assert directory.asked == [NUMBER]
 
 
-async def test_a_lookup_that_begins_when_a_waiting_one_of_the_same_number_ends_gets_its_answer():
+async def test_a_lookup_begun_when_a_waiting_one_of_its_number_is_cancelled_gets_an_answer():
     directory = Directory(waits=True)
     limited = Limited(directory, replace(NO_CACHE, concurrency=1))
     first = asyncio.create_task(limited.ask())

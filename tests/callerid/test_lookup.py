@@ -102,7 +102,7 @@ async def test_not_found_is_shown_only_when_all_directories_have_answered():
     assert (await first).status is LookupStatus.NOT_FOUND
 
 
-async def test_an_answer_after_the_budget_still_counts():
+async def test_an_answer_after_the_time_budget_still_counts():
     slow = Directory("slow", people=[ELIN], waits=True)
     stream = lookup_in(slow, Directory("fast"), budget_s=0.02).look_up(CALLER)
     late = await anext(stream)
@@ -141,7 +141,7 @@ async def test_no_directory_is_queried_for_a_withheld_or_missing_number():
     assert source.asked == []
 
 
-async def test_an_internal_extension_is_sought_only_in_directories_that_have_extensions():
+async def test_an_internal_extension_is_searched_for_only_in_directories_that_have_extensions():
     crm, staff = (
         Directory("crm"),
         Directory("ldap", [Person("ldap:1", "Siân", numbers=("ext 201",))]),
@@ -170,7 +170,7 @@ async def test_people_on_the_main_line_are_shown_only_if_nobody_has_the_exact_nu
     assert seen.status is LookupStatus.NOT_FOUND
 
 
-async def test_a_text_is_sought_in_the_directories_that_allow_it():
+async def test_a_text_is_searched_for_only_in_directories_that_allow_it():
     plain, crm = Directory("a", people=[ELIN]), SearchableDirectory("b", people=[HUW, ELIN])
     both = lookup_in(plain, crm)
     assert both.searchable
@@ -197,7 +197,7 @@ async def test_a_search_names_the_directories_that_fail_or_are_late(short):
     assert sorted(found.failed) == ["b", "c", "d"]
 
 
-async def test_a_directory_that_rests_is_not_searched():
+async def test_a_directory_that_asked_for_a_rest_is_not_searched():
     crm = SearchableDirectory("b", error=ServerBusyError(5))
     one = lookup_in(crm)
     for _ in range(3):
@@ -209,7 +209,7 @@ BINS = DirectoryContact(1_794_744_000.0, "Bins")
 LIGHT = DirectoryContact(1_794_744_001.0, "Street light")
 
 
-async def test_contacts_are_sought_by_the_record_of_each_directory_that_has_any():
+async def test_earlier_contacts_are_requested_by_the_persons_record_in_each_directory():
     crm = DirectoryWithContacts("crm", contacts={"7": [BINS]})
     other = DirectoryWithContacts("other", contacts={"x:1": [LIGHT]})
     unasked = DirectoryWithContacts("unasked", contacts={"7": [LIGHT]})
@@ -232,7 +232,7 @@ async def test_directories_whose_contacts_cannot_be_read_are_named(short):
     assert sorted(found.failed) == ["b", "c", "d"]
 
 
-async def test_a_directory_that_rests_is_not_asked_for_contacts():
+async def test_a_directory_that_asked_for_a_rest_is_not_asked_for_contacts():
     crm = DirectoryWithContacts("b", contacts={}, error=ServerBusyError(5))
     one = lookup_in(crm)
     for _ in range(3):

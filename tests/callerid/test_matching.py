@@ -53,7 +53,7 @@ def test_only_the_people_with_the_number_are_kept_of_an_answer_with_everybody():
     assert [each.person_id for each in matching(everybody, NUMBER)] == ["crm:1"]
 
 
-def test_the_exact_extension_counts_and_otherwise_the_main_line():
+def test_people_with_the_exact_extension_are_kept_and_otherwise_those_on_the_main_line():
     extension = PhoneNumber("+441632960001", "12")
     twelve = person("01632 960001 x12", at="crm:12")
     main = person("01632 960001", at="crm:0")
@@ -76,7 +76,7 @@ def test_a_person_who_is_twice_in_an_answer_is_kept_once():
 
 
 @given(st.lists(st.text(max_size=60), max_size=5))
-def test_any_written_numbers_can_be_compared(numbers):
+def test_numbers_of_any_text_are_compared_without_an_error(numbers):
     kept = matching([person(*numbers)], NUMBER)
     assert kept == [] or kept[0].person_id == "crm:1"
 

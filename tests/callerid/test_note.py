@@ -21,7 +21,7 @@ def test_the_texts_of_a_note_are_those_that_are_not_empty():
     assert written("", "cy", outcome="Done", notes="Bin").texts == ("Done", "Bin")
 
 
-def test_a_draft_without_a_purpose_may_not_have_a_card_number_either():
+def test_a_draft_without_a_purpose_may_not_have_a_card_number():
     written("", "cy", caller_type="family").check_cards()
     with pytest.raises(ContactError, match="outcome seems to contain a payment card"):
         written("", "cy", outcome="4111 1111 1111 1111").check_cards()
@@ -73,7 +73,7 @@ def test_the_subject_names_line_purpose_and_call():
     assert NOTE.subject == "Waste: Missed collection [20261125-093000-abcdefgh]"
 
 
-def test_a_call_that_needs_no_note_says_why():
+def test_the_note_of_a_call_that_needs_none_says_why():
     note = replace(NOTE, purpose="", no_note_reason="wrong_number")
     assert note.subject.startswith("Waste: no note needed (wrong number)")
     assert "No note needed: wrong number" in note.text
@@ -83,7 +83,7 @@ def test_the_start_of_the_call_is_in_utc():
     assert NOTE.started_at == "2026-11-25T09:30:00Z"
 
 
-def test_a_note_that_the_desk_closed_says_so():
+def test_a_note_that_the_desk_closed_says_that_it_is_unfinished_or_not_written():
     draft = replace(NOTE, purpose="", unfinished=True)
     assert draft.subject == f"Waste: no purpose (not finished) [{NOTE.call_id}]"
     assert draft.text.startswith("Not finished: the advisor did not save this note\n")

@@ -243,12 +243,12 @@ def test_a_document_that_is_one_person_is_read():
 
 
 @pytest.mark.parametrize("document", [None, {"people": []}])
-def test_an_answer_without_people_has_nobody(document):
+def test_a_null_document_or_an_empty_list_gives_no_people(document):
     assert mapping().read(document, "crm") == []
 
 
 @pytest.mark.parametrize("document", [{}, {"people": None}, {"error": "no right"}, []])
-def test_an_answer_of_another_form_is_not_taken_for_one_without_people(document):
+def test_a_document_without_a_list_of_people_is_an_error(document):
     with pytest.raises(ServerError, match="has no list"):
         mapping().read(document, "crm")
 
@@ -262,7 +262,7 @@ def test_people_keep_the_order_of_the_document():
 @pytest.mark.parametrize(
     "people", ["Elin", "", 5, 0, 1.5, True, False, {}, {"id": 1, "name": "Elin"}]
 )
-def test_people_that_are_no_list_are_an_error(people):
+def test_people_that_are_not_a_list_are_an_error(people):
     with pytest.raises(ServerError) as error:
         mapping().read({"people": people}, "crm")
     assert str(error.value) == NO_LIST
@@ -317,7 +317,7 @@ def test_the_id_of_a_person_begins_with_the_name_of_the_directory(record_id, per
     assert person.directory == "crm"
 
 
-def test_texts_have_one_line():
+def test_line_breaks_in_texts_become_spaces():
     person = read_one(
         {"id": " 7\r\n", "name": "  Elin\n\tJones\u2028", "note": "deaf\n\nin one\u0085ear"},
         details={"notes": "note"},
@@ -343,7 +343,7 @@ def test_texts_have_one_line():
         (None, ()),
     ],
 )
-def test_the_numbers_are_a_text_or_a_list_of_texts(value, numbers):
+def test_numbers_are_read_from_a_text_an_integer_or_a_list_of_them(value, numbers):
     assert read_one({"numbers": value}).numbers == numbers
     if value is None:
         assert read_one({}).numbers == ()
@@ -432,13 +432,13 @@ def test_an_unknown_kind_is_a_person(value, kind):
         (None, False),
     ],
 )
-def test_a_truth_value_is_written_in_many_ways(value, answer):
+def test_true_and_false_are_read_in_each_usual_notation(value, answer):
     person = read_one({"flag": value}, shared="flag", do_not_pop="flag")
     assert person.shared is answer
     assert person.do_not_pop is answer
 
 
-def test_what_the_mapping_does_not_name_has_its_default():
+def test_a_field_that_the_mapping_does_not_name_has_its_default():
     item = {"language": "cy", "kind": "payphone", "shared": True, "do_not_pop": True, "email": "e"}
     assert read_one(item) == Person("crm:7", "Elin Jones")
 
@@ -453,12 +453,12 @@ def test_a_detail_is_a_text_a_number_or_a_truth_value(value, text):
 
 
 @pytest.mark.parametrize("value", [None, "", " ", [], ["C-77"], {}, {"ref": "C-77"}])
-def test_a_detail_that_is_no_text_is_left_out(value):
+def test_a_detail_that_is_not_a_text_is_left_out(value):
     details = {"first": "ref", "second": "name"}
     assert read_one({"ref": value}, details=details).details == (("second", "Elin Jones"),)
 
 
-def test_huge_texts_are_cut():
+def test_huge_texts_are_cut_to_2000_characters():
     huge = "x" * 1_000_000
     person = read_one({"name": huge, "note": huge}, details={"notes": "note"})
     assert person.name == person.detail("notes") == "x" * 2000
@@ -484,7 +484,7 @@ def test_numbers_on_several_lines_stay_several_numbers(between):
     "value",
     [True, 1, 1.0, "1.0", "on", "Yes", "t", "\0", "\u200b", ["yes"], [False], {"value": "yes"}],
 )
-def test_whatever_is_not_a_clear_no_hides_a_person(value):
+def test_any_do_not_pop_value_but_a_clear_no_hides_a_person(value):
     assert read_one({"hidden": value}, do_not_pop="hidden").do_not_pop
 
 
@@ -504,13 +504,13 @@ def test_invisible_characters_are_left_out(invisible):
     ("expression", "value"),
     [("floor(x)", "1e400"), ("ceil(x)", "-1e400"), ("avg(x)", f"[1{'0' * 400}, 1]")],
 )
-def test_a_number_beyond_all_limits_is_an_error(expression, value):
+def test_an_expression_whose_number_overflows_is_an_error(expression, value):
     document = json.loads(f'{{"people": [{{"name": "Elin", "x": {value}}}]}}')
     with pytest.raises(ServerError):
         mapping(id=expression).read(document, "crm")
 
 
-def test_a_person_whose_id_is_an_endless_number_is_left_out():
+def test_a_person_whose_id_is_infinite_or_has_thousands_of_digits_is_left_out():
     for value in ("1e400", "9" * 4000):
         document = json.loads(f'{{"people": [{{"id": {value}, "name": "Elin"}}]}}')
         assert mapping().read(document, "crm") == []
@@ -543,7 +543,7 @@ def nested(depth, inner, *, as_list):
 
 @pytest.mark.parametrize("as_list", [True, False])
 @pytest.mark.parametrize("where", ["id", "name", "numbers", "lang", "ref"])
-def test_a_value_that_is_nested_deeply_is_no_text(where, as_list):
+def test_a_deeply_nested_value_does_not_count_as_a_text(where, as_list):
     expressions = {"language": "lang", "details": {"reference": "ref"}}
     item = {"id": 7, "name": "Elin", where: nested(50_000, "x", as_list=as_list)}
     found = mapping(**expressions).read({"people": [item]}, "crm")
@@ -597,7 +597,7 @@ def test_an_expression_that_does_not_fit_the_answer_is_an_error_without_its_data
         ("links[5]", None),
     ],
 )
-def test_an_expression_points_to_a_part_or_to_none(expression, part):
+def test_an_expression_returns_a_part_of_the_document_or_none(expression, part):
     document: Json = {"next": "/page/2", "links": [{"rel": "next", "href": "/page/3"}]}
     assert apply(compiled(expression), document) == part
 
@@ -605,7 +605,7 @@ def test_an_expression_points_to_a_part_or_to_none(expression, part):
 @pytest.mark.parametrize(
     "expression", ["", " ", "a b", "a.", ".a", "a[", "a]", "[?a", "'", '"', "`", "a[1:2:3:4]", "\0"]
 )
-def test_a_text_that_is_no_expression_is_refused(expression):
+def test_a_text_that_is_not_an_expression_is_refused(expression):
     with pytest.raises(TemplateError) as error:
         compiled(expression)
     assert str(error.value) == "is not a JMESPath expression"
@@ -668,7 +668,7 @@ WITH_FUNCTIONS = mapping(
 
 @pytest.mark.parametrize("people", [PLAIN, WITH_FUNCTIONS], ids=["plain", "functions"])
 @given(document=DOCUMENTS | st.fixed_dictionaries({"people": PEOPLE}))
-def test_any_document_is_people_within_the_limits_or_an_error_without_data(people, document):
+def test_any_document_gives_people_within_the_limits_or_an_error_without_data(people, document):
     try:
         found = people.read(document, "crm")
     except ServerError as error:

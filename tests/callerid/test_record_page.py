@@ -27,7 +27,7 @@ QUERY = RecordPage("crm", "https://crm.example/contact?id={id}&x=1")
         (Person("crm:.", "Elin"), None),
     ],
 )
-def test_a_person_has_a_page_in_a_directory_that_has_the_person(person, url):
+def test_a_person_has_a_page_only_in_a_directory_with_a_record_of_the_person(person, url):
     assert PATH.url_for(person) == url
 
 

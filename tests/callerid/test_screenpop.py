@@ -36,7 +36,7 @@ def test_details_are_shown_once_the_caller_is_confirmed_or_volunteers():
         assert pop.confirm(confirmation, None).details == {"address": "1 Example Street"}
 
 
-def test_a_caller_who_is_not_the_candidate_shows_no_details():
+def test_no_details_are_shown_if_the_caller_is_not_the_candidate():
     pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.NOT_THEM, None)
     assert not pop.confirmed
     assert pop.chosen is None

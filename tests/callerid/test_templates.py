@@ -76,7 +76,7 @@ def test_a_placeholder_in_a_text_is_replaced_by_the_number(text, home, foreign, 
     assert filled(text, INSIDE) == inside
 
 
-def test_spellings_is_replaced_by_a_list():
+def test_the_spellings_placeholder_is_replaced_by_a_list():
     assert filled("{spellings}") == USUAL
     assert filled({"operator": "IN", "values": "{spellings}"}) == {
         "operator": "IN",
@@ -188,7 +188,7 @@ def test_an_unknown_or_misplaced_placeholder_is_refused_with_its_reason(value, m
 
 
 @given(WITHOUT_PLACEHOLDERS, st.sampled_from([HOME, FOREIGN, INSIDE]))
-def test_a_template_without_placeholders_is_filled_with_itself(value, number):
+def test_filling_a_template_without_placeholders_returns_it_unchanged(value, number):
     template = NumberTemplate(value)
     assert template.placeholders == frozenset()
     assert template.fill(number) == value
@@ -289,7 +289,7 @@ def test_a_query_for_an_internal_extension_has_the_extension():
     ]
 
 
-def test_a_json_document_in_a_parameter_is_a_text_and_stays_one():
+def test_a_json_document_in_a_query_parameter_is_filled_and_stays_valid():
     document = '[{"field":"MobilePhone","operator":"=","value":"{national}"}]'
     ((name, value),) = query(query=document)
     assert name == "query"
@@ -322,12 +322,12 @@ def test_a_template_that_is_nested_too_deeply_is_refused_before_it_is_filled(dep
 
 
 @given(st.text())
-def test_a_text_that_is_sought_is_filled_into_texts_only(text):
+def test_a_search_text_is_filled_only_into_texts(text):
     template = TextTemplate({"q": ["name:{text}"], "n": 1})
     assert template.fill(text) == {"q": [f"name:{text}"], "n": 1}
 
 
-def test_a_template_for_a_text_has_no_number():
+def test_a_number_placeholder_in_a_template_for_a_search_text_is_refused():
     with pytest.raises(TemplateError, match=r"unknown placeholder: {e164}"):
         TextTemplate("{e164}")
 

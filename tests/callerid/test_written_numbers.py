@@ -196,7 +196,7 @@ def test_any_text_gives_numbers_that_the_signalling_would_read_too(text, area_co
 
 
 @given(st.text(st.sampled_from("0123456789+ -."), max_size=25))
-def test_a_number_that_the_signalling_can_read_is_read_alike(text):
+def test_a_number_that_the_signalling_can_read_is_read_as_the_same_or_not_at_all(text):
     try:
         number = PhoneNumber.parse(text)
     except NumberError:

@@ -19,7 +19,7 @@ from net.addresses import areas_of, host_of_family, network_of
         ("not an address", "not an address"),
     ],
 )
-def test_a_network_is_an_ipv4_address_or_an_ipv6_64(address, network):
+def test_a_network_is_an_ipv4_address_or_an_ipv6_prefix_of_64_bits(address, network):
     assert network_of(address) == network
 
 
@@ -32,7 +32,7 @@ def test_a_network_is_an_ipv4_address_or_an_ipv6_64(address, network):
         ("", ("", "", "")),
     ],
 )
-def test_the_areas_of_an_ipv6_address_are_its_32_its_48_and_its_network(address, areas):
+def test_the_areas_of_an_ipv6_address_are_its_prefixes_of_32_48_and_64_bits(address, areas):
     assert areas_of(address) == areas
 
 

@@ -62,7 +62,7 @@ def test_a_success_makes_the_next_rest_short_again():
     assert breaker.begin(25)
 
 
-def test_a_directory_that_asks_for_rest_gets_no_request_for_so_long():
+def test_a_directory_that_asks_for_a_rest_gets_no_request_until_it_is_over():
     breaker = CircuitBreaker(LIMITS)
     assert breaker.begin(0)
     breaker.asked_for_rest(0, 17)

@@ -207,7 +207,7 @@ async def test_a_server_that_is_down_raises_server_error(client, server):
         (200, "17", None),
     ],
 )
-def test_a_server_can_ask_for_a_rest(status, asked, seconds):
+def test_a_rest_is_requested_by_429_or_by_503_with_retry_after(status, asked, seconds):
     assert requested_rest(status, {"Retry-After": asked} if asked else {}) == seconds
 
 
@@ -267,7 +267,7 @@ def test_a_tls_file_that_cannot_be_used_is_an_error(tmp_path):
         TlsSection(ca=broken).context()
 
 
-async def test_no_log_has_the_number_that_was_sought(client, server, caplog):
+async def test_no_log_has_the_number_that_was_searched_for(client, server, caplog):
     logging.getLogger().setLevel(logging.WARNING)
     server.answers = [answer({}), answer(b"", "500 Oops")]
     await client.send(search(server, query=[("phone", NUMBER)]))

@@ -111,7 +111,7 @@ def test_flooding_networks_of_the_other_ip_family_have_no_effect(place):
     assert all(came(place) for _ in range(300))
 
 
-def test_removing_the_filter_twice_changes_nothing(place):
+def test_after_removing_the_filter_twice_packets_are_still_accepted(place):
     attach_filter(place[2], [])
     attach_filter(place[2], [])
     assert came(place)

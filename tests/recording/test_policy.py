@@ -257,7 +257,7 @@ def test_the_end_of_a_recorded_call_shuts_the_gate_and_erases_later_packets():
     assert answered().ended(20) == (Shut(20), EraseBackTo(20))
 
 
-def test_an_earlier_time_than_the_last_output_is_raised_to_it():
+def test_an_input_dated_before_the_last_output_gets_the_time_of_that_output():
     policy = answered()
     policy.pause("page", Trigger.PAGE, SIAN, 50)
     assert policy.resume("page", 40) == (GapEnded(50), NewSegment(50), Open(50))
@@ -384,7 +384,7 @@ def test_a_restored_paused_call_starts_its_gap_again():
     )
 
 
-def test_nothing_but_the_listed_inputs_shuts_the_gate():
+def test_only_a_pause_transfer_new_identity_storage_fault_or_end_shuts_the_gate():
     shutting = {
         "pause": lambda p: p.pause("page", Trigger.PAGE, SIAN, 1),
         "referred": lambda p: p.referred(DestinationClass.EXTERNAL, "a", 1),

@@ -565,7 +565,7 @@ async def test_packets_from_before_a_resume_are_not_stored_however_late_they_are
     assert seconds_kept(list(spools.read(call.path))) == steps(0, 1) + steps(3, 3.5)
 
 
-def test_the_recording_begins_at_the_answer_even_if_it_is_read_late(spools, call):
+def test_the_recording_begins_at_the_answer_even_if_the_answer_is_read_late(spools, call):
     queue = Queue(call)
     queue.arrive(1, 3)
     call.now = 3.0
@@ -575,7 +575,7 @@ def test_the_recording_begins_at_the_answer_even_if_it_is_read_late(spools, call
     assert seconds_kept(list(spools.read(call.path))) == steps(1.5, 3)
 
 
-def test_a_late_pause_erases_the_packets_of_its_time_after_a_long_standstill(spools, call):
+def test_a_pause_read_late_after_a_standstill_erases_all_packets_since_it_arrived(spools, call):
     """The keys of the frames would long be published if only the packets' age counted."""
     call.recorder.answered("sian", "201")
     call.talk(2)
@@ -630,7 +630,7 @@ def test_lost_media_in_a_pause_changes_nothing(spools, call):
     assert len(events(list(spools.read(call.path)), "gap-start")) == 1
 
 
-def test_what_a_pause_erases_counts_from_the_first_digit_of_its_code(spools):
+def test_a_pause_by_code_erases_the_configured_seconds_before_its_first_digit(spools):
     call = Call(spools.writer, erase_back_s=0.5)
     call.recorder.answered("sian", "201")
     call.talk(4)

@@ -82,7 +82,7 @@ class Token(TokenCredential):
         return AccessToken("vendor", 9_000_000_000)
 
 
-async def test_what_microsofts_client_writes_is_found(dataverse, directory, monkeypatch):
+async def test_a_contact_written_by_microsofts_client_is_found(dataverse, directory, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(dataverse.ca))
     dataverse.tokens["vendor"] = 9e12
 
@@ -124,7 +124,7 @@ async def test_each_usual_spelling_is_found_in_each_column(dataverse, directory,
     assert len(matching(found, NUMBER)) == 2
 
 
-async def test_the_person_has_the_values_of_all_columns(dataverse, directory):
+async def test_a_person_has_the_values_of_all_configured_columns(dataverse, directory):
     dataverse.add(
         "contacts",
         **ELIN,
@@ -166,13 +166,13 @@ async def test_an_account_is_an_organisation(dataverse, directory):
     assert person.kind is PersonKind.ORGANISATION
 
 
-async def test_an_internal_extension_can_be_sought(dataverse, directory):
+async def test_a_person_is_found_by_an_internal_extension(dataverse, directory):
     dataverse.add("contacts", firstname="Elin", telephone1="201")
     (person,) = await directory().find(PhoneNumber("", extension="201"))
     assert person.numbers == ("201",)
 
 
-async def test_no_number_is_in_the_address_of_a_request_or_in_a_log(dataverse, directory, caplog):
+async def test_no_number_is_in_a_request_url_or_in_a_log(dataverse, directory, caplog):
     caplog.set_level(logging.DEBUG)
     await directory().find(NUMBER)
     (request,) = dataverse.received
@@ -182,14 +182,16 @@ async def test_no_number_is_in_the_address_of_a_request_or_in_a_log(dataverse, d
     assert SECRET not in caplog.text
 
 
-async def test_no_condition_compares_a_part_of_a_number(dataverse, directory):
+async def test_a_number_is_compared_only_as_a_whole(dataverse, directory):
     await directory().find(NUMBER)
     (request,) = dataverse.received
     for function in (b"contains", b"endswith", b"startswith"):
         assert function not in request.body
 
 
-async def test_a_rest_that_dataverse_asks_for_is_kept_inside_a_batch_too(dataverse, directory):
+async def test_a_retry_after_inside_or_outside_a_batch_raises_server_busy_error(
+    dataverse, directory
+):
     dataverse.throttled_inside = 17
     with pytest.raises(ServerBusyError) as caught:
         await directory().find(NUMBER)
@@ -239,7 +241,7 @@ async def test_a_search_finds_the_beginning_of_a_name_postcode_or_reference(
     assert person.person_id == f"dynamics:{key}"
 
 
-async def test_a_search_in_accounts_finds_their_numbers(dataverse, directory):
+async def test_a_search_in_accounts_finds_an_account_number(dataverse, directory):
     dataverse.add("accounts", name="Fictitious Ltd", accountnumber="A-7")
     assert len(await directory(ACCOUNTS).search("a-7")) == 1
 
@@ -261,13 +263,13 @@ async def test_a_search_in_accounts_finds_their_numbers(dataverse, directory):
         "\ud800\ud800",
     ],
 )
-async def test_nothing_that_is_searched_for_changes_the_query(dataverse, directory, text):
+async def test_no_search_text_changes_the_query(dataverse, directory, text):
     dataverse.add("contacts", **ELIN)
     assert await directory().search(text) == []
 
 
 @pytest.mark.parametrize("name", ["O'Neill", "100% Ltd", "a_b", "[x]", "Siân & Co", "C++ [%]_'"])
-async def test_a_name_with_any_signs_is_found(dataverse, directory, name):
+async def test_a_name_with_special_characters_is_found(dataverse, directory, name):
     dataverse.add("contacts", lastname=name)
     dataverse.add("contacts", lastname="100 Ltd ab x O Neill")
     (person,) = await directory().search(name)
@@ -286,7 +288,7 @@ async def test_a_search_text_is_not_in_the_request_url(dataverse, directory):
     assert request.target == "/api/data/v9.2/$batch"
 
 
-def test_an_errors_code_is_repeated_and_nothing_else_of_it():
+def test_only_the_code_of_a_dataverse_error_is_repeated():
     body = {"error": {"code": "0x80040220", "message": "Elin Fictitious"}}
     assert _refusal(403, json.dumps(body).encode()) == "the server answers 403 (0x80040220)"
     for code in ("Elin Fictitious", "", None, 7, "0x80040220\n"):
@@ -308,7 +310,7 @@ ROWS = st.lists(VALUES | st.dictionaries(st.sampled_from(COLUMNS), VALUES), max_
 
 
 @given(VALUES | st.fixed_dictionaries({"value": VALUES | ROWS}))
-def test_any_document_in_a_batch_is_people_or_an_error_of_ours(document):
+def test_any_document_in_a_batch_gives_people_or_raises_server_error(document):
     directory = DataverseDirectory(CONTACTS, client=None)  # type: ignore[arg-type]
     body = HEAD + json.dumps(document).encode() + b"\r\n--b--\r\n"
     try:

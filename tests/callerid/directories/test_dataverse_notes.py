@@ -114,7 +114,7 @@ async def test_microsofts_client_reads_the_completed_phone_call_of_a_note(
     ]
 
 
-async def test_a_caller_who_is_not_known_has_a_phone_call_without_a_person(dataverse, notes):
+async def test_the_phone_call_record_of_an_unknown_caller_has_no_person(dataverse, notes):
     note = replace(NOTE, purpose="", purpose_code="", no_note_reason="silent")
     await notes.deliver(note, FIRST)
     row, parties = call_of(dataverse)
@@ -149,7 +149,7 @@ async def test_a_later_version_changes_the_completed_phone_call_and_its_person(d
 
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize(("version", "step"), [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4)])
-async def test_an_attempt_after_one_that_broke_off_writes_the_version_once(
+async def test_a_delivery_after_an_interrupted_one_writes_the_version_once(
     dataverse, notes, version, step, how
 ):
     elin = dataverse.add("contacts", firstname="Elin")
@@ -197,13 +197,13 @@ async def test_a_note_that_dataverse_does_not_accept_is_refused_without_its_text
     assert dataverse.rows["phonecalls"] == {}
 
 
-async def test_a_note_waits_until_a_missing_privilege_is_given(dataverse, notes):
+async def test_a_missing_privilege_does_not_refuse_the_note(dataverse, notes):
     dataverse.denied = {"phonecalls"}
     with pytest.raises(ServerError, match=r"403 \(0x80040220\)"):
         await notes.deliver(NOTE, FIRST)
 
 
-async def test_a_rest_or_a_token_that_is_refused_is_not_the_fault_of_the_note(dataverse, notes):
+async def test_a_retry_after_or_a_refused_token_does_not_refuse_the_note(dataverse, notes):
     dataverse.throttled = 17
     with pytest.raises(ServerBusyError) as caught:
         await notes.deliver(NOTE, FIRST)
@@ -222,7 +222,7 @@ async def test_no_log_has_the_text_of_a_note(notes, caplog):
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "503 Unavailable", "408 Timeout", "302 Found"])
-async def test_an_error_of_the_server_is_not_the_fault_of_the_note(client, status):
+async def test_an_error_of_the_server_does_not_refuse_the_note(client, status):
     server = HttpServer()
     await server.start()
     server.answers = [answer({"error": {"code": "0x80040216"}}, status)]
@@ -236,7 +236,9 @@ async def test_an_error_of_the_server_is_not_the_fault_of_the_note(client, statu
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None
 )
 @given(st.fixed_dictionaries({name: st.text(max_size=40) for name in ("line", "purpose", "notes")}))
-async def test_any_text_of_a_note_reaches_dataverse_as_it_is(dataverse, notes, texts):
+async def test_any_notes_reach_dataverse_unchanged_with_a_subject_of_at_most_200_characters(
+    dataverse, notes, texts
+):
     dataverse.rows["phonecalls"].clear()
     await notes.deliver(replace(NOTE, **texts), FIRST)
     row, _ = call_of(dataverse)

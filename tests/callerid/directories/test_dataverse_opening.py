@@ -48,7 +48,7 @@ async def search(section):
         await directory.close()
 
 
-async def test_every_setting_reaches_the_search(dataverse, section):
+async def test_the_configured_columns_reach_the_search(dataverse, section):
     key = dataverse.add(
         "contacts", lastname="Elin", telephone3="01632 960001", cc_language=100000001
     )
@@ -67,7 +67,7 @@ async def test_every_setting_reaches_the_search(dataverse, section):
     assert person.details == (("tongue", "Cymraeg"),)
 
 
-async def test_the_usual_columns_are_those_that_dataverse_has(dataverse, section):
+async def test_the_default_columns_find_contacts_and_accounts(dataverse, section):
     dataverse.add("contacts", firstname="Elin", telephone2="01632 960001")
     dataverse.add("accounts", name="Elin Ltd", telephone3="01632 960001")
     assert len((await search(section()))[1]) == 1

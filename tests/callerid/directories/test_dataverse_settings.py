@@ -49,7 +49,7 @@ def read(tmp_path):
     return read
 
 
-def test_a_directory_needs_six_settings(read):
+def test_the_required_settings_are_enough_for_dataverse(read):
     dynamics = read(LEAST)
     assert dynamics.login_url == "https://login.microsoftonline.com"
     assert (dynamics.table, dynamics.name_column) == ("contacts", "fullname")
@@ -66,7 +66,7 @@ def test_the_examples_of_the_documentation_can_be_loaded(read):
     assert (columns.contact_notes, notes.contact_notes.purpose_column) == (None, "cc_purpose")
 
 
-def test_accounts_have_other_columns(read):
+def test_accounts_have_default_columns_of_their_own(read):
     accounts = read(f'{LEAST}table = "accounts"\n')
     assert accounts.name_column == "name"
     assert accounts.phone_columns == ("telephone1", "telephone2", "telephone3")
@@ -100,7 +100,7 @@ def test_the_columns_can_be_chosen(read):
         (LEAST.replace('"dataverse"', '"crm"'), 'must be one of "dataverse"'),
     ],
 )
-def test_each_fault_is_explained(read, text, wanted):
+def test_each_faulty_setting_has_a_message_that_explains_it(read, text, wanted):
     with pytest.raises(SettingsError) as caught:
         read(text)
     (fault,) = caught.value.faults

@@ -39,7 +39,7 @@ async def directory(server):
         await each.close()
 
 
-async def test_the_number_is_sought_in_the_query(directory, server):
+async def test_the_number_is_sent_in_the_query(directory, server):
     server.answers = [answer({"items": [ELIN]})]
     (person,) = await directory(query={"phone": "{e164}"}).find(NUMBER)
     assert (person.person_id, person.name) == ("crm:7", "Elin Fictitious")
@@ -47,7 +47,7 @@ async def test_the_number_is_sought_in_the_query(directory, server):
     assert server.received[0].query == [("phone", "+441632960001")]
 
 
-async def test_the_number_is_sought_in_the_body_in_all_its_spellings(directory, server):
+async def test_the_number_is_sent_in_the_body_in_all_its_spellings(directory, server):
     server.answers = [answer({"items": []})]
     body = {"any": [{"field": "phone", "is": "{spelling}"}]}
     assert await directory(method="POST", body=body).find(NUMBER) == []
@@ -100,16 +100,16 @@ async def test_an_endless_sequence_of_pages_is_given_up(directory, server):
         "/" + "x" * 70_000,
     ],
 )
-async def test_a_next_page_on_another_server_is_not_asked(directory, server, following):
+async def test_a_next_page_on_another_server_or_without_an_address_is_not_requested(
+    directory, server, following
+):
     server.answers = [answer({"items": [], "next": following})]
     with pytest.raises(ServerError, match=r"on another server|has no address|cannot be read"):
         await directory(next_page="next").find(NUMBER)
     assert len(server.received) == 1
 
 
-async def test_an_answer_is_read_in_another_thread_so_that_it_delays_nothing(
-    directory, server, monkeypatch
-):
+async def test_an_answer_is_read_outside_the_event_loops_thread(directory, server, monkeypatch):
     threads, read = [], PeopleMapping.read
 
     def recorded(*arguments):
@@ -123,14 +123,14 @@ async def test_an_answer_is_read_in_another_thread_so_that_it_delays_nothing(
     assert threading.get_ident() not in threads
 
 
-async def test_an_answer_that_does_not_fit_is_an_error(directory, server):
+async def test_an_answer_without_a_list_of_people_is_an_error(directory, server):
     server.answers = [answer({"items": "none"})]
     with pytest.raises(ServerError, match="has no list"):
         await directory().find(NUMBER)
 
 
 @given(st.text(max_size=60) | st.text(st.sampled_from("htps:/@[]?#%.0127\\x"), max_size=40))
-def test_any_text_in_place_of_the_next_page_is_on_this_server_or_an_error_of_ours(text):
+def test_any_next_page_is_on_the_same_server_or_raises_server_error(text):
     section = settings("https://crm.example", next_page="next")
     directory = HttpDirectory(section, client=None)  # type: ignore[arg-type]
     try:
@@ -140,7 +140,7 @@ def test_any_text_in_place_of_the_next_page_is_on_this_server_or_an_error_of_our
     assert following is None or following.startswith("https://crm.example/")
 
 
-async def test_a_text_is_sought_as_the_settings_say_and_its_answer_is_read_in_the_same_way(
+async def test_a_search_by_text_sends_the_configured_request_and_reads_people_as_usual(
     directory, server
 ):
     body = {"any": [{"contains": "{text}"}]}
@@ -189,7 +189,7 @@ async def test_an_id_of_dots_is_not_requested(directory, server):
     assert server.received == []
 
 
-async def test_a_directory_without_contacts_says_so_and_asks_nothing(directory, server):
+async def test_a_directory_without_earlier_contacts_sends_no_request_for_them(directory, server):
     assert not directory().has_contacts
     assert await directory().contacts_of("7") == []
     assert server.received == []

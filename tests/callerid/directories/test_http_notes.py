@@ -62,7 +62,7 @@ def search(url):
     return {"url": url, "records": "items", "id": "id", "text": "text", "query": query}
 
 
-async def test_the_first_version_makes_a_record(notes, server):
+async def test_the_first_version_of_a_note_creates_a_record(notes, server):
     server.answers = [answer({"id": 12}, "201 Created")]
     assert await notes.deliver(NOTE, FIRST) == "12"
     (request,) = server.received
@@ -72,7 +72,7 @@ async def test_the_first_version_makes_a_record(notes, server):
     assert request.headers["idempotency-key"] == "20261125-093000-abcdefgh/1"
 
 
-async def test_a_later_version_changes_the_record(notes, server):
+async def test_a_later_version_of_a_note_changes_the_record(notes, server):
     server.answers = [answer(b"not json")]
     assert await notes.deliver(SECOND, EarlierDelivery(1, "12")) == "12"
     (request,) = server.received
@@ -88,7 +88,9 @@ async def test_a_repeated_first_version_is_searched_for_before_it_is_written(not
     assert request.query == [("query", f"Subject LIKE '{NOTE.call_id}'")]
 
 
-async def test_a_system_that_finds_everything_does_not_hide_a_note_that_is_missing(notes, server):
+async def test_a_search_that_returns_other_notes_does_not_prevent_writing_a_missing_one(
+    notes, server
+):
     server.answers = [
         answer({"items": [{"id": 9, "text": "20261125-093000-zzzzzzzz"}]}),
         answer({"id": 13}, "201 Created"),
@@ -126,13 +128,13 @@ async def test_a_record_that_was_deleted_is_not_made_again(notes, server, status
 @pytest.mark.parametrize(
     "status", ["401 No", "403 No", "404 No", "408 Timeout", "500 No", "502 No", "301 Moved"]
 )
-async def test_a_server_that_cannot_take_the_note_now_is_tried_again(notes, server, status):
+async def test_a_status_that_may_pass_does_not_refuse_the_note(notes, server, status):
     server.answers = [answer({}, status)]
     with pytest.raises(ServerError):
         await notes.deliver(NOTE, FIRST)
 
 
-async def test_a_server_that_asks_for_a_rest_gets_it(notes, server):
+async def test_a_retry_after_raises_server_busy_error_with_its_seconds(notes, server):
     server.answers = [answer({}, "429 Too Many Requests", Retry_After="17")]
     with pytest.raises(ServerBusyError) as busy:
         await notes.deliver(NOTE, FIRST)
@@ -142,7 +144,9 @@ async def test_a_server_that_asks_for_a_rest_gets_it(notes, server):
 @pytest.mark.parametrize(
     "body", [{}, {"id": None}, {"id": ""}, {"id": ".."}, {"id": "x" * 201}, [1], b"<"]
 )
-async def test_an_answer_without_the_id_of_the_record_is_not_a_delivery(notes, server, body):
+async def test_a_delivery_answered_without_a_usable_record_id_raises_server_error(
+    notes, server, body
+):
     server.answers = [answer(body, "201 Created")]
     with pytest.raises(ServerError):
         await notes.deliver(NOTE, FIRST)
@@ -173,7 +177,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_answer_to_a_search_raises_another_error(document):
+def test_any_answer_to_a_search_gives_an_id_or_none_or_raises_server_error(document):
     found = _Search("find", NoteSearchSection.model_validate(search("https://crm.example")))
     try:
         assert isinstance(found.read(document, NOTE.call_id), str | None)

@@ -47,7 +47,7 @@ def test_each_example_of_the_documentation_can_be_loaded(read, example):
     assert all(each.authentication is not None for each in asked)
 
 
-def test_the_documentation_has_the_promised_examples():
+def test_the_documentation_has_four_examples_of_http_directories():
     assert [each.split('"')[1] for each in EXAMPLES] == [
         "request-tracker",
         "hubspot",
@@ -92,7 +92,7 @@ def test_an_address_without_tls_or_with_a_password_is_a_fault(faults, url):
         *("{id}", "/contact/{id}", "https:///{id}", "data:text/html,{id}"),
     ],
 )
-def test_a_page_that_is_no_safe_template_is_a_fault(faults, page):
+def test_a_page_that_is_not_a_safe_template_is_a_fault(faults, page):
     ((line, message),) = faults(CRM.replace("people =", f'page = "{page}"\npeople ='))
     assert line == 9
     assert message.startswith('"directories[1].page" must be an address with {id}, such as')
@@ -152,7 +152,7 @@ def test_an_address_on_this_machine_needs_no_tls(read, url):
         (CRM.replace("people =", "timeout = 60\npeople ="), "from 0.1 to 9"),
     ],
 )
-def test_each_fault_is_explained(faults, text, wanted):
+def test_each_faulty_setting_has_a_message_that_explains_it(faults, text, wanted):
     messages = [message for _, message in faults(text)]
     assert len(messages) == 1
     assert wanted in messages[0]
@@ -220,7 +220,7 @@ def test_notes_that_could_be_written_twice_or_elsewhere_are_a_fault(faults, note
     assert wanted in faults(CRM + notes)[0][1]
 
 
-def test_only_one_directory_gets_contact_notes(faults):
+def test_two_directories_with_contact_notes_are_a_fault(faults):
     text = CRM + PUT + CRM.replace('"crm"', '"housing"') + PUT
     ((_, message),) = faults(text)
     assert message.startswith("Two [[directories]] have a table [directories.contact_notes]")
@@ -239,7 +239,7 @@ def refused(faults, text):
     return message
 
 
-def test_earlier_contacts_need_the_person_in_the_request(faults):
+def test_earlier_contacts_need_the_id_of_the_person_in_the_request(faults):
     said = refused(faults, CONTACTS)
     assert "{id}" in said
     assert "the contacts of all people" in said

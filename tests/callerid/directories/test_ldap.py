@@ -73,13 +73,13 @@ async def test_a_person_has_the_texts_of_the_attributes(directory):
     assert elin.details == (("email", "elin@council.example"),)
 
 
-async def test_names_of_attributes_may_have_options_and_other_letters(directory):
+async def test_attribute_names_match_regardless_of_case_and_options(directory):
     known = {"DISPLAYNAME;lang-en": [b"Elin"], "mobile": [b"1"], "Mobile;x-home": [b"2"]}
     (elin,) = directory().people_in([("uid=elin", known)])
     assert (elin.name, elin.numbers) == ("Elin", ("1", "2"))
 
 
-async def test_a_number_is_sought_in_its_usual_spellings(directory):
+async def test_a_number_is_searched_for_in_its_usual_spellings(directory):
     wanted = directory().filter_for(NUMBER)
     assert wanted.startswith("(&(|(telephoneNumber=")
     for name in ("telephoneNumber", "mobile"):
@@ -88,7 +88,7 @@ async def test_a_number_is_sought_in_its_usual_spellings(directory):
     assert "ipPhone" not in wanted
 
 
-async def test_an_extension_is_sought_where_extensions_are(directory):
+async def test_an_extension_is_searched_for_in_its_attributes_in_each_spelling(directory):
     spellings = ("201", "ext 201", "x201")
     names = ("ipPhone", "telephoneNumber")
     parts = "".join(f"({name}={each})" for name in names for each in spellings)
@@ -108,14 +108,14 @@ async def test_no_value_can_change_the_filter(directory, hostile):
     assert "\\2a" not in wanted.replace(r"\2a", "") or "2a" in hostile
 
 
-async def test_the_id_of_active_directory_is_written_as_its_tools_write_it(directory):
+async def test_an_object_guid_of_active_directory_becomes_a_uuid_in_the_usual_notation(directory):
     guid = UUID("01234567-89ab-cdef-fedc-ba9876543210")
     known = {"cn": [b"Elin"], "objectGUID": [guid.bytes_le], "telephoneNumber": [b"01632 960001"]}
     (elin,) = directory().people_in([("uid=elin", known)])
     assert elin.person_id == f"staff:{guid}"
 
 
-async def test_an_entry_without_an_id_has_one_that_does_not_show_its_name(directory):
+async def test_an_entry_without_an_id_gets_a_stable_one_that_does_not_contain_its_name(directory):
     known = {"cn": [b"Elin"], "mobile": [b"01632 960001"]}
     entries = [(dn, known) for dn in ("cn=Elin,dc=x", "cn=Elin,dc=y", "cn=Elin,dc=x")]
     one, other, again = [each.person_id for each in directory().people_in(entries)]
@@ -202,7 +202,7 @@ async def test_a_search_binds_asks_for_the_attributes_and_unbinds(serve, directo
     assert leave[5:6] == b"B"  # unbind
 
 
-async def test_the_present_password_is_sent_with_each_search(serve, directory, password):
+async def test_each_search_sends_the_password_that_is_in_the_file_now(serve, directory, password):
     answering = LdapAnswering(BOUND, FOUND + END)
     staff = directory(await serve(answering, user="cn=g", secret_file=password))
     for secret in (b"hunter2", b"hunter3"):
@@ -236,7 +236,7 @@ async def test_an_empty_password_is_never_sent_because_servers_take_it_as_anonym
         ([BOUND, message(2, ENTRY, b"")], "the search ends with DECODING_ERROR"),
     ],
 )
-async def test_an_answer_that_cannot_be_used_is_a_reason_without_data(
+async def test_an_unusable_answer_raises_an_error_that_does_not_repeat_its_data(
     serve, directory, answers, reason
 ):
     with pytest.raises(ServerError) as caught:
@@ -284,7 +284,7 @@ async def test_a_busy_server_asks_for_a_rest(serve, directory):
         await directory(await serve(answering)).find(EXTENSION)
 
 
-async def test_a_server_that_is_not_there_cannot_be_reached(directory):
+async def test_an_unreachable_server_raises_server_error(directory):
     for url in (NOWHERE.url, "ldap://dc1..council.example"):
         with pytest.raises(ServerError, match="cannot connect to the server"):
             await directory(NOWHERE, url=url).find(EXTENSION)
@@ -356,7 +356,7 @@ async def test_a_server_that_refuses_start_tls_gets_neither_password_nor_search(
     assert b"hunter2" not in b"".join(answering.received)
 
 
-async def test_what_was_sent_before_tls_is_not_read_after_it(serve, directory, authority):
+async def test_answers_that_were_injected_before_tls_are_not_used(serve, directory, authority):
     """An attacker on the network may add plain answers to that of StartTLS."""
     certificate, key = authority.issue("ldap-start-tls", "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

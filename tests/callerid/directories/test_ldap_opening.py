@@ -22,7 +22,7 @@ def opened(**more):
     return LdapDirectorySection.model_validate({**STAFF, **more}).open()
 
 
-def test_every_setting_reaches_the_directory(tmp_path, authority):
+def test_the_settings_reach_the_directory(tmp_path, authority):
     secret = tmp_path / "password"
     names = {
         "id": ["employeeNumber"],
@@ -50,7 +50,7 @@ def test_every_setting_reaches_the_directory(tmp_path, authority):
     assert directory._threads._max_workers == 2
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch):
+def test_the_missing_package_python_ldap_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ldap.filter", None)  # so that its import fails
     with pytest.raises(ServerError, match=r'needs python-ldap: install "galwad\[ldap\]", as docs/'):
         opened()

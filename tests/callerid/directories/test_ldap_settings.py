@@ -55,7 +55,7 @@ def test_each_example_of_the_documentation_can_be_loaded(read, place):
         ("ldap://[::1]", "", ("::1", False)),
     ],
 )
-def test_an_address_says_how_the_connection_is_protected(read, url, more, expected):
+def test_host_and_tls_are_read_from_the_address_and_start_tls(read, url, more, expected):
     text = STAFF.replace("ldaps://dc1.council.example", url) + more
     (staff,) = read(text).directories
     assert (staff.url, staff.host, staff.has_tls) == (url, *expected)
@@ -85,7 +85,7 @@ def test_an_address_that_is_not_a_server_is_a_fault(faults, url):
     assert 'must be the address of an LDAP server, such as "ldaps://dc1.council.example"' in message
 
 
-def test_a_server_elsewhere_needs_tls(faults):
+def test_a_server_on_another_machine_needs_tls(faults):
     plain = STAFF.replace("ldaps:", "ldap:")
     ((_, message),) = faults(plain)
     assert 'needs an address with "ldaps://", or "start_tls = true"' in message
@@ -122,7 +122,7 @@ def test_a_filter_without_balanced_brackets_is_a_fault(faults, text):
 
 
 @pytest.mark.parametrize("name", ["", "*", "tele phone", "a=b", "a)(b=*", "ŵ", "+", "1.1", "a;b"])
-def test_a_name_that_is_not_of_an_attribute_is_a_fault(faults, name):
+def test_an_invalid_attribute_name_is_a_fault(faults, name):
     found = faults(f'{STAFF}[directories.attributes]\nnumbers = ["{name}"]')
     assert [line for line, _ in found] == [11]
 

@@ -19,7 +19,7 @@ from callerid.errors import TemplateError
 from helpers.notes import NOTE
 
 
-def test_each_placeholder_has_a_value():
+def test_each_placeholder_of_a_note_has_a_value():
     assert set(note_values(NOTE)) == set(NOTE_PLACEHOLDERS)
 
 
@@ -31,7 +31,7 @@ def test_values_are_filled_into_texts_at_any_depth():
     }
 
 
-def test_a_member_for_a_value_that_is_not_known_is_left_out():
+def test_a_json_member_that_is_only_an_unknown_value_is_left_out():
     template = NoteTemplate({"contact": "{person_id}", "text": "for {person_id}", "fixed": ""})
     assert template.fill(note_values(NOTE)) == {"text": "for ", "fixed": ""}
     known = note_values(replace(NOTE, person_id="7"))

@@ -77,7 +77,7 @@ def test_a_response_without_a_body_is_read():
         (KIND, WHOLE.replace(b"\r\n", b"\n")),
     ],
 )
-def test_whatever_is_not_one_response_is_an_error(kind, body):
+def test_an_answer_that_is_not_a_batch_with_one_response_is_an_error(kind, body):
     with pytest.raises(ServerError) as caught:
         response_in(kind, body)
     assert str(caught.value) == "the answer is not a batch with one response"
@@ -91,7 +91,7 @@ PIECES = [b"\r\n", b"--batchresponse_1", b"--", b"HTTP/1.1 200 OK", b"Content-Ty
     st.binary(max_size=200)
     | st.lists(st.sampled_from([*PIECES, PART]) | st.binary(max_size=5), max_size=12).map(b"".join),
 )
-def test_any_bytes_are_a_response_or_an_error_of_ours(kind, body):
+def test_any_bytes_give_a_response_or_raise_server_error(kind, body):
     try:
         response = response_in(kind, body)
     except ServerError:
@@ -100,7 +100,7 @@ def test_any_bytes_are_a_response_or_an_error_of_ours(kind, body):
 
 
 @given(st.integers(0, len(WHOLE) - 1), st.integers(0, 255))
-def test_an_answer_with_one_wrong_byte_is_a_response_or_an_error_of_ours(at, byte):
+def test_an_answer_with_one_wrong_byte_gives_a_response_or_raises_server_error(at, byte):
     try:
         response_in(KIND, WHOLE[:at] + bytes([byte]) + WHOLE[at + 1 :])
     except ServerError:

@@ -94,7 +94,7 @@ async def directory(organisation, certificates, secret):
         await each.close()
 
 
-async def test_a_person_whom_simple_salesforce_enters_is_found(
+async def test_a_person_entered_with_simple_salesforce_is_found(
     directory, organisation, certificates
 ):
     def enter():
@@ -175,7 +175,7 @@ async def test_only_the_exact_number_is_kept_of_what_salesforce_finds(directory,
     assert [person.name for person in found.people] == ["Right"]
 
 
-async def test_fields_are_found_whatever_their_upper_case_and_other_objects_too(
+async def test_fields_are_read_regardless_of_case_and_also_from_other_objects(
     directory, organisation
 ):
     organisation.add("Lead", LastName="Fictitious", Phone="01632 960001", No_Pop__c=True)
@@ -191,7 +191,7 @@ async def test_a_token_for_another_server_is_sent_nowhere(directory, organisatio
     assert [request.path for request in organisation.received] == ["/services/oauth2/token"]
 
 
-async def test_an_ended_session_gets_a_new_token(directory, organisation):
+async def test_the_token_of_an_ended_session_is_replaced_by_a_new_one(directory, organisation):
     people = directory()
     await people.find(NUMBER)
     organisation.tokens.clear()
@@ -199,7 +199,7 @@ async def test_an_ended_session_gets_a_new_token(directory, organisation):
     assert len(organisation.tokens) == 1
 
 
-async def test_used_up_requests_of_the_day_make_the_directory_busy(directory, organisation):
+async def test_a_used_up_daily_request_limit_makes_the_directory_busy(directory, organisation):
     organisation.requests_left = 0
     limited = LimitedSource(directory(), SourceLimits())
     assert (await limited.ask(NUMBER)).state is AnswerState.BUSY
@@ -226,7 +226,7 @@ async def test_used_up_requests_of_the_day_make_the_directory_busy(directory, or
         (answer({"searchRecords": [{}] * 501}), ServerError, "more than 500 people"),
     ],
 )
-async def test_an_answer_that_has_no_people_is_an_error(
+async def test_an_unusable_answer_to_a_search_is_an_error(
     directory, organisation, sent, error, reason
 ):
     organisation.failures = [sent]
@@ -234,9 +234,7 @@ async def test_an_answer_that_has_no_people_is_an_error(
         await directory().find(NUMBER)
 
 
-async def test_a_cut_answer_is_an_error_and_not_an_answer_without_the_caller(
-    directory, organisation
-):
+async def test_more_than_500_people_with_the_number_are_an_error(directory, organisation):
     for number in range(501):
         organisation.add("Contact", LastName=f"Hostel {number}", Phone="01632 960001")
     with pytest.raises(ServerError, match="more than 500 people"):
@@ -250,7 +248,7 @@ async def test_a_field_that_does_not_exist_is_named_by_the_code_only(directory):
     assert str(caught.value) == "the server answers 400 (INVALID_FIELD)"
 
 
-async def test_an_answer_is_read_in_another_thread_so_that_it_delays_nothing(
+async def test_an_answer_is_read_outside_the_event_loops_thread(
     directory, organisation, monkeypatch
 ):
     threads, read = [], SalesforceDirectory._people
@@ -289,7 +287,9 @@ async def test_a_person_is_found_by_name_postcode_or_reference(directory, organi
 
 
 @pytest.mark.parametrize("text", ["", " ", "a b", "* ?", "}", "\x00"])
-async def test_a_text_without_a_word_finds_nobody_and_is_not_sent(directory, organisation, text):
+async def test_a_search_text_without_a_word_finds_no_people_and_is_not_sent(
+    directory, organisation, text
+):
     assert await directory().search(text) == []
     assert organisation.received == []
 
@@ -300,7 +300,7 @@ async def test_a_search_for_a_frequent_name_returns_the_first_fifty(directory, o
     assert len(await directory().search("Jones")) == 50
 
 
-async def test_words_that_are_operators_are_sought_as_words(directory, organisation):
+async def test_operators_in_a_search_text_are_searched_for_as_words(directory, organisation):
     organisation.add("Contact", FirstName="Mair", LastName="Evans")
     assert await directory().search("Mair OR Evans") == []
     assert await directory().search("Mair AND NOT Evans") == []
@@ -308,7 +308,7 @@ async def test_words_that_are_operators_are_sought_as_words(directory, organisat
 
 
 @given(st.text(max_size=300) | st.text(st.sampled_from("ab \"'}\\{()*?&|!+-"), max_size=40))
-def test_any_text_is_a_search_that_salesforce_accepts_for_each_of_its_words(text):
+def test_any_text_becomes_a_valid_salesforce_search_for_all_its_words(text):
     sought = search_words(text)
     assert len(sought) < 4000
     if sought:
@@ -337,7 +337,7 @@ JSON = st.recursive(
 
 
 @given(JSON | st.fixed_dictionaries({"searchRecords": JSON | st.lists(JSON, max_size=5)}))
-def test_any_answer_has_people_or_is_an_error_of_ours(document):
+def test_any_answer_gives_people_or_raises_server_error(document):
     directory = SalesforceDirectory(settings(), None)  # type: ignore[arg-type]
     try:
         people = directory._people(document)

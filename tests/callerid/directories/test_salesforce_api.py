@@ -37,7 +37,7 @@ async def test_a_request_has_the_version_of_the_api_in_its_address(api, server):
     assert request.json == {"a": 1}
 
 
-async def test_used_up_requests_of_the_day_are_a_rest_of_a_minute(api, server):
+async def test_a_used_up_daily_request_limit_asks_for_a_rest_of_a_minute(api, server):
     used_up = [{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]
     server.answers = [answer(used_up, "403 Forbidden")]
     with pytest.raises(ServerBusyError) as caught:
@@ -66,7 +66,7 @@ async def test_an_error_names_only_the_code_of_salesforce(api, server, document,
 
 
 @given(st.binary() | DOCUMENTS.map(lambda document: json.dumps(document).encode()))
-def test_any_document_of_an_error_has_a_code_in_capitals_or_none(text):
+def test_the_code_read_from_any_error_document_is_in_capitals_or_empty(text):
     code = error_code(text)
     assert not code or code.replace("_", "").isupper()
 

@@ -101,7 +101,7 @@ async def test_simple_salesforce_reads_each_fact_of_a_note(notes, organisation, 
     assert task["Description"] == NOTE.text
 
 
-async def test_a_call_without_a_note_says_why(notes, read):
+async def test_the_task_of_a_call_without_a_note_says_why_none_was_needed(notes, read):
     empty: dict = {each.name: "" for each in fields(NOTE) if each.type == "str"}
     call = {"call_id": NOTE.call_id, "line": "Council Tax", "caller_type": "self"}
     note = replace(NOTE, **{**empty, **call, "no_note_reason": "wrong_number"})
@@ -111,7 +111,7 @@ async def test_a_call_without_a_note_says_why(notes, read):
     assert "No note needed: wrong number" in task["Description"]
 
 
-async def test_an_account_is_related_as_the_subject_of_the_task(notes, organisation, read):
+async def test_an_account_becomes_the_what_id_of_the_task(notes, organisation, read):
     account = organisation.add("Account", Name="Elin Fictitious")
     await notes.deliver(replace(NOTE, person_id=account), NEW)
     task = await read()
@@ -183,7 +183,7 @@ async def test_several_tasks_with_the_id_of_the_call_refuse_the_note(notes, orga
         await notes.deliver(NOTE, NEW)
 
 
-async def test_a_missing_field_for_the_id_of_the_call_is_an_error_that_passes(notes):
+async def test_a_missing_field_for_the_id_of_the_call_does_not_refuse_the_note(notes):
     notes._external_id = "Missing__c"
     with pytest.raises(ServerError, match=r"answers 404 \(NOT_FOUND\)"):
         await notes.deliver(NOTE, NEW)
@@ -202,7 +202,7 @@ async def test_a_missing_field_for_the_id_of_the_call_is_an_error_that_passes(no
         ("503 Unavailable", "SERVER_UNAVAILABLE", r"answers 503 \(SERVER_UNAVAILABLE\)"),
     ],
 )
-async def test_an_error_that_may_pass_lets_the_note_be_tried_again(
+async def test_an_error_that_may_pass_does_not_refuse_the_note(
     notes, organisation, status, code, reason
 ):
     organisation.failures = [answer([{"errorCode": code}], status)] * 2
@@ -210,13 +210,13 @@ async def test_an_error_that_may_pass_lets_the_note_be_tried_again(
         await notes.deliver(NOTE, NEW)
 
 
-async def test_used_up_requests_of_the_day_are_a_rest(notes, organisation):
+async def test_a_used_up_daily_request_limit_raises_server_busy_error(notes, organisation):
     organisation.requests_left = 0
     with pytest.raises(ServerBusyError):
         await notes.deliver(NOTE, NEW)
 
 
-async def test_an_id_of_a_call_with_any_character_stays_in_its_place_of_the_address(
+async def test_a_call_id_with_special_characters_changes_no_other_part_of_the_address(
     notes, organisation
 ):
     call_id = "../Contact?a=b#c d%2f"
@@ -225,13 +225,15 @@ async def test_an_id_of_a_call_with_any_character_stays_in_its_place_of_the_addr
 
 
 @pytest.mark.parametrize("document", [{}, {"id": 7}, {"id": "../x"}, [], "00T000000000001AAA"])
-async def test_an_answer_without_an_id_is_an_error_that_passes(notes, organisation, document):
+async def test_an_answer_without_the_id_of_a_task_does_not_refuse_the_note(
+    notes, organisation, document
+):
     organisation.failures = [answer(document, "201 Created")]
     with pytest.raises(ServerError, match="no id of a task"):
         await notes.deliver(NOTE, NEW)
 
 
-async def test_a_change_without_a_document_keeps_the_id(notes, organisation):
+async def test_a_change_answered_without_a_document_keeps_the_id_of_the_task(notes, organisation):
     organisation.failures = [answer(b"", "204 No Content")]
     assert await notes.deliver(replace(NOTE, version=2), delivered("00T1")) == "00T1"
 
@@ -255,7 +257,7 @@ class Answering:
         max_leaves=8,
     )
 )
-def test_any_answer_has_an_id_or_is_an_error_of_ours(document):
+def test_any_answer_to_a_delivery_gives_a_plain_id_or_raises_server_error(document):
     notes = SalesforceNotes("crm", SETTINGS, Answering(document))  # type: ignore[arg-type]
     try:
         record_id = asyncio.run(notes.deliver(NOTE, NEW))

@@ -70,7 +70,7 @@ async def search(section):
         await directory.close()
 
 
-async def test_the_least_settings_find_a_contact(section):
+async def test_the_required_settings_are_enough_to_find_a_contact(section):
     (person,) = await search(section())
     assert (person.name, person.numbers, person.details) == ("Fictitious", ("01632 960001",), ())
 

@@ -92,7 +92,7 @@ def test_each_example_of_the_documentation_can_be_loaded(read, example):
         (CRM.replace('"salesforce"', '"sales"'), '"directories[1].kind" must be one of'),
     ],
 )
-def test_each_fault_is_explained(read, text, wanted):
+def test_each_faulty_setting_has_a_message_that_explains_it(read, text, wanted):
     with pytest.raises(SettingsError) as caught:
         read(text)
     (fault,) = caught.value.faults

@@ -79,7 +79,7 @@ def add(crm, *rows):
     crm.commit()
 
 
-async def test_a_row_becomes_a_person_by_the_rules_of_all_directories(crm, find):
+async def test_a_row_becomes_a_person_with_the_values_of_its_columns(crm, find):
     add(crm, ELIN, (8, "Other", "01632 960002", "07700 900123", "", "", "", "", "", ""))
     assert await find() == [
         Person(
@@ -105,7 +105,7 @@ async def test_each_column_of_numbers_is_searched_in_each_usual_spelling(crm, fi
 
 
 @pytest.mark.parametrize("hide", ["yes", "ie", 1, "?", b"\x00\x01", b"no way", 0.5, "x" * 9000])
-async def test_whatever_is_not_a_clear_no_hides_the_person(crm, find, hide):
+async def test_any_do_not_pop_value_but_a_clear_no_hides_the_person(crm, find, hide):
     add(crm, (*ELIN[:7], hide, *ELIN[8:]))
     (person,) = await find()
     assert person.do_not_pop
@@ -118,7 +118,9 @@ async def test_a_clear_no_shows_the_person(crm, find, show):
     assert not person.do_not_pop
 
 
-async def test_values_of_other_types_are_texts_and_a_person_without_a_name_is_left_out(crm, find):
+async def test_values_of_other_types_become_texts_and_a_person_without_a_name_is_left_out(
+    crm, find
+):
     add(crm, (1, 12.5, "01632960001", 7, 1, 1, 1, 0, b"1 Heol Fawr", 19900102))
     add(crm, (2, None, "01632960001", None, None, None, None, None, None, None))
     (person,) = await find()
@@ -126,7 +128,7 @@ async def test_values_of_other_types_are_texts_and_a_person_without_a_name_is_le
     assert person.details == (("address", "1 Heol Fawr"), ("date_of_birth", "19900102"))
 
 
-async def test_a_number_that_is_a_number_and_not_a_text_is_not_found(crm, find):
+async def test_a_number_that_sqlite_stores_as_an_integer_is_found(crm, find):
     crm.execute("CREATE TABLE wrong (id, name, phone INTEGER)")
     crm.execute("INSERT INTO wrong VALUES (1, 'Elin', 441632960001)")
     crm.commit()
@@ -134,7 +136,7 @@ async def test_a_number_that_is_a_number_and_not_a_text_is_not_found(crm, find):
     assert [one.numbers for one in await find(view)] == [("441632960001",)]
 
 
-async def test_a_huge_value_is_cut_by_the_database(crm, find):
+async def test_a_huge_value_is_cut_to_2000_characters(crm, find):
     add(crm, (*ELIN[:8], "x" * 5_000_000, None))
     (person,) = await find()
     assert len(person.detail("address")) == 2000
@@ -205,7 +207,7 @@ VALUES = (
 
 @examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=st.lists(st.lists(VALUES, min_size=10, max_size=10), max_size=3))
-async def test_any_row_is_a_person_within_the_limits_or_an_error_of_ours(crm, find, rows):
+async def test_any_row_gives_a_valid_person_or_none_or_raises_server_error(crm, find, rows):
     crm.execute("DELETE FROM people")
     add(crm, *[(*row[:2], "01632960001", *row[3:]) for row in rows])
     try:

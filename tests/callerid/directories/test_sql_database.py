@@ -42,7 +42,7 @@ async def run(database, *statements):
         await database.close()
 
 
-async def test_a_file_is_read_and_cannot_be_changed(path):
+async def test_a_database_file_is_read_and_cannot_be_changed(path):
     assert await run(database(path), "SELECT name FROM people") == [("Elin",)]
     with pytest.raises(SqlError, match=r"cannot be written \(SQLITE_READONLY\)"):
         await run(database(path), "DELETE FROM people")

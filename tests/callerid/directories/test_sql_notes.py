@@ -52,7 +52,7 @@ def rows(crm, columns="version, notes"):
     return crm.execute(f"SELECT {columns} FROM notes ORDER BY version").fetchall()
 
 
-async def test_every_field_of_a_note_is_in_its_row(destination, crm):
+async def test_a_note_is_added_as_a_row_with_its_id_start_and_texts(destination, crm):
     assert await destination.deliver(NOTE, FIRST) == str(NOTE.note_id)
     ((note_id, started, *others),) = rows(crm, "note_id, started, call_id, line, notes, reference")
     assert (note_id, others) == (
@@ -96,7 +96,7 @@ async def test_a_note_that_the_table_does_not_accept_is_refused_without_its_text
     assert str(caught.value) == "the table does not accept the note (SQLITE_CONSTRAINT_CHECK)"
 
 
-async def test_a_table_that_is_missing_is_no_refusal_so_the_note_can_be_delivered_later(
+async def test_a_missing_table_does_not_refuse_the_note_so_that_it_can_be_delivered_later(
     destination, crm
 ):
     crm.execute("ALTER TABLE notes RENAME TO later")

@@ -62,7 +62,7 @@ async def test_a_certificate_or_driver_that_is_missing_is_an_error_before_any_co
         section(url=f"mssql+aioodbc://galwad@db.example/crm{query}").open()
 
 
-def test_the_limits_of_the_settings_are_kept():
+def test_concurrency_and_timeout_of_the_settings_become_the_limits():
     limits = section(concurrency=2, timeout=3).limits
     assert (limits.concurrency, limits.timeout_s) == (2, 3)
 
@@ -83,5 +83,5 @@ async def test_notes_are_added_to_the_table_of_the_settings_which_may_be_missing
     assert destination.name == "crm"
 
 
-def test_without_a_table_no_notes_are_taken():
+def test_a_directory_without_a_table_for_notes_takes_none():
     assert section().open_notes() is None

@@ -130,12 +130,12 @@ def test_a_password_in_the_address_is_a_fault_that_does_not_repeat_it(fault, pas
         "",
     ],
 )
-def test_any_other_address_is_a_fault(fault, url):
+def test_an_unsupported_or_unsafe_database_address_is_a_fault(fault, url):
     message = fault(CRM.replace(URL, url.replace("\n", "\\n")))
     assert message.startswith('"directories[1].url" must be an address such as "postgresql+')
 
 
-def test_the_query_of_an_address_is_for_sql_server_only_which_needs_it(fault):
+def test_only_an_address_of_sql_server_may_and_must_have_a_query(fault):
     query = "?driver=ODBC&Encrypt=yes"
     for url in (URL + query, "mssql+aioodbc://galwad@db.example/crm"):
         assert fault(CRM.replace(URL, url)).startswith('"directories[1].url" must end with "?dri')
@@ -160,7 +160,7 @@ def test_the_query_of_an_address_is_for_sql_server_only_which_needs_it(fault):
         ),
     ],
 )
-def test_each_fault_is_explained(read, text, wanted):
+def test_each_faulty_setting_has_a_message_that_explains_it(read, text, wanted):
     with pytest.raises(SettingsError) as caught:
         read(text)
     assert wanted in "\n".join(fault.message for fault in caught.value.faults)

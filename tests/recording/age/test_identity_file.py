@@ -107,7 +107,7 @@ def test_each_unusable_identity_file_raises_an_error_that_names_the_fault(file, 
     ],
     ids=["sealed to a key", "armored, to a key", "malformed in the stanza", "another version"],
 )
-def test_no_passphrase_is_requested_for_a_file_that_none_can_open(file, content):
+def test_no_passphrase_is_requested_for_a_file_that_no_passphrase_can_open(file, content):
     with pytest.raises(KeyFileError):
         IdentityFile.read(file(content), never)
 

@@ -100,7 +100,9 @@ def test_a_restore_does_not_bring_back_a_header_disposed_of_after_the_backup(roo
     assert not room.office.verdict().has_unexplained_damage
 
 
-def test_a_certificate_kept_by_the_officer_keeps_a_disposed_header_away(room, tmp_path):
+def test_a_restore_with_the_officers_certificate_does_not_bring_back_a_disposed_header(
+    room, tmp_path
+):
     room.back_up()
     kept = tmp_path / "certificate.json"
     kept.write_bytes(room.dispose())

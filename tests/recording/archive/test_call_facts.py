@@ -21,7 +21,7 @@ def caller(number, *, withheld=False, known=False):
     return "caller", {"number": number, "withheld": withheld, "known": known}
 
 
-def test_the_first_caller_stays_the_number_of_the_call_and_later_callers_have_times():
+def test_the_call_keeps_the_number_of_its_first_caller_and_later_callers_have_times():
     answered = ("answered", {"advisor": "sian", "extension": "201"})
     facts = personal(CALL, answered, caller("+441632960001"), caller("+441632960002"))
     assert (facts.number, facts.line, facts.advisor) == ("+441632960912", "Tax", "sian")

@@ -149,7 +149,7 @@ def test_the_digits_never_reach_the_encoder_while_the_call_is_followed(office, m
     assert len(office.audio()[0]) == play.length_us * 8000 // US
 
 
-def test_undecodable_packets_of_the_same_time_are_not_stored(office):
+def test_undecodable_packets_sent_during_a_captured_card_are_not_stored(office):
     """The advisor sends G.728, in which the caller's tones may echo."""
     play = Keyer(office, "PCMA", 30, CARDS[0], 30)
     play.sent = [
@@ -219,7 +219,7 @@ def test_a_card_keyed_right_before_a_pause_shares_no_time_with_it(office):
     ("near", "causes"),
     [(0, [("payment", "page")]), (4, [("erased", "tones"), ("payment", "page")])],
 )
-def test_three_digits_before_a_pause_are_silenced_only_by_the_setting(office, near, causes):
+def test_three_digits_before_a_pause_are_silenced_only_if_a_distance_is_set(office, near, causes):
     office.near_pause_s = near
     play = Keyer(office, "PCMA", 5, "123", 20)
     play.talk(8 * US)
@@ -257,7 +257,7 @@ def test_digits_before_a_pause_that_erased_some_of_them_are_not_in_the_archive(
     assert whole(office)
 
 
-def test_the_audio_held_back_for_a_run_is_reported(office):
+def test_held_bytes_counts_the_audio_held_back_for_a_run_of_digits(office):
     slow = [part for digit in "4111111111" for part in (digit, 5)]
     play = Keyer(office, "PCMA", 10, *slow, 20)
     following = office.follow(play.call.writer.path)

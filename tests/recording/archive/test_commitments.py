@@ -93,7 +93,7 @@ def test_a_commitment_matches_only_its_own_fact(salt, one, other):
 
 
 @given(st.fixed_dictionaries({**dict.fromkeys(NAMES, VALUES), **PARTIES}), FACT)
-def test_the_changed_fact_is_named(facts, fact):
+def test_changed_facts_names_only_the_changed_fact(facts, fact):
     _, name, value = fact
     committed = commit(CALL_ID, person(facts))
     assert list(changed_facts(committed, CALL_ID, person(facts))) == []
@@ -186,7 +186,7 @@ def test_later_advisors_are_committed_and_in_the_copy_for_the_recipients(office)
     assert opened.later_advisors == advisors
 
 
-def test_a_recording_without_later_parties_has_the_manifest_and_facts_of_before(office):
+def test_a_recording_without_later_parties_has_no_fields_for_them_and_added_ones_are_named(office):
     call = office.call()
     call.event("call", 0, number=NUMBER, withheld=False, line="main")
     call.answer()
@@ -245,7 +245,7 @@ def test_the_advisor_who_claims_a_call_of_a_group_is_the_committed_one(office):
     assert match(sealed.personal, sealed.manifest)
 
 
-def test_each_spool_gives_another_salt_and_a_repeated_report_has_the_same(office):
+def test_each_spool_has_its_own_salt_and_sealing_again_reports_the_same_salt(office):
     call = office.call()
     call.event("call", 0, number=NUMBER, withheld=False, line="main")
     call.answer()
@@ -258,7 +258,7 @@ def test_each_spool_gives_another_salt_and_a_repeated_report_has_the_same(office
     second.close()
 
 
-def test_facts_that_a_removed_spool_had_are_not_reported_as_others(office):
+def test_sealing_again_without_a_removed_spool_reports_no_personal_facts(office):
     """A crash may remove the first spool of two, after the recording was indexed."""
     first, second = office.call(), office.call(life=2, mono=10.0)
     first.event("call", 0, number=NUMBER, withheld=False, line="main")

@@ -92,13 +92,13 @@ def ignored(at_s, *gaps, trigger="phone", erase_s=0.0, talk_s=20, segments=SEGME
 
 
 @pytest.mark.parametrize("trigger", ["page", "api", "phone", "dtmf", "refer", "identity"])
-def test_a_trigger_without_a_gap_had_no_effect(trigger):
+def test_a_trigger_without_a_gap_is_reported_to_have_had_no_effect(trigger):
     (found,) = ignored(4, trigger=trigger)
     assert found.startswith(f"a trigger ({trigger}, phone:201) at 4.0 s had no effect: ")
 
 
 @pytest.mark.parametrize("at_s", [4, 5, 7.9, 3.5])
-def test_a_trigger_at_or_in_a_gap_had_its_effect(at_s):
+def test_a_trigger_just_before_at_or_in_a_pause_is_not_reported(at_s):
     assert ignored(at_s, PAUSE) == []
 
 
@@ -108,12 +108,12 @@ def test_a_trigger_in_another_gap_needs_no_gap_of_its_own(reason):
 
 
 @pytest.mark.parametrize("reason", ["captured-card", "erased"])
-def test_a_gap_of_the_finaliser_is_no_effect_of_a_trigger(reason):
+def test_a_gap_made_from_tones_does_not_count_as_the_effect_of_a_trigger(reason):
     tones = Gap(4 * US, 8 * US, reason, "tones", "system")
     assert len(ignored(5, tones)) == 1
 
 
-def test_a_trigger_after_a_gap_or_long_before_it_had_no_effect():
+def test_a_trigger_after_a_pause_or_a_second_before_it_is_reported_to_have_had_no_effect():
     assert len(ignored(8, PAUSE)) == len(ignored(2.9, PAUSE)) == 1
 
 
@@ -126,7 +126,7 @@ def erased(from_s):
     return Gap(round(from_s * US), 4 * US, "erased", "phone", "phone:201")
 
 
-def test_a_pause_that_erased_too_little_is_found():
+def test_a_pause_that_erased_too_little_is_reported():
     (found,) = ignored(4, PAUSE, erase_s=0.5)
     assert "erased 0.00 s of what was said before it, not 0.50 s" in found
     segments = [Interval(0, 3_800_000), SEGMENTS[1]]
@@ -143,10 +143,10 @@ def test_a_pause_that_erased_enough_is_not_reported():
     assert ignored(4, erased(3.5), PAUSE, erase_s=0.5, segments=segments) == []
 
 
-def test_a_pause_erases_no_more_than_its_segment():
+def test_a_pause_need_not_erase_more_than_its_segment():
     assert ignored(4, erased(3.8), PAUSE, erase_s=0.5, segments=SEGMENTS[1:]) == []
 
 
-def test_a_transfer_erases_nothing():
+def test_a_transfer_need_not_erase_anything():
     line = Gap(4 * US, 8 * US, "payment", "refer", "phone:201")
     assert ignored(4, line, trigger="refer", erase_s=0.5) == []

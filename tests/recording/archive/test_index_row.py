@@ -120,7 +120,7 @@ def test_every_field_of_a_row_is_compared(recording):
         assert compare_file(changed, data)[0].problems, name
 
 
-def test_a_row_without_facts_and_salt_is_left_to_the_audit(recording):
+def test_a_row_without_facts_and_salt_is_marked_as_missing_its_salt_and_has_no_problem(recording):
     row, data = recording
     erased = msgspec.structs.replace(
         row, number=None, line="", advisor="", extension="", salt="", later_callers=()

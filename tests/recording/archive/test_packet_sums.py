@@ -264,7 +264,7 @@ def test_a_killed_process_makes_the_counts_incomplete_but_never_wrong(tmp_path_f
     assert loud_gaps(call, manifest) == []
 
 
-def test_what_the_gate_drops_is_counted_by_reason(tmp_path_factory):
+def test_packets_that_the_gate_drops_are_counted_by_reason(tmp_path_factory):
     steps = [
         *(("talk", (50, None)), ("lag", 25), ("pause", ("page", 0.5)), ("talk", (40, None))),
         *(("resume", "page"), ("talk", (30, None))),
@@ -310,7 +310,9 @@ def test_packets_that_may_be_late_after_a_resume_are_counted_as_late_with_their_
         ("refused", "50 packets refused"),
     ],
 )
-def test_a_party_that_sends_only_what_is_not_heard_is_silent(tmp_path_factory, how, text):
+def test_a_party_whose_packets_are_all_undecodable_or_refused_is_silent(
+    tmp_path_factory, how, text
+):
     call = Relayed(Office(tmp_path_factory.mktemp("packets")))
     call.begin()
     for _ in range(50):
@@ -332,7 +334,7 @@ def test_packets_that_the_kernel_lost_are_not_counted_as_lost_by_the_network(tmp
         assert total(manifest, channel, "lost_by_network") == 5
 
 
-def test_the_sound_before_a_disk_that_refuses_writes_is_heard_up_to_the_gap(tmp_path_factory):
+def test_the_sound_before_a_storage_fault_is_recorded_up_to_the_gap(tmp_path_factory):
     steps = [("talk", (70, None)), ("disk", True), ("talk", (100, None)), ("disk", False)]
     call, manifest = sealed(tmp_path_factory, steps)
     (gap,) = manifest.gaps
@@ -342,7 +344,7 @@ def test_the_sound_before_a_disk_that_refuses_writes_is_heard_up_to_the_gap(tmp_
     assert loud_gaps(call, manifest) == []
 
 
-def test_a_few_packets_that_are_not_heard_make_no_party_silent(tmp_path_factory):
+def test_a_few_unheard_packets_do_not_make_a_party_silent(tmp_path_factory):
     _, manifest = sealed(tmp_path_factory, [("talk", (100, "undecodable"))])
     assert silent_parties(manifest) == []
     quiet = msgspec.structs.replace(
@@ -409,7 +411,7 @@ KINDS = st.sampled_from(["packets", "lost", "segment", "gap-start", "gap-end"])
 # An example takes 0.1 s of CPU time.
 @settings(max_examples=examples(40))
 @given(st.lists(st.tuples(KINDS, st.integers(0, 10 * US), FIELDS), max_size=12))
-def test_events_with_any_fields_give_a_ledger_that_a_manifest_can_have(events):
+def test_events_with_any_fields_give_a_ledger_that_a_manifest_can_store(events):
     ledger = PacketLedger()
     for kind, at_us, fields in events:
         ledger.event(at_us, kind, fields, [Progress(0, 0)] * 2)

@@ -84,7 +84,7 @@ def test_a_trigger_without_effect_is_found_in_a_live_spool(call):
     assert found.startswith("a trigger (phone, phone:201) at 4.0 s had no effect")
 
 
-def test_a_pause_that_continues_is_read_as_far_as_it_is_written(call):
+def test_packets_in_a_pause_that_continues_are_found_up_to_the_lookback(call):
     cause = {"reason": "payment", "trigger": "phone", "actor": "phone:201"}
     call.writer.event("gap-start", cause, 4 * US)
     call.packets(4, 14)

@@ -238,7 +238,7 @@ def test_the_time_between_lives_is_a_fault_even_if_the_next_lifes_first_event_is
     assert manifest.talk_us == 11 * US
 
 
-def test_a_loss_after_the_repeated_events_takes_nothing_from_the_earlier_spool(office):
+def test_a_lost_event_after_the_repeated_ones_takes_no_audio_from_the_earlier_spool(office):
     """The call continued on another disk, where the first new event was damaged."""
     first = office.call(mono=100.0)
     first.answer()

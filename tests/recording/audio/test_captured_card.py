@@ -93,7 +93,7 @@ def test_a_published_test_card_is_silenced_in_both_channels(number, rate):
 
 
 @pytest.mark.parametrize("number", [NOT_A_CARD, "0" * 16, "4111", "0123456789", "411111111111"])
-def test_digits_that_are_not_a_card_number_stay(number):
+def test_digits_that_are_not_a_card_number_are_not_silenced(number):
     result = Filtered(between(5, keyed(number), 20))
     assert not result.spans
     assert result.left() == number
@@ -129,13 +129,13 @@ def test_a_card_keyed_with_long_pauses_is_silenced_only_in_its_groups(number, ga
     assert result.untouched
 
 
-def test_digits_that_are_further_apart_are_not_one_number():
+def test_digits_with_a_pause_longer_than_the_limit_are_not_one_number():
     halves = keyed(CARDS[0][:8]), keyed(CARDS[0][8:])
     result = Filtered(between(2, halves[0], GROUP_GAP_S + 1, halves[1], 12))
     assert result.left() == CARDS[0]
 
 
-def test_a_card_number_over_a_long_pause_must_begin_with_a_group():
+def test_a_card_number_across_a_long_pause_is_not_found_in_the_middle_of_a_group():
     assert is_card_number(bytes(map(int, CARDS[0])))
     keys = keyed("93" + CARDS[0][:8]), DIGIT_GAP_S + 1, keyed(CARDS[0][8:])
     assert Filtered(between(2, *keys, 12)).left() == "93" + CARDS[0]
@@ -182,7 +182,7 @@ def test_an_unsure_digit_after_a_card_is_not_silenced():
 
 @pytest.mark.parametrize("before", ["1", "*71", "12345", "1234567890" * 3])
 @pytest.mark.parametrize("after", ["", "#", "1225", "#1225#123#"])
-def test_the_whole_run_around_a_card_is_silenced(before, after):
+def test_the_run_of_digits_around_a_card_is_silenced_except_the_start_of_a_long_one(before, after):
     result = Filtered(between(4, keyed(before + CARDS[0] + after), 15))
     left = result.left()
     assert not left or (len(before) > 19 and before.startswith(left))
@@ -284,7 +284,7 @@ def test_the_digits_are_overwritten_when_their_run_is_over():
         (15.0, 10, True),
     ],
 )
-def test_three_digits_near_a_pause_are_silenced_only_by_the_setting(edge, near, silenced):
+def test_three_digits_are_silenced_only_within_the_set_distance_of_a_pause(edge, near, silenced):
     result = Filtered(between(5, keyed("123"), 30), edges=(edge,), near=near)
     assert bool(result.spans) is silenced
     assert result.left() == ("" if silenced else "123")
@@ -295,7 +295,7 @@ def test_two_digits_beside_a_pause_that_erased_nothing_are_not_silenced(edges):
     assert Filtered(between(5, keyed("12"), 30), **edges, near=5).left() == "12"
 
 
-def test_a_star_or_hash_near_a_pause_stays():
+def test_a_star_or_hash_near_a_pause_is_not_silenced():
     assert Filtered(between(5, keyed("*#"), 30), erased=(5.5,), near=5).left() == "*#"
 
 
@@ -332,7 +332,7 @@ def test_a_tone_that_a_pause_cuts_off_is_silenced_with_the_digits_before_it():
     assert not result.after[:, 0].any()
 
 
-def test_what_is_said_between_the_digits_and_a_pause_stays():
+def test_speech_between_the_digits_and_a_pause_is_not_silenced():
     rest = np.random.default_rng(3).integers(-3000, 3000, 30 * 8000).astype(np.int16)
     result = Filtered(between(5, keyed("1234"), rest), erased=(9.0,), edges=(9.5,), near=10)
     (span,) = result.spans
@@ -356,7 +356,7 @@ def test_digits_near_a_pause_do_not_make_later_digits_a_security_code():
     assert Filtered(sound, edges=(5.5,), near=2).left() == "45"
 
 
-def test_a_distance_of_more_than_ten_seconds_is_refused():
+def test_a_set_distance_from_a_pause_of_more_than_ten_seconds_is_refused():
     with pytest.raises(ValueError, match="from 0 to 10"):
         CardFilter(8000, 11)
 

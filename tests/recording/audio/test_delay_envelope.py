@@ -56,7 +56,7 @@ def test_the_delay_after_a_silence_of_five_minutes_is_predicted_to_fifteen_ms():
     assert high - low < 15 * MS
 
 
-def test_a_short_time_with_slow_packets_does_not_change_the_line():
+def test_a_short_time_with_slow_packets_does_not_change_the_predicted_delay():
     dice = random.Random(3)
     slow = range(60, 63)
     envelope = envelope_of(
@@ -66,7 +66,9 @@ def test_a_short_time_with_slow_packets_does_not_change_the_line():
 
 
 @pytest.mark.parametrize("more_ms", [-40, 25])
-def test_a_network_that_remains_slower_or_faster_moves_the_line_but_not_its_slope(more_ms):
+def test_a_network_that_remains_slower_or_faster_moves_the_predicted_delay_but_not_the_drift(
+    more_ms,
+):
     dice = random.Random(4)
     delays = [second(dice, at_s, ppm=200) for at_s in range(100)]
     before = envelope_of(delays)
@@ -78,7 +80,7 @@ def test_a_network_that_remains_slower_or_faster_moves_the_line_but_not_its_slop
     assert after.drift == pytest.approx(before.drift, abs=20 * PPM)
 
 
-def test_a_shift_moves_the_line_by_exactly_this_distance():
+def test_a_shift_moves_both_bounds_of_the_delay_by_exactly_its_amount():
     dice = random.Random(5)
     envelope = envelope_of(second(dice, at_s, ppm=100) for at_s in range(30))
     before = envelope.bounds(40 * RATE)
@@ -86,7 +88,7 @@ def test_a_shift_moves_the_line_by_exactly_this_distance():
     assert envelope.bounds(40 * RATE) == tuple(bound + 160 for bound in before)
 
 
-def test_few_packets_can_exceed_the_line_by_more_than_many():
+def test_the_allowed_excess_of_few_packets_is_larger_than_that_of_many():
     dice = random.Random(6)
     envelope = envelope_of(second(dice, at_s, jitter_ms=60) for at_s in range(30))
     few, many = Delay(0, 0, 0.0, 3), Delay(0, 0, 0.0, 100)

@@ -61,7 +61,7 @@ def test_a_key_is_found_in_noise_that_is_15_db_weaker():
     assert heard(noise_below(keyed(ALL, 60, 60), 15)) == ALL
 
 
-def test_a_key_in_noise_that_is_almost_as_loud_is_found_and_is_unsure():
+def test_keys_in_noise_that_is_almost_as_loud_are_found_and_mostly_unsure():
     found = presses(noise_below(keyed(ALL, 90, 60), 2))
     assert "".join(KEYS[press.key] for press in found) == ALL
     assert sum(press.unsure for press in found) > len(ALL) / 2
@@ -78,7 +78,7 @@ def test_the_start_and_end_of_a_key_press_are_those_of_its_tone():
     assert abs(press.end - 8800) <= 80
 
 
-def test_a_tone_without_an_end_is_reported_in_parts_of_one_key_press():
+def test_a_very_long_tone_is_reported_in_parts_of_one_key_press():
     found = presses(keyed("9", 12_000, 100))
     assert [(press.key, press.continued) for press in found] == [(9, False), (9, True), (9, True)]
     assert all(left.end >= right.start for left, right in itertools.pairwise(found))
@@ -94,7 +94,7 @@ def test_a_hole_of_one_lost_packet_in_a_tone_does_not_make_two_keys():
 
 
 @pytest.mark.parametrize("ms", [30, 35])
-def test_a_key_pressed_several_times_with_short_pauses_may_be_as_many_presses(ms):
+def test_presses_of_one_key_with_very_short_pauses_are_all_counted(ms):
     found = presses(np.concatenate([silence(0.1), keyed("7" * 12, 30, ms), silence(0.1)]))
     assert {press.key for press in found} == {7}
     assert sum(press.times for press in found) == 12
@@ -114,7 +114,7 @@ def test_one_percent_of_lost_packets_hides_at_most_two_keys_of_200(codec):
     assert wrong(DIGITS, found) <= 2
 
 
-def test_a_codec_with_loss_really_loses_packets():
+def test_the_simulated_packet_loss_really_removes_sound():
     sound = keyed("5" * 20, rate=8000)
     whole, _ = received("PCMA", sound)
     holed, _ = received("PCMA", sound, lost=0.2)
@@ -180,7 +180,7 @@ def test_other_tones_music_and_noise_are_not_keys(synth):
     rate=st.sampled_from([8000, 16_000]),
 )
 @settings(max_examples=examples(100), deadline=None)
-def test_the_result_does_not_depend_on_the_blocks(keys, blocks, rate):
+def test_the_detected_keys_do_not_depend_on_the_block_sizes(keys, blocks, rate):
     sound = np.concatenate([silence(0.1, rate), keyed(keys, 60, 60, rate=rate), silence(1, rate)])
     detector, found, at = DtmfDetector(rate), [], 0
     while at < len(sound):
@@ -194,7 +194,7 @@ def test_the_result_does_not_depend_on_the_blocks(keys, blocks, rate):
 
 @given(data=st.binary(max_size=20_000), rate=st.sampled_from([8000, 16_000]))
 @settings(max_examples=examples(100), deadline=None)
-def test_arbitrary_samples_raise_no_error_and_settle(data, rate):
+def test_arbitrary_samples_raise_no_error_and_no_key_starts_before_the_settled_time(data, rate):
     sound = np.frombuffer(data[: len(data) // 2 * 2], np.int16)
     detector, settled = DtmfDetector(rate), 0
     for at in range(0, len(sound), 777):
@@ -207,7 +207,7 @@ def test_arbitrary_samples_raise_no_error_and_settle(data, rate):
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000])
-def test_two_parties_that_are_fed_together_give_the_presses_of_each(rate):
+def test_two_parties_fed_together_give_the_same_presses_as_each_by_itself(rate):
     left, right = (keyed(keys, 60, 60, rate=rate) for keys in ("12345678", "*0#98765"))
     sound = np.stack([left, right], axis=1)
     both = DtmfDetector(rate), DtmfDetector(rate)
@@ -219,7 +219,7 @@ def test_two_parties_that_are_fed_together_give_the_presses_of_each(rate):
         assert presses_of + detector.finish() == presses(sound[:, side], rate)
 
 
-def test_the_text_of_a_key_press_does_not_name_its_key():
+def test_the_repr_of_a_key_press_does_not_name_its_key():
     assert "7" not in repr(KeyPress(100, 200, 7))
 
 

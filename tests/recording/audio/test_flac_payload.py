@@ -33,7 +33,7 @@ def test_the_samples_that_were_written_in_blocks_are_read_back(file, samples):
     assert np.array_equal(found, sound)
 
 
-def test_all_audio_that_was_written_is_in_the_file_except_two_chunks(file):
+def test_written_audio_goes_to_the_file_and_is_not_collected_in_memory(file):
     """Memory does not grow with the length of a call: each block goes on to the payload."""
     payload = FlacPayload(file, 8000, "a call")
     payload.write_all([noise(8 * CHUNK)])
@@ -42,7 +42,7 @@ def test_all_audio_that_was_written_is_in_the_file_except_two_chunks(file):
     payload.discard()
 
 
-def test_a_write_that_fails_is_reported_by_the_block_that_made_it(tmp_path):
+def test_a_failed_write_raises_its_error_from_the_write_all_that_caused_it(tmp_path):
     (tmp_path / "payload").touch()
     fd = os.open(tmp_path / "payload", os.O_RDWR)
     payload = FlacPayload(fd, 8000, "a call")

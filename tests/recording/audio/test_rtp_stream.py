@@ -39,7 +39,7 @@ def sender():
     return Sender()
 
 
-def test_a_stream_is_new_until_its_first_packets_have_gathered(sender):
+def test_a_stream_is_new_until_enough_packets_have_arrived(sender):
     sender.send(20)
     assert sender.state() is StreamState.NEW
     sender.send(1)
@@ -57,7 +57,7 @@ def test_a_stream_is_doubted_after_a_timestamp_jump(sender):
     assert sender.state() is StreamState.DOUBTED
 
 
-def test_a_stream_is_doubted_after_a_long_silence_until_packets_have_gathered(sender):
+def test_a_stream_is_doubted_after_a_long_silence_until_enough_packets_have_arrived(sender):
     sender.send(SECOND)
     sender.index += 3 * SECOND
     sender.send(1)

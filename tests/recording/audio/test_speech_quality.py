@@ -57,7 +57,7 @@ def test_g711_with_concealment_is_impaired_as_in_the_table_of_g113(percent, impa
 
 
 @pytest.mark.parametrize(("delay_ms", "impairment"), [(0, 0), (100, 0), (150, 0.2), (400, 24)])
-def test_only_a_delay_above_100_ms_impairs(delay_ms, impairment):
+def test_only_a_delay_above_100_ms_impairs_the_rating(delay_ms, impairment):
     assert delay_impairment(delay_ms) == pytest.approx(impairment, abs=0.1)
 
 

@@ -332,7 +332,7 @@ def test_wideband_audio_in_an_8_khz_timeline_raises_wideband_error():
         )
 
 
-def test_memory_does_not_grow_with_a_long_silence():
+def test_a_silence_of_three_hours_gives_exactly_its_number_of_samples():
     timeline = Timeline(8000)
     timeline.packet(0, 0, rtp(1, 1, bytes(160)))
     total = 0

@@ -69,7 +69,7 @@ async def test_changed_dropped_and_moved_entries_are_reported(entries):
     ]
 
 
-async def test_an_anchor_after_the_chains_end_and_one_of_a_missing_entry_differ_in_the_report(
+async def test_an_anchor_after_the_chains_end_and_one_of_a_missing_entry_are_reported_differently(
     entries,
 ):
     anchors = [Head(2, entries[1].hash), Head(9, "0" * 64)]

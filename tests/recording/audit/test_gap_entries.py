@@ -83,7 +83,9 @@ def test_an_entry_whose_actor_was_erased_still_belongs_to_the_pause():
         ("payment", "page-transfer"),
     ],
 )
-def test_another_cause_is_proven_by_the_entry_with_the_digest_of_the_manifest(reason, trigger):
+def test_a_gap_with_another_cause_is_proven_by_the_entry_with_the_digest_of_the_manifest(
+    reason, trigger
+):
     (only,) = found([gap(80, 125, reason, trigger, "phone:201")])
     assert (only.proof, only.stopped_by, only.resumed_by) == (Proof.MANIFEST, 90, None)
 

@@ -90,7 +90,9 @@ async def test_only_the_newest_entry_about_a_recording_counts(engine, audit, com
     assert await found(comparison) == [(FIRST, OTHER_MANIFEST)]
 
 
-async def test_a_deleted_row_is_found_but_not_while_its_entry_is_young(engine, audit, comparison):
+async def test_a_deleted_row_is_reported_once_its_audit_entry_is_older_than_the_grace_time(
+    engine, audit, comparison
+):
     await index(engine, audit, FIRST)
     await sql(engine, "DELETE FROM recordings")
     assert await comparison.recordings(EVERY_CALL, NOW + 599, 600) == []
@@ -154,7 +156,9 @@ async def test_a_time_is_the_same_in_the_ledger_and_in_its_entry(audit, comparis
     assert await found(comparison) == []
 
 
-async def test_a_call_that_was_added_later_is_found_but_not_an_older_one(engine, audit, comparison):
+async def test_a_call_added_to_the_ledger_is_reported_unless_it_is_older_than_the_audit_entries(
+    engine, audit, comparison
+):
     await sql(engine, f"INSERT INTO answered_calls VALUES ('{FIRST}', 1.0, 2.0, 5)")
     assert await found(comparison) == []
     await audit.append("user.added", at=NOW - 10)
@@ -185,7 +189,7 @@ async def test_recordings_that_were_reindexed_or_erased_may_lack_their_facts(aud
     assert await comparison.without_facts([]) == set()
 
 
-async def test_an_entry_that_is_no_json_is_skipped(engine, audit, comparison):
+async def test_an_entry_that_is_not_json_is_skipped(engine, audit, comparison):
     await index(engine, audit, FIRST)
     await enter(audit, ended(FIRST, 1.0, 2.0))
     await sql(engine, f"UPDATE audit_entries SET body = 'x' WHERE kind = '{INDEXED}'")

@@ -25,7 +25,7 @@ def synced(monkeypatch):
     return made
 
 
-def test_a_new_file_keeps_its_name_after_a_power_cut_because_its_folder_is_synced(tmp_path, synced):
+def test_the_folder_of_a_new_file_is_synced_after_the_file_has_its_name(tmp_path, synced):
     write_new(tmp_path / "node.key", b"key", 0o600)
     folder, names = synced[-1]
     assert folder == tmp_path

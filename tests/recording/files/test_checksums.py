@@ -74,6 +74,6 @@ def test_a_folder_that_another_user_can_change_is_refused(folder, change, text):
         check_private(folder)
 
 
-def test_a_folder_in_a_sticky_folder_such_as_tmp_is_private(folder):
+def test_a_folder_in_a_sticky_folder_such_as_tmp_is_accepted_as_private(folder):
     folder.parent.chmod(0o1777)
     check_private(folder)

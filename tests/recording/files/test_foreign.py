@@ -30,7 +30,7 @@ def secret(tmp_path):
     return path
 
 
-def test_a_file_is_read_over_links_of_our_own_user(tmp_path, secret):
+def test_a_file_is_read_through_links_of_our_own_user(tmp_path, secret):
     (tmp_path / "to-file").symlink_to("secret")
     (tmp_path / "to-folder").symlink_to(tmp_path)
     (tmp_path / "around").symlink_to("to-folder/./to-file")
@@ -118,7 +118,9 @@ assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, 0, before)
 """
 
 
-def test_root_writes_with_the_rights_of_the_folders_owner_and_gets_its_own_back(tmp_path, secret):
+def test_root_writes_with_the_rights_of_the_folders_owner_and_then_has_its_own_again(
+    tmp_path, secret
+):
     folder = tmp_path / "service"
     folder.mkdir()
     (folder / "planted").symlink_to(secret)

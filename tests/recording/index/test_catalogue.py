@@ -104,7 +104,7 @@ async def test_a_recording_whose_row_was_lost_is_written_again_with_only_its_own
     assert await catalogue.get(again.call_id) == again
 
 
-async def test_a_recording_without_its_parts_has_only_its_own_row(catalogue):
+async def test_without_parts_returns_a_row_without_gaps_and_later_callers(catalogue):
     whole = row("a", gaps=(PAYMENT,), later_callers=(LaterCaller(1, "+441632960002"),))
     await catalogue.add(whole)
     assert await catalogue.without_parts(whole.call_id) == row("a")
@@ -346,7 +346,9 @@ async def test_a_search_for_rare_lengths_uses_the_length_index(engine, length, n
 @pytest.mark.parametrize(
     "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
 )
-async def test_a_search_uses_a_database_index_and_never_scans_the_table(engine, names):
+async def test_a_search_sorts_only_recordings_of_a_reference_and_uses_the_index_of_its_filter(
+    engine, names
+):
     """By SQLite's query plan, only the few recordings of a reference are sorted."""
     steps = await plan_of(engine, names)
     if "reference" not in names:

@@ -71,7 +71,7 @@ def test_a_set_with_a_lower_number_is_refused_and_the_newest_set_stays_in_force(
     assert found.put_back.serial == 1
 
 
-def test_the_officer_can_sign_the_step_back_with_a_higher_number(room):
+def test_the_officer_can_return_to_an_earlier_recipient_with_a_higher_serial_number(room):
     for serial, key in ((1, FORMER), (2, PRESENT), (3, FORMER)):
         room.put(serial, key)
         assert room.in_force() == [key]

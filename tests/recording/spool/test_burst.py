@@ -137,7 +137,7 @@ def test_bursts_decode_to_the_same_samples_and_counts_as_single_packets(frames, 
     )
 )
 @MANY
-def test_a_frame_unpacks_to_a_burst_of_all_its_packets_or_to_none(packets):
+def test_a_frame_unpacks_to_a_burst_of_all_its_packets_or_to_no_burst(packets):
     plaintext = pack_packets(packets)[1] if packets else b""
     burst = unpack_burst(5, plaintext)
     if burst is not None:

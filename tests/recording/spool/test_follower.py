@@ -56,7 +56,7 @@ def unhurried(dice, writer, at_us):
 
 @given(seed=st.integers(0, 2**32), often=st.sampled_from([0.05, 0.3, 1.0]))
 @MANY
-def test_a_follower_returns_the_readers_records_and_never_an_erasable_packet(seed, often):
+def test_a_follower_returns_the_same_records_as_a_reader_and_never_an_erasable_packet(seed, often):
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         room = SpoolRoom(Path(name))

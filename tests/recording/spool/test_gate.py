@@ -230,7 +230,7 @@ def test_no_packet_that_was_spoken_in_a_pause_is_stored(opened, line, again):
 
 @pytest.mark.parametrize("step_s", [0.5, 2.0, 3.5, 4.0, 6.0, 11.0, 30.0, 60.0])
 @pytest.mark.parametrize("stalls_at", [START_S - 0.5, START_S + 1, END_S - 1])
-def test_a_step_of_the_delay_stores_nothing_of_the_pause(opened, step_s, stalls_at):
+def test_a_sudden_network_delay_lets_no_packet_of_the_pause_be_stored(opened, step_s, stalls_at):
     """The step crosses the beginning or the end of the pause, or is over before its end."""
     for new_ssrc_at in (None, stalls_at):
         for drains in (False, True):

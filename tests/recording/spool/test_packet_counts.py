@@ -18,7 +18,7 @@ def test_without_a_relay_and_packets_all_counts_are_zero():
     assert counts.take(WrittenCounts(), NOTHING, "payment") == [NO_PACKETS] * 2
 
 
-def test_the_relays_counts_are_since_the_previous_event():
+def test_the_relays_packets_are_counted_since_the_previous_event():
     counts = PacketCounts(DropCounts())
     received = [Arrivals(7, 2, 1), Arrivals(3)]
     counts.arrivals = received.__getitem__

@@ -273,7 +273,7 @@ def test_a_spool_under_another_header_is_one_loss_of_unknown_times(file):
     assert reader.damaged
 
 
-def test_hostile_frame_lengths_allocate_no_memory(file):
+def test_hostile_frame_lengths_allocate_little_memory(file):
     head = whole()[: frames()[0][0]]
     bomb = b"".join(
         FRAME_HEADER.pack(FRAME_MAGIC, FrameKind.MEDIA, n + 1, 0, 0, length) + bytes(4)

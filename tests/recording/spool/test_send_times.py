@@ -136,7 +136,7 @@ def test_packets_of_a_pause_are_not_stored_if_the_network_becomes_slower_step_by
     assert cost_s(kept, 20.0) < 0.060  # a packet, and the allowance for the clocks
 
 
-def test_packets_that_are_delayed_only_a_moment_are_not_stored_either(opened_gate):
+def test_packets_of_a_pause_that_are_delayed_only_briefly_are_not_stored(opened_gate):
     gate = opened_gate()
     talker = Talker(lambda sent: 1.5 if 19.0 < sent < 20.2 else 0.030)
     kept = play(gate, talker.packets(0, 40), [(10.0, 20.0)])
@@ -166,7 +166,7 @@ def test_a_new_stream_without_an_interruption_is_stored_almost_at_once(opened_ga
 
 
 @pytest.mark.parametrize("delay_s", [0.03, 1.2, 6.0])
-def test_a_new_stream_after_an_interruption_may_have_been_sent_since_the_old_one(
+def test_after_a_pause_a_new_stream_is_dropped_for_as_long_as_the_interruption_lasted(
     opened_gate, delay_s
 ):
     """The packets were sent after the last packet before the interruption, and may be as late."""
@@ -179,14 +179,14 @@ def test_a_new_stream_after_an_interruption_may_have_been_sent_since_the_old_one
     assert cost_s(kept, 20.0) == pytest.approx(interrupted_s, abs=0.100)
 
 
-def test_the_first_stream_of_a_party_may_have_been_sent_since_the_call_began(opened_gate):
+def test_after_a_pause_a_first_stream_is_dropped_for_as_long_as_the_party_was_silent(opened_gate):
     gate = opened_gate()
     kept = play(gate, Talker(lambda _: 1.2).packets(12, 40), [(10.0, 20.0)])
     assert not [sent for sent in kept if 10.0 <= sent < 20.0]
     assert cost_s(kept, 20.0) == pytest.approx(12.0, abs=0.100)
 
 
-def test_telephone_events_do_not_disturb_a_stream(opened_gate):
+def test_telephone_events_in_a_pause_do_not_delay_storing_after_it(opened_gate):
     gate = opened_gate()
     packets = Talker(lambda _: 0.030).packets(0, 40)
     events = [(at, sent, data) for at, sent, data in packets if 12 < at < 14]
@@ -245,7 +245,9 @@ def test_no_packet_is_dropped_after_a_storage_fault_has_ended(opened_gate):
 
 
 @pytest.mark.parametrize("step", [0, 1, 320])
-def test_a_sender_with_a_clock_of_its_own_loses_only_the_quarantine(opened_gate, step):
+def test_a_sender_with_unusable_timestamps_loses_at_most_the_quarantine_after_a_pause(
+    opened_gate, step
+):
     gate = opened_gate()
     packets = [
         (
@@ -262,7 +264,7 @@ def test_a_sender_with_a_clock_of_its_own_loses_only_the_quarantine(opened_gate,
 
 @pytest.mark.parametrize("step", [0, 1, 320])
 @pytest.mark.parametrize("stalled_s", [3.5, 20.0])
-def test_a_sender_with_a_clock_of_its_own_is_stored_when_its_packets_cannot_be_late_any_more(
+def test_a_sender_with_unusable_timestamps_loses_at_most_the_quarantine_after_a_stall(
     opened_gate, step, stalled_s
 ):
     """Nothing arrives from 26 seconds on, and then all packets are as late as that."""
@@ -312,7 +314,7 @@ def test_after_a_restart_in_a_pause_no_late_packet_is_stored_and_one_packet_is_d
     assert cost_s(kept, 20.0) < 0.060  # a packet, and the allowance for the clocks
 
 
-def test_without_a_saved_state_a_party_may_have_sent_since_the_call_began(opened_gate):
+def test_without_a_saved_state_a_party_is_dropped_for_as_long_as_the_call_had_lasted(opened_gate):
     gate = opened_gate()
     before = Talker(lambda _: 0.030).packets(0, 12)
     play(gate, before, [(10.0, 99.0)])
@@ -341,7 +343,9 @@ def test_late_packets_of_a_pause_are_not_stored_after_a_fault_that_follows_it(op
     assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
 
 
-def test_a_new_leg_that_was_connected_in_the_pause_may_have_sent_since_then(opened_gate):
+def test_no_packet_sent_in_the_pause_by_a_leg_connected_in_it_is_stored_after_a_restart(
+    opened_gate,
+):
     """The switch has restarted after the end of the pause."""
     gate = opened_gate()
     gate.shut(confidential=True)
@@ -353,7 +357,7 @@ def test_a_new_leg_that_was_connected_in_the_pause_may_have_sent_since_then(open
     assert min(kept) == pytest.approx(20.0 + 0.1, abs=3 * PACKET_S)
 
 
-def test_a_party_that_was_silent_until_a_restart_may_have_sent_since_the_call_began(opened_gate):
+def test_a_party_first_heard_after_a_restart_is_dropped_for_as_long_as_it_was_silent(opened_gate):
     gate = opened_gate()
     gate.shut(confidential=True)
     again = restarted(gate, gate.saved(), 15.0)
@@ -373,7 +377,7 @@ def test_no_packet_of_a_leg_that_is_connected_after_the_pause_is_dropped(opened_
     assert min(kept) == pytest.approx(21.02)
 
 
-def test_speech_of_a_colleague_in_the_pause_that_arrives_late_is_not_stored(opened_gate):
+def test_late_speech_of_a_colleague_from_the_pause_is_not_stored(opened_gate):
     """The colleague was consulted in the pause, and has been silent since 15 seconds."""
     gate = opened_gate()
     play(gate, Talker(lambda _: 0.030).packets(0, 35), [(10.0, 20.0)])

@@ -47,7 +47,7 @@ def test_a_sender_report_shows_its_stream_its_time_and_its_timestamp():
     ],
     ids=["receiver report", "no clock", "version 1", "too short", "empty"],
 )
-def test_other_rtcp_is_no_sender_report(data):
+def test_other_rtcp_is_not_read_as_a_sender_report(data):
     assert SenderReport.parse(data) is None
 
 
@@ -126,13 +126,13 @@ def play(gate, sender, pause, until, *, reports=True):
     return kept
 
 
-def test_a_report_in_a_pause_makes_a_new_stream_certain(gate):
+def test_a_sender_report_in_a_pause_lets_a_new_stream_be_stored_almost_at_once_after_it(gate):
     sender = Sender(changes_at=22.5, silent=(21.0, 22.5))
     kept = play(gate, sender, (20.0, 30.0), 40.0)
     assert 0 < min(kept) - PACKET_S - 30.0 < 0.1
 
 
-def test_without_reports_a_new_stream_may_be_as_late_as_it_was_interrupted(gate):
+def test_without_reports_a_new_stream_is_dropped_for_as_long_as_the_interruption_lasted(gate):
     sender = Sender(changes_at=22.5, silent=(11.0, 22.5))
     kept = play(gate, sender, (10.0, 30.0), 60.0, reports=False)
     assert min(kept) - 30.0 == pytest.approx(11.5, abs=0.1)
@@ -146,7 +146,7 @@ def test_a_report_lets_no_packet_of_a_pause_pass_when_the_network_is_slower(gate
     assert min(kept) - 30.0 < 0.2
 
 
-def test_a_report_that_the_packets_contradict_is_not_used(gate):
+def test_a_report_that_the_packets_contradict_lets_no_packet_of_the_pause_pass(gate):
     """By this report, the packets would have arrived before they were sent."""
     sender = Sender(changes_at=22.5, silent=(11.0, 22.5), reports_late_by=-1.0)
     kept = play(gate, sender, (10.0, 30.0), 60.0)
@@ -154,7 +154,7 @@ def test_a_report_that_the_packets_contradict_is_not_used(gate):
 
 
 @pytest.mark.parametrize("steps_by", [4.0, -4.0])
-def test_a_report_outside_the_limits_of_an_uninterrupted_stream_is_not_used(gate, steps_by):
+def test_a_report_of_a_sender_whose_clock_was_set_lets_no_packet_of_the_pause_pass(gate, steps_by):
     """The sender's clock was set to another time."""
     sender = Sender(changes_at=22.5, steps_by=steps_by, rise_s=2.5)
     kept = play(gate, sender, (20.0, 30.0), 40.0)

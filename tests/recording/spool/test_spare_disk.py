@@ -201,7 +201,7 @@ async def test_without_a_spare_disk_a_call_waits_for_its_own_disk(spools, monkey
     assert len(live.lives) == 1
 
 
-async def test_a_failing_spare_disk_is_tried_until_one_of_the_two_works(live):
+async def test_a_call_moves_to_a_missing_spare_disk_as_soon_as_it_returns(live):
     live.talk(1)
     live.error = errno.EIO
     live.spare.rmdir()
@@ -232,7 +232,7 @@ class Statvfs(NamedTuple):
     ],
     ids=["free space", "no limit of inodes", "full", "no inodes"],
 )
-def test_a_disk_that_reports_free_space_but_accepts_no_file_has_failed(
+def test_a_disk_with_free_space_that_accepts_no_file_has_failed_and_a_full_one_has_not(
     tmp_path, monkeypatch, there, number
 ):
     monkeypatch.setattr(os, "statvfs", lambda _folder: there)

@@ -203,7 +203,7 @@ def test_the_open_frame_drops_packets_from_the_trigger_onwards(spools):
     assert not losses(spools.read(writer.path))
 
 
-def test_a_frame_without_a_tick_is_closed_before_it_grows_too_large(spools):
+def test_packets_that_exceed_one_frame_without_a_tick_are_all_stored(spools):
     writer = spools.writer()
     for n in range(2_000):
         writer.packet(0, n, bytes(1_200))
@@ -340,7 +340,7 @@ def test_the_last_packets_events_keys_and_the_end_are_one_write(spools):
     assert list(spools.keys.iterdir()) == []
 
 
-def test_an_abandoned_end_leaves_the_keys_of_the_frames_that_were_written(spools, small_disk, talk):
+def test_a_failed_close_leaves_the_keys_of_the_frames_that_were_written(spools, small_disk, talk):
     writer = spools.writer(folder=small_disk.folder)
     talk(writer, 2)
     small_disk.fill()

@@ -323,7 +323,7 @@ async def test_connections_above_the_limit_per_source_are_refused(agents, connec
     assert (await fourth.answer()).status == 200
 
 
-async def test_a_connection_that_never_sends_a_message_is_closed_after_its_time(agents, connect):
+async def test_a_connection_that_never_sends_a_message_is_closed_at_the_time_limit(agents, connect):
     bob = await agents(TCP)
     bob.answer = True
     good, idle = await connect(bob.address), await connect(bob.address)
@@ -338,7 +338,7 @@ async def test_a_connection_that_never_sends_a_message_is_closed_after_its_time(
     assert bob.transport.connections.endings[EndReason.SILENT] == 1
 
 
-async def test_a_connection_with_an_unfinished_message_is_closed_after_its_time(agents, connect):
+async def test_a_connection_with_an_unfinished_message_is_closed_at_the_time_limit(agents, connect):
     bob = await agents(TCP)
     bob.answer = True
     raw = await connect(bob.address)

@@ -59,7 +59,7 @@ async def test_all_packets_of_a_phone_that_sends_from_another_port_are_forwarded
     assert await a.heard() == rtp(0, 1)
 
 
-async def test_a_phone_behind_address_translation_is_heard_and_gets_media_where_it_sends_from(
+async def test_a_phone_behind_address_translation_is_heard_and_gets_media_at_its_source_address(
     pair, relay, rtp, stranger
 ):
     a, b = pair
@@ -73,7 +73,7 @@ async def test_a_phone_behind_address_translation_is_heard_and_gets_media_where_
     assert await a.heard(stranger) == rtp(0, 3)
 
 
-async def test_the_latch_rule_prefers_the_sdp_to_a_stranger_that_came_first(
+async def test_the_latch_rule_prefers_the_sdps_address_to_a_stranger_that_came_first(
     pair, told, rtp, stranger, until
 ):
     a, b = pair

@@ -177,7 +177,7 @@ async def test_drain_handles_the_packets_of_several_sockets_in_order_of_arrival(
     assert taken == [b"0", b"1", b"2", b"4", b"5"]
 
 
-async def test_a_drain_looks_at_each_socket_a_few_times_whatever_their_number(
+async def test_a_drain_makes_at_most_two_looks_for_each_packet_and_each_socket(
     poller, bound, send, monkeypatch
 ):
     """A switch that ends drains the sockets of all its calls at once."""
@@ -200,7 +200,7 @@ async def test_a_drain_looks_at_each_socket_a_few_times_whatever_their_number(
     assert len(looks) <= 2 * (600 + 60)
 
 
-async def test_packets_do_not_wait_for_other_work_that_lasts_long(poller, sock, send):
+async def test_keep_up_handles_waiting_packets_during_long_work(poller, sock, send):
     reader = Recording(sock)
     poller.watch(sock, reader)
     send(b"1")
@@ -228,9 +228,7 @@ async def test_a_reader_that_does_other_work_causes_no_nested_reading(poller, bo
     assert taken == [b"0", b"1", b"2", b"3"]
 
 
-async def test_the_oldest_packet_that_was_read_and_not_handled_says_how_long_packets_wait(
-    poller, bound, send
-):
+async def test_waiting_s_is_the_wait_of_the_oldest_packet_read_but_not_handled(poller, bound, send):
     one, other = bound(), bound()
     taken: list[bytes] = []
     waits: list[float] = []
@@ -351,7 +349,9 @@ async def test_packets_that_the_kernel_drops_are_reported_before_the_next_packet
     assert len(reader.losses) == 1
 
 
-async def test_a_loss_in_the_middle_of_a_queue_ends_with_the_packet_after_it(poller, sock, send):
+async def test_a_loss_in_the_middle_of_a_queue_ends_at_the_arrival_of_the_next_packet(
+    poller, sock, send
+):
     reader = Recording(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     poller.watch(sock, reader)
@@ -391,7 +391,7 @@ async def test_a_loss_is_reported_after_the_packets_of_other_sockets_that_arrive
     assert handled == [b"x"] * kept + [b"y"] * 3 + [b"lost"]
 
 
-async def test_a_set_wall_clock_does_not_move_an_arrival(sock, send, until):
+async def test_setting_the_wall_clock_does_not_move_an_arrival(sock, send, until):
     step = 0.0
     poller = MediaPoller(time.monotonic, lambda: time.time() + step)
     reader = Recording(sock)

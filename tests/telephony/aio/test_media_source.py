@@ -59,7 +59,9 @@ class Leg:
 
 @pytest.mark.parametrize("rule", [SourceRule.SYMMETRIC, SourceRule.LATCH])
 @pytest.mark.parametrize(("sender", "needed"), [(ASTRAY, 5), (NAT, 5), (STRANGER, 10)])
-def test_a_proven_sender_is_accepted_with_all_its_packets(rule, sender, needed):
+def test_enough_packets_prove_a_sender_and_all_count_unless_the_rule_excludes_its_host(
+    rule, sender, needed
+):
     leg = Leg(rule)
     accepted = rule is SourceRule.LATCH or sender is not STRANGER
     assert leg.send(sender, needed - 1) == 0
@@ -68,7 +70,7 @@ def test_a_proven_sender_is_accepted_with_all_its_packets(rule, sender, needed):
     assert (leg.source.contested, leg.source.dropped) == (False, 0)
 
 
-def test_packets_out_of_sequence_prove_nothing():
+def test_packets_out_of_sequence_do_not_prove_their_sender():
     leg = Leg()
     for sequence in (1, 100, 200, 300, 400, 500, 600):
         assert not leg.source.prove(ASTRAY, rtp(sequence), None, 1.0)
@@ -100,7 +102,7 @@ def test_no_other_sender_is_accepted_while_the_sdps_address_sends():
     assert (leg.source.accepted, leg.source.contested) == (SDP, False)
 
 
-def test_a_second_sender_that_fits_as_well_is_refused_and_reported():
+def test_a_second_sender_that_fits_equally_well_is_refused_and_reported():
     leg = Leg()
     leg.send(NAT, 5)
     for _ in range(5):
@@ -119,7 +121,7 @@ def test_two_senders_that_prove_themselves_at_the_same_time_are_reported():
     assert leg.source.contested
 
 
-def test_after_a_long_silence_another_sender_follows_until_the_first_returns():
+def test_after_a_long_silence_another_sender_is_accepted_until_the_first_returns():
     leg = Leg()
     leg.send(NAT, 5)
     leg.now += REAL_SILENCE_S - 1
@@ -133,7 +135,7 @@ def test_after_a_long_silence_another_sender_follows_until_the_first_returns():
     assert leg.source.contested
 
 
-def test_the_sender_before_new_sdp_goes_on_until_another_one_is_accepted():
+def test_the_previous_sender_is_still_heard_after_new_sdp_until_another_is_accepted():
     leg = Leg()
     leg.send(NAT, 5)
     leg.source.contested = True
@@ -153,7 +155,7 @@ def test_a_sender_that_stays_after_new_sdp_is_accepted_again():
     assert leg.source.accepted == NAT
 
 
-def test_the_address_of_the_sdp_before_goes_on_after_new_sdp():
+def test_a_packet_from_the_previous_sdp_address_is_still_handled_after_new_sdp():
     leg = Leg()
     leg.send(SDP)
     leg.move(("192.0.2.1", 4002))
@@ -216,13 +218,13 @@ def test_a_stream_becomes_the_voice_after_half_a_second():
     assert not stream.contains(ASTRAY, SSRC)
 
 
-def test_another_ssrc_follows_only_if_the_voice_has_stopped():
+def test_another_ssrc_becomes_the_voice_only_after_the_voice_has_stopped():
     started = (SDP, SSRC, ESTABLISHED)
     assert voice(started, *[(SDP, OTHER, 1), (SDP, SSRC, 1)] * 100).contains(SDP, SSRC)
     assert voice(started, (SDP, OTHER, ESTABLISHED)).contains(SDP, OTHER)
 
 
-def test_a_voice_at_another_port_ends_every_resume_by_code():
+def test_after_simultaneous_voices_from_two_ports_no_stream_counts_as_the_voice():
     stream = voice((SDP, SSRC, ESTABLISHED), *[(ASTRAY, OTHER, 1), (SDP, SSRC, 1)] * ESTABLISHED)
     assert not stream.contains(ASTRAY, OTHER)
     assert not stream.contains(SDP, SSRC)
@@ -245,7 +247,7 @@ def key(ssrc, number):
     return rtp(number)[:8] + ssrc + bytes(4)
 
 
-def test_keys_of_a_new_ssrc_wait_until_it_is_the_voice_and_do_not_interrupt_it():
+def test_keys_of_a_new_ssrc_are_kept_until_it_is_the_voice_and_do_not_delay_that():
     stream = voice((SDP, SSRC, ESTABLISHED))
     number = ESTABLISHED
     for step in range(ESTABLISHED):

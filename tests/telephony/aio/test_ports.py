@@ -74,7 +74,7 @@ def test_a_released_pair_is_taken_again_last(first):
         pool.give_back(pair)
 
 
-def test_a_pool_on_another_machines_address_raises_no_ports_error():
+def test_a_pool_on_another_machines_address_raises_the_no_ports_error():
     with pytest.raises(NoPortsError):
         PortPool("192.0.2.1", 10_000, 10_001).take()
 

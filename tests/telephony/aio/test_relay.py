@@ -96,7 +96,7 @@ def made(monkeypatch):
     return made
 
 
-async def test_changes_of_a_leg_before_its_next_packet_make_one_reader_in_each_socket(
+async def test_several_changes_of_a_leg_before_its_next_packet_make_one_new_reader(
     made, pair, relay, rtp
 ):
     a, b = pair
@@ -212,7 +212,7 @@ async def test_the_event_header_that_a_tap_gets_has_no_csrcs_or_extensions(pair,
     assert [data for _, data, _, _ in kept] == [plain[:12]]
 
 
-async def test_at_each_packet_of_a_tap_and_each_event_the_counters_show_the_packets_tapped(
+async def test_the_received_counter_equals_the_tapped_packets_at_each_packet_and_event(
     pair, relay, rtp
 ):
     a, b = pair
@@ -256,7 +256,7 @@ async def test_watched_events_are_also_forwarded(pair, relay, rtp):
     assert seen == [rtp(101, 1)]
 
 
-async def test_a_peer_that_opens_its_port_late_gets_every_later_packet(pair, relay, rtp, until):
+async def test_a_peer_that_opens_its_port_late_gets_the_next_packet(pair, relay, rtp, until):
     a, b = pair
     port = b.rtp.getsockname()[1]
     b.rtp.close()
@@ -448,7 +448,7 @@ async def test_ringback_is_not_played_to_a_peer_without_g711(pair, relay, rtp):
     relay.stop_ringback("a")
 
 
-async def test_an_unproved_peer_gets_media_only_after_its_own_packet(pair, relay, rtp, until):
+async def test_an_unproven_peer_gets_media_only_after_its_own_packet(pair, relay, rtp, until):
     a, b = pair
     relay.await_peer("a")
     for sequence in range(5):

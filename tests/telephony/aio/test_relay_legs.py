@@ -19,7 +19,7 @@ async def test_an_opened_leg_returns_the_advertised_address(ports):
     relay.close_all()
 
 
-async def test_opening_a_leg_without_free_ports_raises_no_ports_error(ports):
+async def test_opening_a_leg_without_free_ports_raises_the_no_ports_error(ports):
     relay = Relay(PortPool("127.0.0.1", ports.first, ports.first + 1))
     relay.open("x")
     with pytest.raises(NoPortsError):

@@ -127,7 +127,7 @@ async def test_a_connection_whose_message_is_refused_is_closed(agents):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_a_request_too_many_gets_503_and_its_connection_stays_open(agents, number):
+async def test_a_request_above_the_limit_gets_503_and_its_connection_stays_open(agents, number):
     source_filter = FixedFilter(verdict=FilterVerdict.TOO_MANY)
     bob = await agents(TCP, source_filter=source_filter)
     reader, writer = await asyncio.open_connection(*bob.address[:2])
@@ -144,7 +144,7 @@ async def test_a_request_too_many_gets_503_and_its_connection_stays_open(agents,
     writer.close()
 
 
-async def test_a_datagram_too_many_gets_no_response(agents, send):
+async def test_a_datagram_above_the_limit_gets_no_response(agents, send):
     source_filter = FixedFilter(verdict=FilterVerdict.TOO_MANY)
     bob = await agents(source_filter=source_filter)
     send(bob, options())
@@ -153,7 +153,7 @@ async def test_a_datagram_too_many_gets_no_response(agents, send):
     assert counts(bob.transport.endpoint).server_transactions == 0
 
 
-async def test_datagrams_outside_calls_are_dropped_while_they_took_too_much_time(agents, send):
+async def test_datagrams_outside_calls_are_dropped_after_they_used_too_much_time(agents, send):
     source_filter = FixedFilter()
     bob = await agents(source_filter=source_filter)
     bob.transport.datagram_share.spend(1.0)
@@ -278,7 +278,9 @@ async def test_a_peer_that_connects_and_closes_is_not_reported(agents, tls, unti
 
 
 @pytest.mark.parametrize(("privileged", "standing"), [(True, 2), (False, 1)])
-async def test_a_privileged_source_connects_above_the_total_limit(agents, privileged, standing):
+async def test_only_a_privileged_source_connects_above_the_total_limit(
+    agents, privileged, standing
+):
     source_filter = FixedFilter()
     bob = await agents(TCP, source_filter=source_filter, limits=ConnectionLimits(connections=1))
     first = await asyncio.open_connection(*bob.address[:2])

@@ -190,7 +190,7 @@ async def test_nothing_is_handled_during_the_rest(house):
     assert (second.messages, second.held) == (1, True)
 
 
-async def test_connections_continue_after_the_rest_and_read_again_at_the_end(house, until):
+async def test_a_held_connection_continues_after_the_rest_and_is_released_at_the_end(house, until):
     stream = house.stream(messages=100)
     house.turns.ready(stream)
     while stream.messages:
@@ -243,7 +243,7 @@ def share(clock):
     return WorkShare(0.25, clock)
 
 
-def test_work_rests_until_it_took_its_share_of_the_time(share, clock):
+def test_the_rest_lasts_until_the_work_took_at_most_its_share_of_the_time(share, clock):
     clock.now += 0.01
     share.spend(0.01)
     assert (share.rest_s, share.debt_s) == pytest.approx((0.03, 0.0075))
@@ -253,7 +253,7 @@ def test_work_rests_until_it_took_its_share_of_the_time(share, clock):
     assert (share.rest_s, share.debt_s) == (0.0, 0.0)
 
 
-def test_rest_is_not_saved_up_for_later_work(share, clock):
+def test_idle_time_before_work_does_not_shorten_its_rest(share, clock):
     clock.now += 1000.0
     share.spend(0.01)
     assert share.rest_s == pytest.approx(0.03)
@@ -265,7 +265,7 @@ def test_the_rests_for_several_pieces_of_work_add_up(share):
     assert share.rest_s == pytest.approx(0.08)
 
 
-def test_the_time_of_busy_work_is_its_time_on_the_clock(clock):
+def test_work_that_hardly_waited_counts_with_its_time_on_the_clock(clock):
     cpu_clock = Clock()
     timer = WorkTimer(clock, cpu_clock)
     clock.now += 0.03

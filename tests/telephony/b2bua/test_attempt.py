@@ -150,7 +150,7 @@ def test_the_next_target_is_rung_by_its_own_uri(world):
     world.assert_clean()
 
 
-def test_a_caller_who_hangs_up_after_a_silent_address_leaves_nobody_ringing(world, aim):
+def test_a_caller_who_hangs_up_after_a_silent_address_leaves_no_phone_ringing(world, aim):
     world.b.reply = Reply(final=None)
     aim(NOBODY, world.b.address)
     world.a.call()
@@ -200,7 +200,7 @@ def test_a_busy_target_is_not_tried_at_its_other_addresses(world, aim):
     world.assert_clean()
 
 
-def test_a_target_that_fails_at_every_address_gets_the_caller_480(world, aim):
+def test_a_target_that_fails_at_every_address_gives_the_caller_480(world, aim):
     world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, NOBODY)
     world.a.call()

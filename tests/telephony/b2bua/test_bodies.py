@@ -104,7 +104,7 @@ def test_an_encoded_body_is_refused_unless_it_is_optional():
     assert description(invite("application/sdp", SDP, encoded, OPTIONAL)) is None
 
 
-def test_an_unknown_part_next_to_sdp_is_refused_only_if_it_says_that_it_is_required():
+def test_an_unknown_part_next_to_sdp_is_refused_only_if_its_handling_is_required():
     unknown = part("application/pidf+xml")
     assert name_in(invite(*multipart("mixed", unknown, sdp("used")))) == "used"
     required = part("application/ISUP", b"x", REQUIRED)
@@ -133,7 +133,7 @@ LOCATION = b"""<?xml version="1.0"?>
     ],
 )
 @pytest.mark.parametrize("first", [True, False])
-def test_the_location_of_the_caller_never_refuses_a_call(fields, first):
+def test_a_body_with_the_callers_location_is_never_a_reason_to_refuse_a_call(fields, first):
     parts = [part("application/pidf+xml;charset=utf-8", LOCATION, *fields), sdp("used")]
     if not first:
         parts.reverse()

@@ -20,7 +20,7 @@ def left(name):
     return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
 
 
-def test_a_call_on_hold_from_an_old_checkpoint_continues_and_writes_the_same_form(world):
+def test_a_call_on_hold_from_an_old_checkpoint_continues_and_writes_the_same_checkpoint(world):
     before = left("on_hold")
     world.switch.take_up(before)
     assert world.call.joined == ("call0/a", "call0/b1")

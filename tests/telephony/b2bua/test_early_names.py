@@ -58,7 +58,7 @@ UNKNOWN = [("anonymous", "")]
         ([(180, "a", SIAN), (200, "b")], UNKNOWN),
     ],
 )
-def test_the_name_of_the_dialog_that_answers_counts_and_no_other(answered, responses, named):
+def test_only_the_name_from_the_dialog_that_answers_counts(answered, responses, named):
     assert answered(*responses) == named
 
 
@@ -95,7 +95,7 @@ def test_the_name_of_the_party_to_whom_the_call_was_diverted_counts(answered, fo
         ("History-Info", "<sip:201@pbx.example>;index=1.1, <sip:202@pbx.example>;index=1.2"),
     ],
 )
-def test_a_diversion_from_somebody_else_leaves_the_name(answered, header):
+def test_a_diversion_by_another_party_does_not_remove_the_name(answered, header):
     assert answered((180, "a", SIAN), (200, "a", header)) == [("201", PAI)]
 
 

@@ -46,7 +46,7 @@ def test_hanging_up_for_the_callee_ends_both_legs(world):
     world.assert_clean()
 
 
-def test_hanging_up_before_the_answer_changes_nothing(world):
+def test_hanging_up_for_the_callee_before_the_answer_changes_nothing(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     do(world, "hang_up_callee")
@@ -99,7 +99,7 @@ def test_a_hold_and_a_resume_that_overtakes_it_end_with_media_in_both_directions
 
 
 @pytest.mark.parametrize("sender", ["a", "b"])
-def test_a_refresh_of_a_held_party_does_not_end_the_hold(world, sender):
+def test_a_refresh_by_a_held_party_does_not_end_the_hold(world, sender):
     world.talk()
     do(world, "hold")
     world.net.run(1)
@@ -182,7 +182,7 @@ def test_a_failed_transfer_by_the_owner_leaves_the_caller_joined_with_the_callee
     world.assert_clean()
 
 
-def test_hanging_up_while_the_target_rings_leaves_the_caller_with_the_target(world):
+def test_hanging_up_for_the_callee_while_the_target_rings_leaves_the_caller_with_the_target(world):
     call = world.talk()
     world.c.reply = Reply(final=None)
     do(world, "transfer", world.switch.plan.transfer_targets)
@@ -224,7 +224,7 @@ def test_a_second_transfer_cannot_begin_while_one_is_in_progress(world):
     world.assert_clean()
 
 
-def test_a_transfer_by_the_owner_counts_as_failed_after_a_restart(world):
+def test_an_unfinished_transfer_by_the_owner_counts_as_failed_after_a_restart(world):
     world.talk()
     world.c.reply = Reply(final=None)
     do(world, "transfer", world.switch.plan.transfer_targets)

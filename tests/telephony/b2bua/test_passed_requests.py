@@ -30,7 +30,7 @@ def status(*facts, **headers):
 
 
 @pytest.mark.parametrize(("sender", "receiver"), PAIRS)
-def test_pressed_keys_pass_between_all_peers_and_other_bodies_do_not(sender, receiver):
+def test_a_pressed_key_passes_between_all_peers_and_a_hook_flash_only_inside(sender, receiver):
     pair = (sender, receiver)
     assert status("INFO", *pair, Content_Type="application/dtmf-relay") == 200
     assert status("INFO", *pair, body=b"") == 200
@@ -56,7 +56,7 @@ def test_a_message_passes_only_inside_and_only_as_plain_text(sender, receiver):
 
 @pytest.mark.parametrize(("sender", "receiver"), PAIRS)
 @pytest.mark.parametrize("grants", [None, AUTO])
-def test_a_notify_passes_by_its_event_package(sender, receiver, grants):
+def test_a_notify_passes_depending_on_its_event_package_peers_and_grants(sender, receiver, grants):
     inside = OUTSIDE not in {sender, receiver}
 
     def passes(event, kind="application/dialog-info+xml", body=b"x"):
@@ -82,7 +82,7 @@ WORDS = st.sampled_from(["text/plain", "text/html", "application/dtmf-relay", "d
     st.tuples(*[st.lists(WORDS, max_size=3).map("".join)] * 2),
     st.booleans(),
 )
-def test_no_header_field_but_content_type_event_and_state_is_added(
+def test_a_passed_request_has_only_content_type_event_and_subscription_state(
     method, sender, receiver, texts, granted
 ):
     kind, event = texts

@@ -121,7 +121,7 @@ def test_a_target_that_is_busy_ends_the_call_with_the_reason(world, place):
     world.assert_clean()
 
 
-def test_an_owner_without_targets_hangs_up_the_caller(world):
+def test_the_owner_can_hang_up_a_reached_caller_before_any_target_rings(world):
     world.switch.on_event = lambda call, event: (
         call.hangup(world.switch.now) if isinstance(event, CallerReached) else None
     )

@@ -178,7 +178,7 @@ def test_a_new_leg_after_a_restart_never_reuses_an_old_leg_id(world):
     assert world.call.joined[1] not in old
 
 
-def test_a_restore_whose_ports_are_in_use_opens_no_leg_and_sends_both_a_bye(world):
+def test_a_restore_whose_ports_are_in_use_opens_no_leg_and_both_peers_can_get_a_bye(world):
     world.talk()
     checkpoint = json.loads(bytes(world.call.checkpoint()))
     switch = type(world.switch)(world.net, 78)

@@ -38,7 +38,7 @@ def test_no_alerting_field_is_passed_on_without_a_grant(name, value):
         ("", None),
     ],
 )  # fmt: skip
-def test_a_granted_ring_tone_is_written_again_without_its_address(value, sent):
+def test_a_granted_ring_tone_is_rewritten_without_a_foreign_address(value, sent):
     assert granted_alert("alert-info", value, TONES) == sent
 
 
@@ -63,7 +63,9 @@ def test_a_granted_ring_tone_is_written_again_without_its_address(value, sent):
         ("p-auto-answer", EVIL, None),
     ],
 )  # fmt: skip
-def test_a_peer_with_auto_answer_makes_a_phone_answer_but_sends_no_address(name, value, sent):
+def test_a_peer_with_the_auto_answer_grant_can_make_a_phone_answer_but_send_no_address(
+    name, value, sent
+):
     assert granted_alert(name, value, AUTO) == sent
 
 
@@ -77,7 +79,7 @@ PIECES = ["<", ">", '"', ";", ",", "=", " ", EVIL, "info", "answer-after", "aler
     st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=12).map("".join),
     st.sampled_from([NO_GRANTS, TONES, AUTO]),
 )
-def test_no_text_brings_an_address_or_an_ungranted_answer_across(name, value, grants):
+def test_no_alerting_text_passes_on_an_address_or_an_ungranted_auto_answer(name, value, grants):
     sent = granted_alert(name, value, grants)
     if sent is None:
         return

@@ -50,7 +50,7 @@ def test_a_session_interval_that_is_too_short_gets_422_with_min_se(world):
 
 
 @pytest.mark.parametrize(("asked", "told"), [("60", 90), ("120", 120), ("300", 300), ("9999", 600)])
-def test_a_proxys_session_interval_for_a_peer_without_timers_is_not_lengthened(asked, told):
+def test_a_proxys_session_interval_for_a_peer_without_timers_is_kept_from_90_s_to_ours(asked, told):
     world = World(session=SessionInterval(600, 300))
     world.talk(headers=(("Supported", "100rel"), ("Session-Expires", asked)))
     answer = world.a.responses[-1].headers

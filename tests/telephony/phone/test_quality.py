@@ -33,7 +33,7 @@ def test_a_steady_stream_has_neither_loss_nor_jitter():
     assert astuple(counted(*range(100))) == pytest.approx((100, 0, 0, 0))
 
 
-def test_a_missing_packet_counts_as_lost_until_it_arrives_late():
+def test_a_missing_packet_counts_as_lost_until_it_arrives():
     assert counted(1, 2, 5).lost == 2
     assert astuple(counted(1, 2, 5, 4)) == pytest.approx((4, 1, 1, 0))
     assert counted(1, 2, 5).loss == pytest.approx(0.4)

@@ -21,7 +21,7 @@ def test_a_telephone_event_round_trips(code, end, volume, duration):
 
 
 @pytest.mark.parametrize(("code", "key"), [(0, "0"), (9, "9"), (10, "*"), (11, "#"), (16, None)])
-def test_event_codes_0_to_11_are_digits_star_and_hash_and_16_is_no_key(code, key):
+def test_event_codes_0_to_11_are_digits_star_and_hash_and_16_is_not_a_key(code, key):
     assert TelephoneEvent(code, True, 0, 0).key == key
 
 

@@ -154,7 +154,7 @@ def test_a_replayed_rtp_or_rtcp_packet_is_refused():
         other.unprotect_control(control)
 
 
-def test_packets_of_more_than_256_ssrcs_in_a_call_are_refused():
+def test_a_packet_of_a_257th_ssrc_in_a_call_is_refused():
     one, other, _ = ends()
     sealed = [one.protect(packet(1, ssrc)) for ssrc in range(256)]
     assert [other.unprotect(each) for each in sealed][-1] == packet(1, 255)

@@ -33,7 +33,7 @@ def test_a_crypto_attribute_of_every_suite_round_trips(suite, length):
 
 @pytest.mark.parametrize(("suite", "length"), KEYS.items())
 @given(data=st.data())
-def test_the_names_in_a_crypto_attribute_have_no_case(suite, length, data):
+def test_names_in_a_crypto_attribute_are_read_regardless_of_case(suite, length, data):
     flags = data.draw(st.lists(st.booleans(), min_size=len(suite), max_size=len(suite)))
     name = "".join(c.lower() if low else c for c, low in zip(suite, flags, strict=True))
     crypto = Crypto.parse(f"7 {name} Inline:{encoded(length)} wsh=64")

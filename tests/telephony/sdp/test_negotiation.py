@@ -203,7 +203,9 @@ def test_payload_types_of_two_legs_are_mapped_by_codec(sdp, offer, local, origin
     assert to_caller[101] == 97
 
 
-def test_dtmf_is_recognised_under_a_number_that_we_offered_for_a_refused_codec(sdp, local, origin):
+def test_dtmf_is_recognised_under_a_payload_type_that_we_offered_for_another_codec(
+    sdp, local, origin
+):
     lines = ("a=rtpmap:96 opus/48000/2", "a=rtpmap:101 telephone-event/8000")
     asked = forwarded_offer(parse(sdp(*lines, m="audio 4000 RTP/AVP 96 0 101")), local, origin)
     said = parse(sdp("a=rtpmap:96 telephone-event/8000", m="audio 6000 RTP/AVP 0 96"))
@@ -301,7 +303,7 @@ def test_a_changed_port_address_codec_or_attribute_is_different_media(sdp, old, 
     assert not same_media(parse(one), parse(one.replace(old, new)))
 
 
-def test_no_description_equals_only_no_description(sdp):
+def test_a_missing_description_equals_only_a_missing_description(sdp):
     assert same_media(None, None)
     assert not same_media(parse(sdp()), None)
 

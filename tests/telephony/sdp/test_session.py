@@ -171,7 +171,7 @@ def test_an_address_is_the_same_at_the_first_and_the_second_reading(address):
 
 
 @pytest.mark.parametrize("text", ["", "pbx.example", "[2001:db8::1]", "192.0.2.256"])
-def test_a_text_that_is_no_address_is_refused_each_time(text):
+def test_a_text_that_is_not_an_address_is_refused_each_time(text):
     for _ in range(2):
         with pytest.raises(ValueError, match="does not appear to be"):
             ip_literal(text)

@@ -60,7 +60,7 @@ def test_a_confirmed_dialog_continues_after_a_restart_from_its_checkpoint(
     assert reborn.last(DialogEnded).reason == "bye sent"
 
 
-def test_a_dialog_knows_the_hosts_of_its_peer_after_a_restart_too(network, bob, call):
+def test_a_dialog_still_knows_the_hosts_of_its_peer_after_a_restart(network, bob, call):
     call.at_bob.path_hosts = frozenset({"192.0.2.77"})
     reborn = network.party("bob", bob.address)
     dialog = reborn.endpoint.restore_dialog(call.at_bob.checkpoint())

@@ -79,7 +79,9 @@ class Human:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_both_ends_agree_on_every_call_and_no_state_is_left(make_network, seed):
+def test_over_a_lossy_network_both_ends_agree_on_every_call_and_no_state_is_left(
+    make_network, seed
+):
     network = make_network(seed)
     network.loss, network.duplication, network.jitter = 0.2, 0.2, 0.3
     alice = network.party("alice", Address("192.0.2.1", 5060))

@@ -254,7 +254,7 @@ def test_all_bindings_of_an_extension_are_dropped(registrar):
     assert registrar.count(101.0) == 0
 
 
-def test_a_register_with_a_flood_of_contacts_is_refused(registrar):
+def test_a_register_with_too_many_contacts_is_refused(registrar):
     flood = ", ".join(f"<sip:{number}@h>" for number in range(5000))
     assert registrar.register("201", request(flood), SOURCE, 100.0).status == 400
     assert registrar.count(100.0) == 0

@@ -196,7 +196,7 @@ def test_registration_succeeds_after_a_timeout_once_the_registrar_answers(site):
     assert site.registration.state is RegistrationState.REGISTERED
 
 
-def test_the_next_address_is_tried_after_each_failure_of_a_whole_day(site):
+def test_after_each_failure_the_next_address_is_tried_even_for_a_whole_day(site):
     site.destinations = [THERE, OTHER]
     site.answer = lambda request: respond(request, 500)
     site.run(86_400)

@@ -79,7 +79,7 @@ def test_a_parameter_is_replaced_in_place_or_dropped():
     assert drop_parameter(parameters, "A") == (("b", "2"),)
 
 
-def test_a_long_hostile_value_is_parsed_in_linear_time():
+def test_a_long_hostile_value_is_parsed_or_raises_sip_parse_error():
     for text in ('"' + "\\" * 60000, "<" * 60000, '""' * 30000, ";" * 60000, "a=" * 30000):
         for parse in (split_list, parse_parameters, leading_quoted):
             try:
