@@ -88,7 +88,7 @@ def call(tmp_path):
     return switch.calls[CALL]
 
 
-async def test_the_ledger_hears_of_a_call_first_then_live_calls_and_pages_then_the_logs(
+async def test_messages_about_calls_are_handled_in_a_fixed_sequence_with_the_logs_last(
     desk, seen, call
 ):
     received = ["CallLog.received", "Webhooks.received"]

@@ -54,7 +54,7 @@ async def test_a_locked_process_is_running_if_it_reacts_on_its_socket(site):
     assert {each.state for each in states(site.settings)} == {State.STOPPED}
 
 
-def test_a_process_whose_socket_only_the_kernel_accepts_does_not_answer(site):
+def test_a_process_whose_connections_only_the_kernel_accepts_does_not_answer(site):
     with socket.socket(socket.AF_UNIX) as listener, lock_folder(site.root / "state" / "desk"):
         listener.bind(str(site.settings.desk_socket))
         listener.listen()

@@ -184,7 +184,7 @@ async def test_the_watchdog_notifies_systemd_and_rearms_its_own_timer(monkeypatc
     assert wound[-1] == 0
 
 
-def test_a_hung_event_loop_is_ended_by_its_own_timer():
+def test_a_process_whose_event_loop_hangs_is_ended_by_its_own_timer():
     command = [sys.executable, "-c", HANGING]
     environment = {**os.environ, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": ""}
     ended = subprocess.run(command, env=environment, timeout=60, check=False)

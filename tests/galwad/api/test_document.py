@@ -151,7 +151,7 @@ def test_each_tag_that_is_used_has_a_description(document):
     assert all(tag["description"] for tag in document["tags"])
 
 
-def test_the_description_says_nothing_of_an_endpoint_that_is_not_in_the_schema():
+def test_the_description_omits_an_endpoint_that_is_not_in_the_schema():
     app = FastAPI(generate_unique_id_function=operation_id)
     app.include_router(payments.router, prefix=PREFIX)
 

@@ -20,7 +20,7 @@ def test_an_endpoint_is_named_after_its_module_and_function():
     assert routes["payments_pause_all"].path == "/payments"
 
 
-def test_an_endpoint_named_like_its_module_has_this_name_only_once():
+def test_an_endpoint_named_like_its_module_does_not_repeat_the_name():
     assert endpoints()["figures"].path == "/figures"
 
 

@@ -174,7 +174,7 @@ async def test_packets_that_were_stored_in_a_pause_are_a_problem_and_alarm_once(
     assert await checker.new_findings(result) == []
 
 
-async def test_a_trigger_without_effect_is_a_problem_and_alarms_once(running, mair):
+async def test_a_trigger_without_effect_is_a_problem_and_raises_an_alarm(running, mair):
     await talk(running, FIRST, 60 * US)
     trigger = TriggerFacts(20 * US, "dtmf", "phone:201", 0)
     await running.seal(record(running, FIRST, 60 * US, 60 * US, triggers=[trigger]))

@@ -64,7 +64,9 @@ async def test_a_new_reason_does_not_hide_that_another_administrator_retains_the
     assert await release(running, bryn) == [CALL]
 
 
-async def test_many_new_reasons_do_not_hide_the_other_administrator_either(running, administrators):
+async def test_sixty_new_reasons_do_not_hide_that_another_administrator_retains_the_recording(
+    running, administrators
+):
     gwen, bryn = administrators
     await put(gwen)
     for number in range(60):
@@ -72,7 +74,9 @@ async def test_many_new_reasons_do_not_hide_the_other_administrator_either(runni
     assert await release(running, bryn) == [CALL]
 
 
-async def test_a_hold_that_was_released_before_raises_no_alarm(running, administrators):
+async def test_an_earlier_released_hold_of_another_administrator_raises_no_alarm(
+    running, administrators
+):
     gwen, bryn = administrators
     await put(gwen)
     await release(running, gwen)

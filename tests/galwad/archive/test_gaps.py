@@ -50,7 +50,7 @@ async def index(running, sealed, started_us, gaps, talk_us=600 * US):
     await running.seal(row)
 
 
-async def test_a_pause_and_a_resume_on_the_page_are_named_by_their_audit_entries(running, sealed):
+async def test_a_pause_and_a_resume_on_the_page_have_their_audit_entries(running, sealed):
     sian = await running.answered(CALL)
     pause = f"/api/v1/calls/{CALL}/payment"
     assert (await sian.http.put(pause)).status_code == 200
@@ -86,7 +86,9 @@ async def test_a_pause_and_a_resume_on_the_page_are_named_by_their_audit_entries
     assert (shown.facts["call_id"], shown.personal) == (CALL, {"actor": "user:mair"})
 
 
-async def test_a_payment_system_that_pauses_all_calls_of_an_advisor_is_found(running, sealed):
+async def test_a_pause_of_all_calls_of_an_advisor_by_a_payment_system_is_found_in_the_audit(
+    running, sealed
+):
     await running.answered(CALL)
     pay = await running.machine("pay", "payments")
     assert (await pay.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 200
@@ -99,7 +101,7 @@ async def test_a_payment_system_that_pauses_all_calls_of_an_advisor_is_found(run
     assert (only["proof"], only["stopped_by"], only["resumed_by"]) == ("entry", hold.seq, None)
 
 
-async def test_a_pause_on_the_page_that_the_audit_does_not_have_is_missing(running, sealed):
+async def test_a_pause_on_the_page_without_an_audit_entry_has_no_proof(running, sealed):
     gaps = [Gap(80 * US, 125 * US, "payment", "page", "user:sian")]
     await index(running, sealed, 1_800_000_000 * US, gaps)
     mair = await running.page("mair")
@@ -107,7 +109,7 @@ async def test_a_pause_on_the_page_that_the_audit_does_not_have_is_missing(runni
     assert (only["proof"], only["stopped_by"]) == ("missing", None)
 
 
-async def test_without_its_manifest_the_gaps_are_those_of_the_index_and_not_signed(running, sealed):
+async def test_without_a_valid_manifest_the_gaps_are_from_the_index_and_not_signed(running, sealed):
     gaps = [Gap(80 * US, 125 * US, "transfer", "refer", "phone:201")]
     await index(running, sealed, 1_800_000_000 * US, gaps)
     path = running.archive / sealed.folder / f"{CALL}.manifest"
@@ -119,7 +121,7 @@ async def test_without_its_manifest_the_gaps_are_those_of_the_index_and_not_sign
     assert (await mair.http.get(URL)).json()["signed"] is False
 
 
-async def test_the_explanation_is_for_supervisors_and_of_recordings_that_exist(running, sealed):
+async def test_an_advisor_gets_no_explanation_and_an_unknown_recording_gives_404(running, sealed):
     await index(running, sealed, 1_800_000_000 * US, [])
     sian, mair = await running.page("sian"), await running.page("mair")
     assert (await sian.http.get(URL)).status_code == 403

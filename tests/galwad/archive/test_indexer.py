@@ -106,7 +106,9 @@ async def test_a_report_that_cannot_be_written_does_not_hold_up_the_others(offic
     assert await office.index(report("b")) == [True]
 
 
-async def test_a_dead_database_refuses_each_report_and_takes_them_when_it_is_back(office, engine):
+async def test_each_report_is_refused_while_the_database_fails_and_accepted_afterwards(
+    office, engine
+):
     async with engine.begin() as connection:
         await connection.execute(text("ALTER TABLE recordings RENAME TO away"))
     assert await office.index(*map(report, "abc")) == [False] * 3
@@ -128,7 +130,7 @@ async def test_a_task_that_is_cancelled_while_it_waits_loses_no_report(office):
     assert await office.index(report("b")) == [True]
 
 
-async def test_a_task_that_is_cancelled_while_it_writes_leaves_the_others_to_the_next(office):
+async def test_if_the_writing_task_is_cancelled_another_one_writes_the_waiting_reports(office):
     async def stuck(work):
         del work
         await asyncio.Event().wait()
@@ -144,7 +146,7 @@ async def test_a_task_that_is_cancelled_while_it_writes_leaves_the_others_to_the
     assert await office.rows() == [*"abc"]
 
 
-async def test_a_recording_without_names_keeps_the_names_that_its_row_has(office):
+async def test_a_repeated_report_without_names_keeps_the_names_in_the_row(office):
     assert await office.index(report("a")) == [True]
     assert await office.index(report("a", **NAMELESS)) == [True]
     found = await Catalogue(office.engine).get(report("a").call_id)

@@ -223,7 +223,7 @@ async def test_a_day_without_calls_has_no_evidence_and_status_0(day):
     assert {each["verdict"] for each in promises.values()} == {"no-evidence"}
 
 
-async def test_a_call_without_a_recording_breaks_the_first_promise_only(day):
+async def test_a_call_without_a_recording_breaks_the_promise_of_recording_only(day):
     await day.call()
     call_id = day.next_id()
     answered = time.time() - 1200
@@ -235,7 +235,7 @@ async def test_a_call_without_a_recording_breaks_the_first_promise_only(day):
     assert (finding["kind"], finding["call_id"], finding["us"]) == ("missing", call_id, 60 * US)
 
 
-async def test_unexplained_seconds_break_the_first_promise_only(day):
+async def test_unexplained_seconds_break_the_promise_of_recording_only(day):
     await day.call(segments=[Segment(0, 595 * US, "centre")])
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["recorded"])
@@ -243,7 +243,7 @@ async def test_unexplained_seconds_break_the_first_promise_only(day):
     assert (finding["kind"], finding["us"]) == ("unexplained", 5 * US)
 
 
-async def test_a_fault_breaks_the_first_promise_only(day):
+async def test_a_fault_breaks_the_promise_of_recording_only(day):
     await day.call(Gap(80 * US, 125 * US, "fault", "storage", "system"))
     status, broken, promises = await day.check()
     assert (status, broken) == (1, ["recorded"])
@@ -251,7 +251,7 @@ async def test_a_fault_breaks_the_first_promise_only(day):
     assert (evidence["faults"], evidence["fault_us"], evidence["unexplained_us"]) == (1, 45 * US, 0)
 
 
-async def test_packets_that_do_not_add_up_break_the_first_promise_only(day):
+async def test_packets_that_do_not_add_up_break_the_promise_of_recording_only(day):
     parties = [
         PartyPackets(channel, count, 0, 0, 500, {}, 0, 500, 0, 500, 0, 0)
         for channel, count in (("caller", 501), ("advisor", 500))
@@ -272,7 +272,7 @@ async def test_packets_that_do_not_add_up_break_the_first_promise_only(day):
         (TRANSFER, "transfers", "stored_after", "packets_after"),
     ],
 )
-async def test_packets_that_were_stored_in_a_gap_break_its_promise(
+async def test_packets_stored_in_a_pause_or_transfer_break_the_promise_about_it(
     day, gap, promise, kind, evidence
 ):
     parties = [PartyPackets("caller", 107, 0, 0, 107, {}, 0, 107, 0, 0, 0, 0)]
@@ -288,7 +288,7 @@ async def test_packets_that_were_stored_in_a_gap_break_its_promise(
 @pytest.mark.parametrize(
     ("trigger", "promise"), [("phone", "payments"), ("dtmf", "payments"), ("refer", "transfers")]
 )
-async def test_a_trigger_without_effect_breaks_its_promise(day, trigger, promise):
+async def test_a_trigger_without_effect_breaks_the_promise_of_its_kind(day, trigger, promise):
     fact = TriggerFacts(300 * US, trigger, "phone:201", 0)
     await day.call(PAUSE, triggers=[msgspec.to_builtins(fact)])
     status, broken, promises = await day.check()
@@ -337,7 +337,7 @@ async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments
     assert finding["us"] == pytest.approx((started + 300) * US, abs=2)
 
 
-async def test_digits_silenced_near_a_pause_break_no_promise_and_are_not_its_gap(day):
+async def test_silenced_digits_break_no_promise_and_do_not_count_as_the_gap_of_a_pause(day):
     call_id = await day.call(Gap(300 * US, 304 * US, "erased", "tones", "system"))
     assert (await day.check())[:2] == (0, [])
     started = (await day.running.desk.archive.catalogue.get(call_id)).started
@@ -392,7 +392,7 @@ async def test_a_recorded_second_after_a_transfer_breaks_the_promise_of_transfer
 
 
 @pytest.mark.parametrize("suffix", ["payload", "header"])
-async def test_a_changed_byte_of_a_recording_breaks_the_promise_of_the_record_only(day, suffix):
+async def test_a_changed_byte_of_a_recording_breaks_the_promise_of_integrity_only(day, suffix):
     await day.call()
     call_id = await day.call()
     path = day.path(call_id, suffix)
@@ -406,7 +406,7 @@ async def test_a_changed_byte_of_a_recording_breaks_the_promise_of_the_record_on
     assert suffix in finding["text"]
 
 
-async def test_a_deleted_payload_breaks_the_promise_of_the_record_only(day):
+async def test_a_deleted_payload_breaks_the_promise_of_integrity_only(day):
     call_id = await day.call()
     day.path(call_id, "payload").unlink()
     status, broken, promises = await day.check()
@@ -414,7 +414,7 @@ async def test_a_deleted_payload_breaks_the_promise_of_the_record_only(day):
     assert promises["intact"]["evidence"]["changed_recordings"] == 1
 
 
-async def test_a_changed_number_in_the_index_breaks_the_promise_of_the_record_only(day):
+async def test_a_changed_number_in_the_index_breaks_the_promise_of_integrity_only(day):
     call_id = await day.call()
     await day.sql("UPDATE recordings SET number = ? WHERE call_id = ?", "+441632960009", call_id)
     status, broken, promises = await day.check()
@@ -424,7 +424,7 @@ async def test_a_changed_number_in_the_index_breaks_the_promise_of_the_record_on
     assert "number" in finding["text"]
 
 
-async def test_a_row_with_a_path_as_its_call_id_is_named_and_no_file_is_read_for_it(day):
+async def test_a_row_with_a_path_as_its_call_id_breaks_the_promise_of_integrity(day):
     call_id = await day.call()
     await day.sql(
         "UPDATE recordings SET call_id = '../../../etc/shadow' WHERE call_id = ?", call_id
@@ -436,7 +436,7 @@ async def test_a_row_with_a_path_as_its_call_id_is_named_and_no_file_is_read_for
     assert any("its call id" in each["text"] for each in named)
 
 
-async def test_a_deleted_ledger_entry_breaks_the_promise_of_the_record_only(day):
+async def test_a_deleted_ledger_entry_breaks_the_promise_of_integrity_only(day):
     call_id = await day.call()
     await day.sql("DELETE FROM answered_calls")
     status, broken, promises = await day.check()
@@ -445,7 +445,7 @@ async def test_a_deleted_ledger_entry_breaks_the_promise_of_the_record_only(day)
     assert (finding["kind"], finding["call_id"]) == ("changed_row", call_id)
 
 
-async def test_a_deleted_row_breaks_the_first_promise_and_that_of_the_record(day):
+async def test_a_deleted_row_breaks_the_promises_of_recording_and_of_integrity(day):
     """The ledger has the call, and the archive has files that no row names."""
     await day.call()
     await day.sql("DELETE FROM recordings")
@@ -465,9 +465,7 @@ async def test_a_deleted_row_breaks_the_first_promise_and_that_of_the_record(day
     ],
     ids=["changed", "deleted"],
 )
-async def test_a_changed_or_deleted_audit_entry_breaks_the_promise_of_the_record_only(
-    day, sabotage
-):
+async def test_a_changed_or_deleted_audit_entry_breaks_the_promise_of_integrity_only(day, sabotage):
     await day.call()
     await day.sql(sabotage)
     status, broken, promises = await day.check()
@@ -475,7 +473,7 @@ async def test_a_changed_or_deleted_audit_entry_breaks_the_promise_of_the_record
     assert promises["intact"]["evidence"]["audit_problems"] > 0
 
 
-async def test_a_damaged_manifest_breaks_the_first_promise_and_that_of_the_record(day):
+async def test_a_damaged_manifest_breaks_the_promises_of_recording_and_of_integrity(day):
     """Nothing proves any more what was recorded."""
     call_id = await day.call(PAUSE)
     path = day.path(call_id, "manifest")
@@ -512,7 +510,7 @@ async def test_the_check_is_for_supervisors_and_refuses_unreadable_days(day):
     assert (await mair.http.get("/api/v1/promises?when=sometime")).status_code == 422
 
 
-async def test_a_database_that_cannot_be_read_is_status_2_and_no_verdict(day):
+async def test_a_database_that_cannot_be_read_gives_status_2_and_no_verdict(day):
     await day.call()
     await day.sql("ALTER TABLE answered_calls RENAME TO away")
     status, out, err = await day.run("--json")

@@ -246,7 +246,7 @@ async def test_showing_a_recording_returns_its_row_and_manifest(running, sealed)
     assert shown["manifest"] == '{"call_id":"x"}'
 
 
-async def test_a_row_in_the_api_has_only_the_columns_that_it_names(running, sealed):
+async def test_a_row_in_the_api_omits_internal_columns_and_adds_computed_fields(running, sealed):
     await running.seal(sealed)
     (row,) = await rows(await running.page("mair"))
     columns = set(recordings.c.keys())

@@ -291,7 +291,7 @@ async def test_an_advisor_is_refused_and_no_file_is_left(galwad, tmp_path):
     assert list(tmp_path.glob("*figures*")) == []
 
 
-async def test_words_that_name_no_period_are_refused_before_the_server_is_asked(galwad):
+async def test_words_that_name_no_period_are_refused(galwad):
     done = await galwad("--date", "someday")
     assert done.status == 2
     assert '"someday"' in done.err

@@ -120,7 +120,7 @@ def test_a_second_pause_of_a_call_is_timed_from_its_own_start(warned):
     ]
 
 
-def test_a_call_that_is_not_paused_for_a_payment_is_never_warned_of(warned):
+def test_a_call_that_is_not_paused_for_a_payment_raises_no_warning(warned):
     for number, state in enumerate(["recording", "ceased", "fault", "not_started", "ended"]):
         warned.calls.changed(paused(f"20261125-101500-aaaaaaa{chr(98 + number)}", recording=state))
     warned.run(2 * ALARM_S)

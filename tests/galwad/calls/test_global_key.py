@@ -149,5 +149,5 @@ async def test_the_key_without_an_action_shows_its_usage(press):
     assert (status, err) == (2, "usage: galwad-key pause|resume\n")
 
 
-def test_the_script_can_be_run():
+def test_the_script_is_executable():
     assert os.access(SCRIPT, os.X_OK)

@@ -64,7 +64,7 @@ def test_a_holder_that_renews_in_time_is_not_reported(watch):
     assert (watch.alarms, watch.count) == ([], 0)
 
 
-def test_a_holder_that_is_late_is_reported_once_to_the_advisor_and_the_supervisors(watch):
+def test_a_holder_that_is_late_is_reported_once_and_keeps_its_pause(watch):
     watch.beats.beat(CALL, HOLDER, WITHIN_S)
     watch.run(WITHIN_S)
     assert watch.alarms == []

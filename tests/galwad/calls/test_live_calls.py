@@ -245,7 +245,7 @@ async def answer_another(running, page):
     await page.filled(OTHER)
 
 
-async def test_the_caller_of_a_call_that_was_answered_before_another_is_not_confirmed(running):
+async def test_only_the_caller_of_the_call_answered_last_can_be_confirmed(running):
     import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     await answer_another(running, sian)
@@ -257,7 +257,7 @@ async def test_the_caller_of_a_call_that_was_answered_before_another_is_not_conf
     assert (status, details["address"]) == (200, "1 Example Street")
 
 
-async def test_the_caller_of_a_call_on_hold_is_confirmed_after_the_hold(running):
+async def test_the_caller_of_a_held_call_can_be_confirmed_only_after_the_hold(running):
     import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.change(CALL, state="held")
@@ -270,7 +270,7 @@ async def test_the_caller_of_a_call_on_hold_is_confirmed_after_the_hold(running)
     assert (await confirm(sian))[0] == 200
 
 
-async def test_after_the_call_no_details_are_shown_by_a_confirmation(running):
+async def test_after_the_call_a_confirmation_is_refused_except_for_a_new_person(running):
     import_people(running.settings.directory_file, PEOPLE)
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
@@ -289,7 +289,7 @@ async def test_a_supervisor_cannot_confirm_the_caller_of_an_advisor(running):
     assert await confirm(mair) == (403, {})
 
 
-async def test_a_call_answered_for_a_group_is_not_confirmed_by_who_talks_in_a_later_one(running):
+async def test_a_group_member_who_talks_in_a_later_call_cannot_confirm_the_groups_call(running):
     import_people(running.settings.directory_file, PEOPLE)
     sian, huw = await behind_a_pbx(running, ("sian", "huw"))
     await answer_another(running, sian)
@@ -314,7 +314,7 @@ async def test_a_transferred_call_must_be_confirmed_again_by_the_new_advisor(run
     await sian.event("closed")
 
 
-async def test_a_transfer_that_rings_pops_without_the_confirmed_details(running):
+async def test_a_ringing_transfer_opens_a_screen_pop_without_the_confirmed_details(running):
     import_people(running.settings.directory_file, PEOPLE)
     sian, huw = await running.page("sian"), await running.page("huw")
     await sian.open()
@@ -435,7 +435,7 @@ async def confirmation_of(running):
         return await connection.scalar(select(notes.c.person_id).where(notes.c.call_id == CALL))
 
 
-async def test_a_lookup_of_an_earlier_caller_that_ends_late_is_dropped(running):
+async def test_a_late_lookup_result_of_an_earlier_caller_is_dropped(running):
     import_people(running.settings.directory_file, PEOPLE)
     running.switch.ring(CALL)
     sian = await running.page("sian")

@@ -88,7 +88,7 @@ async def test_a_late_answer_changes_nothing_after_the_advisor_has_confirmed_the
     ("error", "status"),
     [(ServerError("is down"), "unavailable"), (ServerBusyError(17), "busy"), (None, "not_found")],
 )
-async def test_each_failure_of_a_directory_is_another_status_and_is_counted(
+async def test_each_failure_of_a_directory_has_its_own_status_and_is_counted(
     running, ring, error, status
 ):
     with structlog.testing.capture_logs() as logs:
@@ -149,7 +149,7 @@ async def crm(running):
 PAGES = [{"directory": "crm", "url": "https://crm.example/contact/h%2F9", "record_id": "h/9"}]
 
 
-async def test_the_page_of_the_record_waits_for_the_confirmation_and_only_its_advisor_gets_it(crm):
+async def test_the_page_of_the_record_waits_for_the_confirmation_and_only_the_advisor_gets_it(crm):
     sian, mair, answered = await crm()
     assert answered["caller"]["chosen"] == "directory:1"
     assert answered["caller"]["pages"] == []
@@ -171,7 +171,7 @@ async def test_the_page_of_the_record_is_shown_before_the_confirmation_if_the_se
     assert pop["caller"]["pages"] == []
 
 
-async def test_a_lookup_ends_when_its_call_has_ended(running, ring):
+async def test_a_directorys_answer_after_the_end_of_the_call_brings_back_no_call(running, ring):
     crm = Directory("crm", waits=True)
     sian = await ring(Directory("ours", [ELIN]), crm, budget=20.0)
     await sian.filled(CALL)

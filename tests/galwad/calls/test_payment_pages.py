@@ -163,7 +163,7 @@ async def test_only_a_supervisor_releases_a_payment_pages_pause(running, page, s
     assert running.switch.calls[CALL].recording == "recording"
 
 
-async def test_a_page_of_a_call_that_has_ended_or_a_switch_that_is_away_gets_an_error(
+async def test_a_payment_page_gets_an_error_after_the_call_or_without_the_switch(
     running, page, sian
 ):
     await page.put(PAGE)
@@ -181,9 +181,7 @@ async def test_a_page_of_a_call_that_has_ended_or_a_switch_that_is_away_gets_an_
     assert (await page.delete(PAGE)).status_code == 404
 
 
-async def test_a_pause_is_in_force_and_a_resume_refused_while_the_database_is_locked(
-    running, page, monkeypatch
-):
+async def test_a_failing_database_delays_no_pause_but_refuses_a_resume(running, page, monkeypatch):
     monkeypatch.setattr("galwad.host.background.AUDIT_S", 0.2)
     database = sqlite3.connect(running.settings.database, check_same_thread=False)
     with closing(database):

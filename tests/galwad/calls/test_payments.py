@@ -62,7 +62,7 @@ async def placed(running):
     return page
 
 
-async def test_a_recorded_call_that_the_user_has_placed_has_a_card_and_can_be_paused(
+async def test_a_recorded_call_that_the_user_has_placed_has_a_screen_pop_and_can_be_paused(
     running, placed
 ):
     pop = await placed.event("call")
@@ -148,7 +148,9 @@ async def test_two_people_pause_one_call_and_each_releases_their_own(running, si
     assert (await sian.http.delete(URL)).json()["state"] == "recording"
 
 
-async def test_a_pause_that_an_older_version_began_is_released_without_naming_it(running, sian):
+async def test_a_pause_that_an_older_version_began_is_released_without_naming_its_holder(
+    running, sian
+):
     for name in ("sian", "mair"):
         running.switch.change(CALL, holders=("page",), recording="paused")
         await sian.event("call", lambda pop: pop["holders"] == ["page"])
@@ -315,9 +317,7 @@ async def test_a_pause_counts_from_the_arrival_of_the_requests_last_byte(
     assert sent - COARSE_S <= pause.arrived_mono < turns[0]
 
 
-async def test_a_client_that_holds_back_its_request_cannot_erase_what_was_recorded_meanwhile(
-    running, sian
-):
+async def test_a_client_that_holds_back_its_request_cannot_backdate_the_pause(running, sian):
     sent, answer = await send_split(running, sian, wait=lambda: asyncio.sleep(0.3))
     assert answer.startswith(b"HTTP/1.1 200"), answer
     [pause] = running.switch.of(Pause)

@@ -51,7 +51,7 @@ async def test_another_person_is_found_chosen_and_confirmed(running, crm):
     assert entry.values["text"][1] == "fictitious"
 
 
-async def test_the_note_is_filed_under_the_person_who_was_searched_for(running, crm):
+async def test_the_note_is_filed_under_the_person_found_by_the_search(running, crm):
     sian = await running.answered(CALL)
     await search(sian)
     body = {"outcome": "volunteered", "person_id": "crm:2"}
@@ -61,7 +61,7 @@ async def test_the_note_is_filed_under_the_person_who_was_searched_for(running, 
     assert version.entries == ["crm:2"]
 
 
-async def test_a_new_person_is_filed_under_nobody(running, crm):
+async def test_the_note_of_a_new_person_is_filed_under_no_entry(running, crm):
     sian = await running.answered(CALL)
     reply = await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "new_person"})
     assert (reply.json()["caller"]["outcome"], reply.json()["caller"]["chosen"]) == (
@@ -81,7 +81,7 @@ async def test_only_the_advisor_of_the_call_may_search(running, crm):
     assert crm.texts == []
 
 
-async def test_a_text_that_cannot_be_sought_is_refused(running, crm):
+async def test_an_unsuitable_search_text_is_refused(running, crm):
     sian = await running.answered(CALL)
     for text in ("", " ", "a", "x" * 101, "4111 1111 1111 1111", "a\nb"):
         assert (await search(sian, text)).status_code == 422, text
@@ -97,13 +97,13 @@ async def test_a_user_who_searches_too_often_must_wait(running, crm):
     assert 0 < int(refused.headers["Retry-After"]) <= 300
 
 
-async def test_a_directory_that_fails_is_named(running, crm):
+async def test_a_directory_that_fails_is_named_in_the_result(running, crm):
     sian = await running.answered(CALL)
     crm.error = ValueError("Elin Jones")
     reply = await search(sian)
     assert reply.json() == {"found": 0, "failed": ["crm"]}
 
 
-async def test_the_page_learns_whether_a_search_is_possible(running, crm):
+async def test_the_page_learns_that_a_search_is_possible(running, crm):
     sian = await running.page("sian")
     assert (await sian.open())["searchable"] is True

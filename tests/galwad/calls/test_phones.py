@@ -52,7 +52,7 @@ async def test_a_transfer_is_sent_with_its_number_which_the_audit_has_as_a_perso
     assert personal["number"] == "01970 111111"
 
 
-async def test_a_body_that_is_not_an_order_is_refused(running):
+async def test_a_body_that_is_not_a_valid_act_is_refused(running):
     sian = await running.answered(CALL)
     for body in (
         {"act": "transfer"},
@@ -80,7 +80,7 @@ async def test_only_the_advisor_of_a_call_controls_it(running):
     assert running.switch.of(PhoneAct) == []
 
 
-async def test_a_personal_token_controls_no_call_and_dials_no_number(running):
+async def test_a_personal_token_cannot_control_a_call_or_dial(running):
     sian = await running.answered(CALL)
     made = await sian.http.post("/api/v1/me/tokens", json={"name": "desktop"})
     token = running.client(headers={"Authorization": f"Bearer {made.json()['secret']}"})
@@ -89,7 +89,7 @@ async def test_a_personal_token_controls_no_call_and_dials_no_number(running):
     assert running.switch.of(PhoneAct) == running.switch.of(DialNumber) == []
 
 
-async def test_a_request_of_another_site_controls_no_call(running):
+async def test_another_site_cannot_control_a_call_or_dial(running):
     sian = await running.answered(CALL)
     foreign = {"Origin": "https://evil.example"}
     for url, body in ((URL, {"act": "hangup"}), (DIAL, {"number": "301"})):
@@ -133,7 +133,7 @@ async def test_an_act_is_done_and_audited_later_if_the_database_refuses(running,
     assert len(await audited(running.desk)) == 1
 
 
-async def test_a_switch_that_is_lost_is_reported(running):
+async def test_an_act_or_dialling_without_the_switch_gives_503(running):
     sian = await running.answered(CALL)
     await running.switch.stop()
     await until(lambda: not running.desk.host.switch.connected)
@@ -153,7 +153,7 @@ async def test_a_ringing_call_is_answered_only_by_a_user_whose_phone_rings(runni
     assert (sent.act, sent.user, sent.extension) == ("answer", "sian", "201")
 
 
-async def test_the_pop_says_what_is_possible_and_why_not(running):
+async def test_the_pop_lists_the_possible_acts_and_why_others_are_not_possible(running):
     sian = await running.page("sian")
     await sian.open()
     running.switch.ring(CALL)

@@ -326,7 +326,7 @@ def test_a_file_in_the_folder_is_imported_reported_and_removed(take, folder, nam
     assert (folder / "last-import.report.txt").read_text() == done.out
 
 
-def test_a_faulty_file_is_set_aside_with_its_faults_and_changes_nobody(take, folder, name_of):
+def test_a_faulty_file_is_set_aside_with_its_faults_and_changes_no_person(take, folder, name_of):
     (folder / "people.csv").write_text(TWO_PEOPLE)
     take()
     (folder / "people.csv").write_text(FAULTY)
@@ -421,7 +421,7 @@ def test_refused_files_stay_until_a_file_with_everybody_replaces_them(take, fold
     assert list((folder / "failed").iterdir()) == []
 
 
-def test_a_name_with_control_characters_reaches_no_line_of_the_output(take, folder):
+def test_a_file_name_with_control_characters_is_not_printed(take, folder):
     (folder / "a\n\x1b[31mgalwad: hacked.csv").write_text(TWO_PEOPLE)
     done = take()
     assert done.status == 1

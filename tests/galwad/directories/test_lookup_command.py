@@ -96,7 +96,7 @@ def test_the_answer_as_json_has_the_same_facts(run, config):
     ]
 
 
-def test_a_main_line_and_a_hidden_person_are_named_as_such(run, config):
+def test_a_main_line_and_a_hidden_person_are_marked_as_such(run, config):
     words = ("directory", "test", "01632960001 x99", "--source", "directory", "--config", config)
     done = run(*words)
     assert "found by the main line" in done.out
@@ -104,7 +104,7 @@ def test_a_main_line_and_a_hidden_person_are_named_as_such(run, config):
     assert "never shown (do_not_pop)" in done.out
 
 
-def test_an_internal_extension_is_sought_where_there_are_extensions(run, config):
+def test_an_internal_extension_is_searched_for_only_in_directories_with_extensions(run, config):
     done = run("directory", "test", "201", "--config", config)
     assert "kept       directory:3" in done.out
     assert "error: is not asked for internal extensions" in done.out

@@ -117,7 +117,7 @@ async def test_a_directory_that_cannot_be_used_fails_each_search_and_its_reason_
         ({"query": {"q": "{spelling}"}}, '"query.q" has {spelling} outside a list'),
     ],
 )
-def test_a_wrong_placeholder_is_named_with_its_setting(section, more, fault):
+def test_a_wrong_placeholder_or_function_is_named_with_its_setting(section, more, fault):
     with pytest.raises(TemplateError) as caught:
         section(**more).open()
     assert str(caught.value) == fault

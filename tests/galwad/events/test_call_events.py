@@ -132,7 +132,7 @@ def test_a_pause_that_ends_without_a_recording_has_no_resumed_event(recording):
     assert kinds(events_of(PAUSED, after)[0]) == ["ringing", "answered", "paused"]
 
 
-def test_the_state_ended_waits_for_the_report_of_the_end():
+def test_the_state_ended_leads_to_no_event_before_the_report_of_the_end():
     after = msgspec.structs.replace(ANSWERED, state="ended", recording="ended")
     assert kinds(events_of(ANSWERED, after)[0]) == ["ringing", "answered"]
 
@@ -163,7 +163,7 @@ def test_a_recording_that_is_sealed_before_the_call_ends_follows_after_the_end()
         (CallerFacts("nobody", "pstn.example"), None),
     ],
 )
-def test_a_caller_who_withholds_the_number_is_anonymous_in_every_event(caller, shown):
+def test_every_event_has_the_callers_number_unless_it_is_withheld_or_unusable(caller, shown):
     states = [msgspec.structs.replace(state, caller=caller) for state in WHOLE]
     events, _ = events_of(*states, ended=1065.0, sealed=SEALED)
     assert kinds(events) == KINDS
@@ -176,7 +176,7 @@ def test_a_new_caller_is_in_the_later_events():
     assert [event.call.caller for event in events] == ["+441632960001"] * 2 + ["+441632960002"]
 
 
-def test_a_recording_of_an_unknown_call_has_the_facts_of_the_recording():
+def test_the_event_of_a_recording_of_an_unknown_call_has_the_facts_of_the_recording():
     ((event,), progress) = events_of(sealed=SEALED)
     assert (event.kind, progress) == ("sealed", None)
     assert (event.call.caller, event.call.advisor, event.call.line) == (

@@ -183,7 +183,9 @@ async def test_unwritten_events_are_recovered_from_the_snapshot_after_a_desk_cra
     assert await desk.kinds_of(OTHER) == ["ringing"]
 
 
-async def test_a_call_that_ended_while_the_desk_was_down_ends_when_the_switch_says(desk):
+async def test_a_call_that_ended_while_the_desk_was_down_ends_at_the_time_that_the_switch_reports(
+    desk,
+):
     await desk.receive(CallChanged(answered()))
     await desk.restart()
     await desk.receive(CallsSnapshot(()), CallEnded(CALL, 1_799_999_999.0, answered=True))
@@ -193,7 +195,7 @@ async def test_a_call_that_ended_while_the_desk_was_down_ends_when_the_switch_sa
     assert progress.ended == 1_799_999_999.0
 
 
-async def test_a_call_whose_end_nobody_reports_ends_a_moment_after_the_snapshot(desk, monkeypatch):
+async def test_a_call_whose_end_is_not_reported_ends_a_moment_after_the_snapshot(desk, monkeypatch):
     monkeypatch.setattr(event_log_module, "WAIT_S", 0.01)
     await desk.receive(CallChanged(ringing()))
     await desk.restart()

@@ -101,7 +101,7 @@ def test_zammad_gets_its_three_events_with_its_own_names():
     assert document(missed, "zammad") == {**common, "event": "hangup", "cause": "cancel"}
 
 
-def test_a_call_that_an_advisor_places_names_no_agent_to_zammad():
+def test_zammad_gets_no_agent_for_a_call_that_an_advisor_places():
     call = EventCall(CALL.call_id, 1.0, "", "500", "201", outgoing=True, extension="500")
     assert document(WebhookEvent("id", "answered", 1.0, call), "zammad") == {
         "event": "answer",

@@ -159,7 +159,9 @@ async def test_an_endless_answer_is_given_up_and_its_status_counts(receiver, ser
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", SendResult("delivered")),
     ],
 )
-async def test_a_receiver_that_drips_is_given_up_in_time(receiver, server, head, result):
+async def test_a_receiver_that_answers_byte_by_byte_is_given_up_in_time(
+    receiver, server, head, result
+):
     async def drip(_request, writer):
         writer.write(head)
         while True:

@@ -145,7 +145,7 @@ async def test_after_an_outage_each_event_arrives_once_and_in_order(sending, ser
         assert ids == [f"{call_id}-{kind}" for kind in KINDS]
 
 
-async def test_a_receiver_that_hangs_has_at_most_four_requests_and_costs_no_work(
+async def test_a_receiver_that_hangs_gets_at_most_four_requests_and_causes_no_searches(
     sending, server, monkeypatch
 ):
     searches: Counter[str] = Counter()
@@ -222,7 +222,7 @@ async def test_a_rest_for_which_the_receiver_asks_is_kept(sending, server, outbo
     assert sending.sender._rest_until > time.monotonic() + 3000
 
 
-async def test_a_refused_event_is_not_sent_again_and_has_one_alarm(sending, server):
+async def test_refused_events_are_not_sent_again_and_raise_one_alarm_for_each_call(sending, server):
     async def handler(request, _writer):
         refused = call_id_of(request) != "good" and request.json["type"] != "call.ended"
         return answer(b"", "422 Unprocessable") if refused else OK

@@ -152,7 +152,7 @@ async def test_a_stream_without_a_last_id_has_only_new_events(desk, board, follo
     assert (await second.next())[2]["data"]["call_id"] == "20261125-101500-bbbbbbbb"
 
 
-async def test_events_of_the_time_of_a_restart_of_the_desk_are_sent_after_it(desk, board, follow):
+async def test_a_stream_continues_after_a_restart_of_the_desk_from_its_last_id(desk, board, follow):
     stream = await follow(board)
     desk.switch.ring(CALL)
     token = board.headers["authorization"]
@@ -284,7 +284,7 @@ async def test_a_stream_that_has_fallen_too_far_behind_ends_with_missed(desk, bo
     assert await stream.next() is None
 
 
-async def test_a_client_that_does_not_read_is_disconnected_and_costs_no_memory(running):
+async def test_a_client_that_does_not_read_is_disconnected_and_few_events_are_read_for_it(running):
     """The desk reads a batch of events from the database only when there is room to send it."""
     running.limits = PhaseLimits(stalled=0.2)
     await restart(running, EventStreamSection())

@@ -60,7 +60,7 @@ async def ids_after(store, event_id, most=9):
     return [each.event_id for each in await store.after(position, most)]
 
 
-async def test_a_stream_without_any_event_begins_before_all(store, add):
+async def test_a_stream_without_any_event_begins_before_the_first_event(store, add):
     assert await store.newest() == BEFORE_ALL
     assert await ids_after(store, BEFORE_ALL) == []
     await add(event("a"))
@@ -94,7 +94,7 @@ async def test_an_unknown_id_has_no_position(store, add):
     assert await store.position("z") is None
 
 
-async def test_old_contents_are_removed_and_a_position_before_them_is_none(store, add, rows):
+async def test_old_contents_are_removed_and_earlier_positions_are_unknown(store, add, rows):
     await add(event("a"), event("b"))
     await add(event("c"), now=NOW + HOUR_S)
     await store.expire(NOW + HOUR_S + 1)

@@ -81,7 +81,7 @@ async def test_a_discarded_event_is_never_sent_and_the_audit_has_the_reason(
     assert len(server.received) == 1
 
 
-async def test_without_a_receiver_no_event_waits(running):
+async def test_without_a_receiver_the_list_is_empty_and_a_retry_gives_404(running):
     gwen = (await running.page("gwen")).http
     assert (await gwen.get(f"{PLACE}/undelivered")).json() == []
     assert (await gwen.post(f"{PLACE}/a/retry")).status_code == 404

@@ -85,7 +85,7 @@ def test_a_request_with_the_fields_of_a_struct_limits_their_texts_and_refuses_ot
             Asked.model_validate({**asked, **wrong})
 
 
-def test_the_schema_of_such_a_body_requires_each_field_and_describes_structs_by_their_docstrings():
+def test_the_schema_of_a_body_requires_each_field_and_takes_descriptions_from_docstrings():
     schema = Shown.model_json_schema(mode="serialization")
     assert (schema["title"], schema["description"]) == (
         "Shown",

@@ -110,7 +110,7 @@ async def test_reports_are_written_again_until_the_database_takes_them(
     assert await stored("first") == ["a"]
 
 
-async def test_the_reports_that_wait_are_written_at_the_end(follower, parts, stored):
+async def test_waiting_reports_are_written_when_the_follower_stops(follower, parts, stored):
     parts[0].reports.add("a")
     await follower.stop()
     assert await stored("first") == ["a"]

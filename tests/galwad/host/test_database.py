@@ -261,7 +261,9 @@ async def names(connection):
     return [name for (name,) in await cursor.fetchall()]
 
 
-async def test_a_transaction_is_a_call_for_each_statement_and_one_to_commit(connection, other):
+async def test_a_transaction_makes_one_thread_call_for_each_statement_and_one_to_commit(
+    connection, other
+):
     connection.calls = 0
     connection.begin("BEGIN IMMEDIATE")
     assert await names(connection) == []
@@ -272,7 +274,7 @@ async def test_a_transaction_is_a_call_for_each_statement_and_one_to_commit(conn
     assert connection.calls == 3
 
 
-async def test_a_transaction_without_a_statement_locks_nothing_and_ends_without_a_call(
+async def test_a_transaction_without_a_statement_locks_nothing_and_makes_no_thread_call(
     connection, other
 ):
     connection.calls = 0

@@ -38,7 +38,9 @@ async def signed_in(running):
     return client, reply.json()["csrf"]
 
 
-async def test_only_the_named_sites_may_show_the_page_and_only_at_its_path(embeddable):
+async def test_only_sites_in_the_settings_may_frame_the_page_and_only_at_its_embedded_path(
+    embeddable,
+):
     client = embeddable.client()
     reply = await client.get("/embedded")
     assert reply.text == (await client.get("/")).text

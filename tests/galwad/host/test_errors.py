@@ -173,7 +173,9 @@ async def strict():
     ],
     ids=lambda value: value[:24] if isinstance(value, str) else None,
 )
-async def test_the_error_422_names_what_is_not_valid_whichever_part_has_it(strict, request_, named):
+async def test_the_error_422_names_the_invalid_field_in_each_part_of_a_request(
+    strict, request_, named
+):
     reply = await strict.request("POST", **{"url": "/things/1", "json": {}, **request_})
     assert reply.status_code == 422, reply.text
     assert f"look at: {named}" in reply.json()["hint"]
@@ -266,7 +268,7 @@ async def test_a_refused_reading_is_audited(running):
         assert await refusals(running) == [*before, ({"act": f"{method} {path}"}, f"user:{user}")]
 
 
-async def test_a_refused_search_of_the_audit_does_not_enter_what_was_sought(running):
+async def test_the_entry_of_a_refused_audit_search_does_not_have_what_was_searched_for(running):
     mair = await running.page("mair")
     body = {"actor": "huw", "call_id": CALL}
     assert (await mair.http.post(f"{PREFIX}/audit/search", json=body)).status_code == 403
@@ -312,7 +314,7 @@ async def test_a_refusal_is_answered_even_if_the_audit_cannot_be_written(running
     assert (await sian.http.get(f"{PREFIX}/recordings")).status_code == 403
 
 
-def test_a_refusal_is_new_once_in_ten_minutes_and_a_hundred_are_of_one_user():
+def test_a_refusal_counts_as_new_once_in_ten_minutes_and_at_most_a_hundred_for_a_user():
     clock = Clock()
     known = Refusals(clock)
     assert [known.is_new("user:sian", ("GET /audit",)) for _ in range(3)] == [True, False, False]

@@ -39,7 +39,7 @@ def step(done, name):
     return run
 
 
-async def test_steps_run_by_their_kind_and_the_last_ones_in_the_opposite_sequence(host):
+async def test_steps_run_in_the_sequence_of_their_kinds_and_after_stop_ones_in_reverse(host):
     done: list[str] = []
 
     async def loop():
@@ -74,7 +74,7 @@ async def test_steps_run_by_their_kind_and_the_last_ones_in_the_opposite_sequenc
     ]
 
 
-def test_handlers_hear_their_type_only_in_the_sequence_of_their_registration(host):
+def test_handlers_receive_only_their_type_and_in_the_sequence_of_registration(host):
     heard: list[object] = []
     host.hear(Rained, lambda event: heard.append(("first", event.mm)))
     host.hear(Rained, lambda event: heard.append(("second", event.mm)))

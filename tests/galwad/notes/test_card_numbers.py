@@ -166,7 +166,7 @@ async def test_a_refused_card_number_is_not_in_the_answer_the_log_or_the_databas
         assert not any(card.encode() in stored for card in (CARD, CARD.replace(" ", "")))
 
 
-async def test_a_note_is_refused_or_saved_as_its_number_is_a_card_or_not(running):
+async def test_a_note_is_refused_if_a_number_in_it_is_a_card_number_and_saved_otherwise(running):
     sian = await running.answered(CALL)
     path = f"/api/v1/calls/{CALL}/contact"
     for text in (*CARDS, *HIDDEN_CARDS):

@@ -72,7 +72,7 @@ async def test_a_refused_note_waits_again_after_retry(galwad, desk):
     assert (await desk.desk.notes.delivery.outbox.backlog()).refused == 0
 
 
-async def test_the_calls_before_a_refused_one_are_named(galwad):
+async def test_retry_lists_the_calls_that_it_handled_before_an_unknown_one(galwad):
     done = await galwad("retry", ONE, "20261125-101700-cccccccc", TWO, "--json")
     assert (done.status, done.json()) == (1, [ONE])
 

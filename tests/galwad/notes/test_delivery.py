@@ -90,7 +90,7 @@ async def test_versions_of_a_note_arrive_in_sequence_with_the_id_of_the_record(w
     assert (last.version, last.record_id) == (1, "T-1")
 
 
-async def test_a_failure_is_repeated_after_longer_and_longer_times(world):
+async def test_a_failed_delivery_is_repeated_after_longer_and_longer_pauses(world):
     await world.save(ONE, "a")
     world.destination.errors = [DOWN] * 100
     delivery, times = world.delivery(failures=1000), []
@@ -164,7 +164,7 @@ async def test_a_note_that_fails_for_ever_does_not_hold_other_notes_back(world):
     assert len(world.destination.records) == 20
 
 
-async def test_an_unexpected_error_ends_neither_the_delivery_nor_says_what_is_in_it(world):
+async def test_an_unexpected_error_does_not_end_the_delivery_and_its_text_is_not_stored(world):
     await world.save(ONE, "a")
     world.destination.errors = [ValueError("Elin Jones, 01632 960001")]
     delivery = world.delivery()

@@ -97,7 +97,7 @@ async def test_a_draft_of_a_call_in_progress_survives_a_restart_of_the_desk(runn
 
 
 @pytest.mark.parametrize("ending", ["saved", "not needed"])
-async def test_a_draft_disappears_with_the_end_of_the_wrapup(running, ending):
+async def test_a_draft_disappears_when_its_note_is_saved_or_not_needed(running, ending):
     sian = await running.answered(CALL)
     await typed(sian, purpose="Waste", notes="Bin ddu")
     if ending == "saved":

@@ -72,7 +72,7 @@ async def test_drafts_of_two_users_do_not_affect_each_other(drafts):
     assert {each.author for each in await drafts.all()} == {"sian", "huw"}
 
 
-async def test_a_version_is_not_used_again_after_the_note_was_saved(drafts, notes):
+async def test_the_version_of_a_draft_is_not_used_again_after_the_note_was_saved(drafts, notes):
     first = await drafts.save(TYPED, 1060.0)
     await notes.save(CALL, written("Waste", "cy"), 1061.0)
     assert await drafts.all() == []
@@ -82,7 +82,7 @@ async def test_a_version_is_not_used_again_after_the_note_was_saved(drafts, note
     assert second.version > first.version
 
 
-async def test_a_draft_with_the_fields_of_the_saved_note_is_no_draft(drafts, notes):
+async def test_a_draft_that_equals_the_saved_note_is_not_stored(drafts, notes):
     await notes.save(CALL, written("Waste", "cy"), 1060.0)
     changed = await drafts.save(draft(purpose="Waste", notes="x"), 1061.0)
     undone = await drafts.save(draft(edit=2, version=changed.version, purpose="Waste"), 1062.0)
@@ -90,7 +90,7 @@ async def test_a_draft_with_the_fields_of_the_saved_note_is_no_draft(drafts, not
     assert await drafts.all() == []
 
 
-async def test_a_draft_is_discarded_only_in_the_version_that_was_meant(drafts):
+async def test_discarding_an_older_version_of_a_draft_keeps_the_newest(drafts):
     first = await drafts.save(TYPED, 1060.0)
     second = await drafts.save(replace(TYPED, edit=2), 1061.0)
     await drafts.discard(first)

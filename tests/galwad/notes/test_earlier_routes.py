@@ -80,7 +80,7 @@ async def test_the_note_of_the_present_call_is_not_an_earlier_one(sian):
     assert [each["purpose"] for each in await contacts(sian)] == ["Bins"]
 
 
-async def test_at_most_ten_notes_are_returned_the_newest_first(running, sian, monkeypatch):
+async def test_no_more_earlier_notes_than_the_limit_are_returned(running, sian, monkeypatch):
     monkeypatch.setattr("galwad.notes.earlier.MOST_NOTES", 1)
     running.switch.hang_up(CALL)
     await contact(running, "20261125-101600-dddddddd", "Later")

@@ -132,7 +132,7 @@ async def test_a_call_that_is_still_in_progress_after_hours_keeps_its_note(world
     assert await world.later(1) == 1
 
 
-async def test_an_end_that_is_not_known_counts_from_the_start_of_the_call(world):
+async def test_the_time_limit_counts_from_the_start_of_a_call_whose_end_is_not_known(world):
     world.contact = replace(world.contact, ended=0.0)
     await world.begin()
     assert world.calls.get(CALL).wrapup_until == world.contact.started + 120

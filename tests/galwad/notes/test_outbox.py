@@ -48,7 +48,7 @@ async def test_the_versions_of_a_call_are_delivered_in_sequence(outbox, save):
     assert (second.version, second.earlier.version, second.earlier.record_id) == (2, 1, "T-7")
 
 
-async def test_the_note_of_another_call_need_not_wait(outbox, save):
+async def test_a_failed_note_does_not_delay_the_note_of_another_call(outbox, save):
     await save(ONE, "a")
     await save(TWO, "b")
     await outbox.failed(await outbox.next_version(1100.0), "no answer in time", due=1200.0)

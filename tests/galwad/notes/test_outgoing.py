@@ -41,7 +41,9 @@ def queued(**changed):
     ("directory", "person_id"),
     [("crm", "a:b"), ("crm-2", "9"), ("housing", ""), ("directory", "1")],
 )
-def test_the_person_has_the_id_of_the_entry_in_that_system(directory, person_id):
+def test_the_person_of_a_note_has_the_id_of_the_entry_in_the_receiving_directory(
+    directory, person_id
+):
     assert NoteForm(directory).note(queued()).person_id == person_id
 
 

@@ -103,7 +103,7 @@ async def test_a_saved_note_reaches_the_crm_under_the_confirmed_person(connected
     await until(lambda: [each["version"] for each in crm.notes.values()] == ["2"])
 
 
-async def test_the_note_of_somebody_else_has_no_person(connected, crm):
+async def test_the_note_of_a_caller_who_is_not_the_found_person_has_no_person(connected, crm):
     sian = await connected.answered(CALL)
     await sian.http.post(f"/api/v1/calls/{CALL}/confirm", json={"outcome": "not_them"})
     await save(sian)
@@ -203,7 +203,7 @@ async def test_the_link_to_the_recording_is_sent_if_the_settings_say_so(connecte
     assert f"Recording: http://127.0.0.1:0/api/v1/recordings/{CALL}" in note["text"]
 
 
-async def test_the_metrics_count_attempts_and_what_waits(connected, crm):
+async def test_the_metrics_count_attempts_and_undelivered_notes(connected, crm):
     crm.notes_answer = answer({}, "422 Unprocessable Content")
     sian = await connected.answered(CALL)
     await save(sian)

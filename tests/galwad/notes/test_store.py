@@ -137,7 +137,7 @@ async def test_a_late_entry_is_added_to_the_confirmed_person_only(notes, queued)
     assert [each.entries for each in await queued()] == [["directory:1"], ["directory:1", "crm:9"]]
 
 
-async def test_a_forgotten_confirmation_leaves_no_person(notes, queued):
+async def test_a_note_saved_after_its_confirmation_was_forgotten_has_no_person(notes, queued):
     await notes.save_confirmation(CALL, ELIN, "confirmed", 1050.0)
     await notes.forget_confirmation(CALL)
     await notes.save(CALL, NOTE, 1060.0)
@@ -169,7 +169,7 @@ async def test_an_incomplete_note_is_refused_with_the_missing_field(notes, queue
     assert await queued() == []
 
 
-async def test_a_call_that_was_never_answered_has_no_note(notes):
+async def test_no_note_can_be_saved_for_a_call_that_was_never_answered(notes):
     with pytest.raises(ContactError):
         await notes.save("20261125-101500-bbbbbbbb", NOTE, 1060.0)
 

@@ -58,7 +58,7 @@ def test_files_that_root_makes_in_the_desks_folder_belong_to_the_desks_user(run,
 
 
 @pytest.mark.parametrize("name", ["audit.key.next", "galwad.db"])
-def test_a_link_of_the_service_leads_root_to_no_file_of_its_own(settings_file, name):
+def test_a_command_of_root_follows_no_link_that_the_service_made(settings_file, name):
     desk = settings_file.parent / "state" / "desk"
     desk.mkdir()
     for target in ("present", "missing"):
@@ -155,7 +155,9 @@ def test_a_disabled_user_stays_in_the_list(run, settings_file):
     assert "disabled" in run("users", "list", "--config", settings_file).out
 
 
-def test_the_life_of_a_user_from_the_command_line(run, settings_file, monkeypatch):
+def test_a_user_is_added_changed_disabled_and_removed_on_the_command_line(
+    run, settings_file, monkeypatch
+):
     config = ("--config", settings_file)
 
     def users(*words):

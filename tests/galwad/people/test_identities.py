@@ -95,7 +95,7 @@ async def test_first_sign_ins_at_the_same_time_add_one_user(known, users):
     assert sum(each.created for each in found) == 1
 
 
-async def test_the_role_of_the_provider_replaces_the_one_before_and_its_rights(known, users):
+async def test_a_new_role_from_the_provider_replaces_the_former_role_and_its_rights(known, users):
     await known.sign_in(SIAN, "admin", "sian")
     await change(users, "sian", rights=frozenset({PURGE}))
     kept = await known.sign_in(SIAN, "admin", "sian")
@@ -144,7 +144,7 @@ async def accounts(engine, section):
     await accounts.flow.close()
 
 
-async def test_without_a_provider_in_the_settings_there_are_no_accounts(engine):
+async def test_without_a_provider_in_the_settings_there_are_no_provider_accounts(engine):
     assert ProviderAccounts.opened(None, "https://galwad.example", engine) is None
 
 
@@ -155,7 +155,7 @@ async def test_a_person_without_a_role_is_refused_and_no_user_is_added(accounts,
     assert await users.all() == []
 
 
-async def test_a_user_who_has_lost_the_role_or_is_disabled_is_refused_by_name(accounts, users):
+async def test_the_refusal_of_a_user_without_a_role_or_disabled_names_the_user(accounts, users):
     token = IdToken("oid-1", frozenset({"Galwad.Advisor"}), "sian")
     assert (await accounts.enter(token, "en")).user.name == "sian"
     with pytest.raises(RefusedError) as refused:

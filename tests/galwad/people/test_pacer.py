@@ -26,7 +26,7 @@ async def begin(pacer, clients, rounds=30):
     return [each for each in order if each]
 
 
-async def test_one_request_of_strangers_begins_in_a_round():
+async def test_only_one_request_of_strangers_begins_in_a_round():
     assert await begin(Pacer(), [""] * 20) == [[""]] * 20
 
 

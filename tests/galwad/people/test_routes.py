@@ -185,7 +185,9 @@ async def test_the_sessions_of_a_disabled_user_end_and_so_does_the_stream(runnin
 @pytest.mark.parametrize(
     "values", [{"password": "new"}, {"disabled": True}, {"role": "supervisor"}, None], ids=str
 )
-async def test_an_act_ends_the_sessions_of_its_user(running, gwen, values):
+async def test_a_new_password_disabling_another_role_and_removal_end_the_users_sessions(
+    running, gwen, values
+):
     sian = await running.page("sian")
     if values is None:
         assert (await gwen.remove("sian")).status_code == 204
@@ -196,7 +198,7 @@ async def test_an_act_ends_the_sessions_of_its_user(running, gwen, values):
     assert (await sian.http.get("/api/v1/me")).status_code == 401
 
 
-async def test_all_changes_of_a_request_are_made_in_one_step(provided, running):
+async def test_one_request_can_make_several_changes(provided, running):
     gwen = Admin(await running.page("gwen"))
     reply = await gwen.change("sian", role="supervisor", extension="209", link="oid-1")
     user = reply.json()["user"]
@@ -240,7 +242,9 @@ async def test_a_request_without_a_change_leaves_the_user_as_they_are(running, g
 @pytest.mark.parametrize(
     "values", [{"password": "mine"}, {"second_factor": True}, {"language": "cy"}]
 )
-async def test_a_request_with_a_value_of_its_own_for_a_secret_is_not_valid(running, gwen, values):
+async def test_a_request_with_a_chosen_password_or_an_impossible_change_is_not_valid(
+    running, gwen, values
+):
     assert (await gwen.change("sian", **values)).status_code == 422
     assert await entries(running) == []
 
@@ -289,7 +293,7 @@ async def test_without_a_provider_no_account_can_be_linked(gwen):
     assert (refused.status_code, refused.json()["reason"]) == (409, "provider")
 
 
-async def test_of_two_administrators_the_second_gets_409(running, gwen):
+async def test_a_change_of_an_outdated_version_of_a_user_gets_409(running, gwen):
     seen = (await gwen.user("sian"))["version"]
     await gwen.change("sian", extension="209")
     for method, path, body in REQUESTS:
@@ -300,7 +304,7 @@ async def test_of_two_administrators_the_second_gets_409(running, gwen):
     assert [kind for kind, _, _ in await entries(running)] == ["user.moved"]
 
 
-async def test_administrators_can_change_neither_themselves_nor_the_last_one(running, gwen):
+async def test_administrators_cannot_change_or_remove_themselves(running, gwen):
     replies = [
         await gwen.remove("gwen"),
         await gwen.change("gwen", role="advisor"),
@@ -313,7 +317,7 @@ async def test_administrators_can_change_neither_themselves_nor_the_last_one(run
     assert (await gwen.http.get("/api/v1/me")).status_code == 200
 
 
-async def test_an_administrator_without_purge_gets_it_through_no_other_user(running, gwen):
+async def test_an_administrator_without_purge_cannot_gain_it_through_another_user(running, gwen):
     await running.add("nia", "admin", rights=["purge"])
     new = {"name": "non", "role": "admin", "rights": ["purge"]}
     replies = [await gwen.http.post(USERS, json=new)]

@@ -118,7 +118,9 @@ async def test_two_changes_of_one_version_cannot_both_take_place(page, version):
         await page(seen).change("sian", UserChange(password="new"))
 
 
-async def test_the_last_administrator_who_can_sign_in_stays_one(page, server, version):
+async def test_the_last_administrator_who_can_sign_in_cannot_be_removed_disabled_or_demoted(
+    page, server, version
+):
     await server.change(
         "gwen", UserChange(disabled=True)
     )  # an administrator whose page is still open
@@ -188,7 +190,7 @@ async def test_a_person_belongs_to_a_listed_team_or_to_none(server, users, audit
     assert entries[0].personal == {"user": "sian", "actor": "os:root"}
 
 
-async def test_another_role_ends_the_sessions_and_takes_the_rights(server, users, open_sessions):
+async def test_another_role_ends_the_sessions_and_removes_the_rights(server, users, open_sessions):
     await server.change("nia", UserChange(rights=("purge",)))
     sessions = open_sessions()
     token = await sessions.open("nia", "page")
@@ -206,7 +208,7 @@ async def test_another_role_ends_the_sessions_and_takes_the_rights(server, users
         await server.change("mair", UserChange(role="admin"))
 
 
-async def test_a_second_factor_is_removed_under_the_rules_of_the_page(
+async def test_a_second_factor_is_removed_only_with_the_users_present_version(
     page, factors, version, audit, open_sessions
 ):
     sessions = open_sessions()
@@ -225,7 +227,9 @@ async def test_a_second_factor_is_removed_under_the_rules_of_the_page(
     assert refused.value.reason == "no_factor"
 
 
-async def test_an_unlinked_identity_ends_the_sessions_and_is_free(server, engine, open_sessions):
+async def test_unlinking_an_identity_ends_the_users_sessions_and_frees_the_identity(
+    server, engine, open_sessions
+):
     identity = ProviderIdentity(ISSUER, "oid-1")
     await server.change("sian", UserChange(link="oid-1"), issuer=ISSUER)
     token = await open_sessions().open("sian", "page")

@@ -81,7 +81,9 @@ async def test_a_setup_expires_and_a_second_one_replaces_it(factors, session, cl
 
 
 @pytest.mark.parametrize("seconds", [-600, 600])
-async def test_a_phone_ten_minutes_off_is_named_at_the_setup(factors, session, clock, seconds):
+async def test_a_phone_clock_ten_minutes_off_is_reported_at_the_setup(
+    factors, session, clock, seconds
+):
     secret = factors.begin(session)
     with pytest.raises(SetupError, match="clock") as refused:
         await factors.confirm(session, code_at(secret, clock.now + seconds))
@@ -108,7 +110,7 @@ async def test_a_phone_may_be_half_a_minute_off_and_not_more(
     assert await factors.check("sian", code_at(secret, clock.now + seconds)) is verdict
 
 
-async def test_a_code_and_all_before_it_are_accepted_once_also_after_a_restart(
+async def test_after_an_accepted_code_it_and_older_codes_are_refused_also_after_a_restart(
     factors, set_up, clock, engine, tmp_path
 ):
     secret, _ = set_up
@@ -156,7 +158,7 @@ async def test_new_recovery_codes_replace_all_earlier_ones(factors, set_up):
     assert (await factors.status("sian")).recovery_left == 9
 
 
-async def test_a_setup_ends_other_sessions_of_a_password_and_lifts_the_limit_of_its_own(
+async def test_a_setup_ends_other_sessions_opened_with_a_password_and_unlocks_its_own(
     factors, sessions, engine, clock
 ):
     tokens = {
@@ -175,7 +177,7 @@ async def test_a_setup_ends_other_sessions_of_a_password_and_lifts_the_limit_of_
     assert not found["own"].needs_second_factor
 
 
-async def test_a_removal_ends_sessions_of_a_password_and_keeps_tokens(
+async def test_a_removal_ends_sessions_opened_with_a_password_and_keeps_tokens(
     factors, set_up, sessions, engine, clock
 ):
     page = await sessions.open("sian", "page")
@@ -190,7 +192,7 @@ async def test_a_removal_ends_sessions_of_a_password_and_keeps_tokens(
         await change(Users(engine), "sian", second_factor=False)
 
 
-async def test_switching_off_ends_no_session(factors, set_up, sessions):
+async def test_switching_the_second_factor_off_ends_no_session(factors, set_up, sessions):
     page = await sessions.open("sian", "page")
     await factors.switch_off("sian")
     assert await factors.status("sian") is None
@@ -219,7 +221,7 @@ async def test_the_database_has_neither_the_secret_nor_a_recovery_code(factors, 
         assert code.replace("-", "") not in stored
 
 
-async def test_without_its_key_codes_cannot_be_checked_but_recovery_codes_can(
+async def test_without_the_key_file_codes_cannot_be_checked_but_recovery_codes_can(
     engine, set_up, clock, tmp_path
 ):
     secret, codes = set_up

@@ -126,13 +126,13 @@ async def test_a_user_without_a_second_factor_needs_no_code(desk, app):
     assert (await sign_in(desk, "123456", user="huw")).status_code == 200
 
 
-async def test_a_code_is_accepted_once(desk, app):
+async def test_a_code_is_accepted_only_once(desk, app):
     assert (await sign_in(desk, app.code())).status_code == 200
     replayed = await sign_in(desk, app.code())
     assert (replayed.status_code, replayed.json()["reason"]) == (401, "code_used")
 
 
-async def test_of_sign_ins_at_once_with_the_same_code_one_is_accepted(desk, app):
+async def test_of_simultaneous_sign_ins_with_the_same_code_only_one_is_accepted(desk, app):
     replies = await asyncio.gather(*(sign_in(desk, app.code()) for _ in range(4)))
     assert sorted(each.status_code for each in replies) == [200, 401, 401, 401]
 
@@ -189,7 +189,7 @@ async def proxied(desk, app, clock):
     return sign_in
 
 
-async def test_guessed_codes_are_refused_to_strangers_but_not_to_the_owner(proxied, app, desk):
+async def test_after_many_wrong_codes_strangers_are_barred_but_the_owner_is_not(proxied, app, desk):
     home, new_place = "192.0.2.8", "198.51.100.200"
     assert (await proxied(app.code(), home)).status_code == 200
     app.clock.now += totp.STEP_S
@@ -234,7 +234,7 @@ async def test_requests_without_a_code_do_not_make_a_stranger_known(proxied, app
     assert not throttle.knows("203.0.113.1")
 
 
-async def test_the_first_setup_needs_the_password_and_its_code_the_second_is_not_in_force_before(
+async def test_a_setup_needs_the_password_and_is_not_in_force_before_its_first_code(
     desk, sian, clock
 ):
     refused = await sian.post(f"{PATH}/setup", json={"password": "wrong"})
@@ -267,7 +267,7 @@ async def test_a_setup_that_was_not_begun_cannot_be_confirmed(sian):
     assert (reply.status_code, reply.json()["reason"]) == (409, "setup_expired")
 
 
-async def test_a_setup_ends_the_other_sessions_of_a_password(desk, sian, clock):
+async def test_a_setup_ends_the_other_sessions_opened_with_a_password(desk, sian, clock):
     other = await desk.page("sian")
     await other.open()
     await set_up(sian, clock)
@@ -279,7 +279,7 @@ async def test_a_setup_ends_the_other_sessions_of_a_password(desk, sian, clock):
 
 
 @pytest.mark.parametrize("act", ["setup", "recovery-codes", "remove"])
-async def test_a_change_needs_the_password_and_a_code(desk, sian, app, act):
+async def test_a_change_of_the_second_factor_needs_the_password_and_a_code(desk, sian, app, act):
     for proof, status in (
         ({}, 403),
         ({"password": PASSWORD}, 403),
@@ -293,7 +293,7 @@ async def test_a_change_needs_the_password_and_a_code(desk, sian, app, act):
     assert len(refused) == 4
 
 
-async def test_a_replaced_second_factor_keeps_the_old_one_until_it_is_confirmed(
+async def test_the_old_second_factor_counts_until_its_replacement_is_confirmed(
     desk, sian, app, clock
 ):
     proof = {"password": PASSWORD, "code": app.codes[0]}
@@ -339,7 +339,7 @@ async def test_neither_secret_nor_code_is_in_the_log_or_the_audit(desk, sian, cl
         assert text not in everything
 
 
-async def test_a_database_without_its_key_says_so_and_takes_recovery_codes(desk, app, clock):
+async def test_without_the_key_file_a_sign_in_says_so_and_takes_recovery_codes(desk, app, clock):
     desk.settings.second_factor_key.unlink()
     stop_at(desk, clock)
     for _ in range(CODES_ALARM.most + 1):
@@ -419,7 +419,9 @@ async def test_a_session_that_needs_the_setup_can_sign_out(required):
     assert (await client.get(ME)).status_code == 401
 
 
-async def test_other_roles_and_present_sessions_are_not_affected_by_the_setting(desk, clock):
+async def test_requiring_a_second_factor_affects_neither_other_roles_nor_existing_sessions(
+    desk, clock
+):
     mair = await desk.page("mair")
     cookies = dict(mair.http.cookies)
     await desk.stop()

@@ -11,7 +11,7 @@ from helpers.desk import changed
 LOGIN = "/api/v1/login"
 
 
-async def test_a_session_protects_its_connection_until_a_request_without_it(running):
+async def test_a_session_protects_its_connection_until_a_request_without_the_session(running):
     sian = await running.page("sian")
     places = running.desk.host.places
     assert (await sian.http.get("/api/v1/me")).status_code == 200

@@ -204,7 +204,7 @@ async def test_a_session_is_checked_in_the_database_again_once_it_answers(databa
     assert await sessions.find(token) is None
 
 
-async def test_a_sign_out_during_a_read_of_the_session_ends_it(database, open_sessions):
+async def test_a_sign_out_during_a_read_ends_the_session(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)
@@ -223,7 +223,7 @@ async def test_a_sign_out_during_a_read_of_the_session_ends_it(database, open_se
     assert await asking is None
 
 
-async def test_a_sign_out_while_a_read_of_the_session_hangs_ends_it(database, open_sessions):
+async def test_a_sign_out_while_a_read_hangs_ends_the_session(database, open_sessions):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)

@@ -112,7 +112,7 @@ async def is_refused(client):
     return reply.status_code == 403
 
 
-def test_exactly_the_documented_endpoints_are_sensitive():
+def test_exactly_the_listed_endpoints_are_sensitive():
     found = {
         name
         for name, route in endpoints().items()
@@ -212,7 +212,7 @@ async def test_only_a_signed_in_person_can_begin_a_step_up(desk):
     assert (await begin(desk.client())).status_code == 401
 
 
-async def test_a_step_up_with_an_address_in_place_is_refused(desk, admin):
+async def test_a_step_up_whose_place_is_an_address_is_refused(desk, admin):
     assert (await begin(admin, "//evil.example")).status_code == 422
 
 
@@ -258,7 +258,7 @@ async def test_a_lower_role_from_the_provider_takes_effect_at_the_step_up(desk, 
     assert (await admin.get(f"{API}/me")).json()["role"] == "advisor"
 
 
-async def test_a_response_is_taken_once_and_only_in_its_browser(desk, admin, provider):
+async def test_the_response_of_a_step_up_counts_once_and_only_in_its_browser(desk, admin, provider):
     provider.claims = {"roles": ADMIN, "acr": "gold", "auth_time": int(time.time())}
     response = provider.approve((await begin(admin)).json()["url"], "second")
     stranger = await come_back(desk.client(), response)
@@ -270,7 +270,7 @@ async def test_a_response_is_taken_once_and_only_in_its_browser(desk, admin, pro
     assert await is_refused(admin)
 
 
-async def test_a_session_that_has_ended_meanwhile_is_not_opened_again(desk, admin, provider):
+async def test_a_step_up_does_not_reopen_a_session_that_has_ended(desk, admin, provider):
     provider.claims = {"roles": ADMIN, "acr": "gold", "auth_time": int(time.time())}
     response = provider.approve((await begin(admin, "admin")).json()["url"], "second")
     cookie = admin.cookies["galwad-sign-in"]
@@ -282,7 +282,7 @@ async def test_a_session_that_has_ended_meanwhile_is_not_opened_again(desk, admi
     assert await refused(desk) == [("ended", "")]
 
 
-async def test_a_session_that_ends_during_the_exchange_is_not_opened_again(
+async def test_a_step_up_does_not_reopen_a_session_that_ends_during_the_exchange(
     desk, admin, provider, monkeypatch
 ):
     sessions = desk.desk.people.sessions
@@ -307,7 +307,9 @@ async def test_a_person_who_cancels_at_the_provider_stays_signed_in(desk, admin,
     assert await is_refused(admin)
 
 
-async def test_a_command_line_gets_the_time_of_the_step_up_that_approved_it(desk, admin, provider):
+async def test_the_step_up_that_approved_a_command_line_counts_for_it_until_it_expires(
+    desk, admin, provider
+):
     waiting = (await desk.client().post(f"{API}/command-lines")).json()
     code = {"code": waiting["code"]}
     reply = await admin.post(f"{API}/command-lines/approve", json=code)

@@ -118,7 +118,9 @@ async def test_a_user_name_or_extension_that_is_a_card_number_is_refused(users, 
     assert await users.all() == before
 
 
-async def test_a_machines_token_ends_only_when_the_machine_is_disabled(users, open_sessions, clock):
+async def test_a_machines_token_does_not_idle_out_and_ends_when_the_machine_is_disabled(
+    users, open_sessions, clock
+):
     await users.add(User("pay", "machine", rights=frozenset({"payments"})), None)
     sessions = open_sessions(idle=100, absolute=200, clock=clock)
     token = await sessions.open("pay", "machine")

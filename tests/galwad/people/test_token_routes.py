@@ -109,7 +109,9 @@ async def test_no_other_endpoint_takes_a_personal_token(running, key):
     assert health.json()["version"] is None
 
 
-async def test_a_personal_token_ends_when_revoked_and_nobody_else_can_revoke_it(running, key):
+async def test_a_personal_token_ends_when_revoked_and_another_advisor_cannot_revoke_it(
+    running, key
+):
     huw = await running.page("huw")
     place = f"{OWN}/{key.token['id']}"
     assert (await huw.http.delete(place)).status_code == 404
@@ -207,7 +209,7 @@ async def test_a_token_that_cannot_be_made_is_refused_with_the_reason(running, b
     assert reply.json()["hint"]
 
 
-async def test_an_answer_has_no_digest_of_a_token(running, key):
+async def test_the_list_of_tokens_has_no_digest(running, key):
     gwen = await running.page("gwen")
     (listed,) = (await gwen.http.get("/api/v1/tokens")).json()
     assert listed == key.token

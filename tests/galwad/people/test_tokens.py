@@ -36,7 +36,7 @@ async def test_a_token_is_stored_as_a_digest_and_begins_with_the_prefix(sessions
     assert (token.created_by, token.last_used, token.address) == ("os:root", None, "")
 
 
-async def test_a_token_uses_only_those_rights_that_it_and_its_machine_have(sessions, engine):
+async def test_a_token_has_only_the_rights_that_both_it_and_its_machine_have(sessions, engine):
     payments, _ = await sessions.tokens.make(PAY, "os:root", "one", {"payments"})
     every, _ = await sessions.tokens.make(PAY, "os:root", "two")
     assert (await sessions.find(payments)).user.rights == {"payments"}
@@ -46,7 +46,7 @@ async def test_a_token_uses_only_those_rights_that_it_and_its_machine_have(sessi
     assert (await sessions.find(every)).user.rights == {"metrics"}
 
 
-async def test_a_token_ends_at_its_expiry_and_not_for_want_of_use(sessions, clock):
+async def test_a_token_ends_at_its_expiry_and_not_through_lack_of_use(sessions, clock):
     secret, token = await sessions.tokens.make(PAY, "os:root", "short", days=2)
     assert token.expires == clock.now + 2 * DAY_S
     clock.now += 2 * DAY_S
@@ -101,7 +101,9 @@ async def test_the_address_of_a_signed_in_person_is_not_stored(sessions, engine,
     assert address == ""
 
 
-async def test_a_person_gets_a_token_that_only_pauses_and_ends_when_disabled(sessions, engine):
+async def test_a_person_gets_a_token_that_only_pauses_and_ends_when_the_person_is_disabled(
+    sessions, engine
+):
     secret, token = await sessions.tokens.make(SIAN, "user:sian", "desktop")
     session = await sessions.find(secret)
     assert (session.kind, session.actor, session.only_pauses) == ("pause", "user:sian", True)
@@ -146,14 +148,16 @@ async def test_a_token_with_a_wrong_value_is_refused(sessions, user, values, err
     assert await sessions.tokens.all() == []
 
 
-async def test_two_tokens_of_a_user_cannot_have_one_name_but_those_of_two_users_can(sessions):
+async def test_two_tokens_of_one_user_cannot_have_the_same_name_but_tokens_of_two_users_can(
+    sessions,
+):
     await sessions.tokens.make(PAY, "os:root", "x")
     with pytest.raises(UserError, match='token named "x" already'):
         await sessions.tokens.make(PAY, "os:root", "x")
     await sessions.tokens.make(SIAN, "user:sian", "x")
 
 
-async def test_a_user_can_have_a_limited_number_of_tokens(sessions):
+async def test_a_user_can_have_at_most_twenty_tokens(sessions):
     for number in range(MAX_TOKENS):
         await sessions.tokens.make(PAY, "os:root", f"t{number}")
     with pytest.raises(UserError, match="has 20 tokens"):
@@ -167,7 +171,9 @@ async def tokens(engine, clock):
     return Tokens(engine, clock)
 
 
-async def test_a_machines_token_is_logged_once_a_day_before_and_after_its_expiry(tokens, clock):
+async def test_the_expiry_of_a_machines_token_is_logged_once_a_day_before_and_after_it(
+    tokens, clock
+):
     await tokens.make(PAY, "os:root", "soon", days=31)
     await tokens.make(PAY, "os:root", "never", days=None)
     await tokens.make(SIAN, "user:sian", "desktop", days=1)

@@ -77,7 +77,7 @@ def test_new_secrets_differ_and_have_160_bits():
 TEXT = "otpauth://totp/Galwad:sian@galwad.example?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"
 
 
-def test_the_path_draws_exactly_the_dark_modules_inside_the_quiet_zone():
+def test_the_path_of_the_qr_code_draws_exactly_its_dark_modules():
     size, path = totp.drawn(TEXT)
     dark = set()
     for x, y, width in re.findall(r"M(\d+) (\d+)h(\d+)v1h-\d+z", path):

@@ -32,7 +32,7 @@ def test_purposes_and_reasons_of_breaks_are_those_of_the_settings():
     assert found["breaks"][0] == TextEntry("break", "Short break", "Seibiant byr")
 
 
-def test_the_reasons_without_a_note_have_the_words_of_the_page():
+def test_the_reasons_for_no_note_have_the_words_of_the_page():
     found = lists()["no_note_reasons"]
     assert TextEntry("test", "Test call", "Galwad brawf") in found
     assert len(found) == 5

@@ -20,7 +20,7 @@ def test_the_version_changes_with_the_entries_their_order_and_their_origin():
     assert TextList("breaks", (LUNCH,)).version == TextList("breaks", (LUNCH,)).version
 
 
-def test_a_list_remembers_each_entry_that_it_has_lost_once_and_the_newest_first():
+def test_a_list_remembers_each_lost_entry_once_with_the_newest_first():
     other = TextEntry("lunch", "Long lunch", "Cinio hir")
     found = TextList("breaks", (other,), former=(TEA, LUNCH)).remembering((LUNCH, other))
     assert found == (LUNCH, TEA)

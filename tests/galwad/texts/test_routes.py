@@ -120,7 +120,7 @@ async def test_a_line_is_shown_by_its_new_name_and_keeps_its_name_in_the_setting
     assert news["line_names"]["Housing"] == {"en": "Homes", "cy": "Tai"}
 
 
-async def test_changed_words_of_a_reason_without_a_note_are_sent_and_those_of_galwad_are_not(
+async def test_only_changed_words_of_a_reason_for_no_note_are_sent_to_pages(
     listed,
 ):
     gwen, sian = await listed.page("gwen"), await listed.page("sian")
@@ -146,7 +146,7 @@ async def test_a_changed_purpose_is_offered_at_once(listed):
     assert (await sian.http.get("/api/v1/contacts/purposes")).json()["purposes"] == offered
 
 
-async def test_a_change_of_a_list_that_another_administrator_has_changed_is_refused(listed):
+async def test_a_change_of_a_list_that_was_changed_in_another_page_is_refused(listed):
     first, second = await listed.page("gwen"), await listed.page("gwen")
     version = (await second.http.get(f"{URL}/breaks")).json()["version"]
     assert (await change(first, "breaks", [TEA])).status_code == 200
@@ -190,7 +190,7 @@ async def test_a_list_that_is_not_valid_is_refused_with_the_reason(listed, name,
 
 
 @pytest.mark.parametrize("text", ["Te\na", "", "T" * 201])
-async def test_a_text_with_a_line_break_or_of_no_or_too_great_length_is_refused(listed, text):
+async def test_a_text_that_is_empty_too_long_or_has_a_line_break_is_refused(listed, text):
     refused = await change(await listed.page("gwen"), "purposes", [{**TEA, "en": text}])
     assert refused.status_code == 422
 
@@ -200,7 +200,7 @@ async def test_an_unknown_list_is_refused(listed):
     assert (await gwen.http.get(f"{URL}/colours")).status_code == 422
 
 
-async def test_a_user_of_a_team_is_seen_with_it_and_the_audit_has_the_change(listed):
+async def test_supervisors_see_a_users_new_team_and_the_audit_has_the_change(listed):
     gwen, mair = await listed.page("gwen"), await listed.page("mair")
     await mair.open()
     housing = {"code": "housing", "en": "Housing", "cy": "Tai"}

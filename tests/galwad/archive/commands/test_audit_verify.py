@@ -52,7 +52,7 @@ def links(archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_the_servers_chain_and_its_export_verify_alike(run, links, tmp_path):
+def test_audit_verify_gives_the_same_result_for_the_server_and_for_its_export(run, links, tmp_path):
     export = tmp_path / "chain.jsonl"
     assert run("audit", "export", "-o", export).out == f"{export}  3 entries\n"
     assert run("audit", "export", "-o", export).status == 1
@@ -210,7 +210,7 @@ def test_payloads_are_compared_with_their_manifests_only_on_request(run, archive
         (("replaced", "replaced", "not-replaced", "not-replaced"), False),
     ],
 )
-def test_a_replaced_header_is_reported_even_after_a_refused_second_rewrap(
+def test_a_header_from_before_a_rewrap_is_reported_unless_every_rewrap_was_refused(
     run, archive, tmp_path, kinds, known
 ):
     (tmp_path / f"{CALL}.manifest").write_bytes(archive.manifest)
@@ -258,7 +258,7 @@ def test_a_duplicate_recording_is_reported_in_any_order_of_the_copies(run, archi
     ]
 
 
-def test_a_chain_of_another_node_is_refused_when_no_anchor_matches(run, tmp_path):
+def test_a_chain_is_refused_if_no_anchor_is_from_its_node(run, tmp_path):
     anchors = tmp_path / "anchors.jsonl"
     anchors.write_text(f"{Anchor('galwad-1', Head(3, '0' * 64), 'then')}\n")
     forged = write(tmp_path / "c", chain("x", "x", node="galwad-2"))
@@ -271,7 +271,7 @@ def test_a_chain_of_another_node_is_refused_when_no_anchor_matches(run, tmp_path
 
 
 @pytest.mark.usefixtures("server")
-def test_a_new_anchor_is_added_only_if_the_chain_still_has_the_last_one(
+def test_an_anchor_is_added_only_if_the_chain_still_has_the_last_anchored_entry(
     run, archive, links, tmp_path
 ):
     anchors = tmp_path / "anchors.jsonl"

@@ -219,7 +219,7 @@ def test_recordings_newer_than_the_backup_are_reported_as_orphans_and_reindexed(
         }
 
 
-def test_audit_verify_reports_the_restore_and_accepts_it_with_restored(
+def test_audit_verify_reports_the_restore_and_accepts_it_with_the_restored_option(
     run, site, signed_in, tmp_path
 ):
     backup, config = tmp_path / "backup", ("--config", site.config)
@@ -475,7 +475,7 @@ def test_a_backup_with_a_changed_file_is_refused_before_anything_is_written(
     assert sorted(site.root.rglob("*")) == before
 
 
-def test_another_machine_restores_a_backup_with_the_public_key_that_make_printed(
+def test_a_machine_without_the_backup_key_restores_only_with_the_right_public_key(
     run, site, backup, tmp_path
 ):
     made = run("backup", "make", tmp_path / "next", "--config", site.config)
@@ -493,7 +493,7 @@ def test_another_machine_restores_a_backup_with_the_public_key_that_make_printed
     assert not key_file.exists()
 
 
-def test_a_backup_of_an_earlier_release_is_restored_only_with_unsigned(run, site, backup):
+def test_an_unsigned_backup_is_restored_only_with_the_unsigned_option(run, site, backup):
     described = json.loads((backup / INDEX).read_text())["backup"]
     del described["checksums_sha256"]
     (backup / INDEX).write_text(json.dumps({**described, "format": UNSIGNED}))
@@ -520,7 +520,7 @@ def test_the_database_in_a_backup_of_2026_11_26_is_upgraded(run, site, backup):
     assert [person.name for person in asyncio.run(found)] == ["Ann Example"]
 
 
-def test_make_prints_the_public_half_of_the_key_that_signs(run, site, signed_in, tmp_path):
+def test_backup_make_prints_the_public_half_of_the_key_that_signs(run, site, signed_in, tmp_path):
     with House(site) as house:
         signed_in(house)
         done = run("backup", "make", tmp_path / "one", "--config", site.config)
@@ -549,7 +549,9 @@ def secret(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["header", "manifest", "key", "recipients", "database", "folder"])
-def test_a_link_of_the_service_brings_no_file_of_root_into_a_backup(site, tmp_path, secret, kind):
+def test_a_backup_copies_no_file_of_root_through_a_link_that_the_service_made(
+    site, tmp_path, secret, kind
+):
     with House(site) as house:
         house.record(CALLS[0])
     state = site.root / "state"
@@ -586,7 +588,7 @@ def test_a_link_of_the_service_brings_no_file_of_root_into_a_backup(site, tmp_pa
 @pytest.mark.parametrize(
     "place", ["archive/2026", "desk/.directory.db.restoring", "desk", "finaliser"]
 )
-def test_a_link_of_the_service_leads_a_restore_to_no_folder_of_root(
+def test_a_restore_writes_nothing_through_a_link_that_the_service_made(
     site, backup, secret, tmp_path, place
 ):
     state = site.root / "state"
@@ -656,7 +658,7 @@ def test_restore_is_refused_while_a_galwad_process_runs(run, site, backup, name)
         refused(run, site, backup, f"error: another process is at work in {folder}\n")
 
 
-def test_restore_disposes_again_from_a_folder_of_the_officers_certificates(
+def test_a_restore_with_the_officers_certificates_omits_the_headers_of_disposed_recordings(
     run, site, signed_in, tmp_path
 ):
     """`purge -o` wrote them under other names; rsync had not copied those of the archive."""
@@ -744,7 +746,9 @@ def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monke
     assert run("recordings", "verify", site.settings.archive, "--node-key", key).status == 0
 
 
-def test_a_restore_interrupted_before_the_report_is_completed(run, site, backup, monkeypatch):
+def test_a_restore_that_was_interrupted_before_its_report_prints_it_when_run_again(
+    run, site, backup, monkeypatch
+):
     """The database has its name, but the hash was not printed."""
 
     def killed(*_):

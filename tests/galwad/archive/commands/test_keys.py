@@ -73,7 +73,9 @@ def with_deputy(run, tmp_path):
     return folder, first, deputy
 
 
-def test_a_recipient_who_is_not_named_again_is_removed_only_after_a_question(with_deputy, tmp_path):
+def test_a_recipient_who_is_not_named_again_is_removed_only_after_confirmation(
+    with_deputy, tmp_path
+):
     folder, first, deputy = with_deputy
     output = tmp_path / "second.json"
     command = [*GALWAD, "keys", "sign", folder, "--replaces", first, "-o", output]
@@ -86,7 +88,9 @@ def test_a_recipient_who_is_not_named_again_is_removed_only_after_a_question(wit
 
 
 @pytest.mark.parametrize("option", ["--replaces", "--force"])
-def test_without_a_terminal_the_recipients_change_only_with_yes(run, with_deputy, option):
+def test_without_a_terminal_the_recipients_change_only_with_the_yes_option(
+    run, with_deputy, option
+):
     """`--force` on the set's own file would drop the deputy as well."""
     folder, first, deputy = with_deputy
     before = first.read_bytes()

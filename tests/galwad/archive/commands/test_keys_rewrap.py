@@ -268,7 +268,7 @@ def test_rewrap_without_a_recipient_set_on_the_server_is_refused(run, house, key
     )
 
 
-def test_a_recipient_set_by_another_signer_or_of_another_serial_is_refused(
+def test_rewrap_is_refused_if_the_servers_set_has_another_signer_or_serial(
     run, house, keys, deputy, tmp_path
 ):
     stranger = OfficerKeys.generate()

@@ -67,7 +67,7 @@ def test_a_kept_promise_is_printed_with_its_quote_evidence_and_verdict(run, arch
 
 
 @pytest.mark.usefixtures("server")
-def test_a_broken_promise_is_named_with_its_finding_and_status_1(run, archive):
+def test_a_broken_promise_is_printed_with_its_finding_and_gives_status_1(run, archive):
     archive.promises = BROKEN
     done = run("promise-check", "--language", "cy")
     assert done.status == 1
@@ -78,7 +78,7 @@ def test_a_broken_promise_is_named_with_its_finding_and_status_1(run, archive):
 
 
 @pytest.mark.usefixtures("server")
-def test_json_is_the_servers_answer_with_the_same_status(run, archive):
+def test_json_prints_the_servers_answer_and_a_broken_promise_has_status_1(run, archive):
     archive.promises = BROKEN
     done = run("promise-check", "--json")
     assert (done.status, done.json()) == (1, BROKEN)
@@ -97,7 +97,7 @@ def test_the_page_is_written_to_a_file_or_to_standard_output(run, archive, tmp_p
 
 
 @pytest.mark.usefixtures("server")
-def test_an_earlier_page_is_not_replaced_and_nothing_is_asked(run, archive, tmp_path):
+def test_an_existing_page_is_not_replaced_and_the_server_is_not_asked(run, archive, tmp_path):
     archive.promises = KEPT
     file = tmp_path / "day.html"
     file.write_text("the page of yesterday")
@@ -177,7 +177,7 @@ def test_the_title_has_the_day_or_the_first_and_the_last_day():
     assert report_in(week, Texts("cy")).title.endswith("2026-11-25 hyd 2026-11-30")
 
 
-def test_evidence_has_counts_and_lengths_in_the_same_sequence_whatever_the_server_sends():
+def test_evidence_has_a_fixed_sequence_with_unknown_counts_at_the_end():
     evidence = {"paused_us": 80 * US, "pauses_page": 2, "pauses": 3, "moons": 4}
     english = only_line(promise("payments", evidence=evidence))
     assert english.evidence == (
@@ -213,7 +213,7 @@ def test_each_trigger_that_is_counted_is_in_words_below_its_total(language, tota
         (finding("comet", text="new"), f"{CALL}: comet: new"),
     ],
 )
-def test_each_finding_is_one_line_with_its_call_and_its_length(fact, words):
+def test_each_kind_of_finding_is_one_line(fact, words):
     line = only_line(promise(verdict="broken", findings=[fact]))
     assert [str(each) for each in line.findings] == [words]
     assert (line.verdict, line.state) == ("BROKEN", "broken")

@@ -292,7 +292,7 @@ def test_releasing_a_recording_that_is_not_retained_is_refused(run, house):
     assert [kind for kind, _ in house.audit()].count("recording.released") == 1
 
 
-def test_one_of_a_simultaneous_hold_command_and_purge_is_refused(house):
+def test_of_a_hold_and_a_purge_at_the_same_time_one_is_refused(house):
     async def both():
         headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
         body = {"reason": "order", "reference": "R-2026"}

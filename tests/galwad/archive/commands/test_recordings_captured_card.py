@@ -80,7 +80,7 @@ def test_a_captured_card_is_listed_shown_and_audited_and_raises_an_alarm(run, ho
     assert index_agrees(run("recordings", "verify", FIRST))
 
 
-def test_no_digit_of_the_number_is_in_the_database_or_the_archive(house):
+def test_neither_the_card_number_nor_its_last_8_digits_are_stored(house):
     for path in (house.site.root / "state").rglob("*"):
         if path.is_file():
             data = path.read_bytes()
@@ -88,7 +88,7 @@ def test_no_digit_of_the_number_is_in_the_database_or_the_archive(house):
             assert CARDS[0][-8:].encode() not in data
 
 
-def test_purging_a_captured_card_certifies_it_and_keeps_the_prevention_record(run, house):
+def test_purging_a_captured_card_leaves_a_certificate_and_the_prevention_record(run, house):
     done = run("recordings", "purge", FIRST, *WHY, *PREVENTION)
     assert done.status == 0, done.err
     assert f"{FIRST}  disposed of " in done.out
@@ -145,7 +145,9 @@ def test_without_ids_every_recording_with_an_open_incident_is_purged(run, house)
         ((*PREVENTION, "-o", "certificate.json"), "--output needs exactly one id"),
     ],
 )
-def test_an_incomplete_prevention_record_destroys_nothing(run, house, left_out, message):
+def test_a_purge_of_captured_cards_with_wrong_options_destroys_nothing(
+    run, house, left_out, message
+):
     done = run("recordings", "purge", *WHY, *left_out)
     assert (done.status, done.err.splitlines()[0]) == (2, f"error: {message}")
     assert house.path(FIRST, "header").exists()
@@ -162,7 +164,7 @@ def test_an_incomplete_prevention_record_destroys_nothing(run, house, left_out, 
         ((FIRST, "--reference", "R", "--reason", "captured-card"), "captured-card"),
     ],
 )
-def test_a_purge_for_another_reason_has_one_recording_and_no_prevention_record(
+def test_a_purge_for_another_reason_takes_exactly_one_id_and_no_prevention_record(
     run, house, arguments, message
 ):
     done = run("recordings", "purge", *arguments, "--yes")
@@ -171,7 +173,7 @@ def test_a_purge_for_another_reason_has_one_recording_and_no_prevention_record(
     assert house.path(FIRST, "header").exists()
 
 
-def test_a_recording_without_a_captured_card_is_not_purged_as_one(run, house):
+def test_a_recording_without_a_captured_card_is_not_purged_for_that_reason(run, house):
     done = run("recordings", "purge", PLAIN, *WHY, *PREVENTION)
     assert done.err.startswith("error: no card number was keyed in this recording\n")
     assert house.path(PLAIN, "header").exists()
@@ -203,7 +205,7 @@ def test_an_incident_stays_open_when_the_finaliser_cannot_dispose_of_the_recordi
     assert listed(run)[FIRST]["captured_card"] == "open"
 
 
-def test_the_api_takes_a_prevention_record_for_a_captured_card_and_for_nothing_else(house):
+def test_the_api_requires_a_prevention_record_for_a_captured_card_and_refuses_it_otherwise(house):
     headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
     texts = {"missing_trigger": "none", "changed": "a key"}
     with httpx2.Client(base_url=f"{house.url}/api/v1", headers=headers) as client:
@@ -236,7 +238,7 @@ def test_a_reindexed_recording_gets_its_incident_again(run, house, monkeypatch):
     assert [(each.call_id, each.state) for each in incidents] == [(FIRST, "open")]
 
 
-def test_an_incident_that_was_deleted_or_closed_by_sql_is_named(run, house):
+def test_audit_verify_names_an_incident_that_sql_has_changed_deleted_or_closed(run, house):
     path = house.site.settings.database
 
     def sql(statement):

@@ -127,7 +127,7 @@ def test_each_cause_has_its_own_words_in_both_languages(reason, trigger, words):
         assert "(ffôn 201)" in welsh
 
 
-def test_a_fault_is_called_a_fault_and_nothing_else_is():
+def test_the_sentence_of_a_fault_calls_it_a_fault_and_that_of_a_payment_pause_does_not():
     fault = gap(80, 125, "fault", "storage", "system")
     assert "This is a fault: neither a payment nor a transfer." in said(fault)
     assert "(the system)" in said(fault)
@@ -155,7 +155,7 @@ def test_a_sentence_says_what_followed_who_acted_and_where_the_proof_is(more, wo
     assert words in said(gap(80, 125, **more))
 
 
-def test_an_erased_stretch_says_nothing_about_the_pause_that_always_follows_it():
+def test_the_sentence_of_an_erased_stretch_does_not_mention_the_gap_that_follows():
     erased = gap(79, 80, "erased", then="gap")
     assert said(erased) == (
         "At 09:31:19 GMT (1:19 into the call) 1 s that had been recorded was erased because the "
@@ -164,7 +164,7 @@ def test_an_erased_stretch_says_nothing_about_the_pause_that_always_follows_it()
     )
 
 
-def test_a_call_is_complete_without_gaps_if_it_is_signed_and_has_no_unexplained_time():
+def test_a_call_without_gaps_is_called_whole_only_if_signed_and_without_unexplained_time():
     assert explanation_lines(explanation(), Texts("en"))[1:] == [
         "The whole call was recorded: there are no gaps."
     ]

@@ -158,7 +158,7 @@ def test_a_full_temporary_folder_is_reported_with_a_hint(server, tmp_path):
     assert "hint: set $TMPDIR to a folder with more space" in done.stderr
 
 
-def test_an_existing_file_is_replaced_only_with_force(run, server, officer, tmp_path):
+def test_an_existing_file_is_replaced_only_with_the_force_option(run, server, officer, tmp_path):
     out = tmp_path / "call.flac"
     out.write_text("precious")
     words = ("recordings", "fetch", CALL, *WHY, "--identity", officer, "-o", out)
@@ -221,7 +221,7 @@ def test_a_changed_byte_of_the_undecoded_packets_leaves_no_file(run, archive, of
 
 @pytest.mark.parametrize("more", [("--from", "0:10"), ("--format", "wav")])
 @pytest.mark.usefixtures("server")
-def test_options_for_audio_are_refused_with_raw(run, archive, officer, more):
+def test_options_for_audio_are_refused_with_the_raw_option(run, archive, officer, more):
     done = run("recordings", "fetch", CALL, *WHY, "--raw", "--identity", officer, *more)
     assert done.status == 2
     assert archive.asked == []

@@ -70,7 +70,7 @@ def test_a_recovered_spool_key_is_written_once_and_readable_only_by_its_owner(
     assert len(noted(house, "spool.key-taken")) == 1
 
 
-def test_recovering_a_spool_key_and_its_use_are_audited(run, house, spool, identity, tmp_path):
+def test_recovering_a_spool_key_and_using_it_are_audited(run, house, spool, identity, tmp_path):
     assert run("recordings", "recover", spool, *identity, *WHY, "-o", tmp_path).status == 0
     facts = {"call_id": CALL, "life": 1, "actor": "user:gwen", "reference": "POWER-1"}
     assert noted(house, "spool.key-taken") == [("spool.key-taken", facts)]

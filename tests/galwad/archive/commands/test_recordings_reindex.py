@@ -84,7 +84,7 @@ def test_reindex_restores_lost_rows_and_shows_unknown_fields(run, house):
         assert index_agrees(run("recordings", "verify", call_id))
 
 
-def test_reindex_audits_the_user_and_the_manifest_digest_again(run, house):
+def test_reindex_adds_its_user_and_the_manifest_digest_to_the_audit(run, house):
     run("recordings", "reindex", CALLS[1], *WHY)
     (asked, facts), (chained, digest) = house.audit()[-2:]
     assert (asked, chained) == ("recording.reindexed", "recording.indexed")
@@ -106,7 +106,7 @@ def test_a_second_reindex_changes_nothing(run, house):
     assert len(house.audit()) == count
 
 
-def test_reindex_never_overwrites_an_existing_row(run, house):
+def test_reindex_without_corrected_facts_keeps_an_existing_row(run, house):
     """A row with the caller's number must not be replaced by one without it."""
     run("recordings", "reindex", CALLS[0], *WHY)
     row = house.do(house.desk.archive.catalogue.get(CALLS[0]))
@@ -242,7 +242,9 @@ def test_reindex_with_an_identity_restores_the_facts_about_people(run, house, id
     assert len(found) == len(CALLS)
 
 
-def test_later_callers_come_back_with_the_other_facts(run, house, identity):
+def test_reindex_with_an_identity_restores_the_later_callers_and_refuses_others(
+    run, house, identity
+):
     """The desk refuses later callers that are not those that were sealed."""
     call_id, other = "20260301-091500-abcdefgh", "+441970000912"
     house.record(call_id, later_caller=other)
@@ -268,7 +270,7 @@ def test_later_callers_come_back_with_the_other_facts(run, house, identity):
     assert index_agrees(run("recordings", "verify", call_id))
 
 
-def test_rows_that_were_made_without_their_facts_get_them_later(run, house, identity):
+def test_rows_without_facts_get_them_from_a_later_reindex_with_an_identity(run, house, identity):
     run("recordings", "reindex", *WHY)
     assert not any(row["named"] for row in listed(run).values())
     assert run("recordings", "reindex", CALLS[2], *WHY, "--identity", identity).status == 0
@@ -321,7 +323,7 @@ def test_facts_that_were_erased_are_not_restored(run, house, identity):
     assert f"{CALLS[0]}  NOT RESTORED: the facts about people were erased" in done.out
 
 
-def test_a_disposed_recording_and_one_of_an_older_release_stay_unnamed(
+def test_a_disposed_recording_and_one_of_an_older_release_get_no_facts_about_people(
     run, house, identity, monkeypatch
 ):
     run("recordings", "reindex", CALLS[0], *WHY)
@@ -395,7 +397,9 @@ def test_a_row_is_not_corrected_from_a_manifest_that_the_audit_does_not_have(run
     assert house.do(house.desk.archive.catalogue.get(CALLS[0])).talk_us == 5
 
 
-def test_the_row_of_a_locked_recording_is_named_until_its_facts_are_restored(run, house, identity):
+def test_verify_reports_the_row_of_a_locked_recording_until_its_facts_are_restored(
+    run, house, identity
+):
     """After a reboot, the finaliser can no longer read who called from the spool."""
     manifest = read_manifest(house.path(CALLS[0], "manifest").read_bytes())
     data = house.path(CALLS[0], "manifest").read_bytes()

@@ -123,7 +123,7 @@ def segment(*parties, complete=True):
     return PacketStretch(60 * US, 64 * US, "", complete, list(parties))
 
 
-def test_each_party_has_a_line_with_all_its_packets_and_a_quarantine_has_one(lines):
+def test_each_party_has_a_line_with_all_its_packets_and_each_quarantine_has_a_line(lines):
     caller, advisor, quarantine = lines(segment(CALLER, ADVISOR))
     assert caller == (
         "caller: 130 packets received, 100 stored, 30 not stored (12 late, 18 payment); "
@@ -138,7 +138,7 @@ def test_each_party_has_a_line_with_all_its_packets_and_a_quarantine_has_one(lin
     )
 
 
-def test_a_stretch_after_a_gap_in_which_a_voice_is_missing_is_partly_recorded(tmp_path):
+def test_a_stretch_without_one_of_the_voices_after_a_gap_is_shown_as_partly_recorded(tmp_path):
     office = Office(tmp_path)
     manifest = office.seal(office.simple()).manifest
     advisor = msgspec.structs.replace(ADVISOR, dropped={"late": 100}, late_us=2 * US)
@@ -162,14 +162,14 @@ def test_a_stretch_after_a_gap_in_which_a_voice_is_missing_is_partly_recorded(tm
     ]
 
 
-def test_a_silent_party_is_named_with_the_packets_that_are_not_heard(lines):
+def test_a_silent_party_is_listed_with_the_number_of_its_packets(lines):
     silent = msgspec.structs.replace(ADVISOR, heard=0)
     assert lines(segment(CALLER, silent))[-1] == (
         "! the advisor is silent from 1:00 to 1:04: 100 packets received"
     )
 
 
-def test_counts_that_do_not_add_up_are_named(lines):
+def test_counts_that_do_not_add_up_are_reported(lines):
     wrong = msgspec.structs.replace(ADVISOR, received=101)
     assert lines(segment(CALLER, wrong))[-1] == (
         "! advisor, segment 60.0 s to 64.0 s: 101 packets received, but 100 stored or dropped: "
@@ -185,11 +185,11 @@ def test_incomplete_counts_are_called_incomplete(lines):
 
 
 @pytest.mark.parametrize("text", [None, "", "{", '{"manifest": {"packets": 1}}'])
-def test_a_missing_or_damaged_manifest_has_no_lines(text):
+def test_a_missing_or_damaged_manifest_gives_no_lines_about_packets(text):
     assert list(packet_lines(text)) == []
 
 
-def test_a_manifest_of_older_software_has_no_lines(tmp_path):
+def test_a_manifest_of_older_software_gives_no_lines_about_packets(tmp_path):
     office = Office(tmp_path)
     older = msgspec.structs.replace(office.seal(office.simple()).manifest, packets=None)
     assert list(packet_lines(sign_manifest(older, office.node.key).decode())) == []

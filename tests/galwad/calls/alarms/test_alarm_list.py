@@ -88,7 +88,7 @@ def test_repeated_reports_about_one_call_are_one_alarm_with_a_count(desk):
     assert desk.raised("media.refused", OTHER).alarm_id != first.alarm_id
 
 
-def test_a_flood_of_one_kind_over_many_calls_has_few_alarms(desk):
+def test_a_flood_of_reports_of_one_kind_over_many_calls_has_few_alarms(desk):
     for number in range(1000):
         desk.raised("media.refused", f"20261125-101500-{number:08}", line="Housing")
     desk.raised("recording.fault", CALL)
@@ -106,7 +106,7 @@ def test_an_alarm_about_a_pbx_without_names_ends_when_that_pbx_names_a_party(des
     assert desk.state(pbx) == "closed"
 
 
-def test_two_peers_are_two_alarms_and_each_ends_with_its_own_return(desk):
+def test_each_peer_has_its_own_alarm_which_ends_when_that_peer_returns(desk):
     north = desk.raised("peer.down", detail="north 192.0.2.1:5060: 408")
     south = desk.raised("peer.down", detail="south 192.0.2.2:5060: 503")
     desk.alarms.event("peer.up", "north 192.0.2.1:5060")
@@ -160,7 +160,9 @@ def test_an_alarm_that_comes_back_soon_is_the_same_one_and_is_open_again(desk):
         ("media.contested", RECORDING, WRAP_UP, "open"),
     ],
 )
-def test_a_change_of_the_call_ends_an_alarm_if_it_settles_it(desk, kind, before, after, state):
+def test_a_change_of_a_call_closes_only_the_alarms_that_it_settles(
+    desk, kind, before, after, state
+):
     alarm, other = desk.raised(kind, CALL), desk.raised(kind, OTHER)
     desk.alarms.call_changed(CALL, before, after)
     assert (desk.state(alarm), desk.state(other)) == (state, "open")
@@ -180,7 +182,7 @@ def test_a_pause_that_ended_while_the_switch_was_lost_ends_its_alarm(desk):
         if traits.ending in {Ending.INDEXED, Ending.DELIVERED, Ending.DECISION}
     ],
 )
-def test_an_ending_event_closes_only_alarms_of_the_same_call(desk, kind):
+def test_an_alarm_is_closed_only_by_the_ending_of_its_kind_and_call(desk, kind):
     ending = KINDS[kind].ending
     call, other = (None, None) if ending is Ending.DELIVERED else (CALL, OTHER)
     alarm = desk.raised(kind, call)
@@ -370,7 +372,7 @@ async def amiss(alarms):
     return [finding.problem for finding in await alarms.compared("test")]
 
 
-async def test_an_open_alarm_whose_row_was_deleted_or_closed_by_sql_is_named(
+async def test_an_open_alarm_whose_row_was_deleted_or_closed_by_sql_is_reported(
     engine, audited, clock
 ):
     lost = audited.raised(Alarm("recording.fault", CALL))
@@ -387,7 +389,7 @@ async def test_an_open_alarm_whose_row_was_deleted_or_closed_by_sql_is_named(
     }
 
 
-async def test_a_closed_alarm_whose_row_was_deleted_is_named_on_its_day(engine, audited, clock):
+async def test_the_deleted_row_of_a_closed_alarm_is_reported_for_a_day(engine, audited, clock):
     by_person = audited.raised(Alarm("recording.fault", CALL))
     by_itself = audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
     await audited.stop()
@@ -406,7 +408,9 @@ async def test_a_closed_alarm_whose_row_was_deleted_is_named_on_its_day(engine, 
     assert await amiss(audited) == []
 
 
-async def test_an_alarm_that_comes_back_again_and_again_has_few_entries(engine, audited, clock):
+async def test_an_alarm_that_comes_back_twenty_times_has_only_two_audit_entries(
+    engine, audited, clock
+):
     for _ in range(20):
         audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
         await audited.stop()

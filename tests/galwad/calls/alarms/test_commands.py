@@ -55,7 +55,7 @@ async def test_the_list_shows_what_is_open_and_who_has_taken_it(galwad):
     assert "taken by mair" in (await galwad("list")).out
 
 
-async def test_a_closed_alarm_is_only_in_the_whole_list(galwad):
+async def test_a_closed_alarm_is_listed_only_with_the_all_option(galwad):
     alarm = await the_alarm(galwad)
     done = await galwad("close", alarm["id"], "--remark", "cable", "--json")
     assert (done.json()["state"], done.json()["remark"]) == ("closed", "cable")

@@ -56,7 +56,7 @@ def test_every_kind_that_the_code_raises_is_in_the_table():
     assert found <= KINDS.keys() | ENDS.keys()
 
 
-def test_an_event_ends_only_a_kind_that_has_an_opposite_event():
+def test_each_kind_that_an_opposite_event_ends_has_event_as_its_ending():
     for kind in ENDS.values():
         assert KINDS[kind].ending == "event"
 

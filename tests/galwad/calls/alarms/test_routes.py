@@ -74,7 +74,9 @@ async def test_an_advisor_sees_only_the_alarms_of_their_own_calls_and_no_details
 
 
 @pytest.mark.parametrize("action", ["take", "release", "close"])
-async def test_only_supervisors_and_administrators_handle_alarms(alarms, action):
+async def test_a_supervisor_handles_alarms_but_an_advisor_a_machine_and_a_stranger_do_not(
+    alarms, action
+):
     mair, sian = await alarms.page("mair"), await alarms.page("sian")
     alarm_id = await id_of(mair)
     path = f"{PATH}/{alarm_id}/{action}"
@@ -178,7 +180,7 @@ async def test_a_lost_switch_is_an_alarm_until_it_is_connected_again(running):
     assert (ended["state"], ended["closed_by"]) == ("closed", "")
 
 
-async def test_the_metrics_show_alarms_that_nobody_has_taken(alarms):
+async def test_the_metrics_show_a_taken_alarm_and_no_closed_one(alarms):
     mair, gwen = await alarms.page("mair"), await alarms.page("gwen")
     await post(mair, await id_of(mair), "take")
     await post(mair, await id_of(mair, "webhook.refused"), "close")

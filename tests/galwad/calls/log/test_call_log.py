@@ -117,7 +117,7 @@ async def count(engine, table):
         return await connection.scalar(select(func.count()).select_from(table))
 
 
-async def test_a_call_that_two_desks_follow_one_after_the_other_has_one_row(engine, tmp_path, desk):
+async def test_a_call_during_which_the_desk_restarts_has_one_row(engine, tmp_path, desk):
     await desk.receive(CallsSnapshot(()), CallChanged(ringing()))
     after = LogOfDesk(engine, tmp_path, Clock())
     await after.receive(CallsSnapshot((answered(),)), ended(talk_us=60_000_000))
@@ -178,7 +178,7 @@ async def test_a_thousand_calls_at_once_are_all_in_the_log(engine, desk):
         assert (await connection.execute(outcomes)).all() == [("answered", 1000)]
 
 
-async def test_the_users_of_an_ended_call_and_of_a_missed_call_rung_back_are_notified(desk):
+async def test_users_are_notified_of_their_ended_call_and_of_a_missed_call_that_was_rung_back(desk):
     await desk.receive(CallChanged(ringing()))
     assert desk.news == []
     await desk.receive(ended(unanswered="cancelled"))

@@ -42,7 +42,9 @@ async def test_the_day_has_the_calls_from_midnight_to_midnight_when_the_clock_ch
     assert [row.call_id for row in found.calls] == ["last", "first"]
 
 
-async def test_a_phone_without_a_known_user_is_that_of_the_user_with_this_extension(engine):
+async def test_a_missed_call_of_a_phone_without_a_user_belongs_to_the_user_with_its_extension(
+    engine,
+):
     rang = CallPart("rang", "", "201", 5.0)
     row = LoggedCall("one", 5.0, ended=9.0, outcome="missed", parts=(rang,))
     await log_calls(engine, row)

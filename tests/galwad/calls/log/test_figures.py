@@ -78,7 +78,7 @@ async def test_the_figures_add_up_calls_by_line_hour_and_language(mair):
     assert {row["language"]: row["calls"] for row in found["by_language"]} == {"": 4, "cy": 1}
 
 
-async def test_an_empty_period_has_zeros(mair):
+async def test_the_figures_of_a_period_without_calls_are_zero(mair):
     found = (await mair.get("/api/v1/figures", params={"when": "2026-11-01"})).json()
     assert (found["total"]["calls"], found["total"]["mean_waiting_s"]) == (0, 0.0)
     assert (found["by_line"], found["by_hour"], found["by_language"]) == ([], [], [])
@@ -98,7 +98,7 @@ async def test_the_export_is_utf_8_for_excel_without_formulas_and_is_audited(run
 
 
 @pytest.mark.parametrize("path", ["/api/v1/figures", "/api/v1/figures/export"])
-async def test_only_a_supervisor_gets_figures(running, path):
+async def test_an_advisor_a_machine_and_a_stranger_get_no_figures(running, path):
     assert (await (await running.page("sian")).http.get(path)).status_code == 403
     assert (await (await running.machine("pay", "payments")).get(path)).status_code == 403
     assert (await running.client().get(path)).status_code == 401

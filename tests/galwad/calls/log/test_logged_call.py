@@ -97,7 +97,7 @@ def test_an_unanswered_call_has_the_outcome_that_the_switch_reports(unanswered, 
     assert parts_of(row) == [("rang", "sian"), ("rang", "huw")]
 
 
-def test_a_lost_fork_only_rang_at_the_phone_that_answered_it():
+def test_the_phone_that_answered_a_lost_fork_is_logged_as_having_only_rung():
     row = row_after(ringing(), answered())
     report = CallEnded(CALL, BEGAN + 5.02, False, unanswered="cancelled", lost_fork=True)
     row = end(row, report)
@@ -105,7 +105,7 @@ def test_a_lost_fork_only_rang_at_the_phone_that_answered_it():
     assert {(part.role, part.user) for part in row.parts} == {("rang", "sian"), ("rang", "huw")}
 
 
-def test_every_report_that_is_repeated_changes_nothing():
+def test_a_repeated_report_changes_nothing():
     row = row_after(ringing(), answered())
     assert row_after(answered(), row=row) == row
     row = end(row, ended(talk_us=60_000_000))
@@ -114,7 +114,7 @@ def test_every_report_that_is_repeated_changes_nothing():
     assert seal(row, sealed()) == row
 
 
-def test_a_row_survives_the_way_through_all_states_without_a_name():
+def test_the_row_of_a_call_never_has_the_callers_name():
     row = seal(end(row_after(ringing(), answered()), ended()), sealed())
     assert "Mair" not in repr(row)
     assert set(LoggedCall.__struct_fields__).isdisjoint({"name", "person_id", "address"})
@@ -125,7 +125,7 @@ def test_a_withheld_number_is_marked_and_not_stored():
     assert (row.number, row.withheld) == ("", True)
 
 
-def test_a_transfer_to_a_department_is_pending_then_answered_without_the_number():
+def test_an_external_transfer_is_ringing_then_answered_without_its_number():
     pending = answered(ringing=(Party("01970999999"),), transferring="external")
     done = answered(by=Party("01970999999"), transfers=1, destination="external")
     row = row_after(ringing(), answered(), pending)
@@ -136,7 +136,7 @@ def test_a_transfer_to_a_department_is_pending_then_answered_without_the_number(
     assert "01970999999" not in repr(row)
 
 
-def test_a_transfer_that_fails_has_returned():
+def test_a_transfer_that_fails_has_the_result_returned():
     pending = answered(ringing=(HUW,), transferring="centre")
     row = row_after(ringing(SIAN), answered(), pending, answered())
     assert [(part.role, part.user, part.result) for part in row.parts] == [
@@ -146,13 +146,13 @@ def test_a_transfer_that_fails_has_returned():
     ]
 
 
-def test_a_transfer_whose_caller_hangs_up_first_is_lost():
+def test_a_transfer_whose_caller_hangs_up_first_has_the_result_lost():
     pending = answered(ringing=(HUW,), transferring="centre")
     row = end(row_after(ringing(SIAN), answered(), pending), ended())
     assert [part.result for part in row.parts if part.role == "sent"] == ["lost"]
 
 
-def test_a_colleague_who_gets_a_transferred_call_has_it_and_did_not_miss_it():
+def test_a_colleague_who_answers_a_transferred_call_is_not_logged_as_having_missed_it():
     pending = answered(ringing=(HUW,), transferring="centre")
     row = row_after(ringing(SIAN), answered(), pending)
     row = row_after(answered(by=HUW, transfers=1, destination="centre"), row=row)
@@ -199,7 +199,7 @@ def test_a_call_that_the_desk_never_saw_and_that_was_not_recorded_has_no_row():
     assert end(None, CallEnded(CALL, BEGAN, answered=False)) is None
 
 
-def test_the_recording_gives_the_pauses_and_gaps():
+def test_the_recording_gives_the_row_its_pauses_and_gaps():
     gaps = (
         Gap(1_000_000, 4_000_000, "payment", "page", "user:sian"),
         Gap(9_000_000, 10_000_000, "transfer", "refer", "phone:201"),

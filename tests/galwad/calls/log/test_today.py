@@ -71,7 +71,9 @@ async def test_an_advisor_sees_their_own_ended_calls_of_today_the_newest_first(r
     assert (calls[0]["number"], calls[0]["withheld"]) == (None, True)
 
 
-async def test_a_call_has_the_purpose_of_the_advisors_own_note_or_that_it_is_missing(running, log):
+async def test_a_call_shows_the_purpose_of_the_advisors_note_or_that_the_note_is_missing(
+    running, log
+):
     sian = await running.answered(CALL)
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
@@ -96,7 +98,7 @@ async def test_a_call_that_a_colleague_answered_is_not_missed(running, log):
 
 
 @pytest.mark.parametrize("outgoing", [True, False])
-async def test_a_missed_call_leaves_the_list_when_the_caller_was_talked_to_since(
+async def test_a_missed_call_leaves_the_list_once_an_advisor_has_talked_to_the_caller(
     running, log, outgoing
 ):
     await log(missed("a", ago=600), taken("earlier", "huw", ago=900))
@@ -126,19 +128,19 @@ async def test_transfers_have_their_destination_and_result(running, log):
     assert (transfer["destination"], transfer["result"]) == ("department", "returned")
 
 
-async def test_a_long_day_is_cut_and_says_so(running, log):
+async def test_a_list_of_more_than_200_calls_is_cut_and_says_so(running, log):
     await log(*(taken(f"{number:05}", ago=10 + number / 100) for number in range(201)))
     shown = await today(running)
     assert (len(shown["calls"]), shown["cut"]) == (200, True)
 
 
-async def test_only_a_person_who_is_signed_in_has_a_day(running):
+async def test_a_stranger_and_a_machine_get_no_list_of_today(running):
     assert (await running.client().get("/api/v1/today")).status_code == 401
     machine = await running.machine("pay", "payments")
     assert (await machine.get("/api/v1/today")).status_code == 403
 
 
-async def test_the_page_hears_that_the_day_has_changed_when_a_call_was_missed(running):
+async def test_only_the_pages_of_users_whose_phone_rang_are_notified_of_a_missed_call(running):
     sian = await running.page("sian")
     await sian.open()
     huw = await running.page("huw")

@@ -148,9 +148,7 @@ async def test_reports_about_phones_add_up_until_a_complete_one_replaces_them(bo
     assert devices() == [None, None]
 
 
-async def test_a_user_who_is_disabled_is_gone_and_a_break_counts_when_enabled_again(
-    board, users, reports
-):
+async def test_a_disabled_user_is_gone_and_still_on_break_when_enabled_again(board, users, reports):
     await board.begin_break(SIAN, "lunch")
     board.refresh()
     await change(users, "sian", disabled=True)
@@ -213,7 +211,7 @@ def test_the_routes_say_whose_phone_may_be_at_a_pbx(name, extension, routes, may
     assert may_be_at_pbx(User(name, "advisor", extension=extension), routes) is may_be
 
 
-async def test_a_page_is_without_a_phone_once_the_switch_has_reported_none(board):
+async def test_a_user_with_a_page_has_no_phone_once_the_switch_has_reported_none(board):
     with board.page(SIAN):
         board.set_connected(True)
         board.refresh()

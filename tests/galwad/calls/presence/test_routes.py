@@ -51,7 +51,7 @@ async def test_a_break_reaches_the_users_pages_and_the_supervisors_and_no_collea
     assert {each["user"] for data in news for each in data["advisors"]} == {"huw"}
 
 
-async def test_a_snapshot_has_the_own_presence_and_for_a_supervisor_that_of_all(listed):
+async def test_a_snapshot_has_the_users_own_presence_and_a_supervisors_has_that_of_all(listed):
     sian, mair, gwen = [await listed.page(name) for name in ("sian", "mair", "gwen")]
     await sian.http.put(URL, json=LUNCH)
     await until(lambda: listed.desk.calls.presence.away == ("sian",))

@@ -70,18 +70,18 @@ NO_EXTENSION = User("sian", "advisor")
 
 
 @pytest.mark.parametrize("user", [SIAN, NO_EXTENSION])
-def test_a_page_without_a_phone_that_can_ring_is_not_available(presence, user):
+def test_a_user_with_a_page_but_no_phone_that_can_ring_is_not_available(presence, user):
     assert presence(user, devices={Party("202", "huw"): 1}).state is PresenceState.NO_PHONE
     assert presence(user, LUNCH, devices=()).state is PresenceState.BREAK
 
 
-def test_while_the_switch_does_not_report_devices_a_page_with_an_extension_is_available(presence):
+def test_without_reports_about_devices_a_user_with_a_page_and_an_extension_is_available(presence):
     assert presence(devices=(), devices_known=False).state is PresenceState.AVAILABLE
     unknown = presence(NO_EXTENSION, devices=(), devices_known=False)
     assert unknown.state is PresenceState.NO_PHONE
 
 
-def test_a_page_is_available_if_a_pbx_may_have_the_phone(presence):
+def test_a_user_with_a_page_is_available_if_a_pbx_may_have_the_phone(presence):
     found = presence(devices=(), at_pbx=lambda user: user is SIAN)
     assert (found.state, found.devices) == (PresenceState.AVAILABLE, 0)
 
@@ -111,7 +111,7 @@ def test_a_user_who_calls_from_a_phone_is_on_a_call(presence, calls):
     assert presence().state is PresenceState.ON_CALL
 
 
-def test_a_stranger_with_an_extension_as_number_occupies_no_advisor(presence, calls):
+def test_a_caller_whose_number_is_an_extension_does_not_put_that_advisor_on_a_call(presence, calls):
     calls.changed(replace(RINGING, caller=CallerFacts("201", "galwad"), ringing=()))
     assert presence().state is PresenceState.AVAILABLE
 

@@ -66,7 +66,7 @@ async def drip(writer, data):
     ],
     ids=["nothing", "half a head", "half a body"],
 )
-async def test_a_request_that_is_not_complete_in_time_is_closed_however_it_drips(
+async def test_a_connection_is_closed_if_a_slowly_sent_request_is_not_complete_in_time(
     limited, limit, begin, rest
 ):
     running = await limited(**{limit: SHORT_S})

@@ -40,7 +40,7 @@ def use(sign_ins, count, network):
     return begun
 
 
-def test_a_sign_in_is_used_once(sign_ins):
+def test_a_sign_in_can_be_used_only_once(sign_ins):
     begun, cookie = sign_ins.begin("")
     assert sign_ins.find(cookie, begun.state) == begun
     sign_ins.use(begun, AWAY)
@@ -114,7 +114,7 @@ def test_several_tabs_of_a_browser_can_sign_in_and_the_oldest_are_forgotten(sign
         assert sign_ins.find(cookie, state).state == state
 
 
-def test_a_cookie_of_before_a_restart_is_refused(sign_ins, clock):
+def test_a_cookie_from_before_a_restart_is_refused(sign_ins, clock):
     begun, cookie = sign_ins.begin("")
     with pytest.raises(ResponseError):
         PendingSignIns(clock).find(cookie, begun.state)
@@ -146,7 +146,7 @@ def test_a_flood_of_used_states_refuses_no_new_sign_in(sign_ins, clock, floods, 
     assert len(sign_ins._used) == 1
 
 
-def test_a_step_up_knows_its_session_its_place_and_its_beginning(sign_ins, clock):
+def test_a_begun_step_up_has_its_session_its_place_and_its_time(sign_ins, clock):
     cookie = ""
     for _ in range(MOST_IN_A_BROWSER):
         begun, cookie = sign_ins.begin(cookie, session="5" * 64, place="command-line")

@@ -28,7 +28,7 @@ def test_a_document_with_only_the_required_parts_can_be_used():
     assert (found.end_session, found.secret_place, found.names_issuer) == ("", "header", False)
 
 
-def test_a_document_with_more_says_where_the_secret_goes_and_whether_responses_name_the_issuer():
+def test_optional_parts_say_where_the_secret_goes_and_whether_responses_name_the_issuer():
     found = parse(
         end_session_endpoint="https://login.example/logout",
         token_endpoint_auth_methods_supported=["client_secret_post", "private_key_jwt"],

@@ -142,7 +142,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize(("claims", "error"), FORGED.values(), ids=FORGED)
-async def test_a_token_with_another_claim_is_refused(flow, provider, claims, error):
+async def test_a_token_with_a_forged_claim_is_refused(flow, provider, claims, error):
     provider.claims = claims
     with pytest.raises(error):
         await sign_in(flow, provider)
@@ -161,7 +161,7 @@ async def test_a_token_that_the_provider_has_not_signed_is_refused(flow, provide
         await complete(flow, cookie, response)
 
 
-async def test_a_clock_ten_minutes_wrong_is_named(make, provider):
+async def test_a_clock_that_is_ten_minutes_wrong_is_reported_with_the_difference(make, provider):
     flow = make(clock=lambda: time.time() + 600)
     with pytest.raises(TokenClockError, match=r"60\d s ahead"):
         await sign_in(flow, provider)
@@ -200,7 +200,7 @@ async def test_the_code_of_another_sign_in_is_refused_by_its_nonce(flow, provide
 
 
 @pytest.mark.parametrize("issuer", ["https://evil.example", "", None])
-async def test_a_response_of_another_provider_gets_no_code(flow, provider, issuer):
+async def test_the_code_in_a_response_of_another_provider_is_not_exchanged(flow, provider, issuer):
     with pytest.raises(ResponseError):
         await sign_in(flow, provider, iss=issuer)
     assert provider.forms == []
@@ -249,7 +249,7 @@ async def test_new_keys_are_read_once_for_a_token_that_names_them(flow, provider
     assert provider.asked("/keys") == 2
 
 
-async def test_unknown_key_ids_do_not_let_the_keys_be_read_again_and_again(flow, provider):
+async def test_unknown_key_ids_do_not_make_the_desk_read_the_keys_repeatedly(flow, provider):
     for number in range(4):
         url, cookie = await flow.begin("")
         code = f"code-{number}"
@@ -260,7 +260,7 @@ async def test_unknown_key_ids_do_not_let_the_keys_be_read_again_and_again(flow,
     assert provider.asked("/keys") == 1
 
 
-async def test_the_documents_are_kept_for_an_hour(flow, provider):
+async def test_the_documents_of_the_provider_are_kept_for_an_hour(flow, provider):
     for number in range(3):
         url, cookie = await flow.begin("")
         await complete(flow, cookie, provider.approve(url, code=str(number)))
@@ -284,27 +284,27 @@ GARBAGE = {
 
 @pytest.mark.parametrize("sent", GARBAGE.values(), ids=GARBAGE)
 @pytest.mark.parametrize("path", ["openid-configuration", "/keys"])
-async def test_a_document_that_cannot_be_read_is_one_error(flow, provider, path, sent):
+async def test_a_document_that_cannot_be_read_raises_a_provider_error(flow, provider, path, sent):
     provider.broken = {path: sent}
     with pytest.raises(ProviderError):
         await flow.begin("")
 
 
 @pytest.mark.parametrize("sent", GARBAGE.values(), ids=GARBAGE)
-async def test_an_answer_to_a_code_that_cannot_be_read_is_one_error(flow, provider, sent):
+async def test_an_unreadable_answer_to_a_code_raises_a_provider_error(flow, provider, sent):
     provider.broken = {"/token": sent}
     with pytest.raises(ProviderError):
         await sign_in(flow, provider)
 
 
-async def test_a_provider_that_says_nothing_is_given_up_in_time(make, provider):
+async def test_a_silent_provider_is_given_up_after_the_timeout(make, provider):
     flow = make(timeout=0.2)
     provider.broken = {"openid-configuration": None}
     with pytest.raises(ProviderError, match="in time"):
         await flow.begin("")
 
 
-async def test_many_sign_ins_at_a_provider_that_says_nothing_wait_together(make, provider):
+async def test_many_sign_ins_at_a_silent_provider_share_one_request(make, provider):
     flow = make(timeout=0.5)
     provider.broken = {"openid-configuration": None}
     attempts = [flow.begin("") for _ in range(20)]
@@ -322,7 +322,7 @@ async def test_a_provider_that_comes_back_is_asked_again(flow, provider):
     assert await sign_in(flow, provider)
 
 
-async def test_a_provider_that_is_down_is_one_error(flow, provider):
+async def test_a_provider_that_is_down_raises_a_provider_error(flow, provider):
     await provider.server.stop()
     with pytest.raises(ProviderError, match="cannot connect"):
         await flow.begin("")
@@ -334,7 +334,7 @@ async def test_a_secret_that_cannot_be_read_is_an_error_that_names_the_file(make
         await sign_in(flow, provider)
 
 
-async def test_a_network_has_only_so_many_exchanges_at_a_time(make, provider):
+async def test_a_network_has_a_limited_number_of_exchanges_at_a_time(make, provider):
     flow = make(timeout=2.0)
     await flow.begin("")
     provider.broken = {"/token": None}
@@ -375,7 +375,7 @@ async def test_exchanges_of_other_networks_delay_an_exchange_but_do_not_refuse_i
     assert (flow.exchanges._running, dict(flow.exchanges._of_network)) == (0, {})
 
 
-async def test_an_exchange_that_waits_for_too_long_is_refused_and_leaves_nothing(
+async def test_an_exchange_that_waits_too_long_is_refused_and_can_be_repeated(
     make, provider, monkeypatch
 ):
     monkeypatch.setattr(provider_sign_in, "MOST_AT_ONCE", 1)
@@ -389,7 +389,7 @@ async def test_an_exchange_that_waits_for_too_long_is_refused_and_leaves_nothing
     assert flow.exchanges._running == 0
 
 
-async def test_a_response_without_an_exchange_uses_no_state_up(flow, provider):
+async def test_a_response_that_leads_to_no_exchange_can_be_followed_by_a_right_one(flow, provider):
     url, cookie = await flow.begin("")
     response = provider.approve(url)
     denied = {**response, "code": "", "error": "access_denied"}
@@ -399,7 +399,9 @@ async def test_a_response_without_an_exchange_uses_no_state_up(flow, provider):
     assert await complete(flow, cookie, response)
 
 
-async def test_of_two_responses_at_once_with_one_state_one_is_exchanged(flow, provider):
+async def test_of_two_simultaneous_responses_with_the_same_state_only_one_is_exchanged(
+    flow, provider
+):
     url, cookie = await flow.begin("")
     response = provider.approve(url)
     results = await asyncio.gather(
@@ -480,7 +482,7 @@ async def test_a_sign_in_needs_no_proof_of_a_step_up(make, provider):
     assert await sign_in(make(**GOLD), provider)
 
 
-async def test_a_step_up_is_taken_only_once(make, provider):
+async def test_the_response_of_a_step_up_can_be_used_only_once(make, provider):
     flow = make(**GOLD)
     provider.claims = {"acr": "gold", "auth_time": int(time.time())}
     url, cookie = await flow.begin("", session="the session")

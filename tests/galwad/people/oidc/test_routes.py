@@ -73,7 +73,7 @@ async def test_a_person_of_the_provider_is_signed_in_as_a_new_user(desk, provide
     assert (accepted["method"], accepted["user"]) == ("provider", "sian.parry")
 
 
-async def test_the_cookie_of_a_sign_in_is_lax_and_short_and_that_of_the_session_strict(
+async def test_the_sign_in_cookie_is_samesite_lax_and_short_lived_and_the_session_cookie_strict(
     desk, provider
 ):
     client = desk.client()
@@ -152,7 +152,7 @@ async def test_a_response_that_belongs_to_no_sign_in_is_refused_without_an_entry
     assert await entries(desk, "sign-in.refused") == []
 
 
-async def test_responses_without_a_code_fill_nothing_and_a_flood_of_codes_raises_an_alarm(
+async def test_responses_without_a_code_use_up_no_state_and_a_flood_of_codes_raises_an_alarm(
     desk, provider, monkeypatch
 ):
     monkeypatch.setattr("galwad.people.oidc.pending.MOST_USED_OF_A_NETWORK", 2)
@@ -256,7 +256,7 @@ async def test_signing_out_after_a_password_does_not_lead_to_the_provider(desk, 
     assert (await gwen.http.post(f"{API}/logout")).status_code == 204
 
 
-async def test_while_the_provider_is_down_a_listed_user_signs_in_with_an_alarm(
+async def test_while_the_provider_is_down_only_a_listed_user_signs_in_and_raises_an_alarm(
     running, restart, provider
 ):
     await restart(password_users=["gwen"])
@@ -279,7 +279,7 @@ async def test_while_the_provider_is_down_a_listed_user_signs_in_with_an_alarm(
     assert [each["user"] for each in await entries(running, "sign-in.accepted")][1:] == ["gwen"]
 
 
-async def test_a_provider_that_fails_during_the_exchange_is_a_clear_error(desk, provider):
+async def test_a_provider_that_fails_during_the_exchange_gives_the_reason_provider(desk, provider):
     client = desk.client()
     response = provider.approve(await begin(client))
     provider.broken = {"/token": answer(b"[" * 11_000_000)}

@@ -38,7 +38,7 @@ def test_the_authentication_context_of_entra_id_is_requested_by_its_claim_only()
 
 
 @pytest.mark.parametrize("given", [["c1"], ["c2", "c1"], "c1"])
-def test_acrs_is_a_text_or_a_list_and_needs_no_auth_time(given):
+def test_the_claim_acrs_may_be_a_text_or_a_list_and_needs_no_auth_time(given):
     CONTEXT.check({"iat": NOW, "acrs": given}, 1.0)
 
 
@@ -60,7 +60,7 @@ def test_a_sign_in_since_the_step_up_began_proves_it(age):
 
 
 @pytest.mark.parametrize("age", [30.0 + SLACK_S + 1, 3600.0, -61.0])
-def test_a_sign_in_of_before_the_step_up_or_of_the_future_proves_nothing(age):
+def test_a_sign_in_from_before_the_step_up_or_from_the_future_proves_nothing(age):
     with pytest.raises(StepUpError, match="auth_time"):
         GOLD.check(claims(acr="gold", auth_time=NOW - age), 30.0)
 

@@ -141,7 +141,7 @@ def test_a_flood_from_many_networks_ends_no_client_that_asks(waiting, clock, mon
     assert len(waiting._waiting) == 1
 
 
-def test_approvals_that_are_not_fetched_leave_no_memory(waiting, clock):
+def test_approvals_that_are_not_fetched_are_removed_from_memory(waiting, clock):
     for _ in range(5):
         _, new = waiting.begin(HOST, NETWORK)
         waiting.approve(new.code, SIAN)

@@ -112,7 +112,7 @@ async def test_a_user_who_was_disabled_after_the_approval_gets_no_token(running)
     assert (await fetch(running, waiting)).status_code == 401
 
 
-async def test_a_secret_or_code_of_any_length_gets_an_error_and_no_failure(running):
+async def test_a_secret_or_code_of_a_wrong_length_is_refused(running):
     sian = (await running.page("sian")).http
     assert (await sian.post(f"{URL}/show", json={"code": "x" * 21})).status_code == 422
     assert (await running.client().post(f"{URL}/token", json={"secret": ""})).status_code == 410

@@ -186,7 +186,7 @@ def test_an_account_that_does_not_exist_has_its_password_checked_after_the_same_
     assert waits["sian"] == waits["unknown"]
 
 
-def test_a_known_device_goes_before_all_others_and_its_newest_attempt_makes_room(monkeypatch):
+def test_known_devices_go_first_and_the_newest_attempt_of_the_busiest_one_makes_room(monkeypatch):
     monkeypatch.setitem(subject._MOST, subject._Kind.DEVICE, 3)
     desk = Desk()
     desk.throttle.know("huw", HOME)
@@ -226,7 +226,7 @@ def test_after_a_strangers_check_other_strangers_wait_but_no_known_network():
     assert desk.order.next_timer(desk.now) is None
 
 
-def test_a_check_that_is_slow_on_a_busy_machine_makes_no_long_rest():
+def test_the_rest_after_a_slow_check_is_limited():
     desk = Desk()
     stranger = desk.send("sian", AWAY, "guess")
     later = desk.send("sian", HOME, "guess")

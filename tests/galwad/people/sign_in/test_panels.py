@@ -114,7 +114,7 @@ async def test_the_approval_and_the_sign_in_are_audited_with_the_site_and_both_a
     assert waiting["code"] not in str([approved, newest])
 
 
-async def test_a_panel_of_a_person_of_the_provider_has_that_property_and_leads_nowhere_at_sign_out(
+async def test_a_panel_of_a_provider_account_cannot_change_passwords_and_signs_out_only_itself(
     embeddable, panel
 ):
     token = await embeddable.desk.people.sessions.open("sian", "page", provider=True)
@@ -163,7 +163,7 @@ async def test_a_request_of_the_site_around_the_panel_is_refused(panel, sian, ac
 
 
 @pytest.mark.parametrize("site", ["", "https://evil.example", "https://crm.example/", "null"])
-async def test_a_panel_of_a_site_that_is_not_named_cannot_begin(panel, site):
+async def test_a_panel_of_a_site_that_the_settings_do_not_name_cannot_begin(panel, site):
     assert (await panel.post(URL, json={"site": site})).status_code == 403
 
 
@@ -171,7 +171,7 @@ async def test_without_the_setting_no_panel_can_begin(running):
     assert (await running.client().post(URL, json={"site": CRM})).status_code == 403
 
 
-async def test_the_code_of_a_panel_is_none_of_a_command_line_and_the_other_way_round(panel, sian):
+async def test_the_code_of_a_panel_does_not_approve_a_command_line_nor_the_reverse(panel, sian):
     waiting = await begun(panel)
     line = (await panel.post("/api/v1/command-lines")).json()
     body = {"code": waiting["code"]}
@@ -188,7 +188,7 @@ async def test_a_panel_in_another_network_than_the_page_is_shown_as_such(embedda
     assert shown.json() == {"site": CRM, "address": "198.51.100.7", "same_network": False}
 
 
-async def test_a_session_that_ends_before_the_panel_collects_gives_it_nothing(panel, sian):
+async def test_a_panel_gets_no_session_if_the_approving_session_ends_first(panel, sian):
     waiting = await begun(panel)
     await approve(sian, waiting)
     assert (await sian.post("/api/v1/logout")).status_code == 204
@@ -197,7 +197,7 @@ async def test_a_session_that_ends_before_the_panel_collects_gives_it_nothing(pa
     assert "set-cookie" not in reply.headers
 
 
-async def test_codes_cannot_be_guessed(panel, sian):
+async def test_a_user_who_guesses_codes_of_panels_must_wait(panel, sian):
     for _ in range(CODES.most):
         await sian.post(f"{URL}/show", json={"code": "BCDF-GHJK"})
     reply = await sian.post(f"{URL}/approve", json={"code": "BCDF-GHJK"})

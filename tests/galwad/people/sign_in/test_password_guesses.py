@@ -15,7 +15,7 @@ def test_the_eighth_wrong_password_of_an_account_raises_one_alarm_an_hour():
     assert [guesses.wrong("sian", "192.0.2.1") for _ in range(8)] == [[]] * 7 + [["account"]]
 
 
-def test_wrong_passwords_that_are_an_hour_apart_raise_no_alarm():
+def test_wrong_passwords_ten_minutes_apart_raise_no_alarm():
     clock = Clock()
     guesses = PasswordGuesses(clock)
     for _ in range(30):

@@ -68,7 +68,7 @@ def test_within_a_network_the_account_with_the_fewest_passwords_comes_first(rece
     assert first_of(recent, theirs, mine) is mine
 
 
-def test_within_an_account_a_password_that_comes_again_comes_first(recent):
+def test_within_an_account_a_repeated_password_comes_first(recent):
     mine, _ = come(recent, attempt("right"), attempt("right"))
     (theirs,) = come(recent, attempt("a"))
     assert first_of(recent, theirs, mine) is mine
@@ -91,7 +91,7 @@ def test_right_passwords_do_not_count_against_their_network(recent):
     assert recent.rank(mine) == new.rank(*come(new, attempt("right")))
 
 
-def test_an_attempt_returns_if_it_was_turned_away_and_comes_again_later_but_not_at_once(recent):
+def test_a_repeated_attempt_counts_as_returned_if_it_was_turned_away_some_time_before(recent):
     (mine,) = come(recent, attempt("right"))
     assert not recent.returns(mine, NOW)
     recent.turned_away(mine, NOW)
@@ -103,7 +103,7 @@ def test_an_attempt_returns_if_it_was_turned_away_and_comes_again_later_but_not_
     assert not recent.returns(again, NOW + 600)
 
 
-def test_among_returned_sign_ins_the_latest_to_be_first_turned_away_comes_first(recent):
+def test_of_returned_sign_ins_the_one_whose_first_refusal_was_latest_comes_first(recent):
     flood, mine = attempt("a", AWAY), attempt("right")
     come(recent, flood, mine)
     recent.turned_away(flood, NOW)

@@ -79,7 +79,7 @@ async def test_signing_out_ends_the_session_and_its_stream(running):
     assert (await old.get("/api/v1/me")).status_code == 401
 
 
-async def test_a_page_gets_the_end_of_its_session_and_a_machines_has_none(running):
+async def test_a_page_learns_the_end_of_its_session_and_a_machine_has_no_end(running):
     sian = await running.page("sian")
     me = (await sian.http.get("/api/v1/me")).json()
     assert me["idle"] == running.desk.people.sessions.idle
@@ -155,7 +155,7 @@ async def test_many_failed_sign_ins_give_the_account_a_pace_only_at_that_address
     assert (await proxied({**GOOD, "user": "huw"}, AWAY)).status_code == 200
 
 
-async def test_a_password_is_checked_at_the_end_of_its_pace(proxied, paces):
+async def test_a_right_password_is_checked_once_the_pace_allows_it(proxied, paces):
     for _ in range(throttle.FAILURES.most):
         assert (await proxied(BAD, AWAY)).status_code == 401
     began = time.monotonic()
@@ -383,7 +383,9 @@ async def test_a_server_whose_task_was_cancelled_closes_its_listener(running):
         ("192.0.2.10", "galwad.example", False),
     ],
 )
-def test_metrics_answer_this_machine_on_whatever_address_the_desk_listens(client, server, here):
+def test_a_request_for_metrics_is_local_if_its_client_has_the_desks_own_address(
+    client, server, here
+):
     scope = {"type": "http", "client": (client, 40000), "server": (server, 8443), "headers": []}
     assert _is_from_here(Request(scope)) is here
     assert not _is_from_here(Request({**scope, "client": None}))
@@ -495,13 +497,13 @@ async def test_a_new_password_that_is_easy_to_guess_is_refused_without_repeating
     assert await running.desk.people.users.check("sian", GOOD["password"]) is not None
 
 
-async def test_a_machine_and_a_stranger_change_no_password(running):
+async def test_a_machine_and_a_stranger_cannot_change_a_password(running):
     pay = await running.machine("pay", "payments")
     assert (await pay.put(PASSWORD_PATH, json=change())).status_code == 403
     assert (await running.client().put(PASSWORD_PATH, json=change())).status_code == 401
 
 
-async def test_another_site_changes_no_password(running):
+async def test_another_site_cannot_change_a_password(running):
     sian = await running.page("sian")
     headers = {"Origin": "https://evil.example"}
     reply = await sian.http.put(PASSWORD_PATH, json=change(), headers=headers)

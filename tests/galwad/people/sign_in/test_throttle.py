@@ -123,7 +123,7 @@ def test_a_failure_before_a_right_password_does_not_count(throttle):
     assert throttle.ready_at("sian", HOME) == 0.0
 
 
-def test_a_right_password_without_its_code_is_not_counted_and_leaves_a_stranger(throttle):
+def test_a_right_password_without_a_code_is_not_counted_and_makes_no_network_known(throttle):
     for _ in range(20):
         throttle.failed("sian", AWAY)
         throttle.uncounted("sian", AWAY)
