@@ -180,7 +180,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_typed_is_lost(desk, opened)
         ),
     ],
 )
-def test_an_act_that_takes_something_first_asks_and_escape_stops_it(
+def test_an_act_that_changes_an_account_asks_first_and_escape_cancels_it(
     desk, opened, button, yes, request_
 ):
     sian = panel(opened, "sian")
@@ -198,7 +198,7 @@ def test_an_act_that_takes_something_first_asks_and_escape_stops_it(
     assert sent(desk) == [request_]
 
 
-def test_a_disabled_user_is_marked_and_enabled_without_a_question(desk, opened):
+def test_a_disabled_user_is_marked_and_enabled_without_a_confirmation(desk, opened):
     mair = panel(opened, "mair")
     expect(mair).to_contain_text("disabled")
     mair.get_by_role("button", name="Enable").click()
@@ -208,7 +208,7 @@ def test_a_disabled_user_is_marked_and_enabled_without_a_question(desk, opened):
     assert focused(opened) == "Close"
 
 
-def test_a_second_factor_is_named_and_removed_after_a_question(desk, opened):
+def test_a_second_factor_is_shown_and_removed_after_a_confirmation(desk, opened):
     desk.users.change("sian", second_factor=True)
     opened.reload()
     sian = panel(opened, "sian")
@@ -248,7 +248,7 @@ def test_the_secrets_go_when_the_administration_is_left_or_the_session_ends(open
     expect(opened.get_by_label("User name")).to_be_visible()
 
 
-def test_a_change_of_another_administrator_is_not_overwritten(desk, opened):
+def test_a_change_by_another_administrator_is_not_overwritten(desk, opened):
     sian = panel(opened, "sian")
     desk.users.change("sian", extension="209")
     sian.get_by_role("button", name="Disable…").click()
@@ -262,7 +262,7 @@ def test_a_change_of_another_administrator_is_not_overwritten(desk, opened):
     expect(sian.get_by_role("alert")).to_be_hidden()
 
 
-def test_the_last_administrator_is_named_as_the_reason(desk, opened):
+def test_the_refused_removal_of_the_last_administrator_gives_this_reason(desk, opened):
     desk.users.put(a_user("nia", "admin"))
     opened.reload()
     nia = panel(opened, "nia")
@@ -294,7 +294,7 @@ def test_rights_are_set_and_an_account_is_linked(desk, opened):
     ]
 
 
-def test_a_token_of_a_user_is_revoked_after_a_question(desk, opened):
+def test_a_token_of_a_user_is_revoked_after_a_confirmation(desk, opened):
     pay = panel(opened, "pay")
     pay.get_by_role("button", name="Tokens: 2").click()
     spring = pay.get_by_role("listitem").filter(has_text="spring-2027")
