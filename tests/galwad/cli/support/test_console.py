@@ -112,7 +112,7 @@ def house(tmp_path, run, monkeypatch, abroad):
         yield house
 
 
-def test_every_command_prints_the_centres_time_with_its_name(run, house):
+def test_commands_print_times_in_the_centres_time_zone_with_its_name(run, house):
     for command in (
         ("recordings", "list"),
         ("recordings", "show", CALL),
