@@ -325,7 +325,7 @@ def test_a_person_of_the_provider_signs_the_panel_in_from_a_window_of_its_own(pr
     expect(window.locator("#who")).to_have_text("mair")
 
 
-def test_nothing_signs_the_panel_in_without_an_approval_and_a_password_still_does(
+def test_a_panel_that_nobody_approves_stays_signed_out_and_can_still_use_a_password(
     provided, browser
 ):
     _, panel, window = ask_for_sign_in(provided, browser)
