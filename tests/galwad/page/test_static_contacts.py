@@ -171,4 +171,4 @@ def test_a_supervisor_has_no_list_of_undelivered_notes(desk, browser_page, addre
     desk.undelivered = [NOTE]
     browser_page.goto(address)
     expect(browser_page.get_by_role("heading", name="All calls")).to_be_visible()
-    assert not [path for _, path, _ in desk.asked if path == "/contacts/undelivered"]
+    assert not [path for _, path, _ in desk.read if path == "/contacts/undelivered"]

@@ -186,7 +186,7 @@ def test_a_supervisor_sees_how_many_notes_were_closed(desk, browser_page, addres
 
 def test_an_advisor_does_not_ask_for_the_closed_notes(desk, page):
     expect(page.get_by_text("No call at the moment")).to_be_visible()
-    assert not [path for _, path, _ in desk.asked if path == "/contacts/closed"]
+    assert not [path for _, path, _ in desk.read if path == "/contacts/closed"]
 
 
 def test_a_whole_call_needs_at_most_twelve_key_presses_besides_the_text(desk, page):
