@@ -308,7 +308,9 @@ def test_a_token_of_a_user_is_revoked_after_a_confirmation(desk, opened):
     assert ("DELETE", "/tokens/spring-2027-id", {}) in desk.asked
 
 
-def test_an_event_is_sent_again_or_discarded_with_a_reason(desk, opened):
+def test_an_undelivered_event_is_discarded_with_a_reason_and_a_refused_one_has_no_buttons(
+    desk, opened
+):
     events = opened.get_by_role("region", name="Call events that were not delivered")
     refused = events.get_by_role("row").filter(has_text="refused; it is not sent again")
     expect(refused.get_by_role("button")).to_have_count(0)
@@ -321,7 +323,7 @@ def test_an_event_is_sent_again_or_discarded_with_a_reason(desk, opened):
     assert ("POST", "/webhooks/e1/discard", {"reason": "a test call"}) in desk.asked
 
 
-def test_the_notes_are_in_the_administration_and_afterwards_on_the_page(opened):
+def test_the_undelivered_notes_are_in_the_administration_and_back_on_the_page_after_it(opened):
     notes = opened.get_by_role("region", name="Contact notes that were not delivered")
     expect(notes).to_be_visible()
     assert opened.locator(".admin .overview").filter(has_text="Waste").count() == 1
@@ -343,7 +345,7 @@ def test_a_ringing_call_stays_in_sight_above_the_administration(desk, opened):
     expect(opened.get_by_role("heading", name="Administration", level=1)).to_be_visible()
 
 
-def test_the_whole_page_is_in_welsh_after_the_change_of_language(opened):
+def test_the_administration_is_in_welsh_after_the_change_of_language(opened):
     panel(opened, "sian")
     opened.get_by_role("button", name="Cymraeg").click()
     expect(opened.get_by_role("heading", name="Gweinyddu", level=1)).to_be_visible()

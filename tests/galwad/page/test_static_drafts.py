@@ -273,7 +273,7 @@ def test_a_sign_out_first_stores_the_typed_text(desk, page):
     assert desk.drafts[CALL]["notes"] == TYPED
 
 
-def test_a_card_number_is_not_sent_until_it_is_removed(desk, page):
+def test_a_draft_with_a_card_number_is_not_sent_until_the_number_is_removed(desk, page):
     answered(desk)
     notes(page).fill("card 4111 1111 1111 1111")
     expect(shown(page)).to_have_text("Not saved yet: remove the card number")

@@ -162,7 +162,7 @@ def test_a_long_break_shows_one_reminder_that_can_end_it(desk, page):
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_change_that_the_desk_refuses_is_reported(desk, page, monkeypatch):
+def test_a_break_that_the_desk_refuses_is_reported(desk, page, monkeypatch):
     monkeypatch.setattr(desk, "answer", lambda *_: (503, {"error": "no"}))
     page.get_by_role("button", name="Take a break").click()
     page.get_by_role("button", name="Lunch").click()

@@ -49,7 +49,7 @@ def show(desk, **lists):
     desk.push("day", {})
 
 
-def test_an_empty_day_says_what_will_be_listed(page):
+def test_an_empty_day_says_that_there_are_no_calls_yet(page):
     box = page.locator(".today")
     expect(box.get_by_text("No calls yet today.")).to_be_visible()
     expect(box.get_by_role("list")).to_have_count(0)
