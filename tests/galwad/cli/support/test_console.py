@@ -80,7 +80,7 @@ def test_on_a_narrow_terminal_only_the_widest_column_is_cut(capsys, monkeypatch)
     "manifest",
     ["[" * 100_000, '{"manifest": {"segments": [{"from_us": Infinity}]}}', '{"manifest": 1}'],
 )
-def test_a_hostile_manifest_does_not_stop_show(run, archive, manifest):
+def test_a_hostile_manifest_does_not_stop_recordings_show(run, archive, manifest):
     archive.shown, archive.raw = manifest, b"x"
     done = run("recordings", "show", archive.row["call_id"])
     assert (done.status, "some packets could not be decoded" in done.out) == (0, True)

@@ -193,7 +193,7 @@ async def test_hanging_up_while_the_target_rings_ceases_the_recording(centre, ta
     assert await act("hangup") == "not_now"
 
 
-async def test_an_unexpected_failure_of_an_act_is_answered(talk, act, monkeypatch):
+async def test_an_unexpected_failure_of_an_act_gets_the_reply_failed(talk, act, monkeypatch):
     def fail(_now):
         raise RuntimeError
 
