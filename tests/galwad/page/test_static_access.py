@@ -233,7 +233,7 @@ def test_a_supervisor_can_release_any_pause_holder_of_any_call(desk, browser_pag
     ]
 
 
-def test_an_advisor_can_resume_their_own_pause_but_not_that_of_another_page(desk, page):
+def test_an_advisor_can_resume_their_own_pause_but_not_that_of_another_persons_page(desk, page):
     paused(desk, "page:mair", "page:sian")
     holders = page.locator(".recording .holders")
     expect(holders.locator("[data-holder='page:sian']")).to_contain_text("Resuming the recording")

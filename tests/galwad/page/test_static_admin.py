@@ -262,7 +262,7 @@ def test_a_change_by_another_administrator_is_not_overwritten(desk, opened):
     expect(sian.get_by_role("alert")).to_be_hidden()
 
 
-def test_the_refused_removal_of_the_last_administrator_gives_this_reason(desk, opened):
+def test_the_refused_removal_of_the_last_administrator_shows_the_reason(desk, opened):
     desk.users.put(a_user("nia", "admin"))
     opened.reload()
     nia = panel(opened, "nia")

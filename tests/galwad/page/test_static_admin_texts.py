@@ -184,7 +184,7 @@ def test_the_desks_reason_is_shown_when_it_refuses_a_list(desk, texts):
     expect(opened).to_be_visible()
 
 
-def test_the_list_in_the_settings_file_is_restored_after_a_confirmation(desk, texts):
+def test_the_list_of_the_settings_file_is_used_again_after_a_confirmation(desk, texts):
     page = texts.page
     desk.texts.change("breaks", [{"code": "tea", "en": "Tea", "cy": "Te"}])
     page.reload()

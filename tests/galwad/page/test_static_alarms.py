@@ -98,7 +98,7 @@ def test_a_failed_attempt_to_take_an_alarm_is_reported(supervisor, page):
     expect(page.get_by_role("alert").get_by_text("The alarm has not changed.")).to_be_visible()
 
 
-def test_what_another_supervisor_does_with_an_alarm_is_shown_at_once(supervisor, page):
+def test_another_supervisors_act_on_an_alarm_is_shown_at_once(supervisor, page):
     supervisor.alarm("peer.down")
     supervisor.handle("peer.down-None", state="taken", taken_by="ceri", taken=time.time())
     expect(rows(page)).to_contain_text("ceri handles this")

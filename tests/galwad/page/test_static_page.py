@@ -331,7 +331,7 @@ def test_a_desk_that_is_silent_for_five_seconds_is_taken_for_lost(desk, open_tim
     desk.speak()
 
 
-def test_the_comments_that_the_desk_streams_keep_the_connection_from_counting_as_lost(desk, page):
+def test_comments_in_the_desks_stream_keep_the_connection_alive(desk, page):
     answered(desk)
     page.evaluate(WATCH_LINK)
     page.wait_for_timeout(8_000)

@@ -102,7 +102,7 @@ def test_f9_answers_a_ringing_call_where_the_phone_allows_it(desk, page):
     assert asked(desk, 1) == [(PATH, {"act": "answer"})]
 
 
-def test_f9_answers_a_second_call_that_rings_before_it_holds_the_first(desk, page):
+def test_f9_answers_a_ringing_second_call_instead_of_holding_the_first(desk, page):
     talk(desk)
     ring(desk, call_id=SECOND, acts={"answer": ""})
     page.locator(".strip li").wait_for()

@@ -167,7 +167,7 @@ def test_f7_and_enter_confirm_the_call_that_is_talked_in_whichever_card_is_shown
 
 
 @pytest.mark.parametrize("state", ["held", "wrapup"])
-def test_a_caller_on_hold_or_in_wrap_up_cannot_be_confirmed(desk, writing, state):
+def test_the_caller_of_a_call_on_hold_or_in_wrap_up_cannot_be_confirmed(desk, writing, state):
     answer(desk, HALL, call_id=FOURTH, line="Planning")
     expect_shown(writing, FOURTH)
     expect(shown(writing).locator(".confirm")).to_be_visible()
