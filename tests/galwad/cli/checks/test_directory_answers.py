@@ -81,9 +81,7 @@ def results(settings_file, server):
     return results
 
 
-def test_a_directory_that_answers_is_fine_and_is_asked_for_a_number_that_nobody_has(
-    results, server
-):
+def test_a_directory_that_answers_is_fine_and_is_asked_for_a_fictitious_number(results, server):
     assert results() == [("fine", "crm: it answers", "")]
     assert server.asked == ["/people?phone=%2B441632960999"]
 

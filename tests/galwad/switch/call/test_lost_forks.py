@@ -64,7 +64,7 @@ async def test_a_lost_fork_leaves_no_recording_and_no_advisor(forks, ring_all, b
     assert forks.links.closed == [won.call_id]
 
 
-async def test_a_lost_fork_is_known_by_its_reason_although_the_caller_talks_at_the_pbx(
+async def test_a_fork_whose_bye_says_completed_elsewhere_is_lost_even_with_another_caller(
     forks, ring_all
 ):
     _, lost = ring_all(ELSEWHERE, other="01632960002")

@@ -255,7 +255,7 @@ async def test_a_transfer_completed_in_the_pbx_while_the_colleague_rings_joins_a
 
 
 @pytest.mark.parametrize("number", ["202", "3001"])
-async def test_a_citizen_named_on_a_call_not_known_as_a_consultation_shuts_the_gate_of_that_call(
+async def test_naming_a_citizen_on_a_call_not_known_as_a_consultation_shuts_its_gate(
     pbx, centre, number
 ):
     household = centre.phone("192.0.2.3", CITIZEN)
@@ -273,7 +273,7 @@ async def test_a_citizen_named_on_a_call_not_known_as_a_consultation_shuts_the_g
     assert [state_of(call.recording) for call in (pbx.first, other)] == [expected, expected]
 
 
-async def test_a_colleague_named_on_a_call_shuts_the_gate_of_a_call_not_known_as_a_consultation(
+async def test_naming_a_colleague_shuts_the_gate_of_their_call_not_known_as_a_consultation(
     pbx, centre
 ):
     pbx.phone.user = "01632960777"

@@ -71,7 +71,9 @@ def guard(make_guard):
         (b"sip:x@999", FilterVerdict.ACCEPTED),
     ],
 )
-def test_an_emergency_call_from_a_trunk_or_known_address_has_priority(guard, uri, verdict):
+def test_only_an_emergency_number_called_from_a_trunk_or_known_address_has_priority(
+    guard, uri, verdict
+):
     data = INVITE.replace(b"sip:x@h", uri)
     guard.set_known_hosts({OFFICE.host})
     assert guard.judge_message(data, OFFICE, 100.0) is verdict

@@ -109,7 +109,7 @@ def test_a_transfer_target_that_only_a_route_reaches_is_of_class_unknown(router)
         ("268", None, "centre"),
     ],
 )
-def test_a_transfer_to_a_feature_code_of_a_pbx_with_advisors_reaches_none_of_them(
+def test_a_feature_code_of_a_pbx_with_advisors_has_the_class_unknown_unless_it_is_listed(
     settings, phones, number, listed, destination
 ):
     behind = {"called": "/[*#2].*/", "target": "sip:192.0.2.20", "advisors": ["sian"]}

@@ -98,9 +98,7 @@ def packet(number):
     return struct.pack("!BBHII", *fields) + bytes(160)
 
 
-async def test_packets_after_a_pause_are_stored_after_a_restart_in_it_and_late_ones_are_not(
-    centre, talk
-):
+async def test_with_a_restart_in_a_pause_only_packets_sent_after_the_pause_are_stored(centre, talk):
     """The clock of the caller's stream is known from before the pause."""
     began = time.monotonic()
     for number in range(5):
