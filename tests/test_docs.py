@@ -111,24 +111,24 @@ def test_every_command_that_is_quoted_exists_with_its_options():
             assert unknown_words(words) == "", f"{name}: galwad {' '.join(words)}"
 
 
-def test_the_check_of_commands_finds_what_does_not_exist():
+def test_the_check_of_commands_finds_unknown_commands_and_options():
     assert unknown_words(["recordings", "burn"]) == "burn"
     assert unknown_words(["recordings", "fetch", "--loud"]) == "--loud"
     assert len(list(commands(TEXTS["README.md"]))) > 10
 
 
-def test_the_readme_shows_every_noun_of_the_command_line():
+def test_the_readme_shows_every_group_of_the_command_line():
     for noun in SUMMARIES:
         assert re.search(rf"galwad {noun}\b", TEXTS["README.md"]), noun
 
 
-def test_the_installation_puts_the_command_where_every_shell_finds_it():
+def test_the_readme_links_the_command_into_usr_local_bin():
     lines = blocks(TEXTS["README.md"])
     assert "ln -sf /opt/galwad/bin/galwad /usr/local/bin/galwad" in lines
 
 
 @pytest.mark.peer
-def test_the_copies_for_a_backup_work_as_they_stand_there_on_a_host_that_has_none_yet(tmp_path):
+def test_the_backup_commands_of_the_documents_copy_an_archive_to_an_empty_host(tmp_path):
     archive, host = tmp_path / "archive", tmp_path / "backup-host"
     day = archive / "2026/11/25"
     day.mkdir(parents=True)
@@ -194,9 +194,9 @@ def test_no_document_names_a_path_of_somebodys_machine():
         assert not re.search(r"/(work|root|home|tmp)/", text), name
 
 
-def test_the_changelog_tells_of_this_version():
+def test_the_changelog_names_this_version():
     assert version("galwad") in TEXTS["CHANGELOG.md"]
 
 
-def test_the_architecture_fits_on_one_screen():
+def test_the_architecture_document_has_at_most_60_lines():
     assert len(TEXTS["ARCHITECTURE.md"].splitlines()) <= 60

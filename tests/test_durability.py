@@ -40,7 +40,7 @@ def names_in(path):
     return re.findall(r"^(?:async )?def (test_\w+)\(", text, re.MULTILINE)
 
 
-def test_every_promise_and_every_want_of_one_is_shown_by_a_test():
+def test_every_row_of_the_durability_promises_names_a_test_that_exists():
     assert len(rows(DOCUMENT)) >= 25
     assert [test for _, test in rows(DOCUMENT) if not exists(test)] == []
 
@@ -75,7 +75,7 @@ def test_a_threat_without_an_existing_test_is_found(row):
     assert len(unproved(f"{THREATS}\n{row}\n")) == 1
 
 
-def test_every_test_that_is_about_nothing_else_stands_there():
+def test_every_test_of_the_modules_about_durability_is_in_the_document():
     every = {f"{file}::{name}" for file in ABOUT_IT_ALONE for name in names_in(HERE / file)}
     assert every - {test for _, test in rows(DOCUMENT)} == set()
 

@@ -119,7 +119,7 @@ def test_a_full_pool_answers_over_tls_after_requests_were_cancelled(authority, a
 
 
 @UNCLOSED
-def test_cancelled_tls_handshakes_leave_no_socket_open_on_the_loop_of_the_desk():
+def test_cancelled_tls_handshakes_do_not_pile_up_open_sockets_on_the_loop_of_the_desk():
     def open_files():
         return sum(1 for _ in Path("/proc/self/fd").iterdir())
 

@@ -53,7 +53,7 @@ def missing(tests):
     }
 
 
-def test_every_cell_that_says_yes_is_named_a_test_and_every_test_has_its_cell():
+def test_every_cell_that_says_yes_has_a_test_and_every_test_has_a_cell():
     assert claimed(DOCUMENT) == set(named(DOCUMENT))
 
 

@@ -31,14 +31,14 @@ def public_classes():
     return found
 
 
-def test_two_public_classes_share_a_name_only_if_they_are_one_thing_from_two_sides():
+def test_only_the_listed_pairs_of_public_classes_share_a_name():
     shared = {name: places for name, places in public_classes().items() if len(places) > 1}
     assert shared.keys() == SHARED.keys(), shared
     assert all(len(places) == 2 for places in shared.values()), shared
     assert len(SHARED) <= MOST_SHARED
 
 
-def test_docstrings_and_comments_keep_to_the_style_guide():
+def test_docstrings_and_comments_pass_the_style_check():
     command = [sys.executable, str(ROOT / "scripts" / "prose.py"), "check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == ""

@@ -51,14 +51,14 @@ def test_a_clock_that_was_set_back_counts_as_no_delay():
     assert histogram.percentile(50) == 0.0
 
 
-def test_no_times_have_no_figures_rather_than_a_delay_of_zero():
+def test_an_empty_histogram_has_no_figures_rather_than_a_delay_of_zero():
     assert Histogram().figures("x", (50,)) == {"x_p50": None, "x_max": None}
 
 
 # The delay of the event loop
 
 
-def test_a_late_wake_up_counts_for_each_that_was_due_meanwhile():
+def test_a_late_wake_up_counts_for_each_wake_up_that_was_due_meanwhile():
     assert _lag.every(np.array([0.5, 25.0])) == pytest.approx([0.5, 25.0, 15.0, 5.0])
 
 
@@ -69,7 +69,7 @@ def test_the_delay_of_a_loop_is_read_for_the_measured_time_only(tmp_path):
     assert (found.count, found.longest) == (2, 4.0)
 
 
-def test_a_loop_without_samples_is_an_error_and_no_delay_of_zero(tmp_path):
+def test_a_loop_without_samples_is_an_error_rather_than_a_delay_of_zero(tmp_path):
     (tmp_path / "lag").touch()
     with pytest.raises(SystemExit, match="not measured"):
         _lag.lag(tmp_path / "lag", 0.0, 1.0)
@@ -78,7 +78,7 @@ def test_a_loop_without_samples_is_an_error_and_no_delay_of_zero(tmp_path):
 # The delay of packets
 
 
-def test_the_time_of_arrival_is_the_kernels_and_not_that_of_reading():
+def test_the_time_of_arrival_is_the_kernels_and_not_the_time_of_reading():
     with _rtp.listening() as sink, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source:
         sent_by = _rtp.Batch(3, 3 * [sink.getsockname()[1]])
         sent_by.number(1)
@@ -114,7 +114,7 @@ def lines(*placed, begun=0):
         ((100, 100), 100),
     ],
 )
-def test_the_placed_rate_ends_with_the_last_call(placed, a_second):
+def test_the_placed_rate_counts_only_the_time_until_the_last_call(placed, a_second):
     assert _setups.placed_a_second(lines(*placed)) == pytest.approx(a_second)
 
 
@@ -170,7 +170,7 @@ def test_options_out_of_range_are_refused(words, capsys):
     assert "must be from 1 to" in capsys.readouterr().err
 
 
-def test_a_run_of_ten_minutes_has_an_end_of_its_own():
+def test_a_run_of_ten_minutes_has_a_time_limit_of_less_than_an_hour():
     options = rates.arguments(["--rates", "150", "--seconds", "600"])
     assert 600 < rates.longest_s(options) < 3600
 

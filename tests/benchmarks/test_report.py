@@ -216,7 +216,7 @@ def test_a_higher_cost_is_drawn_higher(results):
     assert len(points) == len(growth)
 
 
-def test_the_stored_results_are_json_lines_of_the_benchmarks_with_their_circumstances():
+def test_the_stored_results_have_their_date_command_and_the_load_before_them():
     for name in _growth.RESULTS:
         stored = json.loads((ROOT / report.STORED / f"{name}.json").read_text(encoding="utf-8"))
         assert re.fullmatch(r"\d{4}-\d\d-\d\d", stored["date"])

@@ -155,7 +155,9 @@ async def test_the_client_is_refused_with_a_wrong_secret_or_a_token_that_was_rev
         await run(read, "wrong")
 
 
-async def test_the_client_is_refused_unknown_columns_and_told_when_to_come_back(dataverse, run):
+async def test_the_client_is_refused_unknown_columns_and_gets_the_time_to_wait_when_throttled(
+    dataverse, run
+):
     def work(client):
         with pytest.raises(HttpError, match="Could not find a property named 'shoesize'"):
             client.records.list("contact", filter="shoesize eq 44")
@@ -253,7 +255,9 @@ async def test_a_condition_on_the_record_decides_between_create_and_update(send)
         ("POST", "$batch", b"--x\r\n", (400, "")),
     ],
 )
-async def test_a_request_that_dataverse_refuses_is_refused(send, method, target, body, refused):
+async def test_a_request_that_the_real_dataverse_refuses_gets_its_error_code(
+    send, method, target, body, refused
+):
     assert code(await send(method, target, body)) == refused
 
 

@@ -26,7 +26,7 @@ def another_process_claims_every_port():
     )
 
 
-def test_no_two_ranges_meet():
+def test_no_two_claimed_ranges_of_ports_overlap():
     ranges = [loopback.claim(count) for count in (1, 100, 101, 400)]
     ports = [port for each in ranges for port in range(each.first, each.last + 1)]
     assert len(ports) == len(set(ports)) == 602
@@ -35,13 +35,13 @@ def test_no_two_ranges_meet():
         each.close()
 
 
-def test_another_process_gets_none_of_ours():
+def test_another_process_cannot_claim_a_port_that_is_held():
     held = loopback.claim(100)
     assert "ports in a row are left" in another_process_claims_every_port().stderr
     held.close()
 
 
-def test_a_port_in_use_is_passed_over():
+def test_a_port_in_use_is_skipped():
     port = loopback.free_port()
     following = port + 1
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as taken:

@@ -72,7 +72,7 @@ async def test_a_record_is_created_changed_found_by_soql_and_deleted(client):
     await asyncio.to_thread(work)
 
 
-async def test_the_search_finds_the_words_of_a_number_in_the_fields_for_numbers_only(client):
+async def test_a_phone_search_finds_the_words_of_a_number_only_in_the_fields_for_numbers(client):
     def work():
         account = client.Account.create({"Name": "Council"})["id"]
         client.Contact.create(

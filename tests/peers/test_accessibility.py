@@ -120,7 +120,7 @@ def look(request, switch, chromium):
 
 
 @in_looks("English, light", "Welsh, narrow")
-def test_axe_finds_no_fault_in_any_state_of_an_advisors_page(look, switch):
+def test_axe_finds_no_fault_in_13_states_of_an_advisors_page(look, switch):
     """Each of the 13 states takes axe 0.2 s of CPU time."""
     page = look.page
     look.judge("sign-in")

@@ -47,7 +47,7 @@ def sign_in(page, user, password):
     page.keyboard.press("Enter")
 
 
-def test_an_added_user_signs_in_registers_a_phone_and_loses_both_when_disabled(
+def test_an_added_user_signs_in_and_registers_a_phone_and_is_signed_out_when_disabled(
     service, open_page, ended
 ):
     """Two browsers and a phone: 5 s of CPU time."""

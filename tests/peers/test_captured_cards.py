@@ -31,7 +31,7 @@ def digits_in(sound, rate=8000):
     return "".join(re.findall(r"DTMF: (\S)", heard.decode()))
 
 
-def test_multimon_ng_hears_the_tones_of_these_tests():
+def test_multimon_ng_detects_the_tones_that_these_tests_make():
     sound = np.concatenate([silence(1), keyed(CARDS[0], level_db=-10), silence(1)])
     assert digits_in(sound) == CARDS[0]
     assert digits_in(speech(5, 1)) == ""

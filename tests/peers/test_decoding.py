@@ -35,7 +35,7 @@ def overheard(tmp_path, ended):
     return overheard
 
 
-def test_a_sound_capture_passes(overheard):
+def test_a_capture_without_a_fault_passes(overheard):
     assert "sip" in overheard(SOUND).judge()
 
 

@@ -325,9 +325,7 @@ def test_a_person_of_the_provider_signs_the_panel_in_from_a_window_of_its_own(pr
     expect(window.locator("#who")).to_have_text("mair")
 
 
-def test_nothing_signs_the_panel_in_without_an_approval_and_a_password_still_does(
-    provided, browser
-):
+def test_a_panel_whose_sign_in_is_not_approved_can_still_use_a_password(provided, browser):
     _, panel, window = ask_for_sign_in(provided, browser)
     sign_in_at_the_provider(window, "mair")
     window.get_by_role("button", name="Do not approve").click()

@@ -68,7 +68,7 @@ def service(start):
     return start("switch", "desk", "finaliser", users=True)
 
 
-def test_the_caller_gets_the_answer_before_the_first_words_and_every_word(service):
+def test_the_caller_gets_the_answer_first_and_then_every_word(service):
     caller, advisor = OneSocketPeer(service), EagerAdvisor(service)
     try:
         advisor.register()

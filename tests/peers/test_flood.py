@@ -281,7 +281,7 @@ def guesses(phone, extension, count):
         )
 
 
-def test_garbage_from_a_forged_address_keeps_no_phone_at_this_address_out(switch, from_host):
+def test_a_phone_can_register_from_an_address_that_a_flood_of_garbage_forges(switch, from_host):
     made = from_host("127.0.0.1")
     for number in range(500):
         made.sendto(b"\xff" * 100, switch.sip)
@@ -300,7 +300,7 @@ def test_a_phone_can_register_from_the_address_of_a_banned_guesser(start, raw_ph
     register(switch, "301", 9)
 
 
-def test_a_phone_is_heard_while_its_neighbour_guesses_its_password(switch, raw_phone):
+def test_a_phone_can_register_while_its_neighbour_guesses_its_password(switch, raw_phone):
     phone, neighbour = (raw_phone(switch, "127.0.0.1", "UDP") for _ in range(2))
     assert phone.register("301", "secret-301") == 200
     flood = threading.Thread(target=guesses, args=(neighbour, "301", 20_000))

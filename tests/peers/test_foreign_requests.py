@@ -157,7 +157,7 @@ def test_an_invite_whose_sdp_names_no_usable_address_gets_488(stage, host):
         assert final() == 488
 
 
-def test_an_invite_whose_sdp_names_a_media_port_of_the_switch_gets_488_unless_from_a_trusted_pbx(
+def test_an_invite_of_an_untrusted_trunk_whose_sdp_names_a_media_port_of_the_switch_gets_488(
     stage, talker
 ):
     untrusted = '[[trunks]]\nname = "other"\npeers = ["127.0.0.7"]\n'

@@ -135,7 +135,7 @@ TRIGGERS = {
 }
 
 
-def test_a_trigger_that_is_read_late_takes_effect_when_it_arrived(
+def test_a_trigger_that_is_read_late_takes_effect_from_its_arrival_on(
     service, place_call, signal_to, speak
 ):
     """Six calls, one after the other: 4 s of CPU time."""
@@ -216,7 +216,7 @@ def test_a_stopped_switch_records_every_packet_at_its_position_after_it_continue
             assert abs(position - kept[0] - number * FRAME) <= TOLERANCE_S * RATE
 
 
-def test_what_the_kernel_dropped_while_the_switch_stood_still_is_a_gap_with_the_reason_fault(
+def test_packets_that_the_kernel_drops_while_the_switch_stands_still_are_a_fault_gap(
     service, place_call, signal_to, speak
 ):
     call = place_call("uas_plain")

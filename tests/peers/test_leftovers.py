@@ -46,7 +46,7 @@ def sealed(service):
     return len(list(service.state.joinpath("archive").rglob("*.manifest")))
 
 
-def test_calls_are_answered_and_sealed_before_the_spools_of_an_outage(
+def test_a_new_call_is_answered_and_sealed_before_the_spools_left_by_an_outage(
     leftovers, ended, talker, capsys
 ):
     service = leftovers

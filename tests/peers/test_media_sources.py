@@ -104,7 +104,9 @@ def test_a_code_that_is_dialled_just_after_the_phone_has_changed_its_ssrc_resume
 
 
 @pytest.mark.parametrize("rule", ["symmetric", "latch"])
-def test_a_sprayer_at_another_host_takes_no_party_of_a_call(stage, place_call_on, ended, rule):
+def test_a_host_that_sprays_media_takes_the_place_of_no_party_of_a_call(
+    stage, place_call_on, ended, rule
+):
     service = stage.open("switch", "desk", media_listen=f'"127.0.0.1"\nsource = "{rule}"')
     ended(Sprayer(service, "127.0.0.9"))
     call = place_call_on(service, "uas_plain")

@@ -77,7 +77,7 @@ def test_nothing_typed_is_lost_when_the_desk_is_killed_in_mid_typing(switch, new
     expect(notes(new_page())).to_have_value("Black bin, not emptied for two weeks")
 
 
-def test_a_draft_and_the_line_of_its_call_survive_a_crash_of_the_browser_and_of_the_desk(
+def test_a_draft_and_the_row_of_its_call_survive_a_crash_of_the_browser_and_of_the_desk(
     switch, new_page
 ):
     page = new_page()

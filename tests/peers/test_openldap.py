@@ -139,11 +139,11 @@ async def test_a_colleague_is_found_by_each_number_and_by_the_extension(section)
 
 
 @pytest.mark.parametrize("written", SPELLINGS)
-async def test_a_number_is_found_as_clerks_write_it(section, written):
+async def test_a_number_is_found_in_each_spelling_that_clerks_use(section, written):
     assert await names(section(), f"0163296000{written[-1]}") == [written]
 
 
-async def test_a_restriction_leaves_people_out(section):
+async def test_a_filter_in_the_settings_leaves_people_out(section):
     officers = section(filter="(&(objectClass=person)(!(employeeType=contractor)))")
     assert await names(officers, "201") == ["Siân Ŵyn Fictitious"]
     assert await names(officers, "202") == []
@@ -157,7 +157,7 @@ async def test_a_number_that_is_not_one_finds_no_person(section, hostile):
     assert await directory.find(PhoneNumber("", hostile)) == []
 
 
-async def test_a_filter_that_libldap_cannot_read_is_a_clear_reason(section):
+async def test_a_filter_that_libldap_cannot_read_gives_a_clear_reason(section):
     _, reason = await ask(section(filter="(objectClass)"), "201")
     assert reason == '"filter" is not an LDAP filter (RFC 4515)'
 
@@ -201,7 +201,7 @@ async def test_a_certificate_for_another_name_is_refused(section, slapd):
         await section(url=url).open().find(PhoneNumber("", "201"))
 
 
-async def test_a_wrong_password_is_a_clear_reason_until_the_file_is_right(section, tmp_path):
+async def test_a_wrong_password_gives_a_clear_reason_until_the_file_is_right(section, tmp_path):
     settings = section()
     (tmp_path / "password").write_text("wrong")
     answer, reason = await ask(settings, "201")
@@ -219,7 +219,7 @@ async def test_a_wrong_password_is_a_clear_reason_until_the_file_is_right(sectio
         ({"user": "not a DN"}, "the search ends with INVALID_DN_SYNTAX"),
     ],
 )
-async def test_a_wrong_name_in_the_settings_is_a_clear_reason(section, more, reason):
+async def test_a_wrong_name_in_the_settings_gives_a_clear_reason(section, more, reason):
     assert (await ask(section(**more), "201"))[1] == reason
 
 

@@ -184,7 +184,7 @@ def test_all_packets_of_a_call_with_pauses_and_losses_are_accounted_for_until_a_
     assert "!  caller, segment 0.0 s to " in out
 
 
-def test_a_party_that_no_decoder_takes_is_shown_as_silent(service, place_call):
+def test_a_party_whose_codec_has_no_decoder_is_shown_as_silent(service, place_call):
     call = place_call("uas_plain")
     payloads = [random.randbytes(33) for _ in range(60)]
     call.caller.say_payloads(payloads, call.from_caller, 4, FRAME)

@@ -150,7 +150,9 @@ def faults_by_axe(council, page):
     return found[0]
 
 
-def test_the_page_pauses_on_load_renews_and_resumes_when_the_payment_is_done(council, browser_page):
+def test_the_page_pauses_on_load_renews_the_pause_and_resumes_when_the_payment_is_done(
+    council, browser_page
+):
     page = opened(council, browser_page)
     assert "token" not in page.url
     assert faults_by_axe(council, page) == []
@@ -194,7 +196,7 @@ def test_the_recording_resumes_when_the_page_is_left_and_a_reloaded_page_stays_d
     council.wait("recording")
 
 
-def test_a_page_that_dies_leaves_the_recording_paused_and_warns(council, browser_page):
+def test_a_page_that_crashes_leaves_the_recording_paused_and_raises_an_alarm(council, browser_page):
     page = opened(council, browser_page)
     with suppress(Error):
         page.goto("chrome://crash")

@@ -160,7 +160,7 @@ async def test_people_are_found_in_each_column_with_their_details(directory):
     assert await directory.find(PhoneNumber("+441632960099")) == []
 
 
-async def test_a_value_of_any_type_is_a_text_and_never_a_clear_no(open_database):
+async def test_values_of_any_type_are_read_as_text_and_set_do_not_pop(open_database):
     details = {"tags": "tags", "photo": "photo", "extra": "extra"}
     for hide in ("tags", "photo", "extra", "balance", "name"):
         view = view_of(do_not_pop=hide, details=details)
@@ -183,7 +183,7 @@ async def test_a_huge_value_is_cut_by_the_server(server, directory):
     "number",
     ["' OR '1'='1", "'; DELETE FROM crm.people; --", "\\'; SELECT pg_sleep(9); --", "$1", "%s"],
 )
-async def test_a_number_with_sql_in_it_is_only_a_number_that_no_person_has(
+async def test_a_number_that_contains_sql_finds_no_person_and_changes_nothing(
     server, directory, number
 ):
     assert await directory.find(PhoneNumber("", number)) == []
@@ -200,7 +200,7 @@ async def test_a_number_that_the_server_cannot_read_is_an_error_without_the_numb
     "name",
     ['x"; DROP SCHEMA crm; --', "x'; --", "Full Name", "user", "100% :a", "%(a)s", "$1", "ŵ"],
 )
-async def test_a_name_of_a_view_or_column_with_sql_in_it_is_only_a_name(
+async def test_a_name_of_a_view_or_column_that_contains_sql_is_used_only_as_a_name(
     server, open_database, name
 ):
     quoted = '"' + name.replace('"', '""') + '"'
@@ -214,7 +214,7 @@ async def test_a_name_of_a_view_or_column_with_sql_in_it_is_only_a_name(
     assert server.sql("SELECT count(*) > 2 FROM crm.people") == ["t"]
 
 
-async def test_nothing_can_be_changed_on_the_connection_even_with_the_right_to_do_so(
+async def test_nothing_can_be_changed_through_the_connection_even_with_the_right_to_do_so(
     server, open_database
 ):
     server.sql("CREATE TABLE crm.open (a int); GRANT ALL ON crm.open TO galwad")

@@ -130,7 +130,9 @@ async def test_all_phones_ring_if_all_advisors_are_on_a_break(centre):
     await call.hangup()
 
 
-async def test_ringing_goes_on_as_last_known_without_a_desk_and_breaks_survive_it(centre):
+async def test_without_the_desk_ringing_follows_the_last_known_breaks_and_these_survive_its_restart(
+    centre,
+):
     await centre.away("huw")
     centre.service.kill("desk")
     call = await centre.caller.call(LINE)
@@ -147,7 +149,7 @@ async def test_ringing_goes_on_as_last_known_without_a_desk_and_breaks_survive_i
     await centre.until(huw={"state": "available"})
 
 
-async def test_the_list_says_that_a_phone_has_unregistered(centre):
+async def test_the_list_of_advisors_shows_that_a_phone_has_unregistered(centre):
     await centre.huws_phone.stop()
     await centre.until(huw={"devices": 0, "state": "offline"}, sian={"devices": 1})
 

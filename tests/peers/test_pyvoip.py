@@ -21,7 +21,7 @@ def phone(request, service, ended):
     return phone
 
 
-def test_the_library_registers_answers_and_hears_the_caller(service, phone, talker, ended):
+def test_pyvoip_registers_answers_and_hears_the_caller(service, phone, talker, ended):
     mouth = talker("127.0.0.2")
     caller = ended(Caller(service, "01970000100", media=mouth.port))
     phone.wait("answered")
@@ -37,7 +37,7 @@ def test_the_library_registers_answers_and_hears_the_caller(service, phone, talk
     assert recording.adds_up()
 
 
-def test_the_library_places_a_call_and_receives_the_bye(service, phone, talker, ended):
+def test_pyvoip_places_a_call_and_receives_the_bye(service, phone, talker, ended):
     """pyVoIP invents the To tag of its ACK; if we reject that, our BYE waits 32 s for an ACK."""
     advisor = talker("127.0.0.3")
     callee = ended(

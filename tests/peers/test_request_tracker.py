@@ -246,7 +246,9 @@ def test_the_earlier_tickets_of_the_confirmed_person_are_shown_without_the_note_
     call.hang_up()
 
 
-def test_a_note_that_the_tracker_may_not_take_waits_until_it_may(service, place_call, tracker):
+def test_a_note_that_the_tracker_refuses_with_403_waits_until_its_queue_is_enabled(
+    service, place_call, tracker
+):
     tracker.http.put("/queue/1", json={"Disabled": 1})
     call = place_call("uas_plain")
     with service.sign_in() as page:

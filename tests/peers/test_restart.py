@@ -102,9 +102,7 @@ def test_a_pause_survives_a_restart_until_its_holder_releases_it(service, place_
     assert find(recording.caller, after)[1] > 0.95
 
 
-def test_packets_of_a_pause_that_arrive_after_it_are_not_stored_after_a_restart_in_it(
-    service, place_call
-):
+def test_after_a_restart_in_a_pause_late_packets_of_the_pause_are_not_stored(service, place_call):
     """The network becomes 1.5 s slower in the pause, so half of the secret arrives after it."""
     call = place_call()
     before, secret, after = speech(2, 86), speech(3, 87), speech(1.5, 88)

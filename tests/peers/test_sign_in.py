@@ -100,7 +100,7 @@ def test_a_person_signs_in_at_the_provider_stays_signed_in_and_signs_out_there(d
     assert page.url == f"{desk.url}/"
 
 
-def test_a_person_with_the_name_of_an_administrator_gets_another_user(desk, page):
+def test_a_person_with_the_name_of_an_administrator_gets_a_user_of_their_own(desk, page):
     sign_in(page, "impostor")
     expect(page.locator("#who")).to_have_text("ceri-2")
     expect(page.get_by_text("No call at the moment")).to_be_visible()

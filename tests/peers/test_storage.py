@@ -185,7 +185,9 @@ def moved(disk, call, life=2):
     wait_until(path.exists, what=path.name)
 
 
-def test_a_recording_moves_elsewhere_when_its_disk_stays_away(service, disk, place_call):
+def test_a_recording_continues_below_the_mount_point_when_its_disk_stays_away(
+    service, disk, place_call
+):
     call = place_call()
     before = talk(call, 2, 38)
     disk.vanish()
@@ -390,7 +392,7 @@ def wall(tmp_path, monkeypatch):
     return lambda seconds: now.write_text(str(seconds))
 
 
-def test_jumps_of_the_wall_clock_move_no_sound_and_lose_no_recorded_second(
+def test_jumps_of_the_wall_clock_displace_no_sound_and_leave_no_second_unexplained(
     wall, start, place_call_on
 ):
     """Six processes begin with another clock, and so cannot be forked: 6 s of CPU time."""

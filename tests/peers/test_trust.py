@@ -67,7 +67,7 @@ def crossed(message, fields):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.5", "127.0.0.2"])
-def test_no_header_field_of_a_caller_makes_a_phone_answer_or_fetch(peers, host):
+def test_no_header_field_of_a_caller_makes_a_phone_answer_by_itself_or_fetch_anything(peers, host):
     _, phone, peer = peers
     caller = peer(host)
     assert caller.call("01970000300", CALLER, LISTENING) == 200
@@ -80,7 +80,7 @@ def test_no_header_field_of_a_caller_makes_a_phone_answer_or_fetch(peers, host):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.5", "127.0.0.2"])
-def test_a_caller_can_send_a_phone_no_text_no_reboot_and_no_order_to_talk(peers, host):
+def test_a_caller_can_send_a_phone_no_text_no_reboot_and_no_order_to_answer(peers, host):
     _, phone, peer = peers
     caller = peer(host)
     caller.call("01970000300", CALLER)
@@ -224,7 +224,7 @@ ASSERTED = ("P-Asserted-Identity", '"Chief" <sip:01632960999@127.0.0.2>')
         ("127.0.0.5", "<sip:switchboard@h>", ""),
     ],
 )
-def test_the_number_of_the_pop_is_that_of_from_and_else_a_trusted_asserted_one(
+def test_the_pop_shows_the_number_of_from_or_else_a_trusted_asserted_number(
     start, ended, host, from_, number
 ):
     service = start("switch", "desk", users=True, more=TRUNKS)

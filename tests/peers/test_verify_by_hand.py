@@ -134,7 +134,7 @@ def change(path, at):
     path.write_bytes(data)
 
 
-def test_the_documented_commands_pass_a_sound_recording_and_find_each_damage(desktop):
+def test_the_documented_commands_pass_an_intact_recording_and_find_each_damage(desktop):
     """Eight runs of all commands in a shell: 5 s of CPU time."""
     parts = desktop.by_hand()
     assert silent(parts) == [], "\n".join(parts)

@@ -57,6 +57,6 @@ def test_a_sabotage_is_named_by_each_command_that_must_name_it(sabotage, command
 
 
 @pytest.mark.long
-def test_without_a_sabotage_no_command_names_anything(commands):
+def test_without_a_sabotage_no_command_reports_a_fault(commands):
     nothing = Sabotage("", SETTINGS, "", "", (), payments=KEY, transfers=OUTSIDE)
     assert commands(nothing, applied=False) == {}

@@ -48,6 +48,6 @@ def test_every_step_runs_and_the_failed_ones_are_named_at_the_end():
     assert "error: failed: first;" in done.stderr
 
 
-def test_a_script_whose_steps_passed_ends_well():
+def test_a_script_whose_steps_passed_reports_success():
     done = run('step "first" true; finish')
     assert (done.returncode, "all is well" in done.stderr) == (0, True)

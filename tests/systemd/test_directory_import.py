@@ -130,7 +130,7 @@ def test_a_faulty_file_is_set_aside_and_the_next_one_is_imported(machine):
     assert people(machine) == ["Elin Evans"]
 
 
-def test_a_file_that_came_before_the_start_of_the_machine_is_imported_too(machine):
+def test_a_file_that_came_before_the_start_of_the_path_unit_is_imported_too(machine):
     machine.run("systemctl", "stop", PATH_UNIT)
     put(machine, "people.csv", PEOPLE.replace("Mair", "Nest"))
     machine.run("systemctl", "start", PATH_UNIT)

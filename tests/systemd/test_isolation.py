@@ -151,7 +151,7 @@ def test_each_process_writes_and_reads_only_in_its_own_folders(attempts, process
     assert tried["write /etc"] == tried["write /opt/galwad"] == "EROFS"
 
 
-def test_the_desk_reads_the_archive_and_the_keys_but_cannot_change_them(attempts):
+def test_the_desk_cannot_change_the_archive_or_the_keys(attempts):
     tried = attempts["desk"]
     assert tried["write archive"] == tried["write keys"] == "EROFS"
 
@@ -175,14 +175,14 @@ def test_no_process_reads_the_secrets_of_the_system_or_of_the_others(attempts, p
         assert tried[f"read the memory of the {other}"] == "ENOENT"
 
 
-def test_only_the_switch_may_send_signals(attempts):
+def test_the_desk_and_the_finaliser_may_not_send_signals(attempts):
     """systemd reloads the switch with a program that sends it a signal."""
     for process in ("desk", "finaliser"):
         for other in PROCESSES:
             assert attempts[process][f"signal the {other}"] == "EPERM"
 
 
-def test_no_process_reaches_the_wide_world_and_the_finaliser_no_network(attempts):
+def test_no_process_reaches_the_internet_and_the_finaliser_reaches_no_network(attempts):
     hosts = ("this machine", "a private network", "the wide world")
     reached = {
         process: [tried[f"connect to {host}"] for host in hosts]
@@ -196,7 +196,7 @@ def test_no_process_reaches_the_wide_world_and_the_finaliser_no_network(attempts
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-def test_no_process_gains_rights(attempts, process):
+def test_no_process_can_become_root_mount_or_open_a_packet_or_netlink_socket(attempts, process):
     tried = attempts[process]
     assert tried["become root"] == tried["mount"] == "EPERM"
     assert tried["open a packet socket"] == tried["open a netlink socket"] == "EAFNOSUPPORT"

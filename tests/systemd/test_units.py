@@ -98,7 +98,7 @@ def test_the_finaliser_has_no_network():
     assert "IPAddressAllow" not in settings
 
 
-def test_the_switch_goes_before_the_desk_then_other_programs_and_the_finaliser_comes_last():
+def test_the_switch_has_the_highest_cpu_weight_then_the_desk_other_programs_and_the_finaliser():
     weights = [int(service(process)["CPUWeight"]) for process in ("switch", "desk", "finaliser")]
     assert sorted([*weights, 100], reverse=True) == [*weights[:2], 100, weights[2]]
     assert int(service("switch")["Nice"]) < 0 < int(service("finaliser")["Nice"])

@@ -62,7 +62,7 @@ def test_check_passes_on_a_complete_installation(run, settings_file, tmp_path):
 
 
 @pytest.mark.parametrize("running", ["switch", "desk"])
-def test_a_port_of_another_program_is_a_fault_unless_its_own_process_is_running(
+def test_a_port_in_use_is_a_fault_unless_the_process_that_listens_there_is_running(
     run, settings_file, running
 ):
     """The port counts as used by the service only if the process that listens there is running."""

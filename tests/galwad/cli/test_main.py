@@ -108,7 +108,7 @@ def test_the_version_option_prints_the_version(run):
         ("galwad.finaliser.process", ("telephony", "dns", "galwad.switch")),
     ],
 )
-def test_a_process_imports_no_http_or_sql_library_and_nothing_of_another(process, others):
+def test_a_process_imports_no_http_or_sql_library_and_no_module_of_another_process(process, others):
     heavy = ("httpx2", "ldap", "sqlalchemy", "fastapi", "uvicorn", "argon2", "galwad.host", *others)
     modules = f"sys, galwad.cli.serve, {process}"
     script = f"import {modules}; print([m for m in {heavy} if m in sys.modules])"

@@ -58,7 +58,7 @@ async def followed(site, call_id: str) -> None:
     await site.until(lambda: path.exists() and path.stat().st_size > 900_000)
 
 
-async def test_a_live_call_is_sealed_ahead_and_finished_when_it_ends(site, straight):
+async def test_a_live_call_is_partly_sealed_and_finished_when_it_ends(site, straight):
     writer = site.writer(FIRST)
     writer.event("answered", {"advisor": "sian", "extension": "201"}, 0)
     writer.event("segment", {"class": "centre", "to": ""}, 0)
@@ -162,7 +162,7 @@ async def test_a_call_that_cannot_be_followed_does_not_prevent_following_others(
     assert site.whole(FIRST)
 
 
-def test_following_proceeds_by_turns_in_slices_when_interrupted(site):
+def test_live_calls_are_followed_in_turns_and_slices_when_following_is_interrupted(site):
     writers = [site.writer(call_id) for call_id in (FIRST, SECOND)]
     for writer in writers:
         talk(writer, 0, 200)
@@ -198,7 +198,9 @@ def test_partial_seals_are_deleted_when_the_disk_gets_full(site, monkeypatch):
     writer.abandon()
 
 
-def test_a_followed_call_that_holds_back_too_much_audio_is_left_for_its_end(site, monkeypatch):
+def test_a_followed_call_that_holds_back_too_much_audio_is_sealed_only_after_its_end(
+    site, monkeypatch
+):
     """Nothing of it is lost: it is sealed from its spool."""
     slow = np.concatenate([np.append(tone("5", 100, 100), silence(4)) for _ in range(20)])
     writer = site.writer(FIRST)

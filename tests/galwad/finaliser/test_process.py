@@ -223,7 +223,9 @@ async def test_a_live_spool_is_not_sealed_until_its_writer_dies(site):
         await site.gone(live.path)
 
 
-def test_a_copy_of_an_earlier_spool_completed_during_the_check_is_sealed_too(site, monkeypatch):
+def test_a_copy_of_a_spool_that_is_completed_during_the_check_for_a_writer_is_found_too(
+    site, monkeypatch
+):
     first = site.call(FIRST)
     copy = first.with_name(f"{FIRST}.2.spool")
 
@@ -404,7 +406,7 @@ async def test_a_call_that_is_being_sealed_or_deleted_is_not_sealed_again(site):
     assert sealer.sealed == (FIRST, SECOND)
 
 
-async def test_the_process_dumps_no_core_logs_no_number_and_ends_on_sigterm(site):
+async def test_the_finaliser_dumps_no_core_logs_no_number_and_ends_on_sigterm(site):
     path = site.call(FIRST)
     command = [sys.executable, "-m", "galwad", "serve", "--only", "finaliser", "--json"]
     async with site.desk() as peer:

@@ -16,5 +16,5 @@ def test_a_call_belongs_to_the_worker_with_its_number():
         assert Share(number_of(call_id, 3), 3).has(call_id)
 
 
-def test_a_worker_without_others_has_all_calls():
+def test_a_single_worker_has_all_calls():
     assert all(WHOLE.has(call_id) for call_id in CALLS)

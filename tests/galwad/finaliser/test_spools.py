@@ -20,7 +20,7 @@ def touch(folder, *names):
         (folder / name).touch()
 
 
-def test_a_spool_in_both_folders_is_listed_once_as_its_finished_copy(folders):
+def test_a_spool_in_both_folders_is_listed_once_as_the_finished_copy_in_the_spare_folder(folders):
     first, spare = folders
     touch(first, f"{ONE}.1.spool", f"{OTHER}.1.spool", "host.key")
     touch(spare, f"{ONE}.1.spool", f"{ONE}.2.spool", f".{OTHER}.1.spool.new")

@@ -36,7 +36,7 @@ async def ends():
         await each.close()
 
 
-def test_the_folders_of_the_settings_are_restored(site):
+def test_folders_sent_to_a_worker_arrive_unchanged(site):
     folders = folders_of(site.settings)
     assert restored(stored(folders)) == folders
 
@@ -55,7 +55,7 @@ async def test_orders_and_reports_arrive_unchanged_and_in_order(ends, site):
     assert [await ours.receive() for _ in reports] == reports
 
 
-async def test_a_closed_end_is_the_end_of_the_messages(ends):
+async def test_messages_end_when_the_other_end_is_closed(ends):
     ours, theirs = ends
     ours.send(SealCall(1, "a call"))
     await ours.close()

@@ -193,7 +193,7 @@ def test_sigterm_does_not_end_a_worker_that_has_just_been_started():
     assert process.wait(30) == 1  # it has ended by itself, because the finaliser's end is closed
 
 
-async def test_a_stopped_worker_ends_the_finaliser(site):
+async def test_a_worker_that_hangs_ends_the_finaliser(site):
     async with running(site, patience_s=4.5) as (workers, task):
         for worker in workers:
             await site.until(worker.running.is_set)
@@ -253,7 +253,7 @@ def core_limit(pid: int) -> list[str]:
     return line.split()[4:6]
 
 
-async def test_a_worker_waits_until_the_same_worker_of_an_earlier_finaliser_has_ended(site):
+async def test_a_worker_does_nothing_until_the_same_worker_of_an_earlier_finaliser_has_ended(site):
     folder = site.root / "state" / "finaliser" / "worker-0"
     folder.mkdir(parents=True)
     (call_id,) = [each for each in CALLS if number_of(each, 2) == 0][:1]

@@ -163,7 +163,7 @@ async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub
     await asyncio.gather(*streams, return_exceptions=True)
 
 
-async def test_a_stream_beyond_the_most_of_its_session_ends_the_oldest(hub):
+async def test_a_stream_above_the_limit_of_its_session_replaces_the_oldest(hub):
     first, *others = [hub.streams.follow("sian", "sian") for _ in range(MAX_STREAMS_PER_SESSION)]
     hub.streams.follow("huw", "sian")
     waiting = asyncio.create_task(hub.streams.wait(first, hub.streams.wake_count, 60))
@@ -232,7 +232,7 @@ def test_only_the_advisor_in_a_live_call_counts_as_talking(calls):
     assert not calls.get(CALL.call_id).is_talking(SIAN)
 
 
-def test_a_ringing_extension_without_a_named_user_pops_for_its_owner(calls):
+def test_a_call_that_rings_an_extension_without_a_user_concerns_the_owner_of_the_extension(calls):
     ringing = msgspec.structs.replace(CALL, state="ringing", advisor=None, ringing=(Party("202"),))
     calls.changed(ringing)
     call = calls.get(CALL.call_id)
@@ -240,7 +240,7 @@ def test_a_ringing_extension_without_a_named_user_pops_for_its_owner(calls):
     assert not call.concerns(SIAN)
 
 
-def test_a_presence_is_sent_to_its_user_and_to_supervisors_and_encoded_once_for_these(hub):
+def test_a_presence_is_sent_to_its_advisor_and_encoded_once_for_all_supervisors(hub):
     advisors = [
         Presence(name, None, PresenceState.BREAK, since=1.0, on_break=True)
         for name in ("sian", "gwen")

@@ -195,7 +195,7 @@ def test_every_tab_stop_is_visible_and_the_focus_leaves_the_page(desk, page):
     assert [s["text"] for s in stops[:-1] if not (s["ring"] and s["clear"])] == []
 
 
-def test_releasing_a_transferring_phones_pause_needs_a_confirmation(desk, page):
+def test_releasing_the_pause_of_another_phone_needs_a_confirmation(desk, page):
     paused(desk, "phone:204")
     expect(page.get_by_role("button", name="Resume recording")).to_be_hidden()
     page.get_by_role("button", name="Release phone 204…").press("Enter")
@@ -233,7 +233,7 @@ def test_a_supervisor_can_release_any_pause_holder_of_any_call(desk, browser_pag
     ]
 
 
-def test_an_advisor_sees_whose_page_pauses_and_resumes_only_their_own(desk, page):
+def test_an_advisor_can_resume_their_own_pause_but_not_that_of_another_persons_page(desk, page):
     paused(desk, "page:mair", "page:sian")
     holders = page.locator(".recording .holders")
     expect(holders.locator("[data-holder='page:sian']")).to_contain_text("Resuming the recording")
@@ -311,7 +311,7 @@ def test_a_user_in_a_call_gets_no_idle_warning(desk, browser_page, address):
     expect(browser_page.locator("#session .banner")).to_be_hidden()
 
 
-def test_the_absolute_end_of_a_session_is_announced_without_an_extension(
+def test_the_absolute_end_of_a_session_is_announced_without_an_offer_to_stay_signed_in(
     desk, browser_page, address
 ):
     desk.me["until"] = time.time() + 100
@@ -320,7 +320,9 @@ def test_the_absolute_end_of_a_session_is_announced_without_an_extension(
     expect(browser_page.get_by_role("button", name="Stay signed in")).to_be_hidden()
 
 
-def test_a_saved_note_is_announced_and_its_closed_card_returns_the_focus(desk, page, said):
+def test_a_saved_note_is_announced_and_the_focus_moves_to_the_calls_when_its_card_closes(
+    desk, page, said
+):
     answered(desk)
     page.get_by_label("Purpose of the call").fill("Council tax bill")
     page.get_by_role("button", name="Save contact note").press("Enter")
@@ -356,7 +358,7 @@ def test_a_page_zoomed_to_400_percent_does_not_scroll_sideways(desk, page, size)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
-def test_pressed_buttons_and_states_are_visible_in_forced_colours(desk, page):
+def test_a_pressed_button_and_the_recording_symbol_are_visible_in_forced_colours(desk, page):
     page.emulate_media(forced_colors="active")
     answered(desk)
     ground = "node => getComputedStyle(node).backgroundColor"

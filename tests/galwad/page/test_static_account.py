@@ -32,7 +32,7 @@ def form(page):
     return page
 
 
-def test_a_changed_password_is_sent_once_announced_and_left_nowhere(desk, form):
+def test_a_password_change_is_sent_once_announced_and_empties_the_fields(desk, form):
     fill(form)
     expect(form.get_by_role("region", name="Change password")).to_be_hidden()
     expect(form.locator("#status")).to_contain_text("Your password is changed.")
@@ -98,7 +98,7 @@ def test_f8_pauses_a_recording_while_the_form_is_open(desk, form):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_form(form, scheme):
+def test_axe_finds_no_violation_in_the_form_for_a_new_password(form, scheme):
     form.emulate_media(color_scheme=scheme)
     form.evaluate(AXE)
     found = form.evaluate("async () => (await axe.run()).violations.map(({ id }) => id)")

@@ -180,7 +180,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_typed_is_lost(desk, opened)
         ),
     ],
 )
-def test_an_act_that_takes_something_first_asks_and_escape_stops_it(
+def test_an_act_that_changes_an_account_asks_first_and_escape_cancels_it(
     desk, opened, button, yes, request_
 ):
     sian = panel(opened, "sian")
@@ -198,7 +198,7 @@ def test_an_act_that_takes_something_first_asks_and_escape_stops_it(
     assert sent(desk) == [request_]
 
 
-def test_a_disabled_user_is_marked_and_enabled_without_a_question(desk, opened):
+def test_a_disabled_user_is_marked_and_enabled_without_a_confirmation(desk, opened):
     mair = panel(opened, "mair")
     expect(mair).to_contain_text("disabled")
     mair.get_by_role("button", name="Enable").click()
@@ -208,7 +208,7 @@ def test_a_disabled_user_is_marked_and_enabled_without_a_question(desk, opened):
     assert focused(opened) == "Close"
 
 
-def test_a_second_factor_is_named_and_removed_after_a_question(desk, opened):
+def test_a_second_factor_is_shown_and_removed_after_a_confirmation(desk, opened):
     desk.users.change("sian", second_factor=True)
     opened.reload()
     sian = panel(opened, "sian")
@@ -248,7 +248,7 @@ def test_the_secrets_go_when_the_administration_is_left_or_the_session_ends(open
     expect(opened.get_by_label("User name")).to_be_visible()
 
 
-def test_a_change_of_another_administrator_is_not_overwritten(desk, opened):
+def test_a_change_by_another_administrator_is_not_overwritten(desk, opened):
     sian = panel(opened, "sian")
     desk.users.change("sian", extension="209")
     sian.get_by_role("button", name="Disable…").click()
@@ -262,7 +262,7 @@ def test_a_change_of_another_administrator_is_not_overwritten(desk, opened):
     expect(sian.get_by_role("alert")).to_be_hidden()
 
 
-def test_the_last_administrator_is_named_as_the_reason(desk, opened):
+def test_the_refused_removal_of_the_last_administrator_shows_the_reason(desk, opened):
     desk.users.put(a_user("nia", "admin"))
     opened.reload()
     nia = panel(opened, "nia")
@@ -294,7 +294,7 @@ def test_rights_are_set_and_an_account_is_linked(desk, opened):
     ]
 
 
-def test_a_token_of_a_user_is_revoked_after_a_question(desk, opened):
+def test_a_token_of_a_user_is_revoked_after_a_confirmation(desk, opened):
     pay = panel(opened, "pay")
     pay.get_by_role("button", name="Tokens: 2").click()
     spring = pay.get_by_role("listitem").filter(has_text="spring-2027")
@@ -308,7 +308,9 @@ def test_a_token_of_a_user_is_revoked_after_a_question(desk, opened):
     assert ("DELETE", "/tokens/spring-2027-id", {}) in desk.asked
 
 
-def test_an_event_is_sent_again_or_discarded_with_a_reason(desk, opened):
+def test_an_undelivered_event_is_discarded_with_a_reason_and_a_refused_one_has_no_buttons(
+    desk, opened
+):
     events = opened.get_by_role("region", name="Call events that were not delivered")
     refused = events.get_by_role("row").filter(has_text="refused; it is not sent again")
     expect(refused.get_by_role("button")).to_have_count(0)
@@ -321,7 +323,7 @@ def test_an_event_is_sent_again_or_discarded_with_a_reason(desk, opened):
     assert ("POST", "/webhooks/e1/discard", {"reason": "a test call"}) in desk.asked
 
 
-def test_the_notes_are_in_the_administration_and_afterwards_on_the_page(opened):
+def test_the_undelivered_notes_are_in_the_administration_and_back_on_the_page_after_it(opened):
     notes = opened.get_by_role("region", name="Contact notes that were not delivered")
     expect(notes).to_be_visible()
     assert opened.locator(".admin .overview").filter(has_text="Waste").count() == 1
@@ -343,7 +345,7 @@ def test_a_ringing_call_stays_in_sight_above_the_administration(desk, opened):
     expect(opened.get_by_role("heading", name="Administration", level=1)).to_be_visible()
 
 
-def test_the_whole_page_is_in_welsh_after_the_change_of_language(opened):
+def test_the_administration_is_in_welsh_after_the_change_of_language(opened):
     panel(opened, "sian")
     opened.get_by_role("button", name="Cymraeg").click()
     expect(opened.get_by_role("heading", name="Gweinyddu", level=1)).to_be_visible()

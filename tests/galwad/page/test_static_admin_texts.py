@@ -54,7 +54,7 @@ def saved(desk):
     return [(each["code"], each["en"], each["cy"]) for each in request[2]["entries"]]
 
 
-def test_lists_show_their_place_and_what_lacks_a_translation(texts):
+def test_lists_show_where_they_come_from_and_which_entries_lack_a_translation(texts):
     expect(texts.get_by_text("Without a translation: 2.")).to_be_visible()
     lines = group(texts, "Names of lines")
     expect(lines).to_contain_text("From the settings file: [[routes]] line, line_cy")
@@ -160,7 +160,7 @@ def test_two_purposes_with_the_same_text_are_marked(desk, texts):
     assert sent(desk) == []
 
 
-def test_a_list_that_was_changed_meanwhile_is_shown_and_nothing_typed_is_lost(desk, texts):
+def test_a_list_that_somebody_else_changed_meanwhile_is_shown_and_the_typed_text_stays(desk, texts):
     opened = form(texts, "Purposes of calls")
     desk.texts.change("purposes", [{"code": "w", "en": "Bins", "cy": "Biniau"}])
     entry(opened, 1).get_by_label("English").fill("Missed bins")
@@ -175,7 +175,7 @@ def test_a_list_that_was_changed_meanwhile_is_shown_and_nothing_typed_is_lost(de
     expect(purposes.get_by_role("cell", name="Missed bins")).to_be_visible()
 
 
-def test_the_reason_of_the_desk_is_shown_if_it_refuses_a_list(desk, texts):
+def test_the_desks_reason_is_shown_when_it_refuses_a_list(desk, texts):
     desk.texts.faults["purposes"] = "no_purpose"
     opened = form(texts, "Purposes of calls")
     opened.get_by_role("button", name="Save the list").click()
@@ -184,7 +184,7 @@ def test_the_reason_of_the_desk_is_shown_if_it_refuses_a_list(desk, texts):
     expect(opened).to_be_visible()
 
 
-def test_the_list_of_the_settings_counts_again_after_a_question(desk, texts):
+def test_the_list_of_the_settings_file_is_used_again_after_a_confirmation(desk, texts):
     page = texts.page
     desk.texts.change("breaks", [{"code": "tea", "en": "Tea", "cy": "Te"}])
     page.reload()
@@ -203,7 +203,7 @@ def test_the_list_of_the_settings_counts_again_after_a_question(desk, texts):
     assert sent(desk) == [("DELETE", "/texts/breaks", {"version": f"{1:016x}"})]
 
 
-def test_of_lines_only_the_names_can_be_changed(desk, texts):
+def test_only_the_names_of_lines_can_be_changed(desk, texts):
     opened = form(texts, "Names of lines")
     expect(opened.get_by_role("button", name="Add an entry")).to_be_hidden()
     expect(opened.get_by_role("button", name="Remove")).to_have_count(0)
@@ -218,14 +218,16 @@ def test_of_lines_only_the_names_can_be_changed(desk, texts):
     ]
 
 
-def test_a_code_that_breaks_may_have_cannot_be_changed_but_that_of_the_crm_can(texts):
+def test_the_code_of_a_break_cannot_be_changed_but_the_crm_code_of_a_purpose_can(texts):
     breaks = form(texts, "Reasons of breaks")
     assert entry(breaks, 1).get_by_label("Code").get_attribute("readonly") == ""
     purposes = form(texts, "Purposes of calls")
     expect(entry(purposes, 1).get_by_label("Code in the CRM")).to_be_editable()
 
 
-def test_a_change_of_another_administrator_shows_at_once_and_leaves_an_open_form(desk, texts):
+def test_another_administrators_change_is_shown_at_once_and_an_open_form_keeps_its_text(
+    desk, texts
+):
     opened = form(texts, "Purposes of calls")
     entry(opened, 1).get_by_label("English").fill("Half a wo")
     desk.texts.change("purposes", [{"code": "w", "en": "Bins", "cy": "Biniau"}])

@@ -21,7 +21,7 @@ resumed_or_over = pytest.mark.parametrize(
 )
 
 
-def test_the_advice_to_choose_among_several_goes_with_the_confirmation(desk, page):
+def test_the_advice_to_choose_one_of_several_people_disappears_after_the_confirmation(desk, page):
     answer(desk, MAIR, OWEN)
     expect(page.locator(".lookup")).to_contain_text("Ask, then choose one")
     page.get_by_role("radio", name="Mair Evans").check()
@@ -30,7 +30,7 @@ def test_the_advice_to_choose_among_several_goes_with_the_confirmation(desk, pag
     expect(page.locator(".lookup")).to_be_hidden()
 
 
-def test_the_warning_of_a_shared_number_goes_with_the_confirmation(desk, page):
+def test_the_warning_about_a_shared_number_disappears_after_the_confirmation(desk, page):
     answer(desk, OWEN)
     expect(page.get_by_text("Shared number")).to_be_visible()
     page.get_by_role("button", name="Checks passed").click()
@@ -39,7 +39,9 @@ def test_the_warning_of_a_shared_number_goes_with_the_confirmation(desk, page):
 
 
 @pytest.mark.parametrize("status", ["not_found", "unavailable", "busy", "withheld"])
-def test_the_advice_to_ask_who_is_calling_goes_once_a_new_person_is_noted(desk, page, status):
+def test_the_advice_to_ask_who_is_calling_is_replaced_when_a_new_person_is_noted(
+    desk, page, status
+):
     answer(desk, caller={"status": status})
     expect(page.locator(".lookup")).to_be_visible()
     page.get_by_role("button", name="New person").click()
@@ -53,7 +55,9 @@ def test_the_advice_to_ask_who_is_calling_goes_once_a_new_person_is_noted(desk, 
     [{"caller": {"outcome": "new_person"}}, {"caller": CONFIRMED}, {"state": "wrapup"}],
     ids=["new person", "confirmed", "over"],
 )
-def test_the_warning_of_a_new_caller_goes_when_it_no_longer_applies(desk, page, change):
+def test_the_warning_about_a_new_caller_disappears_once_they_are_identified_or_the_call_ends(
+    desk, page, change
+):
     answer(desk, MAIR, caller={"position": 2})
     expect(page.locator(".changed")).to_be_visible()
     desk.put(**change)
@@ -73,7 +77,7 @@ def test_the_directories_that_have_not_answered_are_no_longer_named_after_the_co
 @pytest.mark.parametrize(
     "change", [{"caller": CONFIRMED}, {"state": "wrapup"}], ids=["confirmed", "over"]
 )
-def test_the_notice_of_a_confirmation_that_was_not_sent_goes_when_it_no_longer_applies(
+def test_the_notice_of_an_unsent_confirmation_disappears_once_confirmed_or_at_the_end_of_the_call(
     desk, page, change
 ):
     answer(desk, MAIR)
@@ -85,7 +89,7 @@ def test_the_notice_of_a_confirmation_that_was_not_sent_goes_when_it_no_longer_a
     expect(trouble).to_be_hidden()
 
 
-def test_the_result_of_a_search_goes_when_somebody_types_again_or_the_caller_changes(
+def test_the_result_of_a_search_disappears_when_somebody_types_again_or_the_caller_changes(
     desk, browser_page, address
 ):
     desk.searchable = True
@@ -111,7 +115,9 @@ def test_the_result_of_a_search_goes_when_somebody_types_again_or_the_caller_cha
     [PAUSED, {"state": "wrapup", "recording": "ended"}, {"recording": "ceased"}],
     ids=["paused", "over", "ceased"],
 )
-def test_the_warning_of_a_failed_pause_goes_when_it_no_longer_applies(desk, page, change):
+def test_the_warning_about_a_failed_pause_disappears_when_the_recording_pauses_or_ends(
+    desk, page, change
+):
     answer(desk, MAIR)
     desk.refusing = 503
     page.get_by_role("button", name="Pause for card details").click()
@@ -122,7 +128,9 @@ def test_the_warning_of_a_failed_pause_goes_when_it_no_longer_applies(desk, page
 
 
 @resumed_or_over
-def test_the_warning_of_a_failed_resume_goes_when_it_no_longer_applies(desk, page, change):
+def test_the_warning_about_a_failed_resume_disappears_when_the_recording_resumes_or_ends(
+    desk, page, change
+):
     answer(desk, MAIR, **PAUSED)
     desk.refusing = 503
     expect(page.get_by_role("button", name="Resume recording")).to_be_visible()
@@ -136,7 +144,7 @@ def test_the_warning_of_a_failed_resume_goes_when_it_no_longer_applies(desk, pag
 @pytest.mark.parametrize(
     "change", [{"durable": True}, {"state": "wrapup", "recording": "ended"}], ids=["saved", "over"]
 )
-def test_the_warning_of_a_change_that_is_not_durable_goes_when_it_no_longer_applies(
+def test_the_warning_about_a_change_not_on_disk_disappears_once_it_is_or_when_the_call_ends(
     desk, page, change
 ):
     answer(desk, MAIR, durable=False)
@@ -147,7 +155,9 @@ def test_the_warning_of_a_change_that_is_not_durable_goes_when_it_no_longer_appl
 
 
 @resumed_or_over
-def test_the_warning_of_a_forgotten_pause_goes_when_it_no_longer_applies(desk, page, change):
+def test_the_warning_about_a_forgotten_pause_disappears_when_the_recording_resumes_or_ends(
+    desk, page, change
+):
     answer(desk, MAIR, **{**PAUSED, "recording_since": 1.0})
     warning = page.locator(".recording").get_by_text("Paused for")
     expect(warning).to_be_visible()
@@ -155,7 +165,7 @@ def test_the_warning_of_a_forgotten_pause_goes_when_it_no_longer_applies(desk, p
     expect(warning).to_be_hidden()
 
 
-def test_news_for_screen_readers_leaves_the_page_after_a_minute_and_at_the_sign_out(
+def test_screen_reader_announcements_are_removed_after_a_minute_and_at_the_sign_out(
     desk, open_timeless
 ):
     page = open_timeless()

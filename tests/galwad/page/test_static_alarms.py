@@ -81,7 +81,7 @@ def test_a_supervisor_takes_gives_back_and_closes_an_alarm_with_a_remark(supervi
     assert posted[-1] == ("/alarms/peer.down-None/close", {"remark": "router replaced"})
 
 
-def test_the_second_of_two_supervisors_sees_who_was_faster(supervisor, page):
+def test_a_supervisor_who_takes_an_alarm_too_late_sees_who_took_it(supervisor, page):
     supervisor.alarm("peer.down")
     supervisor.faster = "ceri"
     rows(page).get_by_role("button", name="Take", exact=True).click()
@@ -91,14 +91,14 @@ def test_the_second_of_two_supervisors_sees_who_was_faster(supervisor, page):
     expect(rows(page).get_by_role("button", name="Give back")).to_be_hidden()
 
 
-def test_a_decision_that_is_not_stored_is_reported(supervisor, page):
+def test_a_failed_attempt_to_take_an_alarm_is_reported(supervisor, page):
     supervisor.alarm("peer.down")
     supervisor.refusing = 503
     rows(page).get_by_role("button", name="Take", exact=True).click()
     expect(page.get_by_role("alert").get_by_text("The alarm has not changed.")).to_be_visible()
 
 
-def test_what_another_supervisor_decides_is_shown_at_once(supervisor, page):
+def test_another_supervisors_act_on_an_alarm_is_shown_at_once(supervisor, page):
     supervisor.alarm("peer.down")
     supervisor.handle("peer.down-None", state="taken", taken_by="ceri", taken=time.time())
     expect(rows(page)).to_contain_text("ceri handles this")
@@ -106,7 +106,9 @@ def test_what_another_supervisor_decides_is_shown_at_once(supervisor, page):
     expect(rows(page)).to_have_count(0)
 
 
-def test_an_alarm_that_ends_by_itself_leaves_the_list_and_the_focus_stays_near(supervisor, page):
+def test_an_alarm_that_ends_by_itself_leaves_the_list_and_the_focus_moves_to_the_heading(
+    supervisor, page
+):
     supervisor.alarm("payment.page_lost", CALL)
     rows(page).get_by_role("button", name="Take", exact=True).focus()
     supervisor.handle(f"payment.page_lost-{CALL}", state="closed", closed=time.time())
@@ -116,7 +118,7 @@ def test_an_alarm_that_ends_by_itself_leaves_the_list_and_the_focus_stays_near(s
     expect(page.locator(".alarm-past")).to_contain_text("ended by itself")
 
 
-def test_a_new_alarm_takes_neither_the_focus_nor_a_remark_in_progress(supervisor, page):
+def test_a_new_alarm_leaves_the_focus_and_a_remark_in_progress_as_they_are(supervisor, page):
     supervisor.alarm("webhook.down")
     row = rows(page)
     row.get_by_role("button", name="Close…").click()
@@ -133,7 +135,9 @@ def test_a_new_alarm_takes_neither_the_focus_nor_a_remark_in_progress(supervisor
     expect(rows(page).last.get_by_role("button", name="Close…")).to_be_focused()
 
 
-def test_a_repeated_alarm_is_announced_once_and_again_when_it_comes_back(supervisor, page, said):
+def test_an_alarm_is_announced_once_while_it_is_open_and_again_when_it_returns(
+    supervisor, page, said
+):
     for _ in range(3):
         supervisor.alarm("peer.down")
     expect(rows(page)).to_contain_text("3 times")
@@ -146,7 +150,9 @@ def test_a_repeated_alarm_is_announced_once_and_again_when_it_comes_back(supervi
     assert said().count(("urgent", text)) == 2
 
 
-def test_an_alarm_of_the_time_without_a_connection_is_announced_after_it(supervisor, page, said):
+def test_an_alarm_raised_while_the_connection_was_lost_is_announced_after_it_is_back(
+    supervisor, page, said
+):
     supervisor.alarm("peer.down")
     expect(rows(page)).to_have_count(1)
     supervisor.cut()
@@ -191,7 +197,7 @@ def test_a_banner_that_the_advisor_has_closed_stays_away_after_a_lost_connection
     expect(page.locator(".banner.alarm")).to_have_count(1)
 
 
-def test_the_banners_of_a_call_go_with_it(desk, page):
+def test_the_alarm_banners_of_a_call_disappear_when_the_call_is_closed(desk, page):
     answered(desk)
     desk.alarm("media.refused", CALL)
     expect(page.locator(".banner.alarm")).to_have_count(1)
@@ -199,14 +205,16 @@ def test_the_banners_of_a_call_go_with_it(desk, page):
     expect(page.locator(".banner.alarm")).to_have_count(0)
 
 
-def test_a_lost_switch_is_for_advisors_only_at_the_top_of_the_page(desk, page):
+def test_a_lost_switch_is_shown_to_an_advisor_only_at_the_top_of_the_page(desk, page):
     answered(desk)
     desk.alarm("switch.lost")
     expect(page.locator("#lost")).to_be_visible()
     expect(page.locator(".banner.alarm")).to_have_count(0)
 
 
-def test_a_lost_switch_is_in_the_list_of_supervisors_and_at_the_top(supervisor, page):
+def test_a_lost_switch_is_shown_to_a_supervisor_at_the_top_and_in_the_list_of_alarms(
+    supervisor, page
+):
     supervisor.alarm("switch.lost")
     expect(page.locator("#lost")).to_be_visible()
     expect(rows(page)).to_contain_text("This page has lost the switch.")

@@ -82,7 +82,7 @@ def switch_on(page, *names):
         expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_ringing_call_neither_sounds_nor_notifies_until_the_user_switches_it_on(desk, watched):
+def test_a_ringing_call_neither_sounds_nor_notifies_by_default(desk, watched):
     watched.locator(".brand").click()
     ring(desk, MAIR)
     expect(watched.get_by_role("heading", name=MAIR["name"])).to_be_visible()
@@ -92,7 +92,7 @@ def test_a_ringing_call_neither_sounds_nor_notifies_until_the_user_switches_it_o
     assert (tones(watched), notes(watched)) == (0, [])
 
 
-def test_a_notification_has_the_line_only_and_goes_when_the_ringing_ends(desk, watched):
+def test_a_notification_names_only_the_line_and_closes_when_the_ringing_ends(desk, watched):
     switch_on(watched, NOTIFY)
     ring(desk, MAIR)
     wait_for(watched, "window.notes.length === 1")
@@ -149,7 +149,9 @@ def test_switching_the_sound_off_stops_it_at_once(desk, watched):
     wait_for(watched, "window.tones === 0")
 
 
-def test_the_choices_are_remembered_and_a_blocked_sound_asks_for_a_click(desk, watched):
+def test_the_choices_of_sound_and_notifications_are_kept_and_a_blocked_sound_asks_for_a_click(
+    desk, watched
+):
     switch_on(watched, SOUND, NOTIFY)
     watched.reload()
     watched.locator("#link[data-state=live]").wait_for()
@@ -164,7 +166,7 @@ def test_the_choices_are_remembered_and_a_blocked_sound_asks_for_a_click(desk, w
     assert kept == [["galwad.notifications", "on"], ["galwad.ring-sound", "on"]]
 
 
-def test_the_banner_about_a_blocked_sound_goes_with_the_ringing(desk, watched):
+def test_the_banner_about_a_blocked_sound_disappears_when_the_ringing_ends(desk, watched):
     switch_on(watched, SOUND)
     watched.reload()
     watched.locator("#link[data-state=live]").wait_for()
@@ -175,7 +177,9 @@ def test_the_banner_about_a_blocked_sound_goes_with_the_ringing(desk, watched):
     expect(banner).to_be_hidden()
 
 
-def test_of_two_tabs_of_one_browser_one_sounds_and_the_other_one_takes_over(desk, watched, address):
+def test_only_one_of_two_tabs_sounds_and_notifies_and_the_other_takes_over_when_it_closes(
+    desk, watched, address
+):
     switch_on(watched, SOUND, NOTIFY)
     other = watched.context.new_page()
     other.add_init_script(f"({WATCH})()")

@@ -52,14 +52,14 @@ def test_a_link_to_an_endpoint_or_a_body_opens_it(browser_page, address):
     expect(body.get_by_text("durable", exact=True).first).to_be_visible()
 
 
-def test_the_headings_follow_the_language_and_the_texts_are_marked_as_english(reference):
+def test_the_title_follows_the_language_and_untranslated_headings_are_marked_as_english(reference):
     reference.get_by_role("button", name="Cymraeg").click()
     expect(reference.get_by_role("heading", level=1)).to_have_text("Yr API HTTP")
     expect(reference.locator("html")).to_have_attribute("lang", "cy")
     expect(reference.get_by_role("heading", name="Payments")).to_have_attribute("lang", "en")
 
 
-def test_nothing_comes_from_another_site(browser_page, address):
+def test_the_api_reference_loads_nothing_from_another_site(browser_page, address):
     asked = []
     browser_page.on("request", lambda request: asked.append(request.url))
     browser_page.goto(f"{address}/api-reference")

@@ -33,7 +33,9 @@ def sent(desk):
     ]
 
 
-def test_the_code_is_looked_up_and_approved_only_after_a_question(desk, opened):
+def test_the_code_of_a_command_line_is_looked_up_and_approved_only_after_a_confirmation(
+    desk, opened
+):
     opened.get_by_label("Code of the command line").fill("bcdf-ghjk")
     opened.keyboard.press("Enter")
     question = opened.get_by_role("group", name="A command line at 192.0.2.7 asks")
@@ -56,7 +58,7 @@ def test_nothing_is_approved_if_the_user_refuses(desk, opened):
     assert [path for path, _ in sent(desk)] == ["/command-lines/show"]
 
 
-def test_an_unknown_code_has_its_own_words_and_can_be_typed_again(desk, opened):
+def test_an_unknown_code_shows_that_no_command_line_waits_and_can_be_typed_again(desk, opened):
     desk.refusing = 404
     opened.get_by_label("Code of the command line").fill("BCDFGHJK")
     opened.keyboard.press("Enter")
@@ -64,7 +66,9 @@ def test_an_unknown_code_has_its_own_words_and_can_be_typed_again(desk, opened):
     expect(opened.get_by_label("Code of the command line")).to_be_focused()
 
 
-def test_a_person_who_must_sign_in_first_sees_the_form_afterwards(desk, browser_page, address):
+def test_a_person_who_must_sign_in_first_sees_the_approval_form_afterwards(
+    desk, browser_page, address
+):
     desk.signed_in = False
     browser_page.goto(f"{address}/#command-line")
     expect(browser_page.get_by_label("User name")).to_be_visible()
@@ -89,7 +93,9 @@ def panel_link(page):
     return panel_link
 
 
-def test_the_code_of_a_panel_is_compared_and_nothing_happens_without_a_press(desk, panel_link):
+def test_the_code_of_a_panel_is_shown_for_comparison_and_approved_only_by_the_button(
+    desk, panel_link
+):
     page = panel_link()
     question = page.get_by_role("group", name="Use your sign-in as sian in the panel of")
     expect(question).to_be_focused()
@@ -134,7 +140,7 @@ def test_the_approval_fits_into_a_narrow_window(desk, panel_link, same):
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(desk, browser_page, address):
+def test_the_approval_is_shown_in_a_browser_without_session_storage(desk, browser_page, address):
     browser_page.add_init_script(
         "Object.defineProperty(window, 'sessionStorage', {"
         " get() { throw new DOMException('barred', 'SecurityError'); } })"
@@ -143,7 +149,7 @@ def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(desk, browser_
     expect(browser_page.get_by_role("group", name="Use your sign-in")).to_be_visible()
 
 
-def test_the_link_of_a_panel_that_waits_no_more_says_so(desk, panel_link):
+def test_the_link_of_a_panel_that_no_longer_waits_says_so(desk, panel_link):
     desk.refusing = 404
     page = panel_link()
     expect(page.get_by_role("alert").filter(has_text="No panel waits")).to_be_visible()
@@ -208,14 +214,14 @@ def test_back_ends_the_wait_in_a_panel_and_a_password_can_be_used(desk, browser_
     ("status", "text"),
     [(403, "Use a Galwad password"), (503, "The server could not")],
 )
-def test_a_panel_that_may_not_begin_says_why(desk, panel, status, text):
+def test_a_panel_whose_sign_in_is_refused_says_why(desk, panel, status, text):
     expect(panel.get_by_role("button", name=WORK)).to_be_visible()
     desk.refusing = status
     panel.get_by_role("button", name=WORK).click()
     expect(panel.get_by_role("alert").filter(has_text=text)).to_be_visible()
 
 
-def test_a_code_that_was_not_approved_in_time_is_shown_no_more(desk, browser_page, panel):
+def test_a_panel_code_that_was_not_approved_in_time_disappears(desk, browser_page, panel):
     with browser_page.context.expect_page():
         panel.get_by_role("button", name=WORK).click()
     expect(panel.get_by_text("Code: BCDF-GHJK")).to_be_visible()

@@ -86,7 +86,7 @@ def allow_sound(page):
     page.wait_for_timeout(300)
 
 
-def test_a_pause_counts_up_and_chimes_after_the_reminder_time_and_each_minute_then(desk, timeless):
+def test_a_pause_counts_up_and_chimes_at_the_reminder_time_and_then_every_minute(desk, timeless):
     allow_sound(timeless)
     advance(timeless, desk, REMINDER_S - LAG_S)
     warning = timeless.locator(".recording .warning").get_by_text("Paused for")
@@ -133,7 +133,7 @@ def test_a_chime_that_the_browser_blocks_asks_for_a_click_and_sounds_then(desk, 
     assert tones(timeless) == [660, 880]
 
 
-def test_the_banner_about_a_blocked_chime_goes_with_the_pause(desk, timeless):
+def test_the_banner_about_a_blocked_chime_disappears_when_the_pause_ends(desk, timeless):
     advance(timeless, desk, REMINDER_S + LAG_S)
     banner = timeless.get_by_text("The browser has not allowed the chime")
     expect(banner).to_be_visible()
@@ -143,7 +143,7 @@ def test_the_banner_about_a_blocked_chime_goes_with_the_pause(desk, timeless):
     assert tones(timeless) == []
 
 
-def test_a_pause_of_unknown_state_does_not_chime(desk, timeless):
+def test_a_pause_does_not_chime_while_the_switch_is_lost(desk, timeless):
     allow_sound(timeless)
     desk.push_alarm("switch.lost")
     expect(timeless.locator(".recording .word")).to_have_text("UNKNOWN")

@@ -38,7 +38,7 @@ def confirmations(desk):
     return [body for _, path, body in desk.asked if path.endswith("/confirm")]
 
 
-def test_f7_goes_to_the_question_and_gives_no_answer(desk, page):
+def test_f7_moves_the_focus_to_the_confirmation_question_and_confirms_nothing(desk, page):
     answered(desk, "found", ELIN)
     checks = page.get_by_role("button", name="Checks passed")
     expect(checks).to_be_visible()
@@ -59,7 +59,7 @@ def test_enter_after_f7_confirms_the_caller_and_the_focus_goes_to_their_name(des
     expect(people).to_contain_text("Elin Fictitious")
 
 
-def test_f7_goes_to_the_choice_if_several_people_have_the_number(desk, page):
+def test_f7_moves_the_focus_to_the_choice_if_several_people_have_the_number(desk, page):
     answered(desk, "several", ELIN, MAIR)
     first = page.get_by_role("radio").first
     expect(first).to_be_visible()
@@ -80,7 +80,7 @@ def test_f7_leaves_the_focus_where_it_is_if_nothing_is_asked(desk, page):
     assert page.locator("main").evaluate(FOCUSED)
 
 
-def test_f7_with_another_modifier_key_does_nothing(desk, page):
+def test_f7_with_a_modifier_key_does_not_move_the_focus(desk, page):
     answered(desk, "found", ELIN)
     checks = page.get_by_role("button", name="Checks passed")
     expect(checks).to_be_visible()
@@ -89,7 +89,7 @@ def test_f7_with_another_modifier_key_does_nothing(desk, page):
     assert not checks.evaluate(FOCUSED)
 
 
-def test_an_answer_that_comes_after_a_newer_state_does_not_replace_it(desk, page):
+def test_a_late_answer_to_a_confirmation_does_not_replace_a_newer_state_of_the_call(desk, page):
     """The desk's answer to a confirmation is the state of the call at that time."""
     held = []
     page.route("**/confirm", lambda route: held.append((route, route.fetch())))

@@ -155,7 +155,9 @@ def test_a_refused_note_appears_with_its_alarm(administrator, page):
     expect(page.locator(".alarm-list")).to_contain_text("The CRM does not accept a contact note.")
 
 
-def test_a_long_list_is_cut_and_the_rest_is_counted(administrator, browser_page, address):
+def test_only_20_undelivered_notes_are_listed_and_the_rest_are_counted(
+    administrator, browser_page, address
+):
     administrator.undelivered = [
         {**WAITING, "call_id": f"20261125-10{number:04}-abcdefgh"} for number in range(50)
     ]
@@ -169,4 +171,4 @@ def test_a_supervisor_has_no_list_of_undelivered_notes(desk, browser_page, addre
     desk.undelivered = [NOTE]
     browser_page.goto(address)
     expect(browser_page.get_by_role("heading", name="All calls")).to_be_visible()
-    assert not [path for _, path, _ in desk.asked if path == "/contacts/undelivered"]
+    assert not [path for _, path, _ in desk.read if path == "/contacts/undelivered"]

@@ -53,7 +53,9 @@ def test_a_note_is_stored_as_a_draft_after_a_pause_in_typing(desk, open_timeless
     assert [body["notes"] for body in drafted(desk)] == [TYPED]
 
 
-def test_a_field_that_is_left_is_stored_at_once(desk, open_timeless):
+def test_typed_text_is_stored_as_a_draft_at_once_when_its_field_loses_the_focus(
+    desk, open_timeless
+):
     page = open_timeless()
     answered(desk)
     notes(page).fill(TYPED)
@@ -96,7 +98,7 @@ def test_what_was_typed_just_before_the_page_was_left_is_stored(desk, page, addr
     expect(notes(page)).to_have_value(TYPED)
 
 
-def test_a_window_in_which_nobody_types_shows_the_draft_of_the_other(desk, page, second):
+def test_an_idle_window_shows_the_draft_that_is_typed_in_another_window(desk, page, second):
     answered(desk)
     notes(page).fill(TYPED)
     expect(notes(second)).to_have_value(TYPED)
@@ -125,7 +127,7 @@ EMPTY = dict.fromkeys(("purpose", "outcome", "on_behalf_of", "authority"), "") |
 }
 
 
-def test_a_window_with_another_text_shows_both_and_stores_nothing_until_one_is_chosen(
+def test_windows_with_conflicting_texts_show_both_and_store_nothing_until_one_is_chosen(
     desk, conflicting
 ):
     texts = ("text of the first window", "text of the second window")
@@ -149,7 +151,7 @@ def test_a_window_with_another_text_shows_both_and_stores_nothing_until_one_is_c
     expect(box).to_contain_text("text of the first window")
 
 
-def test_a_note_with_two_texts_is_not_saved_until_one_is_chosen(desk, conflicting):
+def test_a_note_with_conflicting_texts_is_not_saved_until_one_is_chosen(desk, conflicting):
     page, _ = conflicting
     page.get_by_label("Purpose of the call").fill("Waste")
     expect(page.get_by_role("group", name="The other text of this note")).to_be_visible()
@@ -161,7 +163,7 @@ def test_a_note_with_two_texts_is_not_saved_until_one_is_chosen(desk, conflictin
     assert desk.calls[CALL]["contact"]["notes"] == "text of the first window"
 
 
-def test_saving_at_once_does_not_overwrite_the_text_of_another_window(desk, page):
+def test_saving_a_note_does_not_overwrite_a_draft_of_another_window(desk, page):
     answered(desk)
     expect(notes(page)).to_be_visible()
     page.get_by_label("Purpose of the call").fill("Waste")
@@ -173,7 +175,9 @@ def test_saving_at_once_does_not_overwrite_the_text_of_another_window(desk, page
     assert not [path for _, path, _ in desk.asked if path.endswith("/contact")]
 
 
-def test_a_lost_connection_is_stated_and_the_draft_is_stored_when_it_is_back(desk, page):
+def test_a_draft_that_cannot_be_sent_is_marked_as_unsaved_and_stored_once_the_desk_accepts_it(
+    desk, page
+):
     answered(desk)
     expect(notes(page)).to_be_visible()
     desk.refusing = 503
@@ -250,7 +254,7 @@ def test_a_stored_draft_is_shown_and_continued_after_a_new_sign_in_on_the_same_p
     assert desk.drafts[CALL]["notes"] == "one, two, three"
 
 
-def test_another_user_who_signs_in_sees_nothing_of_the_typed_note_and_stores_none(desk, page):
+def test_another_user_who_signs_in_neither_sees_nor_stores_the_typed_note(desk, page):
     expire(desk, page)
     desk.me = {**desk.me, "user": "huw"}
     desk.asked.clear()
@@ -261,7 +265,7 @@ def test_another_user_who_signs_in_sees_nothing_of_the_typed_note_and_stores_non
     assert {body["notes"] for body in drafted(desk)} == {""}
 
 
-def test_a_sign_out_stores_what_was_typed_first(desk, page):
+def test_a_sign_out_first_stores_the_typed_text(desk, page):
     answered(desk)
     notes(page).fill(TYPED)
     page.get_by_role("button", name="Sign out").click()
@@ -269,7 +273,7 @@ def test_a_sign_out_stores_what_was_typed_first(desk, page):
     assert desk.drafts[CALL]["notes"] == TYPED
 
 
-def test_a_card_number_is_not_sent_until_it_is_removed(desk, page):
+def test_a_draft_with_a_card_number_is_not_sent_until_the_number_is_removed(desk, page):
     answered(desk)
     notes(page).fill("card 4111 1111 1111 1111")
     expect(shown(page)).to_have_text("Not saved yet: remove the card number")
@@ -278,7 +282,7 @@ def test_a_card_number_is_not_sent_until_it_is_removed(desk, page):
     expect(shown(page)).to_have_text("Draft saved")
 
 
-def test_a_draft_is_announced_to_no_screen_reader(desk, page):
+def test_a_saved_draft_is_not_announced_and_leaves_nothing_in_the_browsers_storage(desk, page):
     answered(desk)
     notes(page).fill(TYPED)
     expect(shown(page)).to_have_text("Draft saved")

@@ -46,7 +46,7 @@ def test_earlier_contacts_are_offered_after_the_confirmation_and_read_when_opene
     expect(box.locator(".text")).to_have_text(NOTE["notes"])
 
 
-def test_a_caller_without_earlier_contacts_and_a_failure_have_their_own_words(desk, page):
+def test_a_caller_without_earlier_contacts_and_a_failed_request_have_different_texts(desk, page):
     put(desk, confirmed=True, chosen="one", outcome="confirmed")
     box = page.locator(".earlier")
     box.get_by_text("Earlier contacts").click()
@@ -78,7 +78,7 @@ RECORD = {
 }
 
 
-def test_a_contact_of_a_directory_has_the_name_of_the_directory(desk, page):
+def test_an_earlier_contact_from_a_directory_is_shown_with_the_name_of_the_directory(desk, page):
     desk.earlier = [NOTE, RECORD]
     put(desk, confirmed=True, chosen="one", outcome="confirmed")
     box = page.locator(".earlier")

@@ -38,7 +38,7 @@ PAIRS = [
 IMPORTED = re.compile(r"""(?:^import|\bfrom|\bimport\()\s*"\./(\w+\.js)\"""", re.MULTILINE)
 
 
-def test_no_module_imports_itself_by_way_of_others():
+def test_the_modules_of_the_page_have_no_circular_imports():
     imports = {
         each.name: set(IMPORTED.findall(each.read_text(encoding="utf-8")))
         for each in SOURCES
@@ -74,7 +74,7 @@ def test_both_languages_have_the_same_keys():
     assert texts("en").keys() == texts("cy").keys()
 
 
-def test_welsh_has_one_apostrophe_and_one_word_for_a_withheld_number():
+def test_the_welsh_texts_use_the_straight_apostrophe_and_one_phrase_for_a_withheld_number():
     welsh = texts("cy")
     assert [key for key, text in welsh.items() if "\N{RIGHT SINGLE QUOTATION MARK}" in text] == []
     words = {text.partition(".")[0] for key, text in welsh.items() if key.endswith(".withheld")}

@@ -69,7 +69,9 @@ def test_the_greeting_names_the_line_in_the_callers_language(desk, page, people,
     expect(page.locator(".greeting .say")).to_have_text(re.compile(said))
 
 
-def test_the_names_in_lists_that_stand_still_change_with_the_language(desk, browser_page, address):
+def test_the_line_names_in_the_list_of_undelivered_notes_change_with_the_language(
+    desk, browser_page, address
+):
     administer(desk)
     desk.undelivered[0]["line"] = "Council Tax"
     browser_page.goto(address)

@@ -87,7 +87,7 @@ def test_a_key_of_the_small_window_acts_on_the_call(desk, opened, key, act):
     assert acts(desk) == [act]
 
 
-def test_what_the_phone_cannot_do_is_not_possible_in_the_small_window(desk, opened):
+def test_an_act_that_the_phone_cannot_do_is_not_possible_in_the_small_window(desk, opened):
     page, mini = opened
     desk.put(acts={"hold": "on_hold", "hangup": ""})
     hold = mini.get_by_role("button", name="Hold")
@@ -133,7 +133,7 @@ def test_the_small_window_follows_the_calls_and_the_language(desk, opened):
     expect(mini.get_by_text("Dim galwad")).to_be_visible()
 
 
-def test_the_small_window_shows_the_warnings_of_the_bar(desk, opened):
+def test_the_small_window_shows_the_warnings_of_the_recording_bar(desk, opened):
     _, mini = opened
     desk.refusing = 503
     mini.get_by_role("button", name="Pause for card details").click()

@@ -57,7 +57,7 @@ def purpose(page, call_id=CALL):
     return card(page, call_id).get_by_label("Purpose of the call")
 
 
-def test_a_call_becomes_a_line_when_the_time_of_its_wrap_up_is_over(desk, page):
+def test_a_call_becomes_a_row_when_its_wrap_up_time_is_over(desk, page):
     wrapped_up(desk, wrap_up_until=time.time() + 5)
     expect(card(page)).to_be_visible()
     expect(card(page)).to_be_hidden()
@@ -67,13 +67,13 @@ def test_a_call_becomes_a_line_when_the_time_of_its_wrap_up_is_over(desk, page):
     expect(page).to_have_title("No call at the moment | Galwad")
 
 
-def test_a_call_without_a_limit_stays_a_card(desk, page):
+def test_a_call_without_a_wrap_up_limit_stays_a_card(desk, page):
     wrapped_up(desk, wrap_up_until=None)
     expect(card(page)).to_be_visible()
     expect(row(page)).to_have_count(0)
 
 
-def test_a_line_is_the_same_after_a_reload(desk, page):
+def test_a_row_stays_a_row_after_a_reload(desk, page):
     wrapped_up(desk)
     expect(row(page)).to_be_visible()
     page.reload()
@@ -81,7 +81,7 @@ def test_a_line_is_the_same_after_a_reload(desk, page):
     expect(card(page)).to_be_hidden()
 
 
-def test_a_card_in_which_somebody_types_does_not_become_a_line(desk, page):
+def test_a_card_in_which_somebody_types_does_not_become_a_row_until_the_focus_leaves_it(desk, page):
     wrapped_up(desk, seconds=0)
     purpose(page).fill("Waste")
     wrapped_up(desk, line="Housing")
@@ -92,7 +92,7 @@ def test_a_card_in_which_somebody_types_does_not_become_a_line(desk, page):
     expect(row(page)).to_contain_text("Draft saved")
 
 
-def test_a_line_opens_by_its_button_and_stays_open(desk, page):
+def test_a_row_opens_by_its_button_and_stays_open(desk, page):
     wrapped_up(desk)
     row(page).get_by_role("button", name="Write note").press("Enter")
     expect(purpose(page)).to_be_focused()
@@ -102,7 +102,7 @@ def test_a_line_opens_by_its_button_and_stays_open(desk, page):
     expect(card(page).get_by_role("heading", name="Housing")).to_be_visible()
 
 
-def test_a_card_becomes_a_line_by_hand_and_the_focus_goes_with_it(desk, page):
+def test_a_card_is_collapsed_to_a_row_by_hand_and_the_focus_moves_to_the_row(desk, page):
     wrapped_up(desk, seconds=0)
     card(page).get_by_role("button", name="Write the note later").press("Enter")
     expect(card(page)).to_be_hidden()
@@ -110,7 +110,7 @@ def test_a_card_becomes_a_line_by_hand_and_the_focus_goes_with_it(desk, page):
     expect(page.locator("#status")).to_contain_text("list of notes to write")
 
 
-def test_a_call_is_closed_without_a_note_from_its_line(desk, page):
+def test_a_call_is_closed_without_a_note_from_its_row(desk, page):
     wrapped_up(desk)
     row(page).get_by_role("button", name="Close this call").press("Enter")
     reason = page.get_by_label("Why does this call need no note?")
@@ -123,7 +123,7 @@ def test_a_call_is_closed_without_a_note_from_its_line(desk, page):
     assert ("PUT", f"/calls/{CALL}/contact/not-needed", {"reason": "wrong_number"}) in desk.asked
 
 
-def test_the_focus_in_a_line_that_goes_away_goes_to_the_next_line(desk, page):
+def test_the_focus_in_a_row_that_disappears_moves_to_the_next_row(desk, page):
     wrapped_up(desk)
     wrapped_up(desk, call_id=LATER)
     row(page).get_by_role("button", name="Write note").focus()
@@ -153,7 +153,7 @@ def test_the_end_of_a_call_does_not_take_the_focus(desk, page):
     expect(page.get_by_role("button", name="Cymraeg")).to_be_focused()
 
 
-def test_a_hostile_name_in_a_line_stays_a_text(desk, page):
+def test_a_hostile_name_in_a_row_is_shown_as_text(desk, page):
     name = "\u202egnaro<img src=x onerror=alert(1)>" + "n" * 180
     wrapped_up(desk, caller={"status": "found", "number_display": "01632 960001", "name": name})
     expect(row(page).locator(".name")).to_have_text(name)
@@ -186,7 +186,7 @@ def test_a_supervisor_sees_how_many_notes_were_closed(desk, browser_page, addres
 
 def test_an_advisor_does_not_ask_for_the_closed_notes(desk, page):
     expect(page.get_by_text("No call at the moment")).to_be_visible()
-    assert not [path for _, path, _ in desk.asked if path == "/contacts/closed"]
+    assert not [path for _, path, _ in desk.read if path == "/contacts/closed"]
 
 
 def test_a_whole_call_needs_at_most_twelve_key_presses_besides_the_text(desk, page):

@@ -71,7 +71,7 @@ def lines(page):
     return page.locator(".all-calls tbody th")
 
 
-def test_calls_that_wait_come_first_then_pauses_and_of_both_the_longest(supervisor, page):
+def test_waiting_calls_come_first_then_paused_ones_and_of_each_the_longest_first(supervisor, page):
     now = time.time()
     put(supervisor, 1)
     put(supervisor, 2, recording="paused", recording_since=now - 20, holders=["page:owen"])
@@ -114,7 +114,7 @@ def test_a_row_has_the_result_of_the_lookup_but_no_name_and_no_number(supervisor
         assert "01970" not in page.content(), status
 
 
-def test_the_language_of_people_who_differ_is_not_shown(supervisor, page):
+def test_no_language_is_shown_while_possible_callers_prefer_different_ones(supervisor, page):
     owen = {**MAIR, "person_id": "p2", "language": "en"}
     put(supervisor, 1, caller={"status": "several", "candidates": [MAIR, owen]})
     row = page.locator(".all-calls tbody tr")
@@ -193,13 +193,15 @@ def test_the_address_of_the_wall_opens_it_and_a_lost_connection_is_shown(
     expect(browser_page.locator("#lost")).to_be_visible()
 
 
-def test_the_address_of_the_wall_hides_no_sign_in(supervisor, browser_page, address):
+def test_the_address_of_the_wall_shows_the_sign_in_to_a_person_who_is_not_signed_in(
+    supervisor, browser_page, address
+):
     supervisor.signed_in = False
     browser_page.goto(f"{address}/#wall")
     expect(browser_page.get_by_label("User name")).to_be_visible()
 
 
-def test_an_advisor_has_no_wall(desk, browser_page, address):
+def test_the_address_of_the_wall_shows_an_advisor_their_own_page(desk, browser_page, address):
     browser_page.goto(f"{address}/#wall")
     expect(browser_page.get_by_text("No call at the moment").first).to_be_visible()
     expect(browser_page.get_by_role("button", name="Sign out")).to_be_visible()

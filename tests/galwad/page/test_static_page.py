@@ -262,7 +262,9 @@ def test_a_refused_pause_raises_an_alert_at_once(desk, page):
     expect(page.locator(".recording .word")).to_have_text("REC")
 
 
-def test_a_resume_while_another_holder_pauses_shows_why_it_stays_paused(desk, page):
+def test_a_resume_while_somebody_else_holds_the_pause_shows_why_the_recording_stays_paused(
+    desk, page
+):
     answered(desk)
     desk.other_holder = True
     expect(page.locator(".recording .word")).to_have_text("REC")
@@ -275,7 +277,7 @@ def test_a_resume_while_another_holder_pauses_shows_why_it_stays_paused(desk, pa
     expect(page.get_by_text("somebody else holds it")).to_be_hidden()
 
 
-def test_the_confirmation_question_goes_with_the_call(desk, page):
+def test_the_confirmation_question_disappears_when_the_call_ends(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_text("Ask the caller to confirm")).to_be_visible()
     desk.put(state="wrapup", recording="ended")
@@ -329,7 +331,7 @@ def test_a_desk_that_is_silent_for_five_seconds_is_taken_for_lost(desk, open_tim
     desk.speak()
 
 
-def test_the_comments_of_the_desk_keep_the_connection(desk, page):
+def test_comments_in_the_desks_stream_keep_the_connection_alive(desk, page):
     answered(desk)
     page.evaluate(WATCH_LINK)
     page.wait_for_timeout(8_000)
@@ -399,7 +401,7 @@ def test_a_call_is_closed_without_a_note_only_with_a_reason(desk, page):
     )
 
 
-def test_closing_a_call_with_a_note_that_is_not_saved_warns_and_going_back_keeps_it(desk, page):
+def test_closing_a_call_with_an_unsaved_note_warns_and_going_back_keeps_the_note(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended")
     close = page.get_by_role("button", name="Close this call")
@@ -428,7 +430,7 @@ def test_a_call_that_could_not_be_closed_stays_with_an_error(desk, page):
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
 
 
-def test_a_typed_note_is_kept_if_its_call_is_away_and_comes_back(desk, page):
+def test_a_typed_note_is_kept_if_its_call_disappears_and_comes_back(desk, page):
     answered(desk)
     page.get_by_label("Purpose of the call").fill("Council tax bill")
     pop = desk.calls[CALL]
@@ -469,7 +471,7 @@ def test_a_note_that_was_not_saved_shows_the_reason(desk, page, status, text):
     expect(page.locator(".saved")).to_contain_text(text)
 
 
-def test_a_note_for_a_representative_is_not_saved_without_the_person(desk, page):
+def test_a_note_with_a_representative_is_not_saved_without_the_person_represented(desk, page):
     answered(desk)
     page.get_by_label("Purpose of the call").fill("Council tax bill")
     page.get_by_label("Who is calling").select_option("representative")
@@ -508,7 +510,7 @@ def test_a_supervisor_sees_every_call_and_its_forgotten_pause(desk, browser_page
     expect(rows.nth(2).get_by_text("Forgotten?")).to_be_hidden()
 
 
-def test_all_controls_can_be_reached_by_keyboard(desk, page):
+def test_the_main_buttons_of_a_call_can_be_reached_by_keyboard(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_role("heading", name="Mair Evans")).to_be_visible()
     reached = set()
@@ -524,7 +526,7 @@ def test_all_controls_can_be_reached_by_keyboard(desk, page):
         assert name in reached
 
 
-def test_every_click_target_is_at_least_24_pixels(desk, page):
+def test_every_button_and_field_of_a_call_is_at_least_24_pixels_wide_and_high(desk, page):
     answered(desk, **found(desk, SIAN, OWEN))
     expect(page.get_by_role("radio")).to_have_count(2)
     for target in page.locator("button:visible, input:visible, select:visible").all():

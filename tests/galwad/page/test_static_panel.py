@@ -106,7 +106,7 @@ def test_a_message_of_another_shape_is_ignored(desk, host, panel, message):
     expect(panel.get_by_role("alert").filter(has_text="CRM")).to_have_count(0)
 
 
-def test_only_the_page_around_the_panel_is_believed(desk, host, panel, crm):
+def test_a_number_from_a_frame_beside_the_panel_is_ignored(desk, host, panel, crm):
     """A frame beside the panel has the origin of a named site too, but is not around it."""
     host.evaluate(
         """async ([number, address]) => {
@@ -126,7 +126,7 @@ def test_only_the_page_around_the_panel_is_believed(desk, host, panel, crm):
     expect(panel.get_by_label("Call a number")).to_have_value("301")
 
 
-def test_a_site_that_the_desk_does_not_name_fills_in_nothing(desk, host, panel):
+def test_a_number_from_a_site_that_the_desk_does_not_name_is_ignored(desk, host, panel):
     desk.embed_origins = ("https://crm.example",)
     host.reload()
     expect(panel.locator("#link[data-state=live]")).to_be_visible()
@@ -138,7 +138,7 @@ def test_a_site_that_the_desk_does_not_name_fills_in_nothing(desk, host, panel):
     expect(panel.get_by_role("alert").filter(has_text="CRM")).to_have_count(0)
 
 
-def test_a_number_does_not_change_under_the_fingers_of_a_person_who_works_in_the_panel(
+def test_a_number_from_the_crm_does_not_replace_one_while_its_user_works_in_the_panel(
     desk, host, panel
 ):
     panel.get_by_label("Call a number").fill("301")
@@ -168,7 +168,7 @@ def test_a_person_without_a_phone_reads_why_nothing_is_filled_in(desk, host, pan
         ((422, "card_number"), "card number"),
     ],
 )
-def test_the_desk_refuses_a_number_from_the_crm_by_the_rules_for_every_number(
+def test_the_panel_shows_why_the_desk_refuses_a_number_from_the_crm(
     desk, host, panel, refusal, text
 ):
     desk.refusing, desk.reason = refusal
@@ -178,7 +178,7 @@ def test_the_desk_refuses_a_number_from_the_crm_by_the_rules_for_every_number(
     expect(alert(panel, text)).to_be_visible()
 
 
-def test_axe_finds_nothing_in_a_panel_with_a_number_or_a_refusal(host, panel):
+def test_axe_finds_no_violation_in_a_panel_with_a_number_or_a_refusal(host, panel):
     for number in (NUMBER, "no number"):
         work_in_the_crm(host)
         clicked(host, number)

@@ -201,7 +201,7 @@ def test_f8_in_a_call_that_is_not_recorded_says_that_nothing_was_paused(desk, pa
     expect(alert).to_be_visible()
 
 
-def test_a_key_of_the_phone_that_the_call_does_not_allow_says_so(desk, page):
+def test_a_phone_key_that_is_not_possible_in_the_call_says_so(desk, page):
     talk_outside(desk)
     expect(page.locator(".call .word")).to_have_text("REC")
     page.keyboard.press("Shift+F9")

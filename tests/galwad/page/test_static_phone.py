@@ -35,14 +35,14 @@ def talk(desk, **more):
 
 
 @pytest.mark.parametrize("name", ["hold", "hangup"])
-def test_a_button_asks_for_its_act(desk, page, name):
+def test_the_hold_and_hang_up_buttons_send_their_acts(desk, page, name):
     talk(desk)
     page.locator(f".phone .{name}").click()
     expect(page.locator(".phone .hold")).to_be_visible()
     assert asked(desk, 1) == [(PATH, {"act": name})]
 
 
-def test_a_call_offers_only_what_the_desk_says(desk, page):
+def test_a_call_offers_only_the_acts_that_the_desk_lists(desk, page):
     talk(desk, acts={})
     expect(page.locator(".bar .word")).to_have_text("REC")
     expect(page.locator(".phone")).to_be_hidden()
@@ -50,7 +50,7 @@ def test_a_call_offers_only_what_the_desk_says(desk, page):
     expect(page.locator(".phone button:visible")).to_have_text(["Hang upShift+F9"])
 
 
-def test_an_act_that_is_not_possible_is_marked_with_its_reason_and_asks_nothing(desk, page):
+def test_an_impossible_act_is_marked_with_its_reason_and_not_sent(desk, page):
     talk(desk, acts={**ACTS, "hold": "on_hold"})
     hold = page.locator(".phone .hold")
     expect(hold).to_have_attribute("aria-disabled", "true")
@@ -79,7 +79,7 @@ def test_f9_holds_and_ends_the_hold_and_shift_f9_hangs_up(desk, open_timeless):
     assert [body["act"] for _, body in asked(desk, 3)] == ["hold", "resume", "hangup"]
 
 
-def test_a_second_press_at_once_asks_nothing(desk, page):
+def test_a_second_key_pressed_at_once_sends_nothing(desk, page):
     talk(desk)
     expect(page.locator(".phone")).to_be_visible()
     page.keyboard.press("F9")
@@ -102,7 +102,7 @@ def test_f9_answers_a_ringing_call_where_the_phone_allows_it(desk, page):
     assert asked(desk, 1) == [(PATH, {"act": "answer"})]
 
 
-def test_f9_answers_a_further_call_that_rings_before_it_holds_the_call_in_sight(desk, page):
+def test_f9_answers_a_ringing_second_call_instead_of_holding_the_first(desk, page):
     talk(desk)
     ring(desk, call_id=SECOND, acts={"answer": ""})
     page.locator(".strip li").wait_for()
@@ -122,7 +122,7 @@ def test_a_transfer_is_typed_and_sent_with_the_keyboard(desk, page):
     assert asked(desk, 1) == [(PATH, {"act": "transfer", "number": "01970 111111"})]
 
 
-def test_escape_closes_the_transfer_without_asking_anything(desk, page):
+def test_escape_closes_the_transfer_form_without_sending_anything(desk, page):
     talk(desk)
     page.locator(".phone button.transfer").click()
     page.keyboard.type("301")
@@ -152,7 +152,7 @@ def test_a_refused_transfer_says_why_and_keeps_the_number(desk, page):
         (409, "not_yours", "This call is no longer yours."),
     ],
 )
-def test_each_refusal_is_shown_in_words(desk, page, status, reason, text):
+def test_each_refusal_of_a_phone_act_has_its_own_text(desk, page, status, reason, text):
     talk(desk)
     desk.refusing, desk.reason = status, reason
     page.locator(".phone .hangup").click()
@@ -217,7 +217,7 @@ def test_a_failed_transfer_that_was_dismissed_stays_so_after_a_reload_until_the_
     expect(page.locator(FAILED)).to_be_visible()
 
 
-def test_the_next_transfer_takes_the_reason_of_the_failed_one_away(desk, page):
+def test_the_next_transfer_removes_the_reason_of_the_failed_one(desk, page):
     talk(desk, transfer_failed=486, transfers_begun=1)
     expect(page.locator(FAILED)).to_be_visible()
     talk(desk, transfer_failed=0, transferring="centre", transfers_begun=2)
@@ -237,7 +237,7 @@ def test_shift_f2_hands_the_caller_over_where_a_destination_for_welsh_is_set(des
     assert asked(desk, 1) == [(PATH, {"act": "welsh"})]
 
 
-def test_the_focus_goes_to_the_call_when_its_buttons_go(desk, page):
+def test_the_focus_moves_to_the_call_when_its_buttons_disappear(desk, page):
     talk(desk)
     page.locator(".phone .hangup").focus()
     talk(desk, state="wrapup", recording="ended", acts={})
@@ -245,7 +245,7 @@ def test_the_focus_goes_to_the_call_when_its_buttons_go(desk, page):
     expect(page.locator(".line-name")).to_be_focused()
 
 
-def test_nothing_is_offered_without_a_connection(desk, page):
+def test_no_phone_act_is_offered_while_the_connection_is_lost(desk, page):
     talk(desk)
     expect(page.locator(".phone .hold")).to_be_visible()
     desk.cut()
@@ -258,7 +258,7 @@ def test_nothing_is_offered_without_a_connection(desk, page):
     assert asked(desk) == []
 
 
-def test_the_texts_follow_the_language(desk, page):
+def test_the_texts_of_the_phone_follow_the_language_of_the_page(desk, page):
     talk(desk, transfer_failed=486, transfers_begun=1)
     page.get_by_role("button", name="Cymraeg").click()
     expect(page.locator(FAILED)).to_contain_text("mae'r llinell yn brysur")
@@ -297,7 +297,7 @@ def test_a_number_of_the_day_is_called_with_a_click(desk, browser_page, address)
     assert asked(desk, 1) == [("/phone/dial", {"number": "+441970333333"})]
 
 
-def test_one_call_at_a_time_is_asked_for(desk, browser_page, address):
+def test_pressing_enter_twice_dials_one_call(desk, browser_page, address):
     desk.dials = True
     desk.slow["POST"] = gate = threading.Event()
     browser_page.goto(address)
@@ -321,7 +321,9 @@ def test_a_refused_call_says_why(desk, browser_page, address):
     )
 
 
-def test_a_switch_without_a_free_line_says_so(desk, browser_page, address):
+def test_a_call_that_a_full_switch_refuses_says_that_all_lines_are_busy(
+    desk, browser_page, address
+):
     desk.dials, desk.refusing, desk.reason = True, 409, "full"
     browser_page.goto(address)
     browser_page.get_by_label("Call a number").fill("301")
@@ -331,6 +333,6 @@ def test_a_switch_without_a_free_line_says_so(desk, browser_page, address):
     )
 
 
-def test_numbers_cannot_be_called_where_the_desk_does_not_offer_it(desk, page):
+def test_no_number_can_be_called_where_the_desk_does_not_offer_dialling(desk, page):
     expect(page.locator(".idle")).to_be_visible()
     expect(page.locator(".dial")).to_be_hidden()

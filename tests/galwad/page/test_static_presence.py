@@ -71,7 +71,7 @@ def test_a_break_is_begun_and_ended_by_keyboard_and_the_control_keeps_focus(desk
     assert [text for _, text in said()] == ["You are on a break: Lunch", "You are available."]
 
 
-def test_the_page_shows_no_phone_if_the_phone_cannot_ring(desk, page):
+def test_the_page_says_no_phone_while_the_users_phone_is_not_registered(desk, page):
     desk.be("sian", state="no_phone", devices=0)
     expect(page.locator(OWN)).to_have_text("No phone")
     expect(page.locator(".presence")).to_contain_text("your phone is not registered")
@@ -109,7 +109,9 @@ def test_without_reasons_in_the_settings_one_press_begins_a_break(desk, browser_
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_break_that_a_supervisor_has_set_is_announced_once_with_the_name(desk, page, said):
+def test_a_break_that_a_supervisor_has_set_is_announced_once_with_the_supervisors_name(
+    desk, page, said
+):
     expect(page.locator(OWN)).to_have_text("Available")
     desk.be("sian", state="break", on_break=True, reason="lunch", set_by="mair")
     expect(page.locator(OWN)).to_have_text("On a break")
@@ -139,7 +141,7 @@ def test_a_wrap_up_can_be_ended_early(desk, page):
 
 
 @pytest.mark.usefixtures("mine")
-def test_the_own_state_is_unknown_while_the_connection_is_lost(desk, page):
+def test_the_users_own_state_is_unknown_while_the_connection_is_lost(desk, page):
     desk.cut()
     expect(page.locator(OWN)).to_have_text("Unknown")
     expect(page.locator(".presence .time")).to_have_text("")
@@ -147,7 +149,7 @@ def test_the_own_state_is_unknown_while_the_connection_is_lost(desk, page):
     expect(page.locator(OWN)).to_have_text("Available")
 
 
-def test_a_long_break_is_called_to_mind_once_and_ended_from_the_reminder(desk, page):
+def test_a_long_break_shows_one_reminder_that_can_end_it(desk, page):
     desk.be("sian", state="break", on_break=True, reason="lunch", since=time.time() - 3700)
     reminder = page.get_by_role("region", name="Reminder of your break")
     expect(reminder).to_contain_text(re.compile(r"on a break for 1:01:\d\d\. Are you back\?"))
@@ -160,7 +162,7 @@ def test_a_long_break_is_called_to_mind_once_and_ended_from_the_reminder(desk, p
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_change_that_the_desk_refuses_is_reported(desk, page, monkeypatch):
+def test_a_break_that_the_desk_refuses_is_reported(desk, page, monkeypatch):
     monkeypatch.setattr(desk, "answer", lambda *_: (503, {"error": "no"}))
     page.get_by_role("button", name="Take a break").click()
     page.get_by_role("button", name="Lunch").click()
@@ -168,12 +170,12 @@ def test_a_change_that_the_desk_refuses_is_reported(desk, page, monkeypatch):
     expect(page.locator(OWN)).to_have_text("Available")
 
 
-def test_a_user_who_takes_no_calls_has_no_control(page):
+def test_a_user_who_takes_no_calls_has_no_control_for_breaks(page):
     expect(page.locator(".presence")).to_be_hidden()
 
 
 @pytest.mark.usefixtures("supervised")
-def test_the_table_shows_who_is_away_first_and_whose_phone_is_not_registered(page):
+def test_the_table_shows_advisors_on_a_break_first_and_phones_that_are_not_registered(page):
     names = page.locator(".advisors tbody th")
     expect(names).to_have_text(["sian", "huw", "eleri", "gwen"])
     expect(row(page, "sian")).to_contain_text(re.compile(r"On a break2:30:\d\dForgotten\?Lunch"))
@@ -218,7 +220,7 @@ def test_no_row_moves_while_the_focus_is_in_the_table(desk, page):
 
 
 @pytest.mark.usefixtures("supervised")
-def test_states_and_phones_are_unknown_without_a_switch_and_gone_users_disappear(desk, page):
+def test_states_and_phones_are_unknown_without_a_switch_and_removed_users_disappear(desk, page):
     desk.push("alarm", {"kind": "switch.lost", "call_id": None, "since": time.time()})
     expect(row(page, "huw")).to_contain_text("Unknown")
     expect(row(page, "huw")).to_contain_text("Not known")
@@ -238,7 +240,9 @@ def test_states_and_phones_are_unknown_without_a_switch_and_gone_users_disappear
         pytest.param("dark", 320, marks=pytest.mark.long),
     ],
 )
-def test_the_table_and_the_control_have_no_accessibility_violations(desk, page, scheme, width):
+def test_the_table_of_advisors_and_the_break_control_have_no_accessibility_violations(
+    desk, page, scheme, width
+):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     desk.be("mair", extension="200")

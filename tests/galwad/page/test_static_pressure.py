@@ -90,7 +90,7 @@ def test_typing_is_not_disturbed_by_two_hundred_events(desk, page):
 
 
 @pytest.mark.parametrize("skew", [-SKEW_S, SKEW_S])
-def test_no_clock_changes_if_the_browsers_clock_is_wrong_or_is_put_right(
+def test_the_times_shown_stay_right_if_the_browsers_clock_is_wrong_or_is_corrected(
     desk, fresh_page, address, skew
 ):
     pause(desk, 65)

@@ -31,7 +31,7 @@ def set_hour(desk, hour):
     desk.utc_offset = round(hour * HOUR_S - time.time() % (24 * HOUR_S))
 
 
-def test_name_and_number_are_larger_than_the_line_and_the_recording_is_smallest(desk, page):
+def test_a_ringing_calls_name_and_number_are_larger_than_the_line_and_the_recording(desk, page):
     ring(desk, MAIR)
     expect(page.get_by_role("heading", name="Mair Evans")).to_be_visible()
     name, number = size(page, ".person .name"), size(page, ".number")
@@ -68,7 +68,7 @@ def test_the_greeting_is_in_the_callers_language_and_of_the_desks_time_of_day(de
         assert {each.get_attribute("lang") for each in marked.all()} <= {"cy", "en"}, text
 
 
-def test_the_greeting_goes_soon_after_the_answer_and_does_not_come_back_after_a_hold(
+def test_the_greeting_disappears_soon_after_the_answer_and_does_not_come_back_after_a_hold(
     desk, open_timeless
 ):
     page = open_timeless()

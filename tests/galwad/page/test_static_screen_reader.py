@@ -80,7 +80,7 @@ def answered(desk):
     desk.put(state="answered", advisor="sian", caller=FOUND, **state)
 
 
-def test_a_call_is_said_at_once_and_the_name_waits_its_turn(desk, page):
+def test_a_screen_reader_announces_a_call_at_once_and_the_callers_name_politely(desk, page):
     desk.put(state="ringing", caller={"status": "looking_up"})
     heard(page, "assertive: Incoming call: Council Tax")
     desk.put(caller=FOUND)
@@ -96,7 +96,7 @@ def test_a_call_is_said_at_once_and_the_name_waits_its_turn(desk, page):
     )
 
 
-def test_only_shown_texts_are_announced(desk, page):
+def test_nothing_but_the_incoming_call_is_announced_while_its_lookup_runs(desk, page):
     desk.put(state="ringing", caller={"status": "looking_up"})
     heard(page, "assertive: Incoming call: Council Tax")
     said = page.evaluate(SAID)

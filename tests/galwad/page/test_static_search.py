@@ -72,7 +72,7 @@ def test_a_search_that_finds_nobody_or_is_refused_says_so(searchable, page):
         expect(outcome).to_contain_text(text)
 
 
-def test_a_new_person_is_reported(searchable, page):
+def test_a_new_person_is_sent_to_the_desk_as_the_outcome(searchable, page):
     answer(searchable)
     page.get_by_role("button", name="New person: in no directory").click()
     expect(page.get_by_role("button", name="New person: in no directory")).to_be_hidden()
@@ -81,7 +81,7 @@ def test_a_new_person_is_reported(searchable, page):
     assert answers == [{"outcome": "new_person", "person_id": None}]
 
 
-def test_nothing_is_offered_while_the_call_rings_or_if_no_directory_can_be_searched(desk, page):
+def test_no_search_is_offered_while_the_call_rings_or_if_no_directory_can_be_searched(desk, page):
     desk.put()
     expect(page.get_by_role("heading", name="Council Tax")).to_be_visible()
     expect(page.get_by_label(LABEL)).to_be_hidden()

@@ -110,7 +110,7 @@ def test_a_wrong_password_hides_the_code_again(signed_out):
         ("codes_barred", "Use a recovery code"),
     ],
 )
-def test_a_code_that_is_refused_for_another_reason_says_so(desk, signed_out, reason, text):
+def test_each_other_reason_for_a_refused_code_has_its_own_text(desk, signed_out, reason, text):
     sign_in(signed_out)
     desk.reason = reason
     signed_out.get_by_label("Code").fill(CODE)
@@ -135,7 +135,7 @@ def test_a_setup_shows_picture_and_key_and_is_confirmed_by_a_code(desk, form):
     assert sent(desk, f"{FACTOR}/setup") == [{"password": PASSWORD}]
 
 
-def test_the_recovery_codes_are_copied_and_nowhere_after_they_were_kept(codes):
+def test_the_recovery_codes_can_be_copied_and_leave_the_page_once_the_user_has_kept_them(codes):
     codes.context.grant_permissions(["clipboard-read", "clipboard-write"])
     codes.get_by_role("button", name="Copy").click()
     expect(codes.get_by_role("button", name="Copied")).to_be_visible()
@@ -180,7 +180,7 @@ def test_a_second_factor_is_switched_off_with_password_and_code(desk, manage):
     assert sent(desk, f"{FACTOR}/remove") == [{"password": PASSWORD, "code": RECOVERY_CODES[0]}]
 
 
-def test_another_phone_is_set_up_and_new_codes_are_made(desk, manage):
+def test_new_recovery_codes_can_be_made_and_the_setup_of_another_phone_begun(desk, manage):
     prove(manage, code=CODE)
     manage.get_by_role("button", name="Make new recovery codes").click()
     expect(manage.get_by_text(RECOVERY_CODES[9])).to_be_visible()
@@ -193,14 +193,14 @@ def test_another_phone_is_set_up_and_new_codes_are_made(desk, manage):
     expect(region(manage)).to_be_hidden()
 
 
-def test_a_role_that_needs_it_cannot_switch_it_off(desk, page):
+def test_a_user_who_must_have_a_second_factor_cannot_switch_it_off(desk, page):
     desk.factor.update(since=1.0, required=True)
     page.get_by_role("button", name=NAME).click()
     expect(page.get_by_role("button", name="Set up another phone")).to_be_visible()
     expect(page.get_by_role("button", name="Switch it off")).to_have_count(0)
 
 
-def test_a_used_recovery_code_is_shown_until_it_was_seen(desk, page):
+def test_the_use_of_a_recovery_code_is_shown_until_the_user_acknowledges_it(desk, page):
     desk.factor.update(USED)
     page.reload()
     expect(page.get_by_text("A recovery code was used to sign in as you")).to_be_visible()
@@ -228,7 +228,9 @@ def test_a_user_who_needs_a_second_factor_sets_it_up_before_anything_else(
     assert sent(desk, f"{FACTOR}/setup") == [{}]
 
 
-def test_such_a_user_can_sign_out_instead(desk, browser_page, address):
+def test_a_user_who_needs_a_second_factor_can_sign_out_instead_of_setting_it_up(
+    desk, browser_page, address
+):
     desk.me["needs_second_factor"] = True
     browser_page.goto(address)
     browser_page.get_by_role("button", name="Sign out").click()
@@ -243,7 +245,7 @@ def test_a_user_of_the_provider_is_offered_no_second_factor(desk, page):
     expect(page.get_by_role("button", name=NAME)).to_be_hidden()
 
 
-def test_the_end_of_the_session_closes_the_box_and_the_notice(desk, page):
+def test_the_end_of_the_session_closes_the_second_factor_and_its_notice(desk, page):
     desk.factor.update(USED)
     page.reload()
     expect(page.get_by_text("A recovery code was used to sign in as you")).to_be_visible()
@@ -255,7 +257,7 @@ def test_the_end_of_the_session_closes_the_box_and_the_notice(desk, page):
     expect(page.get_by_text("A recovery code was used to sign in as you")).to_be_hidden()
 
 
-def test_the_box_follows_a_change_of_language(form):
+def test_the_setup_of_a_second_factor_follows_a_change_of_language(form):
     prove(form)
     form.keyboard.press("Enter")
     expect(form.get_by_role("img", name="QR code for the app")).to_be_visible()
@@ -266,7 +268,7 @@ def test_the_box_follows_a_change_of_language(form):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("state", ["signed_out", "form", "manage", "codes"])
-def test_axe_finds_nothing_in_any_state(request, desk, state, scheme):
+def test_axe_finds_no_violation_in_any_state_of_the_second_factor(request, desk, state, scheme):
     page = request.getfixturevalue(state)
     if state == "signed_out":
         sign_in(page)

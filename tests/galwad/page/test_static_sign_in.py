@@ -112,7 +112,7 @@ def test_signing_out_leads_to_the_sign_out_of_the_provider(desk, page, address):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_the_sign_in(signed_out, scheme):
+def test_axe_finds_no_violation_in_the_sign_in(signed_out, scheme):
     page = signed_out("/#sign-in=no_role")
     page.emulate_media(color_scheme=scheme)
     page.get_by_text(OWN).click()

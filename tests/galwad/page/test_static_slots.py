@@ -59,7 +59,7 @@ def several(desk, page):
     return page
 
 
-def test_the_call_that_the_advisor_talks_on_is_shown_and_the_others_are_in_the_strip(several):
+def test_the_call_in_progress_is_shown_and_the_others_are_in_the_strip(several):
     expect_shown(several, CALL)
     expect(several.locator(".strip li")).to_have_count(3)
     expect(several.locator(".strip-label")).to_have_text("1 more ringing:")
@@ -167,7 +167,7 @@ def test_f7_and_enter_confirm_the_call_that_is_talked_in_whichever_card_is_shown
 
 
 @pytest.mark.parametrize("state", ["held", "wrapup"])
-def test_a_caller_who_is_not_talked_with_cannot_be_confirmed(desk, writing, state):
+def test_the_caller_of_a_call_on_hold_or_in_wrap_up_cannot_be_confirmed(desk, writing, state):
     answer(desk, HALL, call_id=FOURTH, line="Planning")
     expect_shown(writing, FOURTH)
     expect(shown(writing).locator(".confirm")).to_be_visible()
@@ -200,9 +200,7 @@ def test_of_two_answered_calls_the_keys_act_on_the_one_answered_last(desk, page)
     assert acted == [f"/calls/{FOURTH}/phone"]
 
 
-def test_a_held_call_that_is_taken_back_is_shown_and_takes_no_key_that_was_meant_for_a_note(
-    desk, page
-):
+def test_a_held_call_that_is_resumed_is_shown_and_enter_does_not_confirm_its_caller(desk, page):
     answer(desk, MAIR)
     shown(page).get_by_role("button", name="Checks passed").focus()
     desk.put(state="held")
@@ -217,7 +215,9 @@ def test_a_held_call_that_is_taken_back_is_shown_and_takes_no_key_that_was_meant
     assert confirmed(desk) == []
 
 
-def test_a_call_that_a_pbx_answered_for_a_group_does_not_replace_a_card_with_typing(desk, writing):
+def test_a_call_that_a_pbx_answered_for_a_group_does_not_replace_a_card_in_which_somebody_types(
+    desk, writing
+):
     group = {"advisor": None, "talking_since": None}
     answer(desk, HALL, call_id=FOURTH, line="Planning", **group)
     expect(in_strip(writing, FOURTH)).to_contain_text("In call")

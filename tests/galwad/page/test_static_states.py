@@ -53,7 +53,9 @@ OFTEN = ("side panel", "dark")
     ],
 )
 @pytest.mark.parametrize("name", STATES)
-def test_axe_finds_no_violation_in_any_look_of_a_state(desk, browser_page, address, name, looks):
+def test_axe_finds_no_violation_in_any_state_of_the_page_at_any_size_or_colour_scheme(
+    desk, browser_page, address, name, looks
+):
     browser_page.emulate_media(reduced_motion="reduce")
     open_state(browser_page, address, desk, STATES[name])
     browser_page.evaluate(AXE)

@@ -44,7 +44,9 @@ def loaded(page):
     )
 
 
-def test_the_page_asks_and_the_button_leads_to_the_provider_and_names_the_place(desk, opened):
+def test_a_refused_act_asks_for_a_stronger_sign_in_and_its_button_leads_to_the_provider(
+    desk, opened
+):
     assert loaded(opened) == 0
     add_user(opened)
     asked = region(opened)
@@ -65,7 +67,7 @@ def test_unsent_input_is_warned_about_and_kept_if_the_step_up_is_declined(opened
     expect(opened.get_by_role("button", name="Add", exact=True)).to_be_focused()
 
 
-def test_an_act_without_a_form_loses_nothing_and_the_page_does_not_warn(opened):
+def test_an_act_without_typed_input_shows_no_warning_of_a_loss(opened):
     row = opened.locator(".users > li").filter(has=opened.get_by_role("heading", name="sian"))
     row.get_by_role("button", name="Change…").click()
     row.get_by_role("button", name="Disable…").click()
@@ -94,7 +96,7 @@ def test_a_provider_that_is_down_is_a_clear_error_and_the_form_stays(desk, opene
         ("unheard_of", "The server could not do that."),
     ],
 )
-def test_back_from_the_provider_the_page_is_at_its_place_and_says_what_came_of_it(
+def test_after_the_provider_the_page_is_at_its_place_and_shows_the_outcome_of_the_step_up(
     desk, browser_page, address, outcome, text
 ):
     administer(desk)
@@ -107,13 +109,15 @@ def test_back_from_the_provider_the_page_is_at_its_place_and_says_what_came_of_i
     expect(region(browser_page)).to_have_count(0)
 
 
-def test_a_late_response_is_explained_to_a_person_who_is_still_signed_in(page, address):
+def test_a_stale_response_of_the_provider_is_explained_to_a_person_who_is_signed_in(page, address):
     page.goto(f"{address}/#sign-in=stale")
     page.reload()
     expect(region(page).get_by_text("not completed in time")).to_be_visible()
 
 
-def test_a_code_of_a_command_line_stays_typed_while_the_page_asks(desk, browser_page, address):
+def test_the_question_about_a_command_line_stays_while_the_page_asks_for_a_step_up(
+    desk, browser_page, address
+):
     browser_page.goto(f"{address}/#command-line")
     browser_page.get_by_label("Code of the command line").fill("BCDF-GHJK")
     browser_page.keyboard.press("Enter")
@@ -125,7 +129,7 @@ def test_a_code_of_a_command_line_stays_typed_while_the_page_asks(desk, browser_
     expect(question).to_be_visible()
 
 
-def test_the_question_goes_when_the_session_ends(desk, opened):
+def test_the_request_for_a_step_up_disappears_when_the_session_ends(desk, opened):
     add_user(opened)
     expect(region(opened)).to_be_visible()
     opened.get_by_role("button", name="Sign out").click()
@@ -133,14 +137,14 @@ def test_the_question_goes_when_the_session_ends(desk, opened):
     expect(region(opened)).to_have_count(0)
 
 
-def test_the_question_is_in_welsh_after_the_change_of_language(opened):
+def test_the_request_for_a_step_up_is_in_welsh_after_the_change_of_language(opened):
     add_user(opened)
     opened.get_by_role("button", name="Cymraeg").click()
     expect(opened.get_by_role("region", name="Mewngofnodi cryfach")).to_contain_text("Mae angen")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_and_nothing_is_cut_off_at_320_pixels(opened, scheme):
+def test_axe_finds_no_violation_in_the_step_up_and_nothing_is_cut_off_at_320_pixels(opened, scheme):
     opened.emulate_media(color_scheme=scheme)
     opened.set_viewport_size({"width": 320, "height": 640})
     add_user(opened)

@@ -60,7 +60,7 @@ def test_the_chosen_team_is_kept_in_the_browser(teams):
     expect(teams.locator(".advisors tbody:visible")).to_have_count(3)
 
 
-def test_an_advisor_moves_with_the_team_and_a_removed_team_goes(desk, teams):
+def test_an_advisor_moves_to_the_group_of_their_new_team_and_a_removed_team_disappears(desk, teams):
     desk.be("owen", team="tax")
     expect(teams.locator(".advisors tbody")).to_have_count(2)
     assert groups(teams)[1] == ("Council Tax", ["huw", "owen"])

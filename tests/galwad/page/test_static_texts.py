@@ -42,7 +42,7 @@ def test_a_new_purpose_is_suggested_while_the_field_has_the_focus_and_nothing_ty
     expect(purpose).to_have_value("Miss")
 
 
-def test_a_removed_purpose_is_accepted_no_more_if_only_listed_ones_are(desk, page):
+def test_a_removed_purpose_is_refused_where_only_listed_purposes_are_allowed(desk, page):
     wrap_up(desk)
     purpose = page.get_by_label("Purpose of the call")
     purpose.fill("Other")
@@ -82,7 +82,7 @@ def test_the_reasons_for_no_note_have_their_new_words_and_keep_their_codes(desk,
     ]
 
 
-def test_a_break_whose_reason_was_removed_keeps_its_words(desk, browser_page, address):
+def test_a_break_whose_reason_was_removed_keeps_its_text(desk, browser_page, address):
     desk.be("sian", state="break", on_break=True, reason="lunch")
     browser_page.goto(address)
     shown = browser_page.locator(".presence .note:visible")

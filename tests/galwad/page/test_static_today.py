@@ -49,13 +49,13 @@ def show(desk, **lists):
     desk.push("day", {})
 
 
-def test_an_empty_day_says_what_will_be_listed(page):
+def test_an_empty_day_says_that_there_are_no_calls_yet(page):
     box = page.locator(".today")
     expect(box.get_by_text("No calls yet today.")).to_be_visible()
     expect(box.get_by_role("list")).to_have_count(0)
 
 
-def test_a_time_is_the_centres_and_names_its_zone_if_this_machine_has_another(desk, page):
+def test_a_time_is_in_the_centres_zone_and_names_the_zone_if_this_machine_has_another(desk, page):
     call = a_call(started=datetime(2026, 12, 1, 9, 30, tzinfo=UTC).timestamp())
     desk.time_zone = "Pacific/Kiritimati"
     show(desk, calls=[call])
@@ -65,7 +65,7 @@ def test_a_time_is_the_centres_and_names_its_zone_if_this_machine_has_another(de
     expect(page.locator(".today time")).to_have_text(re.compile(r"^\d\d:\d\d$"))
 
 
-def test_missed_calls_have_a_number_that_another_part_can_dial(desk, page):
+def test_a_missed_call_has_its_number_in_a_form_to_dial_or_says_that_it_is_withheld(desk, page):
     show(desk, missed=[a_missed_call(), a_missed_call(2, number=None, withheld=True)])
     missed = page.get_by_role("list", name="Missed calls").get_by_role("listitem")
     expect(missed).to_have_count(2)
@@ -116,7 +116,7 @@ def test_hostile_texts_of_a_day_are_shown_as_text(desk, page):
     assert width <= 0
 
 
-def test_many_changes_of_the_day_are_few_requests(desk, page):
+def test_200_changes_of_the_day_cause_fewer_than_20_requests(desk, page):
     expect(page.locator(".today")).to_be_visible()
     before = desk.read.count(("GET", "/today", {}))
     for number in range(200):
@@ -125,7 +125,7 @@ def test_many_changes_of_the_day_are_few_requests(desk, page):
     assert desk.read.count(("GET", "/today", {})) - before < 20
 
 
-def test_a_supervisor_without_a_phone_has_no_day(desk, browser_page, address):
+def test_a_supervisor_without_a_phone_has_no_list_of_todays_calls(desk, browser_page, address):
     desk.me = {**desk.me, "role": "supervisor", "extension": None}
     browser_page.goto(address)
     browser_page.locator("#link[data-state=live]").wait_for()

@@ -54,7 +54,7 @@ async def test_one_stream_too_many_ends_the_oldest_of_its_session_and_says_so(ru
         assert (await page.event("call"))["state"] == "ringing"
 
 
-async def test_streams_make_no_query_for_an_event(running, streams):
+async def test_sending_an_event_to_the_streams_queries_no_session(running, streams):
     sian = await running.answered(CALL)
     pages = await streams(sian, MAX_STREAMS_PER_SESSION - 1)
     statements = []

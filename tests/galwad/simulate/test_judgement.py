@@ -83,7 +83,7 @@ def case():
     return Case()
 
 
-def test_a_recording_as_it_must_be_has_no_fault(case):
+def test_a_correct_recording_has_no_fault(case):
     assert case.faults() == ()
 
 
@@ -225,7 +225,7 @@ def test_parts_that_do_not_add_up_to_the_talk_time_are_a_fault(case, damage):
 
 
 @pytest.mark.parametrize("number", [0, 1, 3])
-def test_a_phase_in_which_a_party_said_nothing_proves_nothing_and_is_a_fault(case, number):
+def test_a_phase_in_which_a_party_said_too_little_is_a_fault(case, number):
     silent, other = case.phases[number], case.phases[number].parts[ADVISOR]
     quiet = Part("the caller", CALLER, speech(0.2, 5))
     case.phases[number] = Phase(silent.name, silent.fate, 2.0, (quiet, other))

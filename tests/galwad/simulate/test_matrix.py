@@ -25,7 +25,7 @@ def test_each_row_has_a_name_of_its_own_and_at_least_one_stretch_of_speech(rows)
     assert all(any("Talk" in type(step).__name__ for step in row.steps) for row in rows)
 
 
-def test_each_trigger_has_a_row_and_only_those_for_a_whole_phone_must_be_alone():
+def test_each_trigger_has_a_row_and_only_two_rows_of_payment_systems_must_run_alone():
     by_name = {row.name: row for row in PAYMENTS}
     assert {trigger.name for trigger in TRIGGERS} <= by_name.keys()
     alone = {row.name for row in (*PAYMENTS, *TRANSFERS) if row.alone}

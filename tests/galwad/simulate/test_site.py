@@ -174,7 +174,7 @@ async def test_a_need_that_is_met_lacks_nothing(settings):
     assert (outside.extension, payment_line.extension) == ("500", "550")
 
 
-async def test_an_outside_phone_whose_address_is_not_here_is_one_error(settings):
+async def test_an_outside_phone_whose_address_is_not_on_this_machine_is_one_error(settings):
     numbers = settings.destinations[0].model_copy(update={"target": ("sip:500@192.0.2.1:5070",)})
     settings = settings.model_copy(update={"destinations": (numbers,)})
     phone = site(settings, "500").phones[Need.OUTSIDE]

@@ -89,7 +89,7 @@ def test_a_destination_that_an_earlier_one_hides_is_named(found, kind, grade):
     assert ("destinations", grade, counts) in found(text)
 
 
-def test_a_second_name_of_the_payment_line_that_counts_as_centre_is_a_fault(found):
+def test_a_centre_destination_with_the_target_of_a_payment_line_is_a_fault(found):
     target = 'target = "sip:0911@pay.example"'
     text = DESTINATION.format("0911", "payment", target) + DESTINATION.format(
         "80", "centre", target
@@ -107,7 +107,7 @@ def test_a_second_name_of_the_payment_line_that_counts_as_centre_is_a_fault(foun
         ("taliadau", "sip:1@pbx.example"),
     ],
 )
-def test_a_centre_that_is_named_like_a_payment_line_is_a_warning(found, match, target):
+def test_a_centre_destination_that_is_named_like_a_payment_line_is_a_warning(found, match, target):
     ((name, grade, text),) = found(DESTINATION.format(match, "centre", f'target = "{target}"'))
     assert (name, grade) == ("destinations", "warning")
     assert text.startswith(f'{match} seems to be a payment line, but counts as "centre"')

@@ -81,7 +81,7 @@ def results(settings_file, server):
     return results
 
 
-def test_a_directory_that_answers_is_fine_and_is_asked_for_a_number_of_nobody(results, server):
+def test_a_directory_that_answers_is_fine_and_is_asked_for_a_fictitious_number(results, server):
     assert results() == [("fine", "crm: it answers", "")]
     assert server.asked == ["/people?phone=%2B441632960999"]
 
@@ -108,7 +108,7 @@ def test_a_directory_that_ignores_the_number_is_a_warning(results, server):
         ((200, b"{}"), "the answer has no list where", "correct the settings"),
     ],
 )
-def test_each_fault_has_a_remedy(results, server, answer, text, fix):
+def test_each_fault_of_a_directory_has_a_remedy(results, server, answer, text, fix):
     server.status, server.body = answer
     ((grade, found, remedy),) = results()
     assert grade == "fault"
@@ -128,7 +128,7 @@ def test_a_server_that_does_not_answer_is_a_fault(results, server):
     assert (grade, text) == ("fault", "crm: no answer within 0.1 s")
 
 
-def test_a_server_that_asks_for_a_rest_is_a_warning(results, server):
+def test_a_server_that_answers_429_is_a_warning(results, server):
     server.status, server.fields = 429, {"Retry-After": "17"}
     ((grade, text, _),) = results()
     assert (grade, text) == ("warning", "crm: the server asks us to wait for 17 s")

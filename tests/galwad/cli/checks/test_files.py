@@ -79,7 +79,7 @@ def test_a_file_in_the_settings_that_only_root_can_read_is_a_fault(settings_file
         shutil.rmtree(place)
 
 
-def test_without_units_no_other_user_is_tried(settings_file, monkeypatch):
+def test_without_installed_units_no_file_is_tried_as_another_user(settings_file, monkeypatch):
     monkeypatch.setattr(files, "FOLDERS", ())
     (settings_file.with_name("state") / "keys").mkdir()
     assert [*files.check_unit_files(load(settings_file))] == []

@@ -58,7 +58,7 @@ def test_a_peer_that_the_unit_drops_is_a_warning(told, peer):
 
 
 @pytest.mark.parametrize("peer", ["0.0.0.0/0", "::/0", "192.0.0.0/8", "2000::/3"])
-def test_no_remedy_opens_the_ip_filter_for_the_whole_world(told, peer):
+def test_no_remedy_opens_the_ip_filter_for_a_very_large_network(told, peer):
     (fix,) = [each for each in told(peer, fixes=True) if each]
     assert "IPAddressAllow" not in fix
     assert fix.endswith("Name only the provider's addresses in peers, and then here")
@@ -236,11 +236,11 @@ def test_without_tls_each_peer_that_requires_srtp_is_named(warned):
     assert named == ["trunk pstn", "phone 201", "route 1"]
 
 
-def test_a_peer_that_signals_only_over_tls_is_not_named(warned):
+def test_a_peer_that_requires_srtp_and_signals_only_over_tls_is_not_named(warned):
     parts = {"trunk": f"{MUST}\n{TLS}", "phone": f"{MUST}\n{TLS}", "route": MUST}
     assert warned(**parts, parameter=";transport=tls") == []
     assert warned(**parts) == ["route 1"]
 
 
-def test_a_trunk_that_may_also_use_udp_is_named(warned):
+def test_a_trunk_that_requires_srtp_and_may_also_use_udp_is_named(warned):
     assert warned(trunk=MUST) == ["trunk pstn"]

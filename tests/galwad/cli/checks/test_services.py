@@ -146,7 +146,7 @@ def test_without_a_receiver_there_is_no_result(settings_file):
     assert [*services.check_webhook(load(settings_file))] == []
 
 
-def test_a_key_is_looked_for_in_the_store_of_the_unit_and_must_be_a_key(
+def test_the_key_of_the_receiver_is_looked_for_in_the_store_of_the_unit_and_must_be_a_key(
     receiver_results, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(files, "_STORE", tmp_path)
@@ -160,7 +160,7 @@ def test_a_key_is_looked_for_in_the_store_of_the_unit_and_must_be_a_key(
     assert receiver_results(secret_file=path) == RECEIVER_FINE
 
 
-def test_a_token_must_have_one_line(receiver_results, tmp_path):
+def test_the_token_of_the_receiver_must_have_one_line(receiver_results, tmp_path):
     token = tmp_path / "token"
     token.write_text("one\ntwo\n")
     ((grade, text),) = receiver_results(format="zammad", token_file=str(token))

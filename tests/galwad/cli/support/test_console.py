@@ -80,7 +80,7 @@ def test_on_a_narrow_terminal_only_the_widest_column_is_cut(capsys, monkeypatch)
     "manifest",
     ["[" * 100_000, '{"manifest": {"segments": [{"from_us": Infinity}]}}', '{"manifest": 1}'],
 )
-def test_a_hostile_manifest_does_not_stop_show(run, archive, manifest):
+def test_a_hostile_manifest_does_not_stop_recordings_show(run, archive, manifest):
     archive.shown, archive.raw = manifest, b"x"
     done = run("recordings", "show", archive.row["call_id"])
     assert (done.status, "some packets could not be decoded" in done.out) == (0, True)
@@ -112,7 +112,7 @@ def house(tmp_path, run, monkeypatch, abroad):
         yield house
 
 
-def test_every_command_prints_the_centres_time_with_its_name(run, house):
+def test_commands_print_times_in_the_centres_time_zone_with_its_name(run, house):
     for command in (
         ("recordings", "list"),
         ("recordings", "show", CALL),

@@ -37,7 +37,7 @@ def test_a_duration_is_given_in_both_languages(us, english, welsh):
         ({"LANG": "cy_GB.UTF-8", "LC_ALL": ""}, "cy"),
     ],
 )
-def test_the_first_variable_that_is_set_chooses_the_language(environment, language):
+def test_the_first_environment_variable_that_is_set_chooses_the_language(environment, language):
     assert preferred_language(environment) == language
 
 

@@ -43,7 +43,7 @@ def test_overlapping_and_overlong_gaps_are_cut_to_fit():
         ),
     ],
 )
-def test_unexplained_time_is_shown_over_a_gap(unexplained, shown):
+def test_unexplained_time_takes_precedence_over_a_gap(unexplained, shown):
     gaps = [TimelineSpan("payment", 5 * US, 8 * US)]
     gaps += [TimelineSpan("unexplained", start * US, end * US) for start, end in unexplained]
     spans = [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)]

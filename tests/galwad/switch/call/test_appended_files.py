@@ -43,7 +43,7 @@ def test_a_process_ends_while_its_disk_hangs():
     assert (done.stdout, done.stderr) == ("ended\n", "")
 
 
-def test_the_end_of_a_process_does_not_wait_for_a_disk_that_hangs(monkeypatch):
+def test_writing_at_the_end_of_a_process_fails_within_a_limit_when_the_disk_hangs(monkeypatch):
     monkeypatch.setattr(appended_files, "_CLOSE_S", 0.01)
     works = threading.Event()
     with pytest.raises(OSError, match="the disk does not answer"):

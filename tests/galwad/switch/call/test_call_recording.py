@@ -52,7 +52,7 @@ def test_a_leg_that_is_closed_already_counts_nothing():
     assert legs.arrivals(1) == Arrivals(3)
 
 
-def test_a_colleagues_packets_were_sent_after_the_latest_one_of_the_leg_that_is_followed():
+def test_a_leg_that_is_followed_later_is_attached_at_the_time_of_its_latest_packet():
     """After a pause, a colleague who was connected after it loses nothing."""
     relay: Any = CountingRelay()
     legs = RecordedLegs(relay)

@@ -50,7 +50,7 @@ def test_each_payment_code_pauses_or_resumes_among_other_digits(listener):
     assert [code.action for code in heard] == [PauseAction.PAUSE, PauseAction.RESUME]
 
 
-def test_a_code_counts_from_the_start_of_its_last_key_and_begins_with_its_first(listener):
+def test_a_code_takes_effect_at_the_start_of_its_last_key_and_begins_with_its_first_key(listener):
     heard = dial(listener, "12*71*72")
     assert heard == [(PauseAction.PAUSE, 4.0, 2.0), (PauseAction.RESUME, 7.0, 5.0)]
 
@@ -111,5 +111,5 @@ def test_a_record_key_is_on_or_off_in_any_case_and_nothing_else(value, action):
 
 
 @given(st.text())
-def test_no_other_record_value_ever_resumes(value):
+def test_only_the_record_value_on_resumes_a_recording(value):
     assert record_key(value) is not PauseAction.RESUME or value.strip().lower() == "on"

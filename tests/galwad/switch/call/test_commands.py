@@ -68,7 +68,7 @@ async def test_each_live_call_is_in_the_snapshot(commands, talk):
     )
 
 
-async def test_an_advisor_of_the_group_claims_a_live_call_and_an_ended_one_is_ignored(
+async def test_a_group_advisors_claim_of_a_live_call_counts_and_one_of_an_ended_call_is_ignored(
     commands, talk
 ):
     talk.advisor_side.advisor = Party("")
@@ -141,7 +141,7 @@ async def test_the_report_about_users_who_are_away_replaces_the_one_before(centr
     assert not away.has("sian", 0.0)
 
 
-async def test_the_last_report_about_users_who_are_away_counts_after_the_loss_of_the_desk(
+async def test_the_last_report_of_users_who_are_away_counts_for_a_limited_time_without_the_desk(
     centre, phones
 ):
     away = AwayUsers()

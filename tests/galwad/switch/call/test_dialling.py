@@ -126,7 +126,7 @@ async def test_a_phone_rings_for_one_call_at_a_time(centre, dial, sian, pbx):
     centre.run()
 
 
-async def test_a_switch_that_ends_places_no_call(dial, sian, places):
+async def test_a_stopping_switch_places_no_call(dial, sian, places):
     places.append("ending")
     assert dial("01970111111") == "failed"
     assert sian.invites == []
@@ -156,12 +156,12 @@ async def test_a_full_switch_dials_an_emergency_number(settings, phones, registe
     centre.end()
 
 
-async def test_a_switch_that_cannot_dial_says_so(centre, phones):
+async def test_commands_without_a_dialler_reply_that_dialling_has_failed(centre, phones):
     commands = DeskCommands(centre.calls, phones, AwayUsers())
     assert commands.dial(DialNumber(1, "sian", "201", "301")) == PhoneReply(1, "failed")
 
 
-async def test_an_unexpected_failure_is_answered(commands, monkeypatch):
+async def test_an_unexpected_failure_to_dial_gets_the_reply_failed(commands, monkeypatch):
     def fail(_command):
         raise RuntimeError
 
@@ -180,7 +180,9 @@ async def test_a_dialled_call_that_the_phone_declines_ends_without_an_answer(
     assert centre.links.shown == {}
 
 
-async def test_a_number_whose_target_is_gone_hangs_the_phone_up(centre, dial, sian, register):
+async def test_dialling_a_phone_that_is_not_registered_hangs_the_dialling_phone_up(
+    centre, dial, sian, register
+):
     assert dial("202") == ""  # a phone that is not registered
     assert sian.methods == ["BYE"]
     assert centre.calls == {}

@@ -235,7 +235,9 @@ KEPT = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_transactions_of_an_ended_call_keep_no_received_messages(centre, register, kind):
+async def test_the_transactions_of_an_ended_call_keep_no_received_messages_but_those_of_a_re_invite(
+    centre, register, kind
+):
     """They answer repeated requests for half a minute, and need only the bytes of a response."""
     parties = Parties(centre, register)
     await getattr(parties, kind)()

@@ -69,7 +69,9 @@ async def test_the_file_is_empty_when_no_call_is_in_progress(path, stored):
     assert path.read_bytes() == b""
 
 
-async def test_a_large_file_loses_the_calls_that_have_ended(path, stored, monkeypatch):
+async def test_a_large_file_is_rewritten_without_the_calls_that_have_ended(
+    path, stored, monkeypatch
+):
     monkeypatch.setattr(appended_files, "_LARGE_BYTES", 2000)
     dialogs = LastingDialogs(path)
     keep(dialogs, "lasting", 1)
@@ -124,7 +126,7 @@ async def test_after_a_full_disk_all_changes_are_written(path, stored):
     assert set(stored()) == {"one", "two", "three"}
 
 
-def test_a_line_that_a_power_cut_interrupted_costs_one_change(path, stored):
+def test_a_line_that_a_power_cut_interrupted_loses_only_its_own_change(path, stored):
     lines = [{"call_id": "one", "dialogs": [{}]}, {"call_id": "two", "dialogs": [{}]}]
     whole = b"".join(b"\n" + json.dumps(line).encode() for line in lines)
     path.write_bytes(
@@ -133,7 +135,7 @@ def test_a_line_that_a_power_cut_interrupted_costs_one_change(path, stored):
     assert set(stored()) == {"one", "three"}
 
 
-async def test_a_file_that_cannot_be_read_costs_only_its_calls(path, stored):
+async def test_a_file_that_cannot_be_read_counts_as_a_file_without_calls(path, stored):
     path.mkdir()
     assert stored() == {}
 

@@ -162,7 +162,7 @@ async def test_a_full_disk_is_retried_and_leaves_no_partial_line(begin, path):
     assert begin().waiting == (ended(0), ended(1))
 
 
-async def test_a_missing_folder_does_not_make_the_outbox_fail(tmp_path):
+async def test_an_outbox_in_a_missing_folder_reports_a_fault_and_keeps_its_calls(tmp_path):
     box = LedgerOutbox(tmp_path / "nowhere" / "ended.jsonl", lambda: None)
     async with at_work(box):
         box.keep(ended(0))

@@ -64,7 +64,7 @@ async def test_a_lost_fork_leaves_no_recording_and_no_advisor(forks, ring_all, b
     assert forks.links.closed == [won.call_id]
 
 
-async def test_a_lost_fork_is_known_by_its_reason_although_the_caller_talks_at_the_pbx(
+async def test_a_fork_whose_bye_says_completed_elsewhere_is_lost_even_with_another_caller(
     forks, ring_all
 ):
     _, lost = ring_all(ELSEWHERE, other="01632960002")
@@ -111,7 +111,7 @@ async def test_a_short_call_that_may_be_a_conversation_is_recorded(forks, ring_a
     assert forks.links.lost_forks == []
 
 
-async def test_two_callers_who_withhold_their_numbers_are_two_callers(forks):
+async def test_two_calls_with_withheld_callers_are_not_forks_of_one_call(forks):
     pbx = forks.phone("192.0.2.20", "anonymous")
     for number in ("2201", "2202"):
         pbx.call(number)
@@ -119,7 +119,7 @@ async def test_two_callers_who_withhold_their_numbers_are_two_callers(forks):
     assert forks.links.lost_forks == []
 
 
-async def test_the_caller_of_a_lost_fork_is_known_by_the_name_that_the_pbx_asserts(forks):
+async def test_two_calls_with_the_same_asserted_caller_are_forks_of_one_call(forks):
     pbx = forks.phone("192.0.2.20", "anonymous")
     for number in ("2201", "2202"):
         pbx.call(number, asserted(CITIZEN))

@@ -89,7 +89,7 @@ async def test_a_department_that_is_named_while_it_rings_is_not_recorded(centre,
     assert (state_of(call.recording), stored(centre, call)) == (CEASED, 0)
 
 
-async def test_the_newest_name_before_the_answer_decides(centre, pbx, ring):
+async def test_the_newest_name_at_the_answer_decides_the_class_of_the_party(centre, pbx, ring):
     pbx.names = {180: "201", 200: "3001"}
     assert state_of(ring().recording) is CEASED
 
@@ -400,13 +400,15 @@ async def test_a_trusted_pbx_without_names_in_three_calls_in_a_row_raises_an_ala
 @pytest.mark.parametrize(
     ("trusted", "advisors"), [(False, ["sian"]), (True, [])], ids=["untrusted", "no advisors"]
 )
-async def test_only_a_trusted_pbx_with_advisors_must_name_them(centre_with, trusted, advisors):
+async def test_missing_names_raise_no_alarm_for_an_untrusted_pbx_or_one_without_advisors(
+    centre_with, trusted, advisors
+):
     host = "192.0.2.20" if trusted else "192.0.2.2"
     centre = centre_with(route("0800", target=f"sip:600@{host}", advisors=advisors))
     assert answered_calls(centre, centre.phone(host, "600"), *[None] * 4) == []
 
 
-async def test_a_name_counts_although_a_contact_had_it_before(centre, pbx, ring):
+async def test_an_asserted_name_counts_although_a_contact_had_it_before(centre, pbx, ring):
     pbx.contact = "3001"
     call = ring()
     assert state_of(call.recording) is RECORDING
@@ -421,7 +423,7 @@ async def test_a_contact_does_not_make_the_dialled_number_a_new_party(centre, pb
     assert state_of(call.recording) is RECORDING
 
 
-async def test_another_spelling_of_a_name_is_the_same_party(centre, pbx, ring):
+async def test_another_form_of_the_same_number_names_no_new_party(centre, pbx, ring):
     pbx.names = {200: LINE}
     call = ring()
     pbx.ask("UPDATE", asserted("+441970000200"))
@@ -450,7 +452,7 @@ async def transferred(centre_with, register):
 
 
 @pytest.mark.parametrize(("name", "stored_packets"), [("3001", 0), ("203", 5)])
-async def test_packets_that_wait_at_the_answer_of_a_department_are_not_stored(
+async def test_packets_that_wait_at_the_answer_are_stored_for_a_colleague_and_not_for_a_department(
     transferred, name, stored_packets
 ):
     centre, call, _, _ = transferred(name, [PACKET] * 5)
@@ -483,7 +485,7 @@ async def test_a_call_that_comes_back_to_another_department_stays_unrecorded(cen
     assert state_of(call.recording) is RECORDING
 
 
-async def test_the_name_of_a_pbx_that_has_failed_does_not_count_for_the_next(centre_with):
+async def test_a_name_from_a_failed_target_does_not_count_for_the_next_target(centre_with):
     payments = destination("299", "payment")
     centre = centre_with(route("55", target=["sip:700@192.0.2.20", "sip:299@192.0.2.21"]), payments)
     first, second = centre.phone("192.0.2.20", "700"), centre.phone("192.0.2.21", "299")
@@ -494,7 +496,7 @@ async def test_the_name_of_a_pbx_that_has_failed_does_not_count_for_the_next(cen
     assert state_of(call.recording) is PAUSED
 
 
-async def test_an_untrusted_peer_cannot_say_that_it_is_in_the_centre(centre_with):
+async def test_a_name_from_an_untrusted_peer_does_not_resume_the_recording(centre_with):
     centre = centre_with(route("55", target="sip:299@192.0.2.2"), destination("299", "payment"))
     provider = centre.phone("192.0.2.2", "299")
     centre.phone("192.0.2.1", "01632960001").call("55")
@@ -503,7 +505,7 @@ async def test_an_untrusted_peer_cannot_say_that_it_is_in_the_centre(centre_with
     assert state_of(call.recording) is PAUSED
 
 
-async def test_a_destination_for_everything_does_not_stop_the_recording_of_our_phones(
+async def test_a_destination_for_every_number_does_not_stop_the_recording_of_phones_and_routes(
     centre_with, register
 ):
     everything = destination("*", "external")
@@ -515,7 +517,7 @@ async def test_a_destination_for_everything_does_not_stop_the_recording_of_our_p
     assert [state_of(call.recording) for call in centre.calls.values()] == [RECORDING] * 2
 
 
-async def test_a_call_to_an_outside_party_ceases_when_the_advisor_hands_it_to_another_caller(
+async def test_the_recording_of_an_outgoing_call_ceases_when_its_caller_is_no_longer_an_advisor(
     centre_with,
 ):
     centre = centre_with(route("9*", target="sip:192.0.2.1"))

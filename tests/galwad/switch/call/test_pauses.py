@@ -73,7 +73,9 @@ WORDS = {PauseAction.PAUSE: "off", PauseAction.RESUME: "on"}
 
 @pytest.mark.parametrize(("durable", "status"), [(True, 200), (False, 500)])
 @pytest.mark.parametrize("action", list(PauseAction))
-async def test_a_record_key_is_answered_only_after_the_disk(desk, action, durable, status):
+async def test_a_record_key_is_answered_only_after_the_disk_has_answered(
+    desk, action, durable, status
+):
     desk.press(7, WORDS[action])
     await desk.settled()
     assert desk.answers == []
@@ -125,14 +127,14 @@ async def test_a_pause_that_the_disk_does_not_confirm_shuts_the_gate_and_raises_
 
 
 @pytest.mark.parametrize("value", ["off", "on"])
-async def test_a_record_key_that_pauses_is_recorded_as_a_trigger(desk, value):
+async def test_only_a_record_key_that_pauses_is_recorded_as_a_trigger(desk, value):
     desk.press(7, value)
     pause = (Trigger.PHONE, "phone:201", NOW.arrived, None)
     assert desk.recording.triggers == ([pause] if value == "off" else [])
 
 
 @pytest.mark.parametrize("code", ["*71", "*72"])
-async def test_a_code_that_pauses_is_recorded_as_a_trigger(desk, code):
+async def test_only_a_code_that_pauses_is_recorded_as_a_trigger(desk, code):
     for key in code:
         request = parse_message(
             b"INFO sip:201@galwad SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"

@@ -97,7 +97,7 @@ async def test_a_call_by_the_same_extension_from_another_trunk_is_recorded_as_us
     assert state_of(second.recording) is RecordingState.RECORDING
 
 
-async def test_two_parties_without_a_name_do_not_join_their_calls(pbx):
+async def test_two_anonymous_parties_do_not_join_their_calls(pbx):
     pbx.department.names = {180: "202"}
     pbx.department.forks, pbx.department.fork = {"other": None}, "other"
     second = pbx.consult("3001")
@@ -115,7 +115,7 @@ async def test_a_call_that_a_pbx_names_by_its_main_number_is_not_a_consultation(
 
 
 @pytest.mark.parametrize("sides", ["first", "second", "first second", "second first"])
-async def test_calls_that_a_pbx_joins_go_on_as_the_first_call_with_its_pauses_and_caller(
+async def test_calls_that_a_pbx_joins_go_on_as_the_first_with_its_caller_and_the_pauses_of_both(
     pbx, centre, sides
 ):
     second = pbx.consult()
@@ -161,7 +161,7 @@ async def test_a_join_with_a_department_ceases_the_recording(pbx, side):
     assert state_of(pbx.first.recording) is back
 
 
-async def test_a_consultation_that_was_transferred_outside_ceases_the_recording(pbx):
+async def test_a_join_by_a_pbx_with_a_consultation_transferred_outside_ceases_the_recording(pbx):
     second = pbx.consult()
     pbx.colleague.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
     assert second.transfer_state.outside
@@ -205,7 +205,7 @@ async def test_a_consultation_that_ends_without_a_join_leaves_the_first_call_as_
     assert (state.advisor.extension, state.recording) == ("201", "recording")
 
 
-async def test_a_joined_call_ends_with_one_recording(pbx, centre):
+async def test_two_joined_calls_end_with_one_recording(pbx, centre):
     second = pbx.consult()
     pbx.name_on_first("202")
     pbx.trunk.ask("BYE")
@@ -255,7 +255,7 @@ async def test_a_transfer_completed_in_the_pbx_while_the_colleague_rings_joins_a
 
 
 @pytest.mark.parametrize("number", ["202", "3001"])
-async def test_a_citizen_named_on_a_call_that_is_no_known_consultation_shuts_its_gate(
+async def test_naming_a_citizen_on_a_call_not_known_as_a_consultation_shuts_its_gate(
     pbx, centre, number
 ):
     household = centre.phone("192.0.2.3", CITIZEN)
@@ -273,7 +273,9 @@ async def test_a_citizen_named_on_a_call_that_is_no_known_consultation_shuts_its
     assert [state_of(call.recording) for call in (pbx.first, other)] == [expected, expected]
 
 
-async def test_a_colleague_named_without_a_known_consultation_shuts_the_other_gate(pbx, centre):
+async def test_naming_a_colleague_shuts_the_gate_of_their_call_not_known_as_a_consultation(
+    pbx, centre
+):
     pbx.phone.user = "01632960777"
     second = pbx.consult()
     pbx.name_on_first("202")

@@ -161,13 +161,13 @@ async def test_a_failed_transfer_is_shown_with_its_status_until_the_next_one(
     assert (talk.state().transfer_failed, talk.state().transfers_begun) == (0, 2)
 
 
-async def test_a_failed_transfer_by_the_phone_is_shown_too(centre, talk):
+async def test_a_failed_transfer_by_the_phone_is_shown_with_its_status(centre, talk):
     centre.department.final = 486
     centre.sian.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
     assert (talk.state().transfer_failed, talk.state().transfers_begun) == (486, 1)
 
 
-async def test_a_transfer_to_a_number_that_nobody_has_is_refused(centre, talk, act):
+async def test_a_transfer_to_an_unknown_or_empty_number_is_refused(centre, talk, act):
     assert await act("transfer", "777") == "unknown_number"
     assert await act("transfer", "") == "unknown_number"
     assert talk.state().transfers_begun == 0
@@ -193,7 +193,7 @@ async def test_hanging_up_while_the_target_rings_ceases_the_recording(centre, ta
     assert await act("hangup") == "not_now"
 
 
-async def test_an_unexpected_failure_of_an_act_is_answered(talk, act, monkeypatch):
+async def test_an_unexpected_failure_of_an_act_gets_the_reply_failed(talk, act, monkeypatch):
     def fail(_now):
         raise RuntimeError
 
@@ -201,7 +201,7 @@ async def test_an_unexpected_failure_of_an_act_is_answered(talk, act, monkeypatc
     assert await act("hangup") == "failed"
 
 
-def test_an_address_has_no_separators_and_escapes_everything_else():
+def test_the_address_of_a_typed_number_has_no_separators_and_escapes_special_characters():
     (clean, odd) = map(address_of, ["(01970) 123-456.7", "a@b;c>d"])
     assert clean is not None
     assert odd is not None
@@ -291,7 +291,9 @@ async def test_a_phone_that_does_not_accept_the_request_keeps_ringing(
     centre.run()
 
 
-async def test_a_call_that_ends_while_the_phone_is_asked_is_no_answer(centre, ringing, answer):
+async def test_answering_a_call_that_ends_meanwhile_is_reported_as_refused_by_the_phone(
+    centre, ringing, answer
+):
     centre.sian.notify_status = None
     call = ringing()
     asked = asyncio.create_task(answer(call))

@@ -50,7 +50,9 @@ async def test_each_change_of_a_calls_phase_is_logged_once(centre, register):
 @pytest.mark.parametrize(
     ("status", "reported"), [(486, "refused"), (603, "refused"), (480, "no_answer")]
 )
-async def test_the_end_of_an_unanswered_call_has_its_reason(centre, register, status, reported):
+async def test_the_end_of_an_unanswered_call_is_reported_with_its_reason(
+    centre, register, status, reported
+):
     trunk = centre.phone("192.0.2.1", "01632960001")
     centre.phone("192.0.2.201", "201", register).final = status
     trunk.call("01970000000")

@@ -172,7 +172,7 @@ async def test_a_transfer_to_a_ringing_consultation_rings_its_phone_for_the_call
 
 
 @pytest.mark.parametrize("leaves", [False, True])
-async def test_the_recorded_call_continues_whichever_dialog_carries_the_refer(
+async def test_a_refer_in_the_dialog_of_the_consultation_continues_the_recorded_call(
     centre, talk, register, leaves
 ):
     ceri = centre.phone("192.0.2.202", "202", register)
@@ -342,7 +342,7 @@ async def test_the_desk_gets_the_class_of_a_destination_only_while_it_rings(
     assert talk.state().transferring == ""
 
 
-async def test_an_advisor_who_is_rung_again_is_not_the_destination_of_a_transfer(
+async def test_an_advisor_who_is_rung_again_is_not_shown_as_the_destination_of_a_transfer(
     centre, talk, department
 ):
     centre.sian.ask("REFER", DEPARTMENT)
@@ -361,7 +361,7 @@ async def test_a_transfer_that_fails_is_not_counted(centre, talk, department):
     assert transfers(talk) == (0, "")
 
 
-async def test_a_join_of_a_consultation_is_a_transfer_and_the_consultation_is_outgoing(
+async def test_a_consultation_is_outgoing_and_its_join_counts_as_a_transfer_within_the_centre(
     centre, talk, consultation
 ):
     assert (talk.state().outgoing, consultation.state().outgoing) == (False, True)
@@ -420,7 +420,7 @@ async def test_media_after_the_point_of_transfer_is_dropped_if_the_transfer_is_r
     assert gate.stored == 0
 
 
-async def test_a_transfer_that_nobody_answers_leaves_no_gap(centre, talk, department, events):
+async def test_a_transfer_to_a_busy_target_leaves_no_gap(centre, talk, department, events):
     centre.sian.ask("REFER", DEPARTMENT)
     department.invites[0].respond(486, now=time.monotonic())
     centre.run()

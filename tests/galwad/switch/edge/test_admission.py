@@ -82,7 +82,7 @@ def test_a_call_from_a_trunks_address_is_admitted_without_a_password(admission_c
     assert admission.facts("Tax")["number"] == "+441632960001"
 
 
-def test_the_caller_of_a_trunk_may_send_what_the_settings_allow_the_trunk(
+def test_a_caller_from_a_trunk_may_send_the_ring_tones_that_the_settings_allow_the_trunk(
     settings, phones, endpoint
 ):
     trunk = settings.trunks[0].model_copy(update={"ring_tones": ("Bellcore-dr2",)})
@@ -93,7 +93,7 @@ def test_the_caller_of_a_trunk_may_send_what_the_settings_allow_the_trunk(
     assert call_settings(settings, admission).caller_grants.ring_tones == ("Bellcore-dr2",)
 
 
-def test_the_name_of_a_calling_phone_is_that_of_its_account(settings):
+def test_a_calling_phone_has_the_extension_and_user_of_its_account(settings):
     facts = CallerFacts("201", "anything.example")
     admission = Admission(facts, "202", True, True, False, "latch", "off", user="sian")
     legs = call_settings(settings, admission)
@@ -209,7 +209,7 @@ def test_a_phone_with_its_password_calls_an_emergency_number_in_each_form(
 @pytest.mark.parametrize(
     ("source", "trusted"), [(TRUNK, True), (Address("192.0.2.2", 5060), False)]
 )
-def test_of_the_trunks_only_a_trusted_one_has_a_part_in_the_emergency_reserve(
+def test_among_trunks_only_a_trusted_one_may_use_the_emergency_reserve(
     admission_control, endpoint, source, trusted
 ):
     called = decide(admission_control, endpoint, source=source, uri="sip:999@192.0.2.9")
@@ -346,7 +346,9 @@ def test_digest_credentials_are_not_accepted_again_or_from_another_address(guess
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
-def test_further_guesses_get_503_and_are_not_checked_but_raise_an_alarm(guesser, alarms, method):
+def test_passwords_after_too_many_guesses_get_503_unchecked_and_raise_one_alarm(
+    guesser, alarms, method
+):
     for number in range(25):
         guesser.guess(method, "204", f"wrong{number}")
     answer = guesser.guess(method, "204", "password")
@@ -356,7 +358,7 @@ def test_further_guesses_get_503_and_are_not_checked_but_raise_an_alarm(guesser,
     assert alarms == [("phone.passwords_guessed", None, f"from {STRANGER.host}")]
 
 
-def test_a_registered_phone_is_heard_beside_a_guesser_at_its_address(guesser):
+def test_a_registered_phone_is_accepted_beside_a_guesser_at_its_address(guesser):
     assert b" 200 " in guesser.guess("REGISTER", "204", "password")
     beside = STRANGER._replace(port=7)
     for number in range(50):

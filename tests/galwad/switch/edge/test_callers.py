@@ -59,7 +59,7 @@ def test_a_remote_party_id_names_a_new_caller_too():
     assert str(presented_by(caller).number) == "+441632960001"
 
 
-def test_a_contact_is_not_the_name_of_a_caller():
+def test_a_contact_does_not_name_a_new_caller():
     assert named(request_of(update(("Contact", f"<sip:{CITIZEN}@192.0.2.1>")))) is None
 
 

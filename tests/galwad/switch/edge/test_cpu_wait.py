@@ -49,7 +49,7 @@ def cpu_wait():
     measured.close()
 
 
-def test_the_time_of_other_programs_is_counted(rivals, cpu_wait):
+def test_the_time_for_which_other_programs_keep_the_thread_waiting_is_counted(rivals, cpu_wait):
     cpu_wait.since_last()
     began, cpu_began = time.monotonic(), time.thread_time()
     while time.thread_time() - cpu_began < CPU_S:
@@ -70,7 +70,7 @@ def test_the_time_of_a_sleep_is_not_counted(cpu_wait):
     assert min(shares) < 0.5
 
 
-def test_a_kernel_that_does_not_count_gives_no_time(tmp_path):
+def test_a_kernel_without_scheduling_statistics_gives_a_waiting_time_of_0(tmp_path):
     missing = CpuWait(tmp_path / "schedstat")
     assert missing.since_last() == 0.0
     missing.close()

@@ -47,7 +47,7 @@ def change(settings):
         ("urn:service:sosnothing", "service:sosnothing"),
     ],
 )
-def test_each_form_of_an_emergency_number_is_understood(settings, uri, called):
+def test_each_form_of_an_emergency_number_is_recognised(settings, uri, called):
     assert called_number(settings, Uri.parse(uri)) == called
 
 
@@ -65,7 +65,7 @@ def router(change, phones):
     return lambda *routes: Router(change(*routes), phones)
 
 
-def test_a_route_that_rings_phones_does_not_take_an_emergency_call_from_one_that_leads_out(router):
+def test_an_emergency_call_takes_a_route_out_of_the_centre_before_one_that_rings_phones(router):
     ours = Route.model_validate({"called": "*", "ring": ["201"]})
     both = router(ours, OUT)
     assert both.route("999", by_phone=True, emergency=True) == OUT
@@ -207,7 +207,7 @@ async def test_a_late_switch_refuses_no_emergency_call(full, out):
     assert refused_with(gwen, "112") == []
 
 
-async def test_a_call_from_outside_to_999_has_no_part_in_the_reserve(full, out):
+async def test_a_call_from_outside_to_999_may_not_use_the_reserve(full, out):
     assert refused_with(full.phone("192.0.2.2", "07700900124"), "999") == [503]
     assert out.invites == []
 

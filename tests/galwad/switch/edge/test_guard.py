@@ -71,7 +71,9 @@ def guard(make_guard):
         (b"sip:x@999", FilterVerdict.ACCEPTED),
     ],
 )
-def test_an_emergency_call_has_the_priority_of_calls_in_progress(guard, uri, verdict):
+def test_only_an_emergency_number_called_from_a_trunk_or_known_address_has_priority(
+    guard, uri, verdict
+):
     data = INVITE.replace(b"sip:x@h", uri)
     guard.set_known_hosts({OFFICE.host})
     assert guard.judge_message(data, OFFICE, 100.0) is verdict
@@ -99,7 +101,7 @@ def test_a_stranger_is_limited_to_its_rate_with_a_burst_of_three_seconds(guard):
     assert guard.shed == 154
 
 
-def test_each_flow_of_a_source_above_its_rate_may_send_five_messages(guard):
+def test_each_new_flow_of_a_source_above_its_rate_may_send_five_messages(guard):
     guard.set_known_hosts([OFFICE.host])
     sources = STRANGER, OFFICE, STRANGER._replace(transport="TCP")
     for now, source in zip((100.0, 200.0, 300.0), sources, strict=True):
@@ -113,7 +115,7 @@ def test_the_new_flows_of_a_source_are_limited_together(guard):
     assert sum(heard(guard, flow, 1) for flow in flows) in range(25, 32)
 
 
-def test_all_new_flows_are_limited_together(guard):
+def test_the_new_flows_of_all_sources_are_limited_together(guard):
     sources = [Address(f"203.0.113.{number}", 5060) for number in range(250)]
     for source in sources:
         by_flow(guard, source, 100.0)
@@ -240,7 +242,7 @@ def test_ten_wrong_passwords_ban_a_stranger(guard):
 
 
 @pytest.mark.parametrize("outcome", [AuthOutcome.REFUSED, AuthOutcome.MISSING])
-def test_datagrams_without_a_nonce_of_ours_ban_no_source(guard, outcome):
+def test_datagrams_that_return_no_nonce_of_the_switch_ban_no_source(guard, outcome):
     for _ in range(1000):
         guard.count_outcome(STRANGER, DigestVerification(outcome), 100.0)
         guard.on_malformed(STRANGER, 100.0)
@@ -259,7 +261,7 @@ def test_failures_on_a_connection_ban_its_source(guard, outcome, count):
     assert guard.banned(100.0) == 1
 
 
-def test_a_flow_with_a_right_password_is_heard_from_a_banned_source(guard):
+def test_a_flow_with_a_right_password_is_accepted_although_its_source_is_banned(guard):
     guard.count_outcome(STRANGER, RIGHT, 100.0)
     now = 100.0 + subject.PROVED_S + 1.0  # the source is a stranger again
     for _ in range(10):
@@ -281,7 +283,7 @@ def test_a_second_ban_lasts_twice_as_long_as_the_first(guard):
     assert (guard.banned(281.0), guard.banned(283.0)) == (1, 0)
 
 
-def test_the_ban_of_a_stranger_ends_when_it_becomes_known(guard):
+def test_the_ban_of_a_stranger_ends_when_its_address_becomes_known(guard):
     for _ in range(10):
         guard.count_outcome(STRANGER, WRONG, 100.0)
     guard.set_known_hosts([STRANGER.host])
@@ -346,7 +348,7 @@ def test_a_flood_of_datagrams_thins_its_source_while_it_lasts(guard, kernel):
     assert kernel.thinned == ()
 
 
-def test_a_flood_over_more_than_a_second_is_not_thinned(guard, kernel):
+def test_a_long_flood_below_the_limit_of_a_second_is_not_thinned(guard, kernel):
     for second in range(10):
         heard(guard, STRANGER, 800, now=100.0 + 1.1 * second)
     assert kernel.thinned == ()
@@ -374,7 +376,9 @@ def test_many_sources_in_a_second_make_the_kernel_prefer_known_sources(guard, ke
     assert kernel.friends is None
 
 
-def test_many_sources_in_more_than_a_second_do_not_favour_known_sources(guard, kernel):
+def test_many_sources_spread_over_several_seconds_do_not_make_the_kernel_prefer_known_ones(
+    guard, kernel
+):
     for number in range(3000):
         accepts(guard, INVITE, Address(f"203.0.{number >> 8}.{number & 255}", 5060), 100.0)
         if number % 500 == 0:

@@ -57,19 +57,19 @@ def test_a_guesser_with_many_ports_gets_one_password_a_second_checked(limits):
     assert later in {10, 11}
 
 
-def test_a_familiar_port_is_heard_beside_a_guesser_at_its_address(limits):
+def test_a_familiar_port_has_its_passwords_checked_beside_a_guesser_at_its_address(limits):
     limits.count_right("201", OFFICE)
     guess(limits, count=1000)
     assert all(limits.may_check("201", OFFICE, 100.0) for _ in range(1000))
     assert not limits.may_check("202", OFFICE._replace(port=7), 100.0)
 
 
-def test_a_phone_with_a_new_port_is_heard_beside_a_guesser_with_another(limits):
+def test_a_phone_with_a_new_port_has_its_password_checked_beside_a_guesser_with_another(limits):
     guess(limits, count=20_000)
     assert limits.may_check("201", OFFICE._replace(port=50_000), 110.0)
 
 
-def test_an_emergency_call_from_a_new_port_is_heard_while_its_network_is_guessing(limits):
+def test_an_emergency_call_from_a_new_port_has_its_password_checked_beside_guessers(limits):
     limits.count_right("201", OFFICE)
     for port in range(1, 20_000):
         guess(limits, OFFICE._replace(port=port), user="202")
@@ -86,7 +86,7 @@ def test_a_guesser_with_emergency_calls_gets_a_few_passwords_checked(limits):
     assert sum(tries) in {15, 16}
 
 
-def test_a_familiar_port_that_guesses_is_familiar_no_more(limits):
+def test_a_familiar_port_that_guesses_is_no_longer_familiar(limits):
     limits.count_right("201", OFFICE)
     assert guess(limits, OFFICE, count=1000) == MOST_WRONG + 3
 
@@ -114,7 +114,7 @@ def test_a_name_without_an_account_is_limited_in_the_same_way_and_not_reported(l
     assert len(alarms) == 1
 
 
-def test_a_phone_at_its_usual_address_is_heard_while_many_guess_its_password(limits):
+def test_a_phone_at_its_usual_address_has_its_password_checked_while_many_guess_it(limits):
     limits.count_right("201", OFFICE)
     crowd(limits, "201", 1000)
     assert limits.may_check("201", OFFICE._replace(port=50_000), 100.0)

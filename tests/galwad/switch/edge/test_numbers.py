@@ -31,7 +31,9 @@ def test_a_foreign_number_has_no_national_form():
 
 @pytest.mark.parametrize("written", ["0033199000100", "+33199000100", "0033*", "+331*"])
 @pytest.mark.parametrize("called", ["0033199000100", "+33199000100"])
-def test_a_number_abroad_is_the_same_to_a_route_in_both_forms(settings, phones, written, called):
+def test_a_route_for_a_number_abroad_matches_it_with_00_and_with_a_plus_sign(
+    settings, phones, written, called
+):
     abroad = Route.model_validate({"called": written, "ring": ["201"], "line": "abroad"})
     router = Router(settings.model_copy(update={"routes": (abroad,)}), phones)
     route = router.route(called)

@@ -16,7 +16,9 @@ def test_secrets_are_found_by_extension_realm_and_algorithm(phones):
     assert phones.ha1("999", "galwad", "MD5") is None
 
 
-def test_accounts_of_the_desk_survive_a_restart_and_never_replace_the_settings(settings, phones):
+def test_accounts_of_the_desk_survive_a_restart_and_never_replace_those_of_the_settings(
+    settings, phones
+):
     phones.set_accounts(
         [
             PhoneCredentials("203", "gwen", ha1_md5="2" * 32),

@@ -67,7 +67,7 @@ def test_a_target_at_a_trusted_trunks_address_is_trusted_with_names(settings, ph
         assert (inside.trust, other.trust) == (trusted, False)
 
 
-def test_a_target_may_send_what_the_settings_allow_its_trusted_trunk(settings, phones):
+def test_a_target_at_a_trusted_trunk_may_send_what_the_settings_allow_the_trunk(settings, phones):
     allowed = {
         "headers": ("X-Queue",),
         "ring_tones": ("Bellcore-dr2",),
@@ -84,7 +84,7 @@ def test_a_target_may_send_what_the_settings_allow_its_trusted_trunk(settings, p
         assert (inside.grants, other.grants) == (granted if trusted else NO_GRANTS, NO_GRANTS)
 
 
-def test_a_refer_to_contributes_its_user_part_and_never_its_address(router):
+def test_a_transfer_follows_the_user_part_of_a_refer_to_and_never_its_host(router):
     referral = refer(router, "<sip:301@evil.example.net>")
     assert referral.destination is DestinationClass.DEPARTMENT
     assert referral.targets[0].destination == Address("192.0.2.30", 5060)
@@ -109,7 +109,7 @@ def test_a_transfer_target_that_only_a_route_reaches_is_of_class_unknown(router)
         ("268", None, "centre"),
     ],
 )
-def test_a_transfer_to_a_feature_code_of_a_pbx_with_advisors_reaches_none_of_them(
+def test_a_feature_code_of_a_pbx_with_advisors_has_the_class_unknown_unless_it_is_listed(
     settings, phones, number, listed, destination
 ):
     behind = {"called": "/[*#2].*/", "target": "sip:192.0.2.20", "advisors": ["sian"]}
@@ -149,7 +149,7 @@ def test_the_dialled_text_is_escaped_in_a_target_without_a_user_part(router):
     assert str(target.uri) == "sip:4%40*%23@192.0.2.21:5080"
 
 
-def test_a_call_without_a_user_part_goes_to_the_bare_target(router):
+def test_a_call_to_an_empty_number_goes_to_the_target_without_a_user_part(router):
     (target,) = router.targets(router.route("412"), "", 0.0)
     assert str(target.uri) == "sip:192.0.2.21:5080"
 
@@ -218,7 +218,9 @@ def test_a_target_with_a_transport_that_is_not_listened_on_is_not_rung(settings,
     assert router.targets(route, "1", 0.0) == ()
 
 
-def test_a_list_of_targets_is_one_target_that_is_tried_at_each_of_them(settings, phones):
+def test_a_list_of_targets_gives_one_target_with_alternatives_and_puts_a_failed_one_last(
+    settings, phones
+):
     uris = ("sip:600@192.0.2.20", "sip:x.invalid", "sip:192.0.2.21:5080", "sip:[2001:db8::1]")
     route = settings.routes[1].model_copy(update={"target": uris})
     trunk = settings.trunks[0].model_copy(update={"peers": (Peer.parse("192.0.2.21"),)})

@@ -31,7 +31,7 @@ def run(script):
     assert done.returncode == 0, done.stderr
 
 
-def test_python_itself_collects_nothing_after_the_start():
+def test_automatic_garbage_collection_is_off_after_the_start():
     run("""
         circles(100_000)
         assert runs == []
@@ -40,7 +40,7 @@ def test_python_itself_collects_nothing_after_the_start():
 
 
 @pytest.mark.parametrize("calls", [0, 3])
-def test_circles_are_collected_when_they_reach_the_limit(calls):
+def test_reference_cycles_are_collected_when_they_reach_the_limit(calls):
     run(f"""
         calls = {calls}
         circles(40_000 if calls else 4_000)

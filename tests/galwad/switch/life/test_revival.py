@@ -69,7 +69,7 @@ async def test_a_pause_is_saved_without_writing_the_legs_again(centre, talk, mon
     assert centre.sian.methods[-1] == "BYE"
 
 
-async def test_a_transfer_after_a_pause_is_saved_with_the_legs_of_its_time(centre, talk):
+async def test_a_pause_and_a_transfer_after_it_both_survive_a_restart(centre, talk):
     talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
     centre.phone("192.0.2.30", "3001")
     centre.sian.ask("REFER", ("Refer-To", "<sip:3001@192.0.2.9>"))
@@ -80,7 +80,7 @@ async def test_a_transfer_after_a_pause_is_saved_with_the_legs_of_its_time(centr
     assert call.legs.legs[call.legs.joined[1]].dialog.peer.host == "192.0.2.30"
 
 
-async def test_the_time_of_a_pause_continues_after_restarts_and_ends_with_the_pause(centre, talk):
+async def test_the_start_time_of_a_pause_survives_restarts_and_ends_with_the_pause(centre, talk):
     talk.recording.shut(CallPause("page:sian", Trigger.PAGE, "user:sian"))
     began = talk.recording.since
     await asyncio.sleep(0.02)
@@ -98,7 +98,7 @@ def packet(number):
     return struct.pack("!BBHII", *fields) + bytes(160)
 
 
-async def test_packets_after_a_pause_are_stored_and_late_ones_not_after_a_restart(centre, talk):
+async def test_with_a_restart_in_a_pause_only_packets_sent_after_the_pause_are_stored(centre, talk):
     """The clock of the caller's stream is known from before the pause."""
     began = time.monotonic()
     for number in range(5):
@@ -235,7 +235,9 @@ async def test_both_sides_of_a_call_get_one_bye_after_a_reboot(centre, talk):
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], ["BYE"])
 
 
-async def test_the_bye_after_a_reboot_follows_requests_that_are_not_on_the_disk(centre, talk):
+async def test_the_bye_after_a_reboot_has_a_higher_cseq_than_requests_not_yet_on_the_disk(
+    centre, talk
+):
     await centre.lasting.write()
     centre.sian.ask("INVITE", direction="sendonly")
     (cseq,) = [request.cseq.number for request in centre.trunk.requests]
@@ -294,7 +296,7 @@ async def test_an_internal_error_in_a_bye_after_a_reboot_does_not_prevent_the_st
     assert centre.links.ended == [talk.call_id]
 
 
-async def test_an_answered_call_is_only_continued_if_its_checkpoint_is_left(centre, talk):
+async def test_an_answered_call_with_a_checkpoint_is_continued_and_gets_no_bye(centre, talk):
     await centre.lasting.write()
     assert str(centre.revive()) == "1 calls continue, 0 were cut off"
     assert (centre.trunk.methods, centre.sian.methods) == ([], [])
