@@ -85,7 +85,7 @@ def commands(book, **others):
 
 
 async def noted(book, line: str, times: int = 1) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while book.read_text().splitlines().count(line) < times:  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.02)
 
@@ -187,7 +187,7 @@ async def test_the_watchdog_notifies_systemd_and_rearms_its_own_timer(monkeypatc
 def test_a_process_whose_event_loop_hangs_is_ended_by_its_own_timer():
     command = [sys.executable, "-c", HANGING]
     environment = {**os.environ, "WATCHDOG_USEC": "200000", "WATCHDOG_PID": ""}
-    ended = subprocess.run(command, env=environment, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, timeout=120, check=False)
     assert ended.returncode == -signal.SIGALRM
 
 

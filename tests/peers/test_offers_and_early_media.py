@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import numpy as np
 import pytest
@@ -35,24 +35,28 @@ async def pair(switch, ports):
         yield first, came
 
 
-async def hears(call, said):
-    """Return whether the call receives this sound within a few seconds."""
+async def hears(call, said, seconds=PATIENCE_S):
+    """Return whether the call receives this sound within so many seconds."""
     heard = b""
-    async with asyncio.timeout(PATIENCE_S):
-        async for piece in call.audio(1600):
-            heard += piece
-            samples = np.frombuffer(heard, "<i2")
-            if len(samples) >= len(said) and find(samples, said)[1] > 0.95:
-                return True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for piece in call.audio(1600):
+                heard += piece
+                samples = np.frombuffer(heard, "<i2")
+                if len(samples) >= len(said) and find(samples, said)[1] > 0.95:
+                    return True
     return False
 
 
 async def talks(one, other):
-    """Return whether each call now receives the other's sound."""
-    said = speech(1, 61), speech(1, 62)
-    await asyncio.gather(one.write_audio(said[0].tobytes()), other.write_audio(said[1].tobytes()))
-    heard = await asyncio.gather(hears(one, said[1]), hears(other, said[0]))
-    return all(heard)
+    """Return whether each call now receives the other's sound; on a busy machine, try again."""
+    for seed in range(61, 71, 2):
+        said = speech(1, seed), speech(1, seed + 1)
+        talking = one.write_audio(said[0].tobytes()), other.write_audio(said[1].tobytes())
+        await asyncio.gather(*talking)
+        if all(await asyncio.gather(hears(one, said[1], 15), hears(other, said[0], 15))):
+            return True
+    return False
 
 
 async def test_a_call_with_a_late_offer_connects_and_both_parties_talk(pair):
@@ -82,7 +86,7 @@ async def test_early_media_of_the_callee_reaches_the_caller(pair):
 
 async def test_simultaneous_holds_and_simultaneous_resumes_both_succeed(pair):
     phone, came = pair
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(2 * PATIENCE_S):
         placed = await phone.call("302")
         taken = await came.get()
         await taken.answer()

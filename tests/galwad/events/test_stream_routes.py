@@ -233,7 +233,7 @@ async def test_the_stream_of_an_expired_token_ends(desk, board, follow, monkeypa
     stream = await follow(desk.client(headers={"Authorization": f"Bearer {secret}"}))
     other = await follow(board)
     expired = time.time() + 86_410.0
-    monkeypatch.setattr(desk.desk.people.sessions, "_clock", lambda: expired)
+    monkeypatch.setattr(desk.desk.people.sessions, "clock", lambda: expired)
     desk.desk.events.stream.wake()
     assert await stream.next() is None
     desk.switch.ring(CALL)

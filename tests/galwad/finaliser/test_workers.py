@@ -59,6 +59,9 @@ async def running(site, patience_s=20.0):
         finaliser.stop()
         with contextlib.suppress(WorkerHungError):
             await task
+        for worker in workers:  # on a busy machine, the finaliser can give a slow one up
+            worker.process.kill()
+            worker.process.wait()
 
 
 def talk(writer: SpoolWriter, seconds: int) -> None:

@@ -27,7 +27,7 @@ from galwad.people.user import User
 from helpers.desk import changed
 from helpers.loopback import free_port
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 PASSWORD = "correct horse battery"
 
 

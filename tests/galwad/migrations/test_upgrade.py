@@ -45,7 +45,7 @@ from helpers.processes import GALWAD, Child
 from helpers.stored_databases import STORED, write_database
 from recording.audit.log import verify
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 REVISIONS = revisions()
 OF_2026_11_26, MIDDLE, NEWEST = "0005", "0013", REVISIONS[-1]
 LOGGED_CALL = "20261115-080100-ssssssss"

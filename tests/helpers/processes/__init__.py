@@ -169,7 +169,8 @@ class Child:
     def send_signal(self, number):
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has ended, but its status is not here yet
+                os.kill(self.pid, number)
 
     def terminate(self):
         """Send SIGTERM."""

@@ -117,12 +117,12 @@ async def test_words_that_are_no_period_are_refused(mair):
     ],
 )
 async def test_the_hours_are_local_also_on_the_days_on_which_the_clock_changes(
-    running, day, length, hours
+    engine, day, length, hours
 ):
     begin = datetime.fromisoformat(day).replace(tzinfo=ZONE).timestamp()
     calls = [ended(n, started=begin + n * 3600 + 1800) for n in range(-1, length + 1)]
-    await put(running.desk, *calls)
-    found = await figures_of(running.desk.host.engine, period(day, begin, ZONE), ZONE)
+    await log_calls(engine, *calls)
+    found = await figures_of(engine, period(day, begin, ZONE), ZONE)
     assert found.total.calls == length
     by_hour = {each.hour: each.calls for each in found.by_hour}
     assert list(by_hour) == hours

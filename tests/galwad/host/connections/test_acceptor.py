@@ -23,7 +23,7 @@ CALL = "20261125-101500-aaaaaaaa"
 ESTABLISHED = b"\x01"
 """The state of an open connection, the first byte of Linux's `struct tcp_info`."""
 FILES = 1024
-START_S = 60.0
+START_S = 120.0
 STRANGERS = [f"127.66.0.{number}" for number in range(1, 5)]
 LONG = pytest.mark.long
 HALF = b"POST /api/v1/login HTTP/1.1\r\nHost: desk\r\nContent-Length: 200\r\n\r\n{"
