@@ -256,9 +256,9 @@ def test_an_incident_that_was_deleted_or_closed_by_sql_is_named(run, house):
     assert named("its incident is gone") == (1, [SECOND])
     assert "its incident is gone" in run("recordings", "verify", SECOND).out
     sql(f"UPDATE captured_cards SET closed = 5, changed = '', missing_trigger = '{FIRST}'")
-    assert named("the audit has no such prevention") == (1, [FIRST])
+    assert named("no audit entry has its prevention") == (1, [FIRST])
     sql("UPDATE captured_cards SET closed = NULL, changed = NULL, missing_trigger = NULL")
     assert run("recordings", "purge", FIRST, *WHY, *PREVENTION).status == 0
     assert named("prevention") == (1, [])
     sql("UPDATE captured_cards SET changed = 'nothing'")
-    assert named("the audit has no such prevention") == (1, [FIRST])
+    assert named("no audit entry has its prevention") == (1, [FIRST])
