@@ -332,7 +332,7 @@ def _limit_people_of_numbers(connection: sqlite3.Connection, file: ImportFile) -
     for number in connection.execute(_CROWDED, (MOST_PEOPLE_OF_A_NUMBER,)).fetchall():
         later = connection.execute(_LATER, (*number, MOST_PEOPLE_OF_A_NUMBER)).fetchall()
         for line, *_ in later:
-            problem = f"has a number that {MOST_PEOPLE_OF_A_NUMBER} rows before it have"
+            problem = f"has a number that {MOST_PEOPLE_OF_A_NUMBER} earlier rows have too"
             file.fault(line, "numbers", problem)
         connection.executemany(_REMOVE_NUMBER, ([*own] for _, *own in later))
 

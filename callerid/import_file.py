@@ -297,7 +297,7 @@ class ImportFile:
 
 def _check_count(rows: int) -> None:
     if rows > MOST_ROWS:
-        raise _UnreadableError(f"is one row too many: at most {MOST_ROWS} are imported")
+        raise _UnreadableError(f"is one row too many: at most {MOST_ROWS} rows are imported")
 
 
 def _is_text(line: str) -> bool:

@@ -155,7 +155,9 @@ class ScreenPop:
         the advisor has confirmed the caller.
         """
         if self.confirmed:
-            raise ChoiceError("the caller is confirmed: say first that it is another person")
+            raise ChoiceError(
+                "the caller is confirmed: before a search, answer that it is another person"
+            )
         found = {person.person_id for person in people}
         kept = tuple(
             person

@@ -190,7 +190,7 @@ def _check(value: Json, names: Collection[str], *, in_list: bool, depth: int) ->
         case dict():
             for name, each in value.items():
                 if PLACEHOLDER.search(name):
-                    raise TemplateError("has a placeholder in a name")
+                    raise TemplateError("has a placeholder in a key; only values can have one")
                 _check(each, names, in_list=in_list, depth=depth + 1)
 
 
@@ -199,7 +199,7 @@ def _check_text(text: str, names: Collection[str], *, in_list: bool) -> None:
     if unknown is not None:
         raise TemplateError(f"has an unknown placeholder: {{{unknown}}}")
     if _ALL in text and text != _ALL:
-        raise TemplateError(f"has {_ALL} inside a longer text; it must stand alone")
+        raise TemplateError(f"has {_ALL} inside a longer text; write nothing else in this text")
     if _EACH in text and not in_list:
         raise TemplateError(f"has {_EACH} outside a list")
 

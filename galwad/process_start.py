@@ -85,11 +85,11 @@ _REMEDIES: Final = {
     errno.EADDRINUSE: "another program uses this address: `ss -lunptp` shows which; stop it, or "
     "change the address in the settings",
     errno.EADDRNOTAVAIL: "this machine does not have this address: correct it in the settings",
-    errno.EACCES: "the services' user may not use it: correct its owner or mode; if it is a port "
-    "below 1024, choose a higher one in the settings",
-    errno.ENOENT: "it does not exist: create it, or correct the path in the settings",
-    errno.ENOSPC: "its disk is full: free some space there",
-    errno.EROFS: "its file system is read-only: mount it again with write access",
+    errno.EACCES: "the services' user may not use this file or port: correct the file's owner or "
+    "mode; if it is a port below 1024, choose a higher one in the settings",
+    errno.ENOENT: "this path does not exist: create it, or correct it in the settings",
+    errno.ENOSPC: "the disk of this path is full: free some space there",
+    errno.EROFS: "the file system of this path is read-only: mount it again with write access",
     errno.ENOTDIR: "a part of the path is a file: move this file, or correct the path",
 }
 _OTHERWISE: Final = "`galwad check` examines the installation"

@@ -48,7 +48,7 @@ def read_secret(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ServerError(f"cannot read {path}: {reason}") from None
     if not secret or "\n" in secret:
-        raise ServerError(f"cannot use {path}: it must have one line with the secret")
+        raise ServerError(f"cannot use {path}: the file must have one line with the secret")
     return secret
 
 

@@ -5,7 +5,7 @@ RecordingError
 ├── AuditError                 the audit chain cannot be read or written
 ├── ChainError                 a text is not an export of the audit chain, or not an anchor
 ├── KeySetError                the set of recipients is invalid or unsigned
-│   └── WrongOfficerError      the set is not signed by the officer of the settings
+│   └── WrongOfficerError      the set is not signed with the expected officer's key
 ├── KeyFileError               a key file is missing, malformed or accessible to other users
 ├── ManifestError              a signed document cannot be read, or its signature is wrong
 ├── ArchiveError               a recording cannot be sealed or opened
@@ -118,7 +118,7 @@ class KeySetError(_HintedError):
 
 
 class WrongOfficerError(KeySetError):
-    """The set of recipients is not signed by the officer whose key the settings have."""
+    """The set of recipients is not signed with the expected officer's key."""
 
 
 class KeyFileError(_HintedError):

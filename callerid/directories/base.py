@@ -24,7 +24,7 @@ class ExternalDirectorySection(Section):
         description='1 to 32 lower-case letters, digits and hyphens, such as "crm"',
     )
     extensions: Flag = Field(
-        default=False, description="true if it can be searched by internal extensions, else false"
+        default=False, description="true if internal extensions are looked up there, else false"
     )
     concurrency: Whole = Field(default=4, ge=1, le=50, description="a whole number from 1 to 50")
     timeout: Number = Field(

@@ -423,7 +423,7 @@ class DataverseNotes:
         try:
             return f"/{self._table}({UUID(note.person_id)})"
         except ValueError:
-            raise NoteRefusedError("the person has no id of Dataverse") from None
+            raise NoteRefusedError("the person's id is not an id of Dataverse") from None
 
     def _content(self, note: OutgoingNote) -> dict[str, Json]:
         content: dict[str, Json] = {

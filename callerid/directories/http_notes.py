@@ -297,7 +297,7 @@ class AddressTemplate:
         """Check the placeholders: none may be personal data. Raises `TemplateError`."""
         for name in PLACEHOLDER.findall(self.text):
             if name not in IN_ADDRESS:
-                raise TemplateError(f"has a placeholder that no address can have: {{{name}}}")
+                raise TemplateError(f"has the placeholder {{{name}}}, which an address cannot have")
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the address in which these values are filled in, percent-encoded."""

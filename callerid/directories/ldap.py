@@ -118,7 +118,7 @@ class LdapDirectorySection(ExternalDirectorySection):
 
     kind: Literal["ldap"] = Field(description='"ldap"')
     extensions: Flag = Field(
-        default=True, description="true if it can be searched by internal extensions, else false"
+        default=True, description="true if internal extensions are looked up there, else false"
     )
     url: Annotated[str, AfterValidator(_ldap_url)] = Field(description=_LDAP_URL)
     start_tls: Flag = Field(

@@ -60,7 +60,7 @@ def _my_domain(url: str) -> str:
 
 def _version(text: str) -> str:
     if int(text.partition(".")[0]) < _OLDEST:
-        raise ValueError(f'must be a version of the API from "{_OLDEST}.0"')
+        raise ValueError(f'must be version "{_OLDEST}.0" of the API or a later one')
     return text
 
 
@@ -420,7 +420,9 @@ class SalesforceNotes:
             if error.status == HTTPStatus.MULTIPLE_CHOICES:
                 raise NoteRefusedError("Salesforce has several tasks of this call") from None
             if error.status == HTTPStatus.BAD_REQUEST and error.code not in {"", *_PASSING}:
-                raise NoteRefusedError(f"Salesforce does not accept it ({error.code})") from None
+                raise NoteRefusedError(
+                    f"Salesforce does not accept the note ({error.code})"
+                ) from None
             raise
 
     async def close(self) -> None:

@@ -51,9 +51,13 @@ _FILE = re.compile(r"sqlite\+aiosqlite:///(?P<path>/[^?#]+)")
 def _address(text: str) -> str:
     server = _SERVER.fullmatch(text)
     if server is not None and server["password"] is not None:
-        raise ValueError('must have no password: write it into a file, and name it "password_file"')
+        raise ValueError(
+            'must have no password: write it into a file, and set "password_file" to its path'
+        )
     if server is not None and text.startswith("mssql") != (server["query"] is not None):
-        raise ValueError('must end with "?driver=…&Encrypt=yes" for mssql, and only for mssql')
+        raise ValueError(
+            'must end with "?driver=…&Encrypt=yes" for mssql, and have no "?…" otherwise'
+        )
     if server is None and _FILE.fullmatch(text) is None:
         raise ValueError(f"must be {_ADDRESS}")
     return text

@@ -64,7 +64,7 @@ _REASONS: Final = {
     "42501": "the user lacks a right on the table or view",
     "42P01": "the table or view does not exist",
     "42703": "a column does not exist",
-    "42883": "a column that is compared is not a text",
+    "42883": "the type of a searched column is not text",
     "53300": "the server has too many connections",
     "57014": "the statement took too long",
     "SQLITE_CANTOPEN": "the file cannot be opened",
@@ -232,7 +232,7 @@ def _failure(error: Exception) -> ServerError:
     while cause is not None:
         code = getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None)
         if isinstance(code, str):
-            return SqlError(f"{_REASONS.get(code, 'the database refuses')} ({code})", code)
+            return SqlError(f"{_REASONS.get(code, 'the database reports an error')} ({code})", code)
         if isinstance(cause, TimeoutError):
             return ServerError("the database does not answer in time")
         if isinstance(cause, OSError):

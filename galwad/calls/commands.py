@@ -221,7 +221,10 @@ def _failure(found: dict[str, Any]) -> CliError | None:
         for count, name in ((amiss, "call"), (orphans, "orphan"))
         if count
     ]
-    return CliError(f"{' and '.join(parts)} not explained", "the list above says what to do")
+    return CliError(
+        f"{' and '.join(parts)} not explained",
+        "docs/operations/coverage.md explains the list above",
+    )
 
 
 @app.command(epilog="Example: galwad calls figures --date yesterday --by hour")

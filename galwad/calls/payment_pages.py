@@ -80,7 +80,9 @@ async def token_of(request: Request, desk: TheDesk) -> PaymentToken:
         )
     except SQLAlchemyError:
         raise ApiError(
-            503, "the database does not answer", "take no card details; pause on the phone"
+            503,
+            "the database does not answer",
+            "try again; take no card details before the recording is paused",
         ) from None
     if found is None:
         raise ApiError(401, "the token is not known", "request a new one for this call")
@@ -188,7 +190,7 @@ def _one_call(desk: CallsDesk, body: PaymentTokenRequest) -> DeskCall:
     if not found:
         raise ApiError(404, "there is no such answered call", "check the call: it may have ended")
     if len(found) > 1:
-        raise ApiError(409, "several calls fit", "send the `call_id` of the call")
+        raise ApiError(409, "several answered calls match", "send the `call_id` of the call")
     return found[0]
 
 

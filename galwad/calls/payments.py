@@ -269,7 +269,7 @@ async def _for_all(
         raise ApiError(422, "`advisor` or `extension` is required", "send exactly one of the two")
     if not (has_right(session) or session.user.supervises):
         raise NotPermittedError(
-            "only payment systems and supervisors may do this", "use the key on the page"
+            "only payment systems and supervisors may do this", "use F8 or Shift+F8 on the page"
         )
     named = {"user": body.advisor or "", "extension": body.extension or ""}
     order = asker.order(action, _own(session), **named)

@@ -137,7 +137,7 @@ def _number_of(desk: CallsDesk, body: PhoneOrder) -> str:
 def _limit(desk: CallsDesk, session: Session) -> None:
     wait = ceil(desk.calls.acts.take(session.user.name))
     if wait:
-        raise ApiError(429, "too many acts", f"try again in {wait} s", retry_after=wait)
+        raise ApiError(429, "too many phone actions", f"try again in {wait} s", retry_after=wait)
 
 
 def _check_done(refused: str) -> None:
@@ -162,10 +162,13 @@ async def _audit(desk: CallsDesk, session: Session, call_id: str, name: str, num
 
 
 _REFUSALS = {
-    "no_call": ("there is no such call", "it may have ended"),
+    "no_call": ("there is no such call", "check the call: it may have ended"),
     "not_yours": ("another advisor has this call", "ask them to do it"),
-    "not_now": ("this is not possible in the present state of the call", "look at the call"),
-    "on_hold": ("the phone holds the call", "resume it on the phone"),
+    "not_now": (
+        "this is not possible in the present state of the call",
+        "check the state of the call",
+    ),
+    "on_hold": ("the call is on hold on the phone", "resume it on the phone"),
     "transferring": ("a transfer is in progress", "wait until it succeeds or fails"),
     "unknown_number": ("nothing can be reached at this number", "check the number"),
     "answer_on_phone": ("this phone can only be answered by hand", "answer on the phone"),
@@ -174,7 +177,7 @@ _REFUSALS = {
     "no_phone": ("you have no phone", "ask an administrator for an extension"),
     "not_registered": ("your phone is not registered", "switch the phone on"),
     "busy": ("your phone is in use", "end the other call first"),
-    "no_welsh": ("no destination is set", "set `[desk] welsh_destination`"),
+    "no_welsh": ("no Welsh-language destination is set", "set `[desk] welsh_destination`"),
     "full": ("all lines are busy", "try again in a minute"),
     "failed": ("the switch failed", "do it on the phone; see the switch's journal"),
 }

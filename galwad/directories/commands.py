@@ -96,7 +96,8 @@ def _opened(file: Path) -> BinaryIO:
         return file.open("rb")
     except OSError as error:
         raise CliError(
-            f"cannot read {file}: {(error.strerror or 'unreadable').lower()}", "give a CSV file"
+            f"cannot read {file}: {(error.strerror or 'unreadable').lower()}",
+            "give the path of a CSV file that you can read",
         ) from None
 
 

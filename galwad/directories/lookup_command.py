@@ -132,7 +132,7 @@ async def _test(
             if number.e164 or directory.has_extensions:
                 found.append(await _search(directory, number, area_code, request))
             else:
-                why = "is not asked for internal extensions (`extensions = false`)"
+                why = "the directory is not asked for internal extensions (`extensions = false`)"
                 found.append(DirectoryTest(section.name, request, 0, why, ()))
         finally:
             await directory.close()

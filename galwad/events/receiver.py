@@ -62,7 +62,7 @@ class WebhookReceiver:
     async def send(self, event: WebhookEvent) -> SendResult:
         """Send an event once; return the result."""
         if event.kind not in known_kinds(self._section.format):
-            return SendResult("refused", "the format in the settings does not have such events")
+            return SendResult("refused", "the `format` of [webhook] has no events of this kind")
         body = request_body(event, self._section.format)
         status, rest_s = 0, None
         try:
@@ -156,7 +156,8 @@ def signing_key(text: str) -> bytes:
         key = b""
     if len(key) not in _KEY_LENGTHS:
         raise ServerError(
-            "the signing key must be 24 to 64 octets in base64, such as `openssl rand -base64 32`"
+            "the signing key must be 24 to 64 octets in base64: "
+            "`openssl rand -base64 32` prints a new one"
         )
     return key
 

@@ -225,8 +225,8 @@ class Sealer:
             return None
         if self._archive_identity() != self.archive_at_start:
             text = (
-                "the archive's disk is not the one that was mounted at the start: "
-                "mount it again, or restart the finaliser"
+                "the archive is not on the disk that was mounted when the finaliser started: "
+                "mount that disk again, or restart the finaliser"
             )
             return Alarm("recording.not_sealed", call_id, text)
         if self._disposals.path(call_id).exists():
@@ -246,7 +246,7 @@ class Sealer:
             return Alarm(
                 "recording.locked",
                 call_id,
-                "its spool is of another boot: it is kept, and only a recipient can open it",
+                "no boot key opens its spool: keep the spool, which a recipient can open",
             )
         except RecordingError as error:
             return Alarm("recording.not_sealed", call_id, str(error))
@@ -262,7 +262,7 @@ class Sealer:
         If this node did not sign the certificate, keep them and return an alarm.
         """
         if self._disposals.find(call_id) is None:
-            why = "there is a certificate of its disposal that this node did not sign"
+            why = "it has a disposal certificate that this node did not sign"
             return Alarm("recording.not_sealed", call_id, why)
         self._remove(spools)
         log.info("spool.disposed", call_id=call_id)

@@ -145,7 +145,7 @@ async def no_contact(call_id: str, body: NoNote, desk: TheDesk, session: Person)
     if call.page_state(own=True) != "wrapup":
         raise ApiError(409, "the call has not ended", "wait for its end, or write the contact note")
     if call.note is not None:
-        raise ApiError(409, "the call has a contact note", "save the note with its changes")
+        raise ApiError(409, "the call has a contact note", "change and save that note")
     return await _save(desk, call_id, Note.not_needed(body.reason))
 
 

@@ -212,7 +212,7 @@ class NotesSubject:
         self.delivery.wake()
 
     def _round_closed(self, count: int) -> None:
-        self._host.alarm(Alarm("notes.not_written", None, f"{count} closed"))
+        self._host.alarm(Alarm("notes.not_written", None, f"contact notes closed: {count}"))
 
 
 class NotesDesk(CallsDesk, Protocol):

@@ -34,13 +34,13 @@ _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {
     "empty": ("a text is missing", "write it in English and in Welsh"),
     "too_long": ("a text is too long", "see `longest` of the list"),
     "control": ("it has a control character", "write each text in one line"),
-    "same_code": ("another entry has the same `code`", "give each its own"),
-    "same_text": ("another entry has the same text", "give each its own"),
+    "same_code": ("another entry has the same `code`", "give each entry its own code"),
+    "same_text": ("another entry has the same text", "give each entry its own text"),
     "too_many": ("the list is too long", f"send at most {MOST_ENTRIES} entries"),
     "codes_fixed": ("the codes of this list cannot be changed", "send each code of the list once"),
     "no_purpose": (
         "the list is empty, but the settings allow no other purposes",
-        "keep one, or set free_text = true in [contact_notes]",
+        "keep at least one purpose, or set free_text = true in [contact_notes]",
     ),
 }
 """The error and the hint about each fault of a list."""

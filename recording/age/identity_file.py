@@ -166,4 +166,6 @@ def _opened(path: Path, data: bytes, ask: Ask | None) -> bytes:
             f"{path}: the passphrase is wrong", "check caps lock and the keyboard's layout"
         ) from None
     except AgeError as error:
-        raise KeyFileError(f"{path}: {error}", "restore it from its copy") from None
+        raise KeyFileError(
+            f"{path}: {error}", "if the file is damaged, restore it from a copy"
+        ) from None

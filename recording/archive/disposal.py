@@ -110,7 +110,9 @@ class Disposer:
         done = self.find(order.call_id)
         if done is None:
             if path.exists():
-                raise DisposalError("there is a certificate that this node did not sign")
+                raise DisposalError(
+                    "the recording has a disposal certificate that this node did not sign"
+                )
             write_atomic(path, CERTIFICATE.sign(self._certificate(order), self.node.key))
         destroy_header(path.parent, order.call_id)
         return path.read_bytes()

@@ -131,7 +131,7 @@ def check_stanzas(header: bytes, recipients: int) -> None:
     parsed = Header.parse(header)
     if len(parsed.stanzas) != recipients:
         raise HeaderError(
-            f"the header has {len(parsed.stanzas)} stanzas, but the set has {recipients}"
+            f"the header has {len(parsed.stanzas)} stanzas, but the set has {recipients} recipients"
         )
     if any(stanza.kind != X25519 for stanza in parsed.stanzas):
         raise HeaderError("the header has a stanza of another type than X25519")
@@ -147,7 +147,7 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
     """
     read = REWRAP.read(record, officer_keys)
     if (read.call_id, read.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
-        raise ManifestError("the rewrap is that of another recording")
+        raise ManifestError("the rewrap record names another recording")
     return read
 
 
@@ -291,7 +291,7 @@ class HeaderStore:
         if payload_sha256 != manifest.payload.sha256:
             raise RewrapError("the payload's digest in the index is not the one in the manifest")
         if signed.header != facts_of(header):
-            raise RewrapError("the record is that of another header")
+            raise RewrapError("the rewrap record names another header")
         if signed.replaces != facts_of(place.header()).sha256:
             raise RewrapError(f"the header was replaced meanwhile: {_AGAIN}")
 
@@ -300,10 +300,12 @@ def _wrong(signed: Rewrap, manifest: Manifest, recipients: RecipientSet) -> list
     """Return the faults of a record about a new header: another recording, or another set."""
     wrong = []
     if (signed.call_id, signed.payload_sha256) != (manifest.call_id, manifest.payload.sha256):
-        wrong.append("the record is that of another recording")
+        wrong.append("the rewrap record names another recording")
     in_force = recipients.serial, list(recipients.fingerprints)
     if (signed.recipients_serial, signed.recipients) != in_force:
-        wrong.append(f"the record is not for set number {recipients.serial}, which is in force")
+        wrong.append(
+            f"the rewrap record does not match set number {recipients.serial}, which is in force"
+        )
     return wrong
 
 
@@ -333,5 +335,5 @@ class _RecordingFiles:
     def manifest(self) -> Manifest:
         manifest = verify_manifest(self.path("manifest"))
         if manifest.call_id != self.call_id:
-            raise RewrapError(f"the manifest is that of {manifest.call_id}")
+            raise RewrapError(f"the manifest belongs to {manifest.call_id}")
         return manifest

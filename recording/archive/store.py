@@ -345,13 +345,13 @@ def verify_unindexed(
         raise ArchiveError(str(error)) from None
     key = unverified_key(data)
     if manifest.call_id != call_id:
-        raise ArchiveError(f"the manifest is that of {manifest.call_id}")
+        raise ArchiveError(f"the manifest belongs to {manifest.call_id}")
     if disposal is None:
         verdict = verify_recording(folder, call_id, node_keys=(key,), officer_keys=officer_keys)
         if verdict.problems:
             raise ArchiveError("; ".join(verdict.problems))
     elif (disposal.call_id, disposal.payload) != (call_id, manifest.payload):
-        raise ArchiveError("the disposal is that of another recording")
+        raise ArchiveError("the disposal certificate belongs to another recording")
     return VerifiedRecording(sealed_recording(manifest, data, None), key, disposal)
 
 

@@ -235,7 +235,9 @@ def verify_disposal(
     except ManifestError as error:
         return RecordingVerdict(call_id, (str(error),), notes)
     if read.call_id != call_id or (beside is not None and beside.payload != read.payload):
-        return RecordingVerdict(call_id, ("the disposal is that of another recording",), notes)
+        return RecordingVerdict(
+            call_id, ("the disposal certificate belongs to another recording",), notes
+        )
     return RecordingVerdict(
         *(call_id, (), notes, (), beside, read),
         signer=unverified_key(certificate),
@@ -302,7 +304,7 @@ def _missing_objects(folder: Path, call_id: str) -> Iterator[str]:
 
 def _identity_problems(manifest: Manifest, call_id: str) -> Iterator[str]:
     if manifest.call_id != call_id:
-        yield f"the manifest is that of {manifest.call_id}"
+        yield f"the manifest belongs to {manifest.call_id}"
     try:
         named = calendar.timegm(time.strptime(manifest.call_id[:15], _ID_TIME))
     except ValueError:
@@ -374,7 +376,7 @@ def _unreadable(name: str, error: OSError) -> str:
 
 def _header_notes(manifest: Manifest, judged: HeaderVerdict) -> Iterator[str]:
     if judged.header is HeaderStatus.FIRST and manifest.header is None:
-        yield "sealed when manifests did not name the header: only an identity proves the header"
+        yield "older software sealed it without a digest of the header: only an identity proves it"
     if judged.header is HeaderStatus.REWRAPPED and judged.record is not None:
         yield rewrapped(judged.record)
 
@@ -471,11 +473,11 @@ def _audio_problems(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[
         yield "the audio's rate or channels are not those in the manifest"
     decoded, loud = _count_samples(audio, manifest)
     if loud:
-        yield f"there is sound in {loud} of its gaps that are not faults"
+        yield f"sound was found in {loud} of its gaps that must be silent"
     if decoded != expected:
         yield f"the audio has {decoded} samples, but the manifest says {expected}"
     if audio.title != manifest.call_id:
-        yield "the audio is that of another call"
+        yield "the audio belongs to another call"
 
 
 def check_when_stable(

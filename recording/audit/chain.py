@@ -202,7 +202,7 @@ class ChainChecker:
             self._day_key(seq, _table(body, "facts"))
             self._day_us = entry.at_us // DAY_US * DAY_US
         elif self._public and entry.at_us >= self._day_us + DAY_US:
-            self._add_finding(seq, "there is no day key of its day before it")
+            self._add_finding(seq, "no day key of its day comes before it")
         if self._anchors.pop(seq, {entry.hash}) != {entry.hash}:
             self._add_finding(seq, "an anchor kept elsewhere has another hash")
         self._hash, self.last = entry.hash, seq

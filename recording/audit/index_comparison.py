@@ -39,7 +39,7 @@ _CALL_DELETED: Final = f"the audit has its end, but its row in the ledger is gon
 _CARD_PROBLEMS: Final = {
     "deleted": f"the audit has a captured card, but its incident is gone: {_REPORT}",
     "moved": f"incident and audit do not agree on the end of a captured card: {_REPORT}",
-    "closed": f"its captured card was closed, and the audit has no such prevention: {_REPORT}",
+    "closed": f"its captured card was closed, but no audit entry has its prevention: {_REPORT}",
 }
 _CALL_ADDED: Final = f"it is in the ledger, but the audit has no entry of its end: {_REPORT}"
 

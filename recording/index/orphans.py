@@ -216,7 +216,7 @@ def _problem(kinds: AbstractSet[str], disposed: bool) -> tuple[str, str] | None:
     if not absent:
         return None
     what = "manifest without payload" if "payload" in absent else f"no {min(absent)}"
-    return what, f"the {' and the '.join(sorted(absent))} of this recording is missing"
+    return what, f"this recording has no {' and no '.join(sorted(absent))}"
 
 
 def _file_orphans(
@@ -229,12 +229,12 @@ def _file_orphans(
     name, absent = f"{folder}/{call_id}", _missing_objects(kinds)
     if row is None and not absent:
         gone = "disposal" in kinds
-        what = "a recording that was disposed of, and" if gone else "a whole recording"
+        what = "a recording that was disposed of" if gone else "a whole recording"
         yield Orphan(
             "files without row",
             name,
             call_id,
-            f"{what} that the index does not have",
+            f"{what}, but the index does not have it",
         )
     elif row is None and "manifest" in absent:
         yield Orphan(

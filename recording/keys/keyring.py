@@ -36,6 +36,9 @@ _SIGNING_COMMENT: Final = "signing key"
 _SETTLED_NS: Final = 2_000_000_000
 """The largest step, in ns, in which a file system counts the times of changes."""
 _SIGN_HINT: Final = "the officer must sign the set of recipients again"
+_READ_HINT: Final = (
+    "correct the path or the mode of the file; if there is none, the officer must sign a set"
+)
 
 
 def fingerprint(recipient: Recipient) -> str:
@@ -113,7 +116,7 @@ class OfficerKeys:
         if text is None:
             raise KeyFileError(
                 f"{file.path} contains no signing key",
-                "use the key file that was made for the officer",
+                "use the officer's key file, which has both keys",
             )
         return cls(file.identities[0], _signing_key(text, file.path))
 
@@ -195,7 +198,7 @@ class RecipientSet:
         except msgspec.DecodeError as error:
             raise KeySetError(f"the set of recipients is malformed: {error}", _SIGN_HINT) from None
         if file.format != FORMAT:
-            raise KeySetError("the set of recipients has another format", _SIGN_HINT)
+            raise KeySetError("the set of recipients has an unknown format", _SIGN_HINT)
         if not file.signature:
             raise KeySetError("the set of recipients is not signed", _SIGN_HINT)
         try:
@@ -203,7 +206,7 @@ class RecipientSet:
             parse_public(officer_key).verify(signature, file.signed_bytes())
         except (InvalidSignature, binascii.Error, ValueError):
             raise WrongOfficerError(
-                "the set of recipients is not signed by the officer of the settings",
+                "the set of recipients is not signed by the officer with the expected key",
                 "compare recording.officer_key with the officer's public signing key",
             ) from None
         found = cls(tuple(file.recipients), file.serial, file.signed_at)
@@ -230,7 +233,7 @@ class RecipientSet:
         try:
             data = read_small(path)
         except OSError as error:
-            raise KeySetError(f"{path}: {(error.strerror or '').lower()}", _SIGN_HINT) from None
+            raise KeySetError(f"{path}: {(error.strerror or '').lower()}", _READ_HINT) from None
         return _verified(data, officer_key), data
 
 
@@ -372,7 +375,7 @@ class RecipientsFile:
             raise KeySetError(
                 f"set number {found.recipients.serial} is not used, because its number cannot be "
                 f"stored: {'; '.join(errors)}",
-                "make room, or create the folder again",
+                "make these paths writable: free some space, or create the folder again",
             )
         return found
 

@@ -93,7 +93,7 @@ class Relay:
         """Bind the ports `local` that the leg had before a restart, or raise NoPortsError."""
         pool = self._pools.get(":" in local.host)
         if pool is None:
-            raise NoPortsError("there are no media ports of that address family")
+            raise NoPortsError("there are no media ports of the leg's address family")
         opened = self._open(leg_id, pool, pool.take_again(local.port))
         self._legs[leg_id].reopened = True
         return opened

@@ -276,7 +276,7 @@ class BackToBackCall:
             return
         setup = self._placed or self._setup
         if setup is None or setup.attempt is not None or not targets:
-            raise ProtocolError("the call was dialled before, or there are no targets")
+            raise ProtocolError("the call was already dialled, or there are no targets")
         setup.dial(targets, now, later)
 
     def reject(self, status: int, now: float, reason: str | None = None) -> None:

@@ -271,7 +271,9 @@ class LegMedia:
 
     def _reachable(self, remote: RemoteMedia) -> RemoteMedia:
         if (":" in remote.host) != (":" in self.local.host):
-            raise SdpParseError("the peer's media is not of our address family", status=488)
+            raise SdpParseError(
+                "the peer's media address has another address family than ours", status=488
+            )
         return self.check_remote(remote)
 
     def rows(self) -> tuple[tuple[int, str, int, int, str], ...]:

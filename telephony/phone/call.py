@@ -400,7 +400,7 @@ class VoIPCall:
     def _ringing_here(self) -> InviteServer:
         if self.invite is None or self.state is not CallState.RINGING:
             raise InvalidStateError(
-                f"this is not a received call that rings; its state is {self.state}"
+                f"the call is not a ringing received call; its state is {self.state}"
             )
         return self.invite
 

@@ -86,7 +86,7 @@ def replaced_call(endpoint: Endpoint, request: Request) -> VoIPCall | None:
     if not isinstance(call, VoIPCall) or call.state is CallState.ENDED:
         raise SipParseError("no call matches the Replaces", status=481)
     if call.state is CallState.ANSWERED and named.early_only:
-        raise SipParseError("the call that early-only Replaces names is answered", status=486)
+        raise SipParseError("Replaces has early-only, but its call is already answered", status=486)
     if call.state is not CallState.ANSWERED and call.invite is not None:
-        raise SipParseError("the call that Replaces names still rings here", status=481)
+        raise SipParseError("Replaces names a call that is still ringing here", status=481)
     return call

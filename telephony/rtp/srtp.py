@@ -269,7 +269,7 @@ def _without(data: bytes, mki: bytes, tag: int) -> bytes:
     end = len(data) - tag
     start = end - len(mki)
     if start < _SMALLEST or data[start:end] != mki:
-        raise SrtpError("the MKI is not that of the key")
+        raise SrtpError("the packet's MKI is not the key's MKI")
     return data[:start] + data[end:]
 
 

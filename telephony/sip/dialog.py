@@ -350,7 +350,7 @@ class Dialog(DialogAddresses):
         if method in {"ACK", "CANCEL"}:
             raise ProtocolError("ACK is sent by ack(), CANCEL by cancel()")
         if self.is_ending:
-            raise ProtocolError("the dialog is terminated, or our BYE was sent or waits")
+            raise ProtocolError("the dialog is terminated, or our BYE is sent or queued")
         if method == "INVITE" and self.invite_pending:
             raise ProtocolError("an INVITE is pending in this dialog")
         draft = self._draft(method, self._local_cseq + 1, headers, body)

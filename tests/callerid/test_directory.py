@@ -104,7 +104,7 @@ async def test_a_number_of_500_people_is_imported_and_one_of_501_is_a_fault(path
     with pytest.raises(ImportFileError) as error:
         import_people(path, HEADER + same_number(502))
     faults = [(each.line, each.column, each.problem) for each in error.value.faults]
-    problem = "has a number that 500 rows before it have"
+    problem = "has a number that 500 earlier rows have too"
     assert faults == [(502, "numbers", problem), (503, "numbers", problem)]
 
 

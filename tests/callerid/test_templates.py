@@ -22,8 +22,8 @@ INSIDE = PhoneNumber("", "201")
 USUAL = list(spellings(HOME))
 
 UNKNOWN = "has an unknown placeholder: {%s}"
-IN_A_NAME = "has a placeholder in a name"
-INSIDE_A_TEXT = "has {spellings} inside a longer text; it must stand alone"
+IN_A_NAME = "has a placeholder in a key; only values can have one"
+INSIDE_A_TEXT = "has {spellings} inside a longer text; write nothing else in this text"
 OUTSIDE_A_LIST = "has {spelling} outside a list"
 
 

@@ -121,4 +121,4 @@ def test_a_phone_without_a_way_to_999_raises_an_alarm(start, phone):
     assert alarm["detail"] == "no route with a target for 999, 112"
     calling.command("dial", f"sip:999@{switch.sip[0]}:{switch.sip[1]}")
     calling.wait("CALL_CLOSED")
-    switch.log.wait("alarm", kind="emergency.failed", detail="404")
+    switch.log.wait("alarm", kind="emergency.failed", detail="SIP status 404")

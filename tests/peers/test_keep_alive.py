@@ -25,7 +25,7 @@ def test_a_pbx_that_answers_options_with_503_raises_one_alarm_and_still_gets_cal
     name = f"udp:127.0.0.3:{service.pbx_port}"
     stage.listen()
     pbx = stage.callee("uas_asked", status="503 Service Unavailable", calls=1000)
-    alarm = service.log.wait("alarm", kind="peer.down", detail=f"{name}: 503")
+    alarm = service.log.wait("alarm", kind="peer.down", detail=f"{name}: SIP status 503")
     assert alarm["call_id"] is None
     wait_until(lambda: health(service) == ("degraded", 1, [0.0]))
     assert f"{name} does not answer OPTIONS" in service.galwad("check")
@@ -40,15 +40,15 @@ def test_a_pbx_that_answers_options_with_503_raises_one_alarm_and_still_gets_cal
     service.log.wait("alarm", kind="peer.up", detail=name)
     wait_until(lambda: health(service) == ("ok", 0, [1.0]))
     assert f"{name} answers OPTIONS" in service.galwad("check")
-    told = {"kind": "peer.down", "detail": f"{name}: 503", "process": "switch"}
+    told = {"kind": "peer.down", "detail": f"{name}: SIP status 503", "process": "switch"}
     assert len(service.log.events("alarm", **told)) == 1
 
 
 def test_a_start_and_a_stop_of_kamailio_each_raise_an_alarm(stage):
     service = stage.open(listen=("tcp:127.0.0.1",), pbx_way=";transport=tcp", options_every=2)
     name = f"tcp:127.0.0.3:{service.pbx_port}"
-    service.log.wait("alarm", kind="peer.down", detail=f"{name}: 503")
+    service.log.wait("alarm", kind="peer.down", detail=f"{name}: SIP status 503")
     proxy = stage.registrar()
     service.log.wait("alarm", kind="peer.up", detail=name)
     proxy.end()
-    service.log.wait("alarm", count=2, kind="peer.down", detail=f"{name}: 503")
+    service.log.wait("alarm", count=2, kind="peer.down", detail=f"{name}: SIP status 503")

@@ -267,7 +267,7 @@ async def test_missing_columns_and_columns_of_another_type_are_named(server, ope
         await SqlDirectory(view, open_database()).find(NUMBER)
     assert str(caught.value) == 'the view lacks these columns: "ID", "tel"'
     view = view_of(numbers=["balance"])
-    with pytest.raises(SqlError, match=r"that is compared is not a text \(42883\)"):
+    with pytest.raises(SqlError, match=r"the type of a searched column is not text \(42883\)"):
         await SqlDirectory(view, open_database()).find(NUMBER)
 
 

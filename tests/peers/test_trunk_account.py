@@ -56,7 +56,7 @@ def test_the_switch_registers_at_a_trunk_is_called_and_unregisters_when_it_stops
 
 @pytest.mark.parametrize("password", ["correct pony"])
 def test_a_trunk_that_refuses_the_registration_raises_an_alarm(switch, registrar):
-    assert switch.log.wait("alarm", kind="trunk.unregistered")["detail"] == "trunk: 403"
+    assert switch.log.wait("alarm", kind="trunk.unregistered")["detail"] == "trunk: SIP status 403"
     registrar.wait()
 
 

@@ -106,7 +106,7 @@ class EventDispatcher:
         if route is None:
             log.info("call.no_route")
             if admission.emergency:
-                self._context.links.alarm("emergency.failed", None, "404")
+                self._context.links.alarm("emergency.failed", None, "SIP status 404")
             invite.respond(404, now=now.mono)
             return
         first = consulted_call(self._calls.values(), admission, invite.source, self._context.router)

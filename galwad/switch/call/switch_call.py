@@ -435,8 +435,10 @@ class SwitchCall:
 
         The relay calls this method only for a leg that is not on hold.
         """
-        track = TRACKS[self.legs.legs[leg_id].side]
-        self._context.links.alarm("media.silent", self.call_id, f"track {track}")
+        side = self.legs.legs[leg_id].side
+        track = TRACKS[side]
+        party = "caller" if side is sip.Side.CALLER else "advisor's side"
+        self._context.links.alarm("media.silent", self.call_id, f"no sound from the {party}")
         self.recording.event("silence", {"track": track, "seconds": seconds})
 
     def state(self) -> CallStatus:
@@ -843,7 +845,9 @@ class SwitchCall:
         self._send_state()
         self._context.checkpoints.remove(self.call_id)
         if self.admission.emergency and not answered and event.cause != EndCause.CANCELLED:
-            self._context.links.alarm("emergency.failed", self.call_id, str(event.status))
+            self._context.links.alarm(
+                "emergency.failed", self.call_id, f"SIP status {event.status}"
+            )
         for_ledger = answered and self.admission.recorded
         unanswered: Unanswered = "cancelled" if lost_fork else ""
         if not answered and not lost_fork:

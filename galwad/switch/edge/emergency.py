@@ -90,7 +90,7 @@ class EmergencyRoutes:
             return f"no route with a target for {', '.join(numbers)}"
         addresses = list(chain(*map(self._locations, map(Uri.parse, route.target or ()))))
         if not addresses:
-            return f"no address is known of the targets of the route {route.called.text}"
+            return f"no target of the route {route.called.text} has a known address"
         if all(map(self._locations.is_silent, addresses)):
             return f"no target of the route {route.called.text} answers"
         return ""

@@ -132,7 +132,7 @@ class PeerMonitor:
         name = self._names[there]
         if ping.health is PeerHealth.DOWN:
             self._locations.mark_down(there)
-            self._alarm("peer.down", None, f"{name}: {ping.status}")
+            self._alarm("peer.down", None, f"{name}: SIP status {ping.status}")
         elif before is PeerHealth.DOWN:
             self._locations.mark_up(there)
             self._alarm("peer.up", None, name)
@@ -251,7 +251,7 @@ class TrunkAccounts:
         if standing is RegistrationState.REGISTERED:
             log.info("trunk.registered", trunk=name)
         elif standing is RegistrationState.FAILED:
-            self._alarm("trunk.unregistered", None, f"{name}: {registration.status}")
+            self._alarm("trunk.unregistered", None, f"{name}: SIP status {registration.status}")
 
 
 def _password(trunk: Trunk) -> str:
@@ -298,7 +298,7 @@ class NamingMonitor:
         name = trunk.name
         self._unnamed[name] = 0 if is_named else self._unnamed.get(name, 0) + 1
         if self._unnamed[name] == MOST_UNNAMED:
-            self._alarm("pbx.no_names", None, f"{name}: {MOST_UNNAMED} calls in a row")
+            self._alarm("pbx.no_names", None, f"{name}: no names in {MOST_UNNAMED} calls in a row")
 
     def states(self) -> dict[str, bool]:
         """Return whether each trunk names parties; a trunk is left out while this is uncertain."""

@@ -98,7 +98,7 @@ class UserAgentClient(ClientRequest):
                 addresses = self._core.local_addresses
                 local = addresses.reaching(destination, self._draft.local)
                 if local is None:
-                    raise ProtocolError("no local address reaches that destination")
+                    raise ProtocolError("no local address can reach the destination")
                 draft = replace(draft, destination=destination, local=local, fallback=None)
         again = type(self)(self._agent, draft, dialog=self.dialog, owner=self.owner)
         again.begin(now)

@@ -106,7 +106,7 @@ class ServerRequest:
         client has stopped waiting. Raises `ProtocolError` if a final response was already sent.
         """
         if self.answered:
-            raise ProtocolError("a final response was sent before")
+            raise ProtocolError("a final response was already sent")
         if not self._transaction.answered:
             tag = self._tag(to_tag, status)
             self._send(status, reason, headers=headers, body=body, tag=tag, now=now)

@@ -127,7 +127,7 @@ class InviteServer(ServerRequest):
         if self.cancelled:
             return None
         if self.answered:
-            raise ProtocolError("a final response was sent before")
+            raise ProtocolError("a final response was already sent")
         if reliable and not self.takes_reliable:
             raise ProtocolError("the caller or the core does not support 100rel")
         response = PendingResponse(status, reason, tuple(headers), body, self._tag(to_tag, status))

@@ -184,8 +184,8 @@ async def test_a_phone_call_that_was_deleted_is_never_created_again(dataverse, n
             {"person_id": "5c8a1f7e-0000-4000-8000-000000000009"},
             "the server answers 404 (0x80040217)",
         ),
-        ({"person_id": "Elin"}, "the person has no id of Dataverse"),
-        ({"person_id": "1)/x(2"}, "the person has no id of Dataverse"),
+        ({"person_id": "Elin"}, "the person's id is not an id of Dataverse"),
+        ({"person_id": "1)/x(2"}, "the person's id is not an id of Dataverse"),
     ],
 )
 async def test_a_note_that_dataverse_does_not_accept_is_refused_without_its_text(

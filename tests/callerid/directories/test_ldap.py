@@ -217,7 +217,7 @@ async def test_an_empty_password_is_never_sent_because_servers_take_it_as_anonym
     password.write_text(" \n")
     answering = LdapAnswering(BOUND)
     server = await serve(answering, user="cn=g", secret_file=password)
-    with pytest.raises(ServerError, match="it must have one line with the secret"):
+    with pytest.raises(ServerError, match="the file must have one line with the secret"):
         await directory(server).find(EXTENSION)
     assert not answering.received
 

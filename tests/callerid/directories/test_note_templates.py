@@ -62,5 +62,5 @@ def test_an_address_has_only_ids_which_are_percent_encoded():
     values = note_values(NOTE, "../a b?c=d#e")
     assert address.fill(values) == "https://crm.example/notes/..%2Fa%20b%3Fc%3Dd%23e/1"
     for name in {each.name for each in fields(NOTE)} - {"call_id", "version"}:
-        with pytest.raises(TemplateError, match="no address can have"):
+        with pytest.raises(TemplateError, match="an address cannot have"):
             AddressTemplate(f"https://crm.example/{{{name}}}")

@@ -165,7 +165,7 @@ async def test_a_person_who_was_deleted_refuses_the_note_with_the_code_only(note
     organisation.delete(elin)
     with pytest.raises(NoteRefusedError) as caught:
         await notes.deliver(replace(NOTE, person_id=elin), NEW)
-    assert str(caught.value) == "Salesforce does not accept it (ENTITY_IS_DELETED)"
+    assert str(caught.value) == "Salesforce does not accept the note (ENTITY_IS_DELETED)"
 
 
 async def test_a_field_that_the_user_may_not_write_refuses_the_note(notes, organisation):

@@ -78,7 +78,7 @@ def test_each_example_of_the_documentation_can_be_loaded(read, example):
         ),
         (CRM.replace("3MVG9.galwad", ""), "must be the consumer key of the external client app"),
         (f'{CRM}api_version = "v65"\n', 'must be a version of the API, such as "65.0"'),
-        (f'{CRM}api_version = "60.0"\n', 'must be a version of the API from "61.0"'),
+        (f'{CRM}api_version = "60.0"\n', 'must be version "61.0" of the API or a later one'),
         (f'{CRM}object = "Con tact"\n', 'must be the API name of an object, such as "Contact"'),
         (f'{CRM}object = "Resident__c"\n', 'needs "fields.numbers" for the object "Resident__c"'),
         (f"{CRM}fields.name = 'Name\"'\n", 'must be the API name of a field, such as "Name"'),

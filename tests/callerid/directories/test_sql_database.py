@@ -93,7 +93,7 @@ async def test_a_file_that_is_not_a_database_is_an_error(tmp_path):
     path.write_text("reference,name,numbers\nP1,Mair Evans,01632 960001\n" * 100)
     with pytest.raises(SqlError) as caught:
         await run(database(path), "SELECT 1 FROM people")
-    assert str(caught.value) == "the database refuses (SQLITE_NOTADB)"
+    assert str(caught.value) == "the database reports an error (SQLITE_NOTADB)"
 
 
 def test_a_driver_that_is_not_installed_is_named():

@@ -104,8 +104,8 @@ def test_each_kind_of_address_is_accepted(read, url, host):
 @pytest.mark.parametrize("password", [":hunter2@", ":@", ":a:b@"])
 def test_a_password_in_the_address_is_a_fault_that_does_not_repeat_it(fault, password):
     assert fault(CRM.replace("@db", f"{password}db")) == (
-        '"directories[1].url" must have no password: write it into a file, and name it '
-        '"password_file"'
+        '"directories[1].url" must have no password: write it into a file, and set '
+        '"password_file" to its path'
     )
 
 

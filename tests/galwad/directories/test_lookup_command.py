@@ -107,7 +107,7 @@ def test_a_main_line_and_a_hidden_person_are_marked_as_such(run, config):
 def test_an_internal_extension_is_searched_for_only_in_directories_with_extensions(run, config):
     done = run("directory", "test", "201", "--config", config)
     assert "kept       directory:3" in done.out
-    assert "error: is not asked for internal extensions" in done.out
+    assert "error: the directory is not asked for internal extensions" in done.out
     assert done.status == 1
 
 

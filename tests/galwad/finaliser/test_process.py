@@ -109,7 +109,7 @@ async def test_nothing_is_sealed_into_the_empty_mount_point_of_the_archive(site)
         path = site.call(FIRST)
         alarm = await peer.next(Alarm)
         assert (alarm.kind, alarm.call_id) == ("recording.not_sealed", FIRST)
-        assert "mount it again" in alarm.detail
+        assert "mount that disk again" in alarm.detail
         assert list(archive.iterdir()) == []
         archive.rmdir()
         away.rename(archive)

@@ -61,7 +61,7 @@ def test_the_most_severe_alarms_come_first_and_of_these_the_newest(supervisor, p
 
 
 def test_a_supervisor_takes_gives_back_and_closes_an_alarm_with_a_remark(supervisor, page):
-    supervisor.alarm("peer.down", detail="north: 408")
+    supervisor.alarm("peer.down", detail="north: SIP status 408")
     row = rows(page)
     row.get_by_role("button", name="Take", exact=True).click()
     expect(row).to_contain_text("You handle this, since")

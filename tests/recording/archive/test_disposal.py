@@ -150,7 +150,9 @@ def test_a_certificate_of_another_recording_is_refused(room):
     forged = data["disposal"] | {"call_id": "20260301-090000-zzzzzzzz"}
     certificate = CERTIFICATE._interpreted(forged)
     room.path("disposal").write_bytes(CERTIFICATE.sign(certificate, room.office.node.key))
-    assert room.office.verdict().problems == ("the disposal is that of another recording",)
+    assert room.office.verdict().problems == (
+        "the disposal certificate belongs to another recording",
+    )
     assert room.disposals.find(CALL_ID) is None
     changed = json.dumps(data | {"disposal": forged}).encode()
     room.path("disposal").write_bytes(changed)

@@ -65,7 +65,7 @@ def test_files_renamed_to_another_call_id_are_refused(archive, office, key):
     for suffix in ("payload", "header", "manifest"):
         path = office.folder / f"{CALL_ID}.{suffix}"
         path.rename(path.with_name(f"{other}.{suffix}"))
-    with pytest.raises(ArchiveError, match=f"that of {CALL_ID}"):
+    with pytest.raises(ArchiveError, match=f"belongs to {CALL_ID}"):
         verify_unindexed(archive, other, (key,))
 
 

@@ -73,7 +73,7 @@ def test_a_manifest_under_another_call_id_is_reported(office):
         (office.folder / f"{CALL_ID}.{suffix}").rename(office.folder / f"{other}.{suffix}")
     assert list(recordings_below(office.folder.parent)) == [(office.folder, other)]
     verdict = verify_recording(office.folder, other, node_keys=[office.public_key])
-    assert f"the manifest is that of {CALL_ID}" in verdict.problems
+    assert f"the manifest belongs to {CALL_ID}" in verdict.problems
 
 
 def test_a_header_of_another_recording_is_reported_without_an_identity(office):
@@ -97,7 +97,7 @@ def test_a_manifest_without_a_header_digest_can_still_be_verified(office):
     (office.folder / f"{CALL_ID}.manifest").write_bytes(canonical_json(document) + b"\n")
     verdict = office.verdict()
     assert verdict.whole
-    assert any("did not name the header" in note for note in verdict.notes)
+    assert any("without a digest of the header" in note for note in verdict.notes)
     header = make_header(new_file_key(), [office.officer.identity.recipient])
     (office.folder / f"{CALL_ID}.header").write_bytes(header)
     assert office.verdict().whole
@@ -149,7 +149,7 @@ def test_sound_in_a_moved_gap_is_reported(office):
     (gap,), (first, last) = manifest.gaps, manifest.segments
     later = replace(gap, to_us=gap.to_us + 1000)
     after = replace(last, from_us=later.to_us)
-    heard = ("there is sound in 1 of its gaps that are not faults",)
+    heard = ("sound was found in 1 of its gaps that must be silent",)
     assert signed_anew(office, manifest, gaps=[later], segments=[first, after]) == heard
 
 

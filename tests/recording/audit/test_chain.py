@@ -202,7 +202,7 @@ async def test_a_rewritten_chain_without_a_day_key_is_reported(entries):
             body = link.body.replace(f'"seq":{link.seq}', f'"seq":{seq}')
             made = forged(body, chain[-1].hash if chain else GENESIS)
             chain.append(replace(made, values=link.values))
-    assert found(chain) == [(4, "there is no day key of its day before it")]
+    assert found(chain) == [(4, "no day key of its day comes before it")]
 
 
 def restored(seq, last):

@@ -60,7 +60,7 @@ def test_a_missing_object_is_reported(archive, office, lost, kind):
     (office.folder / f"{CALL_ID}.{lost}").unlink()
     (orphan,) = found(archive, ROWS)
     assert orphan.kind == kind
-    assert f"the {lost} of this recording is missing" in orphan.text
+    assert f"this recording has no {lost}" in orphan.text
 
 
 def test_a_header_beside_the_certificate_of_its_disposal_is_reported(archive, office):

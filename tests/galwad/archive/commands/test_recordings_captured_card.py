@@ -258,9 +258,9 @@ def test_audit_verify_names_an_incident_that_sql_has_changed_deleted_or_closed(r
     assert named("its incident is gone") == (1, [SECOND])
     assert "its incident is gone" in run("recordings", "verify", SECOND).out
     sql(f"UPDATE captured_cards SET closed = 5, changed = '', missing_trigger = '{FIRST}'")
-    assert named("the audit has no such prevention") == (1, [FIRST])
+    assert named("no audit entry has its prevention") == (1, [FIRST])
     sql("UPDATE captured_cards SET closed = NULL, changed = NULL, missing_trigger = NULL")
     assert run("recordings", "purge", FIRST, *WHY, *PREVENTION).status == 0
     assert named("prevention") == (1, [])
     sql("UPDATE captured_cards SET changed = 'nothing'")
-    assert named("the audit has no such prevention") == (1, [FIRST])
+    assert named("no audit entry has its prevention") == (1, [FIRST])

@@ -230,7 +230,7 @@ def test_a_manifest_with_a_wrong_call_id_does_not_stop_verification_of_the_other
     assert done.status == 1
     whole, strange, counted = done.out.splitlines()
     assert whole == f"{CALL}  whole (signed by galwad-1)"
-    assert strange.startswith(f"{other}  NOT WHOLE: the manifest is that of {call_id}")
+    assert strange.startswith(f"{other}  NOT WHOLE: the manifest belongs to {call_id}")
     assert counted == "2 recordings: 1 whole, 1 not whole"
 
 

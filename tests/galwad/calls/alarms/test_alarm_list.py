@@ -99,7 +99,7 @@ def test_a_flood_of_reports_of_one_kind_over_many_calls_has_few_alarms(desk):
 
 
 def test_an_alarm_about_a_pbx_without_names_ends_when_that_pbx_names_a_party(desk):
-    pbx = desk.raised("pbx.no_names", detail="pbx: 3 calls in a row")
+    pbx = desk.raised("pbx.no_names", detail="pbx: no names in 3 calls in a row")
     desk.alarms.naming_known({"pbx": False, "other": True})
     assert desk.state(pbx) == "open"
     desk.alarms.naming_known({"pbx": True})
@@ -107,8 +107,8 @@ def test_an_alarm_about_a_pbx_without_names_ends_when_that_pbx_names_a_party(des
 
 
 def test_each_peer_has_its_own_alarm_which_ends_when_that_peer_returns(desk):
-    north = desk.raised("peer.down", detail="north 192.0.2.1:5060: 408")
-    south = desk.raised("peer.down", detail="south 192.0.2.2:5060: 503")
+    north = desk.raised("peer.down", detail="north 192.0.2.1:5060: SIP status 408")
+    south = desk.raised("peer.down", detail="south 192.0.2.2:5060: SIP status 503")
     desk.alarms.event("peer.up", "north 192.0.2.1:5060")
     assert (desk.state(north), desk.state(south)) == ("closed", "open")
     desk.alarms.peers_known([PeerStatus("south 192.0.2.2:5060", "options", up=False)])
@@ -120,7 +120,7 @@ def test_each_peer_has_its_own_alarm_which_ends_when_that_peer_returns(desk):
 
 
 def test_a_trunk_that_is_registered_again_ends_its_alarm(desk):
-    alarm = desk.raised("trunk.unregistered", detail="north: 403")
+    alarm = desk.raised("trunk.unregistered", detail="north: SIP status 403")
     desk.alarms.peers_known([PeerStatus("north", "register", up=False)])
     assert desk.state(alarm) == "open"
     desk.alarms.peers_known([PeerStatus("north", "register", up=True)])
@@ -391,7 +391,7 @@ async def test_an_open_alarm_whose_row_was_deleted_or_closed_by_sql_is_reported(
 
 async def test_the_deleted_row_of_a_closed_alarm_is_reported_for_a_day(engine, audited, clock):
     by_person = audited.raised(Alarm("recording.fault", CALL))
-    by_itself = audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
+    by_itself = audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: SIP status 408"))
     await audited.stop()
     await audited.close(by_person.alarm_id, "mair", "user:mair", "done")
     audited.event("peer.up", "north 192.0.2.1:5060")
@@ -412,7 +412,7 @@ async def test_an_alarm_that_comes_back_twenty_times_has_only_two_audit_entries(
     engine, audited, clock
 ):
     for _ in range(20):
-        audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
+        audited.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: SIP status 408"))
         await audited.stop()
         audited.event("peer.up", "north 192.0.2.1:5060")
         await audited.stop()

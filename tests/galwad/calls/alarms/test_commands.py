@@ -18,7 +18,9 @@ async def desk(tmp_path):
     await running.start()
     await running.add("mair", "supervisor")
     await running.add("gwen", "admin")
-    running.desk.calls.alarms.raised(Alarm("peer.down", None, "north 192.0.2.1:5060: 408"))
+    running.desk.calls.alarms.raised(
+        Alarm("peer.down", None, "north 192.0.2.1:5060: SIP status 408")
+    )
     yield running
     await running.stop()
     await running.switch.stop()
@@ -48,7 +50,7 @@ async def test_the_list_shows_what_is_open_and_who_has_taken_it(galwad):
     heads, row = done.out.splitlines()
     assert heads.split()[:3] == ["ID", "SEVERITY", "KIND"]
     assert row.split()[:3] == [alarm["id"], "critical", "peer.down"]
-    assert "north 192.0.2.1:5060: 408" in row
+    assert "north 192.0.2.1:5060: SIP status 408" in row
     assert " open " in row
     taken = await galwad("take", alarm["id"])
     assert (taken.status, taken.out) == (0, f"{alarm['id']} peer.down taken\n")

@@ -73,7 +73,7 @@ def test_an_unknown_kind_is_a_warning_for_supervisors_that_a_person_closes():
 @pytest.mark.parametrize(
     ("kind", "detail", "subject"),
     [
-        ("peer.down", "pbx [2001:db8::1]:5060: 408", "pbx [2001:db8::1]:5060"),
+        ("peer.down", "pbx [2001:db8::1]:5060: SIP status 408", "pbx [2001:db8::1]:5060"),
         ("trunk.unregistered", "north: /etc/north.pw: permission denied", "north"),
         ("recording.fault", "the disk: full", ""),
     ],

@@ -163,7 +163,7 @@ def test_the_route_of_each_emergency_number_is_shown(found):
     [
         ([], "no route with a target for 999, 112"),
         ([("0*", ["sip:192.0.2.1"])], "no route with a target for 999, 112"),
-        ([("9*", ["sip:gone.example"])], "no address is known of the targets of the route 9*"),
+        ([("9*", ["sip:gone.example"])], "no target of the route 9* has a known address"),
     ],
 )
 def test_a_centre_without_a_route_for_emergency_calls_is_warned(found, routes, problem):

@@ -86,7 +86,7 @@ def test_a_template_of_contact_notes_that_cannot_be_filled_in_is_a_fault(results
     wanted = 'crm: "contact_notes.body" has an unknown placeholder: {number}'
     assert (grade, text) == ("fault", wanted)
     ((grade, text),) = results(contact_notes={**notes, "url": f"{notes['url']}/{{purpose}}"})
-    wanted = 'crm: "contact_notes.url" has a placeholder that no address can have: {purpose}'
+    wanted = 'crm: "contact_notes.url" has the placeholder {purpose}, which an address cannot have'
     assert (grade, text) == ("fault", wanted)
 
 
@@ -166,7 +166,7 @@ def test_the_token_of_the_receiver_must_have_one_line(receiver_results, tmp_path
     ((grade, text),) = receiver_results(format="zammad", token_file=str(token))
     assert (grade, text) == (
         "fault",
-        f"cannot use {token}: it must have one line with the secret",
+        f"cannot use {token}: the file must have one line with the secret",
     )
     token.write_text("one\n")
     assert receiver_results(format="zammad", token_file=str(token)) == RECEIVER_FINE

@@ -105,7 +105,7 @@ def test_each_change_of_a_peers_state_raises_one_alarm_without_a_number(settings
     site.status[TRUNK] = 503
     for _ in range(3):
         site.tick(60)
-    assert site.alarms == [("peer.down", None, "pstn udp:192.0.2.1:5060: 503")]
+    assert site.alarms == [("peer.down", None, "pstn udp:192.0.2.1:5060: SIP status 503")]
     del site.status[TRUNK]
     for _ in range(3):
         site.tick(60)

@@ -92,7 +92,7 @@ def test_a_failed_registration_raises_one_alarm_without_the_number(settings):
     for second in range(200):
         site.upstream.tick(1000.0 + second)
         site.settle(1000.0 + second)
-    assert site.alarms == [("trunk.unregistered", None, "pstn: 401")]
+    assert site.alarms == [("trunk.unregistered", None, "pstn: SIP status 401")]
 
 
 def test_the_switch_unregisters_when_it_stops(settings):
