@@ -60,8 +60,9 @@ async def running(site, patience_s=20.0):
         with contextlib.suppress(WorkerHungError):
             await task
         for worker in workers:  # on a busy machine, the finaliser can give a slow one up
-            worker.process.kill()
-            worker.process.wait()
+            if worker.process is not None:
+                worker.process.kill()
+                worker.process.wait()
 
 
 def talk(writer: SpoolWriter, seconds: int) -> None:
