@@ -185,7 +185,10 @@ def check_trunk_passwords(settings: Settings) -> Iterator[CheckResult]:
             path = stored(trunk.password_file)
             problem = unreadable(path)
             if problem:
-                fix = "put the password there, readable only for root, and restart galwad-switch"
+                fix = (
+                    "put the password into this file, and restart galwad-switch; a file in "
+                    "/etc/credstore must be readable only for root"
+                )
                 yield fault("trunks", f"{path} {problem}", fix)
             else:
                 yield fine("trunks", f"the password of trunk {trunk.name} can be read")

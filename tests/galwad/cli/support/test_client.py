@@ -212,7 +212,8 @@ def test_a_certificate_of_an_unknown_authority_is_refused_with_a_hint(login):
     assert done.status == 1
     assert done.err == (
         "error: the server's certificate is not trusted: self-signed certificate\n"
-        "hint: give the authority that signed it: galwad login --tls-ca FILE\n"
+        "hint: if its authority is not known here, name it: galwad login --tls-ca FILE, or "
+        "$GALWAD_CERTIFICATE; else correct the server's certificate\n"
     )
 
 
