@@ -105,7 +105,10 @@ def matrix(run, settings_file, tmp_path):
         (("--answer", "201", "--only", "juggling"), 'there is no row "juggling"'),
         (("--answer", "201") * 3, "--answer is given more than twice"),
         (("--answer", "201"), "the SIP password of 201 is missing"),
-        (("--answer", "201", "--password-stdin"), "passwords: 0; needed: 1"),
+        (
+            ("--answer", "201", "--password-stdin"),
+            "lines on standard input: 0; passwords needed: 1",
+        ),
         (("--answer", "201", "--parallel", "0"), "invalid value for '--parallel'"),
     ],
 )
