@@ -145,7 +145,7 @@ def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
                 "destinations",
                 f'{destination.match} seems to be a payment line, but counts as "centre": what a '
                 "caller says there is recorded",
-                'give it the class "payment"; if it is not a payment line, rename it',
+                'give this destination the class "payment"; if it is not a payment line, rename it',
             )
 
 
@@ -159,8 +159,8 @@ def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
             if found is not None and found.class_ != "centre":
                 yield warning(
                     "routes",
-                    f"{route.called} leads to {found.match}, which counts as {found.class_}: its "
-                    "calls are not recorded",
+                    f"the route {route.called} leads to {found.match}, which counts as "
+                    f"{found.class_}: calls on this route are not recorded",
                     f'if the centre answers there, give {found.match} the class "centre"',
                 )
 

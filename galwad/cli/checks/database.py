@@ -92,11 +92,17 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     found, newest = (row[0] if row else ""), known[-1]
     if found == newest:
-        return fine("database", f"its schema is current ({newest})")
+        return fine("database", f"the schema of the database is current ({newest})")
     if found in known:
-        return warning("database", f"its schema is {found}", "the desk updates it when it starts")
+        return warning(
+            "database",
+            f"the schema of the database is {found}",
+            "the desk updates it at its next start",
+        )
     return fault(
-        "database", "its schema is newer than this program", "install the newer Galwad again"
+        "database",
+        "the schema of the database is newer than this program",
+        "install the newer Galwad again",
     )
 
 
@@ -106,8 +112,8 @@ def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     if verdict != "ok":
         yield fault(
             "database",
-            f"it is damaged: {' '.join(str(verdict).split())}",
-            "keep it, and restore the last backup; then: galwad recordings reindex",
+            f"the database is damaged: {' '.join(str(verdict).split())}",
+            "keep the file, and restore the last backup; then: galwad recordings reindex",
         )
 
 
@@ -134,7 +140,7 @@ def _directory(settings: Settings) -> Iterator[CheckResult]:
     else:
         yield warning(
             "directory",
-            "it is empty: no caller can be identified",
+            "the directory of people is empty: no caller can be identified",
             "galwad directory import people.csv",
         )
 

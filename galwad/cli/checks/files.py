@@ -178,8 +178,9 @@ def check_trunk_passwords(settings: Settings) -> Iterator[CheckResult]:
                 "trunks",
                 f"the password of trunk {trunk.name} is in the settings, which the desk and the "
                 "finaliser can read too",
-                f"put it into /etc/credstore/galwad.trunk.{trunk.name}, readable only for root, "
-                'and use "password_file" in its place',
+                "put the password into the file "
+                f"/etc/credstore/galwad.trunk.{trunk.name}, readable only for root, and use "
+                '"password_file" in its place',
             )
         elif trunk.password_file is not None:
             path = stored(trunk.password_file)

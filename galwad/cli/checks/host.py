@@ -133,7 +133,11 @@ def _parts(state: Path) -> Iterator[CheckResult]:
     for name in _PARTS:
         path = state / name
         if os.path.lexists(path) and not path.is_dir():
-            yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
+            yield fault(
+                "state",
+                f"{path} is not a folder",
+                "move it away, or mount the disk of this folder again",
+            )
     for path in parts:
         # a link is not checked: it leads to /var/lib/private, which only root may enter
         if not path.is_symlink():
@@ -202,7 +206,7 @@ def _clock() -> CheckResult:
             "this machine's clock is not synchronised: times in recordings could be wrong",
             "apt install chrony, or: timedatectl set-ntp true",
         )
-    return fine("clock", "it is synchronised")
+    return fine("clock", "this machine's clock is synchronised")
 
 
 def _files(settings: Settings) -> CheckResult:

@@ -157,11 +157,11 @@ def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
         named = () if _is_wild(host) else (host,)
         yield from _pair("tls", desk.tls_certificate, desk.tls_key, named)
     elif desk.origin.startswith("https:"):
-        yield fine("tls", "not used here: a proxy on this machine provides it")
+        yield fine("tls", "TLS is not used here: a proxy on this machine provides it")
     else:
         yield warning(
             "tls",
-            "not used: only this machine can open the page",
+            "TLS is not used: only this machine can open the page",
             f"see [desk] in {EXAMPLE}",
         )
 
@@ -298,12 +298,12 @@ def _moved(spare: Path) -> Iterator[CheckResult]:
 
 def _locked(path: Path, header: SpoolHeader) -> CheckResult:
     if header.recipients_wrapped:
-        fix = f"on the officer's machine: galwad recordings recover {path.name}"
+        fix = f"copy it to the officer's machine, and there: galwad recordings recover {path.name}"
         return fault("spools", f"{path.name} is from before a reboot, and locked", fix)
     return fault(
         "spools",
         f"{path.name} is from before a reboot, and there was no signed set: no key opens it",
-        "keep it for the record, or delete it",
+        "keep this spool for the record, or delete it",
     )
 
 

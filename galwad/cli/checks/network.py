@@ -335,7 +335,7 @@ def check_peers(settings: Settings) -> Iterator[CheckResult]:
             yield warning(
                 "peers",
                 f"{peer.name} does not answer OPTIONS: it is tried after all others",
-                "check it, and the network; the alarm peer.down has the last status",
+                "check this peer, and the network; the alarm peer.down has the last status",
             )
         else:
             yield warning(

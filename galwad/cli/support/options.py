@@ -39,7 +39,9 @@ CallId: TypeAlias = Annotated[
 Reference: TypeAlias = Annotated[
     str, typer.Option(help="The reference of your case; the audit records it.")
 ]
-Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; the audit records it.")]
+Reason: TypeAlias = Annotated[
+    str, typer.Option("--reason", help="The reason; the audit records it.")
+]
 Days: TypeAlias = Annotated[
     str,
     typer.Option(

@@ -129,7 +129,8 @@ def test_a_route_to_a_party_outside_the_centre_is_a_warning(found, target, class
     line = DESTINATION.format("0911", class_, f'target = "sip:{place}@pay.example"')
     ((name, grade, text),) = found(f'{line}[[routes]]\ncalled = "66"\n{target}\n')
     assert (name, grade) == ("routes", "warning")
-    assert text == f"66 leads to 0911, which counts as {class_}: its calls are not recorded"
+    unrecorded = f"which counts as {class_}: calls on this route are not recorded"
+    assert text == f"the route 66 leads to 0911, {unrecorded}"
 
 
 def test_media_ports_with_the_port_of_sip_are_a_fault(found, ports):
