@@ -240,7 +240,7 @@ def failed(matrix, rows, *wanted):
     assert row["verdict"] == "failed"
     reasons = "; ".join(row["reasons"])
     assert all(text in reasons for text in wanted), reasons
-    assert matrix.client.error.startswith(f'error: 1 of 1 failed: "{name}"\nhint: ')
+    assert matrix.client.error.startswith(f'error: 1 of 1 rows failed: "{name}"\nhint: ')
 
 
 def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):

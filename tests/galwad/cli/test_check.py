@@ -293,7 +293,7 @@ def test_all_processes_down_is_an_error_of_status_and_a_warning_of_check(run, se
     assert done.status == 1
     assert "the switch is not running: no call is answered" in done.err
     assert "hint: journalctl -u galwad-switch" in done.err
-    assert processes(run, settings_file) == [("warning", "none is running")]
+    assert processes(run, settings_file) == [("warning", "no process of Galwad is running")]
 
 
 def test_a_desk_and_a_finaliser_that_are_down_beside_a_switch_are_faults(run, settings_file, start):

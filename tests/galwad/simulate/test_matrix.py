@@ -68,7 +68,7 @@ def test_a_report_without_a_failure_is_a_summary(capsys):
 def test_a_report_with_a_failure_names_the_row_and_raises_with_status_1(capsys):
     with pytest.raises(CliError) as raised:
         report([OK, FAILED, MISSING], json=True)
-    assert (raised.value.status, raised.value.message) == (1, '1 of 3 failed: "record key"')
+    assert (raised.value.status, raised.value.message) == (1, '1 of 3 rows failed: "record key"')
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
     assert document["summary"] == {"ok": 1, "failed": 1, "not configured": 1}

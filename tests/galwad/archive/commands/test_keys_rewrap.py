@@ -337,4 +337,4 @@ def test_an_identity_that_is_not_a_recipient_leaves_the_header_unchanged(
     done = run("keys", "rewrap", tmp_path / "other.txt", *WHY)
     assert done.status == 1
     assert done.out.count("NOT REWRAPPED: none of the identities opens this file") == 4
-    assert done.err.startswith("error: 4 of 4 were not rewrapped\nhint: ")
+    assert done.err.startswith("error: 4 of 4 headers were not rewrapped\nhint: ")

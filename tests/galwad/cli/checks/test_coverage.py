@@ -79,7 +79,7 @@ def test_each_orphan_of_the_nightly_check_is_named_with_its_fix(run, house):
     assert ("orphans", f"manifest without payload: 2026/03/01/{CALL}") in [e[1:3] for e in found]
     assert ("books", f"{OTHER} was answered, but has no recording") in [e[1:3] for e in found]
     fixes = [fix for *_, fix in found]
-    assert "restore it from a copy of the archive" in fixes
+    assert "restore the missing file from a copy of the archive" in fixes
     assert all(fixes)
 
 
