@@ -94,7 +94,7 @@ async def metrics(
         raise ApiError(
             403,
             "metrics need the right `metrics`",
-            "use a token with that right, or ask on the server itself",
+            "use a token with this right, sign in as an administrator, or ask on the server itself",
         )
     return Response(desk.host.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 

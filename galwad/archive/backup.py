@@ -183,7 +183,7 @@ def restore(
         if done is None and settings.database.exists():
             raise BackupError(
                 f"{settings.database} exists already",
-                "if its data is lost, move the desk's folder away first",
+                "if the data in it is lost, move the desk's folder away, then run this again",
             )
         kept = [path for place in certificates for path in _certificates_in(place)]
         owner = service_owner(settings)
@@ -253,7 +253,8 @@ def _copy_database(source: Path, target: Path) -> None:
             (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     except sqlite3.Error as error:
         raise BackupError(
-            f"cannot copy the database to {target}: {error}", "check the free space there"
+            f"cannot copy the database to {target}: {error}",
+            "check the free space there, and the database with `galwad check`",
         ) from None
     if verdict != "ok":
         raise BackupError(f"the database is damaged: {verdict}", "keep the last good backup")
@@ -278,7 +279,8 @@ def _copy_directory(source: Path, target: Path) -> str:
             (verdict,) = here.execute("PRAGMA integrity_check").fetchone()
     except (sqlite3.Error, DirectoryError) as error:
         raise BackupError(
-            f"cannot copy the directory to {target}: {error}", "check the free space there"
+            f"cannot copy the directory to {target}: {error}",
+            "check the free space there, and the directory with `galwad check`",
         ) from None
     if verdict != "ok":
         raise BackupError(f"the directory is damaged: {verdict}", "import the people again")
@@ -321,7 +323,7 @@ def _node_key(settings: Settings, folder: Path) -> str:
     path, kept = _node_key_file(settings), folder / "manifest.key"
     if path.exists():
         if kept.exists() and path.read_bytes() != kept.read_bytes():
-            hint = "move the node's key away, but keep it: its public half verifies what it signed"
+            hint = f"move {path} away, but keep it: its public half verifies what it has signed"
             raise BackupError("the node's signing key is not that of the backup", hint)
     elif kept.exists():
         try:

@@ -180,7 +180,8 @@ async def purge(
     """
     if PURGE not in session.user.rights:
         raise NotPermittedError(
-            "disposing of recordings needs the right `purge`", "`galwad users rights` gives it"
+            "disposing of recordings needs the right `purge`",
+            "`galwad users rights NAME --right purge` on the server gives it",
         )
     recording = await recording_of(desk, call_id)
     async with desk.archive.custodian.deciding:

@@ -90,7 +90,7 @@ class ArchiveFolder:
                 raise ApiError(
                     409,
                     "the files of this recording are missing",
-                    "restore them from a copy of the archive",
+                    "restore the files from a copy of the archive",
                 ) from None
             files = SealedFiles(header, payload, _size(payload))
             if files.payload_length != wanted:

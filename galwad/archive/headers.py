@@ -138,7 +138,11 @@ async def recipients(desk: TheDesk, _session: Administrator) -> SignedSet:
     """
     file = desk.archive.recipients
     if not file.path.exists():
-        raise ApiError(409, "the server has no signed recipient set", "copy it there first")
+        raise ApiError(
+            409,
+            "the server has no signed recipient set",
+            "put the officer's signed set on the server",
+        )
     try:
         found = await asyncio.to_thread(file.read)
     except KeySetError as error:
@@ -183,7 +187,7 @@ async def fetch(
     header = desk.archive.files.text(recording, "header")
     manifest = desk.archive.files.text(recording, "manifest")
     if header is None or manifest is None:
-        raise ApiError(409, "the header or manifest is missing", "restore it from a backup")
+        raise ApiError(409, "the header or manifest is missing", "restore the file from a backup")
     await desk.host.audit.append(
         "header.fetched",
         {"call_id": call_id, "payload_sha256": recording.payload_sha256},

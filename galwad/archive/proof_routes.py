@@ -332,7 +332,7 @@ def _audit_reader(desk: TheDesk, session: Annotated[Session, Depends(person)]) -
     """
     if session.user.role != "admin":
         raise NotPermittedError(
-            "only the recording administrator may read the audit", "ask them to do it"
+            "only the recording administrator may read the audit", "ask an administrator to do it"
         )
     require_step_up(desk, session)
     return session
@@ -349,7 +349,8 @@ def _anchor_keeper(session: SignedIn) -> Session:
     """
     if not session.user.supervises and "anchors" not in session.user.rights:
         raise NotPermittedError(
-            "this needs the right `anchors`", "use a token with it, or sign in as a supervisor"
+            "this needs the right `anchors`",
+            "use a token with this right, or sign in as a supervisor",
         )
     return session
 

@@ -183,7 +183,7 @@ async def restore_facts(
     if manifest is None or compared.problems:
         raise ApiError(409, compared.problems[0], "run `galwad recordings verify`")
     if not match(facts, manifest):
-        raise ApiError(409, "these are not the facts that were sealed", "decrypt them again")
+        raise ApiError(409, "these are not the facts that were sealed", "decrypt the facts again")
     personal = {"actor": session.actor, "reference": body.reference}
     await desk.host.audit.append("recording.facts-restored", {"call_id": call_id}, personal)
     restored = msgspec.structs.replace(row, **msgspec.structs.asdict(facts))
@@ -212,7 +212,9 @@ async def _corrected_facts(desk: ArchiveDesk, row: RecordingSummary) -> Personal
     digest = hashlib.sha256(data).hexdigest()
     if [entry.facts.get("manifest_sha256") for entry in newest] != [digest]:
         raise ApiError(
-            409, "the manifest is not the one that the audit has", "restore it from a copy"
+            409,
+            "the manifest is not the one that the audit has",
+            "restore the manifest from a copy",
         )
     known = manifest.index is None or match(row, manifest)
     return row.personal_facts if known else NO_PERSONAL_FACTS

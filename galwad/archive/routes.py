@@ -253,7 +253,7 @@ async def fetch(
     if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
         raise NotPermittedError(
             "only the recording administrator may fetch for this purpose",
-            "ask them to do it",
+            "ask an administrator to do it",
             facts={"purpose": body.purpose},
         )
     recording = _found(await desk.archive.catalogue.without_parts(checked_id(call_id)))
@@ -331,7 +331,9 @@ def refuse_if_disposed(desk: ArchiveDesk, recording: RecordingSummary) -> None:
     """Raise an `ApiError` (410) if the archive has a certificate of this recording's disposal."""
     if desk.archive.files.content(recording, "disposal") is not None:
         raise ApiError(
-            410, "the recording was disposed of", "read its certificate: it says when and why"
+            410,
+            "the recording was disposed of",
+            "the certificate of its disposal says when and why",
         )
 
 
@@ -411,7 +413,7 @@ def _cursor(text: str | None) -> Cursor | None:
         return Cursor.parse(text) if text else None
     except ValueError:
         raise ApiError(
-            422, "cannot read `after`", "look at: body.after; send it as the page before had it"
+            422, "cannot read `after`", "look at: body.after; send the value of the page before"
         ) from None
 
 

@@ -24,20 +24,24 @@ OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 DisposalReason: TypeAlias = OrdinaryReason | Literal["captured-card"]
 
 _FIXES: Final = {
-    "archive is empty": "mount its disk again; if it is lost, restore it from a copy",
-    "files without row": "`galwad recordings reindex` verifies it, and adds its row",
+    "archive is empty": (
+        "mount the archive's disk again; if it is lost, restore the archive from a copy"
+    ),
+    "files without row": "`galwad recordings reindex` verifies the files, and adds the row",
     "files without manifest": (
         "restore the manifest from a copy; else keep the files, `age -d` may open them"
     ),
-    "row without files": "restore them from a copy of the archive",
-    "files of another day": "move all its files there; `galwad recordings verify` verifies them",
+    "row without files": "restore the files from a copy of the archive",
+    "files of another day": (
+        "move the files to the folder that the index names, then run `galwad recordings verify`"
+    ),
     "header of a disposal": (
-        "`galwad recordings purge` destroys it, if this node signed the certificate"
+        "`galwad recordings purge` destroys the header, if this node signed the certificate"
     ),
     "disposal without row": (
-        "`galwad recordings purge` completes it, if this node signed the certificate"
+        "`galwad recordings purge` completes the disposal, if this node signed the certificate"
     ),
-    "unfinished file": "if its call has a recording, remove it",
+    "unfinished file": "if the call has a recording, remove this file",
 }
 _SPOOL_FIXES: Final = {
     "recording.locked": "`galwad recordings recover` with an officer's identity",
@@ -50,5 +54,5 @@ def fix_of(kind: str, why: str = "") -> str:
     if why in _SPOOL_FIXES:
         return _SPOOL_FIXES[why]
     if kind.startswith(("no ", "manifest without ")):
-        return "restore it from a copy of the archive"
-    return _FIXES.get(kind, "the journal of galwad-finaliser says why; keep it")
+        return "restore the missing file from a copy of the archive"
+    return _FIXES.get(kind, "the journal of galwad-finaliser says why; keep the spool")

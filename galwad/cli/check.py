@@ -41,7 +41,7 @@ def check(*, config: Config = DEFAULT_PATH, json: Json = False) -> None:
         _print(findings)
     if faults:
         raise CliError(
-            f"{faults} fault{'s' if faults > 1 else ''} found", "the fix is below each fault"
+            f"{faults} fault{'s' if faults > 1 else ''} found", "each fault is shown with its fix"
         )
 
 
@@ -89,7 +89,11 @@ def _results(run: Check, settings: Settings) -> Iterator[CheckResult]:
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         ours = isinstance(error, PermissionError)
-        fix = "run this as root, or as the user who runs galwad" if ours else "check that disk"
+        fix = (
+            "run this as root, or as the user who runs galwad"
+            if ours
+            else "check the disk of this path"
+        )
         yield fault("disk", f"{error.filename or settings.node.state}: {reason}", fix)
 
 

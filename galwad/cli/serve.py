@@ -94,7 +94,7 @@ def _run(only: Process, settings: Settings) -> int:
             return int(_load(_MODULES[only]).run(settings))
     except FolderLockedError as error:
         raise CliError(
-            str(error), f"only one {only} can run: stop that one first, or let it run"
+            str(error), f"only one {only} can run: stop the other one first, or let it run"
         ) from None
     except KeyFileError as error:
         raise CliError(str(error), error.hint) from None

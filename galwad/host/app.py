@@ -96,7 +96,7 @@ class DeskServer(Generic[D]):
         section = self._host.settings.desk
         if section.tls_certificate is None and not section.listen.loopback:
             raise UnsafeListenerError(
-                f"the address {section.listen.host} is not loopback and needs TLS: "
+                f"[desk] listen is {section.listen}, which is not loopback and needs TLS: "
                 "set tls_certificate and tls_key, or listen on loopback"
             )
         config = self._config()

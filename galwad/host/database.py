@@ -338,7 +338,8 @@ def _is_newest(engine: Engine, path: Path) -> bool:
     known = revisions()
     if found is not None and found not in known:
         raise SchemaError(
-            f"{path} is from a later version of Galwad", "install that version: nothing has changed"
+            f"{path} is from a later version of Galwad",
+            "install that version again: the database was not changed",
         )
     return found == known[-1]
 

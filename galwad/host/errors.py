@@ -52,7 +52,7 @@ _EXPECTED = {
     "dict_type": "must be an object",
     "list_type": "must be a list",
     "tuple_type": "must be a list",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
     "too_long": "at most {max_length} entries",

@@ -139,7 +139,9 @@ class RequestGuard:
         query = unquote_plus(scope["query_string"].decode("latin-1"))
         opaque = scope["path"] == self._opaque_path
         if len(scope["path"]) + len(query) > (MAX_OPAQUE_ADDRESS if opaque else MAX_ADDRESS):
-            return answer(414, "the address is too long", "send texts in the body")
+            return answer(
+                414, "the address is too long", "send long texts in the body of the request"
+            )
         if not opaque and (has_card_number(scope["path"]) or has_card_number(query)):
             return card_number_answer(["the address"])
         length = Headers(scope=scope).get("content-length", "")

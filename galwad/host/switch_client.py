@@ -137,7 +137,9 @@ class SwitchClient:
         `request` is sent with a new `ref`. Raises `SwitchDownError`.
         """
         if self.connected and not self._same_version:
-            raise SwitchDownError("the switch has another version: restart it")
+            raise SwitchDownError(
+                "the switch has another version than the desk: restart the switch"
+            )
         reply: PhoneReply = await self._reply_to(request, type(request).__name__)
         return reply.refused
 

@@ -68,7 +68,7 @@ async def pausing(request: Request) -> Session:
         raise ApiError(
             403,
             "you must set up a second factor first",
-            "do so on the page",
+            "set it up on the page",
             reason="second_factor_needed",
         )
     return session
@@ -138,7 +138,9 @@ async def supervisor(session: Person) -> Session:
         ApiError: 403, the user has another role.
     """
     if not session.user.supervises:
-        raise NotPermittedError("only a supervisor may do this", "ask your supervisor")
+        raise NotPermittedError(
+            "only supervisors and administrators may do this", "ask your supervisor"
+        )
     return session
 
 
@@ -152,7 +154,9 @@ async def administrator(session: Person) -> Session:
         ApiError: 403, the user has another role.
     """
     if session.user.role != "admin":
-        raise NotPermittedError("only the recording administrator may do this", "ask them to do it")
+        raise NotPermittedError(
+            "only the recording administrator may do this", "ask an administrator to do it"
+        )
     return session
 
 
@@ -205,7 +209,7 @@ def require_step_up(
     if not desk.people.sessions.is_stepped_up(session, section.step_up_lifetime):
         raise NotPermittedError(
             "this needs a stronger sign-in with your work account",
-            "do it on the page, which leads to the provider, then try again",
+            "do this on the page, which sends you to the provider for the stronger sign-in",
             reason="step_up_needed",
             facts=facts,
         )

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 Name: TypeAlias = Annotated[str, typer.Argument(help="The user's name.")]
 Subject: TypeAlias = Annotated[
-    str, typer.Option(help="The person's identity there: the claim sub, or oid for Entra ID.")
+    str,
+    typer.Option(help="The person's identity at the provider: the claim sub, or oid for Entra ID."),
 ]
 PasswordStdin: TypeAlias = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -61,7 +62,8 @@ def add(
     ] = "",
     language: Annotated[Language, typer.Option(help="The page's language.")] = "en",
     right: Annotated[
-        list[Right] | None, typer.Option(help="For a machine: what its token may do.")
+        list[Right] | None,
+        typer.Option(help="A right of the machine or administrator; repeat it for more."),
     ] = None,
     password_stdin: PasswordStdin = False,
     generate: Generate = False,
@@ -188,7 +190,7 @@ def team(
     """
     if bool(code) == none:
         raise CliError(
-            "the team is missing, or contradicts --none",
+            "either a team or --none is needed, not both",
             "give the code of a team, or only --none",
             status=2,
         )
@@ -250,7 +252,7 @@ def move(
     """
     if bool(extension) == none:
         raise CliError(
-            "the new extension is missing, or contradicts --none",
+            "either a new extension or --none is needed, not both",
             "give an extension, or only --none",
             status=2,
         )
@@ -283,7 +285,11 @@ def link(
     settings = load_settings(config)
     section = settings.sign_in
     if not issuer and section is None:
-        raise CliError("the settings name no provider", "add [sign_in], or give --issuer", status=2)
+        raise CliError(
+            "the settings name no provider",
+            "add [sign_in] to the settings, or give --issuer",
+            status=2,
+        )
     issuer = issuer or (section.issuer if section else "")
     _, notified = _change(settings, name, UserChange(link=subject), issuer=issuer)
     facts = {"user": name, "issuer": issuer, "subject": subject}
@@ -544,4 +550,4 @@ def _report(facts: dict[str, Any], text: str, *, notified: bool, json: bool) -> 
     if password or token or sip:
         print("These secrets are shown only once.")
     if not notified:
-        print("No desk is running here: it reads the users when it starts.")
+        print("No desk is running here: the change takes effect when the desk starts.")

@@ -98,8 +98,9 @@ async def link(connection: AsyncConnection, identity: ProviderIdentity, name: st
     other = await _find(connection, identity)
     if other is not None:
         raise UserError(
-            f'this identity is linked to "{other.name}"',
-            f"`galwad users remove {other.name}`, if that user was made by mistake",
+            f'this identity is linked to the user "{other.name}"',
+            f"`galwad users unlink {other.name} --subject …`; or, if that user is a mistake, "
+            f"`galwad users remove {other.name}`",
             "linked",
         )
     values = {"issuer": identity.issuer, "subject": identity.subject, "user": name}

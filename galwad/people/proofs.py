@@ -17,7 +17,7 @@ from galwad.people.subject import PeopleDesk
 from galwad.people.user import User
 from net.addresses import network_of
 
-_CLOCK_HINT = "if the next code is wrong too, the clock of the phone or of the server may be wrong"
+_CLOCK_HINT = "send the next code; if it is wrong too, check the clocks of the phone and the server"
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,7 +285,9 @@ async def make_own_token(body: NewOwnToken, desk: TheDesk, session: Person) -> M
     """
     if not desk.host.settings.desk.personal_tokens:
         raise ApiError(
-            403, "personal tokens are switched off", "ask the administrator: [desk] personal_tokens"
+            403,
+            "personal tokens are switched off",
+            "ask an administrator to set [desk] personal_tokens = true",
         )
     own = _administration(desk, session)
     with _refusals():

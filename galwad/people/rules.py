@@ -100,7 +100,9 @@ class PageRules:
             )
             if not await connection.scalar(others):
                 raise UserError(
-                    f'"{name}" is the last administrator', "add another one first", "last_admin"
+                    f'"{name}" is the last administrator',
+                    "add another administrator first",
+                    "last_admin",
                 )
 
 
@@ -215,7 +217,7 @@ class _Changing:
         if extension is None:
             raise UserError(
                 f'the user "{name}" has no extension',
-                f"`galwad users move {name} EXTENSION`",
+                f"give the user one first: `galwad users move {name} EXTENSION`",
                 "no_extension",
             )
         self.values |= digests(extension, sip_password, self.realm)
@@ -235,7 +237,8 @@ class _Changing:
     async def link(self, identity: ProviderIdentity) -> None:
         if self.user.role == "machine":
             raise UserError(
-                f'"{self.user.name}" is a machine, which signs in with its token', reason="machine"
+                f'"{self.user.name}" is a machine, which cannot sign in at a provider',
+                reason="machine",
             )
         await link(self.connection, identity, self.user.name)
         self.ends_sessions = True

@@ -168,7 +168,7 @@ async def remove(body: FactorProof, request: Request, desk: TheDesk, session: Pe
         raise ApiError(
             409,
             "your role needs a second factor",
-            "replace it instead",
+            "replace the second factor instead of removing it",
             reason="second_factor_needed",
         )
     await _prove(desk, request, session, body, status)
@@ -194,7 +194,7 @@ def _refuse_without_password(desk: PeopleDesk, session: Session) -> None:
         raise ApiError(
             409,
             "you sign in with your work account",
-            "its provider asks for a second factor, if it needs one",
+            "the provider of this account asks for a second factor, if it needs one",
             reason="no_password",
         )
 
@@ -204,7 +204,10 @@ async def _present(desk: PeopleDesk, session: Session) -> FactorStatus:
     status = await desk.people.second_factors.status(session.user.name)
     if status is None:
         raise ApiError(
-            409, "you have no second factor", "set one up first", reason="no_second_factor"
+            409,
+            "you have no second factor",
+            "set up a second factor first",
+            reason="no_second_factor",
         )
     return status
 
@@ -228,7 +231,12 @@ async def _audit(desk: PeopleDesk, session: Session, kind: str) -> None:
 
 def _refusal(error: SetupError) -> ApiError:
     if error.reason == "none":
-        return ApiError(409, "the setup has expired", "begin it again", reason="setup_expired")
+        return ApiError(
+            409,
+            "there is no setup in progress: it may have expired",
+            "begin again",
+            reason="setup_expired",
+        )
     if error.reason == "clock":
         minutes = max(1, round(abs(error.seconds) / _MINUTE_S))
         side = "ahead of" if error.seconds > 0 else "behind"

@@ -135,7 +135,9 @@ class Tokens:
         }
         count = select(func.count()).where(_is_token(), sessions.c.user == user.name)
         if (await connection.scalar(count) or 0) >= MAX_TOKENS:
-            raise UserError(f'the user "{user.name}" has {MAX_TOKENS} tokens', "revoke one of them")
+            raise UserError(
+                f'the user "{user.name}" has {MAX_TOKENS} tokens', "revoke one of these first"
+            )
         try:
             row = await connection.execute(insert(sessions).values(values).returning(sessions))
         except IntegrityError:

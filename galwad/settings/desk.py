@@ -341,7 +341,9 @@ class SignInSection(Section):
     )
     identity: Literal["sub", "oid"] = Field(default="sub", description='"sub" or "oid"')
     tenant: str = Field(
-        default="", pattern=_GUID, description="the tenant's id in lower case, if identity is oid"
+        default="",
+        pattern=_GUID,
+        description='the id of the tenant in lower case, if "identity" is "oid"',
     )
     roles_claim: _Word = Field(default="roles", description='the name of a claim, such as "roles"')
     roles: dict[str, PersonRole] = Field(
@@ -351,7 +353,8 @@ class SignInSection(Section):
         default=None, description='a list of user names, such as ["emergency"]'
     )
     step_up: _Word | None = Field(
-        default=None, description='a value that the provider gives for a stronger sign-in: "c1"'
+        default=None,
+        description='a value that the provider gives for a stronger sign-in, such as "c1"',
     )
     step_up_claim: Literal["acr", "acrs"] = Field(default="acr", description='"acr" or "acrs"')
     step_up_lifetime: Number = Field(

@@ -70,6 +70,7 @@ class RecordingSection(Section):
             raise ValueError('needs both "payment_code_on" and "payment_code_off", or neither')
         if on and off and (on.startswith(off) or off.startswith(on)):
             raise ValueError(
-                '"payment_code_on" must not begin with "payment_code_off", or the reverse'
+                '"payment_code_on" and "payment_code_off" must differ, and neither may begin with '
+                "the other"
             )
         return self

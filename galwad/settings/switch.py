@@ -167,7 +167,8 @@ class Trunk(Section):
         default=None, description='"udp", "tcp" or "tls"; leave it out to allow all three'
     )
     trusted: Flag = Field(
-        default=False, description="true if its P-Asserted-Identity can be trusted, otherwise false"
+        default=False,
+        description="true if the trunk's P-Asserted-Identity can be trusted, otherwise false",
     )
     source: OwnSource = None
     srtp: OwnSrtp = None
@@ -192,10 +193,11 @@ class Trunk(Section):
         default=(), description='a list of ring tones, such as ["Bellcore-dr2", "alert-internal"]'
     )
     auto_answer: Flag = Field(
-        default=False, description="true if it may make phones answer by themselves, else false"
+        default=False,
+        description="true if the trunk may make phones answer by themselves, otherwise false",
     )
     messages: Flag = Field(
-        default=False, description="true if it may show texts on phones, otherwise false"
+        default=False, description="true if the trunk may show texts on phones, otherwise false"
     )
 
     @model_validator(mode="after")
@@ -218,10 +220,10 @@ class Trunk(Section):
         given = [each for each in (self.password, self.password_file) if each is not None]
         if len(given) != bool(self.username):
             raise ValueError(
-                'needs "username" and one of "password" and "password_file", or none of them'
+                'needs "username" and either "password" or "password_file", or none of the three'
             )
         if self.registrar is not None and not self.username:
-            raise ValueError('needs "username" and "password" for "registrar"')
+            raise ValueError('needs "username" and a password for "registrar"')
         return self
 
     @model_validator(mode="after")

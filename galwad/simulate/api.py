@@ -30,6 +30,7 @@ LATE: Final = f"after {_SEALED_WITHIN_S:.0f} s"
 _BEGINS_WITHIN_S: Final = 3.0
 """The seconds within which a recording must begin after its call was answered."""
 _RETRY_S: Final = 0.1
+_PAUSE_HINT: Final = "correct or unset $GALWAD_PAUSE_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class ApiClient:
         try:
             return await asyncio.to_thread(ask, self._server, method, path, body, token=token)
         except CliError as error:
-            raise StepError(error.message, error.hint) from None
+            hint = _PAUSE_HINT if token and error.http_status == 401 else error.hint
+            raise StepError(error.message, hint) from None
 
     async def calls(self) -> set[str]:
         """Return the ids of the calls in progress; raise StepError if the request fails."""
@@ -97,10 +99,11 @@ class ApiClient:
                 return str(ours[0]["call_id"])
         if len(ours) > 1:
             raise StepError(
-                "several calls began at that phone at once", "try again when it is quiet"
+                f"several calls began at the phone {plan.answering[0].extension} at once",
+                "try again when this phone gets no other calls",
             )
         if not ours:
-            raise StepError("the desk does not know the call", "see `galwad calls list`")
+            raise StepError("the desk does not show the call", "compare with `galwad calls list`")
         raise StepError(
             f"the recording does not begin: {ours[0]['recording']}",
             "only calls from trunks are recorded, unless [recording] include_phones is set",
@@ -144,8 +147,8 @@ class ApiClient:
         samples, rate = soundfile.read(io.BytesIO(flac), dtype="int16", always_2d=True)
         if rate != RATE or samples.shape[1] != 2 or not document:
             raise CliError(
-                "the recording has another format, or no manifest",
-                "it may be from an older version",
+                "the recording is not stereo at 8000 Hz, or has no manifest",
+                "use the same version of Galwad here and on the server",
             )
         left, right = (np.ascontiguousarray(samples[:, track]) for track in (0, 1))
         return OpenedRecording(left, right, json.loads(document)["manifest"])
@@ -251,7 +254,7 @@ class MatrixApi(ApiClient):
         Raises `StepError` if this run has no such login, or if the request failed.
         """
         if who not in self._clients:
-            raise StepError("this row has no login for the API")
+            raise StepError(f'this run has no login for the API as "{who}"')
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             return await asyncio.to_thread(_send, self._clients[who], method, path, body, headers)
@@ -264,7 +267,8 @@ def _name_of(client: httpx2.Client) -> str:
     if answer.status != httpx2.codes.OK:
         raise CliError(
             f"a token is refused: {answer.error}",
-            "run `galwad login`, or correct $GALWAD_PAUSE_TOKEN",
+            "run `galwad login`; if $GALWAD_TOKEN or $GALWAD_PAUSE_TOKEN is set, correct or unset "
+            "it",
         )
     return str(answer.body["user"])
 
@@ -283,4 +287,6 @@ def _send(
     try:
         return Answer(response.status_code, response.json() if response.content else None)
     except ValueError:
-        raise CliError("the answer is not from a Galwad server", "check the address") from None
+        raise CliError(
+            "the answer is not from a Galwad server", "check the server's address"
+        ) from None

@@ -49,8 +49,11 @@ _LOSS: Final = 0.01
 _JITTER: Final = 0.03
 _POOR: Final = "check the network, transcoders on the path, and the load of this machine"
 _RTP: Final = (
-    "RTP does not get through: check [media] advertise, firewalls between here and its "
-    "ports, and the source rule of the trunk or route"
+    "RTP does not get through: check [media] advertise, the firewalls between this machine and "
+    "[media] ports, and `source` of the trunk or route"
+)
+_OTHER_SOUND: Final = (
+    "sound arrives, but not what was said: look for a device on the path that sends other sound"
 )
 _NOT_REACHED: Final = {
     CallState.RINGING: (
@@ -150,7 +153,7 @@ async def place(plan: Plan, phone: VoIPPhone) -> VoIPCall:
         return await phone.call(plan.number)
     except TelephonyError as error:
         raise StepError(
-            f"the call cannot be placed: {error}", "check that media ports are free"
+            f"the call cannot be placed: {error}", "check that this machine has free media ports"
         ) from None
 
 
@@ -249,7 +252,7 @@ def judge(report: Report, phase: str, heard: Heard) -> None:
     if not packets.received:
         report.fail(name, "no packet arrived", _RTP, **figures)
     elif heard.similarity < _MIN_SIMILARITY:
-        report.fail(name, text, "sound arrives, but not what was said", **figures)
+        report.fail(name, text, _OTHER_SOUND, **figures)
     elif heard.similarity < _GOOD_SIMILARITY or packets.loss > _LOSS or packets.jitter > _JITTER:
         report.warn(name, text, _POOR, **figures)
     else:
@@ -265,12 +268,14 @@ async def _listen(plan: Plan, report: Report, voice: CallAudio) -> None:
     text = f"{there.received} packets, {there.lost} lost, jitter {there.jitter * 1000:.1f} ms"
     figures = {"received": there.received, "lost": there.lost}
     if voice.call.state is CallState.ENDED and elapsed_ms(began) < plan.talk * 900:
-        report.fail(name, "the other side hung up during the talk", "ask who answered there")
+        report.fail(
+            name, "the other side hung up during the talk", "find out who answered the call"
+        )
     elif not there.received:
         report.fail(name, "no packet arrived", _RTP, **figures)
     else:
         report.ok(name, text, **figures)
-    report.skip("talk: spoken", "not judged: with --answer EXTENSION, this command answers")
+    report.skip("talk: spoken", "not judged: add --answer EXTENSION, so that this command answers")
 
 
 # --- digits, pause and transfer ---------------------------------------------------------------
@@ -297,7 +302,11 @@ async def _keys(plan: Plan, report: Report, caller: VoIPCall, answerer: VoIPCall
             # copy of a digit may arrive even later.
             await asyncio.sleep(0.3)
     except (ProtocolError, TimeoutError):
-        report.fail("keys", "telephone-event was not agreed on", "allow it in the trunk or PBX")
+        report.fail(
+            "keys",
+            "the keys could not all be sent as telephone-event",
+            "allow telephone-event in the trunk or PBX",
+        )
         return
     keys = answerer.media.stream.keys
     if keys == plan.dtmf:
@@ -305,7 +314,7 @@ async def _keys(plan: Plan, report: Report, caller: VoIPCall, answerer: VoIPCall
     else:
         report.fail(
             "keys",
-            f"{len(plan.dtmf)} pressed, {len(keys)} arrived, not the same",
+            f"{len(plan.dtmf)} pressed, {len(keys)} arrived: they are not the same",
             "check that the telephone-event payload type is passed on",
             keys=len(keys),
         )
@@ -361,7 +370,8 @@ async def _transfer(plan: Plan, report: Report, call: SimulatedCall, leg: VoIPCa
     call.answerer = there
     if there is None:
         report.skip(
-            "after the transfer", "not judged: with a second --answer, this command answers"
+            "after the transfer",
+            "not judged: add a second --answer, so that this command answers",
         )
         return
     await _talk(report, call, "after the transfer", _AFTERWARDS_S)
@@ -379,7 +389,8 @@ async def _first(answering: list[asyncio.Task[CallAudio]], seconds: float) -> Ca
     for task in (await wait)[0]:
         return task.result()
     raise StepError(
-        "another phone answered", "check that the number rings the phone of the second --answer"
+        "the phone of the second --answer was not answered",
+        "check that the number of the transfer rings this phone",
     )
 
 

@@ -36,19 +36,23 @@ app = new_command()
 Number: TypeAlias = Annotated[str, typer.Argument(help="The line to call, as a trunk would.")]
 Sip: TypeAlias = Annotated[str, typer.Option(help="The server's SIP address: HOST[:PORT].")]
 _ANSWERING = typer.Option(
-    "--answer", help="The advisor's extension, which the line rings. Twice: a colleague's too."
+    "--answer",
+    help="The extension of the advisor, which the line rings. Repeat for that of a colleague.",
 )
 Outside: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(help="A number in [[destinations]] whose target is on this machine."),
 ]
 Identity: TypeAlias = Annotated[
-    Path, typer.Option(help="Your identity, which opens the recordings (`galwad login`).")
+    Path,
+    typer.Option(
+        help="The file with your identity, to open recordings; `galwad login` is needed too."
+    ),
 ]
 Caller: TypeAlias = Annotated[str, typer.Option("--from", help="The number that the caller shows.")]
 Bind: TypeAlias = Annotated[
     str,
-    typer.Option(help="The caller's own address, ADDRESS[:PORT], if the server must know it."),
+    typer.Option(help="The address of this machine from which the caller calls: ADDRESS[:PORT]."),
 ]
 Transport: TypeAlias = Annotated[
     PhoneTransport, typer.Option(help="The transport between the phones and the server.")
@@ -56,10 +60,10 @@ Transport: TypeAlias = Annotated[
 TlsCa: TypeAlias = Annotated[
     Path | None, typer.Option(help="For tls: a PEM file of the authorities to trust.")
 ]
-Srtp: TypeAlias = Annotated[SrtpPolicy, typer.Option(help="The protection of the media.")]
+Srtp: TypeAlias = Annotated[SrtpPolicy, typer.Option(help="Whether the phones use SRTP.")]
 PasswordStdin: TypeAlias = Annotated[
     bool,
-    typer.Option("--password-stdin", help="Read the passwords from standard input, a line each."),
+    typer.Option("--password-stdin", help="Read the passwords from standard input, one a line."),
 ]
 Only: TypeAlias = Annotated[
     list[str] | None, typer.Option(help="Run only the row with this name. Repeat for more rows.")
@@ -80,13 +84,13 @@ def call(
     answer: Annotated[
         list[str] | None,
         typer.Option(
-            help="Register as this phone and answer. Twice: also answer after a transfer."
+            help="Register as this phone and answer. Repeat for a phone that answers a transfer."
         ),
     ] = None,
     as_: Annotated[
         str,
         typer.Option(
-            "--as", help="Call as this phone; by default as a trunk, by this machine's address."
+            "--as", help="Call as this phone; by default, as the trunk with this machine's address."
         ),
     ] = "",
     caller: Caller = DEFAULT_CALLER,
@@ -94,7 +98,7 @@ def call(
         bool,
         typer.Option(
             "--password-stdin",
-            help="Read the phones' SIP passwords from standard input, a line each: --as, --answer.",
+            help="Read the SIP passwords from standard input, one a line: --as, then --answer.",
         ),
     ] = False,
     transport: Transport = PhoneTransport.UDP,
@@ -118,10 +122,12 @@ def call(
     rate: Annotated[float, typer.Option(min=0.1, max=50, help="Calls a second.")] = 1.0,
     identity: Annotated[
         Path | None,
-        typer.Option(help="Your identity: fetch the recording and judge it (`galwad login`)."),
+        typer.Option(
+            help="The file with your identity: also judge the recording; needs `galwad login`."
+        ),
     ] = None,
     reference: Annotated[
-        str, typer.Option(help="The fetch's reference in the audit.")
+        str, typer.Option(help="The reference in the audit for the fetch of the recording.")
     ] = DEFAULT_REFERENCE,
     server: Server = "",
     json: Json = False,
@@ -190,13 +196,13 @@ def _coherent(plan: Plan) -> None:
         fault = "--transfer and --attended cannot be combined", "leave out one of them"
     elif plan.calls > 1 and inside:
         fault = (
-            "--calls only rings, answers and talks",
-            "leave out --calls, or --dtmf, --pause, --transfer, --attended and --identity",
+            "--calls cannot be combined with --dtmf, --pause, --transfer, --attended or --identity",
+            "leave out --calls, or the other options",
         )
     elif plan.calls > 1 and not plan.answering:
         fault = "--calls works only with --answer", "add --answer EXTENSION"
     elif 0 < plan.pause < 1:
-        fault = "--pause is shorter than 1 second", "for example --pause 3"
+        fault = "--pause is shorter than 1 second", "give 1 or more, such as --pause 3"
     else:
         return
     raise CliError(*fault, status=2)
@@ -226,12 +232,15 @@ def payments(
     identity: Identity,
     config: Config = DEFAULT_PATH,
     advisor: Annotated[
-        str, typer.Option(help="The user at that extension: also pause on their page.")
+        str,
+        typer.Option(help="The user at the extension of --answer: also pause on this user's page."),
     ] = "",
     outside: Outside = None,
     card: Annotated[
         bool,
-        typer.Option("--card", help="Also key a test card number outside a pause: an incident."),
+        typer.Option(
+            "--card", help="Also key a test card number outside a pause, which makes an incident."
+        ),
     ] = False,
     caller: Caller = DEFAULT_CALLER,
     bind: Bind = "",
@@ -295,7 +304,9 @@ def transfers(
     outside: Outside = None,
     pbx_answer: Annotated[
         list[str] | None,
-        typer.Option(help="Twice: an advisor's and a department's extension at the PBX."),
+        typer.Option(
+            help="An extension at the PBX. Give two: that of an advisor, then that of a department."
+        ),
     ] = None,
     pbx_line: Annotated[
         str, typer.Option(help="The line that leads to the PBX, if NUMBER does not.")

@@ -132,7 +132,10 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in _without_erased(list(spoken), there):
         if not len(part.caller):
-            report.ok(f"recorded: {part.phase}", "the pause erased all of it, as `erase_back` says")
+            report.ok(
+                f"recorded: {part.phase}",
+                "not judged: the pause erased this whole phase (`erase_back`)",
+            )
         elif part.phase == PAUSED or (part.phase == "after the transfer" and moved):
             _report_absent(report, there, part)
         else:
@@ -175,7 +178,7 @@ def _report_present(report: Report, there: OpenedRecording, part: Spoken) -> Non
         if alike >= _THERE:
             report.ok(name, text, alike=round(alike, 4))
         else:
-            report.fail(name, text, "heard on the phone, but not recorded", alike=round(alike, 4))
+            report.fail(name, text, _REPORT, alike=round(alike, 4))
 
 
 def _mean(found: Sequence[float]) -> float:
@@ -188,13 +191,15 @@ def _report_absent(report: Report, there: OpenedRecording, part: Spoken) -> None
     if most <= _ABSENT:
         report.ok(name, "nothing of what was said is in either channel", alike=round(most, 4))
     else:
-        report.fail(name, f"{most:.0%} of it is there", _REPORT, alike=round(most, 4))
+        report.fail(
+            name, f"{most:.0%} of what was said is in the recording", _REPORT, alike=round(most, 4)
+        )
 
 
 def _report_silent(report: Report, there: OpenedRecording, name: str, gaps: list[Any]) -> None:
     loud = sum(loud_samples(channel, gap) for gap in gaps for channel in there.channels)
     if loud:
-        report.fail(name, f"{loud} samples in it are not silence", _REPORT, loud=loud)
+        report.fail(name, f"{loud} samples in these gaps are not silent", _REPORT, loud=loud)
     else:
         length = _seconds(gaps)
         text = f"{length:.1f} s of silence, by {gaps[0]['trigger']}"
@@ -252,7 +257,7 @@ def _wrong_parts(
     causes = {(gap.trigger, gap.actor) for gap in gaps}
     for gap in manifest["gaps"]:
         if _is_erased_by_a_pause(gap) and (gap["trigger"], gap["actor"]) not in causes:
-            yield f"{gap['trigger']} ({gap['actor']}) has erased a stretch"
+            yield f"unexpected: {gap['trigger']} ({gap['actor']}) has erased audio"
     count = len(manifest["segments"])
     if segments is not None and count != segments:
         yield f"segments: {count}; expected: {segments}"

@@ -208,7 +208,7 @@ def report(verdicts: Sequence[Verdict], *, json: bool) -> None:
     if failed:
         names = "; ".join(f'"{verdict.row}"' for verdict in failed)
         raise CliError(
-            f"{len(failed)} of {len(verdicts)} failed: {names}",
+            f"{len(failed)} of {len(verdicts)} rows failed: {names}",
             "keep the recordings and the journals; `galwad recordings show ID` shows the gaps",
         )
 

@@ -123,14 +123,20 @@ def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> 
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError):
-        raise CliError(f'cannot find the host "{host}" of --sip', "give its IP address") from None
+        raise CliError(
+            f'cannot find the host "{host}"',
+            "give its IP address in --sip, or in the `target` of the line that leads to the PBX",
+        ) from None
     address = str(found[0][4][0])
     if ca is not None and not ca.is_file():
         raise CliError(f"{ca} is not a file", "--tls-ca takes a PEM file of authorities", status=2)
     try:
         here = host_towards(address)
     except OSError:
-        raise CliError("there is no network route to the server", "check --sip") from None
+        raise CliError(
+            f"there is no network route to {address}",
+            "check --sip, or the `target` of the line that leads to the PBX",
+        ) from None
     caller, caller_port = _split(bind, 0, "--bind") if bind else (here, 0)
     return Addresses(address, port, transport, host, here, caller, caller_port, ca)
 
@@ -166,8 +172,8 @@ def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> l
         given = sys.stdin.read().splitlines()
         if len(given) != len(questions):
             raise CliError(
-                f"passwords: {len(given)}; needed: {len(questions)}",
-                f"write one line for each: {order}, in order",
+                f"lines on standard input: {len(given)}; passwords needed: {len(questions)}",
+                f"write one password on each line, in this order: {order}",
                 status=2,
             )
         return given
@@ -189,8 +195,8 @@ def check_names(plan: Plan) -> None:
             hint = "write digits, such as 01970000000, or a SIP URI"
             raise CliError(f'{what} "{text}" cannot be dialled', hint, status=2)
     if not all(map(is_user, (plan.caller, *accounts))):
-        hint = "--from, --as and --answer take the part of a SIP address before the @"
-        raise CliError("the name of a phone is not valid", hint, status=2)
+        hint = "give only the part of a SIP address before the @"
+        raise CliError("an extension, or the number of --from, is not valid", hint, status=2)
 
 
 def _is_number(text: str) -> bool:

@@ -127,25 +127,36 @@ def elapsed_ms(began: float) -> int:
 
 LOG: Final = "the log of galwad-switch says more"
 _REACH: Final = (
-    "check that `galwad serve` runs there, that [sip] listen is as given, that the firewall is "
-    "open, and that this address is not barred (source.banned in its log)"
+    "check that `galwad serve` runs there, that --sip is an address of [sip] listen, that the "
+    "firewall is open, and that the server has not barred this machine (source.banned in the log "
+    "of galwad-switch)"
 )
 _TLS: Final = ". For tls: the certificate must name the host of --sip"
-_FULL: Final = "its log says why: switch.overloaded has a reason, or it is being stopped"
-_ASK: Final = "`galwad users add` printed it once; `galwad users sip-password NAME` makes a new one"
+_FULL: Final = (
+    "the log of galwad-switch says why: it is overloaded (switch.overloaded), or being stopped"
+)
+_ASK: Final = (
+    "`galwad users add` printed the SIP password once; `galwad users sip-password NAME` makes "
+    "another"
+)
+_ONE_TRANSPORT: Final = "see `transport` of this phone in [[phones]]"
 _TRUNK: Final = (
     "if the phones' address is also that of a trunk, give the trunk a port: "
     'peers = ["HOST:5070"], and --bind HOST:5070'
 )
+_RECORDED: Final = "only calls from trunks are recorded, unless [recording] include_phones is true"
 _Known: TypeAlias = Mapping[int, tuple[str, str]]
 _REGISTER: Final[_Known] = {
     401: ("wrong password for {who}", _ASK),
-    403: ("{who} may not register by {way}", "see its transport in the settings"),
+    403: ("{who} may not register by {way}", _ONE_TRANSPORT),
     503: ("the server takes no phones now", _FULL),
 }
 _INVITE: Final[_Known] = {
-    403: ("{who} may not call by {way}", "see its transport in the settings"),
-    404: ("there is no route for {number}", "add it to [[routes]] called"),
+    403: ("{who} may not call by {way}", _ONE_TRANSPORT),
+    404: (
+        "there is no route for {number}",
+        "add a table [[routes]] whose `called` matches the number",
+    ),
     408: ("no answer", "the phone that rang was not answered in time"),
     480: (
         "no phone could be rung, or none answered",
@@ -159,13 +170,19 @@ _INVITE: Final[_Known] = {
 _TRANSFER: Final[_Known] = {
     404: ("there is no route for {number}", _TRUNK),
     408: ("no answer at {number}", "check that a phone is registered there"),
-    480: ("no answer at {number}", "register a phone there: a second --answer"),
-    603: ("{number} may not be dialled", "add it to [[destinations]], or register it"),
+    480: ("no answer at {number}", "register a phone there, with a second --answer"),
+    603: (
+        "{number} may not be dialled",
+        "add the number to [[destinations]], or register a phone there",
+    ),
 }
 _PAUSE: Final[_Known] = {
-    400: ("the server does not understand the key", "it is not Galwad, or of another version"),
-    480: ("{who} has no call that is recorded", "calls from trunks are recorded"),
-    481: ("the server has lost the call", "its log says why"),
+    400: (
+        "the server does not understand the key",
+        "check that --sip names a Galwad of this version",
+    ),
+    480: ("{who} has no call that is recorded", _RECORDED),
+    481: ("the server has lost the call", "the log of galwad-switch says why"),
     500: (
         "the recording stays paused: the disk has not confirmed the request in time",
         "check the disk's load, and the alarm recording.not_durable",
@@ -193,7 +210,7 @@ def socket_error(plan: Plan, error: OSError) -> StepError:
     """Return the error for a socket that cannot be bound to the local address or cannot connect."""
     return StepError(
         f"cannot connect from {plan.addresses.caller} to {plan.addresses}: {reason_of(error)}",
-        "check that --bind is an address of this machine",
+        "check that the server listens there; --bind, if given, must be an address of this machine",
     )
 
 
@@ -211,7 +228,7 @@ def call_error(plan: Plan, status: int) -> StepError:
             return StepError(f"{status}: wrong password for {plan.acts_as.extension}", _ASK)
         return StepError(
             f"{status}: {plan.addresses.caller} is not a trunk there",
-            "add that address to [[trunks]] peers, or call with --as as a phone",
+            "add this address to [[trunks]] peers; or call as a phone: galwad simulate call --as",
         )
     words = {"who": plan.caller_name, "way": plan.addresses.transport, "number": plan.number}
     return _explained(_INVITE, status, **words)

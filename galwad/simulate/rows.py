@@ -106,8 +106,8 @@ class LiveRow:
             raise StepError(f"the API shows the call at {self.shown_at}, not {self.extension}")
         if self.pbx is not None and self.shown_at == self.pbx.line.dialled != self.extension:
             self.faults.append(
-                f"the PBX has not named {self.extension} when it answered: the call is shown at "
-                f"{self.shown_at}"
+                f"the PBX did not name {self.extension} when this phone answered: the API shows "
+                f"the call at {self.shown_at}"
             )
         self.advisor_user = found["advisor"] or ""
         self.caller = self.voice("the caller", CALLER, placed)
@@ -131,7 +131,9 @@ class LiveRow:
             if state in {"wrapup", ""}:
                 break
         else:
-            raise StepError(f"all phones have hung up, but the call is still {state}")
+            raise StepError(
+                f'all phones have hung up, but the state of the call is still "{state}"'
+            )
         if state:
             path = f"/calls/{self.call_id}/contact"
             (await self.site.api.send("officer", "PUT", path, {"purpose": NOTE})).accepted()
@@ -228,7 +230,7 @@ class LiveRow:
             state = await self.shown("recording") or "ended"
             if state == wanted:
                 return
-        raise StepError(f"the page shows the recording as {state}, not {wanted}")
+        raise StepError(f'the state of the recording is "{state}", not "{wanted}"')
 
     async def _wait_for_call(self, state: str, fits: Callable[[Any], bool]) -> Any:
         pops: list[Any] = []
@@ -237,8 +239,8 @@ class LiveRow:
             if len(pops) == 1:
                 return pops[0]
         raise StepError(
-            f"the API shows {len(pops)} such calls that are {state}, not one",
-            "try again when it is quiet" if pops else "see `galwad calls list`",
+            f'the API shows {len(pops)} calls in the state "{state}" that can be this one, not one',
+            "try again without other calls" if pops else "compare with `galwad calls list`",
         )
 
     async def within(self, doing: Awaitable[T], otherwise: str) -> T:

@@ -222,7 +222,7 @@ def _report_calls(report: Report, tally: Tally, plan: Plan) -> None:
         report.fail("calls", f"{text}; {ends}", f"{why.message}: {why.hint}", answered=answered)
     elif tally.cut:
         hint = "the log of galwad-switch says why"
-        report.fail("calls", f"{text}; {tally.cut} ends cut off during the talk", hint)
+        report.fail("calls", f"{text}; {tally.cut} legs ended during the talk", hint)
     else:
         report.ok("calls", text, answered=answered)
     if answered:
@@ -242,9 +242,11 @@ def _report_media(report: Report, tally: Tally) -> None:
     )
     figures = {"received": tally.received, "lost": tally.lost, "alike": round(worst, 4)}
     if (worst < _ALIKE or loss > _LOSS) and tally.late > _MOST_DELAY:
-        report.warn("sound", text, "this machine was late: see below", **figures)
+        report.warn("sound", text, "this machine was late: see its line below", **figures)
     elif worst < _ALIKE or loss > _LOSS:
-        report.fail("sound", text, "the network or the machines are too slow", **figures)
+        report.fail(
+            "sound", text, "the network or a machine is too slow: try fewer calls", **figures
+        )
     else:
         report.ok("sound", text, **figures)
 

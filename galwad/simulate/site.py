@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 class Need(Enum):
     """A thing that a row needs, apart from the caller; the value says how to configure it."""
 
-    ADVISOR = "give the phone that the line rings with --answer EXTENSION"
+    ADVISOR = "give --answer EXTENSION: a phone that the line rings"
     CODES = "set [recording] payment_code_on and payment_code_off"
-    MACHINE = "put the token of a machine with the right `payments` into $GALWAD_PAUSE_TOKEN"
-    PAGE = "give the user at the phone of --answer with --advisor NAME"
-    COLLEAGUE = "give a second phone with --answer EXTENSION"
+    MACHINE = "set $GALWAD_PAUSE_TOKEN to the token of a machine that has the right `payments`"
+    PAGE = "give --advisor NAME: the user at the phone of --answer"
+    COLLEAGUE = "give a second --answer EXTENSION: the phone of a colleague"
     OUTSIDE = (
         "add a number of the class department or external to [[destinations]], with a `target` on "
-        "this machine, and give it with --outside NUMBER"
+        "this machine, and give this number with --outside NUMBER"
     )
     PAYMENT_LINE = (
         "add a number of the class payment to [[destinations]], with a `target` on this machine, "
-        "and give it with --outside NUMBER"
+        "and give this number with --outside NUMBER"
     )
     CARD = "give --card, which makes an incident: a card number is keyed outside a pause"
     PBX = (
-        "give two extensions of the PBX with --pbx-answer, an advisor's and a department's; and "
-        "with --pbx-line a line that leads there, if NUMBER does not"
+        "give --pbx-answer twice: the extension of an advisor and that of a department at the PBX; "
+        "if NUMBER does not lead to the PBX, also give --pbx-line LINE"
     )
     NEAR_PAUSE = "set [recording] digits_near_pause to more than 0"
 
@@ -55,7 +55,7 @@ NO_PBX: Final = (
     "no route has a `target` with `advisors`, so there is no PBX behind Galwad that could transfer"
 )
 _OF_THE_PBX: Final = (
-    "--pbx-answer takes two extensions of the PBX, with the passwords that they have there"
+    "give --pbx-answer two extensions of the PBX, and the passwords that they have there"
 )
 
 
@@ -88,15 +88,16 @@ def outside_number(settings: Settings, number: str) -> OutsideNumber:
     found: Destination | None = settings.find_destination(f"sip:{number}@galwad.invalid", number)
     if found is None or found.class_ == "centre" or found.target is None:
         raise CliError(
-            f"--outside {number} is not a number outside the centre with a `target`",
-            "add it to [[destinations]]; its `target` must be on this machine",
+            f"--outside {number} is not a destination outside the centre with a `target`",
+            'add the number to [[destinations]], with a class other than "centre" and a `target` '
+            "on this machine",
             status=2,
         )
     uri, transport = _target(found.target, number)
     if transport != PhoneTransport.UDP:
         raise CliError(
             f"the target of --outside {number} is not reached by UDP",
-            "leave out its transport",
+            "leave out the transport in this `target`",
             status=2,
         )
     return OutsideNumber(number, found.class_, uri.host, uri.port or 5060)
@@ -112,7 +113,11 @@ def _target(uris: Sequence[str], number: str) -> tuple[Uri, str]:
 
 
 def _unreadable(number: str, error: Exception) -> CliError:
-    return CliError(f"the target of {number} cannot be read: {error}", status=2)
+    return CliError(
+        f"the target of {number} cannot be read: {error}",
+        "correct `target` in [[routes]] or [[destinations]]",
+        status=2,
+    )
 
 
 def has_pbx(settings: Settings) -> bool:
@@ -129,7 +134,7 @@ def pbx_line(settings: Settings, number: str) -> PbxLine:
     if route is None or not route.target or not route.advisors:
         raise CliError(
             f"the line {number} does not lead to a PBX",
-            "give with --pbx-line a number whose [[routes]] entry has `target` and `advisors`",
+            "give --pbx-line LINE: a line whose table [[routes]] has both `target` and `advisors`",
             status=2,
         )
     uri, name = _target(route.target, number)

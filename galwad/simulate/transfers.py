@@ -104,7 +104,7 @@ async def _named_by_pbx(row: LiveRow) -> None:
     except StepError as error:
         shown = await row.shown("extension")
         seen = (
-            "the PBX has named nobody after the transfer"
+            "the PBX has named no one after the transfer"
             if shown == row.shown_at
             else f"the PBX has named {shown} after the transfer"
         )

@@ -204,7 +204,9 @@ class PauseStep:
 
     async def __call__(self, row: LiveRow) -> None:
         """Pause."""
-        _accept(await self.trigger.turn(row, "off"), f"the {self.trigger.name} cannot pause")
+        _accept(
+            await self.trigger.turn(row, "off"), f'the trigger "{self.trigger.name}" cannot pause'
+        )
         await row.shows("paused")
 
 
@@ -217,7 +219,9 @@ class ResumeStep:
 
     async def __call__(self, row: LiveRow) -> None:
         """Resume."""
-        _accept(await self.trigger.turn(row, "on"), f"the {self.trigger.name} cannot resume")
+        _accept(
+            await self.trigger.turn(row, "on"), f'the trigger "{self.trigger.name}" cannot resume'
+        )
         await shown_after(row, paused=self.still)
 
 
@@ -233,11 +237,11 @@ class ReleaseStep:
         """Release, or be refused."""
         status = await self.by.release(row, self.of.holder(row))
         if not self.refused:
-            _accept(status, f"{self.by.name} cannot release the pause of {self.of.name}")
+            _accept(status, f'"{self.by.name}" cannot release the pause of "{self.of.name}"')
         elif status != 403:
             raise StepError(
-                f"{self.by.name} may not release the pause of {self.of.name}, "
-                f"but the server answered {status}, not 403"
+                f'"{self.by.name}" must get 403 for a release of the pause of "{self.of.name}", '
+                f"but got {status}"
             )
         await shown_after(row, paused=self.refused)
 

@@ -75,7 +75,7 @@ def test_a_second_process_of_a_kind_ends_at_once_and_changes_nothing(tmp_path, c
         assert status == 1
         assert said == (
             f"error: another process is at work in {tmp_path}/state/{name}\n"
-            f"hint: only one {name} can run: stop that one first, or let it run\n"
+            f"hint: only one {name} can run: stop the other one first, or let it run\n"
         )
         assert {path: path.stat().st_ino for path in sockets} == sockets
         assert first.poll() is None

@@ -68,7 +68,7 @@ def test_transfers_by_asterisk_without_connected_lines_are_reported(service, tra
     ended(Asterisk(service, connected_line="no"))
     rows = transfers(status=1)
     for row in rows.values():
-        assert "the PBX has named nobody after the transfer" in "; ".join(row["reasons"])
+        assert "the PBX has named no one after the transfer" in "; ".join(row["reasons"])
 
 
 @pytest.fixture

@@ -194,12 +194,12 @@ def test_a_transfer_that_the_pbx_does_not_name_fails_with_what_was_recorded(
     failed(
         matrix,
         rows,
-        "the PBX has named nobody after the transfer, and the page shows the recording as "
-        "recording, not ceased",
+        "the PBX has named no one after the transfer, and the state of the recording is "
+        '"recording", not "ceased"',
         "gaps: none; expected: transfer by identity (phone:",
         "after the transfer: what the caller said is in the recording",
     )
-    unnamed = "the PBX has not named 201 when it answered: the call is shown at 600"
+    unnamed = "the PBX did not name 201 when this phone answered: the API shows the call at 600"
     assert (unnamed in rows[row]["reasons"]) is not names_answers
 
 
@@ -240,7 +240,7 @@ def failed(matrix, rows, *wanted):
     assert row["verdict"] == "failed"
     reasons = "; ".join(row["reasons"])
     assert all(text in reasons for text in wanted), reasons
-    assert matrix.client.error.startswith(f'error: 1 of 1 failed: "{name}"\nhint: ')
+    assert matrix.client.error.startswith(f'error: 1 of 1 rows failed: "{name}"\nhint: ')
 
 
 def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):

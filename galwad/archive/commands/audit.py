@@ -97,7 +97,7 @@ def list_(
 def export(
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace it if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -139,7 +139,7 @@ def verify(
     restored: Annotated[
         list[str] | None,
         typer.Option(
-            help="The hash that `backup restore` printed, for a restore that you know of."
+            help="The hash that `backup restore` printed, so that this restore is not reported."
         ),
     ] = None,
     server: Server = "",
@@ -200,7 +200,7 @@ def verify(
     if problems:
         raise CliError(
             f"problems found: {len(problems)}; the audit, the archive or the index has changed",
-            "keep them and the anchors as they are, and compare them with your copies",
+            "keep audit, archive and anchors as they are, and compare them with your copies",
         )
 
 
@@ -223,7 +223,7 @@ def _print(result: ChainVerification, lines: Iterable[str], *, unread: bool) -> 
     for line in lines:
         print(one_line(line))
     if unread:
-        print("no payload was read: add --payloads to compare them with their manifests")
+        print("no payload was read: add --payloads to compare payloads with their manifests")
     if result.head is not None:
         print(f"{result.entries} entries, the last {result.head.hash}")
 
@@ -235,7 +235,8 @@ def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Rest
     if strangers:
         raise CliError(
             f"no restore in the chain has the hash {strangers[0]}",
-            "compare it with the output of `galwad backup restore`; if it is right, find out why",
+            "compare the hash with that of `galwad backup restore`; if they are equal, find out "
+            "why the chain lacks the entry",
         )
     return [there[each] for each in hashes]
 
@@ -271,7 +272,8 @@ def erase(
     entry: Annotated[int, typer.Argument(min=1, help="The number of the entry.")],
     *,
     reason: Annotated[
-        ErasureReason, typer.Option(help="Why they are erased; it stays in the audit for ever.")
+        ErasureReason,
+        typer.Option(help="Why the values are erased; the audit keeps this for ever."),
     ],
     value: Annotated[
         list[str] | None,
@@ -440,11 +442,14 @@ def add_anchor(path: Path, server: str) -> Anchor:
     try:
         anchor = Anchor.parse(answer["anchor"])
     except ChainError as error:
-        raise CliError(f"cannot read the server's answer: {error}", "check the address") from None
+        raise CliError(
+            f"cannot read the server's answer: {error}", "check the server's address"
+        ) from None
     if last is not None and anchor.node != last.node:
         raise CliError(
             f"the server is node {anchor.node}, and the last anchor in {path} is of {last.node}",
-            "nothing was added; use one file for each node. If this is that node, find out why",
+            "nothing was added; use one file of anchors for each node. If both names are of the "
+            "same node, find out why its name has changed",
         )
     if last is not None and answer["earlier"] != last.head.hash:
         raise CliError(

@@ -27,7 +27,7 @@ app = new_command()
 
 @app.command(epilog="Example: galwad backup make /srv/backup/galwad-2026-11-25")
 def make(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the backup.")],
     *,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -84,7 +84,9 @@ def restore(
     ] = None,
     unsigned: Annotated[
         bool,
-        typer.Option("--unsigned", help="Accept a backup of an earlier release: it is not signed."),
+        typer.Option(
+            "--unsigned", help="Accept a backup of an earlier release, which is not signed."
+        ),
     ] = False,
     config: Config = DEFAULT_PATH,
     json: Json = False,
@@ -114,7 +116,7 @@ def restore(
     with (
         on_the_server(settings),
         _backup_errors(
-            settings.node.state, "the restore is not complete: correct that, then run it again"
+            settings.node.state, "the restore is not complete: correct this, then run it again"
         ),
     ):
         done = node_backup.restore(settings, folder, certificates or (), trust)
@@ -135,13 +137,13 @@ def restore(
             print(f"NOT ACCEPTED: {one_line(problem)}")
     if done.missing:
         raise CliError(
-            f"{done.missing} headers are missing from the backup: their recordings do not open",
+            f"{done.missing} headers are missing from the backup: no one can open these recordings",
             "copy the backup again, and restore it again before you start Galwad",
         )
     if done.problems:
         raise CliError(
             "some certificates of disposal were not accepted, so their headers may still exist",
-            "before you start Galwad, run it again with the node's earlier keys: --node-key",
+            "before you start Galwad, restore again, with the node's earlier keys: --node-key",
         )
 
 

@@ -95,7 +95,7 @@ def init(
     passphrase: Annotated[
         bool,
         typer.Option(
-            "--passphrase", help=f"Protect it with a passphrase: asked for, or from ${VARIABLE}."
+            "--passphrase", help=f"Protect the file with a passphrase, typed or from ${VARIABLE}."
         ),
     ] = False,
     json: Json = False,
@@ -157,7 +157,7 @@ def sign(
     recipients_of: Annotated[
         Path | None,
         typer.Option(
-            help="An earlier set whose recipients are signed again, yours only if it was there."
+            help="An earlier set: its recipients are in the new set; yours only if it was there."
         ),
     ] = None,
     without_me: Annotated[

@@ -103,8 +103,8 @@ def rewrap_headers(
             print(line)
     if result.failed:
         raise CliError(
-            f"{len(result.failed)} of {result.waiting} were not rewrapped",
-            "their headers are unchanged; another identity, with --identity, may open them",
+            f"{len(result.failed)} of {result.waiting} headers were not rewrapped",
+            "the reasons are above; another identity, with --identity, may open these headers",
         )
 
 
@@ -187,11 +187,12 @@ def _set_in_force(client: httpx2.Client, options: RewrapOptions) -> RecipientSet
         found = RecipientSet.parse(content.encode(), options.officer.public_key)
     except KeySetError as error:
         raise CliError(
-            f"cannot use the server's set: {error}", "put the set that you signed there"
+            f"cannot use the server's set: {error}", "put your signed set on the server"
         ) from None
     if options.recipients is not None and found != options.recipients:
         raise CliError(
-            f"the server has another set, number {found.serial}", "put your set there first"
+            f"the server's set, number {found.serial}, differs from --set",
+            "put your set on the server first",
         )
     return found
 
@@ -233,7 +234,7 @@ def _rewrap_one(
     except CliError as error:
         done = f"{result.rewrapped} of {result.waiting} are rewrapped"
         more = "" if error.hint in {"", "try again"} else f"; {error.hint}"
-        hint = f"run it again: it continues where it stopped{more}"
+        hint = f"run the command again: it continues where it stopped{more}"
         raise CliError(f"{error.message}: {done}", hint) from None
 
 

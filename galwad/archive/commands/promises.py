@@ -110,7 +110,7 @@ def promise_check(
 
 def _check(date: str, server: str, html: str, texts: Texts, *, json: bool) -> dict[str, Any]:
     if json and html:
-        raise CliError("--json and --html exclude each other", "choose one of them")
+        raise CliError("--json and --html cannot be combined", "choose one of them")
     target = None if html in {"", _STDOUT} else Path(html)
     if target is not None:
         check_writable(target, replace=False, hint=_OTHER_NAME)

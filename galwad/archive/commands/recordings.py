@@ -167,20 +167,24 @@ def purge(
     *,
     reason: Annotated[
         OrdinaryReason | None,
-        typer.Option(help="Why: its term is over, a person's right, a mistake, or an order."),
+        typer.Option(help="Why: the term is over, a person's right, a mistake, or an order."),
     ] = None,
     captured_card: Annotated[
         bool,
         typer.Option(
             "--captured-card",
-            help="Because a card number was keyed outside a pause; without ids, all such.",
+            help="Because a card number was keyed outside a pause; without ids, all open "
+            "incidents.",
         ),
     ] = False,
     missing_trigger: Annotated[
-        str, typer.Option(help="With --captured-card: the trigger that should have paused it.")
+        str,
+        typer.Option(
+            help="With --captured-card: the trigger that should have paused the recording."
+        ),
     ] = "",
     changed: Annotated[
-        str, typer.Option(help="With --captured-card: what was changed to prevent it.")
+        str, typer.Option(help="With --captured-card: what was changed to prevent such incidents.")
     ] = "",
     reference: Reference,
     output: Annotated[
@@ -214,7 +218,9 @@ def purge(
         body["reason"] = _ordinary(reason, given)
     if output is not None:  # check the path before the header is destroyed
         if len(given) != 1:
-            raise CliError("--output needs exactly one id", "name the recording", status=2)
+            raise CliError(
+                "--output needs exactly one id", "give the id of one recording", status=2
+            )
         check_writable(output, replace=False, hint="choose another --output")
     ids = [checked_id(each) for each in given] or _open_incidents(server)
     if not ids:

@@ -76,7 +76,9 @@ class FetchOptions:
 def fetch(
     call_id: CallId,
     *,
-    purpose: Annotated[Purpose, typer.Option(help="Why you need it; the audit records it.")],
+    purpose: Annotated[
+        Purpose, typer.Option(help="Why you need the recording; the audit records it.")
+    ],
     reference: Reference,
     identity: Annotated[
         Path | None, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
@@ -91,7 +93,8 @@ def fetch(
     from_: Annotated[str, typer.Option("--from", help="Start here: 1:20 or 80.")] = "",
     to: Annotated[str, typer.Option("--to", help="End here: 3:05 or 185.")] = "",
     sealed: Annotated[
-        bool, typer.Option("--sealed", help="Leave it sealed: a standard age file.")
+        bool,
+        typer.Option("--sealed", help="Leave the recording encrypted, as a standard age file."),
     ] = False,
     raw: Annotated[
         bool,
@@ -246,7 +249,9 @@ def recover(
     ] = Path(),
     offline: Annotated[
         bool,
-        typer.Option("--offline", help="Do not ask the server: it is down. Keep a note yourself."),
+        typer.Option(
+            "--offline", help="Do not ask the server, which is down. Write down who, when and why."
+        ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a key file that exists.")] = False,
     server: Server = "",
@@ -298,7 +303,8 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
     except SpoolError as error:
         raise CliError(
             str(error),
-            "`galwad keys show` prints your fingerprint; the spool may be for another recipient",
+            "give a spool, and the identity of one of its recipients: `galwad keys show` prints "
+            "your fingerprint",
         ) from None
     except OSError as error:
         reason = (error.strerror or "").lower()

@@ -92,7 +92,7 @@ def reindex(
         Path | None, typer.Option(help="Your identity file: also restore number, line and advisor.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only verify them; make no row.")
+        bool, typer.Option("--dry-run", help="Only verify the recordings; make no row.")
     ] = False,
     server: Server = "",
     json: Json = False,
@@ -130,12 +130,12 @@ def reindex(
     every = len(result.rows.keys() | result.failed.keys() | result.unrestored.keys())
     if result.failed:
         raise CliError(
-            f"{len(result.failed)} of {every} got no row",
+            f"{len(result.failed)} of {every} recordings got no row",
             "the reasons are above; `galwad recordings verify` shows more. No file was changed",
         )
     if result.unrestored:
         raise CliError(
-            f"{len(result.unrestored)} of {every} still without number, line and advisor",
+            f"{len(result.unrestored)} of {every} rows still have no number, line and advisor",
             "the reasons are above; with another identity, run the command again",
         )
 

@@ -112,7 +112,7 @@ def _explain(call_id: str, language: str, server: str, *, json: bool) -> None:
 
 def _who(row: dict[str, Any]) -> str:
     if not row.get("named", True):
-        return "caller, line and advisor unknown: its row was made from the manifest"
+        return "caller, line and advisor unknown: the row was made from the manifest"
     return f"caller {row['number'] or 'no number'}   {_advisor(row)}"
 
 
@@ -158,7 +158,7 @@ def _warn(row: dict[str, Any], manifest: str | None) -> None:
     if row["interrupted"]:
         out.print("! interrupted: the recorder stopped during this call", style="bold red")
     if manifest is None:
-        out.print("! its manifest is missing from the archive", style="bold red")
+        out.print("! the manifest is missing from the archive", style="bold red")
 
 
 def _raw(manifest: str | None) -> str:

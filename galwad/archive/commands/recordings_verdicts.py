@@ -101,11 +101,11 @@ def next_step(verdicts: Sequence[RecordingVerdict]) -> str:
         if all(UNPROVEN in "".join(each.problems) for each in damaged):
             return "give the officer's key with --officer-key"
         return (
-            "restore them from another copy; docs/operations/audit.md says what to do about "
-            "a row that was changed"
+            "restore damaged files from another copy; docs/operations/audit.md says what to do "
+            "about a row that was changed"
         )
     if VerdictState.UNKNOWN_SIGNER in states:
-        return "name a key that you trust with --node-key, or a file of `galwad keys trust`"
+        return "give a node's key that you trust (--node-key), or a file of `keys trust` (--trust)"
     if VerdictState.INDEX_ONLY in states:
         return "add --purpose and --reference to fetch the files, or verify a copy of the archive"
     return ""
@@ -225,7 +225,8 @@ def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise CliError(
-                f"cannot read {error.filename}: {reason}", "no recording in it was verified"
+                f"cannot read {error.filename}: {reason}",
+                "correct this, then run the command again: no recording was verified",
             ) from None
     if path.is_file() and path.suffix in _SUFFIXES:
         return [(path.parent, path.stem)]
@@ -317,4 +318,6 @@ def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
     try:
         return msgspec.convert({**row, **others}, RecordingSummary)
     except msgspec.ValidationError as error:
-        raise CliError(f"cannot read the server's answer: {error}", "check the address") from None
+        raise CliError(
+            f"cannot read the server's answer: {error}", "check the server's address"
+        ) from None

@@ -74,8 +74,9 @@ def _hidden_routes(routes: Sequence[Route]) -> Iterator[CheckResult]:
         if hides is not None:
             yield warning(
                 "routes",
-                f"the route {route.called} is never used: {hides} before it takes its calls",
-                f"put the route {route.called} before {hides}",
+                f"the route {route.called} is never used: the route {hides}, which is before it, "
+                "matches all of its calls",
+                f"put the route {route.called} before {hides}, or remove one of the two",
             )
 
 
@@ -89,9 +90,9 @@ def _hidden_destinations(destinations: Sequence[Destination]) -> Iterator[CheckR
         found = fault if first.class_ != destination.class_ else warning
         yield found(
             "destinations",
-            f"{destination.match} ({destination.class_}) is never used: {first.match} before it "
-            f"counts as {first.class_}",
-            f"put {destination.match} before {first.match}",
+            f"the destination {destination.match} ({destination.class_}) is never used: "
+            f"{first.match} ({first.class_}), which is before it, matches the same parties",
+            f"put {destination.match} before {first.match}, or remove one of the two",
         )
 
 
@@ -144,7 +145,7 @@ def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
                 "destinations",
                 f'{destination.match} seems to be a payment line, but counts as "centre": what a '
                 "caller says there is recorded",
-                'give it the class "payment"; if it is not a payment line, rename it',
+                'give this destination the class "payment"; if it is not a payment line, rename it',
             )
 
 
@@ -158,8 +159,8 @@ def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
             if found is not None and found.class_ != "centre":
                 yield warning(
                     "routes",
-                    f"{route.called} leads to {found.match}, which counts as {found.class_}: its "
-                    "calls are not recorded",
+                    f"the route {route.called} leads to {found.match}, which counts as "
+                    f"{found.class_}: calls on this route are not recorded",
                     f'if the centre answers there, give {found.match} the class "centre"',
                 )
 
@@ -198,8 +199,8 @@ def _media_ports(settings: Settings) -> Iterator[CheckResult]:
         if listener.transport == "udp" and ports.first <= listener.port <= ports.last:
             yield fault(
                 "media",
-                f"[media] ports {ports} have the port {listener.port} of [sip] listen",
-                "choose a range without it, such as 20000-21999",
+                f"[media] ports {ports} include the port {listener.port} of [sip] listen",
+                f"choose a range without {listener.port}, such as 20000-21999",
             )
 
 
@@ -219,7 +220,7 @@ def dialled_codes(settings: Settings, dialled: AbstractSet[str]) -> Iterator[Che
             yield fault(
                 "payment codes",
                 f"{code} pauses or resumes a recording, and is also a number that can be dialled",
-                "choose a code that no phone has, such as *71 and *72",
+                "choose a code that is not a number of a phone, a route or a destination",
             )
 
 
@@ -242,6 +243,7 @@ def _issuer(settings: Settings) -> Iterator[CheckResult]:
     if found:
         yield fault(
             "sign-in",
-            f"the issuer {section.issuer} is that of every organisation ({min(found)})",
-            "write your own tenant's id in its place: https://login.microsoftonline.com/ID/v2.0",
+            f'[sign_in] issuer is {section.issuer}: "{min(found)}" is not one organisation',
+            f'write the id of your own tenant in place of "{min(found)}": '
+            "https://login.microsoftonline.com/ID/v2.0",
         )

@@ -28,7 +28,7 @@ ended by then, a warning is given. The limit is long, because a large archive ta
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",
-        "`galwad calls coverage` shows if a spool waits; else see `recording.fault` in the log",
+        "`galwad calls coverage` shows if a spool waits; else see `recording.fault` in the journal",
     ),
     "index.changed": (
         "has a row that was changed",
@@ -82,7 +82,8 @@ def _database(settings: Settings) -> Iterator[CheckResult]:
         yield fault(
             "database",
             f"{database} cannot be read ({error.sqlite_errorname or type(error).__name__})",
-            "run this as the service's user; if it is damaged, restore it",
+            "run this as the service's user or as root; if the file is damaged, restore the last "
+            "backup",
         )
 
 
@@ -91,11 +92,17 @@ def _version(connection: sqlite3.Connection) -> CheckResult:
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     found, newest = (row[0] if row else ""), known[-1]
     if found == newest:
-        return fine("database", f"its schema is current ({newest})")
+        return fine("database", f"the schema of the database is current ({newest})")
     if found in known:
-        return warning("database", f"its schema is {found}", "the desk updates it when it starts")
+        return warning(
+            "database",
+            f"the schema of the database is {found}",
+            "the desk updates it at its next start",
+        )
     return fault(
-        "database", "its schema is newer than this program", "install the newer Galwad again"
+        "database",
+        "the schema of the database is newer than this program",
+        "install the newer Galwad again",
     )
 
 
@@ -105,8 +112,8 @@ def _sound(connection: sqlite3.Connection) -> Iterator[CheckResult]:
     if verdict != "ok":
         yield fault(
             "database",
-            f"it is damaged: {' '.join(str(verdict).split())}",
-            "keep it, and restore the last backup; then: galwad recordings reindex",
+            f"the database is damaged: {' '.join(str(verdict).split())}",
+            "keep the file, and restore the last backup; then: galwad recordings reindex",
         )
 
 
@@ -125,14 +132,15 @@ def _directory(settings: Settings) -> Iterator[CheckResult]:
         yield fault(
             "directory",
             f"{path} cannot be read: {' '.join(str(verdict).split())}",
-            "run this as the service's user; if it is damaged, restore the last backup",
+            "run this as the service's user or as root; if the file is damaged, restore the last "
+            "backup",
         )
     elif people:
         yield fine("directory", f"{people} people")
     else:
         yield warning(
             "directory",
-            "it is empty: no caller can be identified",
+            "the directory of people is empty: no caller can be identified",
             "galwad directory import people.csv",
         )
 
@@ -162,7 +170,8 @@ def _tokens(connection: sqlite3.Connection) -> Iterator[CheckResult]:
         yield warning(
             "tokens",
             f"the token {name} of {user} {passed}",
-            f"galwad users tokens add {user} NAME, give it to {user}, then revoke {name}",
+            f"galwad users tokens add {user} NAME; give {user} the new token; then "
+            f"galwad users tokens revoke {user} {name}",
         )
 
 
@@ -183,21 +192,23 @@ def _routes(connection: sqlite3.Connection, settings: Settings) -> Iterator[Chec
             yield warning(
                 "routes",
                 f"{route.called} rings {', '.join(missing)}, which no phone has",
-                "galwad users add NAME --extension …, or change ring",
+                "galwad users add NAME --extension …; or, for a disabled user, galwad users enable "
+                "NAME; or change ring",
             )
         unknown = [name for name in route.advisors if name not in names]
         if unknown:
             yield warning(
                 "routes",
-                f"{route.called} has the advisors {', '.join(unknown)}, who are not users",
-                "galwad users add NAME, or change advisors",
+                f"{route.called} has the advisors {', '.join(unknown)}, who are disabled or not "
+                "users",
+                "galwad users add NAME, or galwad users enable NAME; or change advisors",
             )
     for phone in settings.phones:
         if phone.user and phone.user not in names:
             yield warning(
                 "phones",
-                f"{phone.extension} belongs to {phone.user}, who is not a user",
-                "galwad users add NAME, or change user",
+                f"{phone.extension} belongs to {phone.user}, who is disabled or not a user",
+                "galwad users add NAME, or galwad users enable NAME; or change user",
             )
 
 
@@ -238,11 +249,11 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
     if now > due + _LATE_S:
         yield warning(
             "books",
-            f"they were last checked {date_and_time(checked)}",
-            "galwad-desk does it when it runs; if that failed, its journal has the reason",
+            f"coverage was last checked {date_and_time(checked)}",
+            "galwad-desk checks it each night; if it failed, the journal of galwad-desk says why",
         )
     elif not facts["amiss"] and not facts["orphans"]:
-        yield fine("books", f"every second was explained {date_and_time(checked)}")
+        yield fine("books", f"the check of {date_and_time(checked)} explained every second")
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
@@ -257,10 +268,10 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
     desk = settings.desk
     due = next_time(desk.nightly, (made or 0) / 1e6, desk.time_zone)
     if now > due + _LATE_S:
-        fix = f"the desk does it at {desk.nightly}: check that it runs"
-        yield warning("books", "they were never checked", fix)
+        fix = f"the desk checks it at {desk.nightly}: see that the desk is running then"
+        yield warning("books", "coverage was never checked", fix)
     else:
-        yield fine("books", f"the first check is {date_and_time(due)}")
+        yield fine("books", f"the first check of coverage is {date_and_time(due)}")
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:

@@ -178,14 +178,18 @@ def check_trunk_passwords(settings: Settings) -> Iterator[CheckResult]:
                 "trunks",
                 f"the password of trunk {trunk.name} is in the settings, which the desk and the "
                 "finaliser can read too",
-                f"put it into /etc/credstore/galwad.trunk.{trunk.name}, readable only for root, "
-                'and use "password_file" in its place',
+                "put the password into the file "
+                f"/etc/credstore/galwad.trunk.{trunk.name}, readable only for root, and use "
+                '"password_file" in its place',
             )
         elif trunk.password_file is not None:
             path = stored(trunk.password_file)
             problem = unreadable(path)
             if problem:
-                fix = "put the password there, readable only for root, and restart galwad-switch"
+                fix = (
+                    "put the password into this file, and restart galwad-switch; a file in "
+                    "/etc/credstore must be readable only for root"
+                )
                 yield fault("trunks", f"{path} {problem}", fix)
             else:
                 yield fine("trunks", f"the password of trunk {trunk.name} can be read")

@@ -99,13 +99,15 @@ def _write_error(folder: Path) -> str:
 
 
 def _folder(name: str, path: Path) -> CheckResult:
-    by_hand = f"without them: install -d -m 0750 -o USER {path}"
+    by_hand = f"without the units: install -d -m 0750 -o USER {path}"
     if not path.exists():
         return warning(
             name, f"{path} does not exist yet", f"the units create it when they start; {by_hand}"
         )
     if not path.is_dir():
-        return fault(name, f"{path} is not a folder", f"the units create one; {by_hand}")
+        return fault(
+            name, f"{path} is not a folder", f"remove it: the units create a folder; {by_hand}"
+        )
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return fault(
             name,
@@ -131,7 +133,11 @@ def _parts(state: Path) -> Iterator[CheckResult]:
     for name in _PARTS:
         path = state / name
         if os.path.lexists(path) and not path.is_dir():
-            yield fault("state", f"{path} is not a folder", "move it away, or mount its disk again")
+            yield fault(
+                "state",
+                f"{path} is not a folder",
+                "move it away, or mount the disk of this folder again",
+            )
     for path in parts:
         # a link is not checked: it leads to /var/lib/private, which only root may enter
         if not path.is_symlink():
@@ -159,7 +165,9 @@ def check_processes(settings: Settings) -> Iterator[CheckResult]:
     """Check the processes. If none is running, only warn: Galwad may not have been started yet."""
     found = states(settings)
     if all(each.state is State.STOPPED for each in found):
-        yield warning("processes", "none is running", "systemctl start galwad.target")
+        yield warning(
+            "processes", "no process of Galwad is running", "systemctl start galwad.target"
+        )
         return
     for each in found:
         if each.state is State.RUNNING:
@@ -185,7 +193,7 @@ def check_machine(settings: Settings) -> Iterator[CheckResult]:
         yield warning(
             "swap",
             "this machine swaps to a disk: parts of calls could be written there",
-            "the units set MemorySwapMax=0; or encrypt the swap",
+            "encrypt the swap, or run Galwad by its units, which set MemorySwapMax=0",
         )
 
 
@@ -195,10 +203,10 @@ def _clock() -> CheckResult:
     if state == _TIME_ERROR or state < 0:
         return warning(
             "clock",
-            "this machine's clock is not synchronised: times in recordings are evidence",
+            "this machine's clock is not synchronised: times in recordings could be wrong",
             "apt install chrony, or: timedatectl set-ntp true",
         )
-    return fine("clock", "it is synchronised")
+    return fine("clock", "this machine's clock is synchronised")
 
 
 def _files(settings: Settings) -> CheckResult:
@@ -209,6 +217,6 @@ def _files(settings: Settings) -> CheckResult:
         return warning(
             "limits",
             f"only {limit} files may be open: {calls} calls need {needed}",
-            f"the units set LimitNOFILE; by hand: ulimit -n {needed}",
+            f"run Galwad by its units, which set LimitNOFILE; by hand: ulimit -n {needed}",
         )
     return fine("limits", f"enough open files for {calls} calls")

@@ -44,7 +44,7 @@ def check_keys(settings: Settings) -> Iterator[CheckResult]:
     if settings.recording.unattended_recovery:
         yield warning(
             "recovery",
-            "spools are recovered unattended: with this disk, calls in progress can be read",
+            "[recording] unattended_recovery is true: the disk is enough to read calls in progress",
             "set [recording] unattended_recovery = false, and recover after a reboot by hand",
         )
 
@@ -63,7 +63,7 @@ def _node_key(path: Path) -> Iterator[CheckResult]:
         yield fault(
             "node key",
             f"{path} is not a key of {_NODE_KEY_LENGTH} bytes: no recording can be sealed",
-            "restore it from a backup: it is manifest.key there",
+            "restore the file from a backup, which has it as manifest.key",
         )
 
 
@@ -115,8 +115,9 @@ def _recipients(settings: Settings) -> CheckResult:
     if len(found.named) == 1:
         return warning(
             "recipients",
-            f"only {names} can open recordings: a lost key loses all of them",
-            "sign a second recipient: galwad keys sign --recipient NAME=age1…",
+            f"only {names} can open recordings: if this key is lost, all recordings are lost",
+            "add a second recipient, with the officer's keys in FOLDER: galwad keys sign FOLDER "
+            "--replaces OLD --recipient NAME=age1… --output NEW",
         )
     return fine("recipients", f"set number {found.serial}, signed; {names} can open recordings")
 
@@ -156,11 +157,11 @@ def _page_certificate(settings: Settings) -> Iterator[CheckResult]:
         named = () if _is_wild(host) else (host,)
         yield from _pair("tls", desk.tls_certificate, desk.tls_key, named)
     elif desk.origin.startswith("https:"):
-        yield fine("tls", "not used here: a proxy on this machine provides it")
+        yield fine("tls", "TLS is not used here: a proxy on this machine provides it")
     else:
         yield warning(
             "tls",
-            "not used: only this machine can open the page",
+            "TLS is not used: only this machine can open the page",
             f"see [desk] in {EXAMPLE}",
         )
 
@@ -177,7 +178,9 @@ def _pair(name: str, certificate: Path, key: Path, hosts: tuple[str, ...]) -> It
         parsed = x509.load_pem_x509_certificate(certificate.read_bytes())
     except ValueError:
         yield fault(
-            name, f"{certificate} holds no certificate", "use a PEM file, the server's first"
+            name,
+            f"{certificate} holds no certificate",
+            "use a PEM file, with the server's certificate first",
         )
         return
     try:
@@ -277,7 +280,7 @@ def check_spools(settings: Settings) -> Iterator[CheckResult]:
     yield from found[:_MAX_SHOWN]
     if len(found) > _MAX_SHOWN:
         yield fault(
-            "spools", f"and {len(found) - _MAX_SHOWN} more", f"they are in {settings.spool_folder}"
+            "spools", f"and {len(found) - _MAX_SHOWN} more", "correct these first, then check again"
         )
 
 
@@ -295,12 +298,12 @@ def _moved(spare: Path) -> Iterator[CheckResult]:
 
 def _locked(path: Path, header: SpoolHeader) -> CheckResult:
     if header.recipients_wrapped:
-        fix = f"on the officer's machine: galwad recordings recover {path.name}"
+        fix = f"copy it to the officer's machine, and there: galwad recordings recover {path.name}"
         return fault("spools", f"{path.name} is from before a reboot, and locked", fix)
     return fault(
         "spools",
         f"{path.name} is from before a reboot, and there was no signed set: no key opens it",
-        "keep it for the record, or delete it",
+        "keep this spool for the record, or delete it",
     )
 
 

@@ -95,7 +95,7 @@ def _port(
     if running and "in use" in problem:
         return fine(name, f"{place} is used by the running service")
     return fault(
-        name, f"{place}: {problem}", f"free it (ss -lunpt shows its process) or change {key}"
+        name, f"{place}: {problem}", f"free the port (ss -lunpt shows its process), or change {key}"
     )
 
 
@@ -112,8 +112,8 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     elif taken and not running:
         yield warning(
             "media",
-            f"{len(taken)} ports of {ports} are taken",
-            "free them, or ignore this if the others suffice",
+            f"{len(taken)} of the ports in [media] ports {ports} are taken",
+            "free them, or ignore this if the other ports suffice",
         )
     else:
         yield fine("media", f"{ports} has room for {ports.calls} calls")
@@ -123,16 +123,16 @@ def _media(settings: Settings, *, running: bool) -> Iterator[CheckResult]:
     if ports.calls < most:
         yield warning(
             "media",
-            f"{ports} has room for {ports.calls} calls, [sip] max_calls is {sip.max_calls} and "
-            f"emergency_calls {reserve}",
+            f"[media] ports {ports} has room for {ports.calls} calls, but [sip] max_calls is "
+            f"{sip.max_calls} and emergency_calls {reserve}",
             f"widen [media] ports by {4 * (most - ports.calls)}, or lower max_calls",
         )
     low, high = (int(word) for word in _EPHEMERAL.read_text(encoding="ascii").split())
     if ports.first <= high and low <= ports.last:
         yield warning(
             "media",
-            f"{ports} overlaps the ports that the kernel gives to other programs",
-            "reserve it: sysctl net.ipv4.ip_local_reserved_ports=" + str(ports),
+            f"[media] ports {ports} overlaps the ports that the kernel gives to other programs",
+            "reserve the range: sysctl net.ipv4.ip_local_reserved_ports=" + str(ports),
         )
 
 
@@ -198,8 +198,8 @@ def _ip_filter_remedy(network: Network, place: str) -> str:
     """Return the remedy: to allow the network, but never one that is wider than `_WIDEST`."""
     if network.prefixlen < _WIDEST[network.version]:
         return (
-            "do not open the filter so far: each address in it may call as this trunk. Name only "
-            "the provider's addresses in peers, and then here"
+            "do not allow so wide a network: each of its addresses may call as this trunk. Name "
+            "only the provider's addresses in peers, and then allow these"
         )
     return (
         f"systemctl edit galwad-switch: add [Service] and IPAddressAllow={place}; then "
@@ -299,7 +299,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
     if problem:
         yield warning(
             "emergency",
-            f"an emergency call of a phone gets nowhere: {problem}",
+            f"an emergency call from a phone would fail: {problem}",
             f'add [[routes]] with called = "{settings.sip.emergency_numbers[0]}" and a target; or, '
             "if no phone dials here, [sip] emergency_numbers = []",
         )
@@ -335,7 +335,7 @@ def check_peers(settings: Settings) -> Iterator[CheckResult]:
             yield warning(
                 "peers",
                 f"{peer.name} does not answer OPTIONS: it is tried after all others",
-                "check it, and the network; the alarm peer.down has the last status",
+                "check this peer, and the network; the alarm peer.down has the last status",
             )
         else:
             yield warning(

@@ -20,7 +20,10 @@ from galwad.settings.desk import SignInSection, WebhookSection
 from net.errors import ServerBusyError, ServerError
 
 _NAME: Final = "directories"
-_TO_STORE: Final = "put it into /etc/credstore, readable only for root, and restart galwad-desk"
+_TO_STORE: Final = (
+    "put the file there, and restart galwad-desk; a file in /etc/credstore must be readable only "
+    "for root"
+)
 _NOBODY: Final = PhoneNumber("+441632960999")
 """A number that Ofcom reserves for fiction, so it is no person's."""
 _REMEDIES: Final = (
@@ -82,9 +85,9 @@ def check_directory_answers(settings: Settings) -> Iterator[CheckResult]:
                 yield warning(
                     _NAME,
                     f"{section.name}: it returns {others} people who do not have the number that "
-                    "was sought; with more than 500 people, it finds nobody",
-                    "it ignores the condition: correct the request, or look the callers up in a "
-                    "view of its database (docs/crm.md)",
+                    "was sought; with more than 500 people, it finds no one",
+                    "its answer ignores the number: correct the request, or look the callers up in "
+                    "a view of its database (docs/crm.md)",
                 )
             else:
                 yield fine(_NAME, f"{section.name}: it answers")

@@ -43,7 +43,8 @@ def base_url(server: str) -> str:
     if url.scheme not in {"http", "https"} or not url.host:
         raise CliError(
             f'"{server}" is not the address of a server' if server else "no server is named",
-            "give --server https://HOST[:PORT], or run `galwad login --server …` once",
+            "give --server https://HOST[:PORT]; or set $GALWAD_SERVER, which wins over the login; "
+            "or run `galwad login --server …` once",
             status=2,
         )
     if url.scheme == "http" and not is_loopback(url.host):
@@ -87,7 +88,9 @@ def open_client(
             raise CliError("not signed in", "run `galwad login` first")
         known = token or (settings.token.get_secret_value() if settings.token else "")
         if not _TOKEN.fullmatch(known):
-            raise CliError("the token is not valid", "correct $GALWAD_TOKEN, or run `galwad login`")
+            variable = "$GALWAD_PAUSE_TOKEN" if token else "$GALWAD_TOKEN"
+            hint = f"correct {variable}; or unset it, and run `galwad login`"
+            raise CliError("the token is not valid", hint)
         headers["Authorization"] = f"Bearer {known}"
     certificate = authority or settings.certificate
     try:
@@ -95,8 +98,8 @@ def open_client(
     except OSError:
         raise CliError(
             f"cannot read {certificate} as a certificate",
-            "name the right file: galwad login --tls-ca FILE, $GALWAD_CERTIFICATE, or "
-            f"`certificate =` in {client_file()}",
+            f"if $GALWAD_CERTIFICATE is set, correct or unset it; else correct `certificate` in "
+            f"{client_file()}, or run `galwad login --tls-ca FILE`",
         ) from None
     try:
         return httpx2.Client(
@@ -130,14 +133,17 @@ def http_errors() -> Iterator[None]:
         if refused := certificate_fault(error).lower().rstrip("."):
             raise CliError(
                 f"the server's certificate is not trusted: {refused}",
-                "give the authority that signed it: galwad login --tls-ca FILE",
+                "if its authority is not known here, name it: galwad login --tls-ca FILE, or "
+                "$GALWAD_CERTIFICATE; else correct the server's certificate",
             ) from None
         raise CliError(
             "cannot reach the server",
             "check that `galwad serve` runs there, and that the address is right",
         ) from None
     except httpx2.TimeoutException:
-        raise CliError("the server does not answer", "try again, or look at its journal") from None
+        raise CliError(
+            "the server does not answer", "try again, or see the server's journal"
+        ) from None
     except httpx2.ProxyError as error:
         hint = "correct $HTTPS_PROXY; to use no proxy, set $NO_PROXY to the server's name"
         raise CliError(f"the proxy refused the connection: {error}", hint) from None
@@ -152,7 +158,7 @@ def refusal(response: httpx2.Response) -> tuple[str, str]:
         body = response.json()
         return str(body["error"]), str(body.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
-        hint = "check that this is the address of a Galwad server"
+        hint = "check that the server's address is that of a Galwad server"
         return f"the server answered {response.status_code}", hint
 
 
@@ -166,10 +172,13 @@ def check_response(response: httpx2.Response) -> None:
     ):
         # The hint in the response is for users of the web page. A user of the command line needs
         # the name of the command instead.
-        hint = "run `galwad login`"
+        hint = "run `galwad login`; if $GALWAD_TOKEN is set, correct or unset it first"
     reason = _reason(response)
     if reason == "step_up_needed":
-        hint = "run `galwad login --browser` again: the page asks for it when you approve the code"
+        hint = (
+            "run `galwad login --browser` again: when you approve the code, the page asks for the "
+            "stronger sign-in"
+        )
     wrong_usage = response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     raise CliError(
         message,
@@ -195,7 +204,9 @@ def answer_of(response: httpx2.Response) -> Any:
     try:
         return response.json()
     except ValueError:
-        raise CliError("the answer is not from a Galwad server", "check the address") from None
+        raise CliError(
+            "the answer is not from a Galwad server", "check the server's address"
+        ) from None
 
 
 def ask(

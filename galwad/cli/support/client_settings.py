@@ -24,7 +24,7 @@ from pydantic_settings import (
 from config.explain import faults_of, syntax_fault
 from galwad.cli.support.console import CliError
 
-_MEND = "correct it, or remove it and run `galwad login`"
+_MEND = "correct this file, or remove it and run `galwad login`"
 
 
 def client_file() -> Path:

@@ -61,7 +61,7 @@ def _asked(what: str, *, twice: bool) -> str:
     if not sys.stdin.isatty():
         raise CliError(
             "a passphrase is required, and there is no terminal to ask for it",
-            f"set ${VARIABLE} to it",
+            f"set ${VARIABLE} to the passphrase",
             status=2,
         )
     again = "The same passphrase again" if twice else False
@@ -98,7 +98,8 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
     except NoMatchError:
         raise CliError(
             "this identity does not open this recording",
-            "it is sealed to other recipients: compare `galwad keys show` with its manifest",
+            "use the identity of one of its recipients: its manifest has their fingerprints, and "
+            "`galwad keys show` prints yours",
         ) from None
     except ArchiveError as error:
         raise CliError(
@@ -124,7 +125,7 @@ def public_key(text: str, option: str) -> str:
     except (KeySetError, OSError, UnicodeDecodeError):
         raise CliError(
             f"{option} is not a public key",
-            "give its 44 characters of base64, or a file that holds them",
+            "give the 44 characters (base64) of the key, or a file that holds them",
             status=2,
         ) from None
     return found
@@ -146,7 +147,7 @@ def trusted_keys(
         trust = beside
     if not officers:
         raise CliError(
-            "the trust file proves nothing without its officer's key",
+            "the trust file proves nothing without the key of the officer who signed it",
             "add --officer-key, or --identity with the officer's key file",
             status=2,
         )

@@ -28,7 +28,10 @@ Server: TypeAlias = Annotated[
 ]
 Language: TypeAlias = Annotated[
     str,
-    typer.Option(help="The language of the sentences: cy or en. By default, that of $LANG."),
+    typer.Option(
+        help="The language of the sentences: cy or en. By default, that of the environment, such "
+        "as $LANG."
+    ),
 ]
 CallId: TypeAlias = Annotated[
     str, typer.Argument(help="The recording's id, as `recordings list` shows it.")
@@ -36,7 +39,9 @@ CallId: TypeAlias = Annotated[
 Reference: TypeAlias = Annotated[
     str, typer.Option(help="The reference of your case; the audit records it.")
 ]
-Reason: TypeAlias = Annotated[str, typer.Option("--reason", help="Why; the audit records it.")]
+Reason: TypeAlias = Annotated[
+    str, typer.Option("--reason", help="The reason; the audit records it.")
+]
 Days: TypeAlias = Annotated[
     str,
     typer.Option(

@@ -72,7 +72,7 @@ class StepUp:
         values = given if self.claim == "acrs" and isinstance(given, list) else [given]
         if self.value not in values:
             raise StepUpError(
-                f"the ID token does not have the value of [sign_in] step_up in {self.claim}"
+                f"the claim {self.claim} of the ID token lacks the value of [sign_in] step_up"
             )
         if self.claim == "acrs":
             return

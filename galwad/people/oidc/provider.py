@@ -52,7 +52,7 @@ class ProviderMetadata:
         if not isinstance(document, dict):
             raise ProviderError("the discovery document is not an object")
         if document.get("issuer") != issuer:
-            raise ProviderError("the discovery document is of another issuer than [sign_in] issuer")
+            raise ProviderError("the issuer in the discovery document is not [sign_in] issuer")
         methods = document.get("code_challenge_methods_supported")
         if isinstance(methods, list) and "S256" not in methods:
             raise ProviderError("the provider does not support PKCE with S256")

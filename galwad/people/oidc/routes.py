@@ -186,7 +186,9 @@ def _stepping(desk: PeopleDesk, session: Session | None) -> str:
         raise ApiError(409, "no stronger sign-in is needed", "go on without it")
     if session.kind != "page" or not session.provider:
         raise ApiError(
-            409, "this session has no stronger sign-in", "sign in on the page at the provider"
+            409,
+            "this session cannot prove a stronger sign-in",
+            "sign in on the page with your work account first",
         )
     return session.key
 

@@ -95,7 +95,7 @@ def verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
     algorithm, kid = _header(token)
     named = [each for each in keys if each.fits(algorithm) and kid in {"", each.kid}]
     if len(named) != 1:
-        raise UnknownKeyError("the provider has no key for this ID token")
+        raise UnknownKeyError("the provider does not have exactly one key for this ID token")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SecurityWarning)
@@ -107,7 +107,7 @@ def verified_claims(token: str, keys: Sequence[SigningKey]) -> dict[str, Any]:
     except ServerError:
         raise TokenError("the ID token has no claims that can be read") from None
     if not isinstance(claims, dict):
-        raise TokenError("the ID token has no claims")
+        raise TokenError("the claims of the ID token are not an object")
     return claims
 
 

@@ -79,7 +79,7 @@ async def redeem(
         raise ApiError(410, "the code was not approved in time", "begin again")
     if found.approver is None:
         raise ApiError(
-            409, "the code is not approved yet", "enter it on the page", reason="waiting"
+            409, "the code is not approved yet", "enter the code on the page", reason="waiting"
         )
     if not await desk.people.sessions.alive(found.approver):
         raise ApiError(401, "the session that approved this sign-in has ended", "begin again")

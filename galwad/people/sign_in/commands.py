@@ -33,7 +33,7 @@ def login(
             exists=True,
             dir_okay=False,
             resolve_path=True,
-            help="A PEM file of the authority to trust, if this machine does not; it is kept.",
+            help="A PEM file of the authority to trust. Later commands trust it too.",
         ),
     ] = None,
     password_stdin: Annotated[
@@ -46,7 +46,8 @@ def login(
     browser: Annotated[
         bool,
         typer.Option(
-            "--browser", help="Sign in on the page, as with an account of the council; no password."
+            "--browser",
+            help="Sign in on the page, for example with a work account, and approve a code.",
         ),
     ] = False,
     json: Json = False,
@@ -69,7 +70,7 @@ def login(
     address = base_url(server or known.server)
     if browser and (user or password_stdin or code):
         raise CliError(
-            "--browser cannot be used with a user name, a password or a code",
+            "--browser cannot be combined with --user, --password-stdin or --code",
             "leave them out: you sign in on the page",
             status=2,
         )
@@ -83,7 +84,7 @@ def login(
         me = _with_password(address, name, password, code, authority)
     token = me.get("token") if isinstance(me, dict) else None
     if not token:
-        raise CliError("the server sent no token", "check the address")
+        raise CliError("the server sent no token", "check the server's address")
     file = client_file()
     _keep(file, address, token, authority)
     if json:
@@ -109,7 +110,9 @@ def _approved(server: str, authority: Path | None) -> Any:
         secret, interval = str(waiting["secret"]), float(waiting["interval_s"])
         shown = one_line(f"open {waiting['page']} and enter the code {waiting['code']}")
     except (KeyError, TypeError, ValueError):
-        raise CliError("the answer is not from a Galwad server", "check the address") from None
+        raise CliError(
+            "the answer is not from a Galwad server", "check the server's address"
+        ) from None
     print(shown, file=sys.stderr, flush=True)
     while True:
         time.sleep(min(max(interval, _SHORTEST_S), _LONGEST_S))
@@ -150,7 +153,8 @@ def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None
     except OSError as error:
         reason = (error.strerror or "it failed").lower()
         raise CliError(
-            f"cannot write {file}: {reason}", "set $XDG_CONFIG_HOME to a folder of yours"
+            f"cannot write {file}: {reason}",
+            "set $XDG_CONFIG_HOME to a folder in which you can write",
         ) from None
     with atomic_file(file, replace=True) as out:
         out.write(("\n".join(lines) + "\n").encode())

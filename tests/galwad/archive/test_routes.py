@@ -283,8 +283,8 @@ async def test_a_call_that_the_desk_missed_still_gets_an_open_note(running, seal
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("since", 1e300, " (must be a text"),
-        ("until", -1.0, " (must be a text"),
+        ("since", 1e300, " (must be text"),
+        ("until", -1.0, " (must be text"),
         ("min_length_s", 1e300, " (must be at most "),
         ("max_length_s", -1.0, " (must be at least 0)"),
         ("limit", 501, " (must be at most 500)"),

@@ -10,12 +10,12 @@ from galwad.archive.rules import fix_of
 @pytest.mark.parametrize(
     ("kind", "begins"),
     [
-        ("row without files", "restore them from a copy"),
-        ("header of a disposal", "`galwad recordings purge` destroys it"),
-        ("disposal without row", "`galwad recordings purge` completes it"),
-        ("archive is empty", "mount its disk again"),
-        ("no header", "restore it from a copy"),
-        ("manifest without payload", "restore it from a copy"),
+        ("row without files", "restore the files from a copy"),
+        ("header of a disposal", "`galwad recordings purge` destroys the header"),
+        ("disposal without row", "`galwad recordings purge` completes the disposal"),
+        ("archive is empty", "mount the archive's disk again"),
+        ("no header", "restore the missing file from a copy"),
+        ("manifest without payload", "restore the missing file from a copy"),
         ("spool not sealed", "the journal of galwad-finaliser"),
     ],
 )

@@ -55,7 +55,7 @@ AMISS: dict[str, Any] = {
             "name": f"2026/11/25/{CALL}",
             "call_id": CALL,
             "text": "the index has it, but the archive has none of its three files",
-            "fix": "restore them from a copy of the archive",
+            "fix": "restore the files from a copy of the archive",
         }
     ],
 }
@@ -88,7 +88,7 @@ def test_unexplained_time_is_drawn_in_its_place_with_status_1(run, archive):
     )
     assert "!  index and manifest do not agree on its length: report it" in lines
     assert f"row without files: 2026/11/25/{CALL}" in lines
-    assert "    to do: restore them from a copy of the archive" in lines
+    assert "    to do: restore the files from a copy of the archive" in lines
     assert "(and 1 in progress or not yet archived)" in lines[-1]
     assert lines[-1].endswith("20.0 s unexplained")
     assert done.err.startswith("error: 1 call and 1 orphan not explained\nhint: ")

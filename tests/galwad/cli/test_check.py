@@ -238,8 +238,11 @@ def test_check_warns_of_unknown_users_and_extensions_in_routes_and_phones(run, s
     done = run("check", "--json", "--config", settings_file)
     found = {(f["name"], f["text"]) for f in done.json() if f["grade"] == "warning"}
     assert ("routes", "01970000900 rings 999, which no phone has") in found
-    assert ("routes", "01970000901 has the advisors gwen, nobody, who are not users") in found
-    assert ("phones", "301 belongs to huw, who is not a user") in found
+    assert (
+        "routes",
+        "01970000901 has the advisors gwen, nobody, who are disabled or not users",
+    ) in found
+    assert ("phones", "301 belongs to huw, who is disabled or not a user") in found
 
 
 class Link(socketserver.StreamRequestHandler):
@@ -290,7 +293,7 @@ def test_all_processes_down_is_an_error_of_status_and_a_warning_of_check(run, se
     assert done.status == 1
     assert "the switch is not running: no call is answered" in done.err
     assert "hint: journalctl -u galwad-switch" in done.err
-    assert processes(run, settings_file) == [("warning", "none is running")]
+    assert processes(run, settings_file) == [("warning", "no process of Galwad is running")]
 
 
 def test_a_desk_and_a_finaliser_that_are_down_beside_a_switch_are_faults(run, settings_file, start):

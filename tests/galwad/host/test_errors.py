@@ -72,7 +72,7 @@ TABLE = [
         *("POST", "/recordings/search", JSON, {"line": LONG}, 422),
         "look at: body.line (at most 200 characters)",
     ),
-    ("POST", "/recordings/search", JSON, {"line": 1}, 422, "look at: body.line (must be a text)"),
+    ("POST", "/recordings/search", JSON, {"line": 1}, 422, "look at: body.line (must be text)"),
     (
         *("POST", "/recordings/search", JSON, {"limit": "zzz-sent"}, 422),
         "look at: body.limit (must be a whole number)",
@@ -105,7 +105,7 @@ TABLE = [
         "look at: body.heartbeat (must be at least 5)",
     ),
     ("POST", "/me/tokens", JSON, b"x" * 300_000, 413, "send at most 256 kB"),
-    ("GET", "/calls?" + "a" * 2048, {}, None, 414, "send texts in the body"),
+    ("GET", "/calls?" + "a" * 2048, {}, None, 414, "send long texts in the body"),
 ]
 
 
@@ -165,7 +165,7 @@ async def strict():
         ({"params": {"page-size": SENT}}, "query.page-size (must be a whole number)"),
         ({"headers": {"X-Count": SENT}}, "header.x-count (must be a whole number)"),
         ({"headers": {"Cookie": f"color={SENT}"}}, "cookie.color (must be a whole number)"),
-        ({"json": {"name": 1}}, "body.name (must be a text)"),
+        ({"json": {"name": 1}}, "body.name (must be text)"),
         ({"json": {"parts": [{"limit": 1}, {"limit": SENT}]}}, "body.parts.limit (must be a whole"),
         ({"json": {"parts": SENT}}, "body.parts (must be a list)"),
         ({"json": {SENT: 1}}, "body (has an unknown field)"),

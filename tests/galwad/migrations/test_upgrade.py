@@ -532,7 +532,7 @@ def test_a_database_of_a_later_version_is_refused_in_one_line_and_not_changed(se
     assert (users.returncode, users.stdout) == (1, "")
     assert users.stderr == (
         f"error: {path} is from a later version of Galwad\n"
-        "hint: install that version: nothing has changed\n"
+        "hint: install that version again: the database was not changed\n"
     )
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 

@@ -190,7 +190,11 @@ def test_a_user_is_added_changed_disabled_and_removed_on_the_command_line(
     [
         (("move", "sian"), 2, "give an extension, or only --none"),
         (("move", "sian", "202", "--none"), 2, "give an extension, or only --none"),
-        (("sip-password", "sian"), 1, "`galwad users move sian EXTENSION`"),
+        (
+            ("sip-password", "sian"),
+            1,
+            "give the user one first: `galwad users move sian EXTENSION`",
+        ),
         (("password", "pay", "--generate"), 1, "`galwad users disable` and then `enable`"),
         (("remove", "nia"), 1, "`galwad users list` shows the users"),
     ],

@@ -124,7 +124,11 @@ async def test_an_administrator_links_an_identity_to_a_local_user(known, users, 
 async def test_an_identity_is_linked_once_and_only_to_a_person(known, users):
     await users.add(User("pay", "machine"), None)
     await known.sign_in(SIAN, "advisor", "sian")
-    for name, reason in (("nobody", "no user"), ("pay", "machine"), ("sian", 'linked to "sian"')):
+    for name, reason in (
+        ("nobody", "no user"),
+        ("pay", "machine"),
+        ("sian", 'linked to the user "sian"'),
+    ):
         with pytest.raises(UserError, match=reason):
             await change(users, name, link=SIAN)
 

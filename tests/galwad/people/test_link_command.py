@@ -27,7 +27,7 @@ def test_an_identity_is_linked_once(link, settings_file):
     assert rows == [(ISSUER, "oid-1", "sian")]
     again = link("sian", *identity)
     assert again.status == 1
-    assert 'linked to "sian"' in again.err
+    assert 'linked to the user "sian"' in again.err
 
 
 def test_the_provider_of_the_settings_is_the_default(link, settings_file):

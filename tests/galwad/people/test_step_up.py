@@ -197,7 +197,7 @@ async def test_a_session_opened_with_a_password_needs_no_step_up(desk, admin):
     reply = await begin(gwen.http)
     assert (reply.status_code, reply.json()["error"]) == (
         409,
-        "this session has no stronger sign-in",
+        "this session cannot prove a stronger sign-in",
     )
 
 

@@ -56,4 +56,4 @@ def test_an_unknown_team_is_refused_with_the_command_that_lists_them(run, config
 def test_a_missing_or_contradicted_team_is_wrong_usage(run, config, words):
     done = run("users", "team", "sian", *words, *config)
     assert (done.status, done.out) == (2, "")
-    assert "the team is missing, or contradicts --none" in done.err
+    assert "either a team or --none is needed, not both" in done.err

@@ -270,7 +270,7 @@ def test_the_destination_for_welsh_is_the_name_of_a_destination_of_the_centre(wr
 def test_a_payment_code_must_not_begin_with_the_other_one(faults):
     codes = 'payment_code_on = "*7"\npayment_code_off = "*71"\n'
     ((_, _, expected),) = faults(LEAST + codes)
-    assert "must not begin with" in expected
+    assert "neither may begin with the other" in expected
 
 
 def test_all_faults_are_reported_together_in_file_order(faults):

@@ -178,7 +178,7 @@ def test_a_stretch_that_another_trigger_has_erased_is_a_fault(case):
     gap = {"from_us": 5 * US, "to_us": 6 * US, "reason": "erased"}
     case.manifest["gaps"].append(gap | {"trigger": "page", "actor": "user:sian"})
     case.manifest["segments"][1]["to_us"] = 5 * US
-    assert "page (user:sian) has erased a stretch" in case.faults()
+    assert "unexpected: page (user:sian) has erased audio" in case.faults()
 
 
 def test_digits_silenced_before_a_pause_are_a_gap_that_the_row_must_expect(case):

@@ -68,7 +68,7 @@ def test_a_report_without_a_failure_is_a_summary(capsys):
 def test_a_report_with_a_failure_names_the_row_and_raises_with_status_1(capsys):
     with pytest.raises(CliError) as raised:
         report([OK, FAILED, MISSING], json=True)
-    assert (raised.value.status, raised.value.message) == (1, '1 of 3 failed: "record key"')
+    assert (raised.value.status, raised.value.message) == (1, '1 of 3 rows failed: "record key"')
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
     assert document["summary"] == {"ok": 1, "failed": 1, "not configured": 1}
@@ -105,7 +105,10 @@ def matrix(run, settings_file, tmp_path):
         (("--answer", "201", "--only", "juggling"), 'there is no row "juggling"'),
         (("--answer", "201") * 3, "--answer is given more than twice"),
         (("--answer", "201"), "the SIP password of 201 is missing"),
-        (("--answer", "201", "--password-stdin"), "passwords: 0; needed: 1"),
+        (
+            ("--answer", "201", "--password-stdin"),
+            "lines on standard input: 0; passwords needed: 1",
+        ),
         (("--answer", "201", "--parallel", "0"), "invalid value for '--parallel'"),
     ],
 )

@@ -309,7 +309,7 @@ def test_an_invalid_address_raises_only_a_command_line_error(text):
             "the SIP password of 201 is missing, and there is no terminal to ask",
         ),
         (("--transfer", "sip:", "--from", "07700900123"), '--transfer "sip:" cannot be dialled'),
-        (("--from", "a b<>"), "the name of a phone is not valid"),
+        (("--from", "a b<>"), "an extension, or the number of --from, is not valid"),
     ],
 )
 def test_contradictory_options_are_refused_before_any_call(run, options, error):

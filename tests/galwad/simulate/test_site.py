@@ -78,9 +78,9 @@ def test_an_outside_number_has_the_class_and_the_address_of_its_destination(sett
 @pytest.mark.parametrize(
     ("number", "error"),
     [
-        ("999", "--outside 999 is not a number outside the centre with a `target`"),
-        ("570", "--outside 570 is not a number outside the centre with a `target`"),
-        ("580", "--outside 580 is not a number outside the centre with a `target`"),
+        ("999", "--outside 999 is not a destination outside the centre with a `target`"),
+        ("570", "--outside 570 is not a destination outside the centre with a `target`"),
+        ("580", "--outside 580 is not a destination outside the centre with a `target`"),
         ("560", "the target of --outside 560 is not reached by UDP"),
     ],
 )

@@ -111,7 +111,7 @@ def test_an_existing_page_is_not_replaced_and_the_server_is_not_asked(run, archi
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (("--json", "--html", "-"), "--json and --html exclude each other"),
+        (("--json", "--html", "-"), "--json and --html cannot be combined"),
         (("--date", "sometime"), "cannot read --date"),
         (("--language", "kw"), "there are no texts in the language"),
         (("--html", "/nowhere/day.html"), "/nowhere is not a folder"),

@@ -141,7 +141,7 @@ def test_a_damaged_recording_is_not_reindexed_but_the_others_are(run, house, suf
     done = run("recordings", "reindex", *WHY)
     assert done.status == 1
     assert f"{CALLS[1]}  NOT INDEXED: {why}" in done.out
-    assert done.err.startswith("error: 1 of 3 got no row\n")
+    assert done.err.startswith("error: 1 of 3 recordings got no row\n")
     assert sorted(listed(run)) == [CALLS[0], CALLS[2]]
 
 
@@ -290,7 +290,7 @@ def test_another_persons_identity_restores_no_facts(run, house, tmp_path):
     done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", other)
     assert done.status == 1
     assert f"{CALLS[0]}  NOT RESTORED: " in done.out
-    assert done.err.startswith("error: 1 of 1 still without number, line and advisor\n")
+    assert done.err.startswith("error: 1 of 1 rows still have no number, line and advisor\n")
     assert not listed(run)[CALLS[0]]["named"]
 
 

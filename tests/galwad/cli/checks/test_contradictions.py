@@ -78,14 +78,16 @@ def test_the_same_peer_in_two_trunks_is_a_warning_with_the_trunk_that_counts(
 def test_a_route_that_an_earlier_one_hides_is_a_warning(found, first, second):
     ((name, grade, text),) = found(ROUTE.format(first) + ROUTE.format(second))
     assert (name, grade) == ("routes", "warning")
-    assert text == f"the route {second} is never used: {first} before it takes its calls"
+    hides = f"the route {first}, which is before it, matches all of its calls"
+    assert text == f"the route {second} is never used: {hides}"
 
 
 @pytest.mark.parametrize(("kind", "grade"), [("payment", "fault"), ("centre", "warning")])
 def test_a_destination_that_an_earlier_one_hides_is_named(found, kind, grade):
     target = 'target = "sip:701@pay.example"'
     text = DESTINATION.format("7*", "centre", "") + DESTINATION.format("701", kind, target)
-    counts = f"701 ({kind}) is never used: 7* before it counts as centre"
+    hides = "7* (centre), which is before it, matches the same parties"
+    counts = f"the destination 701 ({kind}) is never used: {hides}"
     assert ("destinations", grade, counts) in found(text)
 
 
@@ -127,13 +129,14 @@ def test_a_route_to_a_party_outside_the_centre_is_a_warning(found, target, class
     line = DESTINATION.format("0911", class_, f'target = "sip:{place}@pay.example"')
     ((name, grade, text),) = found(f'{line}[[routes]]\ncalled = "66"\n{target}\n')
     assert (name, grade) == ("routes", "warning")
-    assert text == f"66 leads to 0911, which counts as {class_}: its calls are not recorded"
+    unrecorded = f"which counts as {class_}: calls on this route are not recorded"
+    assert text == f"the route 66 leads to 0911, {unrecorded}"
 
 
 def test_media_ports_with_the_port_of_sip_are_a_fault(found, ports):
     port = int(str(ports).partition("-")[0]) + 1
     before, after = "udp:127.0.0.1:0", f"udp:127.0.0.1:{port}"
-    expected = f"[media] ports {ports} have the port {port} of [sip] listen"
+    expected = f"[media] ports {ports} include the port {port} of [sip] listen"
     assert found("", before, after) == [("media", "fault", expected)]
 
 
@@ -160,4 +163,4 @@ def test_an_issuer_of_every_organisation_is_a_fault(found, tenant):
     issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
     ((name, grade, text),) = found(SIGN_IN.format(issuer))
     assert (name, grade) == ("sign-in", "fault")
-    assert text == f"the issuer {issuer} is that of every organisation ({tenant})"
+    assert text == f'[sign_in] issuer is {issuer}: "{tenant}" is not one organisation'

@@ -49,7 +49,7 @@ def of_the_night(house, now=None):
 def test_a_new_node_shows_when_its_first_nightly_check_is(run, house):
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
-    assert re.fullmatch("the first check is 20..-..-.. 03:00:00 UTC", text)
+    assert re.fullmatch("the first check of coverage is 20..-..-.. 03:00:00 UTC", text)
 
 
 def test_a_node_whose_nightly_check_never_ran_gets_a_warning(run, house):
@@ -57,15 +57,15 @@ def test_a_node_whose_nightly_check_never_ran_gets_a_warning(run, house):
         connection.execute("UPDATE audit_entries SET at_us = at_us - 172800000000")
         connection.commit()
     [(grade, name, text, fix)] = checked(run, house)
-    assert (grade, name, text) == ("warning", "books", "they were never checked")
-    assert fix == "the desk does it at 03:00: check that it runs"
+    assert (grade, name, text) == ("warning", "books", "coverage was never checked")
+    assert fix == "the desk checks it at 03:00: see that the desk is running then"
 
 
 def test_a_nightly_check_without_findings_is_fine(run, house):
     of_the_night(house)
     [(grade, name, text, fix)] = checked(run, house)
     assert (grade, name, fix) == ("fine", "books", "")
-    assert text.startswith("every second was explained ")
+    assert re.fullmatch("the check of 20.* explained every second", text)
 
 
 def test_each_orphan_of_the_nightly_check_is_named_with_its_fix(run, house):
@@ -79,7 +79,7 @@ def test_each_orphan_of_the_nightly_check_is_named_with_its_fix(run, house):
     assert ("orphans", f"manifest without payload: 2026/03/01/{CALL}") in [e[1:3] for e in found]
     assert ("books", f"{OTHER} was answered, but has no recording") in [e[1:3] for e in found]
     fixes = [fix for *_, fix in found]
-    assert "restore it from a copy of the archive" in fixes
+    assert "restore the missing file from a copy of the archive" in fixes
     assert all(fixes)
 
 
@@ -114,5 +114,5 @@ def test_a_missed_nightly_check_is_a_warning(run, house):
     of_the_night(house, time.time() - 3 * 86_400)
     [(grade, _, text, fix)] = checked(run, house)
     assert grade == "warning"
-    assert text.startswith("they were last checked ")
-    assert "galwad-desk does it when it runs" in fix
+    assert text.startswith("coverage was last checked ")
+    assert "galwad-desk checks it each night" in fix

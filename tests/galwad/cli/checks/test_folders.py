@@ -108,7 +108,7 @@ def test_a_database_with_a_damaged_page_is_a_fault(checked, site):
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
     (text,) = told()
-    assert text.startswith("it is damaged: ")
+    assert text.startswith("the database is damaged: ")
 
 
 @pytest.mark.peer

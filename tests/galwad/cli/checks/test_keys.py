@@ -153,7 +153,10 @@ def test_a_spool_from_before_a_reboot_is_a_fault_with_the_command_to_recover_it(
     reboot(site)
     told = "fault", f"{path.name} is from before a reboot, and locked"
     assert checked() == [
-        (*told, f"on the officer's machine: galwad recordings recover {path.name}")
+        (
+            *told,
+            f"copy it to the officer's machine, and there: galwad recordings recover {path.name}",
+        )
     ]
     (site.root / "run" / "boot.key").write_bytes(bytes(32))
     assert checked()[0][:2] == told
@@ -195,4 +198,4 @@ def test_many_locked_spools_are_shortened_to_a_few_lines(site, checked):
     reboot(site)
     found = checked()
     assert len(found) == 11
-    assert found[-1] == ("fault", "and 3 more", f"they are in {site.spool}")
+    assert found[-1] == ("fault", "and 3 more", "correct these first, then check again")

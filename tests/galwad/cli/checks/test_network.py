@@ -61,7 +61,7 @@ def test_a_peer_that_the_unit_drops_is_a_warning(told, peer):
 def test_no_remedy_opens_the_ip_filter_for_a_very_large_network(told, peer):
     (fix,) = [each for each in told(peer, fixes=True) if each]
     assert "IPAddressAllow" not in fix
-    assert fix.endswith("Name only the provider's addresses in peers, and then here")
+    assert fix.endswith("Name only the provider's addresses in peers, and then allow these")
 
 
 def test_the_remedy_opens_the_ip_filter_for_one_provider(told):
@@ -167,7 +167,7 @@ def test_the_route_of_each_emergency_number_is_shown(found):
     ],
 )
 def test_a_centre_without_a_route_for_emergency_calls_is_warned(found, routes, problem):
-    wanted = ("warning", f"an emergency call of a phone gets nowhere: {problem}")
+    wanted = ("warning", f"an emergency call from a phone would fail: {problem}")
     assert wanted in found(*routes)
 
 

@@ -87,7 +87,10 @@ def test_an_unreadable_client_file_is_reported_with_a_hint(run, tmp_path, made):
 def test_an_expired_token_gives_the_hint_to_log_in(run, server, monkeypatch):
     monkeypatch.setenv("GALWAD_TOKEN", "old")
     done = run("recordings", "list")
-    assert (done.status, done.err.splitlines()[1:]) == (1, ["hint: run `galwad login`"])
+    assert (done.status, done.err.splitlines()[1:]) == (
+        1,
+        ["hint: run `galwad login`; if $GALWAD_TOKEN is set, correct or unset it first"],
+    )
 
 
 def test_a_session_that_needs_a_stronger_sign_in_gives_the_hint_for_it():
@@ -212,7 +215,8 @@ def test_a_certificate_of_an_unknown_authority_is_refused_with_a_hint(login):
     assert done.status == 1
     assert done.err == (
         "error: the server's certificate is not trusted: self-signed certificate\n"
-        "hint: give the authority that signed it: galwad login --tls-ca FILE\n"
+        "hint: if its authority is not known here, name it: galwad login --tls-ca FILE, or "
+        "$GALWAD_CERTIFICATE; else correct the server's certificate\n"
     )
 
 

@@ -116,7 +116,7 @@ def test_without_a_terminal_the_hint_names_the_passphrase_variable(guarded):
     assert done.returncode == 2
     assert done.stderr == (
         "error: a passphrase is required, and there is no terminal to ask for it\n"
-        "hint: set $GALWAD_PASSPHRASE to it\n"
+        "hint: set $GALWAD_PASSPHRASE to the passphrase\n"
     )
 
 

@@ -42,9 +42,9 @@ def test_optional_parts_say_where_the_secret_goes_and_whether_responses_name_the
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"issuer": "https://login.example/common/v2.0"}, "another issuer"),
-        ({"issuer": f"{ISSUER}/"}, "another issuer"),
-        ({"issuer": None}, "another issuer"),
+        ({"issuer": "https://login.example/common/v2.0"}, "is not \\[sign_in\\] issuer"),
+        ({"issuer": f"{ISSUER}/"}, "is not \\[sign_in\\] issuer"),
+        ({"issuer": None}, "is not \\[sign_in\\] issuer"),
         ({"token_endpoint": None}, "token_endpoint"),
         ({"token_endpoint": "http://login.example/token"}, "token_endpoint"),
         ({"token_endpoint": "https://a:b@login.example/token"}, "token_endpoint"),
