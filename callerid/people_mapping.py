@@ -204,7 +204,10 @@ def _visible(value: Any) -> str:
 
 
 def _numbers(value: Any) -> Iterator[str]:
-    """Yield the texts with numbers in a value. Line ends stay, because they separate numbers."""
+    """Yield the texts of a value that is a text or a list of texts, each with telephone numbers.
+
+    Line ends stay, because they separate numbers.
+    """
     values = value if isinstance(value, list) else [value]
     for each in values[:_MOST_NUMBERS]:
         text = _visible(each).strip()

@@ -244,7 +244,7 @@ class SalesforceApi:
 
 
 def error_code(text: bytes) -> str:
-    """Return the code of the first error in the document of an error; "" if there is none."""
+    """Return the code of the first error in the body of a response; "" if it has no valid code."""
     try:
         document = parse_json(text)
     except ServerError:

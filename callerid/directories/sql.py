@@ -3,7 +3,7 @@
 The view has one row for each person. The search is one SELECT with bound parameters. The database
 compares the columns with each of the usual spellings of the number, so it can use an index. It also
 converts each value to a text and cuts the text, so neither an unusual type nor a huge value reaches
-this process.
+this process. Only in SQLite, `do_not_pop` is not cut.
 
 The table has one row for each version of a note. Rows are only added. So the database's user needs
 the right to insert rows, and to read the columns `note_id` and `version`, but none to read, change

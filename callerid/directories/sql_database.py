@@ -266,7 +266,10 @@ def _table(name: str, *columns: ColumnClause[Any]) -> TableClause:
 
 
 def _text(label: str, value: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return a value as a text that is cut: by the cast, or in SQLite by a function."""
+    """Return a value as a text that is cut, except `do_not_pop` in SQLite.
+
+    SQLite ignores the length in the cast, so a function cuts the text there.
+    """
     text: ColumnElement[str] = cast(value, Unicode(_LONGEST))
     if label != "do_not_pop":  # SQLite's function makes a text that begins with NUL empty
         text = func.substring(text, 1, _LONGEST)

@@ -1,4 +1,4 @@
-"""The texts of the description, read from the docstrings of endpoints and their dependencies."""
+"""The texts of the OpenAPI description, from the docstrings of endpoints and their dependencies."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The `galwad` command: its groups of commands, its exit statuses, and its errors.
 
-A command fails by raising a `CliError`. Only this module prints a `CliError`: the error and a hint,
-on stderr. The exit status is 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly,
-and 130 if it was interrupted.
+A command fails by raising a `CliError`, or, if its output already shows what failed, by
+`typer.Exit(1)`. Only this module prints a `CliError`: the error and a hint, on stderr. The exit
+status is 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly, and 130 if it was
+interrupted.
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ class Sealer:
         return SpoolKeys(ours, folder, recovered, tuple(filter(None, further)))
 
     def _boot_keys(self) -> list[bytes | None]:
-        """Return all boot keys that exist. The type allows None only for `[None]` in `_keys`.
+        """Return all boot keys that exist; None is in the type only for `_keys`.
 
         Raises `KeyFileError` if a key file cannot be read, and no other key was found.
         """

@@ -212,7 +212,9 @@ class Trunk(Section):
             )
         answering = any(_ANSWERING.search(tone) for tone in self.ring_tones)
         if answering and not self.auto_answer:
-            raise ValueError('needs "auto_answer = true" for a ring tone that answers by itself')
+            raise ValueError(
+                'needs "auto_answer = true" for a ring tone that makes phones answer by themselves'
+            )
         return self
 
     @model_validator(mode="after")

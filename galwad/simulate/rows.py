@@ -323,8 +323,8 @@ def advisors_phone(row: LiveRow) -> str:
 class Talk:
     """Caller and advisor speak, and nothing else happens. `phase` names the stretch in a verdict.
 
-    With `longer`, they first speak unjudged for the time after a pause (`quarantine`) in which
-    audio of streams that began in the pause is not stored.
+    With `longer`, they first speak unjudged for `[recording] quarantine` seconds: this long after a
+    pause or transfer, a stream is not stored if its timestamps do not show when it was sent.
     """
 
     phase: str

@@ -103,7 +103,7 @@ class PayloadWriter(io.RawIOBase):
 
     def _append(self, view: memoryview) -> None:
         if view and self._position != self._length:
-            raise PayloadError("a sealed chunk cannot be written again")
+            raise PayloadError("only the first chunk can be overwritten")
         while view:
             if len(self._tail) == CHUNK:
                 self._seal_tail(last=False)

@@ -31,9 +31,9 @@ _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that is assumed never to hang: each job runs in the calling thread.
+    """A disk that is assumed never to hang: `run` and `run_later` do each job in the same thread.
 
-    `threads` runs long jobs such as a sync; None stands for the event loop's executor.
+    Callers do long work, such as a sync, in `threads`; None means the event loop's executor.
     """
 
     threads: Executor | None = None

@@ -612,8 +612,8 @@ class SendTimes:
     def _latest_of(self, track: int) -> tuple[int, int | None]:
         """Return the arrival of a track's latest packet, and its largest possible delay, in µs.
 
-        The next packet was sent later, so it can be late by this delay and the time since then. The
-        delay is None if no limit is known.
+        The next packet was sent later than this one. So its delay is at most this delay plus the
+        time since this packet's arrival. The delay is None if no limit is known.
         """
         return self._latest.get(track, (self._begun_us, 0))
 

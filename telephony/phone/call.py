@@ -413,7 +413,7 @@ class VoIPCall:
             return self.media.answer(offer) if offer else self.media.offer()
         except (ParseError, CallFailedError) as error:
             self.refuse(error.status)
-            raise CallFailedError("there is no common media", error.status) from None
+            raise CallFailedError("the caller's offer cannot be used", error.status) from None
 
     def _replaceable_dialog(self) -> Dialog:
         """Return the dialog for a Replaces; for our ringing call, the first early dialog."""

@@ -67,8 +67,9 @@ NOT_CARDS = (
     "24.11.2026 09:30-10:45",
     "20261125-101500-aaaaaaaa",
     "9826004111111111111",
+    "0b4111111111111111" + "c" * 46,
     "4111 1111 house 1111 1111",
     "41111111-x-11111111",
     "AB 12 34 56 C",
 )
-"""Telephone numbers, a UPRN, an NHS number, IBANs, accounts, dates, a call id, a bill card."""
+"""Telephone numbers, a UPRN, an NHS number, IBANs, accounts, dates, a bill card, a digest."""

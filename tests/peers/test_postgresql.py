@@ -301,7 +301,9 @@ async def test_connections_that_the_server_has_ended_do_not_fail_a_search(server
     assert len(await directory.find(NUMBER)) == 2
 
 
-async def test_a_locked_table_ends_the_search_on_the_server_too(server, open_database):
+async def test_a_search_in_a_locked_table_ends_at_its_time_limit_on_the_server_too(
+    server, open_database
+):
     directory = SqlDirectory(VIEW, open_database(timeout_s=LIMIT_S))
     with server.locked("crm.people"):
         with pytest.raises(SqlError, match=r"the statement took too long \(57014\)"):

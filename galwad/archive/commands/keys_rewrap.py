@@ -110,7 +110,7 @@ def rewrap_headers(
 
 @dataclass(frozen=True, slots=True)
 class RewrapOptions:
-    """The options of `galwad keys rewrap`, as given on the command line."""
+    """The options of `galwad keys rewrap`, with the keys and the set read from their files."""
 
     officer: OfficerKeys
     identities: Sequence[Identity]
@@ -119,7 +119,8 @@ class RewrapOptions:
     """The signed set of recipients. If the server has another set, the command stops. If None, the
     server may have any set that `officer` signed."""
     node_keys: Sequence[str]
-    """The public keys of the nodes that may have signed a manifest. If empty, any key may."""
+    """The public keys of the nodes that may have signed a manifest: those of --node-key, or else of
+    the officer's trust file. If empty, any key may have signed."""
     former: Sequence[str]
     """The public signing keys of earlier officers, whose rewraps are accepted."""
     only_count: bool

@@ -139,9 +139,11 @@ class Places:
         self._networks: OrderedDict[str, float] = OrderedDict()
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
-        """The time until which a network, or a group of strangers, has used up its rate.
+        """The time until which the connections so far have used the rate, by network or group.
 
-        The key is the network, "new" for all strangers in new areas, or "" for all other strangers.
+        Each connection adds 1 / rate. If the time is more than `in_advance_s` in the future, new
+        connections are refused. The key is the network, "new" for all strangers in new areas, or ""
+        for all other strangers.
         """
         self._areas: OrderedDict[str, float] = OrderedDict()
         """The areas of strangers, with the time of the newest connection of each."""

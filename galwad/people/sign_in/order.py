@@ -37,7 +37,7 @@ from net.addresses import areas_of
 
 WINDOW_S: Final = 900.0
 RETRY_S: Final = 2
-"""The seconds after which each client that was turned away is asked to try again."""
+"""The seconds in `Retry-After` of the response to a client that was turned away."""
 _SOONEST_S: Final = 0.9
 _LATEST_S: Final = 120.0
 """The least and the most seconds after which a client must come again to count as returned."""

@@ -206,9 +206,10 @@ class AdvisorSide:
     def named(self, event: sip.IdentityChanged) -> bool:
         """Store the name that a PBX gives to a party at the advisor's end.
 
-        Return True if the party talks with the caller and did not have this name before. The name
-        of any other party is stored until that party talks with the caller. A name that is not
-        believed is ignored (see `_believes`).
+        Return True if the party talks with the caller and did not have this name before. A name
+        that was known only from a Contact counts as new when the PBX asserts it. The name of any
+        other party is stored until that party talks with the caller. A name that is not believed is
+        ignored (see `_believes`).
         """
         asserted, stated = event.source.lower() != "contact", bool(event.source)
         name = PartyName(event.identity.uri, asserted, stated)

@@ -909,7 +909,10 @@ def answerable_of(legs: BackToBackCall) -> tuple[Party, ...]:
 
 
 def call_of_leg(calls: Mapping[str, SwitchCall], leg_id: str) -> SwitchCall | None:
-    """Return the call that has a leg now, or None; the call in the leg's id is tried first."""
+    """Return the call that has the leg `leg_id` now; None if no call has it.
+
+    A leg's id begins with a call id. The call with this id is tried first.
+    """
     call = calls.get(leg_id.partition("/")[0])
     if call is not None and leg_id in call.legs.legs:
         return call

@@ -46,7 +46,7 @@ class PendingResponse:
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
-        """Return this response without its body, which is sent only once."""
+        """Return this response without its body, which the caller already has, for a refresh."""
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
 

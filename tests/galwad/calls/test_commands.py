@@ -283,7 +283,7 @@ async def test_the_csv_file_is_that_of_the_desk_and_its_export_is_audited(galwad
     assert (await galwad("--date", "2026-11-15", "-o", path, "--force")).status == 0
 
 
-async def test_an_advisor_is_refused_and_no_file_is_left(galwad, tmp_path):
+async def test_figures_refuses_an_advisor_and_leaves_no_file(galwad, tmp_path):
     path = tmp_path / "figures.csv"
     done = await galwad("-o", path, user="sian")
     assert done.status == 1

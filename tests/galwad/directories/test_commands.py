@@ -356,7 +356,7 @@ def test_skipped_faults_are_reported_by_line_without_names_and_numbers(
     assert name_of("+441632960001") == "Nia Morgan"
 
 
-def test_a_file_without_a_header_is_refused_without_repeating_its_first_person(take, folder):
+def test_the_refusal_of_a_file_without_a_header_does_not_quote_its_first_person(take, folder):
     (folder / "people.csv").write_text("P1,Mair Evans,01632 960001\n")
     done = take()
     assert done.status == 1

@@ -196,7 +196,7 @@ async def test_a_call_that_ended_while_the_desk_was_down_ends_at_the_time_that_t
 
 
 async def test_a_call_whose_end_is_not_reported_ends_a_moment_after_the_snapshot(desk, monkeypatch):
-    monkeypatch.setattr(event_log_module, "WAIT_S", 0.01)
+    monkeypatch.setattr(event_log_module, "PATIENCE_S", 0.01)
     await desk.receive(CallChanged(ringing()))
     await desk.restart()
     await desk.receive(CallsSnapshot(()))

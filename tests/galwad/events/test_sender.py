@@ -310,7 +310,9 @@ async def test_a_database_that_cannot_be_written_stops_no_event(sending, server,
     assert sending.accepted() == {"a": ["ringing", "ringing", *KINDS]}
 
 
-async def test_an_unexpected_error_of_one_event_stops_no_other(sending, server, monkeypatch):
+async def test_an_unexpected_error_while_one_event_is_sent_does_not_stop_the_other_events(
+    sending, server, monkeypatch
+):
     send = WebhookReceiver.send
 
     async def fails(receiver, event):

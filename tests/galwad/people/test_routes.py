@@ -417,7 +417,7 @@ async def test_the_page_and_the_commands_write_the_same_audit_entries(provided, 
     assert actors == {"nia": {"user"}, "non": {"os"}}
 
 
-async def test_no_secret_of_the_page_reaches_the_log(running, gwen, capfd):
+async def test_no_password_of_a_new_user_reaches_the_log(running, gwen, capfd):
     made = (await gwen.http.post(USERS, json={"name": "nia", "extension": "209"})).json()
     await until(lambda: len(running.switch.of(SetPhones)) > 1)
     out, err = capfd.readouterr()

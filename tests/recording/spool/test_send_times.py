@@ -357,7 +357,7 @@ def test_no_packet_sent_in_the_pause_by_a_leg_connected_in_it_is_stored_after_a_
     assert min(kept) == pytest.approx(20.0 + 0.1, abs=3 * PACKET_S)
 
 
-def test_a_party_first_heard_after_a_restart_is_dropped_for_as_long_as_it_was_silent(opened_gate):
+def test_packets_after_a_restart_are_dropped_for_as_long_as_their_party_was_silent(opened_gate):
     gate = opened_gate()
     gate.shut(confidential=True)
     again = restarted(gate, gate.saved(), 15.0)

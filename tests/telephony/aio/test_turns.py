@@ -265,7 +265,7 @@ def test_the_rests_for_several_pieces_of_work_add_up(share):
     assert share.rest_s == pytest.approx(0.08)
 
 
-def test_work_that_hardly_waited_counts_with_its_time_on_the_clock(clock):
+def test_work_that_hardly_waited_for_the_processor_counts_with_its_whole_duration(clock):
     cpu_clock = Clock()
     timer = WorkTimer(clock, cpu_clock)
     clock.now += 0.03

@@ -75,7 +75,7 @@ def test_an_unknown_recording_shows_the_servers_error_and_hint(run, server):
     assert (done.status, done.err) == (1, "error: no recording has this id\nhint: look again\n")
 
 
-def test_show_names_each_later_caller_with_the_time_of_the_change(
+def test_show_prints_each_later_caller_and_the_time_of_the_change(
     run, server, archive, monkeypatch
 ):
     callers = [

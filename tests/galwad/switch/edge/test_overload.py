@@ -176,7 +176,7 @@ def test_the_invites_of_a_burst_are_not_refused_although_they_wait(load):
     assert not load.refuses(1, ("another",), now, 0.3)
 
 
-def test_a_small_share_does_not_refuse_the_only_call(load):
+def test_the_only_call_is_accepted_even_if_the_share_of_accepted_calls_is_small(load):
     late_for(load, 100, 100.0, media_s=0.1)
     assert not load.refuses(0, INVITE, 110.0)
 
