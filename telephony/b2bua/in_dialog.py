@@ -45,10 +45,7 @@ from telephony.sip.message.messages import Request, Response
 from telephony.sip.ua.server_request import ServerRequest
 
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
-"""Maps a status from the other leg to the status for the sender.
-
-401 and 407 ask us to authenticate, and not the sender.
-"""
+"""Maps the other leg's status to the sender's: 401 and 407 challenge us, and not the sender."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
 """Maps our own status, if the other leg sent no response, to the status for the sender.
 

@@ -27,7 +27,6 @@ START = """async () => {
 }"""
 STOP_TIMERS = "() => { for (let id = setTimeout(() => {}); id > 0; id -= 1) clearTimeout(id); }"
 """The clocks of the page change each second, and the screen reader then begins again."""
-SAID = "() => window.reader.spokenPhraseLog()"
 HEARD = """async (phrase) => {
     const log = await window.reader.spokenPhraseLog();
     return log.includes(phrase) && [...log];
