@@ -59,7 +59,7 @@ _NOT_CARDS: Final = re.compile(
     # 30-00-00 12345678, a sort code and an account number
     r"|[0-9]{2} ?[0-9]{2} ?[0-9]{2}[ ,/]{1,3}[0-9]{8}(?![ ,./]{1,4}[0-9])"
     r"|9826[0-9]{15}"  # a bill payment card: ISO/IEC 7812 gives 9 and the country code to the UK
-    r"|(?<![0-9A-Za-z])(?=[0-9]*[a-f])[0-9a-f]{64}(?![0-9A-Za-z])"  # a SHA-256 in hexadecimal
+    r"|\b(?=[0-9]*[a-f])[0-9a-f]{64}\b"  # a SHA-256 in hexadecimal
     r")(?![0-9])"
 )
 _IBAN: Final = re.compile(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")

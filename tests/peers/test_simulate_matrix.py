@@ -246,7 +246,7 @@ def failed(matrix, rows, *wanted):
 def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):
     other = matrix.settings("payment_code_on", "*81")
     rows = matrix.bare("payments", "dialled code", config=other, status=1)
-    failed(matrix, rows, "the page shows the recording as recording, not paused")
+    failed(matrix, rows, 'the state of the recording is "recording", not "paused"')
 
 
 def test_another_point_of_transfer_than_in_the_settings_is_a_failure(matrix):

@@ -179,7 +179,7 @@ async def test_a_new_sip_password_replaces_the_digests_of_the_extension(users):
     await users.add(User("huw", "advisor"), PASSWORD)
     with pytest.raises(UserError) as refused:
         await change(users, "huw", sip_password="new")
-    assert refused.value.hint == "`galwad users move huw EXTENSION`"
+    assert refused.value.hint == "give the user one first: `galwad users move huw EXTENSION`"
 
 
 async def test_a_moved_user_has_the_new_extension_and_the_old_one_is_free(users):

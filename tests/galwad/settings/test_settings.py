@@ -192,7 +192,7 @@ def test_a_minimal_file_has_the_documented_defaults(write):
             "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nring_tones=['Ring Answer']",
             "trunks[1]",
             5,
-            'needs "auto_answer = true" for a ring tone that answers',
+            'needs "auto_answer = true" for a ring tone that makes phones answer',
         ),
         (
             "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nring_tones=['http://a']",
