@@ -9,7 +9,7 @@ import pytest
 
 STATIC = files("galwad.page") / "static"
 MOST_FOR_A_PAGE = 100_000
-"""The bytes that a browser may have to receive before it shows the page (issue 14)."""
+"""The bytes that a browser may have to receive before it shows the page."""
 IMPORT = re.compile(r'^(?:import|export)\b[^;]*?from "\./([a-z_]+\.js)";', re.MULTILINE)
 
 
