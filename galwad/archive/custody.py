@@ -134,14 +134,10 @@ async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | N
     cannot hide another holder by retaining the recording too. If the audit does not say who retains
     it, the result is "".
     """
-    released = AuditFilter("recording.released", call_id)
-    held = AuditFilter("recording.held", call_id)
-    last = max((entry.seq for entry in await desk.host.audit.search(released, limit=1)), default=0)
-    holders: set[str] = set()
-    before: int | None = None
-    while found := [e for e in await desk.host.audit.search(held, before) if e.seq > last]:
-        holders |= {entry.values.get("actor", (b"", ""))[1] for entry in found}
-        before = found[-1].seq
+    audit, released = desk.host.audit, AuditFilter("recording.released", call_id)
+    last = max((entry.seq for entry in await audit.search(released, limit=1)), default=0)
+    entries = audit.search_all(AuditFilter("recording.held", call_id))
+    holders = {e.values.get("actor", (b"", ""))[1] async for e in entries if e.seq > last}
     others = holders - {actor}
     return None if holders and not others else ", ".join(sorted(filter(None, others)))
 

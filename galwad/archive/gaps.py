@@ -35,7 +35,6 @@ from recording.errors import ManifestError
 
 router = APIRouter()
 _US: Final = 1_000_000
-_PAGE: Final = 500
 
 
 @fields_of(Gap, "from_us", "to_us", "reason", "trigger", "actor")
@@ -128,18 +127,8 @@ async def _entries(
         AuditFilter(PAUSED, since=since, until=until),
         AuditFilter(RESUMED, since=since, until=until),
     ]
-    found = [entry for each in sought for entry in await _all(desk, each)]
+    found = [entry for each in sought async for entry in desk.host.audit.search_all(each)]
     return [entry for entry in found if entry.facts.get("call_id") in {call_id, ""}]
-
-
-async def _all(desk: ArchiveDesk, sought: AuditFilter) -> list[ChainEntry]:
-    found: list[ChainEntry] = []
-    while True:
-        before = found[-1].seq if found else None
-        page = await desk.host.audit.search(sought, before, _PAGE)
-        found += page
-        if len(page) < _PAGE:
-            return found
 
 
 def _explained(each: GapEntries) -> ExplainedGap:

@@ -271,15 +271,9 @@ class PromiseChecker:
     async def _pauses(self, since: float, until: float) -> dict[str, list[int]]:
         """Return the times of pauses in the audit, in µs since 1970, by call id ("" if none)."""
         found: dict[str, list[int]] = {}
-        before: int | None = None
-        while True:
-            sought = AuditFilter(PAUSED, since=since, until=until)
-            page = await self._audit.search(sought, before, _PAGE)
-            for entry in page:
-                found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry.at_us)
-            if len(page) < _PAGE:
-                return found
-            before = page[-1].seq
+        async for entry in self._audit.search_all(AuditFilter(PAUSED, since=since, until=until)):
+            found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry.at_us)
+        return found
 
     async def _recordings(
         self, since: float, until: float, pauses: dict[str, list[int]]

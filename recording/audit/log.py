@@ -96,6 +96,8 @@ audit_values = Table(
 _INSERT_ENTRIES = insert(audit_entries)
 _INSERT_VALUES = insert(audit_values)
 _US = 1_000_000
+_PAGE = 500
+"""The number of entries that `search_all` reads at a time."""
 _AHEAD_DAYS = 7
 """The key of a day this far in the future was made by a wrong clock: the next entry replaces it."""
 
@@ -380,6 +382,14 @@ class AuditLog:
         )
         async with self._reading() as connection:
             return await _with_values(connection, self._node, statement)
+
+    async def search_all(self, sought: AuditFilter) -> AsyncIterator[ChainEntry]:
+        """Yield all matching entries, the newest first; read them in pages."""
+        before: int | None = None
+        while page := await self.search(sought, before, _PAGE):
+            for entry in page:
+                yield entry
+            before = page[-1].seq
 
     async def entries(self, after: int = 0, limit: int = 500) -> list[AuditEntry]:
         """Return up to `limit` entries with `seq` > `after`, sorted by `seq`, without hashes."""
