@@ -322,8 +322,8 @@ def upgrade(path: Path) -> None:
     except (SQLAlchemyError, sqlite3.Error) as error:
         # The text of SQLite's own error, such as "database is locked", may be shown, because it
         # contains no value from the database.
-        ours = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
-        cause = ours or type(error).__name__
+        sqlites_own = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
+        cause = sqlites_own or type(error).__name__
         raise SchemaError(
             f"cannot upgrade the database {path}: {cause}", "run `galwad check`"
         ) from None
