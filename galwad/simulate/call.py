@@ -389,7 +389,7 @@ async def _first(answering: list[asyncio.Task[CallAudio]], seconds: float) -> Ca
     for task in (await wait)[0]:
         return task.result()
     raise StepError(
-        "the phone of the second --answer was not answered",
+        "no call was answered at the phone of the second --answer",
         "check that the number of the transfer rings this phone",
     )
 
