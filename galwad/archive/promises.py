@@ -311,17 +311,21 @@ class PromiseChecker:
     async def _chain(self, since: float, until: float) -> tuple[int, list[PromiseFinding]]:
         """Verify the whole chain; return the number of entries, and the problems, in the period.
 
-        Problems of the first entry after the period are included, because they may show that
-        entries of the period are missing.
+        Problems of the first entry after the period are included, because they show that entries
+        at the end of the period are missing.
         """
         checker = ChainChecker(self._node)
         inside: list[int] = []
+        after = 0
         while entries := await self._audit.chain_entries(checker.last, _PAGE):
             for entry in entries:
                 checker.check(entry)
                 if since * _US <= entry.at_us < until * _US:
                     inside.append(entry.seq)
-        first, last = (min(inside), max(inside) + 1) if inside else (1, 0)
+                    after = 0
+                elif not after and entry.at_us >= until * _US:
+                    after = entry.seq
+        first, last = min(inside, default=after), max([*inside, after])
         problems = [
             PromiseFinding("audit", text=f"entry {each.seq}: {each.problem}")
             for each in checker.result().findings
