@@ -62,7 +62,7 @@ def rows(server, columns="count(*), count(DISTINCT note_id)"):
     return server.sql(f"SELECT {columns} FROM galwad.notes")
 
 
-async def test_a_note_is_stored_with_its_texts_and_its_time(server, destination):
+async def test_a_note_is_stored_with_its_text_and_the_start_of_the_call(server, destination):
     assert await destination.deliver(NOTE, FIRST) == str(NOTE.note_id)
     stored = rows(server, "version, notes, extract(epoch FROM started) = 1790000000.5")
     assert stored == [f"1|{NOTE.notes}|t"]

@@ -47,7 +47,7 @@ def test_a_function_without_a_docstring_has_neither_summary_nor_errors():
     assert (summary_of(bare), description_of(bare), refusals_of([bare])) == ("", "", {})
 
 
-def test_a_sentence_belongs_to_its_status_or_to_the_status_of_the_sentence_before():
+def test_a_sentence_without_a_status_has_that_of_its_error_or_of_the_sentence_before():
     assert refusals_of([FULL]) == {
         404: ["The call is another advisor's."],
         403: ["The call is another advisor's."],

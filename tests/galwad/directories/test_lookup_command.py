@@ -128,7 +128,9 @@ columns = {{ id = "id", name = "name", numbers = ["phone"], details = {{ town = 
 """
 
 
-def test_a_view_of_a_database_shows_its_records_and_which_columns_it_lacks(run, config, tmp_path):
+def test_directory_test_shows_the_records_of_a_view_and_the_columns_that_it_lacks(
+    run, config, tmp_path
+):
     path = tmp_path / "view.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE callers (id, name, phone, town)")

@@ -333,7 +333,7 @@ def test_a_request_to_a_family_without_a_local_address_raises_protocol_error(end
 
 
 @pytest.mark.parametrize("value", ["a\r\nEvil: 1", "a\nb", "a\0b"])
-def test_a_control_character_in_a_header_is_refused_and_leaves_no_transaction(endpoint, value):
+def test_a_cr_lf_or_nul_in_a_header_is_refused_and_leaves_no_transaction(endpoint, value):
     with pytest.raises(ProtocolError):
         endpoint.invite(
             Uri.parse("sip:x@192.0.2.1"),
