@@ -75,8 +75,8 @@ class ArrivalClock:
     def now(self) -> float:
         """Return the present time in monotonic seconds, and notice if the wall clock was set.
 
-        If another process gets the CPU between the readings of the two clocks, they seem to differ
-        more. The offset between them changes only if this cannot be the reason.
+        If this process is interrupted between reading the two clocks, their offset looks too large.
+        So the stored offset changes only if an interruption cannot explain the difference.
         """
         now = self._clock()
         highest = self._wall() - now
@@ -93,7 +93,7 @@ class ArrivalClock:
         """Return the monotonic time of a wall-clock time, which the kernel noted in Unix seconds.
 
         The result is neither in the future nor before `since`. If the wall clock was set recently,
-        `wall` may be from before or after this change; the later possible result is returned.
+        `wall` may be from before or after the change. Then the later possible time is returned.
         """
         now = self.now()
         at = wall - self._offset
@@ -110,9 +110,9 @@ def stamp_arrivals(sock: socket.socket) -> None:
 
 
 def receive(sock: socket.socket, clock: ArrivalClock, since: float) -> Datagram | None:
-    """Read one datagram from a non-blocking socket; return None if no datagram waits.
+    """Read one datagram from a non-blocking socket; return None if none could be read.
 
-    Call `stamp_arrivals` for `sock` first. The receiver can overwrite the datagram after use: no
+    Call `stamp_arrivals` for `sock` first. The caller can overwrite the datagram after use: no
     other copy is in memory. Errors that the system reports for datagrams sent earlier are skipped.
     `since` is the earliest possible arrival, as in `ArrivalClock.monotonic`.
     """
@@ -179,9 +179,8 @@ class SupportsOptions(Protocol):
 def latest_data_arrival(sock: SupportsOptions, now: float) -> float:
     """Return when the latest data of a TCP connection arrived, in monotonic seconds.
 
-    The kernel's clock for TCP is coarse: data of the last 22 ms may count as arriving `now` (the
-    present time), and older data up to 22 ms too early. If the kernel knows no time, the result is
-    `now`.
+    `now` is the present time, and the result if the kernel knows no time. The kernel's clock for
+    TCP is coarse: the result can be up to 22 ms too early. Data of the last 22 ms may get `now`.
     """
     segment = _latest_segment(sock)
     return now if segment is None else segment.arrival(now)

@@ -1,8 +1,8 @@
 """One SIP connection over TCP or TLS (RFC 3261 section 18, RFC 5626).
 
-It stores a limited amount of received data and of data to send. It handles what it has read when it
-has its turn (`StreamTurns`), and reads no more until then. It closes itself if the received bytes
-cannot be divided into messages, if the peer does not read, or if a time limit has passed.
+It stores a limited amount of received data and of data to send. It handles received data when it
+has its turn (`StreamTurns`), and reads no more before all of it is handled. It closes itself if the
+received bytes cannot be divided into messages, if the peer does not read, or after a time limit.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _SOCKET_OPTIONS = (
 )
 """The options of each TCP socket.
 
-The receive buffer is small, because a call's message waits until all that a flood has sent before
-it on the same connection is handled. The kernel ends the connection if data is not acknowledged
-within 30 s. After 60 s without data it sends probes, and ends the connection 30 s after the first
-probe without an acknowledgement.
+The receive buffer is small, because a message waits until all data before it on the same connection
+is handled. The kernel ends the connection if sent data is not acknowledged within 30 s. After 60 s
+without data, the kernel sends a probe every 10 s, and ends the connection if the peer does not
+acknowledge it.
 """
 
 
@@ -52,17 +52,20 @@ class ConnectionLimits:
     per_source: int = 200
     """The most accepted connections from one IP address, such as a site's phones behind NAT."""
     unwritten: int = 256 * 1024
-    """The most bytes that wait to be sent on one connection, as it opens or its peer is slow."""
+    """The most bytes that may wait to be sent on one connection."""
     connect_s: float = 4.0
     """The seconds for establishing a connection, TLS handshake included."""
     first_message_s: float = 30.0
     """The seconds in which a peer must send a complete message.
 
-    They start when an accepted connection is established, and for later messages when the first
-    part arrives.
+    For the first message on an accepted connection, they start when it is established. For any
+    other message, they start when its first part arrives.
     """
     idle_s: float = 2 * 3600.0
-    """The seconds without received data until a connection is closed. A registration is shorter."""
+    """The seconds without received data until a connection is closed.
+
+    Registered phones send more often: a registration lasts at most an hour.
+    """
     ping_s: float = 110.0
     """The seconds between our pings on connections that we opened (RFC 5626 4.4.1: 95 to 120)."""
     pong_s: float = 10.0

@@ -3,8 +3,8 @@
 An address with a `flow` number identifies one accepted connection. A message to an address without
 a `flow` number uses an existing connection: one that we opened to this address, an accepted TCP
 connection from exactly this address, or an accepted TLS connection whose peer has offered it for
-this address (alias, RFC 5923). If there is none, a new connection is opened. A message for an
-accepted connection that has ended goes to its `fallback` address, if it has one.
+this address (alias, RFC 5923). If there is none, a new connection is opened. If the accepted
+connection for a message has ended, the message goes to `OutgoingMessage.fallback`.
 
 A `SourceFilter`, such as `galwad.switch.edge.guard`, decides which messages and connections are
 accepted.
@@ -65,7 +65,7 @@ class SourceFilter(Protocol):
     def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether `source` may connect beyond `ConnectionLimits.connections`.
 
-        Its INVITE by UDP also gets 503 after it was dropped several times for lack of time.
+        If its INVITE by UDP was dropped several times for lack of time, the next copy gets 503.
         """
 
     def on_malformed(self, source: Address, now: float) -> None:
@@ -117,7 +117,6 @@ class Connections:
         self.accepted_by_host: Counter[str] = Counter()
         """The number of connections that each host opened and that have not ended."""
         self.turns = StreamTurns()
-        """The turns in which the connections handle what they have read."""
         self._owner = owner
         self._limits = limits
         self._filter = source_filter
@@ -220,7 +219,6 @@ class Connections:
         self._watch()
 
     def _on_ended(self, connection: Connection, reason: EndReason) -> None:
-        """Remove a connection, and report its destinations: messages to them may be lost."""
         self.endings[reason] += 1
         for address in [key for key, each in self._by_address.items() if each is connection]:
             del self._by_address[address]
@@ -288,7 +286,6 @@ class Connections:
             self._spawn(self._handshake(sock, there, local))
 
     async def _handshake(self, sock: socket.socket, peer: Address, local: Address) -> None:
-        """Turn an accepted socket into a connection, or close it after a failure or `connect_s`."""
         connection = self._new(peer, local)
         tls = self._tls.get(local)
         try:

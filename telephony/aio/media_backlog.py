@@ -87,8 +87,8 @@ class MediaBacklog:
         A packet that arrives after `now` (monotonic seconds) waits for the next call: a SIP message
         that is not read yet, such as its sender's answer, may have arrived before it.
 
-        Only when no packet waits, ask the kernel whether it dropped packets after the last one of
-        each queue: a waiting packet of another socket may have arrived before such a loss.
+        The kernel is asked for losses only when no packet waits. Otherwise, a loss could be
+        reported before an earlier packet of another socket is handled.
 
         `numbers` are the descriptors at which packets wait. Sockets with a packet in `_Queue.first`
         need not be in it.
@@ -115,7 +115,7 @@ class MediaBacklog:
         return 0.0 if self._earliest() is None else max(0.0, now - self._heap[0][0])
 
     def drain(self, sockets: Iterable[socket.socket], now: float) -> None:
-        """Handle all packets of these sockets that arrived until `now`; then count losses."""
+        """Handle all packets of these sockets that arrived until `now`, then report losses."""
         numbers = [sock.fileno() for sock in sockets]
         waiting: list[tuple[float, int, int]] = []
         for number in numbers:

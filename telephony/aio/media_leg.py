@@ -4,8 +4,8 @@ A leg has one or two RTP sockets on one port. `connected` exists only if the pee
 known, and receives only packets from it. `pair.rtp` receives all others, so their sender must be
 checked. `media_path` handles the packets of both. A leg with SRTP never sends unencrypted media.
 
-A `PacketSender` does only the steps that the leg's settings need, for example SRTP; a new sender is
-made when they change. Without SRTP, a connected socket is itself the sender.
+A `PacketSender` does only the steps that the leg's settings need, for example SRTP. Without SRTP, a
+connected socket is itself the sender.
 """
 
 import contextlib
@@ -47,15 +47,14 @@ Watcher = Callable[[bytes, float, bool], None]
 """A function `watch(data, arrival_mono, proven)` that receives each telephone-event packet.
 
 `arrival_mono` is in monotonic seconds. `proven` is true if the packet is certainly from the party
-whose voice is accepted: it is authentic SRTP, or it has the sender and SSRC of this voice and no
-other sender competes (see `VoiceStream`).
+whose voice is heard (see `VoiceStream`).
 """
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""From this number on, packets with failed SRTP authentication cause a call of `on_refused`.
+"""The number of packets with failed SRTP authentication from which on `on_refused` is called.
 
-Fewer are normal: they were sent just before an SRTP key changed.
+A few are normal: they were sent just before an SRTP key changed.
 """
 _NOWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 
@@ -67,18 +66,15 @@ class Counters:
     received: int = 0
     """Valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """`received` packets that were not forwarded: no leg was joined, or its peer took no media."""
+    """`received` packets not forwarded: no leg was joined, or the joined leg's peer took none."""
     unsent: int = 0
-    """Packets, forwarded or our own, that a socket or encryption error kept from being sent."""
+    """Packets that were not sent because of a socket or encryption error."""
     events: int = 0
     """`received` packets that are telephone events."""
     unknown: int = 0
     """`received` packets whose payload type was not negotiated: forwarded, payload never stored."""
     unwanted: int = 0
-    """RTP packets from a peer that may not send, neither forwarded nor stored.
-
-    It may not send until its SDP is known, or while the SDP stops its media (a hold).
-    """
+    """RTP packets before the peer's SDP or during a hold. They are not forwarded or stored."""
     refused: int = 0
     """Packets from a wrong sender or with failed SRTP authentication."""
     malformed: int = 0
@@ -112,12 +108,12 @@ class MediaLeg:
     rebuild_readers: "Callable[[MediaLeg | None], None]" = lambda _: None
     """Makes new readers for a leg after a change of its settings; for None, it does nothing."""
     connected: socket.socket | None = None
-    """The RTP socket that is connected to `connected_to`, which follows `address`."""
+    """The RTP socket that receives only packets from `connected_to`, or None."""
     connected_to: HostPort | None = None
     remote: RemoteMedia | None = None
     peer: "MediaLeg | None" = None
     payload_map: dict[int, int] = field(default_factory=dict)
-    """Maps payload types of this leg's peer to those of the joined leg's peer; others stay."""
+    """Maps payload types of this leg's peer to those of the joined leg's peer."""
     events: set[int] = field(default_factory=set)
     """The payload types that mean telephone events on this leg, or meant them earlier."""
     kinds: bytes = b""
@@ -129,7 +125,7 @@ class MediaLeg:
     protection: Protection | None = None
     """The SRTP state that encrypts media now; None while media is not encrypted."""
     srtp_state: Protection | None = None
-    """The SRTP state, kept when encryption is off for its packet counters; None if never on."""
+    """The newest SRTP state, which keeps its packet counters while encryption is off."""
     unconfirmed: bool = False
     """True if nothing is sent to the peer before a valid packet proves its address."""
     reopened: bool = False
@@ -155,10 +151,8 @@ class MediaLeg:
     def destination(self) -> HostPort | None:
         """The address to which RTP for the peer is sent; None while the peer may get no media.
 
-        That is the case while the peer accepts none, and while `unconfirmed` without a valid packet
-        of the peer. Otherwise, it is the address in the SDP, unless the accepted sender is at
-        another host (address translation). With LATCH, it is the accepted sender as soon as there
-        is one.
+        It is the address in the SDP, unless the accepted sender is at another host (address
+        translation). With LATCH, it is the accepted sender as soon as there is one.
         """
         if self.remote is None or not self.remote.receive or self._is_unproved:
             return None
@@ -194,7 +188,7 @@ class MediaLeg:
         self.protection = self.srtp_state if keys is not None else None
 
     def send_own(self, data: bytes) -> None:
-        """Send an RTP packet that we made ourselves, unless the peer accepts no media."""
+        """Send an RTP packet that we made ourselves, unless the peer may get no media."""
         target = self.destination
         if target is None:
             return
@@ -204,7 +198,7 @@ class MediaLeg:
             self.counters.unsent += 1
 
     def send_control(self, data: Octets) -> None:
-        """Send RTCP to the peer, by the RTP port if the peer uses one for both (RFC 5761)."""
+        """Send RTCP to the peer; do nothing without a `control_destination`."""
         target = self.control_destination
         if target is None or self.remote is None:
             return
@@ -228,7 +222,7 @@ class MediaLeg:
             self._take_source()
 
     def prove(self, sender: HostPort, packet: Octets, now: float) -> list[Kept]:
-        """Return the packets to handle after one more of an unproved sender (see `PeerSource`)."""
+        """Take a packet that `accepts` refuses; return packets to handle (`PeerSource.prove`)."""
         source = self.source
         accepted, contested = source.accepted, source.contested
         kept = source.prove(sender[:2], packet, self.counters.last, now)

@@ -273,8 +273,7 @@ class _SecureConnectedPath(_ConnectedPath):
 class _SecureOpenPath(_OpenPath):
     """The `_OpenPath` of a leg with SRTP: drops packets that are not authentic.
 
-    Their sender is never accepted as the peer. A packet whose source cannot be the peer's is
-    refused before decryption.
+    An RTP packet whose source cannot be the peer's is refused before decryption.
     """
 
     protection: Protection
@@ -370,8 +369,8 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, 
     """Handle RTCP, a telephone event or an unknown payload type.
 
     Return True if the packet must now be forwarded as RTP, and False for RTCP, which is forwarded
-    here. A packet is counted directly before the tap gets it: when the recorder compares the
-    counts, it has decided about each packet that is counted.
+    here. Count a packet as `received` only directly before the tap gets it, because the recorder
+    compares this count with what its tap got.
     """
     counters = leg.counters
     if kind == _CONTROL:

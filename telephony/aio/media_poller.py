@@ -1,18 +1,18 @@
 """The poller of all media sockets: for each packet, it calls the reader of the packet's socket.
 
 All sockets are in one epoll set, which the event loop watches. This takes less processor time than
-an asyncio transport for each socket (`benchmarks/media.py`). With many calls, one or two packets
-would cause each wake-up. So after two wake-ups within 2 ms, the poller polls every 2 ms until a
+an asyncio transport for each socket (`benchmarks/media.py`). With many calls, each wake-up would
+read only one or two packets. So after two wake-ups within 2 ms, the poller polls every 2 ms until a
 poll finds no packet. Listeners and jitter buffers do not notice a delay of 2 ms.
 
-If polls are on time, a packet at a socket that had none in the previous poll has arrived since, and
-the time of the poll counts as its arrival. Any other packet may have waited, for example while the
-process was stopped. The kernel then gives the arrival (`arrival.py`), and packets are handled in
-the order of arrival, whatever their socket (`media_backlog.py`).
+If polls are on time and a socket had no packet in the previous poll, its packet has arrived since.
+The time of the poll counts as its arrival. Any other packet may have waited, for example while the
+process was stopped. The kernel then gives the arrival (`arrival.py`), and the waiting packets of
+all sockets are handled in the order of arrival (`media_backlog.py`).
 
 The poller reads only after the event loop has read all SIP messages that have arrived: a phone
 sends its answer before its first packet, so the answer is handled first. If the messages take long,
-`keep_up` between two of them reads the packets if that was not done for `LATE_S`.
+`keep_up` reads packets between two messages.
 """
 
 import asyncio
@@ -156,7 +156,7 @@ class MediaPoller:
         asyncio.get_running_loop().add_reader(poll.fileno(), self._ready)
 
     def _ready(self) -> None:
-        """Read the ready sockets, after the others that the event loop has found ready."""
+        """Read the ready sockets, after the SIP sockets that the event loop has found ready."""
         if not self._is_woken:
             self._is_woken = True
             asyncio.get_running_loop().call_soon(self._serve_woken)
@@ -186,13 +186,12 @@ class MediaPoller:
     def _poll_again(self) -> None:
         """Call `_poll_now` after the event loop has looked for SIP messages once more.
 
-        uvloop runs a callback of `call_soon` before it looks, and the next one afterwards.
+        uvloop runs the first `call_soon` callback before it looks, and the second one afterwards.
         """
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._poll_now)
 
     def _poll_now(self) -> None:
-        """Read the packets since the previous poll; if there are none, wait for a wake-up."""
         if self._poll is None:
             return
         count, now = 1, self._clock.now()
@@ -208,10 +207,9 @@ class MediaPoller:
                 self._wake_up(self._poll)
 
     def _serve(self, poll: select.epoll, now: float) -> int:
-        """Read one packet from each of at most `_BATCH` ready sockets; return how many were read.
+        """Read packets from at most `_BATCH` ready sockets; return the number of ready sockets.
 
-        The limit is `_LATE_BATCH` if packets are late. Only one packet of each socket is read, so
-        that a busy socket does not delay others. Packets that may have waited go through the
+        The limit is `_LATE_BATCH` if packets are late. Packets that may have waited go through the
         backlog.
         """
         with self._handling():

@@ -1,7 +1,7 @@
 """The decision which sender of RTP is the peer of a leg, and which stream is the peer's voice.
 
 `PeerSource` decides from which address media is accepted. `VoiceStream` knows the stream in which
-the peer talks: only a code in it may resume a recording. Both do no I/O.
+the peer talks: without SRTP, only a code in this stream may resume a recording.
 
 Without SRTP, an address proves little: an attacker who shares the peer's host or address
 translation, or who forges addresses, can send media too. So an address that the peer's SDP names
@@ -101,7 +101,7 @@ class PeerSource:
         self.accepted: HostPort | None = None
         """The accepted sender; None if there is none since the newest SDP address or rule."""
         self.contested = False
-        """True if another sender fits as well as the accepted one; a new SDP address clears it."""
+        """True if another sender competes with the accepted one."""
         self.dropped = 0
         """Kept packets that were dropped, as no proof of their sender came; the leg resets it."""
         self.sdp: HostPort | None = None
@@ -141,7 +141,7 @@ class PeerSource:
     def move(self, host: str, port: int, last_heard: float | None, now: float) -> None:
         """Take a new address from the peer's SDP.
 
-        The sender that was accepted may go on until another is accepted. `last_heard` is the
+        The accepted sender can continue until another sender is accepted. `last_heard` is the
         arrival of the newest accepted packet; None if there was none.
         """
         before = self.sdp if self._is_sdp_heard(last_heard) else self.accepted
@@ -191,11 +191,11 @@ class PeerSource:
     def prove(
         self, sender: HostPort, packet: Octets, last_heard: float | None, now: float
     ) -> list[Kept] | None:
-        """Return the packets to handle now that this sender has sent one more; None to refuse it.
+        """Return the packets of this sender to handle now; None if `packet` is refused.
 
         An empty list means that the packet waits for the proof of its sender. Call this only if
-        `accepts` has returned False. `packet` is valid RTP that arrived at `now`; `last_heard` is
-        the arrival of the newest accepted packet (None if there was none), both in monotonic
+        `accepts` has returned False. `packet` is valid RTP that arrived at `now`. `last_heard` is
+        the arrival of the newest accepted packet; None if there was none. Times are in monotonic
         seconds.
         """
         fit = self.fit(sender)
@@ -220,7 +220,7 @@ class PeerSource:
     def _is_sdp_heard(self, last_heard: float | None) -> bool:
         """Return whether the address in the SDP has sent packets, and is not yet accepted.
 
-        The kernel delivers its packets to a socket of their own, so `prove` does not see them.
+        The kernel delivers these packets to `MediaLeg.connected`, so `prove` does not see them.
         """
         if self.accepted is not None or self.sdp is None or last_heard is None:
             return False
@@ -293,10 +293,11 @@ class PeerSource:
 class VoiceStream:
     """Knows the RTP stream in which the peer of one leg talks: its sender and its SSRC.
 
-    A code that resumes a recording is accepted only in this stream, established by `ESTABLISHED`
-    voice packets. An attacker who forges the peer's address does not know the SSRC, and a stream of
-    the attacker's own is not established while the peer's voice arrives. A phone can change its
-    SSRC just before a code, so the keys of another stream wait until that stream is established.
+    Without SRTP, a code that resumes a recording is accepted only in this stream. It takes
+    `ESTABLISHED` voice packets to establish a stream. An attacker who forges the peer's address
+    does not know the SSRC, and the attacker's own stream is not established while the peer's voice
+    arrives. A phone can change its SSRC just before a code, so the keys of another stream wait
+    until that stream is established.
     """
 
     def __init__(self) -> None:
@@ -333,7 +334,7 @@ class VoiceStream:
         return found
 
     def hear_other(self, sender: HostPort, ssrc: bytes, number: int, *, named_by_sdp: bool) -> bool:
-        """Take a voice packet that is not in the established stream; return whether it is now.
+        """Take a voice packet of another stream; return whether that stream is established now.
 
         `number` counts all packets that the leg has accepted. If it is not the next one after the
         previous call, a packet of the established stream has arrived in between. The voice of the

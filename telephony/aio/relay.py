@@ -5,9 +5,9 @@ is read, and `media_path` handles each packet. The relay does not change the RTP
 number or timestamp, and the SSRC only if SRTP requires a new one. It changes the payload type if
 the legs have different numbers for a codec.
 
-Of a telephone event, whose payload is a DTMF digit, and of an unknown payload type, the tap gets
-only the RTP header; without it, the recorder would count the packet as lost. SRTP protects the
-media only between a leg and its peer: inside the relay and for the tap, it is not encrypted.
+If a packet is a telephone event (DTMF) or has an unknown payload type, the tap gets only its RTP
+header. Without the header, the recorder would count the packet as lost. SRTP protects the media
+only between a leg and its peer: inside the relay and for the tap, it is not encrypted.
 """
 
 import socket
@@ -64,8 +64,8 @@ class Relay:
         `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
         silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
         host and port when a packet is refused (wrong sender, or not authentic) and none was refused
-        in the five seconds before. `on_contested` gets the same when a sender competes
-        with the accepted one: it fits as well, or has taken its place.
+        in the five seconds before. `on_contested` gets the same arguments when a sender competes
+        with the accepted one or has taken its place.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
         self._source = source
@@ -138,10 +138,10 @@ class Relay:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        If a leg that has received media gets a new partner, the packets that wait in its sockets
-        are discarded, because they were meant for the earlier partner. If the leg has a tap, they
-        are handled, so that the tap receives them. The two tables give, for each payload type that
-        one peer sends, the type that the other expects.
+        If a leg that has received media gets a new partner, its waiting packets are discarded,
+        because they were meant for the earlier partner. But if the leg has a tap, they are handled,
+        so that the tap receives them. The two tables map the payload types that one peer sends to
+        those that the other peer expects.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -319,7 +319,6 @@ class Relay:
         self._poller.watch(sock, reader_made_later(make, use), hold=hold)
 
     def _connect(self, leg: MediaLeg) -> None:
-        """Connect `leg.connected` to the peer's address, or close it if there is no address."""
         address = leg.address
         if address == leg.connected_to:
             return

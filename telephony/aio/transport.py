@@ -137,10 +137,13 @@ class SipTransport:
     ) -> Address:
         """Bind an address, and return the bound address.
 
-        With port 0, the system chooses the port. `advertised` is for Via and Contact: port 0 means
-        the bound port, None the bound address or, for a wildcard, that of the default route. Raises
-        `OSError` if `local` cannot be bound, and `ProtocolError` for TLS without `tls`, for TCP
-        with `tls`, or if `advertised` is a wildcard.
+        With port 0, the system chooses the port. `advertised` is the address in Via and Contact.
+        Its port 0 means the bound port. None means the bound address, or for a wildcard the address
+        of the default route.
+
+        Raises:
+            OSError: `local` cannot be bound.
+            ProtocolError: TLS without `tls`, TCP with `tls`, or `advertised` is a wildcard.
         """
         self._closed = False
         if local.transport == "UDP":
@@ -216,7 +219,6 @@ class SipTransport:
             del self._dropped[next(iter(self._dropped))]
 
     def _refuse(self, data: bytes, source: Address, local: Address) -> None:
-        """Refuse a message with 503, without parsing it, if it arrived on a connection."""
         if source.reliable:
             self.endpoint.refuse_busy(data, source, local)
             self.flush()

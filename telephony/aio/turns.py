@@ -6,9 +6,9 @@ for at most `TURN_S` in one turn of the event loop: first the urgent ones, then 
 the order of arrival.
 
 Connections: all together get at most `SHARE` of the time, `SLICE_S` at once; then they rest. A
-connection with unhandled data reads no more until its turn, so TCP slows its sender down. The IP
-addresses take turns, and so do the connections of one address: many connections, or a fast one,
-delay other addresses little.
+connection with unhandled data reads no more, so TCP slows its sender down. The IP addresses take
+turns, and so do the connections of one address. So an address with many connections, or with a fast
+one, delays other addresses little.
 """
 
 from __future__ import annotations
@@ -202,7 +202,6 @@ class StreamTurns:
             self._timer = None
 
     def _work(self) -> None:
-        """Give turns until the slice is over, and then rest if connections still wait."""
         timer = WorkTimer(self._clock, self._cpu_clock)
         until = self._clock() + max(0.0, SLICE_S - self._work_share.debt_s)
         self._is_working = True

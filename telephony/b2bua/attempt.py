@@ -269,8 +269,8 @@ class Attempt:
         self._core.learn_early(leg, event.response)
         leg.learn_events(event.dialog, event.response.headers.get("Allow-Events"))
         self._core.set_ringing(leg)
-        # The response contains an offer. We would have to send the SDP answer in the PRACK, which
-        # we do not support.
+        # If the response contains an offer, our PRACK would have to contain the SDP answer. We do
+        # not support this.
         if event.answer_due:
             self._branch_failed(leg, Failure(502), now)
             return
@@ -280,11 +280,11 @@ class Attempt:
         self._listener.on_progress(leg, event, now)
 
     def answer_of(self, leg: Leg, event: InviteAnswered) -> SessionDescription | None:
-        """Return the SDP of a branch's peer for our INVITE; None if it sent none.
+        """Return the SDP in the responses to our INVITE; None if the branch's peer sent none.
 
-        It is in the 2xx or in an earlier provisional response of its dialog: many peers send SDP in
-        a 183 and none in the 200. After SDP in a reliable provisional response, SDP in the 2xx is
-        ignored (RFC 3261 13.2.1). Raises `ParseError` if the SDP in the 2xx cannot be read.
+        Many peers send SDP in a 183 and none in the 200. After SDP in a reliable provisional
+        response, SDP in the 2xx is ignored (RFC 3261 13.2.1). Raises `ParseError` if the SDP in the
+        2xx cannot be read.
         """
         dialog = leg.id, event.dialog.id.remote_tag
         early = self._early_answers.get(dialog)
@@ -336,7 +336,6 @@ class Attempt:
             self._branch_failed(leg, Failure(event.status, event.response, leg), now)
 
     def _try_next_address(self, leg: Leg, event: InviteFailed, now: float) -> bool:
-        """Try the next address after a 503 or no response; return whether an INVITE was sent."""
         absent = event.response is None and event.status in {408, 503}
         return (absent or event.status == 503) and self._invite_elsewhere(leg, now)
 

@@ -289,7 +289,7 @@ class BackToBackCall:
             self._setup.refuse(status, now, EndCause.REFUSED, reason=reason)
 
     def hangup(self, now: float, reason: str | None = None) -> None:
-        """End the call and all its legs; `reason` is the value of Reason, if any."""
+        """End the call and all its legs; `reason` is the value of the Reason header field."""
         headers = (("Reason", reason),) if reason is not None else ()
         self._core.end(EndCause.HUNG_UP, now, headers)
 
@@ -330,10 +330,10 @@ class BackToBackCall:
         return True
 
     def hold(self, now: float) -> None:
-        """Put the caller on hold for the joined callee, if any, by offers with direction inactive.
+        """Put the caller on hold by offers with direction inactive; do nothing without a callee.
 
         No media passes from now on, whatever the phones answer. The hold ends at `resume`, when the
-        callee is replaced or leaves, or when a callee whose phone also holds ends that hold.
+        callee is replaced or leaves, or when the callee's phone ends a hold of its own.
         """
         self._set_hold(now, held=True)
 
@@ -368,8 +368,8 @@ class BackToBackCall:
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
         """Return the other call of an attended transfer, which the REFER's Replaces names.
 
-        Return None if it names no dialog of another call, or one whose peer is not at the same host
-        as the sender of the REFER, or if the REFER no longer waits.
+        Return None if the REFER is no longer in progress, if Replaces names no dialog of another
+        call, or if the peer in that dialog is not at the host of the REFER's sender.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call
@@ -382,9 +382,9 @@ class BackToBackCall:
     def join(self, request_id: int, plan: JoinPlan, target: Target, now: float) -> None:
         """Answer the REFER with 202 and join the two calls of an attended transfer.
 
-        Its sender leaves both. The call of `plan.kept_leg` continues and emits `Joined`; that of
-        `plan.ending_leg` emits `CallEnded`. The owner must read the events of both. `target` is the
-        party on `plan.moved_leg`.
+        The sender of the REFER leaves both calls. The call of `plan.kept_leg` emits `Joined`. The
+        call of `plan.ending_leg` emits `CallEnded`. The owner must read the events of both calls.
+        `target` is the party on `plan.moved_leg`.
         """
         plan.ending_leg.call.core.remove_moved_leg(plan.moved_leg)
         plan.kept_leg.call.add_moved_leg(plan.moved_leg, target, now)

@@ -196,13 +196,13 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The caller's INVITE as text, with zeros in place of the SRTP keys in its body."""
     max_forwards: int
     serial: int
-    """The id of the newest transfer in this call, by REFER or order; 0 if there was none."""
+    """The id of the newest transfer in this call; 0 if there was none."""
     accepted: bool
-    """True if a transfer was accepted or ordered and has not ended yet."""
+    """True while a transfer is in progress."""
     event: str | None
     """The Event header field of the final NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
-    """The REFER's sender, to ring again if no callee is joined; None without a transfer."""
+    """The party to ring again if no callee is joined; None without a transfer."""
 
 
 class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,7 +277,7 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def bye_in_dialogs(
     endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
 ) -> int:
-    """Restore dialogs (values of `Dialog.checkpoint`), and send a BYE in each; return their number.
+    """Restore dialogs (values of `Dialog.checkpoint`) and send a BYE in each; return the BYEs sent.
 
     `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
     the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).

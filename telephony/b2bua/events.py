@@ -62,10 +62,10 @@ class CallerReached:
 
 @dataclass(frozen=True, slots=True)
 class CallAnswered:
-    """The first callee has answered with a 2xx. If the caller's INVITE waits, it has no 2xx yet.
+    """The first callee has answered with a 2xx.
 
     The owner can start the recording now: it reads all events after `handle` and only then sends
-    `Endpoint.outgoing`, so it handles this event before the caller gets the 2xx.
+    `Endpoint.outgoing`, so it handles this event before a caller whose INVITE waits gets the 2xx.
     """
 
     leg_id: str
@@ -116,7 +116,7 @@ class TransferRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """The target of a transfer has sent its first provisional response above 100."""
+    """A target of a transfer rings: it has sent a provisional response above 100."""
 
     request_id: int
     leg_id: str
@@ -170,7 +170,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class InfoReceived:
-    """An INFO without `Record` has arrived that may be passed on to the other leg, if any."""
+    """An INFO without `Record` has arrived, of a kind that we pass on to the other leg."""
 
     leg_id: str
     side: Side
@@ -203,7 +203,7 @@ class IdentityChanged:
     leg_id: str
     side: Side
     identity: NameAddr
-    """Anonymous if a callee answered whose name is unknown, while another party was named."""
+    """Anonymous if the callee that answered gave no name, but another party was named before."""
     source: str
     """The name of the header field that contains the new identity; "" if there is none."""
     message: Request | Response

@@ -1,11 +1,11 @@
 """Handle an offer that a peer sends within a dialog, in a re-INVITE or UPDATE.
 
-An offer that changes the direction (a hold), the codecs or the packet times is passed on to the
-other leg, whose answer we pass back; any other is answered here. For a re-INVITE without SDP, we
-ask the other leg for an offer. A hold by the call's owner is an exception: all offers are then
-answered here, except one that ends the callee's own hold. A call passes on one offer at a time;
-until its answer is sent, another offer gets 491 (RFC 3261 14.2). If the exchange fails, both legs
-return to their earlier media; if an offer that we asked for cannot be answered, the call ends.
+If an offer changes the direction (a hold), the codecs or the packet times, we pass it on to the
+other leg, and pass the answer back. We answer any other offer ourselves. For a re-INVITE without
+SDP, we ask the other leg for an offer. While the call's owner holds the call, we only pass on an
+offer that ends the callee's own hold. A call passes on one offer at a time. Until its answer is
+sent, another offer gets 491 (RFC 3261 14.2). If the exchange fails, both legs return to their
+earlier media. If an offer that we asked for cannot be answered, the call ends.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Exchange:
 
     @staticmethod
     def _ack_without_offer(forwarded: ForwardedOffer, now: float) -> None:
-        """Acknowledge, without SDP, a 2xx in which the target sent no usable offer, if any."""
+        """If the target sent a 2xx without a usable offer, acknowledge it without SDP."""
         target = forwarded.target
         if target.invite_to_ack is not None and target.dialog is not None and target.talking:
             client, target.invite_to_ack = target.invite_to_ack, None
@@ -280,7 +280,6 @@ class Exchange:
         self._accept(source, forwarded.transaction, ours, forwarded.timer, now)
 
     def _media_changed(self, leg: Leg) -> None:
-        """Update the media relay after an offer of `leg` has got its SDP answer."""
         self._core.reconnect()
         self._core.emit_media(leg)
         self._note_hold(leg)

@@ -244,7 +244,7 @@ def identity_fields(headers: Headers, trust: Trust) -> HeaderFields:
 def _shown(value: str, trust: Trust) -> str | None:
     """Return a value as the receiver may see it; None if it is dropped.
 
-    A phone shows names, so it gets none with characters that turn the direction of text.
+    A phone shows names, so characters that turn the direction of text are removed from them.
     """
     if trust.receiver is not PeerKind.PHONE or not _DIRECTIONS.search(value):
         return value

@@ -249,7 +249,7 @@ class LegState(StrEnum):
     """The state of a leg, from its INVITE to its end."""
 
     CALLING = "calling"
-    """The leg's INVITE has no final response; from a callee, no response above 100 either."""
+    """The leg's INVITE has no final response. A callee has sent no response above 100 yet."""
     RINGING = "ringing"
     """The callee has sent a provisional response above 100."""
     TALKING = "talking"
@@ -345,7 +345,6 @@ class Leg:
         self.early_names = EarlyNames()
         """The names that the peer gave before its answer. At the answer, they are forgotten."""
         self.requests = RequestQueue(self)
-        """The requests that we send within the leg's dialog."""
 
     @property
     def state(self) -> LegState:

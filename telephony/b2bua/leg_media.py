@@ -97,7 +97,7 @@ class LegMedia:
         urgent: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
-        """Bind the ports of the leg, and create its SRTP keys, if any, for its whole life.
+        """Bind the ports of the leg; unless `srtp` is OFF, create SRTP keys for its whole life.
 
         `ipv6` is true if the peer's media probably uses IPv6. `urgent` allows reserved ports.
         `restored` has the ports from before a restart; None means new ones. Raises `NoPortsError`

@@ -75,10 +75,10 @@ def supports_timer(message: Request | Response) -> bool:
 def agree_to_request(request: Request, ours: SessionInterval, now: float) -> SessionTimer:
     """Return the session timer for an INVITE or UPDATE that we will answer with a 2xx.
 
-    For a peer without session timers, we refresh. A Session-Expires then comes from a proxy, and
-    limits our interval (RFC 4028 section 9), which is at least 90 s; `ours.least` does not apply,
-    because the peer would not understand a 422. Raises `IntervalTooSmallError` if the peer supports
-    session timers and asks for less than `ours.least`.
+    For a peer without session timers, we refresh. A Session-Expires then comes from a proxy and
+    limits our interval (RFC 4028 section 9). Such a peer would not understand a 422, so
+    `ours.least` does not apply. Raises `IntervalTooSmallError` if the peer supports session timers
+    and asks for less than `ours.least`.
     """
     value = request.headers.get("Session-Expires")
     asked, supported = _seconds(value), supports_timer(request)

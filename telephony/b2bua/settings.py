@@ -136,4 +136,7 @@ class LaterTargets:
 
     targets: tuple[Target, ...]
     after: float
-    """The seconds after which these targets ring too; earlier if all first targets have failed."""
+    """The seconds after which these targets ring too.
+
+    They ring earlier if all first targets have failed, or if this is more than half the ring time.
+    """

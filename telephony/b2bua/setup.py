@@ -293,8 +293,8 @@ class Setup:
     def on_failure(self, failure: Failure, now: float) -> None:
         """Refuse the caller's INVITE because no target has answered, and end the call.
 
-        The caller gets the status of the failure, except that `_STATUS_FOR_CALLER` replaces some,
-        and that a 3xx, and our own 408 for no response, become 480.
+        The caller gets 480 instead of a 3xx or of our own 408. `_STATUS_FOR_CALLER` replaces some
+        other statuses.
         """
         status = _STATUS_FOR_CALLER.get(failure.status, failure.status)
         if 300 <= status < 400 or (status == 408 and failure.response is None):

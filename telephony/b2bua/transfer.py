@@ -46,9 +46,7 @@ _RECENT_FAILURE_WAIT: Final = 2.0
 """The seconds for which a BYE of the REFER's sender does not end the call, after a failure.
 
 They begin with the response to the NOTIFY about the failure. Without a NOTIFY, they begin at the
-failure.
-Some phones hang up by themselves at this NOTIFY (baresip 1.1 after 10 ms), which their users do not
-intend.
+failure. Some phones hang up by themselves at this NOTIFY, baresip 1.1 for example after 10 ms.
 """
 
 
@@ -204,7 +202,7 @@ class ReferTransfers:
             self.on_failure(Failure(503), now)
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Report to the owner and the REFER's sender that a target rings, once for each target."""
+        """Report to the owner and the REFER's sender that a target rings, unless reported last."""
         referral = self._referral
         if referral is None or self._recalling:
             return
