@@ -1,8 +1,8 @@
 """Arrival times: when the kernel received a datagram, or the latest data of a TCP connection.
 
 A datagram may wait in its socket while this process is busy or stopped. The kernel notes its
-arrival by the wall clock (SO_TIMESTAMPNS, SIOCGSTAMPNS); this module converts that to the monotonic
-clock. For TCP, the kernel knows only the arrival of the latest data, to about 10 ms (TCP_INFO).
+arrival by the wall clock (SO_TIMESTAMPNS, SIOCGSTAMPNS). This module converts this time to the
+monotonic clock. For TCP, the kernel knows only the arrival of the latest data (TCP_INFO).
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _DATA_SEGMENTS: Final = 152
 _STEP_S: Final = 0.005
 """If the offset of the two clocks changes by more than this (seconds), the wall clock was set."""
 _ROUNDING_S: Final = 1e-6
-"""Differences up to this are rounding errors, in seconds: Unix times are floats."""
+"""Smaller differences, in seconds, are rounding errors: Unix times are floats."""
 _SLACK_S: Final = 0.001
 _MOST_ERRORS: Final = 16
 _TICK_S: Final = 0.011
-"""The largest error of the kernel's TCP time in seconds: a 10 ms tick (CONFIG_HZ=100), rounded."""
+"""The largest error of the kernel's TCP time in seconds: 10 ms (CONFIG_HZ=100) and rounding."""
 
 
 _scratch = bytearray(DATAGRAM_BYTES)
@@ -220,9 +220,9 @@ class StreamArrivals:
     def latest(self, now: float, idle_at: float) -> float:
         """Return the arrival of the data that was just read, in monotonic seconds.
 
-        After one segment, the result is as exact as that of `latest_data_arrival`. After several,
-        it is `idle_at`, a time at which nothing waited to be read. If the kernel knows no time, it
-        is `now`, the present time.
+        If one segment has arrived since the previous call, the result is as exact as that of
+        `latest_data_arrival`. If several have, it is `idle_at`, a time at which nothing waited to
+        be read. If the kernel knows no time, it is `now`, the present time.
         """
         segment = _latest_segment(self._sock)
         if segment is None:

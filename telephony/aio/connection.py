@@ -125,7 +125,7 @@ class Connection(asyncio.BufferedProtocol):
         self.served: set[Address] = {peer}
         """The peer's address, and the destinations of all messages sent over this connection."""
         self.names: frozenset[str] = frozenset()
-        """The names and IP addresses in the peer's certificate; empty without one that we trust."""
+        """The names and IP addresses in the peer's trusted certificate; empty without one."""
         self._receiver = receiver
         self._on_established, self._on_ended = on_established, on_ended
         self._limits = limits
@@ -207,7 +207,7 @@ class Connection(asyncio.BufferedProtocol):
         return _VIEW
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Store the bytes that were read, and handle their messages when they have their turn."""
+        """Store the bytes that were read. Their messages are handled at the connection's turn."""
         now = asyncio.get_running_loop().time()
         is_first = not self._turns.is_waiting(self)
         arrived = self._arrival(now)
@@ -255,7 +255,7 @@ class Connection(asyncio.BufferedProtocol):
         self._finish()
 
     def check_timers(self, now: float) -> None:
-        """Close the connection after a time limit, or send a due ping. Call this every few s."""
+        """Close the connection after a time limit, or send a due ping. Call this regularly."""
         limits = self._limits
         if self._turns.is_waiting(self):
             return  # what the peer has sent is not handled yet
@@ -305,7 +305,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._half_close()
 
     def _half_close(self) -> None:
-        """Close after `linger_s`: the peer may read our response to its unreadable message."""
+        """Close after `linger_s`, so that the peer can read our response to its last message."""
         self._reason = self._reason or EndReason.BROKEN
         transport = self._transport
         if transport is None or transport.is_closing():

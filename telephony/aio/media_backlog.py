@@ -51,8 +51,8 @@ class _Queue:
 class MediaBacklog:
     """The queues of all media sockets. Its truth value is True while a packet is not handled yet.
 
-    A socket's next packet is read only when the one in `_Queue.first` is handled. So at most one
-    waiting packet of each socket is in this process's memory.
+    A socket's next packet is read only after `_Queue.first` was taken. So at most one waiting
+    packet of each socket is in this process's memory.
     """
 
     def __init__(self, readers: dict[int, Reader], clock: ArrivalClock) -> None:
@@ -84,8 +84,8 @@ class MediaBacklog:
     def work(self, numbers: Iterable[int], now: float) -> None:
         """Handle at most `MOST_AT_ONCE` waiting packets, in the order of their arrival.
 
-        A packet that arrives after `now` (monotonic seconds) waits for the next call: a SIP message
-        that is not read yet, such as its sender's answer, may have arrived before it.
+        A packet that arrives after `now` (monotonic seconds) waits for the next call: an unread SIP
+        message, such as the answer of the packet's sender, may have arrived before it.
 
         The kernel is asked for losses only when no packet waits. Otherwise, a loss could be
         reported before an earlier packet of another socket is handled.

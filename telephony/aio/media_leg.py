@@ -66,13 +66,13 @@ class Counters:
     received: int = 0
     """Valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """`received` packets not forwarded: no leg was joined, or the joined leg's peer took none."""
+    """`received` packets not forwarded: no leg was joined, or that leg had no `destination`."""
     unsent: int = 0
     """Packets that were not sent because of a socket or encryption error."""
     events: int = 0
     """`received` packets that are telephone events."""
     unknown: int = 0
-    """`received` packets whose payload type was not negotiated: forwarded, payload never stored."""
+    """`received` packets whose payload type was not negotiated. Their payload is not stored."""
     unwanted: int = 0
     """RTP packets before the peer's SDP or during a hold. They are not forwarded or stored."""
     refused: int = 0

@@ -292,7 +292,7 @@ def _opened(
 ) -> bytearray | None:
     """Decrypt a datagram and return the RTP packet; None if it is not authentic RTP.
 
-    In this case, RTCP from the peer is forwarded, and anything else is counted and dropped.
+    RTCP from the peer is forwarded here. Any other datagram is counted and dropped.
     """
     if is_rtcp(data):
         if not _shared_port_control(leg, data, source, now):

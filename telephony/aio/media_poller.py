@@ -25,7 +25,7 @@ from telephony.aio.arrival import ArrivalClock, stamp_arrivals, wall_clock
 from telephony.aio.media_backlog import LATE_S, MediaBacklog, Reader
 
 _BATCH = 64
-"""The most sockets that one poll reads; at 10 µs each, other work waits at most 0.7 ms."""
+"""The most sockets that one poll reads. At 10 µs for each socket, other work waits under 1 ms."""
 _LATE_BATCH = 256
 """The most sockets that one poll reads if packets are late."""
 _POLL_S = 0.002
@@ -105,7 +105,7 @@ class MediaPoller:
                 self._poll.unregister(sock)
 
     def keep_up(self) -> None:
-        """Read the sockets now if that was not done for `LATE_S`. Call it between messages."""
+        """Read the sockets if they were not read for `LATE_S`. Call this between messages."""
         if self._poll is None or self._is_busy:
             return
         now = self._clock.now()

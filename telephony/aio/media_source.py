@@ -27,9 +27,9 @@ A phone with silence suppression is silent for seconds while the other party tal
 place back with its next packet.
 """
 ESTABLISHED: Final = 25
-"""The voice packets, about half a second, that make a stream the voice of the peer."""
+"""The number of voice packets, about half a second, that make a stream the peer's voice."""
 KEYS_WAIT_S: Final = 5.0
-"""The seconds for which keys of a stream wait until it is the voice of the peer."""
+"""The seconds for which pressed keys wait for their stream to become the peer's voice."""
 _MOST_WAITING: Final = 128
 _NOWHERE: Final = {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
 _MOST_CANDIDATES: Final = 16
@@ -69,9 +69,9 @@ class Fit(IntEnum):
 
 
 _PROVING: Final = {Fit.OTHER_HOST: 10, Fit.KNOWN_HOST: 5}
-"""Packets in sequence that prove a sender which the SDP does not name.
+"""The number of packets in sequence that prove a sender which the SDP does not name.
 
-These packets are kept until the proof, so that none is lost: a fifth or a tenth of a second.
+The packets before the proof, up to a fifth of a second, are kept, so that none is lost.
 """
 
 Kept = tuple[bytearray, float]
@@ -103,7 +103,7 @@ class PeerSource:
         self.contested = False
         """True if another sender competes with the accepted one."""
         self.dropped = 0
-        """Kept packets that were dropped, as no proof of their sender came; the leg resets it."""
+        """Kept packets that were dropped without a proof of their sender. The leg resets this."""
         self.sdp: HostPort | None = None
         """The address in the peer's SDP; None if there is none to which media can be sent."""
         self._previous: HostPort | None = None
@@ -324,7 +324,7 @@ class VoiceStream:
             self._latest = number
 
     def take_keys(self, now: float) -> list[Kept]:
-        """Return the kept events of the established stream, up to `KEYS_WAIT_S` old; forget all."""
+        """Return the established stream's events of the last `KEYS_WAIT_S`; forget all events."""
         found = [
             kept
             for sender, ssrc, kept in self._keys
@@ -338,7 +338,7 @@ class VoiceStream:
 
         `number` counts all packets that the leg has accepted. If it is not the next one after the
         previous call, a packet of the established stream has arrived in between. The voice of the
-        address in the SDP (`named_by_sdp`) takes the place of another at once.
+        address in the SDP (`named_by_sdp`) takes the place of another voice at once.
         """
         interrupted = self.sender is not None and number != self._latest + 1
         if interrupted or len(self._counts) > _MOST_CANDIDATES:

@@ -2,8 +2,8 @@
 
 A copy of each leg's RTP goes to its tap, which stores packets. `media_poller` decides when a socket
 is read, and `media_path` handles each packet. The relay does not change the RTP payload, sequence
-number or timestamp, and the SSRC only if SRTP requires a new one. It changes the payload type if
-the legs have different numbers for a codec.
+number or timestamp. It changes the SSRC if SRTP requires a new one, and the payload type if the
+legs have different numbers for a codec.
 
 If a packet is a telephone event (DTMF) or has an unknown payload type, the tap gets only its RTP
 header. Without the header, the recorder would count the packet as lost. SRTP protects the media

@@ -71,7 +71,7 @@ class Resolver:
         return [record for record in found if record is not None]
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Ask at the same time, and return the results of `ask` in the same sequence."""
+        """Ask all questions at the same time; return the results of `ask` in the same order."""
         return await asyncio.gather(*(self.ask(question) for question in questions))
 
     def _in_hosts(self, question: Question) -> list[str]:

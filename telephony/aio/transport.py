@@ -30,8 +30,8 @@ OnEvent = Callable[[SipEvent], None]
 _MOST_QUEUED = 10_000
 """The largest number of messages that wait between `queue_received` and `release_received`.
 
-Beyond it, a datagram is dropped, as its sender will send it again. A message on a connection is
-dropped with the connection, which for the sender means 503 (RFC 3261 section 8.1.3.1).
+If more arrive, datagrams are dropped, because their senders will send them again. Connections are
+closed, which for a sender means 503 (RFC 3261 section 8.1.3.1).
 """
 
 _DATAGRAM_SHARE = 0.3
@@ -258,7 +258,7 @@ class SipTransport:
             self.flush()
 
     def on_connection_lost(self, destination: Address) -> None:
-        """Let the endpoint send again the requests without a response, which may be lost."""
+        """Let the endpoint repeat requests without a response, because they may be lost."""
         if not self._closed:
             self.endpoint.connection_lost(destination, self.now)
             self.flush()
@@ -273,7 +273,7 @@ class SipTransport:
         return not address.flow or self.connections.is_open(address)
 
     def flush(self) -> None:
-        """Send the endpoint's messages and pass its events until there are no more; set the timer.
+        """Send the endpoint's messages, pass its events to `on_event`, and set the timer.
 
         If `on_event` calls `flush`, this inner call does nothing.
         """
@@ -359,7 +359,7 @@ class SipTransport:
             self._fault("sip.sent_fault", error)
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Count a bug; log its type and place once, not its text, which may quote a message."""
+        """Count a bug, and log its type and place once. Its text may quote a message."""
         self.faults += 1
         place = error.__traceback__
         while place is not None and place.tb_next is not None:

@@ -57,7 +57,7 @@ class WorkTimer:
 
 
 class WorkShare:
-    """Counts time that was spent on work, and how long the work must rest for it."""
+    """Computes how long work must rest to keep within a share of the time."""
 
     def __init__(self, share: float, clock: Callable[[], float] = time.monotonic) -> None:
         """Start without a debt.
@@ -67,7 +67,7 @@ class WorkShare:
         self._share = share
         self._clock = clock
         self._rested_at = clock()
-        """The time at which rest has made up for all work."""
+        """The time from which no rest is due."""
 
     @property
     def rest_s(self) -> float:

@@ -1,13 +1,11 @@
 """Ring one target, or several at the same time, until one answers or all have failed.
 
 This is the forking of RFC 3261 section 16.7. An attempt controls its branches, the callee legs to
-which it has sent an INVITE. It reports to its `AttemptListener`, the setup of a call or a transfer,
-which decides what responses the caller gets.
+which it has sent an INVITE. It reports to its `AttemptListener`: the setup of a call, or a transfer.
 
 If a target responds with a 3xx, we ring other targets (RFC 3261 8.1.3.4). The application decides
-for each Contact which of its own targets to ring; an unknown Contact is not rung. A redirection
-never leads to a target that rang before in this attempt: otherwise, two phones could redirect the
-call to each other for ever.
+for each Contact which of its own targets to ring. A target that a branch already has is not rung
+again: otherwise, two phones could redirect the call to each other for ever.
 """
 
 from __future__ import annotations
@@ -45,9 +43,9 @@ class Redirections:
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
-        """Return the targets that were not rung before, of the first Contact that has any.
+        """Return the targets of the first Contact that has a target which no leg in `rung` has.
 
-        Empty if no Contact has any, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
+        Empty without such a Contact, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
         """
         if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()
@@ -319,8 +317,9 @@ class Attempt:
     def failed(self, leg: Leg, event: InviteFailed, now: float) -> None:
         """Handle a failure response to a branch's INVITE, or the lack of a response.
 
-        Repeat the INVITE with a longer session interval (422) or to the target's next address (503
-        or no response), ring new targets (3xx), or else end the branch as failed.
+        After a 422, repeat the INVITE with a longer session interval. After a 503 or no response,
+        send it to the target's next address. After a 3xx, ring new targets. If there are none, end
+        the branch as failed.
         """
         if self.over or not leg.alive or event.client is not leg.client_invite:
             return

@@ -66,8 +66,8 @@ def description(message: Request | Response) -> SessionDescription | None:
     not used.
 
     Raises:
-        SipParseError: A request has a required part that is not SDP, or that has a content
-            encoding (status 415). Or a multipart body is malformed.
+        SipParseError: A multipart body is malformed, or a request has a required part that is not
+            SDP or has a content encoding (status 415).
         SdpParseError: The SDP cannot be read.
     """
     if not message.body:

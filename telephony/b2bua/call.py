@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True from the caller's 2xx (a target's, in a placed call) until the call has ended."""
+        """True after the caller's 2xx, or in a placed call after a target's, until `CallEnded`."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
@@ -296,7 +296,7 @@ class BackToBackCall:
     def hang_up_callee(self, now: float) -> None:
         """Hang up for the joined callee, if there is one, as if its phone had sent a BYE.
 
-        The call ends, unless the target of a transfer rings: the caller then waits for the target.
+        The call ends, unless this is a step of a transfer: the caller then waits for a party.
         """
         callee = self._core.callee
         if callee is None:

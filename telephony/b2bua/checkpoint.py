@@ -198,11 +198,11 @@ class TransferCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     serial: int
     """The id of the newest transfer in this call; 0 if there was none."""
     accepted: bool
-    """True while a transfer is in progress."""
+    """True while an accepted transfer is in progress."""
     event: str | None
     """The Event header field of the final NOTIFY; None if no NOTIFY is to be sent."""
     recall: TargetCheckpoint | None
-    """The party to ring again if no callee is joined; None without a transfer."""
+    """The target to ring again if no callee is joined; None if there is none."""
 
 
 class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -277,7 +277,9 @@ def bye_from_checkpoint(endpoint: Endpoint, data: Mapping[str, Any], now: float)
 def bye_in_dialogs(
     endpoint: Endpoint, dialogs: Iterable[object], now: float, *, skipped: int = 0
 ) -> int:
-    """Restore dialogs (values of `Dialog.checkpoint`) and send a BYE in each; return the BYEs sent.
+    """Send a BYE in each of the dialogs that can be restored; return the number of BYEs.
+
+    `dialogs` are values of `Dialog.checkpoint`.
 
     `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
     the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).

@@ -74,7 +74,7 @@ class CallCore:
     """The state of one call.
 
     Only its methods change the state of a leg. `set_ringing`, `end_leg` and `end` also emit the
-    event that reports the change; after `set_confirmed`, the calling component emits one.
+    event that reports the change. `set_confirmed` emits no event.
     """
 
     def __init__(
@@ -302,8 +302,8 @@ class CallCore:
         """Store the sender's identity and methods; return whether the sender has a new name.
 
         An identity that a phone writes is ignored, because its account gives its identity. A new
-        identity of another peer emits `IdentityChanged`; the result is False if it comes from
-        Contact, which is an address and not a name.
+        identity of another peer emits `IdentityChanged`. For a Contact, the result is False: it is
+        an address and not a name.
         """
         leg.learn(message.headers.get("Allow"))
         found = None if self.is_phone(leg) else identity_of(message)

@@ -34,7 +34,7 @@ from telephony.sip.ua.server_request import ServerRequest
 from telephony.sip.ua.uas import InviteServer
 
 _STATUS_FOR_SENDER = {401: 500, 407: 500, 408: 504, 422: 500, 481: 500}
-"""Maps a failure status from the other leg to the one for the sender; others pass unchanged.
+"""Maps a failure status from the other leg to the status for the sender.
 
 401, 407 and 422 ask us, not the sender, to change our request. 408 and 481 would end the sender's
 own dialog (RFC 3261 12.2.1.2), although only the other leg has failed.
@@ -70,10 +70,7 @@ class AwaitedAck:
 
 
 class Exchange:
-    """The offer/answer exchange between the two joined legs; at most one is in progress.
-
-    At every step, the exchange can fail or be cancelled, or one of the legs can end.
-    """
+    """The offer/answer exchange between the two joined legs; at most one is in progress."""
 
     def __init__(self, core: CallCore, offers: Offers, alignment: Alignment) -> None:
         self._core = core
@@ -185,8 +182,8 @@ class Exchange:
     ) -> None:
         """Answer an offer of `leg` without asking the other leg.
 
-        The answer is built from `said`, the newest description of the other leg's peer, or else
-        (None) only from the offer and our settings.
+        The answer is built from `said`, the newest description of the other leg's peer. If this is
+        None, the answer is built only from the offer and our settings.
         """
         try:
             ours = leg.media.answer(offer, said, self._allowed)

@@ -151,7 +151,7 @@ class InDialogRequests:
         elif self._transfers.on_leg_left(leg, now) or leg is not self._core.callee:
             self._core.end_leg(leg, EndCause.TRANSFERRED, now)
             if not any(other.alive for other in self._core.legs.values()):
-                # No leg is left, because all other legs have moved to another call.
+                # All other legs have ended or moved to another call.
                 self._core.end(EndCause.TRANSFERRED, now)
         else:
             self._core.end(cause, now, headers)

@@ -7,8 +7,7 @@ for a different description. `MediaPlane` has the commands that a call gives to 
 The addresses to which a peer may direct media are checked here. Without a check, an SDP could
 direct our packets to this machine's own programs, to a multicast or broadcast address, or back to
 our own media ports in a loop. A third party's address cannot be refused, because the media of many
-PBXs comes from another host than their signalling; `telephony.aio.relay.Relay.await_peer` protects
-third parties.
+PBXs comes from another host than their signalling. `Relay.await_peer` protects third parties.
 """
 
 from __future__ import annotations
@@ -124,7 +123,7 @@ class LegMedia:
         self.remote_description: SessionDescription | None = None
         """The peer's description in the latest complete SDP exchange; None before the first one."""
         self.remote: RemoteMedia | None = None
-        """The media relay's settings by the latest complete exchange; None before the first one."""
+        """The peer's media in the latest complete SDP exchange; None before the first one."""
         self.holds_other = False
         """True if the peer's newest offer within the dialog has put the other party on hold."""
         self._muted = False
@@ -159,7 +158,7 @@ class LegMedia:
         self._configure()
 
     def mute(self, *, muted: bool) -> None:
-        """Stop sending media to the peer, whatever the peer's SDP says, or send it again."""
+        """Begin or end a time in which the peer gets no media, whatever the peer's SDP says."""
         if muted != self._muted:
             self._muted = muted
             self._configure()
@@ -282,9 +281,9 @@ class LegMedia:
         return tuple((number, *row) for number, row in sorted(table.items()))
 
     def rebind(self, *, ipv6: bool) -> None:
-        """Replace the ports if they are of the other address family, for a leg without agreed SDP.
+        """Replace the ports if they are of the other address family. Call it before SDP is agreed.
 
-        Raises `NoPortsError` if no ports are free; the old ones are closed even then.
+        Raises `NoPortsError` if no ports are free. The old ports are closed even then.
         """
         if (":" in self.local.host) == ipv6:
             return

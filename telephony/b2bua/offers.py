@@ -25,7 +25,7 @@ OnAnswer = Callable[[SessionDescription | None, int, float], None]
 """Called with the peer's description, the status and the time, when our offer has a result.
 
 Without a response, the status gives the reason, for example 408 (timeout). The description is None
-after a failure, and after a 2xx without a readable one.
+after a failure, and after a 2xx without a readable description.
 """
 
 
@@ -220,7 +220,7 @@ class Alignment:
     def align_both(self, one: Leg, other: Leg, now: float) -> None:
         """Send each of two joined legs an offer with the other's newest session description.
 
-        A hold by one of these two peers continues; a hold by an earlier peer ends. `one` gets its
+        A hold by one of these two peers continues. A hold by an earlier peer ends. `one` gets its
         offer first. If the two descriptions share no audio codec, `other` is first, because its
         peer may support codecs that it has not named yet. The second leg gets its offer even if the
         first refuses. If only the second agrees, the first gets a new offer.

@@ -1,4 +1,4 @@
-"""The setup of a call that we place for a party, the caller: ring it first, then the targets.
+"""The setup of a call that we place for a caller: ring the caller's phone, then the targets.
 
 This is third party call control (RFC 3725). Our INVITE to the caller has no offer, so the 2xx has
 one, which our ACK answers. The caller hears a ringing tone while the targets ring. After the answer
@@ -163,7 +163,7 @@ class PlacedSetup:
         return None if self.attempt is None else self.attempt.next_timer
 
     def timer(self, now: float) -> None:
-        """End the call if the caller has not answered in time; later, run the attempt's timer."""
+        """End the call if the caller has not answered in time. Run the timer of the attempt."""
         if self._deadline is not None and now >= self._deadline:
             self._core.end(EndCause.NO_ANSWER, now, status=408)
         elif self.attempt is not None:

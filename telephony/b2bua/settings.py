@@ -70,9 +70,9 @@ class CallSettings:
     transfer_timeout: float = 60.0
     """The time for which the targets of a transfer ring."""
     request_timeout: float = 33.0
-    """The time to wait for the answer to an offer that we pass on; then its sender gets 504."""
+    """The time to wait for the answer to an offer that we pass on, before its sender gets 504."""
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
-    """The encoding names that we pass on; others are removed: the finaliser cannot decode them."""
+    """The encoding names that we pass on. The finaliser cannot decode any other."""
     allow_transfer: bool = True
     """If false, every REFER is refused with 603."""
     trust_caller: bool = False
@@ -115,7 +115,7 @@ class Target:
     others: tuple[Address, ...] = ()
     """Further addresses, tried in turn if `destination` fails (RFC 3263 section 4.3)."""
     path: tuple[NameAddr, ...] = ()
-    """The proxies of its registration (RFC 3327), nearest first: the Route fields of our INVITE."""
+    """The Path of a phone's registration (RFC 3327): the Route fields of our INVITE, in order."""
     alternatives: tuple[Target, ...] = ()
     """Further targets, tried in turn if all addresses of this one fail."""
 
