@@ -1,4 +1,4 @@
-"""Arrival times: when the kernel received a datagram, or the latest data of a TCP connection.
+"""The time at which the kernel received a datagram, or the latest data of a TCP connection.
 
 A datagram may wait in its socket while this process is busy or stopped. The kernel notes its
 arrival by the wall clock (SO_TIMESTAMPNS, SIOCGSTAMPNS). This module converts this time to the

@@ -38,8 +38,7 @@ _SOCKET_OPTIONS = (
 
 The receive buffer is small, because a message waits until all data before it on the same connection
 is handled. The kernel ends the connection if sent data is not acknowledged within 30 s. After 60 s
-without data, the kernel sends a probe every 10 s, and ends the connection if the peer does not
-acknowledge it.
+without data, it sends a probe, and ends the connection if no acknowledgement comes within 10 s.
 """
 
 

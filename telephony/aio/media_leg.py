@@ -249,7 +249,7 @@ class MediaLeg:
     def hear_voice(self, sender: HostPort, ssrc: bytes, now: float) -> None:
         """Take a voice packet that is not in the stream of the peer's voice.
 
-        If its stream now becomes the peer's voice, give the watcher the keys pressed in it before.
+        If its stream becomes the peer's voice, give the watcher the keys pressed in this stream.
         """
         named_by_sdp = self.source.fit(sender[:2]) is Fit.SDP
         number = self.counters.received
@@ -308,7 +308,7 @@ class _UnconnectedSender:
 
 @dataclass(frozen=True, slots=True)
 class _SrtpSender:
-    """Sends SRTP by `sender`, or the same packet by `otherwise` if that fails."""
+    """Sends SRTP by `sender`. If that fails, sends the same packet by `otherwise`."""
 
     protection: Protection
     sender: PacketSender

@@ -157,7 +157,7 @@ class _Path:
     leg: MediaLeg
     sock: socket.socket
     sender: PacketSender | None
-    """None while the joined leg's peer accepts no media, or while no leg is joined."""
+    """None while no leg is joined, or while the joined leg has no `destination`."""
     kinds: bytes
     second_bytes: bytes
     counters: Counters
@@ -174,7 +174,7 @@ class _Path:
     def _forward(  # noqa: C901 - a call for each step would take longer than the step
         self, data: bytearray | memoryview, source: HostPort, arrived: float
     ) -> None:
-        """Forward and store a packet; change it in place, as a copy would leave audio in memory."""
+        """Forward and store a packet, changed in place: a copy would leave audio in memory."""
         second = data[1]
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio
@@ -390,7 +390,7 @@ def _handle_non_audio(leg: MediaLeg, kind: int, data: Octets, source: HostPort, 
 
 
 def _tap_header(leg: MediaLeg, data: Octets, now: float) -> None:
-    """Give the recorder the RTP header of a packet, which would otherwise count as lost."""
+    """Give the recorder only the RTP header of a packet, so that it does not count as lost."""
     if leg.listener.tap is not None:
         leg.listener.tap(leg.listener.track, b"\x80" + data[1:HEADER_BYTES], now, True)
 
@@ -450,7 +450,7 @@ def _control_host(leg: MediaLeg) -> str | None:
 
 
 def forward_control(leg: MediaLeg, data: Octets, source: tuple[str, int], now: float) -> None:
-    """Forward RTCP, whose source has been checked; with SRTP, refuse it if it is not authentic."""
+    """Forward RTCP whose source was checked. With SRTP, refuse RTCP that is not authentic."""
     if leg.protection is not None:
         try:
             data = leg.protection.unprotect_control(bytes(data))

@@ -67,7 +67,7 @@ class MediaPoller:
         """True while the poller polls. No wake-up is needed then, and none is possible."""
 
     def watch(self, sock: socket.socket, reader: Reader, *, hold: bool = False) -> None:
-        """Give the socket's packets to `reader`; with `hold`, only after `release`.
+        """Give the socket's packets to `reader`. If `hold` is true, they wait until `release`.
 
         Raises `OSError` if the socket cannot be watched.
         """

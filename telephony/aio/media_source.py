@@ -238,7 +238,7 @@ class PeerSource:
         return [(bytearray(packet), now)]
 
     def _count(self, sender: HostPort, packet: Octets, now: float | None = None) -> int:
-        """Return how many packets in sequence the sender has sent; with `now`, keep a copy."""
+        """Return how many packets in sequence the sender has sent. With `now`, keep this one."""
         ssrc, sequence = bytes(packet[8:12]), int.from_bytes(packet[2:4])
         candidate = self._candidates.get(sender)
         if candidate is None or not candidate.is_followed_by(ssrc, sequence):
@@ -305,7 +305,7 @@ class VoiceStream:
         self.sender: HostPort | None = None
         self.ssrc = b""
         self.low_byte = -1
-        """The last byte of `ssrc` (-1 without a stream); only it is compared, to save time."""
+        """The last byte of `ssrc`; -1 without a stream. To save time, only this is compared."""
         self.contested = False
         """True after `ESTABLISHED` voice packets of other addresses that the SDP does not name."""
         self._counts: dict[tuple[HostPort, bytes], int] = {}

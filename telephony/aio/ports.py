@@ -85,7 +85,7 @@ class PortPool:
         return False
 
     def take(self, *, urgent: bool = False) -> PortPair:
-        """Return the first pair of the queue that can be bound; those before it go to the end.
+        """Return the first pair of the queue that can be bound. Pairs in use go to the end.
 
         The reserved last pairs are only for an `urgent` call. Raises `NoPortsError` if all pairs
         are in use or reserved, too many files are open, or the address does not belong to this

@@ -1,7 +1,7 @@
 """Ring one target, or several at the same time, until one answers or all have failed.
 
 This is the forking of RFC 3261 section 16.7. An attempt controls its branches, the callee legs to
-which it has sent an INVITE. It reports to its `AttemptListener`: the setup of a call, or a transfer.
+which it has sent an INVITE. It reports to its `AttemptListener`: the setup of a call or a transfer.
 
 If a target responds with a 3xx, we ring other targets (RFC 3261 8.1.3.4). The application decides
 for each Contact which of its own targets to ring. A target that a branch already has is not rung

@@ -55,7 +55,7 @@ def description(message: Request | Response) -> SessionDescription | None:
 
     A body without SDP can be ignored if it is in a response or optional.
 
-    - The location of the caller is always ignored: an emergency call must not fail because of it.
+    - The location of the caller is ignored: an emergency call must not fail because of it.
     - In multipart/mixed, the first SDP is used. RFC 3261 20.11 makes every part required that does
       not say `handling=optional`, but some peers add a location or ISUP without saying so. So next
       to SDP, we refuse a part only if it says `handling=required`.

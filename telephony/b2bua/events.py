@@ -55,7 +55,7 @@ class MoreTargetsRung:
 
 @dataclass(frozen=True, slots=True)
 class CallerReached:
-    """The caller of a call that we place has answered; the owner must `dial`, or `hangup`."""
+    """The caller of a call that we place has answered. The owner must call `dial` or `hangup`."""
 
     leg_id: str
 

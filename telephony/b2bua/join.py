@@ -40,7 +40,7 @@ class JoinPlan:
     """A plan for joining two calls of one party, the transferor, which then leaves both."""
 
     kept_leg: Leg
-    """The transferor's leg, a callee leg, in the call that continues; `moved_leg` replaces it."""
+    """The transferor's callee leg in the call that continues. `moved_leg` replaces it."""
     ending_leg: Leg
     """The transferor's leg in the call that ends."""
     moved_leg: Leg

@@ -56,7 +56,7 @@ class MediaPlane(Protocol):
         """
 
     def configure(self, leg_id: str, remote: RemoteMedia) -> None:
-        """Set, or change, the address for the leg's media and the directions of the media."""
+        """Set or change the address, the SRTP keys and the directions of the leg's media."""
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between `a` and `b` with their payload types; earlier joins end."""

@@ -60,8 +60,8 @@ class Offers:
         The 2xx to an INVITE without SDP has an offer: `leg.invite_to_ack` is set, and the calling
         component must send the ACK. With `by_update`, UPDATE is used if the peer supports it.
 
-        `then` is called once, at the final response, or at once with 491 (another INVITE is in
-        progress), 481 (no confirmed dialog) or 500 (too many requests wait).
+        `then` is called once: after the final response, or immediately with 491 (another INVITE is
+        in progress), 481 (no confirmed dialog) or 500 (too many requests wait).
         """
         if not leg.talking or leg.dialog is None:
             then(None, 481, now)

@@ -40,7 +40,7 @@ class CallerInvite:
 
 
 class PlacedSetup:
-    """Rings the caller's phone, then the targets; it is the `AttemptListener` of the targets."""
+    """Rings the caller's phone, then the targets. Their attempt reports to it."""
 
     def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
         """Prepare to ring; `request` is the INVITE that the caller would have sent to targets."""
@@ -127,7 +127,7 @@ class PlacedSetup:
         """Do nothing: the caller hears our ringing tone until a target answers."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target and return 0, or a status if the SDP cannot be used."""
+        """Join the caller with the target and return 0. If SDP cannot be used, return a status."""
         core, attempt = self._core, self.attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None

@@ -28,7 +28,7 @@ class PendingRefer:
     event: str
     """The Event header field in our NOTIFYs, for example "refer;id=93"; "" without a REFER."""
     subscribed: bool
-    """True while the sender gets NOTIFYs, which it can decline by "Refer-Sub: false" (RFC 4488)."""
+    """True while the sender gets NOTIFYs. It can decline them by "Refer-Sub: false" (RFC 4488)."""
     replaces: str | None
     """The Replaces in the Refer-To, which asks to join two calls; None for a blind transfer."""
     asked_at: float

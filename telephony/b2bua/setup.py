@@ -215,7 +215,7 @@ class Setup:
         return self._core.trust_between(leg, self._core.caller)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the leg and return 0, or return a status if the SDP cannot be used.
+        """Join the caller with the leg and return 0. If SDP cannot be used, return a status.
 
         `CallAnswered` is emitted before the caller's 2xx. If this returns a status, the attempt
         hangs up the target.

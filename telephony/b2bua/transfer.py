@@ -64,7 +64,7 @@ class RecentFailure:
 
 
 class ReferTransfers:
-    """Handles the transfers of one call, one at a time; the `AttemptListener` of their attempts.
+    """Handles the transfers of one call, one at a time. Their attempts report to it.
 
     The steps of a transfer (REFER, ringing, NOTIFY, BYE, recall) depend on each other, but can
     happen in many sequences, so they are in one class.
@@ -172,7 +172,7 @@ class ReferTransfers:
         return leg_named_by_replaces(self._core.endpoint, referral.leg, referral.replaces)
 
     def complete_join(self, request_id: int, plan: JoinPlan, now: float) -> None:
-        """Send the REFER's sender 202, NOTIFY and later BYE; send BYE on its other leg at once."""
+        """Send the REFER's sender 202, NOTIFY and later BYE. Its other leg gets a BYE at once."""
         referral = self._referral
         if referral is None or referral.request_id != request_id:
             return
@@ -202,7 +202,7 @@ class ReferTransfers:
             self.on_failure(Failure(503), now)
 
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
-        """Report to the owner and the REFER's sender that a target rings, unless reported last."""
+        """Report a ringing target to the owner and the REFER's sender, but not twice in a row."""
         referral = self._referral
         if referral is None or self._recalling:
             return
@@ -213,7 +213,7 @@ class ReferTransfers:
             self._notify(f"{status} {self._phrase(event.response, leg, referral)}", now)
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Join the caller with the target and return 0, or a status if the SDP cannot be used."""
+        """Join the caller with the target and return 0. If SDP cannot be used, return a status."""
         core, attempt = self._core, self._attempt
         try:
             theirs = attempt.answer_of(leg, event) if attempt is not None else None
@@ -382,7 +382,7 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart with the saved state `before`; a transfer in it has failed.
+        """Continue after a restart with the saved state `before`. Its transfer has failed.
 
         If the caller is not joined with a callee, plan to ring the target in `before.recall`.
 
