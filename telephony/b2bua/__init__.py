@@ -1,10 +1,9 @@
 """A back-to-back user agent (RFC 3261): it connects a caller with one callee at a time.
 
-A call has one leg for the caller and one for each party that was rung or joined with the caller. At
-most one callee leg is joined with the caller's leg at a time. A call does no I/O and reads no
-clock: the application passes endpoint events and the current time (`now`) to it. The call sends
-through the `Endpoint`, controls its media through the `MediaPlane`, and reports to the application
-by events (`events.py`). `find_call` returns the call of an endpoint event.
+A call has one leg for the caller and one for each party that was rung or joined with the caller. A
+call does no I/O and reads no clock: the application passes endpoint events and the current time
+(`now`) to it. The call sends through the `Endpoint`, controls its media through the `MediaPlane`,
+and reports to the application by events (`events.py`). `find_call` returns the call of an event.
 """
 
 from telephony.b2bua.call import BackToBackCall, find_call

@@ -296,7 +296,7 @@ class BackToBackCall:
     def hang_up_callee(self, now: float) -> None:
         """Hang up for the joined callee, if there is one, as if its phone had sent a BYE.
 
-        The call ends, unless this is a step of a transfer: the caller then waits for a party.
+        The call ends, unless a transfer is in progress: the caller then waits for another party.
         """
         callee = self._core.callee
         if callee is None:

@@ -40,7 +40,7 @@ class CallerInvite:
 
 
 class PlacedSetup:
-    """Rings the caller's phone, then the targets. Their attempt reports to it."""
+    """Rings the caller's phone, then the targets, as the `AttemptListener` of their attempt."""
 
     def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
         """Prepare to ring; `request` is the INVITE that the caller would have sent to targets."""

@@ -64,7 +64,7 @@ class RecentFailure:
 
 
 class ReferTransfers:
-    """Handles the transfers of one call, one at a time. Their attempts report to it.
+    """Handles the transfers of one call, one at a time, as `AttemptListener` of their attempts.
 
     The steps of a transfer (REFER, ringing, NOTIFY, BYE, recall) depend on each other, but can
     happen in many sequences, so they are in one class.
@@ -133,7 +133,7 @@ class ReferTransfers:
             referral.answer(status, now)
 
     def accept(self, request_id: int, targets: Sequence[Target], now: float) -> bool:
-        """Accept a REFER as `BackToBackCall.accept_transfer`; return whether it was accepted."""
+        """Accept a REFER (see `BackToBackCall.accept_transfer`); return whether it was accepted."""
         referral = self._referral
         if referral is None or referral.request_id != request_id or referral.accepted:
             return False
