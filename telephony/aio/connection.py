@@ -66,7 +66,7 @@ class ConnectionLimits:
     Registered phones send more often: a registration lasts at most an hour.
     """
     ping_s: float = 110.0
-    """The seconds between our pings on connections that we opened (RFC 5626 4.4.1: 95 to 120)."""
+    """The seconds without received data until we ping a peer to which we connected (RFC 5626)."""
     pong_s: float = 10.0
     """The seconds in which a peer must respond to a ping, if it has responded to one before."""
     linger_s: float = 1.0

@@ -30,7 +30,7 @@ _CACHED: Final = 1000
 
 
 class Resolver:
-    """A DNS client that reads the hosts file first, and then asks the system's name servers."""
+    """A DNS client that looks for addresses in the hosts file first, and then asks name servers."""
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from telephony.rtp.rtcp import goodbye, sender_report
 
 _PACKET_S = 0.02
 _REPORT_PACKETS = 250
-"""Packets, taking 5 s, between two sender reports (RFC 3550 6.2)."""
+"""The number of packets, 5 s of sound, between two sender reports (RFC 3550 6.2)."""
 
 
 @dataclass(slots=True)

@@ -66,9 +66,9 @@ class _Datagram(NamedTuple):
 class SipTransport:
     """Runs one endpoint on any number of addresses, in the running event loop.
 
-    `on_event` is called for each event, in sequence. Other code that uses the endpoint must call
-    `flush()` afterwards. `on_sent` is called after each message that the endpoint has handled and
-    after each timer, when everything that they caused has been sent.
+    `on_event` is called for each event but `ConnectionOffered`, in sequence. Other code that uses
+    the endpoint must call `flush()` afterwards. `on_sent` is called after each message that the
+    endpoint has handled and after each timer, when everything that they caused has been sent.
     """
 
     def __init__(
@@ -119,8 +119,7 @@ class SipTransport:
     def arrived(self) -> float:
         """The arrival of the message whose events `on_event` receives now, in monotonic seconds.
 
-        The kernel has noted this time. For an event without a message, such as a timer's, it is the
-        present time.
+        For an event without a message, such as a timer's, it is the present time.
         """
         return self.now if self._arrived is None else self._arrived
 

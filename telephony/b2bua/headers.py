@@ -170,7 +170,7 @@ class Trust:
     grants: Grants = NO_GRANTS
     """The grants of the sender."""
     account: NameAddr | None = None
-    """The address by which others see the sender, if the sender is a phone; otherwise None."""
+    """The address by which others see the sender, if it is a phone with a known extension."""
 
     @property
     def inside(self) -> bool:

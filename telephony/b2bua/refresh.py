@@ -26,7 +26,7 @@ _BUSY_WAIT = 2.0
 
 
 class Refresh:
-    """Refreshes the session of every leg, and ends the call if it expired or a peer is gone."""
+    """Refreshes sessions, and ends the call if a session has expired or a peer is gone."""
 
     def __init__(self, core: CallCore, offers: Offers) -> None:
         self._core = core
