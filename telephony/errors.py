@@ -1,4 +1,4 @@
-"""The exceptions of the package `telephony`; those of a phone are in `telephony.phone.state`.
+"""Exceptions of the package `telephony`; those of a phone are in `telephony.phone.state`.
 
 TelephonyError
 ├── ParseError                 the peer sent something that cannot be read
@@ -66,5 +66,5 @@ class ProtocolError(TelephonyError):
 class NoPortsError(TelephonyError):
     """Media ports for a call leg cannot be opened.
 
-    No pair is free, the ports of a restored leg are not available, or a call has too many legs.
+    For example, no pair of ports is free, or a call has too many legs.
     """

@@ -2,7 +2,7 @@
 
 The server is an IP literal, a host name or a domain. With a port, the operating system looks up the
 host (RFC 3263 section 4.2). Without a port, DNS SRV gives the servers of the domain for the phone's
-transport, in the order in which the phone tries them.
+transport.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class DnsClient(Protocol):
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:
     """Return the addresses of the phone's server in the order in which to try them.
 
-    With a port, only the first address that the operating system finds is returned; without a port,
-    `dns` is asked. If `here`, our own address, is not empty, all are of its family (IPv4 or IPv6).
-    Raises `OSError` if the server has no address, or none of the family of `here`.
+    With a port, return only the first address that the operating system finds. Without a port, ask
+    `dns`. If our own IP literal `here` is not empty, return only addresses of its family (IPv4 or
+    IPv6). Raises `OSError` if no address is found.
     """
     if server.port:
         found = [await _by_system(server, here)]
@@ -75,7 +75,7 @@ async def _by_domain(
 
 
 def _shown(there: Address, name: str) -> str:
-    """Return the name for the certificate at `there`; "" without TLS or a host name."""
+    """Return the name that the server's certificate must contain; "" without TLS or a host name."""
     try:
         ip_address(name)
     except ValueError:

@@ -96,7 +96,7 @@ class VoIPCall:
         changes: Changes,
         invite: InviteServer | None = None,
     ) -> None:
-        """Bind media ports for a call, which only `VoIPPhone` creates. Raises `NoPortsError`."""
+        """Bind media ports. Only `VoIPPhone` creates calls. Raises `NoPortsError`."""
         self.state = CallState.DIALING if invite is None else CallState.RINGING
         self.remote = remote
         self.status = 0
@@ -138,17 +138,20 @@ class VoIPCall:
 
     @property
     def reception(self) -> ReceptionQuality:
-        """The quality of the other party's media here; still readable after the call."""
+        """The quality of the media that we receive; still readable after the call."""
         return self.media.stream.reception.now
 
     @property
     def report(self) -> PeerReport | None:
-        """The quality of our media at the other party, from its latest RTCP; None before that."""
+        """The other party's latest RTCP report on our media; None before the first."""
         return self.media.stream.reports.peer
 
     @property
     def replaces(self) -> str:
-        """The value of a Replaces (RFC 3891) for this call; InvalidStateError without a dialog."""
+        """The value of a Replaces that names this call (RFC 3891).
+
+        Raises `InvalidStateError` unless the call is answered, or rings at the other party.
+        """
         there = self._replaceable_dialog()
         return str(Replaces(there.call_id, there.id.remote_tag, there.id.local_tag))
 
@@ -163,7 +166,7 @@ class VoIPCall:
     async def wait_for(self, state: CallState) -> None:
         """Wait until the call has reached `state` or a later one.
 
-        If the call ends unanswered, raise CallFailedError with the status with which it ended.
+        Raises `CallFailedError` if the call ends unanswered, unless `state` is ENDED.
         """
         wanted = _ORDER.index(state)
         await self.changes.until(lambda: _ORDER.index(self.state) >= wanted)
@@ -173,7 +176,7 @@ class VoIPCall:
             raise CallFailedError(what, self.status, unreachable=self.unreachable)
 
     def become(self, state: CallState, status: int = 0) -> None:
-        """Advance the state, never back; a `status` of 0 leaves the call's status as it is."""
+        """Change to a later state, or do nothing. A `status` of 0 does not change the status."""
         if _ORDER.index(state) <= _ORDER.index(self.state):
             return
         logger.debug("phone.call_state", before=self.state, after=state, status=status)
@@ -189,9 +192,8 @@ class VoIPCall:
     async def progress(self) -> None:
         """Send 183 with our SDP: the caller can then hear `write_audio` before we answer.
 
-        Raises `InvalidStateError` unless a received call with an offer rings, and `CallFailedError`
-        if we cannot use the offer, for example without a codec that we know: the call has then been
-        refused.
+        If the offer cannot be used, refuse the call and raise `CallFailedError`. Raises
+        `InvalidStateError` unless this is a received call that rings and has an offer.
         """
         invite = self._ringing_here()
         if not invite.request.body:
@@ -205,8 +207,8 @@ class VoIPCall:
     async def answer(self) -> None:
         """Answer a received call.
 
-        Raises `InvalidStateError` unless this is a received call that rings, and `CallFailedError`
-        if we cannot use its offer: the call has then been refused.
+        If its offer cannot be used, refuse the call and raise `CallFailedError`. Raises
+        `InvalidStateError` unless this is a received call that rings.
         """
         invite = self._ringing_here()
         body = self._description(invite)
@@ -224,7 +226,7 @@ class VoIPCall:
         self.refuse(status)
 
     def refuse(self, status: int) -> None:
-        """End a received call, with this SIP failure status if the INVITE is unanswered."""
+        """End an unanswered received call with this SIP failure status."""
         if self.invite is not None and not self.invite.answered:
             self.invite.respond(status, now=self._account.now)
         self.become(CallState.ENDED, status)
@@ -260,46 +262,47 @@ class VoIPCall:
     # --- hold, transfer and INFO during the call --------------------------------------------
 
     async def hold(self, direction: Literal["sendonly", "inactive"] = "sendonly") -> None:
-        """Put the other party on hold, which asks it to send no media.
+        """Put the other party on hold: ask it to send no media.
 
-        With "sendonly", it still hears the audio that we write; with "inactive", nothing. Raises
-        `InvalidStateError` if the call is not answered, `CallFailedError` if the re-INVITE was
-        refused or got no response, and `SdpParseError` if its answer cannot be used.
+        With "sendonly", the other party still hears the audio that we write. With "inactive", it
+        hears nothing. Raises `InvalidStateError` if the call is not answered, `CallFailedError` if
+        the re-INVITE was refused or got no response, and `SdpParseError` if the SDP answer cannot
+        be used.
         """
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
     async def resume(self) -> None:
-        """End a `hold`, with the same errors."""
+        """End a `hold`. Raises the same errors."""
         await self._renegotiation.change_hold(self._answered(), None)
 
     async def transfer(self, target: str) -> int:
         """Transfer the other party to a number or SIP URI without calling it first (blind).
 
-        Return the final status of the other party's call to the target, or of its refusal of our
-        REFER. After a success, this call ends automatically. Raises `InvalidStateError` if the call
-        is not answered, `CallFailedError` if it ended before the outcome was reported, and
-        `SipParseError` or `ProtocolError` for a wrong `target`, as `VoIPPhone.call`.
+        Return the final status of the other party's call to the target. If the other party refuses
+        our REFER, return that status. After a 2xx, this call ends. Raises `InvalidStateError` if
+        this call is not answered, `CallFailedError` if it ended before the outcome was reported,
+        and `SipParseError` or `ProtocolError` for a wrong `target`, as `VoIPPhone.call`.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
     async def attended_transfer(self, other: VoIPCall) -> int:
-        """Connect the other party with the other party of `other`, a call that we made to consult.
+        """Transfer the other party of this call to the party that we consult in the call `other`.
 
         Our REFER has a Replaces in the Refer-To (RFC 3891, RFC 5589 section 7). `other` may still
-        ring. Return the final status of the other party's INVITE, or of its refusal of our REFER.
-        After a success, both calls end automatically. Raises `InvalidStateError` unless this call
-        is answered and `other` has a dialog, and `CallFailedError` if the call ended before the
-        outcome was reported.
+        ring. The returned status is as in `transfer`. After a 2xx, this call ends, and the party
+        that we consulted ends `other`. Raises `InvalidStateError` unless this call is answered and
+        `other` has a dialog, and `CallFailedError` if this call ended before the outcome was
+        reported.
         """
         there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))
         return await self._refer(self._answered(), uri)
 
     async def send_info(self, body: bytes = b"", headers: Iterable[tuple[str, str]] = ()) -> int:
-        """Send an INFO (RFC 6086), with Content-Type in `headers`; return its final status.
+        """Send an INFO (RFC 6086); return its final status.
 
-        Raises `InvalidStateError` if the call is not answered, `CallFailedError` without a
-        response.
+        A `body` needs a Content-Type in `headers`. Raises `InvalidStateError` if the call is not
+        answered, `CallFailedError` without a response.
         """
         _, response = await self.requests.send(self._answered(), "INFO", headers, body)
         return response.status
@@ -309,7 +312,7 @@ class VoIPCall:
     async def write_audio(self, pcm: bytes) -> None:
         """Queue audio for sending, and wait until less than 200 ms of queued audio remain.
 
-        While the queue is empty, the call sends silence. After its end, the audio is dropped
+        While the queue is empty, the call sends silence. After the call's end, the audio is dropped
         without an error. Raises `InvalidStateError` if the call is neither answered nor rings with
         agreed SDP, and `ProtocolError` for an odd number of bytes.
         """
@@ -338,12 +341,12 @@ class VoIPCall:
             yield piece
 
     async def send_dtmf(self, keys: str, by: Literal["rtp", "info"] = "rtp") -> None:
-        """Send DTMF digits (0-9, *, #, A-D); return when all are sent, or the call has ended.
+        """Send DTMF digits (0-9, *, #, A-D), and wait until all are sent.
 
-        They are RTP events (RFC 4733), or `by` "info" an INFO with application/dtmf-relay for each.
-        Raises `InvalidStateError` if the call is not answered, `ProtocolError` for another
-        character or a peer without RTP events, and `CallFailedError` if an INFO was refused or got
-        no response.
+        With "rtp", the digits are RTP events (RFC 4733), and the wait also ends with the call. With
+        "info", each digit is an INFO with application/dtmf-relay. Raises `InvalidStateError` if the
+        call is not answered, `ProtocolError` for another character, or for "rtp" if the peer takes
+        no RTP events, and `CallFailedError` if an INFO was refused or got no response.
         """
         self._answered()
         if by == "info":
@@ -363,10 +366,7 @@ class VoIPCall:
         return taken
 
     async def _refer(self, dialog: Dialog, uri: Uri) -> int:
-        """Send a REFER to `uri`; return the status reported for that call, or of the refusal.
-
-        After a 2xx, end our call (RFC 5589 section 6.1).
-        """
+        """Ask the peer by REFER to call `uri`. After a 2xx, end our call (RFC 5589 section 6.1)."""
         self.refer_sent = ReferSent(self.requests, self.changes)
         status = await self.refer_sent.send(dialog, self._account.address, uri)
         if status < 300:

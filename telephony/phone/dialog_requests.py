@@ -1,7 +1,7 @@
 """The requests that a phone sends within a call's dialog, such as INFO, re-INVITE and REFER.
 
-`DialogRequests.send` waits for the final response; a BYE is sent without waiting, by `VoIPCall`. A
-REFER (RFC 3515) asks the peer to call another party; its NOTIFYs report the progress.
+`DialogRequests.send` waits for the final response. `VoIPCall` sends BYE itself, without waiting. A
+REFER (RFC 3515) asks the peer to call another party; the peer reports the progress by NOTIFY.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ class DialogRequests:
     ) -> tuple[Request, Response]:
         """Send a request in `dialog`, and wait for the final response.
 
-        Return the request, as sent last, and its final response. Raises `InvalidStateError` if the
-        dialog has ended or an INVITE in it is open, and `CallFailedError` without a response.
+        Return the last request sent (we may retry with credentials) and the final response. Raises
+        `InvalidStateError` if the dialog has ended, or if it has an open INVITE and this is another
+        INVITE. Raises `CallFailedError` without a response.
         """
         try:
             client = dialog.request(method, headers=headers, body=body, now=self._account.now)
@@ -86,7 +87,7 @@ class ReferSent:
 
     def __init__(self, requests: DialogRequests, changes: Changes) -> None:
         self.statuses: list[int] = []
-        """The statuses of the peer's call to the target, from each NOTIFY, the oldest first."""
+        """The statuses of the peer's call to the target, as reported by NOTIFY, oldest first."""
         self._requests = requests
         self._changes = changes
 
@@ -96,8 +97,9 @@ class ReferSent:
         return next((status for status in self.statuses if status >= 200), None)
 
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
-        """Send a REFER to `uri` as `by`; return the final status of that call, or of a refusal.
+        """Ask the peer by REFER to call `uri`; return the final status of the peer's call.
 
+        If the peer refuses the REFER, return that status. `by` is our address for Referred-By.
         Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a final status.
         """
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))

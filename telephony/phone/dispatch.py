@@ -1,4 +1,4 @@
-"""Functions, none of them a coroutine, that handle the SIP core's events for a phone's call."""
+"""Functions that handle the SIP core's events for a phone's call, without waiting."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
 
 
 def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
-    """Answer, in the ACK, an offer in the 2xx to our INVITE (RFC 3261 section 13.2.1)."""
+    """Send our answer to the offer of a 2xx in the ACK (RFC 3261 section 13.2.1)."""
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)
@@ -151,7 +151,7 @@ def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> No
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
-    """Accept the SDP answer in the ACK, if our 2xx contained an offer; otherwise do nothing."""
+    """Accept the SDP answer in the ACK, if our 2xx contained an offer."""
     if not call.media.awaits_answer or not event.request.body:
         return
     try:

@@ -93,7 +93,7 @@ class CallMedia:
             self.held_by_peer = not _receives(theirs)
 
     def withdraw(self) -> None:
-        """Forget our offer, which has no answer and will get none; clear `awaits_answer`."""
+        """Clear `awaits_answer`, because our offer will get no answer."""
         self.awaits_answer = False
 
     def answer(self, body: bytes) -> bytes:
@@ -164,8 +164,8 @@ class Renegotiation:
         """Send a re-INVITE that offers our present media settings and refreshes the session.
 
         After glare (491) or a 422, try again, five times in all. Raises `InvalidStateError` after
-        the dialog's end, `CallFailedError` after a refusal, no response or the fifth try, and
-        `SdpParseError` as `answered`.
+        the dialog's end, `CallFailedError` after a refusal, no response or the fifth try, and the
+        errors of `answered`.
         """
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)
@@ -190,8 +190,8 @@ class Renegotiation:
     async def refresh(self, dialog: Dialog) -> None:
         """Refresh the session: by UPDATE if the peer accepts UPDATE, otherwise by a re-INVITE.
 
-        Raises `InvalidStateError` after the dialog's end, and errors as `send_offer`. A refused
-        UPDATE raises no error: the caller of this method repeats the refresh.
+        Raises the errors of `send_offer`. A refused UPDATE raises no error: the caller of this
+        method repeats the refresh.
         """
         session = self._session
         if not session.peer_accepts_update:

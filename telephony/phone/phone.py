@@ -62,7 +62,7 @@ _FAREWELL: Final = 2.0
 
 
 class VoIPPhone:
-    """A SIP phone with pyVoIP's names, whose waiting methods are coroutines.
+    """A SIP phone with pyVoIP's names. Methods that wait are coroutines.
 
     ```python
     async with VoIPPhone("192.0.2.10", 5060, "201", password, call_callback=on_call) as phone:
@@ -108,8 +108,8 @@ class VoIPPhone:
             sip_port: The local SIP port; 0 lets the system choose.
             register: False if the server already knows the phone by its address.
             call_callback: Runs in its own task for each received call as soon as it rings; without
-                it, calls are refused with 480. After an exception, the phone logs its type and
-                place in the code, and ends the call, with 500 if it still rings.
+                it, calls are refused with 480. If it raises an exception, the phone logs the type
+                and the place in the code, and ends the call. A call that still rings gets 500.
             transfer_callback: Runs in its own task when the other party transfers us (REFER). It
                 gets the call of the REFER and the new call, whose INVITE has been sent. Without it,
                 a REFER is refused with 405.
@@ -117,8 +117,8 @@ class VoIPPhone:
                 plain RTP and accept both.
             transport: With "tls", the phone opens no port for connections: received calls use the
                 connection by which the phone registered.
-            tls: Verifies the server, for "tls" only; by default by the system's certificate
-                authorities. `net.tls.client_context` makes other contexts.
+            tls: The context that verifies the server, only for "tls". The default trusts the
+                system's certificate authorities. `net.tls.client_context` makes other contexts.
             server_name: The name that the server's certificate must contain; `server` if empty.
             resolver: The DNS client. If None, the phone asks the system's name servers.
             session_expires: The session interval that we ask for, in seconds, at least 90. A call
@@ -146,7 +146,7 @@ class VoIPPhone:
         self.calls: list[VoIPCall] = []
         """The calls of this phone that have not ended."""
         self.address = Address(my_ip, sip_port, transport.upper())
-        """The address on which the phone listens; before `start`, perhaps "" and port 0."""
+        """The address on which the phone listens; before `start`, `my_ip` and `sip_port`."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -158,8 +158,8 @@ class VoIPPhone:
     async def start(self) -> None:
         """Open the socket and register at the server.
 
-        Raises `OSError` if the server has no address or the socket cannot be bound, and
-        `RegistrationError` after a refusal or no answer; the socket is then closed again.
+        Raises `OSError` if the server has no address or the socket cannot be bound. If the server
+        refuses or does not answer, close the socket and raise `RegistrationError`.
         """
         *first, last = await find_servers(self._server, self._resolver, self._my_ip)
         for server in first:
@@ -240,8 +240,8 @@ class VoIPPhone:
             number: A phone number, or a URI that begins with `sip:`, `sips:` or `tel:`.
             headers: Header fields to add to the INVITE, such as P-Asserted-Identity or Privacy.
             late_offer: Send an INVITE without SDP, as some gateways do: the called side offers.
-            follow: After a 3xx, call its URIs through the server until one answers, each once and
-                the preferred first.
+            follow: After a 3xx, call its URIs through the server until one answers, the preferred
+                first. One call tries each URI at most once, and ten URIs at most.
 
         Raises:
             InvalidStateError: The phone is not started.
@@ -255,7 +255,7 @@ class VoIPPhone:
         )
 
     async def ping(self) -> int:
-        """Send OPTIONS to the server; return its final status. Any status shows that it works.
+        """Send OPTIONS; return the final status. Any status shows that the server works.
 
         Raises `InvalidStateError` before `start`, `CallFailedError` without an answer.
         """
@@ -380,7 +380,6 @@ class VoIPPhone:
 
 
 def _call_of(event: SipEvent) -> VoIPCall | None:
-    """Return the call of an event, the `owner` of its INVITE or dialog; None if there is none."""
     match event:
         case InviteCancelled() | PrackMissing():
             owner = event.invite.owner

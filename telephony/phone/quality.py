@@ -34,11 +34,11 @@ class ReceptionQuality:
     received: int = 0
     """Without duplicates."""
     lost: int = 0
-    """Packets that never arrived, according to gaps in the sequence numbers."""
+    """Packets that have not arrived, according to gaps in the sequence numbers."""
     late: int = 0
     """Packets that arrived after one with a higher sequence number."""
     jitter: float = 0.0
-    """The present jitter in seconds, by the audio packets in sequence (RFC 3550 section 6.4.1)."""
+    """In seconds, from the audio packets that came in sequence (RFC 3550 section 6.4.1)."""
 
     @property
     def loss(self) -> float:
@@ -71,7 +71,7 @@ class ReceptionCounter:
         self._received_of_source = 0
         """Packets received with the SSRC that the peer uses now."""
         self._missing: set[int] = set()
-        """The extended sequence numbers, of the newest `_FAR`, whose packets have not arrived."""
+        """The extended sequence numbers that have not arrived, among the newest `_FAR`."""
         self._given_up = 0
         self._received = 0
         self._late = 0
@@ -103,7 +103,7 @@ class ReceptionCounter:
         self._count(packet)
 
     def _count(self, packet: RtpPacket) -> bool:
-        """Count a packet by sequence number; return True for the highest, or a new stream."""
+        """Count a packet; return True if its number is the highest or it begins a new stream."""
         step = (packet.sequence - self._highest + 0x8000 & 0xFFFF) - 0x8000
         if packet.ssrc != self._ssrc or abs(step) > _FAR:
             self._given_up += len(self._missing)
@@ -135,7 +135,7 @@ class ReceptionCounter:
         transit = now - timestamp / _RATE
         if self._transit is not None:
             apart = abs(transit - self._transit)
-            # If `apart` is larger, it is not jitter: the timestamp has wrapped.
+            # A larger difference is not jitter: the timestamp has wrapped.
             if apart < 2**31 / _RATE:
                 self._jitter += (apart - self._jitter) / 16
         self._transit = transit
@@ -148,7 +148,7 @@ class PeerReport:
     loss: float
     """The share of lost packets since the peer's previous report, from 0 to 1."""
     lost: int
-    """The lost packets since the first packet; negative if packets arrived twice."""
+    """The lost packets since the first packet; can be negative if packets arrived twice."""
     jitter: float
     """In seconds."""
     round_trip: float | None
@@ -165,9 +165,9 @@ class Reports:
         self._expected = 0
         self._received = 0
         self._source_ssrc: int | None = None
-        """The SSRC in our previous report about the received media; None if there was none.
+        """The SSRC in our previous report block; None before the first.
 
-        `_expected` and `_received` are the numbers of its packets expected and arrived by then.
+        `_expected` and `_received` are the counts of its packets at the time of that block.
         """
         self._sent = 0
         """Packets that we had sent when we wrote our previous report."""
@@ -175,7 +175,7 @@ class Reports:
         """NTP time (middle 32 bits) and arrival of the peer's latest sender report, or None."""
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Return a report on received media, and on ours if any was sent since the last report.
+        """Return a sender report if we sent RTP since the previous report, or a receiver report.
 
         `wall` is in seconds since 1970; `now` is monotonic seconds, by the same clock as in `read`.
         """

@@ -27,11 +27,11 @@ _TRIES: Final = 4
 
 
 class PhoneRequest:
-    """A request to the phone's server outside calls, until its final response or the lack of one.
+    """A request to the phone's server outside calls.
 
     Attributes:
-        client: The handle of the request, whose `owner` is this object.
-        result: Has the final response; its `response` is None if none came.
+        client: The handle of the request. Its `owner` is this object.
+        result: The event of the final response. Its `response` is None if the server sent none.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class PhoneRequest:
         headers: Iterable[tuple[str, str]] = (),
         last: Request | None = None,
     ) -> None:
-        """Send the request, with From, Call-ID and the next CSeq of the earlier request `last`."""
+        """Send the request. After `last`, use the same From and Call-ID, and the next CSeq."""
         self.result: asyncio.Future[StandaloneResponse]
         self.result = asyncio.get_running_loop().create_future()
         self.client = account.transport.endpoint.request(
@@ -89,7 +89,7 @@ class RegistrationClient:
         self._lost = asyncio.Event()
 
     async def start(self) -> None:
-        """Register, and renew this in the background until `stop`. Raises `RegistrationError`."""
+        """Register, and renew in the background until `stop`. Raises `RegistrationError`."""
         granted = await self._register(EXPIRES)
         self._refresh = asyncio.create_task(self._keep(granted))
 
@@ -105,7 +105,7 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_lost(self) -> None:
-        """Register again now: without its connection, the server cannot reach this phone."""
+        """Register again, because the server can no longer reach this phone."""
         self._lost.set()
 
     async def _keep(self, granted: int) -> None:

@@ -1,6 +1,6 @@
 """The RTP packets that a phone sends: queued audio, DTMF digits (RFC 4733) or silence.
 
-Every 20 ms, the phone calls `next`, or `skip` while the peer accepts no media.
+Every 20 ms, the phone calls `next`, or `skip` if it sends no packet.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class RtpSender:
         self._keys.extend((KEYS.index(key), 0) for key in keys.upper())
 
     def skip(self) -> None:
-        """Advance the timestamp by 20 ms without a packet, because the peer accepts no media."""
+        """Advance the timestamp by 20 ms without a packet."""
         self.timestamp = self.timestamp + FRAME & 0xFFFFFFFF
         self._marker = True
 

@@ -1,6 +1,6 @@
 """The session timer of one call of a phone (RFC 4028).
 
-It refreshes the session in time, or ends the call if the peer does not refresh it.
+It refreshes the session, or ends the call when the session expires.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SessionRefresher:
         self._start(agree_to_response(response, self._interval, self._least, now))
 
     def on_422(self, response: Response) -> None:
-        """Store the Min-SE of a 422, the shortest interval that `request_headers` then ask for."""
+        """Store the Min-SE of a 422. Later `request_headers` ask for at least this interval."""
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
@@ -130,7 +130,7 @@ class SessionRefresher:
             self._task = asyncio.create_task(self._refresh(timer))
 
     async def _refresh(self, timer: SessionTimer) -> None:
-        """Send a refresh every two seconds until one is accepted, which replaces `self.timer`."""
+        """Send a refresh every two seconds until an accepted one replaces `self.timer`."""
         while self.timer is timer:
             with contextlib.suppress(CallFailedError, InvalidStateError):
                 await self._send_refresh()

@@ -10,7 +10,7 @@ from telephony.errors import TelephonyError
 
 
 class CallState(StrEnum):
-    """The states of a call, with pyVoIP's names; none is followed by an earlier one."""
+    """The states of a call, with pyVoIP's names. A call never returns to an earlier state."""
 
     DIALING = "dialing"
     """Our INVITE has been sent, and no response has shown yet that a phone rings."""

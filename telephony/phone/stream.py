@@ -37,8 +37,8 @@ long.
 _LATE: Final = 5.0
 """The longest delay of the event loop, in seconds, after which all overdue packets are sent.
 
-After a longer one, a single packet is sent, and the timestamp advances by the delay, because it
-counts the time of the audio (RFC 3550 section 5.1). The rest stays queued.
+After a longer delay, one packet is sent, and its RTP timestamp skips the lost time (RFC 3550
+section 5.1).
 """
 
 
@@ -46,8 +46,8 @@ class PlayoutBuffer:
     """The audio of one received stream as 16-bit linear PCM, from the first unread sample.
 
     A sample's position counts from the first sample received, and follows the RTP timestamp. After
-    a new SSRC or a jump, the first packet's position comes from its arrival, but is never before
-    the end of the buffer. Later packets follow their timestamps again.
+    a new SSRC or a jump, the first packet's position is its time of arrival, but never before the
+    end of the buffer. Later packets follow their timestamps again.
     """
 
     def __init__(self) -> None:

@@ -28,9 +28,9 @@ class TelephoneEvent:
     volume: int
     """The power of the tone in dB below 0 dBm0, from 0 to 63."""
     duration: int
-    """The time since the event, or its present segment (RFC 4733 section 2.5.1.3), began.
+    """The time since the event or its present segment began, in ticks of the event's clock.
 
-    It is in ticks of the event's clock: 8000 Hz, unless the SDP says otherwise.
+    The clock has 8000 Hz unless the SDP says otherwise.
     """
 
     @classmethod

@@ -1,8 +1,8 @@
 """G.711 (ITU-T): conversion from and to 16-bit PCM, and the ringing tone for a waiting caller.
 
 PCM is linear, little-endian, mono, 8 kHz. The ringing tone is that of the United Kingdom: 400 Hz
-and 450 Hz together, 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN 350). 20 ms are whole periods of
-each frequency, so all packets with tone are equal, and so are those with silence.
+and 450 Hz together, 0.4 s on, 0.2 s off, 0.4 s on, 2 s off (BT SIN 350). A packet of 20 ms contains
+whole periods of both frequencies, so all packets with tone are equal.
 """
 
 from __future__ import annotations

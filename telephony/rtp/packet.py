@@ -51,7 +51,7 @@ class RtpPacket:
     marker: bool = False
     csrcs: tuple[int, ...] = ()
     extension: tuple[int, bytes] | None = None
-    """The header extension: 16 bits (`profile`) and data, a multiple of 4 octets; None if none."""
+    """The 16-bit profile and the data (a multiple of 4 octets) of the header extension, or None."""
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":

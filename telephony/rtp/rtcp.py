@@ -1,6 +1,6 @@
 """RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Only sender reports and receiver reports are interpreted; of some other types, only the SSRCs.
+Of packets other than sender reports and receiver reports, only the SSRCs are read.
 """
 
 import struct
@@ -33,7 +33,7 @@ class ReportBlock:
     fraction_lost: int
     """The loss since the previous report, in 1/256 of the expected packets."""
     lost: int
-    """The number of packets lost since the first one; negative if packets arrived twice."""
+    """The packets lost since the first packet; can be negative if packets arrived twice."""
     highest_sequence: int
     """The highest received sequence number; the upper 16 bits count its restarts at 0."""
     jitter: int
@@ -41,7 +41,7 @@ class ReportBlock:
     last_sender_report: int
     """The `sent_at` of the most recent sender report from the source; 0 if there was none."""
     delay: int
-    """From that sender report's arrival to this report block, in 1/65536 s; 0 without one."""
+    """The time in 1/65536 s since the most recent sender report arrived; 0 if there was none."""
 
     def __bytes__(self) -> bytes:
         loss = self.fraction_lost << 24 | max(-0x800000, min(self.lost, 0x7FFFFF)) & 0xFFFFFF
@@ -123,8 +123,8 @@ def sender_report(
     """Return a compound packet: a sender report and the CNAME (RFC 3550 sections 6.4.1, 6.5).
 
     `wall` is the current time in seconds since 1970, and `timestamp` the RTP timestamp of the same
-    moment. `packets` and `octets` of payload were sent by `ssrc`. The CNAME `name` has at most 255
-    octets. `blocks` are at most 31 reports about streams that the source receives.
+    moment. `packets` and `octets` (of payload) are all that `ssrc` has sent. The CNAME `name` has
+    at most 255 octets. `blocks` are at most 31 reports about streams that the source receives.
     """
     ntp = round((wall + _NTP_EPOCH) * 2**32) & 0xFFFFFFFFFFFFFFFF
     first, length = 0x80 | len(blocks), 6 + 6 * len(blocks)
@@ -133,7 +133,7 @@ def sender_report(
 
 
 def receiver_report(ssrc: int, name: str, blocks: Sequence[ReportBlock] = ()) -> bytes:
-    """Return a receiver report and the CNAME `name` (RFC 3550 6.4.2); `ssrc` has sent no RTP."""
+    """Return the report of an `ssrc` that has sent no new RTP, and its CNAME (RFC 3550 6.4.2)."""
     head = struct.pack("!BBHI", 0x80 | len(blocks), RECEIVER_REPORT, 1 + 6 * len(blocks), ssrc)
     return head + b"".join(map(bytes, blocks)) + _description(ssrc, name)
 
@@ -152,10 +152,10 @@ def goodbye(ssrc: int) -> bytes:
 
 
 def replace_ssrcs(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
-    """Return an RTCP compound packet with its SSRCs (four octets) replaced by `names`.
+    """Return an RTCP compound packet with its SSRCs replaced.
 
-    They are the SSRCs of senders, report blocks, source descriptions, BYEs, and feedback (RFC
-    4585). One that is not in `names` stays. Raises `RtpParseError` as `parse_compound`.
+    `names` maps old SSRCs to new ones, of four octets each. An SSRC that is not in `names` stays.
+    Raises `RtpParseError` as `parse_compound`.
     """
     out = bytearray(data)
     offset = 0

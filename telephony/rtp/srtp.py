@@ -1,8 +1,7 @@
 """SRTP and SRTCP (RFC 3711, RFC 7714) of one leg: protect and unprotect packets with libsrtp.
 
-Each of our keys has one libsrtp session, which is used again if the two sides agree on the key
-again: a new session could not continue the roll-over counter, so it would protect two packets with
-the same key and index, which SRTP forbids. Our own keys do not change until the leg ends.
+Each of our keys has one libsrtp session until the leg ends. A second session could not continue the
+roll-over counter. It would protect two packets with the same key and index, which SRTP forbids.
 
 A new key of the peer replaces its old key at the first packet that is authentic with the new key.
 Until then both are tried, because packets with the old key are still on the network.
@@ -10,7 +9,7 @@ Until then both are tried, because packets with the old key are still on the net
 The roll-over counter is the number of times that the 16-bit sequence number has started again at 0.
 A receiver does not know the counter if it missed the stream's beginning, or after a change of the
 key: most senders then reset it, although RFC 3711 section 3.3.1 says that it continues. If the
-counter is not 0 at a peer's first packet, `_find_rollover` finds it.
+counter is not 0 at a peer's first packet, `_find_rollover` searches for it.
 """
 
 import secrets
@@ -39,7 +38,7 @@ _CONTROL_TAG: Final = 10
 _MOST_SOURCES: Final = 256
 """The most SSRCs in one session; each uses memory in libsrtp until the session ends."""
 _KEPT_SESSIONS: Final = 8
-"""The most keys of one peer whose sessions are kept; early dialogs and re-INVITEs bring keys."""
+"""The most keys of one peer whose sessions are kept. A re-INVITE can bring a new key."""
 _STALE: Final = 5
 """If libsrtp refuses this many consecutive packets as too old, their source gets a new SSRC."""
 _SEARCHES: Final = 50
@@ -71,9 +70,9 @@ class _Sender:
     """Protects the packets of a leg with one of our keys.
 
     libsrtp refuses a source's packets as too old if the source started with new sequence numbers,
-    or continued to send while the peer was on hold. They are then sent with a new SSRC. With
-    `rename`, every source gets a new SSRC from its first packet, because the peer may still have a
-    roll-over counter, unknown to us, for the original SSRC.
+    or continued to send while the peer was on hold. The source then gets a new SSRC. With `rename`,
+    every source gets a new SSRC from its first packet, because the peer may still have a roll-over
+    counter, unknown to us, for the original SSRC.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
@@ -119,10 +118,9 @@ class _Sender:
         self._streams += 1
 
     def _on_stale(self, data: bytes) -> bytes:
-        """Handle a packet that libsrtp refuses as too old: lost, or sent with a new SSRC.
+        """Protect a packet that libsrtp refuses as too old, with a new SSRC.
 
-        Its source gets the new SSRC at the `_STALE`th consecutive refusal. Raises `SrtpError` if
-        the packet is lost, or cannot be protected with the new SSRC.
+        Raises `SrtpError` before the `_STALE`th consecutive refusal, or if protection fails again.
         """
         self._stale += 1
         if self._stale < _STALE:
@@ -153,7 +151,10 @@ class _Sender:
         return protected
 
     def original(self, data: bytes) -> bytes:
-        """Return the peer's RTCP with our new SSRCs replaced by the original ones, if readable."""
+        """Return the peer's RTCP with the original SSRCs in place of the new ones.
+
+        RTCP that cannot be read is returned as it is.
+        """
         try:
             return replace_ssrcs(data, self._original) if self._original else data
         except RtpParseError:
@@ -206,8 +207,7 @@ class _Receiver:
     def _search(self, data: bytes, source: bytes) -> bytes | None:
         """Find the roll-over counter of a source's first packet; return the unprotected packet.
 
-        None if it is not found, or (without a search) after `_MOST_SOURCES` sources or `_SEARCHES`
-        searches.
+        None if no counter fits, or if there are too many sources or searches.
         """
         full = len(self._sources) >= _MOST_SOURCES and source not in self._sources
         if full or self._searches >= _SEARCHES:
@@ -294,11 +294,11 @@ class Protection:
         self._receivers: dict[MasterKey, _Receiver] = {}
         self._receiver = self._receiver_of(keys.theirs)
         self._next: _Receiver | None = None
-        """For the peer's new key, until a packet is authentic with it; None without a new key."""
+        """The receiver for the peer's new key, until the first packet that is authentic with it."""
         self.rekey(keys)
 
     def rekey(self, keys: KeyPair) -> None:
-        """Use newly agreed keys; a key used before on this leg continues its session."""
+        """Use newly agreed keys. A key that already has a session continues that session."""
         self._sender = self._sender_of(keys.ours)
         self.protect: Callable[[bytes], bytes] = self._sender.protect
         wanted = self._receiver_of(keys.theirs)

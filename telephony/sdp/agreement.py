@@ -26,10 +26,10 @@ def remote_media(
     """Return the values that the media relay must know about a peer.
 
     `ours` is None before we have sent a description. `index` is the section of `theirs` to use;
-    None means the one on which both agree. Media flows only in the directions that both allow. The
-    peer should send with the payload types in `ours`, but some also send with those in `theirs`, so
-    the result has both. If a payload type has different codecs, the codec in `ours` applies if the
-    peer accepts that codec.
+    None means `agreed_index`. Media flows only in the directions that both sides allow. A peer
+    should send with the payload types in `ours`, but some peers also use those in `theirs`, so the
+    result has both. If a payload type has different codecs, the codec in `ours` applies if the peer
+    accepts that codec.
 
     Raises `SdpParseError` (488) if there is no live audio section, its address is not a unicast IP
     literal, or the two sides agree on no SRTP key.
@@ -61,7 +61,7 @@ def remote_media(
 
 
 def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, Codec]:
-    """Return the part of our codec table `sent` whose codecs the peer's table `takes` has too.
+    """Return the part of our codec table `sent` that the peer accepts (`takes`).
 
     A codec that the peer does not accept must not be in the result, because the peer may use the
     same payload type for DTMF digits.
@@ -73,8 +73,8 @@ def _common(sent: Mapping[int, Codec], takes: Mapping[int, Codec]) -> dict[int, 
 def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) -> int | None:
     """Return the index in `theirs` of the audio section that both agree on; None if there is none.
 
-    It is the index of the first live section in `ours`, if the section with this index in `theirs`
-    is live too; otherwise that of the first live section in `theirs`.
+    This is the first live section in `ours`, if the section at the same index in `theirs` is live.
+    Otherwise it is the first live section in `theirs`.
     """
     index = ours.audio_index() if ours is not None else None
     if index is not None and index < len(theirs.media) and theirs.media[index].is_rtp_audio:

@@ -76,7 +76,7 @@ STATIC_PAYLOADS: Mapping[int, Codec] = {
 
 
 def find_payload(table: Mapping[int, Codec], codec: Codec) -> int | None:
-    """Return the payload type of `codec` in `table`, or None; one with the same fmtp is preferred.
+    """Return the payload type of `codec` in `table`, or None. Prefer an entry with the same fmtp.
 
     A table can have a codec several times with different fmtp: two telephone-event lines with one
     clock, or two modes of one codec.
@@ -97,11 +97,11 @@ def payload_map(sends: Mapping[int, Codec], accepts: Mapping[int, Codec]) -> dic
 
 
 def renumbered(table: Mapping[int, Codec], known: Mapping[int, Codec]) -> dict[int, int]:
-    """Return new payload types for those of `table`, without a conflict with the `known` ones.
+    """Return {payload type in `table`: new payload type}, without a conflict with `known`.
 
     A payload type in use must not change its codec (RFC 3264 section 8.3.2). A known codec gets its
-    payload type from `known`; any other keeps its own if that is free, or gets a free dynamic one.
-    A codec for which none is free is not in the result.
+    payload type from `known`. Another codec keeps its payload type if that is free, or gets a free
+    dynamic one. If no payload type is free, the codec is left out.
     """
     numbers: dict[int, int] = {}
     left = dict(known)

@@ -1,8 +1,7 @@
 """SRTP keys in session descriptions (SDES, RFC 4568; the suites of RFC 4568 and RFC 7714).
 
-A key protects the media that the *writer* of the description sends. An a=crypto line that is
-malformed, or has an unknown suite, several keys or a session parameter that we do not support, is
-ignored, so that a later line can be chosen. No `repr` in this module shows a key.
+A key protects the media that the *writer* of the description sends. We ignore an a=crypto line that
+we cannot use, so that a later line can be chosen. No `repr` in this module shows a key.
 """
 
 import base64
@@ -94,8 +93,8 @@ class Crypto:
         """Read the value of an a=crypto line; names may have any case (RFC 4568 9.2, RFC 5234 2.3).
 
         The key's lifetime is checked but has no other effect: the side that wrote it must change
-        the key in time. Raises `SdpParseError` (488) if `value` is not the value of an a=crypto
-        line, or we cannot use the line.
+        the key in time. Raises `SdpParseError` (488) if the line is malformed, or has an unknown
+        suite, several keys or a session parameter that we do not support.
         """
         found = _CRYPTO.fullmatch(value.strip())
         if found is None:

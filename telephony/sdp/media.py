@@ -1,7 +1,7 @@
 """Our side and the peer's side of one media stream, as plain values.
 
 `LocalMedia` has the address in our SDP, at which the media relay or a phone receives. `RemoteMedia`
-has the values of the peer's SDP that these need. This module does not parse or negotiate SDP.
+has values from the peer's SDP. This module does not parse or negotiate SDP.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class LocalMedia:
 class RemoteMedia:
     """The audio stream in one peer's SDP, with the values that the media relay needs.
 
-    `send` and `receive` are from the peer's view: if `receive` is false, we send it nothing.
+    `send` and `receive` are from the peer's view: if `receive` is false, we send no RTP.
     """
 
     host: str

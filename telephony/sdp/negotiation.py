@@ -8,10 +8,9 @@ with port 0. `own_offer` and `own_answer` make descriptions without a second pee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
       ◀─────────── forwarded_answer(offer, answer) ◀─────────── answer
 
-Without a stream that we can carry, the functions raise `SdpParseError` with status 488. This
-includes T.38 (fax) in place of audio, because a fax is not a conversation: after the refusal, the
-peer sends the fax as G.711, which we handle as audio. The module `writing` decides how a leg's
-stream is protected.
+For an offer without a stream that we can carry, the functions raise `SdpParseError` with status
+488. We refuse T.38 (fax) in place of audio: the peer then sends the fax as G.711, which we handle
+as audio. The module `writing` decides how a leg's stream is protected.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,14 +1,14 @@
 """The session descriptions (SDP) that we write, and the transport of their audio section.
 
-They contain our o= line, address and ports in place of the peer's. A section that we do not relay
-remains with port 0 (RFC 3264 section 6). All information with which the two peers could reach each
-other directly is removed.
+We write our o= line, address and ports in place of the peer's. A section that we do not relay
+remains with port 0 (RFC 3264 section 6). Attributes through which the two peers could reach each
+other directly are removed.
 
 Each leg has its own RTP profile, SRTP keys and rtcp-mux (RFC 4568, RFC 5761, RFC 4585). Our first
-offer has RTP/AVP or RTP/SAVP, an answer the profile of the peer's offer, even RTP/AVPF or
-RTP/SAVPF, and a later offer that of our previous description. Feedback messages (RFC 4585) are not
-negotiated, because the other leg may not support them. DTLS-SRTP is not supported: a section that
-offers only DTLS-SRTP has no usable key, and is refused.
+offer has RTP/AVP or RTP/SAVP. Our answer has the profile of the peer's offer. Our later offers keep
+the profile of our previous description. Feedback messages (RFC 4585) are not negotiated, because
+the other leg may not support them. DTLS-SRTP is not supported: a section that offers only DTLS-SRTP
+is refused.
 """
 
 import re
@@ -33,9 +33,8 @@ _DROPPED = re.compile(
 )
 """The SDP attributes that we do not forward to the other peer.
 
-They have the peer's addresses, identities and crypto keys, features of the peer's own leg (RFC
-4585, RFC 5761), offers of other transports, perhaps with crypto keys (RFC 3407, RFC 5939), or the
-direction, which we write ourselves.
+Some have the peer's addresses, identities or crypto keys. Some concern the peer's own leg (RFC
+4585, RFC 5761) or offer other transports (RFC 3407, RFC 5939). We write the direction ourselves.
 """
 _BY_PAYLOAD = frozenset({"rtpmap", "fmtp", "rtcp-fb"})
 
@@ -70,9 +69,10 @@ def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
 
 
 def offer_transport(local: LocalMedia, previous: MediaDescription | None) -> Transport:
-    """Return the transport of our offer: as in our `previous` audio section, and rtcp-mux.
+    """Return the transport of our offer, with rtcp-mux.
 
-    Without such a section, it has SRTP if the leg requires it, else plain RTP.
+    Profile and keys are those of our `previous` audio section. If it is None, the transport is SRTP
+    if the leg requires SRTP, else plain RTP.
     """
     if previous is not None:
         keys = parse_crypto_lines(previous.attributes("crypto"))
@@ -183,9 +183,8 @@ def with_codecs(
 ) -> MediaDescription:
     """Return `section` with the codecs in `table` instead of its own codecs.
 
-    `table` has them in sequence, by their payload types in the result. Attributes other than rtpmap
-    are copied; fmtp and rtcp-fb only for `*`, or for payload types in `renumbered` (old to new),
-    with their new numbers.
+    `table` has the new payload types. Attributes other than rtpmap are copied. But fmtp and rtcp-fb
+    are copied only for `*` or a payload type in `renumbered` (old to new), with the new number.
     """
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     for line in section.lines:

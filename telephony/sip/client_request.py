@@ -1,8 +1,8 @@
 """The base class of a request that we send (RFC 3261 section 8.1): its message and transactions.
 
-A long request is sent by TCP, to avoid fragmented datagrams (RFC 3261 section 18.1.1), and by UDP
-if the peer refuses TCP. The package `ua` decides what a response means; `transaction` does the
-retransmission.
+A request that is too long for a datagram is sent by TCP (RFC 3261 section 18.1.1). If the peer
+refuses TCP, it is sent by UDP. The package `ua` decides what a response means; `transaction` does
+the retransmission.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LONGEST_DATAGRAM: Final = 1300
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
     """Return the draft changed to TCP if the request is too long for UDP; else None.
 
-    Return None also if we have no TCP address, the peer has refused TCP in the last ten minutes, or
-    the peer is behind NAT (its URI has another address), so that we cannot open a connection.
+    Return None also if we have no TCP address, or the peer has refused TCP in the last ten minutes.
+    If the peer's URI has another address, the peer is behind NAT, so we cannot connect: None.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):
@@ -100,7 +100,7 @@ class ClientRequest(ABC):
 
     @abstractmethod
     def on_terminated(self, now: float) -> None:
-        """Do what is necessary after the last report of this request's most recent transaction."""
+        """Handle the end of this request's most recent transaction."""
 
     @abstractmethod
     def _failed(self, status: int, now: float) -> None:
@@ -119,7 +119,7 @@ class ClientRequest(ABC):
 
 
 class _Attempt:
-    """One transaction of a request; a challenge or a refusal of TCP causes the next one."""
+    """One transaction of a request. After a challenge or a refusal of TCP, a new one starts."""
 
     def __init__(self, client: ClientRequest, request: Request) -> None:
         self._client = client

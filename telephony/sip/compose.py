@@ -23,7 +23,7 @@ HeaderList = tuple[tuple[str, str], ...]
 WITH_CONTACT = {"INVITE", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY"}
 """Requests that create a dialog or refresh its target.
 
-They have a Contact, and so have their 2xx and 1xx responses, except 100.
+These requests have a Contact. Their 2xx and 1xx responses, except 100, have a Contact too.
 """
 
 
@@ -59,7 +59,7 @@ class Draft:
 
 
 def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) -> str:
-    """Return our Contact, a sips URI if `secure` and `local` is TLS; omit `user` if not valid."""
+    """Return our Contact, a sips URI if `secure` and `local` is TLS. Omit an invalid `user`."""
     secure = secure and local.transport == "TLS"
     plain = secure or local.transport == "UDP"
     transport = () if plain else (("transport", local.transport.lower()),)
@@ -119,9 +119,9 @@ def compose_response(
 ) -> Response:
     """Compose a response to `request`.
 
-    `contact` is added to a 2xx, or a 1xx except 100, to the methods in `WITH_CONTACT`. Allow and
-    Supported are added to a 405, and to a 2xx to INVITE or OPTIONS. Server is added except to a
-    100. A field in `headers` replaces these. `to_tag` is used only if the request's To has no tag.
+    For a method in `WITH_CONTACT`, a response from 101 to 299 gets `contact`. A 405 gets Allow and
+    Supported, as does a 2xx to INVITE or OPTIONS. All but a 100 get Server. A field in `headers`
+    replaces an added field of the same name. `to_tag` is used only if the request's To has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []

@@ -62,8 +62,8 @@ CheckSource = Callable[["Dialog", Request, Address, float], DialogRefusal | None
 """A function `check(dialog, request, source, now)` for a request from an unknown host.
 
 `Dialog.is_known_host` is False for the host of `source`. The function returns None to accept the
-request, for example because of its credentials, or else the response. `now` is in monotonic
-seconds.
+request, for example because of its credentials, or the response that refuses the request. `now` is
+in monotonic seconds.
 """
 
 
@@ -146,10 +146,7 @@ class Dialogs:
 
 
 class Dialog(DialogAddresses):
-    """One dialog, which the core creates, never the application.
-
-    Every request and response, in both directions, can change its state, its CSeq numbers and its
-    pending INVITE.
+    """One dialog. The core creates all dialogs.
 
     Attributes, in addition to those of `DialogAddresses`:
         state: The state: early, confirmed or terminated.
@@ -236,10 +233,10 @@ class Dialog(DialogAddresses):
     ) -> ClientRequest:
         """Send a request in the dialog and return its handle, an `InviteClient` for an INVITE.
 
-        A body needs Content-Type in `headers`, which follow the dialog's own header fields.
-        `DialogResponse` reports each response, `DialogRequestFailed` the lack of a final one; after
-        a BYE, `DialogEnded` follows. If we answered the first INVITE, a BYE waits for the ACK to
-        our 2xx, at most 64*T1 (RFC 3261 section 15).
+        A body needs Content-Type in `headers`. The event `DialogResponse` reports a response, and
+        `DialogRequestFailed` that no final response came. After a BYE, `DialogEnded` follows. If we
+        answered the first INVITE, a BYE waits for the ACK to our 2xx, at most 64*T1 (RFC 3261
+        section 15).
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or the dialog is terminated. Or our BYE was
@@ -341,7 +338,7 @@ class Dialog(DialogAddresses):
         return self.state is DialogState.TERMINATED or self._bye is not None
 
     def draft(self, method: str, headers: HeaderList, body: bytes) -> Draft:
-        """Return the draft of a new request, which uses up our next CSeq number.
+        """Return the draft of a new request with our next CSeq number.
 
         Raises:
             ProtocolError: The method is ACK or CANCEL. Or `is_ending` is true. Or the method is
@@ -358,7 +355,7 @@ class Dialog(DialogAddresses):
         return draft
 
     def draft_again(self, draft: Draft, headers: HeaderList) -> Draft:
-        """Return `draft` with the next CSeq number and `headers`, which have credentials now."""
+        """Return `draft` with the next CSeq number, and with `headers` in place of its own."""
         self._local_cseq += 1
         return replace(draft, cseq=self._local_cseq, headers=headers)
 
@@ -408,15 +405,14 @@ class Dialog(DialogAddresses):
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response to our request; its event was emitted before."""
+        """Update the dialog after a response to our request. Its event was emitted before."""
         if response.status < 200:
             return
         if client is self._bye:
             self._bye_answered(response.status, now)
         elif response.status == 481 and client.request.method not in _SURVIVES_481:
-            # Until the ACK arrives, we do not know whether the peer has received our 2xx. A peer
-            # without the 2xx does not know the dialog and sends 481, so until then, a 481 does not
-            # end the dialog.
+            # A peer that has not received our 2xx does not know the dialog, and sends 481. So a 481
+            # does not end the dialog before the ACK to our 2xx.
             if self._established:
                 self.end("unknown to the peer", now)
         elif response.status < 300 and client.request.method == "UPDATE":
@@ -510,7 +506,7 @@ class Dialog(DialogAddresses):
             self._invite_received.on_cancel(request, now)
 
     def bye_crossed(self, now: float) -> None:
-        """After the peer's BYE, end the dialog if our BYE waits for an ACK; ours is not sent."""
+        """After the peer's BYE, end the dialog if our BYE waits for an ACK. Do not send our BYE."""
         if self._waiting_bye is not None:
             self.end("bye received", now)
 

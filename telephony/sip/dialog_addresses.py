@@ -73,12 +73,11 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
-    The fallback is used if no connection to the destination is open. The destination is `send_to`.
-    If `send_to` is None, it is `peer`, or the address in `target` if both of these are true:
-
-    - `target`, the first route or else the remote target, has an IP address that we can reach;
-    - its transport is UDP, or `peer` has another IP address or transport. (With TCP or TLS and the
-      same IP address, the existing connection to `peer` is used.)
+    The fallback is used if no connection to the destination is open. `target` is the first route
+    or, without a route, the remote target. The destination is `send_to`, if that is not None.
+    Otherwise it is the address in `target`, if that is an IP address that we can reach. Otherwise
+    it is `peer`. If `peer` has the IP address and transport (TCP or TLS) of `target`, the
+    destination is `peer` too, so that its connection is used.
     """
     known = send_to or peer
     named = address_of(target)
@@ -176,8 +175,8 @@ class DialogAddresses:
     def is_known_host(self, host: str) -> bool:
         """Return whether the peer may send requests of this dialog from the IP address `host`.
 
-        It must be the host of `peer` or `send_to`, or be named by the peer's Contact, the route set
-        or the Via fields of the peer's INVITE.
+        `host` must be the host of `peer` or `send_to`, or be named by the peer's Contact, the route
+        set or the Via fields of the peer's INVITE.
         """
         uris = (self.remote_target, *(route.uri for route in self.routes))
         return (
@@ -217,7 +216,7 @@ class DialogAddresses:
         )
 
     def _next_hop(self) -> NextHop:
-        """Return the next hop, computed again if a value from which it is computed has changed."""
+        """Return the next hop. Compute it again only if a value that it depends on has changed."""
         addresses = self._core.local_addresses
         target = self.routes[0].uri if self.routes else self.remote_target
         values = target, self.peer, self.send_to, len(addresses)

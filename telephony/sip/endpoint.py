@@ -1,14 +1,12 @@
 """The SIP core (RFC 3261) without I/O: the class `Endpoint`, its input and its output.
 
 The application passes received messages to `receive`, and calls `handle_timer` at the time that
-`next_timer` returns. After each of these calls, and after any other call of the core or of a
-handle, it sends the messages that `outgoing()` returns, and calls `next_event()` until that returns
-None. `now` is the monotonic time in seconds.
+`next_timer` returns. After any call of the core or of a handle, the application sends the messages
+that `outgoing()` returns, and calls `next_event()` until that returns None. `now` is the monotonic
+time in seconds.
 
-The application decides about calls. The core itself responds only where the RFC requires one fixed
-response: 100, 200 to CANCEL, 200 to a BYE or PRACK that needs no decision, 400, 405, 413, 414, 416,
-420, 481, 482, 487, 491, 500 for a CSeq number that is too low or a re-INVITE or UPDATE during
-another, 501, 504 for a missing PRACK, 505 and 513 (most in incoming.py).
+The application decides about calls. The core itself sends the responses that the RFC prescribes,
+for example 100, 200 to CANCEL, 400, 405, 481, 487 and 501 (most in incoming.py).
 """
 
 from __future__ import annotations
@@ -68,7 +66,7 @@ class Endpoint:
 
     @property
     def dropped(self) -> Counter[str]:
-        """The numbers of messages not processed, by reason: also keep-alives and malformed ones."""
+        """The numbers of messages that were not processed, by reason. Keep-alives count too."""
         return self._core.dropped
 
     @property
@@ -115,8 +113,8 @@ class Endpoint:
     def refuse(self, fault: StreamUnit, source: Address, local: Address) -> None:
         """Respond to a malformed message that arrived over a connection, which must then be closed.
 
-        The rest of the stream cannot be divided into messages. Without a valid top Via, and to an
-        ACK or a response, no response is sent.
+        The rest of the stream cannot be divided into messages. No response is sent to an ACK or a
+        response, or if the top Via is not valid.
         """
         self._incoming.refuse(fault, source, local)
 
@@ -160,7 +158,7 @@ class Endpoint:
 
         The core writes Via, Max-Forwards, From (with a new tag if `from_` has none), To, Call-ID
         and CSeq, and Contact, Allow, Supported and User-Agent unless they are in `headers`. It
-        sends from the first address with the destination's IP family and transport. Raises
+        sends from our first address with the destination's IP family and transport. Raises
         `ProtocolError` if we have no suitable local address, or a header field cannot be written
         (for example, it contains CR, LF or NUL).
         """
@@ -235,8 +233,9 @@ class Endpoint:
         """Cancel an INVITE that an earlier process sent, from its `InviteClient.checkpoint()`.
 
         The core later emits `InviteFailed`, or `InviteAnswered` if the peer accepted before the
-        CANCEL; the application must end that dialog with a BYE. Raises `ProtocolError` if `data` is
-        not a checkpoint of an INVITE, or its local address is no longer ours.
+        CANCEL. After `InviteAnswered`, the application must end the dialog with a BYE. Raises
+        `ProtocolError` if `data` is not a checkpoint of an INVITE, or its local address is no
+        longer ours.
         """
         return cancel_restored(self.agent, data, owner, now)
 
@@ -273,9 +272,9 @@ class Endpoint:
     def unreachable(self, destination: Address, now: float) -> None:
         """Report to the core that `destination` cannot be reached; it emits `PeerLost`.
 
-        Each request without a response fails with the status 503. One with a provisional response
-        continues, because its final response may arrive over another connection (RFC 3261 section
-        18.2.2).
+        A request without a response fails with the status 503. A request with a provisional
+        response continues, because its final response may arrive over another connection (RFC 3261
+        section 18.2.2).
         """
         for transaction in self._core.transactions.clients_to(destination):
             transaction.unreachable(now)
@@ -284,7 +283,7 @@ class Endpoint:
     def connection_lost(self, destination: Address, now: float) -> None:
         """Report to the core that the connection to `destination` is lost; it emits `PeerLost`.
 
-        A request without a response may be lost, and is sent once more over a new connection; if it
+        A request without a response may be lost. It is sent once more over a new connection. If it
         was sent again before, it fails with 503. If no connection can be made, the transport calls
         `unreachable`.
         """

@@ -28,9 +28,9 @@ MAX_EXPIRES: Final = 3600
 DEFAULT_EXPIRES: Final = 3600
 """The expiry in seconds if a REGISTER has none, or not a valid number (RFC 3261 20.19)."""
 MAX_CONTACTS: Final = 32
-"""The most Contacts in one REGISTER; one with more gets 400."""
+"""The most Contacts in one REGISTER; a REGISTER with more gets 400."""
 MAX_PATH: Final = 10
-"""The most proxies in the Path of one REGISTER; one with more gets 400."""
+"""The most proxies in the Path of one REGISTER; a REGISTER with more gets 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Binding:
         contact: The registered Contact, without its display name and its `expires` parameter.
         call_id: The Call-ID of the REGISTER that made or most recently refreshed the binding.
         cseq: The CSeq number of that REGISTER.
-        source: The address from which that REGISTER came. No other reaches a phone behind NAT.
+        source: The address from which that REGISTER came. It is the only way to a phone behind NAT.
         expires_at: The end of the binding in seconds, by the same clock as `now` in `Registrar`.
         path: The proxies between us and the phone, the nearest proxy first (RFC 3327).
     """
@@ -63,9 +63,9 @@ class Binding:
         """The address to which a request to the phone is sent.
 
         After a REGISTER over a connection, it is the source address, over the same connection (RFC
-        5626). After UDP, it is the address in the URI of the nearest proxy, or else of the Contact,
-        if its host is the source IP address. Otherwise the sender is behind NAT, so the source
-        address is used.
+        5626). After UDP, it is the address in the URI of the nearest proxy or, without a proxy, of
+        the Contact. If the host of this URI is not the source IP address, the sender is behind NAT,
+        and the source address is used.
         """
         uri = self.path[0].uri if self.path else self.contact.uri
         if self.source.reliable or uri.host != self.source.host:
@@ -120,7 +120,7 @@ class Registrar:
         return [b for b in self._bindings.get(aor, ()) if b.expires_at > now]
 
     def contacts(self, aor: str, now: float) -> list[tuple[Uri, Address]]:
-        """Return the Request-URI and `Binding.address` of each phone in `reachable`'s order."""
+        """Return the Request-URI and the address of each binding, in the order of `reachable`."""
         return [(binding.uri, binding.address) for binding in self.reachable(aor, now)]
 
     def reachable(self, aor: str, now: float) -> list[Binding]:

@@ -1,7 +1,7 @@
 """Our registration at an external registrar (RFC 3261 section 10.2), as some trunks and PBXes need.
 
-A new REGISTER refreshes the binding before it expires. After a failure, the next one is sent after
-a pause, which each further failure doubles, up to `MAX_RETRY_DELAY` (RFC 5626 section 4.5). The
+A new REGISTER refreshes the binding before it expires. After a failure, the next REGISTER follows a
+pause. Each further failure doubles the pause, up to `MAX_RETRY_DELAY` (RFC 5626 section 4.5). The
 core responds to challenges with the credentials of `Endpoint.authenticate`. This module does no
 I/O, and reads no clock.
 """
@@ -188,7 +188,7 @@ class Registration:
     def _take_minimum(self, response: Response) -> bool:
         """Use the registrar's Min-Expires for our next REGISTER, and return True.
 
-        Return False if it is not longer than our present expiry, or longer than `MAX_EXPIRES`.
+        Return False if Min-Expires is not above our present expiry, or is above `MAX_EXPIRES`.
         """
         least = _seconds(response.headers.get("Min-Expires"), 0)
         if not self._expires < least <= MAX_EXPIRES:

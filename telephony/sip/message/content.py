@@ -26,7 +26,7 @@ _BARE_KEY: Final = re.compile(rb"\s*([0-9*#A-D])\s*")
 
 @dataclass(frozen=True, slots=True)
 class BodyPart:
-    """One part of a body; from `parse_multipart`, without Content-Type in `headers`."""
+    """One part of a body. `parse_multipart` leaves Content-Type out of `headers`."""
 
     content_type: str
     body: bytes

@@ -43,7 +43,7 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that RFCs define. We refuse these with 405 if not allowed, all others with 501."""
+"""The methods that RFCs define. If not allowed, we refuse them with 405, other methods with 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",
@@ -257,7 +257,7 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """Return `parameters` with `name` set, where it was or at the end; None means no value."""
+    """Return `parameters` with `name` set, in its old place or at the end. None means no value."""
     wanted = name.lower()
     replaced = tuple(
         (key, value) if key.lower() == wanted else (key, old) for key, old in parameters

@@ -41,7 +41,7 @@ MAX_NUMBER: Final = 2**31 - 1
 RELIABLE: Final = "100rel"
 """The option tag of reliable provisional responses (RFC 3262)."""
 MAX_FIRST: Final = 2**31 - 1
-"""The largest RSeq of a request's first reliable response; later ones may reach `MAX_RSEQ`."""
+"""The largest RSeq of the first reliable response. Later responses may reach `MAX_RSEQ`."""
 MAX_RSEQ: Final = 2**32 - 1
 
 _SHORT: Final = 256
@@ -111,7 +111,7 @@ class NameAddr:
     Attributes:
         display_name: The name as plain text without quotes; "" if there is no name.
         uri: The URI.
-        parameters: Those of the header field, not of the URI; quotes as in the message.
+        parameters: The header field's parameters, not the URI's, with quotes as in the message.
     """
 
     display_name: str

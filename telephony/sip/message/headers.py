@@ -69,10 +69,10 @@ def has_bare_line_break(head: bytes) -> bool:
 def unfold(head: bytes) -> list[str]:
     """Split the header fields of a message or body part into lines, joining continuations.
 
-    Lines of a body part may end with LF only, which `parse_message` refuses. An escaped NUL, legal
-    in a quoted string (RFC 3261 section 25.1), is replaced by U+FFFD: programs written in C would
-    end the text there. For continuations, see RFC 3261 section 7.3.1. Raises `SipParseError` if
-    `head` contains a CR without LF, or a NUL that is not escaped in a quoted string.
+    Lines may end with LF only, as in some body parts. An escaped NUL, legal in a quoted string (RFC
+    3261 section 25.1), is replaced by U+FFFD: programs written in C would end the text there. For
+    continuations, see RFC 3261 section 7.3.1. Raises `SipParseError` if `head` contains a CR
+    without LF, or a NUL that is not escaped in a quoted string.
     """
     head = head.replace(b"\r\n", b"\n")
     if b"\n " in head or b"\n\t" in head:
@@ -191,7 +191,7 @@ class Headers:
         self.changes += 1
 
     def remove(self, name: str) -> None:
-        """Remove all header fields `name`, if any."""
+        """Remove all header fields `name`."""
         key = header_key(name)
         self._rows = [row for row in self._rows if row[0] != key]
         self.changes += 1

@@ -1,9 +1,10 @@
 """Client transactions (RFC 3261 section 17.1, with the state Accepted of RFC 6026).
 
-Over UDP, they retransmit a request until the time is over or a response arrives (other than an
-INVITE: a final one). They absorb (drop without effect) repeated final responses, except each 2xx to
-an INVITE, and send the ACK to a non-2xx. The "user", RFC 3261's transaction user, receives the
-responses and does what depends on their meaning: dialogs, forks, the ACK to a 2xx, and CANCEL.
+Over UDP, they retransmit an INVITE until any response arrives, and another request until a final
+response arrives, or until the time is over. They absorb (drop without effect) repeated final
+responses, except a 2xx to an INVITE, and send the ACK to a non-2xx. The "user", RFC 3261's
+transaction user, receives the responses and does what depends on their meaning: dialogs, forks, the
+ACK to a 2xx, and CANCEL.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class ClientState(enum.Enum):
     COMPLETED = "completed"
     """A final response, for INVITE a non-2xx, has arrived; copies are not passed to the user."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE has arrived; each further one, of any fork, goes to the user too."""
+    """A 2xx to an INVITE has arrived. Each further 2xx, of any fork, goes to the user too."""
     TERMINATED = "terminated"
 
 
@@ -98,7 +99,7 @@ class ClientTransaction:
         """Prepare to send `request`. `on_end` is called when the transaction has terminated."""
         self.state = self._first_state
         self._request: Request | None = request
-        """The request, of which the ACK to a non-2xx is made; None after the final response."""
+        """The request, from which the ACK to a non-2xx is made; None after the final response."""
         self._method = request.method
         self._on_end = on_end
         self._data = bytes(request)

@@ -55,8 +55,8 @@ class ConnectionOffered(SipEvent):
 class PeerLost(SipEvent):
     """The connection to `peer` is lost, or could not be opened.
 
-    Requests without a response fail with 503 if it could not be opened (`Endpoint.unreachable`),
-    and are sent once more if it is lost (`Endpoint.connection_lost`).
+    `Endpoint.connection_lost` and `Endpoint.unreachable` say what happens to requests without a
+    response.
     """
 
     peer: Address

@@ -88,17 +88,17 @@ class ServerTransaction:
         self.user = NO_USER
 
     def receive_again(self, now: float) -> None:
-        """Process a copy of the request: send our most recent response, if any, again."""
+        """Process a copy of the request: repeat our most recent response."""
         del now
         self.repeat()
 
     def repeat(self) -> None:
-        """Send the most recent response, if any, again."""
+        """Send the most recent response again; do nothing before the first response."""
         if self._last:
             self._send(self._last)
 
     def answer_once(self, data: bytes, now: float) -> None:
-        """Send a final response, not to be repeated, and terminate (RFC 3261 section 8.2.7)."""
+        """Send a final response and terminate, so that it is not repeated (RFC 3261 8.2.7)."""
         self._send(data)
         self._terminate(now)
 

@@ -1,7 +1,4 @@
-"""The transactions of one endpoint, and the search for that of a received message (RFC 3261 17).
-
-Transactions are found by keys (sections 17.1.3 and 17.2.3), which are dict keys, not secrets.
-"""
+"""The transactions of one endpoint, found by dict keys (RFC 3261 sections 17.1.3 and 17.2.3)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """SIP addresses: IP address, port and transport (RFC 3261 sections 18 and 19.1.2).
 
-`LocalAddresses` has our own: those of our sockets, and those that peers see in our Via and Contact.
+`LocalAddresses` has our own addresses, of our sockets and as peers see them in Via and Contact.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Address(NamedTuple):
     name: str = ""
     """The name that the peer's TLS certificate must have (RFC 5922 7.3); "" means `host`."""
     flow: int = 0
-    """The id of a connection that the peer opened, if only this may be used (RFC 5626); else 0."""
+    """The id of the peer's connection (RFC 5626), if no other connection may be used; else 0."""
 
     @property
     def reliable(self) -> bool:

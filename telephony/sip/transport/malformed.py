@@ -45,7 +45,7 @@ def answer_malformed(
 
 
 def answer_busy(data: bytes, source: Address, local: Address) -> OutgoingMessage | None:
-    """Return the 503 to a request of a peer that sends too many; None if there must be none."""
+    """Return the 503 to a peer that sends too many requests; None if there must be no response."""
     return _answer(data, 503, (f"Retry-After: {RETRY_AFTER_S}",), source, local)
 
 
@@ -107,8 +107,8 @@ def _with_to_tag(line: str, data: bytes) -> str:
 def _fields(lines: list[bytes]) -> dict[str, list[str]]:
     """Return the values of the header fields that are copied to the response, by field name.
 
-    Values longer than `_MAX_LINE`, and those with CR, LF or NUL, are left out. A Via with such a
-    value becomes "", so that the next one does not become the top Via.
+    Values longer than `_MAX_LINE` or with CR, LF or NUL are left out. A Via with such a value
+    becomes "", so that the next Via does not become the top Via.
     """
     found: dict[str, list[str]] = {}
     for line in lines:

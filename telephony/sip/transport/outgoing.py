@@ -63,9 +63,9 @@ def stamp(via: Via, source: Address) -> Via:
 def reply_address(via: Via, source: Address) -> Address:
     """Return the address to which the response to a request from `source` is sent.
 
-    It is `source` for a connection or with `rport`, otherwise its IP address with the port in the
-    Via (RFC 3261 section 18.2.2). `maddr` is ignored: with it, a sender could make us send
-    responses to any target.
+    It is `source`, if the request came over a connection or the Via has `rport`. Otherwise it is
+    the IP address of `source` with the port in the Via (RFC 3261 section 18.2.2). `maddr` is
+    ignored: with it, a sender could make us send responses to any target.
     """
     if source.reliable or any(n.lower() == "rport" for n, _ in via.parameters):
         return source

@@ -4,8 +4,7 @@ The module supports MD5 and SHA-256, with qop=auth or without qop, but not `auth
 userhash. The server stores no passwords: a function supplies a user's HA1. For an unknown user, the
 server does the same calculation, so that the time until the response does not show which users
 exist. A nonce is a time, a number and an HMAC, and valid only for the host to which we sent it. The
-server stores the nonce count only after a request with the right password, and for at most
-`MAX_NONCES` nonces of each user, so a user with many nonces does not affect others.
+server stores nonce counts only of users who sent the right password, at most `MAX_NONCES` for each.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ class DigestVerification:
 
 
 class _UsedNonces:
-    """The used nonces of one user as stamps (a later one is greater), with their highest counts."""
+    """The used nonces of one user as stamps, with their highest counts. Stamps grow with time."""
 
     __slots__ = ("_counts", "_forgotten")
 
@@ -141,7 +140,7 @@ class DigestServer:
     ) -> None:
         """Make a server for one realm, a text by which phones name this server to their users.
 
-        `secret`, at least 16 random bytes, makes nonces; if it changes, earlier ones become stale.
+        `secret` (at least 16 random bytes) makes nonces. If it changes, earlier nonces are stale.
         `find_ha1` returns a user's HA1. A nonce may be used for `lifetime` seconds. `algorithms`
         are offered in this order. Raises `ProtocolError` if the secret is too short, there is no
         algorithm or an unknown one, or the realm cannot be written in a header field.

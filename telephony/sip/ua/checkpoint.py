@@ -1,9 +1,8 @@
 """Functions that read the checkpoints of an earlier process: of its dialogs and its INVITEs.
 
-A dialog is restored, an INVITE that the process sent is cancelled, and one that it received is read
-again.
-Connections end with their process, so a restored address has `Address.flow` 0, and a `send_to` that
-was the peer's connection becomes None.
+A dialog is restored. An INVITE that the process sent is cancelled. An INVITE that it received is
+read again. Connections end with their process, so a restored address has `Address.flow` 0, and a
+`send_to` that was the peer's connection becomes None.
 """
 
 from __future__ import annotations

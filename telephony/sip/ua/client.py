@@ -41,7 +41,7 @@ class DialogRequestFailed(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class StandaloneResponse(SipEvent):
-    """A response to, or the failure of, a request that we sent outside any dialog (no INVITE)."""
+    """Our request outside any dialog, other than INVITE, got a response or failed."""
 
     transaction: NonInviteClient
     response: Response | None
@@ -146,7 +146,7 @@ class NonInviteClient(UserAgentClient):
             self.dialog.on_response(self, response, now)
 
     def on_terminated(self, now: float) -> None:
-        """Do nothing after the last report of the request's most recent transaction."""
+        """Do nothing."""
 
     def _failed(self, status: int, now: float) -> None:
         if self.dialog is None:

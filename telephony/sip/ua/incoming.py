@@ -3,12 +3,11 @@
 For a received request, the first of these rules that applies is used:
 
 - A retransmission is passed to the transaction of the original request.
-- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. From a host that is
-  not the peer's, if the application refuses it, a CANCEL has no effect, and an ACK with a body is
-  dropped.
+- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. If the application
+  refuses its host (`CheckSource`), a CANCEL has no effect, and an ACK with a body is dropped.
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
-- A request within a dialog from a host that is not the peer's, if the application refuses it, gets
-  the response that the application chooses (`CheckSource`).
+- A request within a dialog from a host that the application refuses (`CheckSource`) gets the
+  response that the application chooses.
 - A request within a dialog is passed to the dialog, a PRACK to the response that it acknowledges.
 - A request that names a dialog that is not stored, or may occur only within a dialog, gets 481.
 - Any other request is passed to the application.
@@ -185,9 +184,10 @@ class Incoming:
     def _may_cancel(
         self, invite: InviteServer, request: Request, source: Address, now: float
     ) -> bool:
-        """Return whether `source` may cancel: its host is the INVITE's, or is accepted.
+        """Return whether `source` may cancel `invite`.
 
-        Without `check_source`, any source may cancel.
+        Its host must be the INVITE's, or be accepted by `check_source`. Without `check_source`, any
+        source may cancel.
         """
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
@@ -238,7 +238,7 @@ class Incoming:
     ) -> bool:
         """Refuse a request within a dialog if the application refuses its source.
 
-        Return whether it was refused. No state is stored about it, and the dialog does not change.
+        Return whether it was refused. Nothing is stored, and the dialog does not change.
         """
         dialog = self._agent.dialogs.get(_dialog_id(request))
         if dialog is None or request.method in _ONLY_OUTSIDE:
