@@ -29,7 +29,7 @@ class DnsClient(Protocol):
     """A DNS client, such as `telephony.aio.resolver.Resolver`."""
 
     async def ask_all(self, questions: Iterable[Question]) -> list[list[Record] | None]:
-        """Return one list of records for each question; None in its place if not answered."""
+        """Return one list of records for each question, or None for an unanswered question."""
 
 
 async def find_servers(server: Address, dns: DnsClient, here: str = "") -> list[Address]:

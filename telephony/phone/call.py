@@ -73,7 +73,7 @@ def _targets(response: Response) -> list[Uri]:
 
 
 class VoIPCall:
-    """A call that we placed or received. Every method that waits is a coroutine.
+    """A call that we placed or received.
 
     Audio is 16-bit linear PCM, little-endian, mono, 8 kHz, whatever the codec on the network.
 
@@ -207,7 +207,7 @@ class VoIPCall:
     async def answer(self) -> None:
         """Answer a received call.
 
-        If its offer cannot be used, refuse the call and raise `CallFailedError`. Raises
+        If the offer cannot be used, refuse the call and raise `CallFailedError`. Raises
         `InvalidStateError` unless this is a received call that rings.
         """
         invite = self._ringing_here()

@@ -72,7 +72,7 @@ def _in_dialog(account: PhoneAccount, call: VoIPCall, event: SipEvent) -> None:
 
 
 def _on_progress(account: PhoneAccount, call: VoIPCall, event: InviteProgress) -> None:
-    """Handle a 1xx (RFC 3262 section 5, RFC 3960); SDP that we cannot use is only logged."""
+    """Handle a 1xx (RFC 3262 section 5, RFC 3960). If its SDP cannot be used, only log this."""
     response = event.response
     call.statuses.append(response.status)
     if response.status in _RINGS:
@@ -117,7 +117,7 @@ def _on_answered(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -
 
 
 def _on_late_offer(account: PhoneAccount, call: VoIPCall, event: InviteAnswered) -> None:
-    """Send our answer to the offer of a 2xx in the ACK (RFC 3261 section 13.2.1)."""
+    """Handle a 2xx with an offer: send our answer in the ACK (RFC 3261 section 13.2.1)."""
     call.dialog = event.dialog
     call.session.on_2xx(event.response)
     call.statuses.append(event.response.status)

@@ -46,7 +46,7 @@ class CallMedia:
         """Bind a pair of ports, and make SRTP keys unless `srtp` is OFF. Raises `NoPortsError`."""
         self.stream = MediaStream(pool, changes, srtp)
         self.local_hold: Direction | None = None
-        """The direction that we offer while we hold the peer: SENDONLY or INACTIVE; else None."""
+        """SENDONLY or INACTIVE while we hold the peer, otherwise None."""
         self.held_by_peer = False
         """True while the peer holds us: it accepts no media from us."""
         self._origin = Origin(secrets.randbits(31))
@@ -81,8 +81,8 @@ class CallMedia:
     def answered(self, body: bytes) -> None:
         """Accept the peer's answer to our offer.
 
-        Raises `SdpParseError` if it cannot be read or refuses audio, `CallFailedError` without a
-        codec.
+        Raises `SdpParseError` if the answer cannot be read or refuses audio, and `CallFailedError`
+        if it has no G.711.
         """
         theirs = SessionDescription.parse(body)
         self._apply(theirs)
@@ -100,7 +100,7 @@ class CallMedia:
         """Accept the peer's offer, and return our answer as SDP.
 
         Raises `SdpParseError` if the offer cannot be read (400) or has no media that can be used
-        (488), and `CallFailedError` without a codec.
+        (488), and `CallFailedError` if it has no G.711.
         """
         theirs, local, origin = SessionDescription.parse(body), self.stream.local, self._origin
         said = own_answer(theirs, local, origin.next(), allowed=_ALLOWED)

@@ -29,16 +29,16 @@ _SHORT: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class ReceptionQuality:
-    """The quality with which one party received media: numbers of packets, and the jitter."""
+    """The quality of the media that one party has received."""
 
     received: int = 0
-    """Without duplicates."""
+    """Packets received, without duplicates."""
     lost: int = 0
     """Packets that have not arrived, according to gaps in the sequence numbers."""
     late: int = 0
     """Packets that arrived after one with a higher sequence number."""
     jitter: float = 0.0
-    """In seconds, from the audio packets that came in sequence (RFC 3550 section 6.4.1)."""
+    """The interarrival jitter of audio packets in seconds (RFC 3550 section 6.4.1)."""
 
     @property
     def loss(self) -> float:
@@ -55,14 +55,17 @@ class SourceCounts:
     highest: int
     """The highest sequence number received, plus 65536 for each restart at 0."""
     expected: int
-    """Packets that the sender sent, from the first sequence number to the highest."""
+    """The number of packets from the first received sequence number to the highest."""
     received: int
     jitter: int
     """In RTP timestamp units of 1/8000 s."""
 
 
 class ReceptionCounter:
-    """Counts the packets that one side of a call receives, in all streams (SSRCs) together."""
+    """Counts the packets that one side of a call receives.
+
+    `now` is for all streams (SSRCs) together, `source` only for the present stream.
+    """
 
     def __init__(self) -> None:
         self._ssrc: int | None = None
@@ -175,7 +178,7 @@ class Reports:
         """NTP time (middle 32 bits) and arrival of the peer's latest sender report, or None."""
 
     def write(self, sender: RtpSender, heard: ReceptionCounter, wall: float, now: float) -> bytes:
-        """Return a sender report if we sent RTP since the previous report, or a receiver report.
+        """Return a sender report if we sent RTP since the previous report, else a receiver report.
 
         `wall` is in seconds since 1970; `now` is monotonic seconds, by the same clock as in `read`.
         """

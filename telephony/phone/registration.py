@@ -105,7 +105,7 @@ class RegistrationClient:
             logger.info("phone.not_unregistered", status=error.status)
 
     def on_lost(self) -> None:
-        """Register again, because the server can no longer reach this phone."""
+        """Register again, because the connection by which the server reaches this phone is lost."""
         self._lost.set()
 
     async def _keep(self, granted: int) -> None:

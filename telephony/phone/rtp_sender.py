@@ -40,7 +40,7 @@ class RtpSender:
         """RTP payload octets in all packets sent."""
         self.ssrc = secrets.randbits(32)
         self.timestamp = secrets.randbits(31)
-        """Of the next packet."""
+        """The RTP timestamp of the next packet."""
         self._sequence = secrets.randbits(15)
         self._audio = bytearray()
         self._keys: deque[tuple[int, int]] = deque()

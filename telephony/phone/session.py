@@ -52,7 +52,7 @@ class SessionRefresher:
         self._least = 0
         """The largest Min-SE in the peer's 422 responses, in seconds; 0 before the first 422."""
         self.peer_accepts_update = False
-        """True if the peer's latest Allow contains UPDATE, until it refuses one with 405 or 501."""
+        """True if the peer's latest Allow has UPDATE; False after a 405 or 501 to our UPDATE."""
         self._handle: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
@@ -64,7 +64,7 @@ class SessionRefresher:
         return request_fields(self.timer, self._interval, self._least)
 
     def on_2xx(self, response: Response) -> None:
-        """Start the session timer of a 2xx to our INVITE or UPDATE."""
+        """Start the session timer agreed by a 2xx to our INVITE or UPDATE."""
         self._learn(response)
         now = asyncio.get_running_loop().time()
         self._start(agree_to_response(response, self._interval, self._least, now))
@@ -74,14 +74,13 @@ class SessionRefresher:
         self._least = max(self._least, min_se(response))
 
     def validate(self, request: Request) -> None:
-        """Raise IntervalTooSmallError if a peer with session timers asks for less than 90 s."""
+        """Raise IntervalTooSmallError if the response to `request` must be a 422."""
         agree_to_request(request, self._interval, 0.0)
 
     def answer(self, request: Request) -> HeaderFields:
         """Start the timer that a request asks for; return the header fields for our 2xx.
 
-        Raises `IntervalTooSmallError` as `validate`: the response must be a 422 with
-        `rejection_headers`.
+        Raises `IntervalTooSmallError` if the response must be a 422 with `rejection_headers`.
         """
         now = asyncio.get_running_loop().time()
         timer = agree_to_request(request, self._interval, now)

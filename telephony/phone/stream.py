@@ -161,7 +161,7 @@ class MediaStream:
             self._tick()
 
     def _protect(self, remote: RemoteMedia) -> None:
-        """Use the SRTP keys of `remote`, or plain RTP without any.
+        """Use the SRTP keys of `remote`, or plain RTP if `remote` has no keys.
 
         A key that was already in use keeps its SRTP session, and therefore its roll-over counter.
         """

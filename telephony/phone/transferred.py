@@ -48,7 +48,7 @@ async def notify_progress(call: VoIPCall, dialog: Dialog, request: Request, new:
             body = f"SIP/2.0 {status} {REASONS.get(status, 'Unknown')}\r\n".encode()
             await call.requests.send(dialog, "NOTIFY", headers, body)
     except (CallFailedError, InvalidStateError):
-        return  # The call with the REFER's sender has ended, so we can report no further progress.
+        return  # The call of the REFER has ended, or a NOTIFY got no response.
     if status < 300:
         call.send_hangup()
 

@@ -55,7 +55,7 @@ class RtpPacket:
 
     @classmethod
     def parse(cls, data: bytes) -> "RtpPacket":
-        """Read an RTP packet without its padding; raise RtpParseError if it is not valid."""
+        """Read an RTP packet and drop its padding; raise RtpParseError if it is not valid."""
         if not is_rtp(data):
             raise RtpParseError("not an RTP packet")
         first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(data)

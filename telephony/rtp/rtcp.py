@@ -16,7 +16,7 @@ BYE = 203
 _FEEDBACK = {205, 206}
 """RTCP feedback (RFC 4585), 205 for the transport layer, 206 for the payload.
 
-The second SSRC of such a packet is the source to which the feedback refers.
+The second SSRC of a feedback packet is the source to which the feedback refers.
 """
 
 _INFO = struct.Struct("!BBHIQIII")

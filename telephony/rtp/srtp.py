@@ -118,7 +118,7 @@ class _Sender:
         self._streams += 1
 
     def _on_stale(self, data: bytes) -> bytes:
-        """Protect a packet that libsrtp refuses as too old, with a new SSRC.
+        """Protect again, with a new SSRC, a packet that libsrtp has refused as too old.
 
         Raises `SrtpError` before the `_STALE`th consecutive refusal, or if protection fails again.
         """
@@ -170,7 +170,7 @@ class _Receiver:
         self._unprotect: Callable[[bytes], bytes] = self._session.unprotect
         self._sources: set[bytes] = set()
         self._simple_sources: set[bytes] = set()
-        """The SSRCs without MKI whose roll-over counter was 0 at the first packet."""
+        """The SSRCs whose roll-over counter was 0 at the first packet; empty for a key with MKI."""
         self._wrapped: dict[bytes, Session] = {}
         """The sessions of the SSRCs whose roll-over counter was not 0 at the first packet."""
         self._searches = 0
@@ -245,8 +245,8 @@ def _find_rollover(key: MasterKey, packet: bytes) -> tuple[Session, bytes] | Non
 
     libsrtp has no function that sets a receiving session's counter. So a sending session with the
     same key makes search packets, whose sequence numbers grow in large steps, and the receiving
-    session reads them. Each time its counter has grown by one, the received packet is tried. The
-    search packets never leave this function.
+    session reads them. Each time the session's counter has grown by one, the received packet is
+    tried. The search packets never leave this function.
     """
     sender = _session(key, Policy.SSRC_ANY_OUTBOUND)
     receiver = _session(key, Policy.SSRC_ANY_INBOUND)

@@ -137,7 +137,7 @@ def _rtcp_port(section: MediaDescription) -> int:
 def _rtcp_host(section: MediaDescription, host: str) -> str:
     """Return the RTCP address from the a=rtcp attribute (RFC 3605).
 
-    "" if it is absent, equal to `host`, of another IP version, or not a usable unicast address.
+    Return "" if it is absent, equal to `host`, of another IP version, or not a unicast address.
     """
     words = (section.attribute("rtcp") or "").split()
     if len(words) != 4:

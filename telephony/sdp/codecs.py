@@ -48,7 +48,7 @@ class Codec:
 
     @property
     def is_event(self) -> bool:
-        """True for telephone-event (RFC 4733): DTMF digits, which are never recorded."""
+        """True for telephone-event (RFC 4733): DTMF digits."""
         return self.name.lower() == TELEPHONE_EVENT
 
     @property

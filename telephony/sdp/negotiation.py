@@ -88,9 +88,9 @@ def cut_offer(
     """Return `offer` with only the audio section that we carry, and its allowed codecs.
 
     Other sections stay in their places with port 0 (refused). `allowed` has encoding names.
-    Sequence, fmtp, ptime and unknown attributes stay. `srtp` is the protection that the offer may
-    have. Raises `SdpParseError` (488) if there is no audio, no audio with the protection that
-    `srtp` requires, or no allowed codec.
+    The codecs' sequence and fmtp, ptime, and unknown attributes stay. `srtp` is the protection that
+    the offer may have. Raises `SdpParseError` (488) if there is no audio, no audio with the
+    protection that `srtp` requires, or no allowed codec.
     """
     index = carried_index(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)

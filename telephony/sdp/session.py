@@ -308,7 +308,7 @@ class SessionDescription:
     def direction(self, index: int) -> Direction:
         """Return the direction of section `index`, as seen by the side that wrote the description.
 
-        If the section's address is 0.0.0.0 or ::, this side does not receive: it is an old way to
+        If the section's address is 0.0.0.0 or ::, this side does not receive. This is an old way to
         put a call on hold.
         """
         own, all_media = self.media[index].table.direction, self._table.direction

@@ -24,8 +24,8 @@ LONGEST_DATAGRAM: Final = 1300
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
     """Return the draft changed to TCP if the request is too long for UDP; else None.
 
-    Return None also if we have no TCP address, or the peer has refused TCP in the last ten minutes.
-    If the peer's URI has another address, the peer is behind NAT, so we cannot connect: None.
+    Return None also if we have no TCP address, if the peer has refused TCP in the last ten minutes,
+    or if the peer's URI has another address: behind NAT, the peer accepts no connection from us.
     """
     destination = draft.destination
     if destination.reliable or core.tcp_refusals.has(destination, now):

@@ -120,8 +120,9 @@ def compose_response(
     """Compose a response to `request`.
 
     For a method in `WITH_CONTACT`, a response from 101 to 299 gets `contact`. A 405 gets Allow and
-    Supported, as does a 2xx to INVITE or OPTIONS. All but a 100 get Server. A field in `headers`
-    replaces an added field of the same name. `to_tag` is used only if the request's To has no tag.
+    Supported, as does a 2xx to INVITE or OPTIONS. If the core has a user agent, a response other
+    than 100 gets Server. A field in `headers` replaces an added field of the same name. `to_tag` is
+    used only if the request's To has no tag.
     """
     response = respond(request, status, reason, to_tag=to_tag)
     defaults = []

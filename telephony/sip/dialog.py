@@ -44,7 +44,7 @@ class DialogState(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class DialogEnded(SipEvent):
-    """A confirmed dialog has ended. This is its last event, and is emitted once."""
+    """A confirmed dialog has ended. The event is emitted once."""
 
     dialog: Dialog
     reason: str
@@ -146,7 +146,7 @@ class Dialogs:
 
 
 class Dialog(DialogAddresses):
-    """One dialog. The core creates all dialogs.
+    """One dialog. Only the core creates dialogs.
 
     Attributes, in addition to those of `DialogAddresses`:
         state: The state: early, confirmed or terminated.
@@ -193,9 +193,9 @@ class Dialog(DialogAddresses):
         self._invite_received: ReceivedInvite | None = None
         self._update_received: ReceivedUpdate | None = None
         self._established = caller
-        """If we answer, False until the ACK to our first 2xx arrives or is missing for 64*T1.
+        """If the peer called, False until the ACK to our 2xx arrives or is missing for 64*T1.
 
-        Until then, our BYE must wait (RFC 3261 section 15).
+        While it is False, our BYE must wait (RFC 3261 section 15).
         """
         self._waiting_bye: ClientRequest | None = None
         self._bye: ClientRequest | None = None
@@ -283,7 +283,7 @@ class Dialog(DialogAddresses):
     def glare_delay(self) -> float:
         """Return the random seconds, in steps of 0.01, to wait after a 491 (RFC 3261 14.1).
 
-        They are between 2.1 and 4 s if we made the dialog's Call-ID, otherwise between 0 and 2 s.
+        The wait is 2.1 to 4 s if we made the dialog's Call-ID, otherwise 0 to 2 s.
         """
         low, high = (210, 400) if self.caller else (0, 200)
         return self._core.rng.randint(low, high) / 100
@@ -368,7 +368,7 @@ class Dialog(DialogAddresses):
         self._bye = client
 
     def refresh(self, message: Request | Response) -> None:
-        """Store a message's Contact URI, if valid, as the remote target.
+        """Store the URI of a message's Contact as the remote target, if `target_of` returns one.
 
         In an early dialog, also store a response's routes (RFC 3261 section 13.2.2.4).
         """
@@ -511,7 +511,7 @@ class Dialog(DialogAddresses):
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog. The peer's pending INVITE gets 487; ours has 64*T1 for its response."""
+        """End the dialog. The peer's open INVITE gets 487. Ours fails after 64*T1 unanswered."""
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

@@ -75,8 +75,8 @@ class Binding:
     def is_same_contact(self, other: NameAddr) -> bool:
         """Return whether `other` is the Contact of this binding.
 
-        With the same `+sip.instance` (the id of a phone), the `reg-id` must be equal; otherwise the
-        URIs must be equivalent.
+        If both have the same `+sip.instance` (the id of a phone), the `reg-id` must be equal.
+        Otherwise the URIs must be equivalent.
         """
         instance = self.contact.parameter("+sip.instance")
         if instance and instance == other.parameter("+sip.instance"):
@@ -90,8 +90,8 @@ class Registrar:
     def __init__(self, max_bindings: int = 10) -> None:
         """Make a registrar without bindings.
 
-        If a REGISTER gives an address-of-record more than `max_bindings`, those that expire first
-        are removed, whether old or new.
+        If a REGISTER gives an address-of-record more than `max_bindings` bindings, those that
+        expire first are removed.
         """
         self._max_bindings = max_bindings
         self._bindings: dict[str, list[Binding]] = {}
@@ -210,9 +210,8 @@ def _apply(
     """Return `held` with `asked` instead of any binding of the same Contact.
 
     If `asked` has already expired, it is not added: the phone removes its binding. `before` has the
-    bindings before this REGISTER, whose earlier Contacts have already changed `held`. Raises
-    `SipParseError` if `before` contains a binding of the same Contact from a REGISTER with the same
-    Call-ID and the same or a higher CSeq number.
+    bindings before this REGISTER. Raises `SipParseError` if `before` contains a binding of the same
+    Contact from a REGISTER with the same Call-ID and the same or a higher CSeq number.
     """
     others: list[Binding] = []
     for binding in held:

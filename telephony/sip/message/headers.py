@@ -103,7 +103,7 @@ def _decode(line: bytes) -> str:
 class Headers:
     """The header fields of a message, in their original sequence.
 
-    Several may have the same name. Methods find a name in any case, and in its compact form.
+    Several fields may have the same name. Methods find a name in any case, and in its compact form.
 
     Attributes:
         changes: The number of changes so far. While it is the same, values read before are valid.
@@ -184,7 +184,7 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first field `name` by one per value; if absent, add them at the end."""
+        """Replace the first field `name` by one field for each value, or add them at the end."""
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]

@@ -31,7 +31,7 @@ class ServerState(enum.Enum):
     Over UDP, the response to an INVITE is repeated until its ACK arrives, for at most 64*T1.
     """
     CONFIRMED = "confirmed"
-    """The ACK to our non-2xx response to an INVITE has arrived; copies are dropped."""
+    """The ACK to our non-2xx has arrived; copies of the INVITE and of the ACK are dropped."""
     ACCEPTED = "accepted"
     """A 2xx to an INVITE was sent; copies of the INVITE are dropped."""
     TERMINATED = "terminated"

@@ -186,7 +186,7 @@ def _fit(candidates: Iterable[Address], available: Sequence[TransportFamily]) ->
 
 
 def _named(candidates: Iterable[Address], name: str) -> list[Address]:
-    """Return at most `MAX_CANDIDATES` different addresses; TLS ones get `name` (RFC 5922)."""
+    """Return at most `MAX_CANDIDATES` addresses; TLS addresses get `name` (RFC 5922)."""
     named = (
         address._replace(name=name) if address.transport == "TLS" else address
         for address in candidates

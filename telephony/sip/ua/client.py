@@ -79,9 +79,9 @@ class UserAgentClient(ClientRequest):
     ) -> Self:
         """Send the request again with the next CSeq number, under a new handle, which is returned.
 
-        `headers` replace those with the same names. `uri` and `destination`, if not None, replace
-        those of the request; within a dialog, they are not used. Raises `ProtocolError` if the
-        dialog has ended or is ending, another INVITE is pending in it, or no local address reaches
+        `headers` replace those with the same names. Outside a dialog, `uri` and `destination`
+        replace those of the request, unless they are None. Raises `ProtocolError` if the dialog has
+        ended or is ending, another INVITE is pending in it, or no local address reaches
         `destination`.
         """
         merged = merge(self._answers.without(self._draft.headers), headers)

@@ -3,8 +3,8 @@
 For a received request, the first of these rules that applies is used:
 
 - A retransmission is passed to the transaction of the original request.
-- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. If the application
-  refuses its host (`CheckSource`), a CANCEL has no effect, and an ACK with a body is dropped.
+- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. From a host that
+  the application refuses (`CheckSource`), a CANCEL and an ACK with a body have no effect.
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
 - A request within a dialog from a host that the application refuses (`CheckSource`) gets the
   response that the application chooses.
@@ -12,8 +12,8 @@ For a received request, the first of these rules that applies is used:
 - A request that names a dialog that is not stored, or may occur only within a dialog, gets 481.
 - Any other request is passed to the application.
 
-A response is passed to the transaction of its request. It is dropped if there is none, or its Via
-shows that it is not for us.
+A response is passed to the transaction of its request. It is dropped if no transaction matches, or
+if its Via shows that it is not for us.
 """
 
 from __future__ import annotations
