@@ -56,7 +56,7 @@ class RtpParseError(ParseError):
 
 
 class SrtpError(TelephonyError):
-    """A received SRTP or SRTCP packet is refused, or one that we send cannot be protected."""
+    """A received SRTP or SRTCP packet is refused, or our own packet cannot be protected."""
 
 
 class ProtocolError(TelephonyError):

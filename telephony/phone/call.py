@@ -280,8 +280,8 @@ class VoIPCall:
 
         Return the final status of the other party's call to the target. If the other party refuses
         our REFER, return that status. After a 2xx, this call ends. Raises `InvalidStateError` if
-        this call is not answered, `CallFailedError` if it ended before the outcome was reported,
-        and `SipParseError` or `ProtocolError` for a wrong `target`, as `VoIPPhone.call`.
+        this call is not answered, `CallFailedError` if this call ended before the outcome was
+        reported, and `SipParseError` or `ProtocolError` for a wrong `target`.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
@@ -357,7 +357,7 @@ class VoIPCall:
         await self.changes.until(lambda: not sender.pressing or self.state is CallState.ENDED)
 
     async def get_dtmf(self, length: int = 1) -> str:
-        """Wait for the peer's next `length` DTMF digits; return fewer if the call ends before."""
+        """Wait for the peer's next `length` DTMF digits; return fewer if the call ends earlier."""
         stream = self.media.stream
         await self.changes.until(
             lambda: len(stream.keys) >= length or self.state is CallState.ENDED
@@ -416,7 +416,7 @@ class VoIPCall:
             raise CallFailedError("the caller's offer cannot be used", error.status) from None
 
     def _replaceable_dialog(self) -> Dialog:
-        """Return the dialog for a Replaces; for our ringing call, the first early dialog."""
+        """Return the dialog that a Replaces names. In our ringing call, use the first early one."""
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
         )

@@ -59,7 +59,7 @@ class DialogRequests:
         return client.request, response
 
     def on_event(self, event: DialogResponse | DialogRequestFailed) -> None:
-        """Give a final response to the `send` that waits for it; send ACK for a re-INVITE's 2xx."""
+        """Wake the `send` that waits for a final response. Send the ACK to a re-INVITE's 2xx."""
         client = event.transaction
         future = self._waiting.get(client)
         if isinstance(event, DialogRequestFailed):

@@ -151,7 +151,6 @@ def _on_failed(account: PhoneAccount, call: VoIPCall, event: InviteFailed) -> No
 
 
 def _on_ack(call: VoIPCall, event: AckReceived) -> None:
-    """Accept the SDP answer in the ACK, if our 2xx contained an offer."""
     if not call.media.awaits_answer or not event.request.body:
         return
     try:

@@ -341,7 +341,6 @@ class VoIPPhone:
         self._run(self._ring(self._callback(call), call))
 
     def _on_refer(self, account: PhoneAccount, event: DialogRequest) -> None:
-        """Place the call that a REFER asks for, and report its progress by NOTIFY."""
         call, to = event.dialog.owner, refer_to(event.request)
         if not isinstance(call, VoIPCall) or isinstance(to, int):
             event.transaction.respond(to if isinstance(to, int) else 481, now=account.now)

@@ -60,7 +60,7 @@ class PhoneRequest:
         account.transport.flush()
 
     def on_response(self, event: StandaloneResponse) -> None:
-        """Handle a final response or the lack of one; ignore a provisional response."""
+        """Complete `result`, unless `event` has a provisional response."""
         if (event.response is None or event.status >= 200) and not self.result.done():
             self.result.set_result(event)
 

@@ -31,8 +31,7 @@ _AHEAD: Final = 10 * FRAME
 _REPORT: Final = 5.0
 """The mean time between two RTCP reports, in seconds.
 
-Each interval is random within ± 50 % of it (RFC 3550 section 6.2). The first interval is half as
-long.
+Each interval is random, ± 50 % (RFC 3550 section 6.2). The first interval is half as long.
 """
 _LATE: Final = 5.0
 """The longest delay of the event loop, in seconds, after which all overdue packets are sent.
@@ -59,7 +58,7 @@ class PlayoutBuffer:
         self._began: float | None = None
         self._ssrc: int | None = None
         self._zero = 0
-        """Added to an extended RTP timestamp to get a position; new after a new SSRC or a jump."""
+        """Added to an extended RTP timestamp to get a position; changes at a new SSRC or a jump."""
         self._last = 0
         """The highest RTP timestamp since the latest jump or new SSRC, extended beyond 32 bits."""
 
@@ -290,5 +289,4 @@ class MediaStream:
 
 
 def _report_interval() -> float:
-    """Return the seconds from now until the next RTCP report."""
     return _REPORT * random.uniform(0.5, 1.5)  # noqa: S311 - no secret

@@ -1,4 +1,4 @@
-"""DTMF digits as RTP events (RFC 4733): read packets, and combine those of one digit.
+"""DTMF digits as RTP events (RFC 4733): read packets, and combine the packets of one digit.
 
 The final packet of an event is sent three times, and any packet may be lost. All packets of an
 event have the same timestamp, unless a digit is too long for the duration field: its event then has

@@ -82,7 +82,7 @@ class _Sender:
         self._own: set[bytes] = set()
         """The SSRCs of sources whose packets keep their original SSRC."""
         self._assigned: dict[bytes, bytes] = {}
-        """The new SSRCs by the original ones, of the sources that have a new SSRC."""
+        """Maps the original SSRC of a source to its new SSRC."""
         self._original: dict[bytes, bytes] = {}
         """The reverse of `_assigned`."""
         self._streams = 0
@@ -112,7 +112,6 @@ class _Sender:
         return data[:8] + name + data[12:]
 
     def _count(self) -> None:
-        """Count a new SSRC; raise SrtpError beyond `_MOST_SOURCES`."""
         if self._streams >= _MOST_SOURCES:
             raise SrtpError("too many sources for one call")
         self._streams += 1

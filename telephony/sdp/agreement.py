@@ -97,7 +97,7 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """Return `ours` with only the SRTP key that `theirs` has chosen, if it has chosen one."""
+    """Return `ours` with only the SRTP key that `theirs` has chosen; unchanged without a choice."""
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
         return ours
@@ -125,7 +125,7 @@ def _literal(host: str | None) -> str:
 
 
 def _rtcp_port(section: MediaDescription) -> int:
-    """Return the RTCP port from the a=rtcp attribute (RFC 3605), or else the RTP port plus one."""
+    """Return the RTCP port from a=rtcp (RFC 3605). Without a=rtcp, it is the RTP port plus one."""
     words = (section.attribute("rtcp") or "").split()
     if words and words[0].isascii() and words[0].isdigit() and len(words[0]) < 6:
         port = int(words[0])

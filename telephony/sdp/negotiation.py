@@ -111,8 +111,8 @@ def forwarded_offer(
 
     `local` is our address on the other leg and its protection, `origin` the o= line there, and
     `allowed` the encoding names of codecs. `srtp` is the protection that media may have on the leg
-    of the peer that sent `offer`. `previous` is our latest description on the other leg, whose
-    m-lines and payload types stay (RFC 3264 section 8), or None. `direction` None means that of
+    of the peer that sent `offer`. `previous` is our latest description on the other leg, or None.
+    Its m-lines and payload types stay (RFC 3264 section 8). `direction` None means the direction in
     `offer`. Raises `SdpParseError` (488) as `cut_offer`.
     """
     index = carried_index(offer, allowed, srtp)
@@ -198,7 +198,6 @@ def _matched(
 def _place_in_offer(
     written: SessionDescription, offer: SessionDescription, index: int
 ) -> SessionDescription:
-    """Return an answer to `offer` that accepts only `written`'s section, at `index`."""
     return SessionDescription(written.lines, place_section(written.media[0], offer.media, index))
 
 

@@ -297,11 +297,13 @@ class SessionDescription:
         return next((line.value for line in self.lines if line.type == "o"), "")
 
     def host(self, index: int) -> str | None:
-        """Return the Internet address in the section's c= line, or else the session's, or None."""
+        """Return the Internet address for section `index`, or None.
+
+        The address is in the section's c= line or, without one, in the session's c= line.
+        """
         return _address(self._connection_data(index))
 
     def _connection_data(self, index: int) -> str | None:
-        """Return the value of the c= line for section `index`; None if there is none."""
         own = self.media[index].table.connection
         return own if own is not None else self._table.connection
 

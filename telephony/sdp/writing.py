@@ -71,8 +71,8 @@ def can_carry(section: MediaDescription, srtp: Srtp) -> bool:
 def offer_transport(local: LocalMedia, previous: MediaDescription | None) -> Transport:
     """Return the transport of our offer, with rtcp-mux.
 
-    Profile and keys are those of our `previous` audio section. If it is None, the transport is SRTP
-    if the leg requires SRTP, else plain RTP.
+    Profile and keys are those of our `previous` audio section. If `previous` is None, the transport
+    is SRTP if the leg requires SRTP, else plain RTP.
     """
     if previous is not None:
         keys = parse_crypto_lines(previous.attributes("crypto"))

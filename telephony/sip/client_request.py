@@ -79,8 +79,8 @@ class ClientRequest(ABC):
     def on_failure(self, status: int, now: float) -> None:
         """Report the failure (408, 487 or 503), or send by UDP if the peer refused TCP.
 
-        We assume that the peer refused TCP if we used it only because of the request's length, and
-        `status` is 503 (RFC 3261 section 18.1.1).
+        We assume that the peer refused TCP if `status` is 503, and we used TCP only because of the
+        request's length (RFC 3261 section 18.1.1).
         """
         draft, self._as_datagram = self._as_datagram, None
         if status != 503 or draft is None:
@@ -127,7 +127,7 @@ class _Attempt:
 
     @property
     def _is_current(self) -> bool:
-        """True while the request has no newer transaction; else all results are ignored."""
+        """True while the request has no newer transaction. Later, all results are ignored."""
         return self._client.request is self._request
 
     def on_response(self, response: Response, now: float) -> None:

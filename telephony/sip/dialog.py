@@ -93,7 +93,7 @@ class ReceivedInvite(ReceivedUpdate, Protocol):
         """Answer the INVITE with 487 after a CANCEL or early BYE, unless it has been answered."""
 
     def end_with_dialog(self, now: float) -> None:
-        """Answer the INVITE with 487 at the dialog's end, or stop repeating the 2xx to it."""
+        """At the dialog's end, answer the INVITE with 487, or stop repeating our 2xx."""
 
     def stop_repeating(self) -> None:
         """Cancel the timer that repeats our 2xx to the INVITE until the ACK arrives."""
@@ -462,7 +462,7 @@ class Dialog(DialogAddresses):
         return None
 
     def record_cseq(self, number: int) -> None:
-        """Store a PRACK's CSeq number, unless a later request with a higher one came before it."""
+        """Store a PRACK's CSeq number, unless a request with a higher number has come before."""
         self._remote_cseq = max(number, self._remote_cseq or 0)
 
     @property
@@ -487,7 +487,7 @@ class Dialog(DialogAddresses):
             self.state = DialogState.CONFIRMED
 
     def invite_acknowledged(self, invite: ReceivedInvite, now: float) -> bool:
-        """Forget `invite`, whose ACK has arrived or is too late; send a BYE that waited for it.
+        """Forget `invite`, whose ACK has arrived or is too late. Send a BYE that waited for it.
 
         Return whether a BYE was sent.
         """

@@ -73,11 +73,11 @@ def next_hop(
 ) -> NextHop:
     """Return the destination, local address and fallback address of a dialog's next request.
 
-    The fallback is used if no connection to the destination is open. `target` is the first route
-    or, without a route, the remote target. The destination is `send_to`, if that is not None.
-    Otherwise it is the address in `target`, if that is an IP address that we can reach. Otherwise
-    it is `peer`. If `peer` has the IP address and transport (TCP or TLS) of `target`, the
-    destination is `peer` too, so that its connection is used.
+    `target` is the first route or, without a route, the remote target. If `send_to` is not None, it
+    is the destination. Otherwise the destination is the IP address in `target`, if we can reach it,
+    or else `peer`. If `target` has the IP address of `peer` and the same transport (TCP or TLS),
+    the destination is `peer`, so that the open connection is used. The fallback is used if no
+    connection to the destination is open.
     """
     known = send_to or peer
     named = address_of(target)
@@ -216,7 +216,6 @@ class DialogAddresses:
         )
 
     def _next_hop(self) -> NextHop:
-        """Return the next hop. Compute it again only if a value that it depends on has changed."""
         addresses = self._core.local_addresses
         target = self.routes[0].uri if self.routes else self.remote_target
         values = target, self.peer, self.send_to, len(addresses)

@@ -298,7 +298,6 @@ def _restore(row: object, now: float) -> Binding | None:
 
 
 def _restore_path(saved: object) -> tuple[NameAddr, ...]:
-    """Return the proxies of a saved path, a list of texts. Raises `SipParseError`."""
     if not isinstance(saved, list):
         raise SipParseError("not a path")
     return tuple(NameAddr.parse(str(proxy)) for proxy in saved)

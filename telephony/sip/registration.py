@@ -45,7 +45,7 @@ class RegistrationState(enum.Enum):
     """No final response since the start, or since the connection to the registrar was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """Our latest REGISTER was refused, got no response or was not sent. We send it again later."""
+    """Our latest REGISTER made no binding. We send another REGISTER later."""
     STOPPED = "stopped"
 
 

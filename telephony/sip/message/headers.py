@@ -53,7 +53,6 @@ def header_key(name: str) -> str:
 
 
 def _parsed_key(name: str) -> str:
-    """Return the lookup name of a received header field; raise SipParseError if not a token."""
     try:
         return header_key(name)
     except ProtocolError as error:

@@ -95,7 +95,7 @@ class Message(ABC):
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """The addresses in all Contacts; raises SipParseError for `*` or one that is malformed."""
+        """The addresses in all Contacts; raises SipParseError for `*` or a malformed Contact."""
         return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
 
     @property
@@ -202,7 +202,7 @@ class Response(Message):
 def parse_message(data: bytes) -> Request | Response:
     """Parse one message; ignore the bytes after its body, as in a datagram.
 
-    Raises `SipParseError`, whose `status` is that of our response, if one is possible.
+    Raises `SipParseError` with the status for our response.
     """
     if len(data) > MAX_MESSAGE:
         raise SipParseError("a message is too long", status=513)

@@ -31,9 +31,9 @@ class ClientState(enum.Enum):
     TRYING = "trying"
     """The non-INVITE request was sent; no response has arrived yet."""
     PROCEEDING = "proceeding"
-    """A provisional response has arrived, but no final one; an INVITE has no time limit here."""
+    """A provisional response has arrived. An INVITE has no time limit in this state."""
     COMPLETED = "completed"
-    """A final response, for INVITE a non-2xx, has arrived; copies are not passed to the user."""
+    """A final response has arrived; for an INVITE, a non-2xx. The user does not get copies."""
     ACCEPTED = "accepted"
     """A 2xx to an INVITE has arrived. Each further 2xx, of any fork, goes to the user too."""
     TERMINATED = "terminated"
@@ -137,8 +137,8 @@ class ClientTransaction:
     def connection_lost(self, now: float) -> None:
         """Send the request once more over a new connection, unless a response has arrived.
 
-        The request may be lost; if not, the peer recognises the copy by the Via branch (RFC 3261
-        section 17.2.3). If the new connection is lost too, the request fails with 503.
+        A peer that has received the request recognises the copy by the Via branch (RFC 3261 section
+        17.2.3). If the new connection is lost too, the request fails with 503.
         """
         if self._repeated or self.state not in {ClientState.CALLING, ClientState.TRYING}:
             self.unreachable(now)
@@ -166,7 +166,6 @@ class ClientTransaction:
             user.on_terminated(now)
 
     def _report_last(self, response: Response, now: float) -> None:
-        """Pass the final response to the user, and forget the user and the request."""
         user, self._user = self._user, NO_USER
         self._request, self._data = None, b""
         user.on_response(response, now)

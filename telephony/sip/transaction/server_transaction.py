@@ -24,7 +24,7 @@ class ServerState(enum.Enum):
     TRYING = "trying"
     """A non-INVITE request has arrived. No response was sent yet."""
     PROCEEDING = "proceeding"
-    """No final response was sent; for a non-INVITE request, a provisional one was."""
+    """No final response was sent. For a non-INVITE request, a provisional response was sent."""
     COMPLETED = "completed"
     """A final response was sent, for an INVITE a non-2xx.
 

@@ -61,7 +61,7 @@ class Timer:
 
 
 class TimerQueue:
-    """The timers of one endpoint in a heap, O(log n); cancelled ones may stay for a while."""
+    """The timers of one endpoint in a heap. Cancelled timers may stay in it for a while."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []

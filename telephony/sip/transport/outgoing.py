@@ -26,7 +26,7 @@ class OutgoingMessage:
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address to use if no connection to `destination` is open; None to open one to it.
+    """The address to use if no connection to `destination` is open; None to connect to it.
 
     A connection that the peer opened (`destination.flow` is not 0) cannot be opened again: without
     a fallback, nothing is sent.
@@ -75,7 +75,7 @@ def reply_address(via: Via, source: Address) -> Address:
 def reply_fallback(via: Via, source: Address) -> Address | None:
     """Return the source IP address with the Via's port (RFC 3261 18.2.2); None for UDP.
 
-    It is where we connect if the request's connection is lost.
+    We connect to this address if the request's connection is lost.
     """
     if not source.reliable:
         return None

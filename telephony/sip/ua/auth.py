@@ -89,7 +89,7 @@ class DigestVerification:
         user: The user name if the credentials are accepted, otherwise "".
         named: The user name in the credentials, even if they are wrong; "" if they are missing.
         returned: True if the password was checked, and the nonce is unexpired and was made for the
-            request's host: the sender receives what we send there, so its address is not forged.
+            request's host. The sender has then received our challenge at its address.
     """
 
     outcome: AuthOutcome
@@ -217,8 +217,8 @@ class DigestServer:
     def _credentials(self, request: Request) -> dict[str, str] | None:
         """Return the values of the first Authorization that we can check, or None.
 
-        It is for our realm and algorithms, has `username`, `nonce`, `uri` and `response`, and a
-        valid qop.
+        The credentials are for our realm and algorithms, and have `username`, `nonce`, `uri`,
+        `response` and a valid qop.
         """
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):

@@ -47,7 +47,7 @@ class StandaloneResponse(SipEvent):
     response: Response | None
     """None if no final response arrived."""
     status: int
-    """The status of the response; without a final one, 408 (timeout) or 503 (unreachable)."""
+    """The status of the response; 408 (timeout) or 503 (unreachable) without a response."""
 
 
 class UserAgentClient(ClientRequest):

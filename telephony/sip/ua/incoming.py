@@ -342,8 +342,8 @@ class Incoming:
 def _has_sound_contacts(request: Request) -> bool:
     """Return whether the Contacts of a request are acceptable; it may have none.
 
-    All must be readable. For an INVITE or UPDATE, one must be a sip or sips URI, the new remote
-    target. The registrar checks those of a REGISTER.
+    All Contacts must be readable. In an INVITE or UPDATE, one Contact must be a sip or sips URI,
+    which becomes the remote target. The registrar checks the Contacts of a REGISTER.
     """
     if request.method == "REGISTER":
         return True
