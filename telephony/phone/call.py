@@ -80,8 +80,8 @@ class VoIPCall:
     Attributes:
         remote: The other party's name and URI, from To in our INVITE or From in the received one.
         status: The SIP status that answered or ended the call; 0 before that.
-        unreachable: True if our INVITE received no final response; `status` is then 408, or 503
-            without a route to the server.
+        unreachable: True if our INVITE got no final response and was not cancelled. `status` is
+            then 408, or 503 without a route to the server.
         statuses: The statuses of the responses to our INVITE, oldest first, without those that only
             asked for a password (401, 407).
         takes_over: The call of this phone that `answer` ends, because this call replaces it (RFC
@@ -416,7 +416,7 @@ class VoIPCall:
             raise CallFailedError("the caller's offer cannot be used", error.status) from None
 
     def _replaceable_dialog(self) -> Dialog:
-        """Return the dialog that a Replaces names. In our ringing call, use the first early one."""
+        """Return the dialog that a Replaces names: in our ringing call, the first early dialog."""
         early = (
             self.client.dialogs.values() if self.state is CallState.RINGING and self.client else ()
         )

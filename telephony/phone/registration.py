@@ -31,7 +31,7 @@ class PhoneRequest:
 
     Attributes:
         client: The handle of the request. Its `owner` is this object.
-        result: The event of the final response. Its `response` is None if the server sent none.
+        result: The final event. Its `response` is None if the server sent no final response.
     """
 
     def __init__(

@@ -42,8 +42,8 @@ class SessionRefresher:
     ) -> None:
         """Prepare a session timer that is not running yet.
 
-        `refresh` sends one refresh or raises CallFailedError or InvalidStateError. It is called
-        again every two seconds until a refresh is accepted. `on_expired` ends the call if no
+        `refresh` sends one refresh. It is called again every two seconds until a refresh is
+        accepted, also after CallFailedError and InvalidStateError. `on_expired` ends the call if no
         refresh came before the session expired.
         """
         self._interval = interval

@@ -30,7 +30,7 @@ class TelephoneEvent:
     duration: int
     """The time since the event or its present segment began, in ticks of the event's clock.
 
-    The clock has 8000 Hz unless the SDP says otherwise.
+    The clock runs at 8000 Hz unless the SDP says otherwise.
     """
 
     @classmethod

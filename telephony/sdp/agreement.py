@@ -28,8 +28,8 @@ def remote_media(
     `ours` is None before we have sent a description. `index` is the section of `theirs` to use;
     None means `agreed_index`. Media flows only in the directions that both sides allow. A peer
     should send with the payload types in `ours`, but some peers also use those in `theirs`, so the
-    result has both. If a payload type has different codecs, the codec in `ours` applies if the peer
-    accepts that codec.
+    result has both. If a payload type has different codecs in `ours` and `theirs`, the result has
+    the codec in `ours`, but only if the peer accepts that codec.
 
     Raises `SdpParseError` (488) if there is no live audio section, its address is not a unicast IP
     literal, or the two sides agree on no SRTP key.

@@ -179,9 +179,9 @@ class MediaDescription:
     def codecs(self) -> dict[int, Codec]:
         """Return the codecs of the section by payload type, the preferred codec first.
 
-        Left out are formats that are not payload types, and payload types without a readable
-        a=rtpmap: some phones offer `a=rtpmap:98 iLBC` without a clock. A static payload type needs
-        no a=rtpmap, and its a=rtpmap needs no clock.
+        Formats that are not payload types are left out. A payload type with an unreadable a=rtpmap
+        is left out too: some phones offer `a=rtpmap:98 iLBC` without a clock. Only a static payload
+        type needs no a=rtpmap, and its a=rtpmap needs no clock.
         """
         if self._codecs is None:
             object.__setattr__(self, "_codecs", self._read_codecs())

@@ -119,7 +119,7 @@ class ClientRequest(ABC):
 
 
 class _Attempt:
-    """One transaction of a request. After a challenge or a refusal of TCP, a new one starts."""
+    """One transaction of a request. A challenge or a refusal of TCP starts a new transaction."""
 
     def __init__(self, client: ClientRequest, request: Request) -> None:
         self._client = client
@@ -127,7 +127,7 @@ class _Attempt:
 
     @property
     def _is_current(self) -> bool:
-        """True while the request has no newer transaction. Later, all results are ignored."""
+        """True until the request has a newer transaction. After that, results are ignored."""
         return self._client.request is self._request
 
     def on_response(self, response: Response, now: float) -> None:

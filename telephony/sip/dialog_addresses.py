@@ -189,7 +189,7 @@ class DialogAddresses:
     def follow(self, peer: Address) -> None:
         """Use `peer` as the address of the peer, which has proved that it moved there.
 
-        If the application has set `send_to`, this becomes `peer` too.
+        If the application has set `send_to`, `send_to` becomes `peer` too.
         """
         self.peer = peer
         if self.send_to is not None:

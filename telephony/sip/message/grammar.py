@@ -43,7 +43,7 @@ KNOWN_METHODS: Final = (
     "MESSAGE",
     "PUBLISH",
 )
-"""The methods that RFCs define. If not allowed, we refuse them with 405, other methods with 501."""
+"""The methods that RFCs define. If not allowed, a known method gets 405, an unknown one 501."""
 
 COMPACT_NAMES: Final = {
     "a": "accept-contact",

@@ -130,7 +130,7 @@ class ClientTransaction:
             self._set_state(ClientState.TERMINATED, now)
 
     def unreachable(self, now: float) -> None:
-        """Fail with 503, because the transport cannot reach the peer, unless a response came."""
+        """If no response has come, fail with 503, because the transport cannot reach the peer."""
         if self.state in {ClientState.CALLING, ClientState.TRYING}:
             self.fail(503, now)
 

@@ -37,10 +37,10 @@ class Address(NamedTuple):
 
 
 def address_of(uri: Uri) -> Address | None:
-    """Return the address in a URI whose host is an IP address, or None.
+    """Return the address in a URI whose host is an IP address.
 
-    None is for a host name, which the application must resolve, and for a transport other than UDP,
-    TCP and TLS.
+    Return None for a host name, which the application must resolve, and for a transport other than
+    UDP, TCP and TLS.
     """
     host = literal(uri.host)
     if host is None:
@@ -116,8 +116,8 @@ class LocalAddresses:
     def choose(self, address: Address | None, destination: Address) -> LocalAddress:
         """Return the local address from which to send to `destination`.
 
-        It is that of the socket `address`. If `address` is None, it is the first with the transport
-        and IP family of `destination`. Raises `ProtocolError` if there is no such local address.
+        The result is for the socket `address`. If `address` is None, it is the first local address
+        with the transport and IP family of `destination`. Raises `ProtocolError` if there is none.
         """
         found = self.reaching(destination) if address is None else self.get(address)
         if found is not None:

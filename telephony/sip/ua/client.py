@@ -77,7 +77,7 @@ class UserAgentClient(ClientRequest):
         destination: Address | None,
         now: float,
     ) -> Self:
-        """Send the request again with the next CSeq number, under a new handle, which is returned.
+        """Send the request again with the next CSeq number; return its new handle.
 
         `headers` replace those with the same names. Outside a dialog, `uri` and `destination`
         replace those of the request, unless they are None. Raises `ProtocolError` if the dialog has

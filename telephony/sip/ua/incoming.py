@@ -186,8 +186,8 @@ class Incoming:
     ) -> bool:
         """Return whether `source` may cancel `invite`.
 
-        Its host must be the INVITE's, or be accepted by `check_source`. Without `check_source`, any
-        source may cancel.
+        The host of `source` must be the INVITE's, or be accepted by `check_source`. Without
+        `check_source`, any source may cancel.
         """
         if self._agent.check_source is None or source.host == invite.source.host:
             return True
@@ -256,8 +256,8 @@ class Incoming:
     ) -> None:
         """Process a PRACK: find the response that it acknowledges (RFC 3262 section 3).
 
-        The application responds to a valid PRACK with a body, the core to any other. A PRACK is
-        accepted even after a request with a higher CSeq number, such as an UPDATE.
+        The application responds to a valid PRACK with a body, the core to any other PRACK. A PRACK
+        is accepted even after a request with a higher CSeq number, such as an UPDATE.
         """
         dialog_id = _dialog_id(request)
         dialog = self._agent.dialogs.get(dialog_id)
@@ -340,7 +340,7 @@ class Incoming:
 
 
 def _has_sound_contacts(request: Request) -> bool:
-    """Return whether the Contacts of a request are acceptable; it may have none.
+    """Return whether the Contacts of a request are acceptable. A request may have no Contact.
 
     All Contacts must be readable. In an INVITE or UPDATE, one Contact must be a sip or sips URI,
     which becomes the remote target. The registrar checks the Contacts of a REGISTER.
