@@ -1,4 +1,4 @@
-"""The exceptions of the package `recording`, as one tree.
+"""Exceptions of the package `recording`, as one tree.
 
 RecordingError
 ├── CatalogueError             the index cannot be read or written
@@ -24,7 +24,7 @@ RecordingError
 │       │   └── HeaderMacError         the header was changed
 │       ├── NoMatchError       none of the identities is a recipient of the file
 │       └── PayloadError       the payload differs from the payload that was sealed
-│           ├── TruncatedError         chunks are missing at the end
+│           ├── TruncatedError         the end is missing
 │           ├── TrailingDataError      data follows the last chunk
 │           ├── EmptyLastChunkError    the last chunk is empty, although there are other chunks
 │           └── BadTagError            a chunk was changed
@@ -54,7 +54,7 @@ def reason_of(error: Exception) -> str:
 
 
 class RecordingError(Exception):
-    """The base class of all errors that the package `recording` raises on purpose."""
+    """The base class of the exceptions in this module."""
 
 
 class SpoolError(RecordingError):
@@ -98,7 +98,7 @@ class CatalogueError(RecordingError):
 
 
 class AuditError(RecordingError):
-    """The audit chain cannot be read or written. An action that it cannot record is forbidden."""
+    """The audit chain cannot be read or written. An action without an entry is forbidden."""
 
 
 class ChainError(RecordingError):
@@ -194,7 +194,7 @@ class PayloadError(AgeError):
 
 
 class TruncatedError(PayloadError):
-    """The payload is incomplete: its final chunk is missing."""
+    """The payload is incomplete: its end is missing."""
 
 
 class TrailingDataError(PayloadError):

@@ -1,4 +1,4 @@
-"""Bech32 (BIP 173) as age uses it: of any length, and with upper case if its prefix has it."""
+"""Bech32 (BIP 173) as age uses it: a text has any length, and the case of its prefix."""
 
 from __future__ import annotations
 

@@ -4,10 +4,9 @@ A recording's header and payload are separate files, so that the header can be r
 without writing the payload again. The header followed by the payload is a file for the program
 `age`.
 
-ASCII armor is an age file as lines of text (section "ASCII armor"). Each file has only one valid
-armored form: PEM as in RFC 7468, section 3, figure 3. In addition, only blank lines around the
-armor and CRLF line ends are accepted. Key files are armored, recordings never, so the whole file is
-held in memory.
+ASCII armor is an age file as lines of text (section "ASCII armor"): strict PEM as in RFC 7468,
+section 3, figure 3. Blank lines around the armor and CRLF line ends are accepted too. Only key
+files are armored, so an armored file is held in memory.
 """
 
 from __future__ import annotations

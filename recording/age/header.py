@@ -1,7 +1,7 @@
 """The header of an age v1 file (https://c2sp.org/age, section "Header"): its stanzas and its MAC.
 
-The checks that X25519 and scrypt stanzas are well-formed follow the sections "Recipient stanza",
-"The X25519 recipient type" and "The scrypt recipient type".
+X25519 and scrypt stanzas are checked as in the sections "Recipient stanza", "The X25519 recipient
+type" and "The scrypt recipient type".
 
 A recipient encrypts a file key to a stanza, and an identity decrypts it. Their classes are in
 `recording.age.file` (X25519) and `recording.age.identity_file` (scrypt).
@@ -64,8 +64,7 @@ class Stanza:
 def check_native(stanza: Stanza) -> None:
     """Check that a stanza of the type X25519 or scrypt is well-formed.
 
-    Raises `StanzaError`, `Base64Error`, or `WorkFactorError` if the work factor has too many
-    digits.
+    Raises `StanzaError` or `Base64Error`.
     """
     if stanza.kind == X25519:
         x25519_share(stanza)
@@ -154,10 +153,9 @@ class Header:
     def read(cls, source: BinaryIO) -> Self:
         """Read a header from the present position of `source`, and nothing after it.
 
-        Raises `HeaderTruncatedError` if the file ends inside; `VersionError` for another file or
-        version; `StanzaError` if there is no stanza, one is malformed, or one for a passphrase is
-        not the only one; `Base64Error` if base64 is not canonical; `HeaderError` for a malformed
-        final line or a header that is too long.
+        Raises `HeaderTruncatedError` if the file ends inside the header, `VersionError` for another
+        file or version, and `HeaderError` for another fault. A passphrase stanza must be the only
+        stanza.
         """
         lines = _Lines(source)
         if lines.next() != _VERSION[:-1]:
@@ -178,8 +176,8 @@ class Header:
     def unwrap(self, identities: Iterable[AnyIdentity]) -> bytes:
         """Decrypt the file key with one of the identities, verify the MAC, and return the file key.
 
-        Raises `NoMatchError` without such an identity, `HeaderMacError` if the header was changed,
-        `HeaderError` for a malformed stanza or a passphrase's work factor that is too high.
+        Raises `NoMatchError` if no identity fits, `HeaderMacError` if the header was changed, and
+        `HeaderError` if a stanza is malformed or a passphrase's work factor is too high.
         """
         for stanza in self.stanzas:
             check_native(stanza)

@@ -1,10 +1,10 @@
-"""Identity files: age identities (private keys), which officers keep, and never the server.
+"""Identity files: age identities (private keys). Officers keep these files, the server does not.
 
 Each line is an identity, or a comment such as `# name: value`. `age-keygen` and `galwad keys init`
 write such files; `age -p` encrypts one with a passphrase, as binary or armored data.
 
-The passphrase follows https://c2sp.org/age, section "The scrypt recipient type". The server never
-uses one, so it does not need scrypt's memory: 1 KiB multiplied by the parameter N.
+The passphrase follows https://c2sp.org/age, section "The scrypt recipient type". scrypt needs 1 KiB
+of memory multiplied by its parameter N.
 """
 
 from __future__ import annotations
@@ -117,8 +117,9 @@ class IdentityFile:
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
         """Read an identity file; call `ask` if a passphrase protects it.
 
-        Raises `KeyFileError` if it is missing or malformed, if other users have access to it and it
-        is not protected, or if `ask` is None or returns a wrong passphrase.
+        Raises `KeyFileError` if the file is missing or malformed, or if it has no passphrase and
+        other users have access to it. If the file has a passphrase, `KeyFileError` is also raised
+        if `ask` is None or returns a wrong passphrase.
         """
         try:
             data = read_small(path)

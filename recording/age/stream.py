@@ -43,7 +43,7 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 
 
 class PayloadWriter(io.RawIOBase):
-    """Encrypts what is written to it into the empty file `fd`.
+    """Encrypts the bytes that are written to it, and stores them in the empty file `fd`.
 
     Only the first chunk can be overwritten. Without `close`, the file cannot be decrypted.
     """
@@ -216,9 +216,9 @@ class PayloadReader(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
         """Read bytes of one chunk into `buffer`, and return their number; 0 at the plaintext's end.
 
-        If the payload was cut after a whole chunk, or data follows its last, full chunk, the
-        plaintext of this chunk is returned, and the next read raises the error. The plaintext of a
-        chunk that was changed is never returned; a `PayloadError` is raised.
+        Raises `PayloadError` for a chunk that was changed. If the payload was cut after a full
+        chunk, or data follows its full last chunk, this chunk is read first. Then the next read
+        raises `PayloadError`.
         """
         self._check(self._position)
         index, within = divmod(self._position, CHUNK)

@@ -6,13 +6,10 @@
   it stores and records each trigger, and the finaliser reads when each stored packet arrived.
   Packets that were stored in a gap cannot be heard, because the finaliser makes gaps silent. They
   are a fault nevertheless, because they were on the disk.
-- Packets (`packet_problems`): for each party and each stretch (segment or gap), these counts must
-  be equal: the packets that the switch received, and those that it stored or dropped; the packets
-  that it stored, and those that the finaliser read or could not read. For each party and the whole
-  call, the packets read from the spools must equal those of the track (received, withheld,
-  duplicate, malformed and unplaced), and the packets that the network lost in all stretches must
-  equal the lost packets of the track. A stretch without all counts of the switch, for example
-  because its process stopped, is not compared.
+- Packets (`packet_problems`): in each segment or gap, the switch must have stored or dropped each
+  packet that it received, and the finaliser must have found each stored packet. A stretch without
+  all counts of the switch, for example because its process stopped, is not compared. For the whole
+  call, the sums of the packets that were read and lost must equal the counts of each track.
 """
 
 from __future__ import annotations
@@ -32,9 +29,9 @@ from recording.archive.manifest import (
 from recording.policy import CONFIDENTIAL, PAUSE_TRIGGERS, GapReason, Trigger
 
 _STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
-"""The reasons of the gaps that a trigger can lead to, or during which it can arrive."""
+"""A trigger needs a gap with one of these reasons: it begins one, or arrives during one."""
 _SPACING_US: Final = 1_000_000
-"""The most µs by which a gap may begin after its trigger, if a segment began in between."""
+"""A gap may begin at most this many µs after its trigger."""
 _INACCURACY_US: Final = 50_000
 FEWEST: Final = 25
 """A party is silent only if at least this many of its packets are not heard in a segment.
@@ -139,8 +136,8 @@ class StoredInGap:
 def stored_in_gaps(stretches: Iterable[PacketStretch] | None) -> list[StoredInGap]:
     """Return the packets that were stored in gaps in which nothing may be stored.
 
-    The switch counts what it stores in each gap, and the finaliser what arrived in it and is in the
-    spools. The larger number is returned, because either can be wrong.
+    The switch counts the packets that it stores in each gap. The finaliser counts the packets in
+    the spools that arrived in the gap. Return the larger number, because either can be wrong.
     """
     return [
         StoredInGap(stretch.from_us, stretch.to_us, stretch.gap, party.channel, packets)
@@ -280,10 +277,7 @@ def _party_problems(party: PartyPackets) -> Iterator[str]:
 
 
 def silent_parties(manifest: Manifest) -> list[SilentTrack]:
-    """Return the parties that sent at least `FEWEST` packets in a segment, but are not heard in it.
-
-    The packets were received but not decoded or too late, or they were refused, or they were lost.
-    """
+    """Return each party that is not heard in a segment with at least `FEWEST` of its packets."""
     return [
         SilentTrack(stretch.from_us, stretch.to_us, party.channel, _unheard(party))
         for stretch in manifest.packets or ()

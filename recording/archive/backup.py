@@ -129,8 +129,8 @@ def certificates(places: Iterable[Path], node_keys: Collection[str]) -> Certific
 def certificates_in(place: Path) -> list[Path]:
     """Return the paths of the certificate files at `place`, which is a file or a folder.
 
-    In a folder and its subfolders, these are all files `*.disposal`, and all other files that
-    contain a certificate.
+    In a folder and its subfolders, these are all files `*.disposal`, and other small files that
+    contain the name of the certificate's format.
     """
     if not place.is_dir():
         return [place]
@@ -192,9 +192,9 @@ def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Ite
 
 
 def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str]:  # noqa: FBT001 - one fact
-    """Return the suffixes of the files to restore, such as "manifest", which `folder` lacks.
+    """Return the suffixes, such as "manifest", of the files to restore that `folder` lacks.
 
-    After a disposal, this is only the manifest. A rewrap record needs its header.
+    After a disposal, only the manifest is restored. A rewrap record is restored with its header.
     """
     wanted = ["manifest"]
     if not disposed and not (folder / f"{call_id}.header").exists():

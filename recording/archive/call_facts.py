@@ -28,14 +28,11 @@ _MOST_TRIGGERS = 1000
 _EXTENSION = ";ext="
 """Precedes the extension in a phone number, as in `+441970625000;ext=12` (RFC 3966)."""
 SPACING_US = 60_000
-"""The shortest time in µs between two separate losses of frames.
-
-In a continuous stream, two consecutive packets are always less than this time apart.
-"""
+"""Consecutive packets of a stream are usually less than this time in µs apart."""
 
 
 class CallFacts:
-    """Collects the facts of one call from its events in time order; then call `finish`."""
+    """Collects the facts of one call. Pass its events in time order, then call `finish`."""
 
     def __init__(self, started_wall_us: int) -> None:
         """Set up without facts. The call's first spool starts at `started_wall_us` (Unix µs)."""
@@ -153,9 +150,9 @@ class CallFacts:
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """Handle a spool without an END frame. The next spool continues the call.
 
-        The time until `resumed_us`, the first new record (not a copy) of the next spool, becomes a
-        fault gap, unless a gap is open or `complete` says that no record is lost. `moved` is True
-        if the same process wrote both spools, because the disk failed.
+        `resumed_us` is the offset of the next spool's first new record. The time before it becomes
+        a fault gap. No fault gap is made if a gap is open, or if `complete` says that no record is
+        lost. `moved` is True if the same process wrote both spools, because the disk failed.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._covered_until_us) if neither else self.last_us
@@ -185,7 +182,7 @@ class CallFacts:
         """Complete the segments and gaps.
 
         Parts of a loss that no gap covers become gaps. The time of gaps is removed from the
-        segments, so both add up to the call's length.
+        segments.
         """
         end = self.talk_us
         self._close(end)
@@ -196,10 +193,10 @@ class CallFacts:
         self._cut_segments()
 
     def silenced(self, spans: Iterable[Interval], reason: GapReason) -> None:
-        """Make a gap of each part of `spans` that no gap covers yet, after `finish`.
+        """After `finish`, make a gap of each part of `spans` that no gap covers yet.
 
-        Their audio was silenced, because digits were keyed: of a card (`CAPTURED_CARD`), or near a
-        pause (`ERASED`).
+        The audio of `spans` is silent, because digits were keyed. The reason is `CAPTURED_CARD` for
+        a card number, and `ERASED` for digits near a pause.
         """
         trigger = Trigger.TONES.value
         for span in spans:
@@ -218,8 +215,8 @@ class CallFacts:
     def _add_loss_gap(self, lost: Interval, why: LossReason, refused: Iterable[Gap]) -> None:
         """Add a fault gap for each part of a loss that no gap covers yet.
 
-        In one of the gaps `refused`, the disk did not accept writes. Damage there adds nothing: the
-        spool only lacks the frames that the disk did not accept.
+        During the gaps `refused`, the disk did not accept writes. Damage of the spool there is
+        ignored: only the frames are missing that the disk did not accept.
         """
         has_gap = any(
             gap.from_us - SPACING_US < lost.from_us and lost.to_us <= gap.to_us for gap in refused
@@ -271,7 +268,7 @@ class CallFacts:
         self.personal = replace(self.personal, later_callers=(*callers, later))
 
     def _advised(self, at_us: int, advisor: str, extension: str) -> None:
-        """Store a party at the advisor's end, unless it is the one that has the call already.
+        """Store a party at the advisor's end, unless this party has the call already.
 
         A later spool of the call names that party again, and can begin with copies of older events.
         """
@@ -345,7 +342,7 @@ def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
 
 
 def _without_extension(number: str) -> str:
-    """Return a number without its extension: the index, and so the commitments, have none."""
+    """Return a number without its extension, which is not stored."""
     return number.partition(_EXTENSION)[0]
 
 

@@ -2,15 +2,14 @@
 
 The caller's number, the line, the advisor, the extension, the later callers and the later advisors
 are in clear only in the index. The manifest has a commitment to each (none if there are no later
-parties): an HMAC-SHA-256 whose key is the recording's salt, which is in its row. So the manifest
-shows no fact without the row, and a changed fact or salt contradicts the manifest. A commitment
-covers the call id, the name of the fact and its value, as canonical JSON, so it cannot be used for
-another fact or another recording.
+parties): an HMAC-SHA-256 whose key is the recording's salt, which is in its row. Without the salt,
+a commitment discloses nothing. A changed fact or salt contradicts the manifest. A commitment covers
+the call id, the name of the fact and its value, as canonical JSON, so it cannot be used for another
+fact or another recording.
 
 The manifest also has facts and salt, encrypted with the recording's file key, so that a recipient
-can restore the row after the database was lost. The recording's disposal destroys the header, and
-so this copy too. If the row's facts and its salt are then erased, nothing can be learned from the
-commitments any more, and they are no longer personal data.
+can restore the row after the database was lost. After a disposal, this copy cannot be decrypted. If
+the facts and the salt in the row are erased too, the commitments are no longer personal data.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ FACTS: Final = tuple(name for name in PersonalFacts.__struct_fields__ if name !=
 Fact: TypeAlias = str | tuple[LaterCaller, ...] | tuple[LaterAdvisor, ...] | None
 """Only a number can be None; only later callers and advisors are a tuple."""
 _PADDED: Final = 512
-"""Encrypted facts have a multiple of this many bytes, so that their length discloses nothing."""
+"""Facts are padded to a multiple of this many bytes, so that their length discloses little."""
 NO_MANIFEST: Final = "the manifest is missing from the archive"
 OTHER_MANIFEST: Final = "the manifest is not the one that was indexed"
 OTHER_PAYLOAD: Final = "the payload that was indexed is not the one that was sealed"
@@ -82,8 +81,9 @@ def open_facts(
 ) -> PersonalFacts:
     """Decrypt the facts in a manifest with the recording's header and an age identity.
 
-    Raises `AgeError` if no identity opens it or the facts were changed, and `ManifestError` if
-    there are none or they do not match the commitments.
+    Raises `AgeError` if no identity opens the header, or the encrypted facts were changed. Raises
+    `ManifestError` if the manifest has no facts, or they are malformed or do not match the
+    commitments.
     """
     if manifest.sealed_facts is None:
         raise ManifestError("its manifest has no facts about people: older software sealed it")
@@ -138,10 +138,10 @@ def changed_facts(
 class RowComparison:
     """The result of comparing a recording's row with its manifest.
 
-    The problems name each changed value. `is_committed` means that the manifest has commitments to
-    the facts about people. `salt_missing` means that the manifest has commitments, but the row has
-    neither these facts nor their salt. This is right if the row was made again from the manifest,
-    or if the facts were erased; only the audit chain shows whether one of these happened.
+    The problems name each changed value. `is_committed` is False if a valid manifest has no
+    commitments to the facts about people. `salt_missing` means that the manifest has commitments,
+    but the row has neither these facts nor their salt. This is right if the row was made again from
+    the manifest, or if the facts were erased. Only the audit chain shows whether this happened.
     """
 
     problems: tuple[str, ...] = ()
@@ -170,7 +170,7 @@ def compare_file(
 
 
 def compare_row(row: RecordingSummary, manifest: Manifest) -> RowComparison:
-    """Compare a row with a manifest whose signature and digest were verified before."""
+    """Compare a row with a manifest whose signature was verified before."""
     problems = list(_clear_facts(row, manifest))
     committed = manifest.index
     if committed is None:
@@ -220,5 +220,5 @@ def _folder_problems(row: RecordingSummary) -> Iterator[str]:
 
 
 def disagreement(name: str) -> str:
-    """Return a text: this value of the row, such as "length", contradicts the manifest."""
+    """Return the text that a value of the row, such as "length", contradicts the manifest."""
     return f"index and manifest do not agree on its {name}: keep the journal, report it"

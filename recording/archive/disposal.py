@@ -50,10 +50,9 @@ class Certificate(RecordingDocument, frozen=True):
     header_sha256: str
     """The SHA-256 of the destroyed header; empty if the header was already missing."""
     reason: str
-    """One of `REASONS`, in this order:
-
-    The retention period ended. A person used the right to erasure. A mistake is corrected. There
-    was an order, for example from a court. A card number was keyed outside a pause.
+    """One of `REASONS`: the end of the retention period, a person's right to erasure, the
+    correction of a mistake, an order (such as from a court), or a card number that was keyed
+    outside a pause.
     """
     by: str
     disposed: str
@@ -146,9 +145,9 @@ class Disposer:
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:
-    """Overwrite and delete a recording's header, and any new one in a temporary file.
+    """Overwrite and delete a recording's header, and new headers in temporary files.
 
-    Return True if one existed. If the disk writes new data to another place, the old data may still
+    Return True if there was a header. If the disk writes new data to another place, the old data may still
     be there after the file is deleted.
     """
     found = list(_headers(folder, call_id))

@@ -63,8 +63,7 @@ class PartyPackets(msgspec.Struct):
     """The packets of one party ("caller" or "advisor") in one stretch of the call.
 
     The counts from `received` to `late_us`, and `lost_by_kernel`, are the switch's. The others are
-    the finaliser's, from reading the spools. `PacketLedger` adds to all of them until the manifest
-    is made.
+    the finaliser's, from reading the spools.
     """
 
     channel: str
@@ -110,8 +109,8 @@ class PacketStretch(Interval):
 class TriggerFacts:
     """A trigger that the switch received, with or without an effect.
 
-    `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. It
-    had to erase at least `erase_us`.
+    `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. At
+    least `erase_us` before it had to be erased.
     """
 
     at_us: int
@@ -140,10 +139,9 @@ class SpoolFacts(msgspec.Struct, frozen=True):
 
 
 class ClockCheck(msgspec.Struct, frozen=True):
-    """The difference of the wall clock from the monotonic clock, in µs, at one time.
+    """A comparison of the clocks, `at_us` µs after the recording's start.
 
-    It is positive if the wall clock advanced more than the monotonic clock since the recording's
-    start, from which `at_us` counts.
+    Since this start, the wall clock has advanced `offset_us` µs more than the monotonic clock.
     """
 
     at_us: int
@@ -210,8 +208,8 @@ class Manifest(RecordingDocument, frozen=True):
     sealed_facts: str | None = None
     """The personal facts and the salt, encrypted with the recording's file key, in base64.
 
-    The header and these bytes together are an age file. So only the recipients can read it, and no
-    person after the header was destroyed. None in manifests of older software.
+    The header followed by these bytes is an age file, which only the recipients can read, as long
+    as the header exists. None in manifests of older software.
     """
 
     packets: list[PacketStretch] | None = None

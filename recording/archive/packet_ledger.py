@@ -4,8 +4,8 @@ It has the counts of the switch, from the events `packets`, and counts what is r
 `recording.archive.accounting` compares them.
 
 `prove` reads the spools of a call that is not sealed, and checks that its pauses took effect. Of a
-call in progress, only the frames are read that can no longer change, which excludes the newest few
-seconds (the lookback). No audio is decoded.
+call in progress, the newest few seconds (the lookback) are not read, because they can still change.
+No audio is decoded.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ EVENTS = frozenset({"packets", "lost", "segment", "gap-start", "gap-end"})
 _REMEMBERED_US: Final = 180_000_000
 """The time in µs for which arrivals in a segment are remembered.
 
-A gap that begins later can reach back by the longest `erase_back`, and by the time for which the
-switch was late.
+A gap can begin in the past, by the longest `erase_back` plus the time by which the switch was late.
 """
 _Numbers: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.uint8]
 _NO_PROGRESS: Final = [Progress(0, 0)] * TRACKS
@@ -117,10 +116,9 @@ class _Stretch:
 class PacketLedger:
     """Collects the packet ledger of one call while its spools are read.
 
-    A packet counts in the stretch in which the switch handled it. So a packet that arrived after a
-    trigger, and was read before the trigger took effect, counts as dropped in the segment before.
-    Times are µs since the recording's start. In addition, `arrived_in_gap` counts the packets that
-    were read but had arrived in a gap of a payment or transfer, or in an erased gap: none should.
+    A packet counts in the stretch in which the switch handled it, even if it arrived in another
+    stretch. Times are µs since the recording's start. In addition, `arrived_in_gap` counts the
+    packets in the spools that arrived in a payment, transfer or erased gap. It should be 0.
     """
 
     def __init__(self) -> None:
@@ -223,7 +221,7 @@ class PacketLedger:
         return found
 
     def _settle(self) -> None:
-        """Lower counts that were too high, because packets arrived later or were not decoded."""
+        """Lower each count that a later count shows to be too high."""
         later = self._now.progress
         for stretch in reversed(self._stretches):
             pairs = zip(stretch.progress, later, strict=True)

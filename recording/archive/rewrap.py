@@ -3,12 +3,12 @@
 This needs an age identity that opens the old header. The officer signs a record that says which
 header is in force; it is the file `ID.rewrap`, beside the manifest.
 
-In the archive, a header is replaced in two steps (`HeaderStore`). First the new header is staged in
-a separate file, and the officer's client verifies the bytes that are read back from it. Then it is
-committed: it replaces the old one. The server has no age identity, so it cannot check whether a
-header opens its payload. Therefore it accepts a new header only if the officer signed a record
-about it, the record is for the set of recipients in force, and the record says that it replaces the
-header that is in the archive now.
+In the archive, a header is replaced in two steps. First, `HeaderStore.stage` writes the new header
+to a separate file and reads it back, and the officer's client verifies these bytes. Then
+`HeaderStore.commit` replaces the old header. The server has no age identity, so it cannot check
+whether a header opens its payload. Therefore it accepts a new header only if the officer signed a
+record about it. The record must be for the set of recipients in force, and must name the header
+that is in the archive now.
 
 Rewrapping does not withdraw access: a person who knows the payload's file key can still decrypt the
 payload.
@@ -83,8 +83,8 @@ class Replacement:
     def verify(self, found: bytes) -> None:
         """Check the header that the server read back from its disk.
 
-        Raises `RewrapError` if it is not `header` or an identity finds another file key in it, and
-        `AgeError` if its MAC is wrong or one of `_openers` does not open it.
+        Raises `RewrapError` if `found` is not the new header or has another file key. Raises
+        `AgeError` if its MAC is wrong or one of `_openers` cannot open it.
         """
         if found != self.header:
             raise RewrapError("the server has stored another header than it received")
@@ -180,9 +180,9 @@ def classify_header(
 ) -> HeaderVerdict:
     """Check a header against the manifest and the record of the most recent rewrap.
 
-    Manifests of older software do not contain the digest of the header. Without a record (None),
-    every header is then accepted. With a record but without officers' keys, the header must have
-    the digest in the manifest.
+    Manifests of older software do not contain the digest of the header. With such a manifest, every
+    header is accepted if `record` is None. With a record but without officers' keys, the header
+    must have the digest in the manifest.
     """
     first = manifest.header in {None, found}
     otherwise = HeaderStatus.FIRST if first else HeaderStatus.UNKNOWN
@@ -246,7 +246,7 @@ class HeaderStore:
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
         """Replace the header and the rewrap record by the new ones that `stage` has written.
 
-        If it has written none, and the present header has this SHA-256, nothing is changed.
+        If no new header is staged, and the present header has this SHA-256, nothing is changed.
 
         The record is replaced before the header. After a crash between these two steps, the officer
         must run the rewrap again. The officer's client then accepts the old header, because the new

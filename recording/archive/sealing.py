@@ -1,8 +1,7 @@
 """Seals the spools of one call: their audio becomes one FLAC file, encrypted as an age payload.
 
 All packet times of a call come from the same monotonic clock. The FLAC file is encrypted while it
-is written, so plaintext exists only in memory, and only for audio that is not sealed yet: the
-window of `Timeline`, and what `CardFilter` holds back while digits are keyed.
+is written, so plaintext exists only in memory.
 
 `seal_audio` seals a call after its end. `LiveSealing` seals it while it is in progress.
 """
@@ -67,9 +66,8 @@ class SealedAudio:
 class SealingPass:
     """Processes the spools of a call one after another, at one sample rate.
 
-    For each spool, call `begin`, then `take` for each record, then `end`; in the end, `finish`.
-    Call `write` each time that `take` yields. Several seconds of audio can then be written, because
-    a longer block costs less for each sample.
+    For each spool, call `begin`, then `take` for each record, then `end`. After the last spool,
+    call `finish`. Call `write` each time that `take` yields.
     """
 
     def __init__(self, rate: int, started_wall_us: int, near_pause_s: float = 0.0) -> None:
@@ -202,10 +200,10 @@ class SealingPass:
                 yield packet
 
     def _end_interruption(self, at_us: int) -> None:
-        """End the interruption after a spool that was not closed properly, at the next record.
+        """End the interruption after a spool without an END frame, at the first new record.
 
-        If its disk failed, the same process continues the call in a new spool, which begins with
-        copies of events. A copy does not end the interruption.
+        If a disk failed, the same process continues the call in a new spool. The new spool begins
+        with copies of events. A copy does not end the interruption.
         """
         since = self.facts.last_us
         if self._interruption_open and not (self._same_process and at_us <= since):
@@ -238,7 +236,7 @@ class SealingPass:
                 yield
 
     def _burst(self, record: BurstRecord, shift_us: int) -> Iterator[None]:
-        """Process a burst as `_packet` would each of its packets, faster."""
+        """Process a burst. The effect is that of `_packet` for each of its packets."""
         self._end_interruption(int(record.at_us[0]) + shift_us)
         self._silence_losses()
         self.packets.read(record.track, record.at_us + shift_us)
@@ -288,8 +286,8 @@ class SealingPass:
     def _silence_losses(self, refused_from_us: int | None = None) -> None:
         """Make the time of each new loss silent, because it becomes a gap.
 
-        At `refused_from_us`, a gap begins because the disk refused writes. The spool then lacks
-        only the refused frames, and the loss is not a gap of its own.
+        At `refused_from_us`, a gap begins because the disk refused writes. Damage from there on is
+        not a gap of its own, because the spool lacks only the refused frames.
         """
         for loss, why in self._losses:
             is_refused = (
@@ -319,7 +317,7 @@ def seal_audio(
 ) -> SealedAudio:
     """Seal the audio of a call into the empty file `fd`; write undecodable packets to `raw`.
 
-    The sample rate is 8 kHz, or 16 kHz with a wideband packet. `CardFilter` describes
+    The sample rate is 8 kHz, or 16 kHz if there is a wideband packet. `CardFilter` describes
     `near_pause_s`.
 
     Raises:
@@ -393,9 +391,8 @@ class LiveSealing:
     sealed into a temporary file. If the spool is incomplete or damaged, the whole call must be
     sealed again with `seal_audio`.
 
-    Every method raises the errors of `seal_audio`; after one, only `discard` may be called.
-    `held_bytes` is the audio in memory after the latest `step`. It grows while digits are keyed,
-    because this audio is held back.
+    Every method raises the errors of `seal_audio`. After an error, only `discard` may be called.
+    `held_bytes` is the audio in memory after the latest `step`.
     """
 
     def __init__(

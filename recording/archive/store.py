@@ -6,8 +6,6 @@ The objects are committed in this sequence: `ID.raw` (only if some packets could
 To commit an object means to write it under a temporary name, sync it and rename it. An incomplete
 recording is made again from its spools, which are removed only after the index has the recording.
 Plaintext is never written to the disk.
-
-`verify_unindexed` reads a recording that has no row in the index, so that a new row can be made.
 """
 
 from __future__ import annotations
@@ -62,10 +60,9 @@ class SealedRecording:
     folder: str
     """Relative to the archive."""
     personal: PersonalFacts | None
-    """The facts about people, which match the manifest's commitments.
+    """The facts about people. They match the manifest's commitments, if it has commitments.
 
-    None if they are unknown, for example if the recording was sealed before, and a spool of the
-    call no longer exists or can no longer be opened.
+    None if the facts are unknown, for example because a spool of the call no longer exists.
     """
 
 
@@ -321,11 +318,9 @@ class VerifiedRecording:
 def verify_unindexed(
     archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
 ) -> VerifiedRecording:
-    """Read a whole recording, or its certificate of disposal; compare it with its manifest.
+    """Compare a recording that has no row in the index, or its disposal, with its manifest.
 
-    The manifest has all facts for the row except those about people, which were in the spool. They
-    are empty in the new row.
-
+    The facts about people in the result are None, because the manifest does not have them in clear.
     One of the nodes with `node_keys` (base64) must have signed the manifest. If the header was
     rewrapped, `officer_keys` must have the key of the officer who did it.
 

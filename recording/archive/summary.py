@@ -26,10 +26,10 @@ class PartyNetwork(NetworkFacts, ArrivedPackets):
     """The packets of one party, and the effects of the network on them.
 
     They show which holes in the audio the network made. The holes that Galwad made are gaps.
-    `channel` is "caller" or "advisor". The jitter is in microseconds (RFC 3550), `jitter_us` is its
-    average and `jitter_most_us` its maximum. `loss_bursts` and `longest_loss` describe the bursts
-    of lost packets: their number, and the packets in the longest one. `mos` is an estimate from 1
-    to 4.5 (ITU-T G.107); None if there is no estimate for the codec.
+    `channel` is "caller" or "advisor". `jitter_us` is the average jitter, and `jitter_most_us` the
+    largest, in microseconds (RFC 3550). `loss_bursts` is the number of bursts of lost packets, and
+    `longest_loss` the number of packets in the longest burst. `mos` is an estimate from 1 to 4.5
+    (ITU-T G.107); None if there is no estimate for the codec.
     """
 
 

@@ -51,10 +51,7 @@ _OBJECTS: Final = ("payload", "header")
 _LARGE: Final = ("payload", "raw")
 _SMALL: Final = ("manifest", "header", "rewrap", "disposal")
 _LARGEST: Final = 64 << 20
-"""The most bytes of a manifest, header, rewrap record or disposal certificate.
-
-A real manifest is smaller: a call of a whole day has some thousand gaps of about a hundred bytes.
-"""
+"""The most bytes of a manifest, header, rewrap record or disposal certificate."""
 _READ: Final = 1 << 20
 """The bytes of a payload that are decrypted at once."""
 _FRAMES: Final = 1 << 16
@@ -92,14 +89,14 @@ class VerdictState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordingVerdict:
-    """The result of the verification of one recording. `notes` do not change it."""
+    """The result of the verification of one recording. `notes` do not affect `state`."""
 
     call_id: str
     problems: tuple[str, ...] = ()
     """The problems that the recording did not have when it was sealed, such as a changed file."""
     notes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
-    """The faults that it already had when it was sealed. A backup has the same ones."""
+    """The faults that the recording had when it was sealed. A backup has them too."""
     manifest: Manifest | None = field(default=None, repr=False)
     disposal: Certificate | None = None
     """None if the recording was not disposed of."""
@@ -161,7 +158,7 @@ def verify_recording(
     officer_keys: Collection[str] = (),
     identities: Iterable[Identity] = (),
 ) -> RecordingVerdict:
-    """Verify a recording's files against its manifest, or its disposal certificate, if any.
+    """Verify a recording's files against its disposal certificate, or if it has none, its manifest.
 
     `node_keys` and `officer_keys` (base64) must come from a trusted source, never from beside the
     recording. Without `node_keys`, the key in the manifest is accepted: the files then belong
@@ -222,8 +219,8 @@ def verify_disposal(
 ) -> RecordingVerdict:
     """Return the verdict on a disposal certificate, given the files' bytes.
 
-    A valid one is in the verdict's `disposal`. Without trusted `node_keys` (base64), it must be
-    signed with the same key as the manifest.
+    The verdict's `disposal` is the certificate if it is valid. Without trusted `node_keys`
+    (base64), it must be signed with the same key as the manifest.
     """
     if not node_keys and manifest is None:
         unproven = "only the node's key proves its disposal (--node-key)"
@@ -439,7 +436,7 @@ def _read_to_its_end(
 
 
 def _samples(manifest: Manifest) -> int:
-    """Return the samples that each channel should have; 0 if the process died before the first."""
+    """Return the number of samples that each channel should have."""
     return manifest.talk_us * manifest.rate // _US
 
 
@@ -485,8 +482,8 @@ def check_when_stable(
 ) -> Found:
     """Call `check` until its result can be trusted, at most ten times; return the last result.
 
-    A problem (`has_problem`) is checked again if the files changed meanwhile or in the `QUIET_S`
-    before.
+    A result for which `has_problem` is true cannot be trusted if the files changed during the check
+    or in the `QUIET_S` before it.
     """
     for _ in range(_MAX_CHECKS):
         began = time.time()

@@ -29,7 +29,7 @@ GROUP_GAP_S: Final = 30
 People who read a number in groups may be interrupted between them.
 """
 UNSURE_GAP_S: Final = 3
-"""The longest time in seconds between an unsure digit and the one before it.
+"""The longest time in seconds between an unsure digit and the digit before it in its run.
 
 Speech and music have unsure digits too, which must not hold audio back for longer.
 """
@@ -54,7 +54,7 @@ Before a pause that erased a stretch, one is enough, because the others may be i
 _CUT_S: Final = 1
 """A silenced group that ends at most this many seconds before a pause is silenced up to the pause.
 
-The pause can cut off the next tone, of which too little is left for the detector to find it.
+The pause can cut the next tone so short that the detector does not find it.
 """
 _MARGIN_S: Final = 0.25
 """The seconds silenced before and after a group: a codec or an echo can lengthen a tone."""
@@ -90,9 +90,9 @@ class _Edge:
 
 
 class _Digits:
-    """The latest digits of a run, in one of the ways to read them.
+    """The latest digits of a run, read in one way: with or without unsure or repeated digits.
 
-    Their values are in one buffer of fixed size, of which no copy is made.
+    Their values are in one buffer without copies, so that all of them can be overwritten.
     """
 
     def __init__(self, *, unsure: bool, repeated: bool) -> None:

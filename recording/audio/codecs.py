@@ -5,10 +5,9 @@ which is imported only when it is needed. Packets of all other codecs are stored
 (`recording.audio.payloads`). The audio is silent in their place, and in place of lost packets: no
 decoder here invents samples.
 
-The duration of the sound in a packet is computed from the RTP payload without decoding it. It is
-needed to compare the arrival times of packets of different lengths, because a packet can be sent
-only after its last sample was recorded: the first packet of 60 ms is sent 40 ms after the first of
-20 ms.
+The duration of the sound in a packet is computed from the RTP payload without decoding it. A packet
+is sent after its last sample was recorded: the first packet of 60 ms is sent 40 ms after the first
+packet of 20 ms. So the duration is needed to compare the arrivals of packets.
 """
 
 from __future__ import annotations

@@ -100,8 +100,7 @@ def _envelope(quantised: bytes, points: int) -> NDArray[np.float64]:
     """Return the magnitude response of an all-pole filter from 0 Hz to half the sample rate.
 
     `quantised` has its reflection coefficients, one byte each; 127 means zero (RFC 3389, section
-    3.2). Levinson's recursion adds a term for each. `points` is the length of the Fourier
-    transform; there are `points // 2 + 1` magnitudes.
+    3.2). The result has `points // 2 + 1` magnitudes.
     """
     filter_ = np.ones(1)
     for byte in quantised:

@@ -5,7 +5,7 @@ network can only delay a packet. So if the smallest delays of many short times a
 the line below all of them shows the drift: it rises if the sender's clock is slow. The lower convex
 hull of these points is stored, because no other point can touch such a line. (For the method, see
 Zhang, Liu and Xia, "Clock synchronization algorithms for network measurements", INFOCOM 2002.) The
-line remains valid in a silence, in which no packet shows the delay.
+line remains valid in a silence.
 
 All times and delays in this module are in samples of the track.
 """
@@ -57,8 +57,8 @@ class Delay(NamedTuple):
 class DelayEnvelope:
     """The line below the smallest delays of a stream: its slope is the `drift`.
 
-    `unsure` is its largest probable error, up to `MOST_DRIFT`. `jitter` is an average (see
-    `Delay`).
+    `unsure` is the largest probable error of `drift`, up to `MOST_DRIFT`. `jitter` is the average
+    of `Delay.jitter`.
     """
 
     def __init__(self, rate: int) -> None:

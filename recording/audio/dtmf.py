@@ -3,7 +3,7 @@
 A tone is the sum of one frequency of a low group and one of a high group. A short frame has a tone
 if two frequencies, one of each group, contain most of its energy and are close enough to their
 nominal values. Consecutive, overlapping frames with the same tone are one key press. If another
-sound covers the tone, it takes more frames, and the key press is unsure.
+sound covers the tone, more frames are needed, and the key press is unsure.
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def _of_frames(steps: _Floats, columns: _Floats) -> _Floats:
 
 
 def _power(parts: _Floats) -> _Floats:
-    """Return the power of each frame at each frequency; that of a pure tone is the tone's energy.
+    """Return the power of each frame at each frequency, on the scale of the frame's energy.
 
     `parts` are the products with the columns from `_waves`.
     """

@@ -17,10 +17,11 @@ These values are assumed, because a recorder cannot know them:
 - The listener's phone conceals lost packets.
 
 Codecs: the impairment of G.711 (A-law and mu-law) is 0, and its robustness to loss is 25.1 with
-concealment (G.113, Appendix I). G.729 and GSM are from the same appendix. For G.722, the wideband
-model (G.107.1) starts at a rating of 129 with an impairment of 13 (G.113, Appendix IV); its result
-is divided by 1.29 for the common scale. G.113 has no values for Opus and L16: they are rated as
-G.711. The robustness of G.722 is also assumed to be that of G.711. Other codecs have no estimate.
+concealment (G.113, Appendix I). The values of G.729 and GSM are from the same appendix. The
+wideband model (G.107.1) rates G.722: it starts at 129, and the impairment of G.722 is 13 (G.113,
+Appendix IV). Its result is divided by 1.29 for the common scale. G.113 has no values for Opus and
+L16: they are rated as G.711. The robustness of G.722 is also assumed to be that of G.711. Other
+codecs have no estimate.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Jitter:
         self._at_us: int | None = None
         self._timestamp = 0
         self._late_us: list[float] = [0]
-        """The delays of the waiting packets, after that of the packet before them.
+        """The delay of the packet before the waiting packets, then the delays of these packets.
 
         Only the differences between these delays have a meaning.
         """
@@ -203,7 +204,7 @@ class Jitter:
         self._at_us, self._timestamp = at_us, timestamp
 
     def consecutive(self, before_us: int, late_us: list[int], at_us: int, timestamp: int) -> None:
-        """Take consecutive packets with these delays in µs, as `packet` would each of them.
+        """Take consecutive packets with these delays in µs, with the effect of `packet` for each.
 
         `before_us` is the delay of the packet that was taken last. `at_us` and `timestamp` are
         those of the final packet.

@@ -1,6 +1,6 @@
 """Stores the packets of one stream until they are written to the track, the lowest number first.
 
-`recording.audio.rtp_stream` decides when that is.
+`recording.audio.rtp_stream` decides when a packet is written.
 """
 
 from __future__ import annotations

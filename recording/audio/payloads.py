@@ -3,7 +3,7 @@
 libsndfile encodes the audio, and `PayloadWriter` encrypts both payloads. The second payload has the
 RTP packets that we cannot decode, unchanged. Its file `ID.raw` is encrypted with the same file key
 as `ID.payload`. So `cat ID.header ID.raw` prints a complete age file, and destroying the header
-makes both payloads unreadable. After decryption, it is a pcapng file, which many programs can read
+makes both payloads unreadable. Decrypted, `ID.raw` is a pcapng file, which many programs can read
 (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html).
 """
 
@@ -112,9 +112,9 @@ class FlacPayload:
 class _Sink:
     """A file object through which libsndfile writes into the age payload.
 
-    libsndfile writes each FLAC frame by itself, several a second; one long write takes less time. A
-    C library cannot pass on a Python exception, so `check` raises the error of a failed write
-    later.
+    libsndfile writes several FLAC frames a second. They are collected, because one long write takes
+    less time. A C library cannot pass on a Python exception, so `check` raises the error of a
+    failed write later.
     """
 
     def __init__(self, writer: PayloadWriter) -> None:

@@ -6,8 +6,8 @@ timestamps into positions on the track (see `StreamClock`).
 
 A packet waits up to 0.4 seconds for missing packets with lower numbers. All packets wait 0.4
 seconds at the start of a stream, after a long silence, and when a packet arrives much earlier or
-later than the clock expects. When a packet is less late (`StreamClock.is_lagging`), they wait four
-seconds. The waiting packets show whether the clock is right, or set a new one.
+later than the clock expects. When a packet is only a little late (`StreamClock.is_lagging`), all
+packets wait four seconds. The waiting packets show whether the clock is right, or set a new one.
 `recording.audio.stream_writer` decodes the packets and writes their audio to the track.
 """
 
@@ -276,9 +276,8 @@ class RtpStream:
     def _lost_before(self, packet: Packet) -> range:
         """Return the numbers of the packets that were lost before the stray `packet`.
 
-        The audio of the packets between it and the expected one must fit into the silence before
-        it. Otherwise, or if the number is lower than expected, or `packet` contradicts the clock,
-        there are none: the sender has begun a new numbering.
+        Packets were lost only if their audio fits into the silence before `packet`, and `packet`
+        agrees with the clock. Otherwise the sender has begun a new numbering.
         """
         if self._next is None or self._clock is None or self._clock.contradicts(packet):
             return range(0)
@@ -328,9 +327,8 @@ class RtpStream:
     def _check_clock(self, packet: Packet) -> None:
         """Change the state if this packet does not agree with the clock, or after a silence.
 
-        It does not agree if it arrives much earlier or later than the clock expects, or has another
-        clock rate. After a change, this packet and the next must wait: they show whether the clock
-        is right.
+        A packet does not agree if it is too early or too late, or has another clock rate. After a
+        change, this packet and the next must wait: they show whether the clock is right.
         """
         if packet.has_no_audio:
             return

@@ -127,10 +127,7 @@ class StreamClock:
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self._moves: dict[int, int] = {}
-        """The planned moves of the time base in samples, by the extended sequence number.
-
-        When the packet with this number is written, the time base moves by this number of samples.
-        """
+        """The planned moves of the time base in samples, by the number of the packet to write."""
         self._errors: list[int] = []
         """The delays, in samples, that are not added to the envelope yet."""
         self._envelope = DelayEnvelope(rate)
@@ -270,20 +267,16 @@ class StreamClock:
         return of_the_past and packet.codec.clock == self._clock_rate
 
     def is_lagging(self, packet: Packet) -> bool:
-        """Return whether the packet's delay is above `LAGS_US`.
-
-        Then the packets after it show whether the network is slow for a while or the sender's clock
-        has changed.
-        """
+        """Return whether the packet's delay is above `LAGS_US`."""
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
         """Return whether all these packets fit this clock (see `fits`), also late ones.
 
         If they do, and all delays are above `LAGS_US`, also plan moves of the time base for
-        `next_position`. The permanent part of a delay is the smallest delay of this packet and all
-        later ones. Where it has grown by more than `_SAME_US` since the previous move, the next
-        move is planned.
+        `next_position`. The permanent part of a packet's delay is the smallest delay of this packet
+        and all later ones. A move is planned where the permanent part has grown by more than
+        `_SAME_US` since the previous move.
         """
         ordered = sorted(packets)
         errors = [self.arrival_position(packet) - self.position(packet) for packet in ordered]
@@ -326,10 +319,10 @@ class StreamClock:
         return self._base + ahead * self._rate * in_us // (ticks * _US)
 
     def approximate_position(self, packet: Packet) -> int:
-        """Return the position of a packet that has no audio.
+        """Return the position of a packet without audio, by its timestamp.
 
-        It is that of the timestamp if the packet agrees with the clock: its clock rate is the same
-        and its delay is between -`EARLY_US` and `LATE_US`. Otherwise it is that of the arrival.
+        If the packet has another clock rate, or its delay is not between -`EARLY_US` and `LATE_US`,
+        return the position of its arrival.
         """
         position, arrival = self.position(packet), self.arrival_position(packet)
         late = LATE_US * self._rate // _US
@@ -371,10 +364,11 @@ class StreamClock:
     def next_position(self, packet: Packet, end: int | None = None) -> int:
         """Return the position of the stream's next packet, by its timestamp, even if it is late.
 
-        If it has another clock rate or is more than `EARLY_US` early, return the position of its
-        arrival. The delay also corrects the time base: at once, if there is a silence after `end`,
-        where the written audio ends (None if it is unknown). If `contradicts` or `is_lagging` is
-        true for the packet, the clock must first be checked with `anchored` or `accept_late`.
+        If the packet has another clock rate or is more than `EARLY_US` early, return the position
+        of its arrival. The delay also corrects the time base. `end` is the position at which the
+        written audio ends (None if it is unknown). If a silence follows it, the whole correction is
+        made at once. If `contradicts` or `is_lagging` is true for the packet, the clock must first
+        be checked with `anchored` or `accept_late`.
         """
         if packet.sequence in self._moves:
             move = self._moves.pop(packet.sequence)

@@ -169,7 +169,7 @@ class StreamWriter:
     def _fits_run(self, packet: Packet, position: int, clock: StreamClock) -> bool:
         """Return whether the packet can be added to `run`.
 
-        A full run, or one of another decoder, is written first. An empty one begins at `position`.
+        A full run, or a run of another decoder, is written first. A new run begins at `position`.
         """
         decoder = self._decoder_for(packet.codec)
         if decoder is None or not decoder.stateless or clock.stretch:

@@ -118,7 +118,6 @@ class Timeline:
     def silence(self, from_us: int, to_us: int) -> None:
         """Make the audio silent from `from_us` to `to_us`, as in a gap that has ended.
 
-        Otherwise, the sound of a packet that arrived at an edge of this time could reach into it.
         Audio that `blocks` has already yielded does not change.
         """
         span = self._sample(from_us), self._sample(to_us)
@@ -143,8 +142,8 @@ class Timeline:
     def undecoded(self) -> list[UndecodedPacket]:
         """Return the undecodable packets that were not returned before.
 
-        Those of the most recent `WINDOW_S` seconds are returned later. Those that arrived in a gap,
-        or whose audio is partly in one, never are.
+        Packets of the most recent `WINDOW_S` seconds are returned later. A packet that arrived in a
+        gap, or whose audio is partly in a gap, is never returned.
         """
         given, self._undecoded = self._undecoded, []
         return given

@@ -95,7 +95,7 @@ class Track:
         stream.packet(at_us, head, codec, rtp_payload, data)
 
     def burst(self, burst: TrackBurst, start: int, end: int) -> None:
-        """Process the packets `start` to `end` (exclusive) as `packet` would each of them."""
+        """Process packets `start` to `end` (exclusive), with the effect of `packet` for each."""
         while start < end:
             stream = self._streams.get(burst.ssrc(start))
             taken = 0 if stream is None else stream.take_expected_burst(burst, start, end)

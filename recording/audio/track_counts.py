@@ -39,7 +39,7 @@ class ArrivedPackets:
 
 @dataclass
 class TrackFacts(ArrivedPackets):
-    """The RTP packets of one channel, in numbers: `Track` adds to them until the call is sealed."""
+    """The numbers of RTP packets of one channel."""
 
     codecs: dict[str, int]
     """The packets of each codec."""
@@ -75,7 +75,7 @@ def no_track_packets(channel: str) -> TrackFacts:
 
 
 class Progress(NamedTuple):
-    """The number of a track's packets that are heard, and of those lost, up to a certain time."""
+    """The numbers of a track's packets that are heard and that are lost, up to a certain time."""
 
     heard: int
     lost: int

@@ -78,8 +78,8 @@ class Restore:
     def parse(cls, entry: ChainEntry) -> Restore | None:
         """Return the restore that an entry records; None if it records none.
 
-        Such an entry counts only if it follows the backup's last entry directly, or after one entry
-        with a new day key. A later one could hide that entries were removed.
+        Such an entry counts only if it follows the backup's last entry directly, or with one entry
+        between. A later entry could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
         if entry.kind != RESTORED or not isinstance(made, str) or not isinstance(last, int):

@@ -74,7 +74,7 @@ class ChainEntry:
     def of_body(
         cls, body: str, hash_: str, values: Mapping[str, tuple[bytes, str]] | None = None
     ) -> ChainEntry:
-        """Return an entry with its body's number, time and kind; an invalid one becomes 0 or ""."""
+        """Return an entry with its body's number, time and kind; 0 or "" for an invalid value."""
         fields = parsed(body)
         seq, at_us, kind = fields.get("seq"), fields.get("at_us"), fields.get("kind")
         return cls(
@@ -153,9 +153,9 @@ class ChainVerification:
 
 
 class ChainChecker:
-    """Checks the entries of one node's chain, which `check` gets from the oldest to the newest.
+    """Checks one node's chain. `check` gets its entries from the oldest to the newest.
 
-    `last` is the number of the newest one; 0 before the first.
+    `last` is the number of the entry that was checked last; 0 before the first.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class ChainChecker:
         self._count = 0
         self._findings: list[ChainFinding] = []
         self._missing: dict[int, tuple[str, set[str]]] = {}
-        """For each entry that lacks values: its hash and their names. A later one can say why."""
+        """By entry number: its hash, and the names of missing values without a reason so far."""
         self.last = 0
 
     def _add_finding(self, seq: int, problem: str) -> None:
@@ -322,5 +322,5 @@ def erasure_text(entry_hash: str, names: str, reason: str) -> bytes:
 
 
 def day_key_text(head: str, public_key: str) -> bytes:
-    """Return what the old day key signs for a new one (hexadecimal), after the hash `head`."""
+    """Return what the old day key signs: the hash `head`, and the new key in hexadecimal."""
     return f"galwad audit day key\n{head}\n{public_key}".encode()

@@ -80,8 +80,9 @@ def entries_of_gaps(
 ) -> list[GapEntries]:
     """Return the gaps of one recording, sorted by time, each with its audit entries.
 
-    `entries` are those of the call, and the pauses and resumes of that time for all calls of an
-    advisor, which name no call. `digest` is the SHA-256 of the manifest in hexadecimal.
+    `entries` are the entries about the call, and the pauses and resumes during the call that name
+    no call, because they are for all calls of an advisor. `digest` is the SHA-256 of the manifest
+    in hexadecimal.
     """
     ordered = sorted(gaps)
     indexed = [

@@ -104,7 +104,7 @@ _REASONS: Final = text(f"""
         UNION ALL SELECT * FROM ({_REASONS_DUE} EXCEPT {_REASONS_HELD})
     ) WHERE call_id IN (SELECT call_id FROM recordings) ORDER BY call_id
 """)  # noqa: S608 - the parts are constants of this module
-# What was missing and changed is a personal value of the entry, which may have been erased.
+# The personal values that say what was missing and changed may have been erased.
 _PREVENTION = f"""
     SELECT 1 FROM (
         SELECT seq, {_FACT.format("call_id")} FROM audit_entries
@@ -174,7 +174,7 @@ class IndexComparison:
     ) -> list[IndexFinding]:
         """Return the recordings whose row is gone or names another manifest.
 
-        Those that a search by gap reason would show with other values are returned too, and those
+        Also return recordings that a search by gap reason shows with other values, and recordings
         whose incident of a captured card was deleted, changed or closed without a record. A row is
         written shortly after its entry, so an entry less than `young_s` seconds from `now` (Unix
         seconds) does not count.

@@ -147,9 +147,9 @@ Work = Callable[[AsyncConnection], Awaitable[Sequence[NewEntry]]]
 class _End:
     """The end of a chain, which a new entry follows. `day_key_*` are None without a day key.
 
-    `taken` is the highest number that must not be used again: that of the newest entry, or a higher
-    one if later entries were deleted and their personal values were not. A new entry with such a
-    number could not be written, or could get the wrong personal values.
+    `taken` is the highest number that must not be used again: that of the newest entry, or of later
+    personal values whose entry was deleted. A new entry with this number could not be written, or
+    could get the wrong personal values.
     """
 
     last: Head
@@ -310,10 +310,10 @@ class AuditLog:
         return _End(last, max(last.seq, row.taken or 0), row.day_key_us, row.day_key_body)
 
     def _roll_day_key(self, end: _End, head: Head, at_us: int) -> list[NewEntry]:
-        """Return an entry with a new day key, or nothing if the newest is kept. `head` precedes it.
+        """Return an entry with a new day key, to follow `head`; nothing if the newest key is kept.
 
-        The newest is replaced if its day is before that of `at_us`, or `_AHEAD_DAYS` days or more
-        after it, or if its private half is lost.
+        The newest key is replaced if its day is over at `at_us` or at least `_AHEAD_DAYS` days in
+        the future, or if its private half is lost.
         """
         announced = end.announced
         ahead = -1 if end.day_key_us is None else end.day_key_us // DAY_US - at_us // DAY_US
@@ -384,7 +384,7 @@ class AuditLog:
             return await _with_values(connection, self._node, statement)
 
     async def search_all(self, sought: AuditFilter) -> AsyncIterator[ChainEntry]:
-        """Yield all matching entries, the newest first; read them in pages."""
+        """Yield all matching entries, the newest first."""
         before: int | None = None
         while page := await self.search(sought, before, _PAGE):
             for entry in page:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 _SMALL: Final = 1 << 20
-"""The most bytes of a small file, which is written by hand or has only one line."""
+"""The most bytes of a small file."""
 
 
 class PendingFile:
@@ -65,7 +65,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def write_shared(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Write as `write_atomic` does, even if others do so at the same time: the last one wins."""
+    """Write as `write_atomic` does. Several threads and processes may write at the same time."""
     own = _own_part(path)
     try:
         write_atomic(own, data, mode)
@@ -144,7 +144,7 @@ def read_small(path: Path) -> bytes:
 
 
 class FileState(NamedTuple):
-    """A file's state, which differs after each change; `changed_ns` is in Unix nanoseconds."""
+    """A file's state, to notice that it has changed; `changed_ns` is in Unix nanoseconds."""
 
     device: int
     inode: int

@@ -2,9 +2,8 @@
 
 A reliable provisional response is repeated until its PRACK arrives (RFC 3262 section 3); only then
 is the next one of its sequence sent. Each early dialog has its own sequence, because to the caller,
-each dialog is with a different user agent. If a PRACK is missing for 64*T1, the sequence ends, and
-uas.py sends 504. A 2xx is repeated until its ACK arrives, for at most 64*T1 (RFC 3261 section
-13.3.1.4).
+each dialog is with a different user agent. If a PRACK is missing for 64*T1, the sequence ends. A
+2xx is repeated until its ACK arrives, for at most 64*T1 (RFC 3261 section 13.3.1.4).
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ AckKey = tuple[DialogId, int]
 
 @dataclass(frozen=True, slots=True)
 class PendingResponse:
-    """The values of a provisional or final response, which is sent at once or later."""
+    """A response that is sent at once or later."""
 
     status: int
     reason: str | None
@@ -46,7 +45,7 @@ class PendingResponse:
         return (*self.headers, ("Require", RELIABLE), ("RSeq", str(rseq)))
 
     def without_body(self) -> PendingResponse:
-        """Return this response without its body, which the caller already has, for a refresh."""
+        """Return a copy without the body, for a refresh: the caller has the body already."""
         kept = tuple(row for row in self.headers if not row[0].lower().startswith("content-"))
         return replace(self, headers=kept, body=b"")
 
@@ -180,7 +179,7 @@ class Repeated2xx:
         """Prepare to repeat the 2xx whose ACK has the key `key`.
 
         From `start` until `stop`, `waiting[key]` is this object. `on_ack` is called for the ACK,
-        `on_missing` after 64*T1 without one, and neither after `stop`.
+        and `on_missing` after 64*T1 without an ACK. After `stop`, neither is called.
         """
         self._core = core
         self._waiting = waiting
@@ -202,7 +201,7 @@ class Repeated2xx:
         self._on_ack(request, now)
 
     def stop(self) -> None:
-        """Stop repeating: the ACK came, or did not come in 64*T1, or the dialog has ended."""
+        """Stop repeating the 2xx, and stop waiting for its ACK."""
         for timer in (self._repeat, self._deadline):
             if timer is not None:
                 timer.cancel()

@@ -1,7 +1,7 @@
 """The server's side of any request (RFC 3261 section 8.2): one object for each received request.
 
-The application responds by a method of the object, which is an `InviteServer` (uas.py) for an
-INVITE. If a copy of the request arrives, the package `transaction` sends the response again.
+For an INVITE, the object is an `InviteServer` (uas.py). If a copy of the request arrives, the
+package `transaction` sends the response again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from telephony.sip.ua.user_agent import UserAgent
 class DialogRequest(SipEvent):
     """A request within a dialog has arrived; the application must call `transaction.respond`.
 
-    The CSeq sequence is checked. For a re-INVITE, `transaction` is an `InviteServer`. After a BYE
-    in a confirmed dialog, `DialogEnded` follows. A PRACK is reported only if it has a body (an
-    offer or answer). Even a PRACK that the application rejects acknowledges the response.
+    For a re-INVITE, `transaction` is an `InviteServer`. After a BYE in a confirmed dialog,
+    `DialogEnded` follows. A PRACK is reported only if it has a body (an offer or answer). Even a
+    PRACK that the application rejects acknowledges the response.
     """
 
     dialog: Dialog
@@ -49,10 +49,10 @@ class ServerRequest:
     """A request that we received, INVITE or not.
 
     Attributes:
-        request: The parsed request, with `received` and `rport` filled in in its top Via.
+        request: The parsed request. Its top Via has `received` and `rport`.
         source: The address from which the request came.
-        dialog: The dialog in which the request arrived, or that our 2xx to an INVITE has confirmed;
-            else None.
+        dialog: The dialog in which the request arrived. For a new INVITE, the dialog of our 2xx.
+            Otherwise None.
         owner: The application's own object for this request.
     """
 
@@ -83,7 +83,7 @@ class ServerRequest:
         )
 
     def begin(self, now: float) -> None:
-        """Start to wait for the application's response, for at most 64*T1 except for INVITE."""
+        """Wait at most 64*T1 for the application's response; `InviteServer` has its own `begin`."""
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -99,11 +99,11 @@ class ServerRequest:
     ) -> Dialog | None:
         """Send a response; if it has a body, `headers` must include its Content-Type.
 
-        For an INVITE, a provisional response above 100 creates an early dialog, and a 2xx confirms
-        it and sets `dialog`. This dialog is returned, otherwise None. It is identified by `to_tag`
-        (None: our own tag), so different tags create different dialogs. No response is sent, and no
-        error raised, if an INVITE was cancelled, or after 64*T1 for another method, because the
-        client has stopped waiting. Raises `ProtocolError` if a final response was already sent.
+        For a new INVITE, a provisional response above 100 creates an early dialog, and a 2xx
+        confirms it and sets `dialog`. Each `to_tag` has its own dialog; None is our own tag. Return
+        the dialog of a 1xx or 2xx to an INVITE; otherwise None. Nothing is sent for a cancelled
+        INVITE, or 64*T1 after another request, because the client has stopped waiting. Raises
+        `ProtocolError` if a final response was already sent.
         """
         if self.answered:
             raise ProtocolError("a final response was already sent")
@@ -115,12 +115,11 @@ class ServerRequest:
     def refuse_statelessly(
         self, status: int, *, headers: Iterable[tuple[str, str]] = (), now: float
     ) -> None:
-        """Refuse a request, whose `dialog` is None, without storing its state.
+        """Refuse a request without storing its state (RFC 3261 sections 8.2.7 and 26.3.2.4).
 
-        See RFC 3261 sections 8.2.7 and 26.3.2.4. The response is sent once. A copy of the request
-        is a new request, whose response has the same To tag. A later ACK or CANCEL belongs to no
-        transaction. Raises `ProtocolError` if a final response was already sent, or `dialog` is not
-        None.
+        A copy of the request is processed as a new request; its response has the same To tag. A
+        later ACK or CANCEL belongs to no transaction. Raises `ProtocolError` if a final response
+        was already sent, or `dialog` is not None.
         """
         if self.answered or self.dialog is not None:
             raise ProtocolError("only an unanswered request outside dialogs can be refused")

@@ -1,8 +1,8 @@
 """The client's side of an INVITE (RFC 3261 sections 9.1 and 13.2): the handle of a sent INVITE.
 
-One INVITE may have several 2xx and early dialogs, all handled here. A CANCEL is sent only after the
-first provisional response. The transaction repeats the INVITE. Reliable provisional responses must
-arrive in sequence (RSeq); each is acknowledged by a PRACK (RFC 3262 section 4).
+One INVITE may have several 2xx and early dialogs. A CANCEL is sent only after the first provisional
+response. The transaction repeats the INVITE. Each reliable provisional response that arrives in
+sequence (RSeq) is acknowledged by a PRACK (RFC 3262 section 4).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class InviteProgress(SipEvent):
     """The early dialog of the response; None for a 100 and for a response without a To tag."""
     response: Response
     answer_due: bool = False
-    """True if the response is reliable with an offer, to be answered by `client.prack`."""
+    """True if the response is reliable and has an offer. Answer it by `client.prack`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ class InviteAnswered(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class InviteFailed(SipEvent):
-    """Our INVITE failed, and its early dialogs have ended; at most once for each INVITE."""
+    """An INVITE that we sent outside a dialog has failed, and its early dialogs have ended."""
 
     client: InviteClient
     response: Response | None
-    """None if none arrived: 408 (timeout), 503 (peer unreachable), 487 (64*T1 after CANCEL)."""
+    """None if no final response arrived."""
     status: int
+    """Without a final response, 408 (timeout), 503 (unreachable) or 487 (64*T1 after CANCEL)."""
     reason: str
 
 
@@ -71,7 +72,7 @@ class InviteClient(UserAgentClient):
     """An INVITE that we send, outside a dialog or within one.
 
     Attributes:
-        dialogs: The early and confirmed dialogs by the peer's To tag; empty for a re-INVITE.
+        dialogs: The dialogs of the responses, by the peer's To tag; empty for a re-INVITE.
         cancelled: True once `cancel` was called before a final response arrived.
         heard: True once the peer has sent any response.
     """
@@ -268,7 +269,7 @@ class InviteClient(UserAgentClient):
         return dialog
 
     def _make_dialog(self, response: Response) -> Dialog:
-        """Make and store the dialog of a received 1xx or 2xx (RFC 3261 section 12.1.2)."""
+        """Make the dialog of a received 1xx or 2xx (RFC 3261 section 12.1.2)."""
         draft = self._draft
         dialog = Dialog(
             self._agent.dialogs,
@@ -294,10 +295,9 @@ class InviteClient(UserAgentClient):
                 dialog.drop("not answered")
 
     def forget_content(self) -> None:
-        """Forget the body and response of an answered INVITE, because its call has ended.
+        """Forget the body and response of a finished INVITE, because its call has ended.
 
-        The transaction lasts up to 64*T1 more; a 2xx, repeated or of another fork, still gets its
-        ACK.
+        A further 2xx still gets its ACK.
         """
         if self.finished:
             self.response = None

@@ -1,8 +1,8 @@
 """The server's side of an INVITE (RFC 3261 sections 9.2 and 13.3).
 
-It may create several early dialogs. The most recent provisional response is sent again once a
-minute, so that the caller continues to wait. reliable.py repeats a 2xx or a reliable provisional
-response until it is acknowledged; the transaction repeats all others.
+An INVITE may create several early dialogs. The most recent provisional response is sent again once
+a minute, so that the caller continues to wait. reliable.py repeats a 2xx or a reliable provisional
+response until it is acknowledged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class IncomingInvite(SipEvent):
 class InviteCancelled(SipEvent):
     """The caller has cancelled its INVITE by a CANCEL, or by a BYE in the early dialog.
 
-    The core has sent 487. After a cancelled re-INVITE, its dialog, `invite.dialog`, continues.
+    The core answers with 487. The dialog of a cancelled re-INVITE continues.
     """
 
     invite: InviteServer
@@ -61,8 +61,8 @@ class AckMissing(SipEvent):
 class PrackMissing(SipEvent):
     """A reliable provisional response was repeated for 64*T1, but no PRACK has arrived.
 
-    The core has answered the INVITE with 504. All dialogs that it created have ended, also that of
-    a 2xx that waited for the PRACK and was not sent.
+    The core has answered the INVITE with 504. All dialogs that the INVITE created have ended, even
+    if a 2xx waited for the PRACK.
     """
 
     invite: InviteServer
@@ -71,12 +71,9 @@ class PrackMissing(SipEvent):
 class InviteServer(ServerRequest):
     """An INVITE that we received, outside a dialog or within one.
 
-    Its PRACKs, ACK and CANCEL can arrive in any sequence, and their effect depends on our
-    responses.
-
     Attributes:
         dialogs: The dialogs that our responses have created, by our To tag.
-        dialog: The dialog of our 2xx, None before it; for a re-INVITE, the one in which it came.
+        dialog: The dialog of a re-INVITE. For another INVITE, the dialog of our 2xx; None before.
         cancelled: True once the core answers with 487: after a CANCEL or early BYE, or at the end
             of the dialog.
     """
@@ -116,10 +113,10 @@ class InviteServer(ServerRequest):
         """Send a response to the INVITE, as `ServerRequest.respond`.
 
         A provisional response above 100 is sent reliably if `reliable` is true or the caller
-        requires it. It is repeated until its PRACK arrives; only then is the next reliable response
-        of its early dialog sent. Without a PRACK in 64*T1, the core answers with 504 and emits
-        `PrackMissing`. A 2xx waits for the PRACK to a reliable response with a body (RFC 3262
-        section 3); until the 2xx is sent, a CANCEL still cancels the INVITE.
+        requires it. Then it is repeated until its PRACK arrives, and the next reliable response of
+        its early dialog is sent after the PRACK. Without a PRACK in 64*T1, the core answers with
+        504 and emits `PrackMissing`. A 2xx is sent after the PRACK to a reliable response with a
+        body (RFC 3262 section 3). Until then, a CANCEL still cancels the INVITE.
 
         Raises `ProtocolError` if a final response was already sent, or `reliable` is true and the
         caller or the core does not support reliable provisional responses.
@@ -228,7 +225,7 @@ class InviteServer(ServerRequest):
         self._core.emit(PrackMissing(self))
 
     def _send_failure(self, status: int, why: str, now: float) -> None:
-        """Send a non-2xx; drop a 2xx that waits, and end the dialog that was made for it."""
+        """Send a failure response. If a 2xx waits for a PRACK, drop it and end its new dialog."""
         held, self._waiting_2xx = self._waiting_2xx is not None, None
         self._send_final(PendingResponse(status, None, (), b"", self._tag(None, status)), now)
         if held and self.dialog is not None and self.dialog.id.local_tag in self.dialogs:

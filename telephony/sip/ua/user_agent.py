@@ -2,8 +2,8 @@
 
 The core sends a request again after a 401 or 407 (RFC 3261 sections 22.2 and 22.3) with the next
 CSeq number, at most `MAX_CHALLENGES` times, under the same `ClientRequest`. The application
-receives the 401 or 407 if it has set no function for credentials, if this supplies none, if the
-INVITE was cancelled, or after `MAX_CHALLENGES` times.
+receives the 401 or 407 if `UserAgent.credentials` is None or returns None, if the INVITE was
+cancelled, or after `MAX_CHALLENGES` times.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ None if there is no password for the destination, or the destination has refused
 """
 
 MAX_CHALLENGES: Final = 4
-"""The most times that one request is sent again after a challenge.
+"""One request is sent again after a challenge at most this many times.
 
 A proxy and a server may each challenge twice, the second time for a stale nonce.
 """
