@@ -6,7 +6,7 @@ RecordingError
 ├── ChainError                 a text is not an export of the audit chain, or not an anchor
 ├── KeySetError                the set of recipients is invalid or unsigned
 │   └── WrongOfficerError      the set is not signed with the expected officer's key
-├── KeyFileError               a key file is missing, malformed or accessible to other users
+├── KeyFileError               a key file cannot be used, for example because it is missing
 ├── ManifestError              a signed document cannot be read, or its signature is wrong
 ├── ArchiveError               a recording cannot be sealed or opened
 │   ├── RewrapError            the new header cannot replace the old header
@@ -122,7 +122,7 @@ class WrongOfficerError(KeySetError):
 
 
 class KeyFileError(_HintedError):
-    """A key file is missing, malformed or accessible to other users of the machine."""
+    """A key file cannot be used, for example because it is missing or malformed."""
 
 
 class ManifestError(RecordingError):

@@ -59,7 +59,7 @@ def _expand(prefix: str) -> list[int]:
 def _regroup(data: bytes | list[int], from_bits: int, to_bits: int, *, pad: bool) -> list[int]:
     """Divide the bits of `data` into groups of `to_bits` bits, and return the groups as numbers.
 
-    With `pad`, zero bits complete the last group. Without, `KeyTextError` is raised if the bits
+    With `pad`, zero bits complete the last group. Without it, `KeyTextError` is raised if the bits
     after the last complete group are not zero, or are `from_bits` or more.
     """
     groups: list[int] = []

@@ -5,8 +5,8 @@ without writing the payload again. The header followed by the payload is a file 
 `age`.
 
 ASCII armor is an age file as lines of text (section "ASCII armor"): strict PEM as in RFC 7468,
-section 3, figure 3. Blank lines around the armor and CRLF line ends are accepted too. Only key
-files are armored, so an armored file is held in memory.
+section 3, figure 3. Blank lines around the armor and CRLF line ends are accepted too. Recordings
+are never armored, so an armored file is held in memory.
 """
 
 from __future__ import annotations
@@ -213,7 +213,8 @@ def armored(data: bytes) -> bytes:
 def dearmored(text: bytes) -> bytes:
     """Decode ASCII armor, and return the age file.
 
-    Raises `ArmorError` for text around it, a wrong line length or base64 that is not canonical.
+    Raises `ArmorError` for text around the armor, a wrong line length, or base64 that is not
+    canonical.
     """
     lines = text.split(b"\n")
     filled = [place for place, line in enumerate(lines) if line.strip()] or [0]

@@ -159,8 +159,8 @@ class PayloadReader(io.RawIOBase):
     def __init__(self, source: BinaryIO, file_key: bytes, start: int = 0) -> None:
         """Read the payload's nonce.
 
-        Raises `HeaderTruncatedError` if it is incomplete (in age, it is part of the header), and
-        `TruncatedError` if too few bytes for a chunk follow.
+        Raises `HeaderTruncatedError` if the nonce is incomplete, and `TruncatedError` if too few
+        bytes for a chunk follow.
         """
         super().__init__()
         self._source = source

@@ -29,7 +29,7 @@ from recording.archive.manifest import (
 from recording.policy import CONFIDENTIAL, PAUSE_TRIGGERS, GapReason, Trigger
 
 _STOPPED: Final = CONFIDENTIAL | {GapReason.FAULT}
-"""A trigger needs a gap with one of these reasons: it begins one, or arrives during one."""
+"""A trigger must begin a gap with one of these reasons, or arrive during such a gap."""
 _SPACING_US: Final = 1_000_000
 """A gap may begin at most this many µs after its trigger."""
 _INACCURACY_US: Final = 50_000
@@ -60,7 +60,7 @@ class TalkBalance:
 
 
 def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
-    """Compare the talk time (from 0) with segments and gaps. Parts outside it are ignored."""
+    """Compare the talk time (from 0) with segments and gaps; ignore their parts outside."""
     whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)

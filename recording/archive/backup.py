@@ -31,7 +31,7 @@ _LARGEST_CERTIFICATE: Final = 65_536
 
 @dataclass(slots=True)
 class CopyCounts:
-    """The recordings that were found, and the headers and certificates that were copied."""
+    """The numbers of recordings found, and of headers and certificates copied."""
 
     recordings: int = 0
     headers: int = 0
@@ -180,8 +180,7 @@ def restore(backup: Path, archive: Path, disposed: Collection[str]) -> CopyCount
 def _stage(folder: Path, to: Path, call_id: str, suffixes: Iterable[str]) -> Iterator[Path]:
     """Copy files of a recording to temporary files, and yield the final path of each file.
 
-    A restore never replaces a file, so each must be complete: `restore` syncs the disk, then
-    renames.
+    `restore` syncs the disk before it renames: an incomplete file would never be replaced later.
     """
     for suffix in suffixes:
         data = _read(folder / f"{call_id}.{suffix}")

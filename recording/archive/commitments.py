@@ -1,11 +1,11 @@
 """Commitments to personal facts, and the encrypted copy of these facts for the recipients.
 
 The caller's number, the line, the advisor, the extension, the later callers and the later advisors
-are in clear only in the index. The manifest has a commitment to each (none if there are no later
-parties): an HMAC-SHA-256 whose key is the recording's salt, which is in its row. Without the salt,
-a commitment discloses nothing. A changed fact or salt contradicts the manifest. A commitment covers
-the call id, the name of the fact and its value, as canonical JSON, so it cannot be used for another
-fact or another recording.
+are in clear only in the index. The manifest has commitments to them. A commitment is an
+HMAC-SHA-256 whose key is the recording's salt, which is in its row. Without the salt, a commitment
+discloses nothing. A changed fact or salt contradicts the manifest. A commitment covers the call id,
+the name of the fact and its value, as canonical JSON, so it cannot be used for another fact or
+another recording.
 
 The manifest also has facts and salt, encrypted with the recording's file key, so that a recipient
 can restore the row after the database was lost. After a disposal, this copy cannot be decrypted. If
@@ -115,7 +115,7 @@ def commitment(salt: bytes, call_id: str, name: str, value: Fact) -> str:
 def commit(call_id: str, facts: PersonalFacts) -> dict[str, str]:
     """Return the commitments to the facts of a recording, by the names in `FACTS`.
 
-    There is none to later callers or advisors if there are none.
+    An empty tuple of later callers or advisors has no commitment.
     """
     salt = bytes.fromhex(facts.salt)
     values = ((name, getattr(facts, name)) for name in FACTS)
@@ -127,8 +127,8 @@ def changed_facts(
 ) -> Iterator[str]:
     """Yield the name of each fact that does not match its commitment.
 
-    Without a commitment to later callers or advisors, there must not be any. Raises `ValueError` if
-    the salt is not in hexadecimal.
+    Later callers or advisors without a commitment do not match. Raises `ValueError` if the salt is
+    not in hexadecimal.
     """
     right = commit(call_id, facts)
     return (name for name in FACTS if right.get(name) != committed.get(name))

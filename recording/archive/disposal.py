@@ -147,8 +147,8 @@ class Disposer:
 def destroy_header(folder: Path, call_id: str) -> bool:
     """Overwrite and delete a recording's header, and new headers in temporary files.
 
-    Return True if there was a header. If the disk writes new data to another place, the old data may still
-    be there after the file is deleted.
+    Return True if there was a header. If the disk writes new data to another place, the old data
+    may still be there after the file is deleted.
     """
     found = list(_headers(folder, call_id))
     for path in found:
@@ -167,7 +167,7 @@ def _headers(folder: Path, call_id: str) -> Iterator[Path]:
 
 
 def disposed_at(certificate: Certificate) -> float:
-    """Return the time of the disposal in Unix seconds. Raises `ArchiveError` if it is malformed."""
+    """Return the time of a disposal in Unix seconds; raise `ArchiveError` for a malformed time."""
     try:
         moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

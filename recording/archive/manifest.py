@@ -110,7 +110,7 @@ class TriggerFacts:
     """A trigger that the switch received, with or without an effect.
 
     `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. At
-    least `erase_us` before it had to be erased.
+    least the `erase_us` µs before the trigger had to be erased.
     """
 
     at_us: int
@@ -257,7 +257,7 @@ def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
 
 
 def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
-    """Verify the signature in a manifest's file. Raises `ManifestError`.
+    """Verify the signature in a manifest's file; return the manifest. Raises `ManifestError`.
 
     `public_key` is a trusted node's (base64). If None, the key in the file is used; the signature
     then does not prove who made the file.

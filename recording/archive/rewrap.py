@@ -1,7 +1,7 @@
 """Rewrapping: makes a new header, for other recipients, with the file key of the old header.
 
 This needs an age identity that opens the old header. The officer signs a record that says which
-header is in force; it is the file `ID.rewrap`, beside the manifest.
+header is in force. The record is the file `ID.rewrap`, beside the manifest.
 
 In the archive, a header is replaced in two steps. First, `HeaderStore.stage` writes the new header
 to a separate file and reads it back, and the officer's client verifies these bytes. Then
@@ -154,7 +154,7 @@ def read_rewrap(manifest: Manifest, record: bytes, officer_keys: Collection[str]
 class HeaderStatus(Enum):
     """The origin of the header that a recording has in the archive.
 
-    An `EARLIER` one is older than the most recent rewrap, which should have replaced it.
+    An `EARLIER` header is older than the most recent rewrap, which should have replaced it.
     """
 
     FIRST = "as it was sealed"
@@ -225,8 +225,8 @@ def difference(name: str, expected: ObjectFacts, size: int) -> str:
 class HeaderStore:
     """The headers of an archive. The officer who signs the set of recipients signs each rewrap.
 
-    Each method raises `OSError`, or `RewrapError` if it does not accept a new header; the old one
-    is then unchanged.
+    Each method raises `OSError`, or `RewrapError` if it does not accept a new header. After a
+    `RewrapError`, the old header is unchanged.
     """
 
     archive: Path
@@ -252,8 +252,8 @@ class HeaderStore:
         must run the rewrap again. The officer's client then accepts the old header, because the new
         record contains its SHA-256 too.
 
-        When the new header is on the disk, the old header's file is overwritten with zeros. Without
-        this, it could still open the recording after a disposal.
+        When the new header is on the disk, the old header's data is overwritten with zeros, because
+        the old header could still open the recording after a disposal.
         """
         place = _RecordingFiles(self.archive / folder_of(call_id), call_id)
         try:

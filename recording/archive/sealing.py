@@ -146,8 +146,8 @@ class SealingPass:
     def write(self, flac: FlacPayload, raw: RawPayload) -> None:
         """Write the audio that can no longer change, and the undecodable packets of the same time.
 
-        Before `finish`, it keeps back the last ten seconds, and audio that may belong to a card
-        number. Raises `ArchiveError`, `OSError`.
+        Before `finish`, the last ten seconds are kept back, and also audio that may belong to a
+        card number. Raises `ArchiveError`, `OSError`.
         """
         for block in self.timeline.blocks():
             self.cards.feed(block)
@@ -183,9 +183,9 @@ class SealingPass:
         return self.timeline.ready_samples >= _WORTHWHILE_S * self.timeline.rate
 
     def _released_packets(self) -> Iterator[UndecodedPacket]:
-        """Yield the undecodable packets whose time was released, except those of silenced digits.
+        """Yield the undecodable packets that may be stored, without those of silenced digits.
 
-        A packet waits for the audio of its arrival and that of its RTP timestamp.
+        A packet waits until the audio of its arrival and of its RTP timestamp is released.
         """
         rate = self.timeline.rate
         self._undecoded.extend(self.timeline.undecoded())
@@ -387,9 +387,8 @@ def spool_faults(sound: SealedAudio) -> list[FaultFacts]:
 class LiveSealing:
     """Seals a call while it is in progress, so that little work remains at its end.
 
-    The call must have only one spool, and only frames that can no longer change are read. It is
-    sealed into a temporary file. If the spool is incomplete or damaged, the whole call must be
-    sealed again with `seal_audio`.
+    The call must have only one spool. Only frames that can no longer change are read. If the spool
+    is incomplete or damaged, the whole call must be sealed again with `seal_audio`.
 
     Every method raises the errors of `seal_audio`. After an error, only `discard` may be called.
     `held_bytes` is the audio in memory after the latest `step`.

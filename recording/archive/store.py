@@ -230,8 +230,8 @@ def sealed_recording(
 def _finish_live(following: LiveSealing, spools: Sequence[Path]) -> _Objects | None:
     """Commit what was sealed during the call; None if it fails or there are other spools.
 
-    An error is not reported here: `Archive.seal` then seals the call from its spools, and meets it
-    again if its cause still exists.
+    An error is not reported: `Archive.seal` then seals the call from its spools, and reports an
+    error that occurs again.
     """
     try:
         sound = following.finish() if list(spools) == [following.spool] else None
@@ -318,7 +318,7 @@ class VerifiedRecording:
 def verify_unindexed(
     archive: Path, call_id: str, node_keys: Collection[str], officer_keys: Collection[str] = ()
 ) -> VerifiedRecording:
-    """Compare a recording that has no row in the index, or its disposal, with its manifest.
+    """Verify a recording that has no row in the index, or its disposal certificate.
 
     The facts about people in the result are None, because the manifest does not have them in clear.
     One of the nodes with `node_keys` (base64) must have signed the manifest. If the header was

@@ -235,7 +235,7 @@ class CardFilter:
             raise ValueError(f"near_pause_s must be from 0 to {MOST_NEAR_S}")
         self.rate = rate
         self.captured: list[tuple[int, int]] = []
-        """The silenced intervals of card numbers and of digits that followed one.
+        """The silenced intervals of card numbers and of the digits after them.
 
         Each is [start, end) in samples. They are in order, and do not touch.
         """

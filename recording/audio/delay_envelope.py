@@ -49,7 +49,7 @@ class Delay(NamedTuple):
 
     @classmethod
     def of(cls, at: int, delays: list[int], moved: int = 0) -> Delay:
-        """Return the smallest of `delays` (at least one) plus `moved`, from the time `at` on."""
+        """Return the smallest of `delays` plus `moved`. The delays begin at the time `at`."""
         least = min(delays)
         return cls(at, least + moved, 2 * (sum(delays) / len(delays) - least), len(delays))
 
@@ -111,7 +111,7 @@ class DelayEnvelope:
         """Add the smallest delay of a short time, which need not be later than those before.
 
         A delay far below the line, or several far above it, mean that the network or the sender is
-        now faster or slower by a constant time. The line then moves there with its slope unchanged.
+        now faster or slower by a constant time. The line then moves with its slope unchanged.
         """
         is_high = False
         if self._hull:

@@ -52,9 +52,9 @@ Q.24 requires -8 dB to +4 dB. A missed digit does more harm than a wrong one.
 _QUIETEST: Final = 25.0
 """The lowest amplitude of each tone, in units of int16: about 62 dB below full scale."""
 _PURE: Final = 0.7
-"""The smallest part of a frame's energy that the two tones must have."""
+"""A key is sure if its two tones have at least this part of the frame's energy."""
 _COVERED: Final = 0.5
-"""The smallest part if another sound may cover the tones. The key is then unsure."""
+"""A key is unsure if its two tones have at least this part, but less than `_PURE`."""
 _UNSURE: Final = 16
 """The number that is added to the key of a frame that is unsure."""
 _PERHAPS: Final = 0.085
@@ -123,9 +123,9 @@ class DtmfDetector:
         self._first = self._last = 0
         """The first and the latest frame of the present tone."""
         self._frames = 0
-        """The frames of the present tone; 0 if its beginning was already reported."""
+        """The number of frames with the present tone that were not reported yet."""
         self._sure = 0
-        """The number of these frames that are sure."""
+        """The number of sure frames among those in `_frames`."""
         self._continued = False
         self._times = 1
 

@@ -189,7 +189,7 @@ class RtpStream:
         self._late_us = late_us[-1]
 
     def _measure(self, packet: Packet) -> None:
-        """Add a packet that may be in any order to the jitter, if it has audio."""
+        """Add a packet with audio, which may be out of order, to the jitter."""
         if self._clock is not None and not packet.has_no_audio:
             self._jitter.packet(packet.at_us - packet.lead_us, *self._clock.timing(packet))
 

@@ -3,7 +3,7 @@
 A *track* is one channel of the stereo recording: the audio of one side of the call. A *position* is
 a number of samples since the recording's start. The *time base* of a stream is one timestamp and
 its position, from which the positions of all timestamps are computed. The first packets of a stream
-set it: the one that the network delayed least gets the position of its arrival.
+set the time base: the packet that the network delayed least gets the position of its arrival.
 
 The *delay* of a packet is the time from its computed position to its arrival. If the delays show
 that the sender's clock is faster or slower than ours, the time base is moved: in steps of half a
@@ -32,7 +32,7 @@ _PROOF = 5
 _LONGEST_SECOND_S = 2
 """The time in seconds after which the stored delays are evaluated, even if there are few of them.
 
-Usually there must be as many as packets in one second, but a sender may be mostly silent.
+Usually a second of packets must have arrived, but a sender may be mostly silent.
 """
 _SILENCE_S = 0.1
 """The length in seconds of a silence in which a correction of the time base cannot be heard."""
@@ -161,10 +161,10 @@ class StreamClock:
     def _agrees_with(self, packets: list[Packet]) -> bool:
         """Return True if enough of these packets arrived when this clock expects them.
 
-        Enough means `_FEW` packets, or all packets if there are fewer. The clock expects a packet
-        within the bounds that are known for the sender's drift (see `DelayEnvelope.bounds`). If the
-        result is True, also correct the time base as the smallest delay shows, within these bounds.
-        After a stall of the network, return True and correct nothing.
+        The clock expects a packet within the bounds that are known for the sender's drift (see
+        `DelayEnvelope.bounds`). If the result is True, also correct the time base as the smallest
+        delay shows, within these bounds. After a stall of the network, return True and correct
+        nothing.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -244,7 +244,7 @@ class StreamClock:
         self._timestamp_rate = _TimestampRate(self._clock_rate or NARROW, _US)
         self._errors = []
         self._delays_from = self.arrival_position(packet)
-        """The time, in samples, from which the delays in `_errors` are."""
+        """The time, in samples, at which the delays in `_errors` begin."""
         self._envelope = DelayEnvelope(self._rate)
         self._evaluated = 0
         """The number of times that delays were evaluated since the time base was set or checked."""
@@ -262,7 +262,7 @@ class StreamClock:
         return late or error < self._early or packet.codec.clock != self._clock_rate
 
     def fits(self, packet: Packet) -> bool:
-        """Return whether the packet has this clock rate and came at most `EARLY_US` early."""
+        """Return whether the packet has the same clock rate and is at most `EARLY_US` early."""
         of_the_past = self.arrival_position(packet) - self.position(packet) >= self._early
         return of_the_past and packet.codec.clock == self._clock_rate
 
@@ -271,7 +271,7 @@ class StreamClock:
         return (self.arrival_position(packet) - self.position(packet)) * _US > LAGS_US * self._rate
 
     def accept_late(self, packets: list[Packet]) -> bool:
-        """Return whether all these packets fit this clock (see `fits`), also late ones.
+        """Return whether all these packets, even late ones, fit this clock (see `fits`).
 
         If they do, and all delays are above `LAGS_US`, also plan moves of the time base for
         `next_position`. The permanent part of a packet's delay is the smallest delay of this packet
@@ -299,7 +299,7 @@ class StreamClock:
     def timing(self, packet: Packet) -> tuple[int, int, int]:
         """Return (timestamp, ticks, in_us): timestamps grow by `ticks` in each `in_us` µs.
 
-        If the sender never changes its timestamps, the sequence number is returned instead.
+        If the sender never changes its timestamps, the sequence number replaces the timestamp.
         """
         ticks, in_us, by_number = self._timestamp_rate
         return (packet.sequence if by_number else packet.timestamp), ticks, in_us
@@ -366,7 +366,7 @@ class StreamClock:
 
         If the packet has another clock rate or is more than `EARLY_US` early, return the position
         of its arrival. The delay also corrects the time base. `end` is the position at which the
-        written audio ends (None if it is unknown). If a silence follows it, the whole correction is
+        written audio ends (None if unknown). If a silence follows `end`, the whole correction is
         made at once. If `contradicts` or `is_lagging` is true for the packet, the clock must first
         be checked with `anchored` or `accept_late`.
         """
@@ -430,9 +430,8 @@ class StreamClock:
     def _correction_step(self) -> int:
         """Move the time base by one step that cannot be heard.
 
-        Return the number of samples, which is negative for an earlier position. `stretch` gets it
-        too, because the audio of the next packet to decode must become longer or shorter by this
-        number.
+        Return the number of samples, which is negative for an earlier position. Also store it in
+        `stretch`, because the audio that is decoded next must be longer or shorter by this number.
         """
         self._steps -= 1
         move = max(-self._step, min(self._step, self._correction))
@@ -450,9 +449,9 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
     1 for each packet. Some senders never change the timestamp.
 
     Another rate is returned only on two conditions. First, the timestamp grows by the same number
-    from each packet to the next; this number may be 0. Second, the arrival times agree with the
-    durations of the packets better than with the timestamps, unless the stream's clock until now,
-    `former`, already has this rate.
+    from each packet to the next; this number may be 0. Second, the arrival times agree better with
+    the durations of the packets than with the timestamps, or the clock until now, `former`, already
+    has this rate.
     """
     first, last = min(packets), max(packets)
     expected, length_us = _TimestampRate(first.codec.clock or NARROW, _US), first.length_us

@@ -91,7 +91,7 @@ def _bank(up: int, down: int) -> Floats:
 
 
 _MOST = 16
-"""The most decoders of one stream: a re-INVITE can add a codec, and each needs 35 KB of memory."""
+"""The most decoders of one stream. A re-INVITE can add a codec; a decoder needs 35 KB of memory."""
 
 
 class StreamDecoder:

@@ -44,7 +44,7 @@ class TrackSink(Protocol):
         """Fill the silence at `position` with noise (RFC 3389, `clock` Hz) until the next audio."""
 
     def keep_undecoded(self, packet: Packet, position: int) -> bool:
-        """Store an undecodable packet and its position; return False if the position is final."""
+        """Store an undecodable packet and its position; return False if its time is final."""
 
 
 class DecodingRun:
@@ -75,7 +75,7 @@ class DecodingRun:
         self.decoder, self.codec, self.end = decoder, codec, position
 
     def add(self, rtp_payload: bytes, count: int = 1) -> None:
-        """Add the RTP payload of the next packet, or the joined ones of the next `count`."""
+        """Add the RTP payload of the next packet, or the joined payloads of `count` packets."""
         if self.decoder is not None:
             self._parts.append(rtp_payload)
             self.count += count
@@ -184,8 +184,8 @@ class StreamWriter:
     def _follows_last(self, decoder: StreamDecoder, start: int, *, touches: bool) -> bool:
         """Return whether the next samples of this decoder directly follow the written audio.
 
-        They do if the decoder is the same and the audio ends at `start` (`touches`). If they do
-        not, the end of the earlier decoder's audio is written first.
+        They do if the decoder is the same and the audio ends at `start` (`touches`). Otherwise,
+        also write the end of the earlier decoder's audio.
         """
         follows = touches and decoder is self._last
         if not follows:

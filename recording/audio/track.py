@@ -67,7 +67,7 @@ class Track:
         return replace(counted, network=network_facts(counted, network))
 
     def progress(self) -> Progress:
-        """Return how many packets were heard and lost until now; a lost one may still arrive."""
+        """Return how many packets were heard and lost until now. A lost packet may still arrive."""
         missing = sum(len(stream.missing) for stream in self._streams.values())
         return Progress(self.counted.heard, self.counted.lost + missing)
 

@@ -11,10 +11,10 @@ from typing import NamedTuple
 class NetworkFacts:
     """The effects of the network on the packets of one channel.
 
-    A burst is one or more lost packets with consecutive sequence numbers; the longest is in
-    packets. The interarrival jitter (RFC 3550, appendix A.8) is in µs, average and largest. The
-    mean opinion score, from 1 to 4.5, is an estimate (`recording.audio.network_quality`); None if
-    no packet arrived or the codec has no estimate.
+    A burst is one or more lost packets with consecutive sequence numbers. `longest_loss` is the
+    number of packets in the longest burst. `jitter_us` is the average interarrival jitter, and
+    `jitter_most_us` the largest, in µs (RFC 3550, appendix A.8). `mos` is an estimate from 1 to 4.5
+    (`recording.audio.network_quality`); None if no packet arrived or the codec has no estimate.
     """
 
     loss_bursts: int
@@ -52,7 +52,7 @@ class TrackFacts(ArrivedPackets):
     network: NetworkFacts | None = None
     """None in manifests of older software."""
     unplaced: int = 0
-    """The `late` ones not in `received`: their sequence numbers fit nowhere into the stream."""
+    """Those `late` packets that `received` does not count: their numbers fit nowhere."""
 
     @property
     def heard(self) -> int:

@@ -60,7 +60,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """An entry about a restore of the chain from a backup, which explains two signs of tampering.
+    """An entry about a restore of the chain from a backup. It explains two signs of tampering.
 
     First, the previous day key did not sign the next one, because its private half was lost.
     Second, entries written after the backup are lost, so their anchors do not match the chain.
@@ -122,7 +122,7 @@ def parse_anchors(lines: Iterable[str]) -> list[Anchor]:
 
 
 def last_anchor(path: Path) -> Anchor | None:
-    """Return the newest anchor in a file; None if it has none, or has a malformed line.
+    """Return the newest anchor in a file; None if there is none, or a line is malformed.
 
     Also None if the file is missing or may not be read. Raises `OSError` if the disk failed.
     """

@@ -177,7 +177,7 @@ class ChainChecker:
         self._count = 0
         self._findings: list[ChainFinding] = []
         self._missing: dict[int, tuple[str, set[str]]] = {}
-        """By entry number: its hash, and the names of missing values without a reason so far."""
+        """By number: an entry's hash, and its values that are missing without a reason so far."""
         self.last = 0
 
     def _add_finding(self, seq: int, problem: str) -> None:

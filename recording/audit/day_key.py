@@ -42,7 +42,7 @@ class DayKeys:
     def current(self, announced: str) -> Ed25519PrivateKey | None:
         """Return the private key of `announced`, the chain's newest; None if no file has it.
 
-        If it is in the file `.next`, first make this the first file (`rotate`).
+        If the key is in the file `.next`, this file replaces the first file (`rotate`).
         """
         for path in (self._path, self._next):
             state = state_of(path)

@@ -203,10 +203,9 @@ class IndexComparison:
         return changed + added
 
     async def without_facts(self, call_ids: Collection[str]) -> set[str]:
-        """Return those recordings whose row may lack its personal facts and its salt.
+        """Return the call ids whose row may lack its personal facts and its salt.
 
-        The audit says that their row was made again from the manifest, or that the facts were
-        erased.
+        The audit says that the row was made again from the manifest, or that the facts were erased.
         """
         found: set[str] = set()
         wanted = list(call_ids)

@@ -1,6 +1,6 @@
 """Functions that write files, read small files, and sync files and folders to the disk.
 
-Except for `write_unsynced`, a file gets its final name only when it is complete.
+Except by `write_unsynced`, a file is written under another name first, and then renamed.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ class ReliableSequence:
             self._on_acknowledged(now)
 
     def close(self) -> None:
-        """Drop waiting responses and stop repeating; a late PRACK is still accepted."""
+        """Drop waiting responses, and stop repeating the sent one. A late PRACK is accepted."""
         self._waiting.clear()
         self._stop()
 

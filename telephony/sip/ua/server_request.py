@@ -101,9 +101,9 @@ class ServerRequest:
 
         For a new INVITE, a provisional response above 100 creates an early dialog, and a 2xx
         confirms it and sets `dialog`. Each `to_tag` has its own dialog; None is our own tag. Return
-        the dialog of a 1xx or 2xx to an INVITE; otherwise None. Nothing is sent for a cancelled
-        INVITE, or 64*T1 after another request, because the client has stopped waiting. Raises
-        `ProtocolError` if a final response was already sent.
+        the response's dialog; None for a 100, a failure, or a method other than INVITE. Nothing is
+        sent for a cancelled INVITE, or 64*T1 after another request, because the client has stopped
+        waiting. Raises `ProtocolError` if a final response was already sent.
         """
         if self.answered:
             raise ProtocolError("a final response was already sent")

@@ -255,7 +255,7 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """At the dialog's end, send 487, or stop repeating our 2xx (RFC 3261 15.1.2)."""
+        """At the dialog's end, send 487 if unanswered; stop repeating a 2xx (RFC 3261 15.1.2)."""
         if not self.answered or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
@@ -268,7 +268,7 @@ class InviteServer(ServerRequest):
         return self._waiting_2xx is not None or self.repeated_2xx is not None
 
     def on_acknowledged(self, now: float) -> None:
-        """Inform the dialog that the ACK to our non-2xx has arrived, or not within 64*T1."""
+        """Inform the dialog that the ACK to our non-2xx has arrived, or is missing after 64*T1."""
         if self.dialog is not None:
             self.dialog.invite_acknowledged(self, now)
 
