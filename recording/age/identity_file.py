@@ -1,4 +1,4 @@
-"""Identity files: age identities (private keys). Officers keep these files, the server does not.
+"""Identity files: age identities (private keys). Officers keep these files; the server has none.
 
 Each line is an identity, or a comment such as `# name: value`. `age-keygen` and `galwad keys init`
 write such files; `age -p` encrypts one with a passphrase, as binary or armored data.

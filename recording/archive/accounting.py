@@ -1,7 +1,7 @@
 """Accounting: checks that the facts about a recorded call add up, and that its pauses took effect.
 
-- Time: segments and gaps must add up to the talk time. Talk time that no segment or gap covers, or
-  that both cover, is a fault. Times are in microseconds since the recording's start.
+- Time: each moment of the talk time must be in a segment or in a gap, and not in both. Times are in
+  microseconds since the recording's start.
 - Pauses and transfers: the evidence is independent of the gaps. The switch counts each packet that
   it stores and records each trigger, and the finaliser reads when each stored packet arrived.
   Packets that were stored in a gap cannot be heard, because the finaliser makes gaps silent. They
@@ -44,7 +44,7 @@ They are half a second of audio. Fewer can be of another sender, or of a very sh
 class TalkBalance:
     """The talk time of one call, compared with the call's segments and gaps.
 
-    `unexplained` is talk time that neither covers; `claimed_twice` is talk time that both cover.
+    `unexplained` is in no segment and no gap; `claimed_twice` is in a segment and in a gap.
     """
 
     talk_us: int
@@ -113,7 +113,7 @@ def _total(spans: list[Interval]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoredInGap:
-    """Packets of a party that were stored in a gap of a payment or transfer, or not erased.
+    """Packets of a party that were stored in a payment or transfer gap, or were not erased.
 
     The gap is in microseconds since the recording's start; the channel is "caller" or "advisor".
     """

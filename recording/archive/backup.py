@@ -53,7 +53,7 @@ class Certificates:
 def back_up(archive: Path, target: Path) -> CopyCounts:
     """Copy the archive's small files and the nodes' public keys to the empty folder `target`.
 
-    The node may be in operation. Of a disposed recording, header and rewrap record are not copied.
+    The node may be in operation. Header and rewrap record of a disposed recording are not copied.
     Raises `ForeignFileError` if the owner of the archive has put a link in place of a file.
     """
     done = CopyCounts()

@@ -124,10 +124,9 @@ class CallFacts:
     def lost(self, record: LostRecord, shift_us: int) -> Interval | None:
         """Store a loss: one or more frames that cannot be read.
 
-        Return its time; None if it is not stored or its end is not known. `shift_us` is added to
-        the times in `record` to make them offsets. Erased frames are not a loss, because events
-        already describe their gap. Frames without a key that follow each other directly are one
-        loss.
+        Return the time of the loss; None if it is not stored or its end is not known. `shift_us` is
+        added to the times in `record` to make them offsets. Erased frames are not a loss, because
+        events already describe their gap. Consecutive frames without a key are one loss.
         """
         read_until = self.last_us
         if record.to_us is not None:
@@ -150,9 +149,9 @@ class CallFacts:
     def interrupted(self, resumed_us: int, *, moved: bool, complete: bool) -> None:
         """Handle a spool without an END frame. The next spool continues the call.
 
-        `resumed_us` is the offset of the next spool's first new record. The time before it becomes
-        a fault gap. No fault gap is made if a gap is open, or if `complete` says that no record is
-        lost. `moved` is True if the same process wrote both spools, because the disk failed.
+        `resumed_us` is the offset of the next spool's first new record. If no gap is open and
+        `complete` is False (a record may be lost), the time until then becomes a fault gap. `moved`
+        is True if the same process wrote both spools, because the disk failed.
         """
         neither = self._segment is None and self._gap is None
         since = min(self.last_us, self._covered_until_us) if neither else self.last_us
@@ -307,7 +306,7 @@ class CallFacts:
 
 
 def answered_before_us(event: EventRecord) -> int:
-    """Return how long before its event a call was answered, in µs: 0 unless a process restarted."""
+    """Return the µs from a call's answer to its event `answered`: 0 unless a process restarted."""
     since = event.fields.get("since_us")
     return since if isinstance(since, int) else 0
 
@@ -342,7 +341,7 @@ def _without(span: Interval, holes: Iterable[Interval]) -> list[Interval]:
 
 
 def _without_extension(number: str) -> str:
-    """Return a number without its extension, which is not stored."""
+    """Return a number without its extension, which the index does not store."""
     return number.partition(_EXTENSION)[0]
 
 

@@ -220,5 +220,5 @@ def _folder_problems(row: RecordingSummary) -> Iterator[str]:
 
 
 def disagreement(name: str) -> str:
-    """Return the text that a value of the row, such as "length", contradicts the manifest."""
+    """Return a text: the value `name` of the row, such as "length", contradicts the manifest."""
     return f"index and manifest do not agree on its {name}: keep the journal, report it"

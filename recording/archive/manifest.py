@@ -109,8 +109,8 @@ class PacketStretch(Interval):
 class TriggerFacts:
     """A trigger that the switch received, with or without an effect.
 
-    `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap. At
-    least the `erase_us` µs before the trigger had to be erased.
+    `at_us` is its arrival in µs since the recording's start. Trigger and actor are as in a gap.
+    The last `erase_us` µs before the trigger, or more, had to be erased.
     """
 
     at_us: int
@@ -178,7 +178,7 @@ class Manifest(RecordingDocument, frozen=True):
     """The time of the call's answer, in microseconds since 1970."""
     talk_us: int
     rate: int
-    """The samples per second of the FLAC audio of 16 bits: the caller left, the advisor right."""
+    """The samples per second. The FLAC audio has 16 bits, the caller left, the advisor right."""
     tracks: list[TrackFacts]
     segments: list[Segment]
     gaps: list[Gap]

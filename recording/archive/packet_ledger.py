@@ -207,7 +207,7 @@ class PacketLedger:
     def finish(
         self, end_us: int, progress: Sequence[Progress], *, interrupted: bool
     ) -> list[PacketStretch]:
-        """Return the ledger. `interrupted`: the end of the call is not in the spools."""
+        """Return the ledger. `interrupted` means that the call's end is not in the spools."""
         self._end(end_us, progress)
         if interrupted:
             self.interrupted()

@@ -183,7 +183,7 @@ class SealingPass:
         return self.timeline.ready_samples >= _WORTHWHILE_S * self.timeline.rate
 
     def _released_packets(self) -> Iterator[UndecodedPacket]:
-        """Yield the undecodable packets that may be stored, without those of silenced digits.
+        """Yield undecodable packets to write, without those of silenced digits.
 
         A packet waits until the audio of its arrival and of its RTP timestamp is released.
         """

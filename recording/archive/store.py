@@ -70,8 +70,7 @@ class Archive:
     """Stores the recordings of calls in a folder.
 
     A call with a complete recording is sealed again only if it has a new spool. Several threads may
-    use an `Archive`, and several processes the same folder, but two of them must not seal the same
-    call.
+    use an `Archive`, and several processes the same folder. Only one at a time may seal a call.
     """
 
     def __init__(self, root: Path, node: SealingNode, near_pause_s: float = 0.0) -> None:

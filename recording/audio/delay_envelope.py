@@ -57,8 +57,8 @@ class Delay(NamedTuple):
 class DelayEnvelope:
     """The line below the smallest delays of a stream: its slope is the `drift`.
 
-    `unsure` is the largest probable error of `drift`, up to `MOST_DRIFT`. `jitter` is the average
-    of `Delay.jitter`.
+    `unsure` is the largest probable error of `drift`, up to `MOST_DRIFT`. `jitter` is a
+    running average of `Delay.jitter`.
     """
 
     def __init__(self, rate: int) -> None:

@@ -54,7 +54,7 @@ _QUIETEST: Final = 25.0
 _PURE: Final = 0.7
 """A key is sure if its two tones have at least this part of the frame's energy."""
 _COVERED: Final = 0.5
-"""A key is unsure if its two tones have at least this part, but less than `_PURE`."""
+"""A key is unsure if its tones have at least this part of the energy, but less than `_PURE`."""
 _UNSURE: Final = 16
 """The number that is added to the key of a frame that is unsure."""
 _PERHAPS: Final = 0.085

@@ -117,7 +117,7 @@ class SequenceExtender:
         self._added = 0
 
     def extend(self, head: tuple[int, ...], near: int | None) -> int:
-        """Return the extended sequence number nearest to `near`; if None, the 16-bit number.
+        """Return the extended sequence number nearest to `near` (None: the 16-bit number).
 
         A packet with the sequence number of the packet before it, but another timestamp, is a new
         packet. The sender should have given it the next number, so 1 is added from here on. If the

@@ -182,7 +182,7 @@ class UndecodedPacket:
 
     @property
     def arrived_us(self) -> tuple[int, int]:
-        """The start and end (µs) of the time in which its sound was spoken, if it had no delay."""
+        """The start and end (µs) of its sound, if the network did not delay the packet."""
         return self.at_us - self.codec.duration_us(self.data[_RTP_HEADER:]), self.at_us + 1
 
 

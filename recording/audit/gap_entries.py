@@ -24,8 +24,8 @@ INDEXED: Final = "recording.indexed"
 SPACING_US: Final = 10_000_000
 """The largest distance in µs between the edge of a gap and the time of its audit entry.
 
-The desk enters a pause after the switch has replied, and a resume before the switch is asked. Both
-may wait some seconds for the disk.
+The desk writes the entry of a pause after the switch has replied, and of a resume before it asks
+the switch. Both may wait some seconds for the disk.
 """
 _AUDITED: Final = frozenset({Trigger.PAGE.value, Trigger.API.value})
 _RELEASED: Final = _AUDITED | {Trigger.PHONE.value, Trigger.DTMF.value}

@@ -1,9 +1,9 @@
 """Compares the rows of the index and of the ledger with the entries of the audit chain.
 
-The chain gets the digest of a recording's manifest when it is indexed, the times of a call's ledger
-row when it ends, and each incident of a captured card. So a row that was deleted or changed is
-found here, unless it is older than such entries. The other values of a recording's row are in its
-manifest (`recording.archive.commitments`). `recording.audit.chain` checks the chain itself.
+The chain gets the digest of a manifest when its recording is indexed, the times of a call's ledger
+row when the call ends, and each incident of a captured card. So a row that was deleted or changed
+is found here, unless it is older than such entries. The other values of a recording's row are in
+its manifest (`recording.archive.commitments`). `recording.audit.chain` checks the chain itself.
 """
 
 from __future__ import annotations

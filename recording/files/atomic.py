@@ -1,6 +1,6 @@
 """Functions that write files, read small files, and sync files and folders to the disk.
 
-Except by `write_unsynced`, a file is written under another name first, and then renamed.
+Except by `write_unsynced`, a file is complete before it gets its final name.
 """
 
 from __future__ import annotations
