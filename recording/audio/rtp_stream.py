@@ -46,11 +46,7 @@ class StreamState(Enum):
     CONFIRMED = "confirmed"
     """The clock is right, so a packet with the expected number is written immediately."""
     DOUBTED = "doubted"
-    """The clock may be wrong. The next packets with audio show whether it is right.
-
-    This follows a long silence, a stream's beginning without audio, or a packet that arrived much
-    earlier or later than the clock expects, or has another clock rate.
-    """
+    """The clock may be wrong. The next packets with audio show whether it is right."""
     LAGGING = "lagging"
     """The packets arrive later than the clock expects from their RTP timestamps.
 
