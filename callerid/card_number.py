@@ -6,11 +6,11 @@ as the cards of a scheme do, have a length that the scheme issues, and pass the 
 card number must also say how to write a number that is not a card: `ADVICE` does.
 
 The digits may be those of any script, and may be in groups. Between two groups are spaces, line
-breaks, hyphens, dots and similar characters. In a group, the number may begin and end anywhere; one
-of 13 or 14 digits must begin with the group. Over several groups, it must begin and end with a
-group, because otherwise many pairs of telephone numbers would look like a card. These numbers are
-known not to be cards: a date, a time, a UK sort code with an account number, an IBAN with correct
-check digits, a UK bill payment card, and a SHA-256 digest in hexadecimal.
+breaks, hyphens, dots and similar characters. A card number may be a part of one group; if it has 13
+or 14 digits, the group must begin with it. A number of several groups must consist of whole groups,
+because otherwise many pairs of telephone numbers would look like a card. These numbers are known
+not to be cards: a date, a time, a UK sort code with an account number, an IBAN with correct check
+digits, a UK bill payment card, and a SHA-256 digest in hexadecimal.
 """
 
 from __future__ import annotations

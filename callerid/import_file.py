@@ -92,9 +92,10 @@ class _UnreadableError(Exception):
 class ImportFile:
     """Reads the rows of an import file, and collects the faults of the file.
 
-    `file` may be a pipe. `name` is for messages about faults. `region` and `area_code` complete
-    numbers, such as "GB" and "01970". With `on_fault` "refuse", `check` refuses any file with a
-    fault; with "skip", only one whose header has a fault, or that cannot be read to its end.
+    `file` may be a pipe. `name` is for messages about faults. `region` (such as "GB") and
+    `area_code` (such as "01970") complete numbers. With `on_fault` "refuse", `check` refuses any
+    file with a fault. With "skip", it refuses only a file whose header has a fault, or that cannot
+    be read to its end.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class ImportFile:
         self.fault_count = 0
         self.left_out_count = 0
         self.left_out: set[str] = set()
-        """The references of the rows left out; "" for one that is missing or too long."""
+        """The references of the rows left out; "" for a reference that is missing or too long."""
 
     @property
     def faults(self) -> tuple[ImportFault, ...]:
@@ -139,7 +140,7 @@ class ImportFile:
         self.left_out.add(reference if len(reference) <= _MOST_CHARACTERS else "")
 
     def check(self) -> None:
-        """Raise an ImportFileError with the first 100 faults, by line, if any is not skipped."""
+        """Raise an ImportFileError with the first 100 faults, unless all faults are skipped."""
         if self.fault_count and (self._on_fault == "refuse" or self._unreadable):
             raise ImportFileError(list(self.faults))
 
@@ -159,8 +160,8 @@ class ImportFile:
         """Yield the valid rows of the file, in their sequence.
 
         Each fault is added. A row with a fault is left out. But if faults are skipped, and only
-        some numbers of the row have faults, the row has the other numbers. If faults are not
-        skipped, reading stops after the row with the hundredth fault. No error is raised: call
+        some numbers of a row have faults, the row is yielded with its other numbers. If faults are
+        not skipped, reading stops after the row with the hundredth fault. No error is raised: call
         `check` after the last row.
         """
         rows = None
@@ -191,7 +192,7 @@ class ImportFile:
             self.fault(self._lines_read, "", str(error))
 
     def _lines(self) -> Iterator[str]:
-        """Yield the lines with their ends; raise _UnreadableError for one that cannot be read."""
+        """Yield the lines with their ends. Raises `_UnreadableError` if a line cannot be read."""
         if self._is_too_large():
             self._lines_read = 1
             raise _UnreadableError(_TOO_LARGE)
@@ -286,7 +287,7 @@ class ImportFile:
         return False
 
     def _numbers(self, line: int, text: str) -> tuple[PhoneNumber, ...]:
-        """Return the readable numbers of a cell, and add a fault for each of the others."""
+        """Return the readable numbers of a cell. Add a fault for each unreadable number."""
         found = read_numbers(text, region=self._region, area_code=self._area_code)
         for problem in found.faults:
             self.fault(line, "numbers", problem)

@@ -5,8 +5,8 @@ pause holder pauses the recording for a payment, and the disk stores media. The 
 the state that the page shows, and the segments and gaps, which add up to the talk time.
 
 If several causes keep the gate shut, the gap shows the first of: a transfer out of the centre, a
-new party on the advisor's side, the oldest payment pause, a storage fault. When the cause that it
-shows changes, the gap ends and the next begins at the same instant, so gaps never overlap.
+new party on the advisor's side, the oldest payment pause, a storage fault. When this cause changes,
+the gap ends and the next gap begins at the same instant.
 
 `StatusNotifier` reports each change of what the page shows.
 """
@@ -30,7 +30,7 @@ class RecordingState(StrEnum):
 
 
 class DestinationClass(StrEnum):
-    """The class of a call's destination. A call is recorded only while it is `CENTRE`.
+    """The class of a call's destination. A call is recorded only while its class is `CENTRE`.
 
     `UNKNOWN` is treated like `DEPARTMENT`.
     """
@@ -202,7 +202,7 @@ class Policy:
     def is_confidential(self) -> bool:
         """True while a pause, a transfer or a new party on the advisor's side shuts the gate.
 
-        Media from such a time must never be stored, not even if it arrives later.
+        Media that is sent during this time must never be stored, even if it arrives later.
         """
         return bool(self._pauses) or self._referral is not None or self._identity is not None
 
@@ -306,8 +306,8 @@ class Policy:
     ) -> tuple[Output, ...]:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        It stays shut at least until `identity_classed` or `returned`, even if the call is answered
-        in the meantime.
+        The gate stays shut at least until `identity_classed` or `returned`, even if the call is
+        answered in the meantime.
         """
         if self._ended or self._identity is not None:
             return ()
@@ -335,7 +335,7 @@ class Policy:
         return self._update_gap(at)
 
     def media_lost(self, since: int, until: int) -> tuple[Output, ...]:
-        """Make a gap of a time whose media was lost, if the gate is open. It stays open."""
+        """If the gate is open, make a gap of a time whose media was lost. The gate stays open."""
         since = max(since, self._edge)
         if not self.gate_open or since >= until:
             return ()
@@ -351,7 +351,7 @@ class Policy:
         return self._update_gap(at)
 
     def ended(self, at: int) -> tuple[Output, ...]:
-        """Shut the gate for ever, and end the present gap, if any."""
+        """Shut the gate for ever, and end a gap that has not ended."""
         if self._ended:
             return ()
         was_open = self.gate_open

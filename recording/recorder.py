@@ -4,9 +4,10 @@ The recorder carries out the policy's outputs immediately and in order. An event
 written waits in memory until the disk works again. Media that the disk refuses is lost.
 
 An event of the call takes effect at the time at which it arrived. Before it shuts the gate, the
-packets in the sockets are read: the earlier ones are stored, and the others are dropped.
+packets in the sockets are read: packets from before this time are stored, and later packets are
+dropped.
 
-All methods run in the event loop's thread. Only those that wait for a sync are asynchronous.
+All methods run in the event loop's thread.
 """
 
 import asyncio
@@ -45,21 +46,19 @@ from recording.spool.writer import SpoolWriter
 RELEASE_TIMEOUT_S = 5.0
 """The most seconds for the sync at the end of a pause; a slower disk counts as failed."""
 CLOCK_EVENT_US = 60_000_000
-"""The least µs between two events "clock", by which the manifest shows jumps of the wall clock."""
+"""The least µs between two "clock" events. Jumps of the wall clock are found from these events."""
 SHORTEST_LOSS_US = 60_000
-"""The shortest loss in µs that becomes a gap, after the kernel dropped packets of a party.
+"""The shortest time in µs that becomes a gap after the kernel dropped packets of a party.
 
-The time of the loss counts from the latest stored packet of either party. Fewer µs than this are
-only one or two packets.
+A shorter time has only one or two packets.
 """
 
 
 class Recorder:
     """Stores the media of one call while the policy allows it, and the events of the call.
 
-    All methods are in one class because they share one queue of outputs. `SpoolStorage` does the
-    work on the disk. In the methods, `arrived_mono` is when the event arrived, in monotonic
-    seconds; None means now.
+    `SpoolStorage` does the work on the disk. In the methods, `arrived_mono` is when the event
+    arrived, in monotonic seconds; None means now.
     """
 
     def __init__(
@@ -247,9 +246,9 @@ class Recorder:
     def media_lost(self, track: int, count: int, since_mono: float, until_mono: float) -> None:
         """Handle the loss of `count` packets of a track, which the kernel had to drop.
 
-        They arrived between two times in monotonic seconds. If the gate is open, the part of this
-        time after the latest stored packet of either party, and after any earlier loss, becomes a
-        gap, unless it is shorter than `SHORTEST_LOSS_US`.
+        The packets arrived from `since_mono` to `until_mono` (monotonic seconds). If the gate is
+        open, the part of this time after the latest stored packet and any earlier loss becomes a
+        gap. A part shorter than `SHORTEST_LOSS_US` does not.
         """
         since, until = self._at(since_mono), self._at(until_mono)
         fields: dict[str, Field] = {"track": track, "count": count, "since_us": since}
@@ -430,7 +429,7 @@ class Recorder:
     def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
         """Shut the gate for ever, end the present gap, and write the counts and the event "ended".
 
-        Only the first call does this.
+        Calling it again does nothing.
         """
         if self._policy.state is RecordingState.ENDED:
             return
@@ -567,7 +566,7 @@ class Recorder:
 
         This is done before a segment or gap ends, so the counts belong to it. They are written even
         if no packet arrived in it: otherwise a reader would not know whether an event is missing.
-        `reason` is why the gate has dropped packets if no gap has begun yet.
+        `reason` is the reason of packets that were dropped in a segment (`PacketCounts.take`).
         """
         writer = self.writer
         if writer is not None and self._policy.storage_works:

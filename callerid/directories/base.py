@@ -69,10 +69,10 @@ class ExternalDirectorySection(Section):
         """
 
     def open_notes(self, zone: tzinfo | None = None) -> NoteDestination | None:
-        """Return the system to which contact notes are delivered; None if it is not this directory.
+        """Return the destination of contact notes; None if none are delivered to this directory.
 
-        `zone` is the time zone of dates in the notes; with None, it is the time zone of this
-        machine. The errors are those of `open`.
+        `zone` is the time zone of dates in the notes; None means this machine's time zone. The
+        errors are those of `open`.
         """
         del zone
         return None

@@ -6,8 +6,8 @@ request (part 1, section 11.7), so that no server or proxy writes the number to 
 The answer is not trusted: if it is not exactly one response, a `ServerError` is raised.
 
 Each contact note is a phone call in the timeline of the person. The phone call has the id of the
-note, so no attempt can make a second one. A completed phone call is read-only. So it is reopened
-for each later version, and completed again.
+note, so a repeated attempt makes no second phone call. A completed phone call is read-only. So it
+is reopened for each later version, and completed again.
 """
 
 from __future__ import annotations
@@ -368,7 +368,7 @@ def response_in(content_type: str, body: bytes) -> BatchResponse:
 
 
 def _headed(text: bytes) -> tuple[bytes, httpx2.Headers, bytes]:
-    """Return the first line, the header fields and the body; raise ServerError if one is wrong."""
+    """Return the first line, the header fields and the body. Raises `ServerError`."""
     import httpx2  # noqa: PLC0415 - heavy
 
     head, end, body = text.partition(b"\r\n\r\n")
@@ -458,7 +458,9 @@ class DataverseNotes:
         condition: str = "",
         expected: Collection[int] = (),
     ) -> HttpAnswer:
-        """Send a request. `condition` is If-Match if the record must exist, If-None-Match if not.
+        """Send a request.
+
+        `condition` is "If-Match" if the record must exist, and "If-None-Match" if it must not.
 
         Raises:
             NoteRefusedError: The status is not in `expected`, and would be the same again.

@@ -31,8 +31,8 @@ _COLUMNS: Final = ", ".join(
         *(f"substr({name}, 1, {LONGEST_DETAIL}) AS {name}" for name in DETAILS),
     )
 )
-"""The columns that a search reads. Details are cut: earlier versions imported any length."""
-# The inner query sorts people without their details. The outer one reads those of the few found.
+"""The columns that a search reads. Details are cut, because earlier versions imported long ones."""
+# The inner query sorts without the details. The outer query reads the details of those found.
 _QUERY = f"""
 SELECT {_COLUMNS}, e164, extension
 FROM (
@@ -78,8 +78,8 @@ class EmbeddedDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people with this number, at most 500. Raises `DirectoryError`.
 
-        Those with the number's extension come first. In both groups, people who may be shown come
-        before the others.
+        People with the number's extension come first. Among them, and among the other people, those
+        who must not be shown come last.
         """
         values = {"e164": number.e164, "extension": number.extension}
         by_id: dict[int, list[Any]] = {}

@@ -207,8 +207,8 @@ class HttpDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom the server finds, on at most five pages.
 
-        Raises `ServerBusyError` if the server asks for a rest, or else `ServerError`, also if there
-        are more pages.
+        Raises `ServerBusyError` if the server asks for a rest. Raises `ServerError` for another
+        failure, or if there are more pages.
         """
         query, body = self._form.query(number), self._form.body(number)
         return await self._people(self._section.method, self._section.url, query, body)

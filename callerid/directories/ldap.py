@@ -2,8 +2,8 @@
 
 python-ldap is optional, and is imported when a directory is opened. Its library, libldap, blocks.
 So each directory has a few threads of its own: a server that hangs cannot use up the threads of
-others. libldap looks up the host's name without a time limit of its own. The operating system's
-resolver gives up, by default after 10 s for each name server.
+another directory. libldap looks up the host's name without a time limit of its own. The operating
+system's resolver gives up, by default after 10 s for each name server.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _MOST_ENTRIES: Final = 200
 _LARGEST: Final = 1 << 20
 """The most octets of values in all entries of an answer together."""
 _BUSY_S: Final = 10.0
-"""The rest, in seconds, of a server that is busy. Its answer does not say for how long."""
+"""The seconds for which a busy server is not asked. Its answer does not say how long to wait."""
 _EXTENSION_SPELLINGS: Final = ("{}", "ext {}", "x{}")
 """The usual spellings of an internal extension."""
 _GUID: Final = "objectguid"
@@ -220,7 +220,7 @@ class LdapDirectory:
             return await loop.run_in_executor(self._threads, self._found, search, number)
         finally:
             # If this is cancelled while the thread connects, the thread continues to its time
-            # limit, and a later search may wait for it. `LimitedSource` limits their number.
+            # limit, and a later search may wait for it.
             search.end()
 
     async def close(self) -> None:
@@ -265,7 +265,7 @@ class LdapDirectory:
 
 
 class _Search:
-    """A search on a new connection. An old one might be broken, or have a former password."""
+    """A search on a new connection: an old connection might be broken or have an old password."""
 
     def __init__(self, section: LdapDirectorySection) -> None:
         self._section = section
@@ -346,7 +346,7 @@ class _Search:
         until = time.monotonic() + section.timeout
         entries: list[LdapEntry] = []
         octets = 0
-        # One message at a time. libldap has no limit for the size of one.
+        # One message at a time. libldap has no limit for the size of a message.
         while (remaining := until - time.monotonic()) > 0:
             kind, messages = connection.result(search, all=0, timeout=remaining)
             if kind == ldap.RES_SEARCH_RESULT:

@@ -72,7 +72,7 @@ FieldName: TypeAlias = Annotated[
 ]
 _DIGITS: Final = re.compile(r"[0-9]+")
 _WHOLE: Final = re.compile(r"[0-9]{2,}(?: [0-9]{2,})*")
-"""A phrase without a word of one character, for which Salesforce does not search."""
+"""A phrase of words with two digits or more. Salesforce does not search for a single character."""
 _LENGTH: Final = 10
 """The number of digits of most British numbers, without the 0."""
 _GROUPS: Final = ((4,), (4, 7), (3, 6), (2, 6), (2, 4), (2,), (5,))
@@ -211,8 +211,8 @@ def check_token(document: Json, url: str) -> None:
 class SalesforceApi:
     """The REST API of one Salesforce organisation.
 
-    `url` is the address of My Domain without a slash at its end, and `version` that of the API,
-    such as "65.0".
+    `url` is the address of My Domain without a slash at its end. `version` is the version of the
+    API, such as "65.0".
     """
 
     def __init__(self, client: JsonClient, url: str, version: str) -> None:
@@ -268,13 +268,13 @@ class SalesforceDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people whom Salesforce finds.
 
-        Raises `ServerBusyError` if it asks for a rest or the day's requests are used up, or else
-        `ServerError`, also if it finds more than 500.
+        Raises `ServerBusyError` if Salesforce asks for a rest or the day's requests are used up.
+        Raises `ServerError` for another failure, or if more than 500 people are found.
         """
         return await self._ask(search_text(number), "PHONE", _LIMIT)
 
     async def search(self, text: str) -> list[Person]:
-        """Return people who have the first ten words of a text, such as a name; at most 50.
+        """Return at most 50 people who match the first ten words of a text, such as a name.
 
         The words, or their beginnings, may be in any field that Salesforce searches. Without a word
         of two letters or digits, no person is found.
@@ -378,7 +378,7 @@ def _quoted(name: str) -> str:
 
 
 def _value(record: Json, column: str) -> Json:
-    """Return the value of a field; a field of another record, as "account.name", is inside it."""
+    """Return the value of a field. The part "account" of "account.name" is a record in `record`."""
     for part in column.split("."):
         if not isinstance(record, dict):
             return None

@@ -132,7 +132,8 @@ class SqlDirectorySection(ExternalDirectorySection):
     def has_tls(self) -> bool:
         """True if Galwad encrypts the connection.
 
-        It encrypts only connections to PostgreSQL: on this machine, only if `tls` is set.
+        It encrypts only connections to PostgreSQL. A connection to this machine is encrypted only
+        if `tls` is set.
         """
         postgresql = self.url.startswith("postgresql")
         return postgresql and not (is_loopback(self.host) and self.tls == TlsSection())

@@ -93,9 +93,8 @@ class SqlAddress:
 class SqlDatabase:
     """The connections to one database: to a server, at most `connections` at a time.
 
-    With `access` "read", PostgreSQL and SQLite refuse statements that change anything. `timeout_s`
-    limits a statement and a new connection. For SQL Server, Galwad sets none of these. Raises
-    `ServerError` if the driver is not installed.
+    In PostgreSQL and SQLite, statements that change anything are refused with `access` "read", and
+    `timeout_s` limits each statement. Raises `ServerError` if the driver is not installed.
     """
 
     def __init__(
@@ -204,7 +203,7 @@ def _server(
 
 
 def _sqlite(url: URL, access: Literal["read", "write"], timeout_s: float) -> AsyncEngine:
-    """Return an engine that opens the file for each transaction, because another may replace it."""
+    """Return an engine that opens the file for each transaction: a new file may replace it."""
     mode = "ro" if access == "read" else "rw"
     file = url.set(
         database=f"file:{quote(url.database or '')}", query={"mode": mode, "uri": "true"}
@@ -249,7 +248,7 @@ def select_texts(
     Args:
         view: The name of the view, with its schema if it needs one.
         columns: The columns that are read as texts, by the names that they have in a result.
-        sought: The columns, among these, that are compared.
+        sought: The names of those of the columns that are compared.
         texts: The texts with which they are compared.
     """
     source = _table(view, *map(column, dict.fromkeys(columns.values())))

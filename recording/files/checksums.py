@@ -46,9 +46,9 @@ def check_checksums(
 ) -> None:
     """Check that `folder` has exactly the files of its list `name`, with the same content.
 
-    `digest` is the list's digest from a trusted source. The list does not contain the files
-    `ignored`. The folder may lack a file for which `may_lack` returns True. Raises `ChecksumError`,
-    or `OSError` if a file cannot be read.
+    `digest` is the list's digest from a trusted source. The folder may also have the files in
+    `ignored`, and may lack a file for which `may_lack` returns True. Raises `ChecksumError`, or
+    `OSError` if a file cannot be read.
     """
     if digest_of(folder / name) != digest:
         raise ChecksumError(f"{folder / name} was changed")
@@ -66,9 +66,10 @@ def check_checksums(
 
 
 def check_private(folder: Path) -> None:
-    """Check that only we and root can change `folder`, its contents and the folders above it.
+    """Check that only our user and root can change `folder`, its contents and its path.
 
-    Raises `ChecksumError` if another user can, or for a link or a special file in the folder.
+    Raises `ChecksumError` if another user can change them, or if the folder has a link or a special
+    file.
     """
     top = folder.resolve()
     for each in (top, *top.parents):

@@ -1,9 +1,9 @@
 """The disk with the spools, and a time limit for each job that uses it.
 
 A *job* is a function that makes system calls on the disk's files. If the disk hangs (for example
-while it is frozen for a snapshot), such a call does not return and cannot be interrupted. The
-switch relays the packets of all calls in one thread, which must not wait long for such a call, so a
-`WatchedDisk` runs the jobs in another thread.
+while it is frozen for a snapshot), a job does not return and cannot be interrupted. The switch
+relays all packets in one thread, which must not wait long. So a `WatchedDisk` runs the jobs in
+another thread.
 """
 
 import contextlib
@@ -18,20 +18,20 @@ from typing import Any, Final, Generic, TypeVar
 T = TypeVar("T")
 
 TIME_LIMIT_S: Final = 1.0
-"""The most seconds for a job. A busy disk that works finishes nearly every job in this time."""
+"""The seconds to wait for a job. A busy disk that works finishes nearly every job in this time."""
 BACKOFF_S: Final = 2.0
 """The seconds for which a disk is not used after hanging, because it may soon hang again."""
 _WAIT_PARTS: Final = 10
 """The number of short waits that make up the time limit.
 
-If the whole process is stopped for a while, only the present wait times out. A single long wait
+If the whole process is stopped for a while, only the current wait times out. A single long wait
 would time out although the disk does not hang.
 """
 _THREADS: Final = 4
 
 
 class Disk:
-    """A disk that is assumed never to hang: `run` and `run_later` do each job in the same thread.
+    """A disk that is assumed never to hang. Its jobs run in the caller's thread.
 
     Callers do long work, such as a sync, in `threads`; None means the event loop's executor.
     """
@@ -52,7 +52,7 @@ class Disk:
         return job()
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs; on a hanging disk, when it works again."""
+        """Run `job` after all earlier jobs. If the disk hangs, wait until it works again."""
         job()
 
 
@@ -63,8 +63,8 @@ class WatchedDisk(Disk):
     """A disk that may hang. Its jobs run in the disk's own thread.
 
     When a job is not finished within `time_limit_s`, the disk is treated as hanging until
-    `backoff_s` after it has finished this job. Only one thread may call `run`, besides jobs that
-    `run_later` got.
+    `backoff_s` after it has finished this job. Only one thread may call `run`; a job may call it
+    too.
     """
 
     def __init__(self, *, time_limit_s: float = TIME_LIMIT_S, backoff_s: float = BACKOFF_S) -> None:
@@ -84,7 +84,7 @@ class WatchedDisk(Disk):
         return self._given_up is not None
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Run `job` in the disk's thread, as in `Disk.run`."""
+        """Run `job` in the disk's thread. Result, errors and `undo` are those of `Disk.run`."""
         if threading.current_thread() is self._thread:
             return job()
         if not self.is_hanging:
@@ -96,8 +96,8 @@ class WatchedDisk(Disk):
     def run_later(self, job: Callable[[], None]) -> None:
         """Run `job` in the disk's thread, after all earlier jobs, even if the disk hangs now.
 
-        Unless the disk hangs already, wait for `job` until the time limit, and raise its error. A
-        later error is ignored.
+        If the disk does not hang yet, wait for `job` until the time limit and raise its error. An
+        error after the time limit is ignored.
         """
         if threading.current_thread() is self._thread:
             job()
@@ -111,8 +111,8 @@ class WatchedDisk(Disk):
     def _wait_for(self, job: "_Job[Any]", *, give_up: bool = True) -> bool:
         """Give a job to the disk's thread, and return whether it was done within the time limit.
 
-        If not, the disk counts as hanging from now on. With `give_up`, the job is then cancelled if
-        it has not started, and undone after its end if it has.
+        If it was not done, the disk counts as hanging from now on. With `give_up`, a job that has
+        not started is then cancelled, and a running job is undone after its end.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run_jobs, name="disk", daemon=True)
@@ -139,7 +139,7 @@ class _Job(Generic[T]):
         self.done = threading.Lock()
         self.done.acquire()
         self.decided = threading.Lock()
-        """Decides whether the job is done or cancelled: whichever thread acquires it first.
+        """The first thread that acquires this lock decides whether the job is done or cancelled.
 
         The disk's thread tries when the job is done, and the waiting thread after the time limit.
         """

@@ -53,9 +53,9 @@ class Owner:
 def read_foreign(path: Path) -> bytes:
     """Return the content of a file in a folder that may belong to another user.
 
-    Raises `ForeignFileError` for a path with another user's link, for a special file, and for a
-    file with several hard links that the folder's owner does not own; `OSError` if the file is
-    missing or cannot be read.
+    Raises `ForeignFileError` for a path with another user's link and for a special file. A file
+    with several hard links raises it too, unless the folder's owner owns the file. Raises `OSError`
+    if the file is missing or cannot be read.
     """
     place, folder_uid = _walk(path)
     try:
@@ -71,7 +71,7 @@ def read_foreign(path: Path) -> bytes:
 
 
 def check_path(path: Path) -> None:
-    """Raise `ForeignFileError` if another user made a link in `path`, which may be missing."""
+    """Raise `ForeignFileError` if another user made a link in `path`. It need not exist."""
     with suppress(FileNotFoundError):
         descriptor, _ = _walk(path)
         os.close(descriptor)
@@ -173,7 +173,7 @@ def as_user(owner: Owner) -> Iterator[None]:
 def _keep_reading() -> None:
     """Get back the capability DAC_READ_SEARCH, which the change of the user id has taken away.
 
-    A container may lack it. Then a path through a folder of root gives an OSError.
+    In a container that lacks it, a path through a folder of root gives an OSError.
     """
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
     sets = (ctypes.c_uint32 * 6)()

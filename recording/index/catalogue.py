@@ -1,8 +1,7 @@
 """The index: a database with a row for each recording, and rows for its gaps and other parts.
 
-The audio is not in the index, but in the archive. When a recording is complete there, the finaliser
-sends a message to the desk, and the desk writes the rows; the same message again changes nothing.
-Phone numbers are in E.164 form if possible.
+The audio is in the archive. When a recording is complete there, the finaliser sends a message to
+the desk, and the desk writes the rows. Phone numbers are in E.164 form if possible.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
 MOST_IDS = 500
 """The most recordings that one SQL statement may name."""
 _BATCH = 2000
-"""The rows in each part, when all rows of a table are read in parts."""
+"""The most rows that are read from a table at once."""
 
 
 # SQLAlchemy needs more time for a new statement than for one that it has executed before.
@@ -97,7 +96,7 @@ _ADD_REFERENCE = insert(references).from_select(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list of recordings, and where the next begins; None if there is none."""
+    """One page of a list of recordings. `after` is its end; None on the last page."""
 
     rows: tuple[RecordingSummary, ...]
     after: Cursor | None
@@ -209,8 +208,8 @@ class Catalogue:
     ) -> list[RecordingSummary]:
         """Return the recordings whose call id is in a range, but whose start is not in a period.
 
-        The texts `first` and `last` are outside the range; the period is in Unix seconds. Such a
-        start was changed, or the clock was set.
+        The texts `first` and `last` are outside the range; the period is in Unix seconds. A start
+        outside the period was changed, or the clock was set.
         """
         table = recordings.c
         inside = table.started.between(since, until)
@@ -264,9 +263,10 @@ def _page(rows: list[RecordingSummary], limit: int) -> Page:
 
 
 async def add_fetch_reference(connection: AsyncConnection, call_id: str, reference: str) -> None:
-    """Store the reference, such as a case number, with which a user fetched this recording, once.
+    """Store the reference (such as a case number) with which a user fetched this recording.
 
-    The caller commits the transaction. Raises `SQLAlchemyError`.
+    A reference that is already stored is not added again. The caller commits the transaction.
+    Raises `SQLAlchemyError`.
     """
     await connection.execute(_ADD_REFERENCE, {"to": reference, "own": call_id})
 
@@ -299,7 +299,7 @@ async def write_rows(
         own = recordings.c.call_id == fields["call_id"]
         await connection.execute(recordings.update().where(own).values(**fields))
     ids = [each.call_id for each in summaries]
-    # A recording whose row was lost can still have rows in these tables.
+    # A recording whose row was lost can still have rows in the tables of `_PARTS`.
     if old or await connection.scalar(_HAVE_PARTS, {"ids": ids}):
         for clear in _CLEAR:
             await connection.execute(clear, {"ids": ids})
@@ -382,7 +382,7 @@ async def networks_of(
 ) -> dict[str, list[dict[str, object]]]:
     """Return the fields of each recording's parties, the caller first. Raises `SQLAlchemyError`.
 
-    A recording that older software sealed has no entry. SQLite accepts values of another type, so
+    A recording sealed by older software has no entry. SQLite accepts values of another type, so
     the caller must check the types.
     """
     found: dict[str, list[dict[str, object]]] = {}

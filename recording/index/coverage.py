@@ -1,9 +1,8 @@
 """Coverage: checks that each second of a call is in the recording, or in a gap with a reason.
 
-It compares the call's length as the switch measured it, the row in the index, and the signed
-manifest, and names all contradictions. It also finds the talk time in no segment and no gap, packet
-counts that contradict each other (`recording.archive.accounting`), and what was stored although it
-may not be (`recording.archive.accounting`). It has no I/O.
+It compares the call's length by the switch, the row in the index and the signed manifest. It also
+finds talk time without a segment or gap, packet counts that contradict each other, and packets
+stored in gaps (`recording.archive.accounting`). It has no I/O.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ SLACK_US: Final = 1_000_000
 class CallCoverage:
     """The coverage of one call's talk time. `started` is the answer in Unix seconds.
 
-    `unexplained` has the parts that no segment and no gap covers, or that both cover.
+    `unexplained` has the parts that are in no segment and no gap, or in both.
     """
 
     call_id: str
@@ -48,15 +47,15 @@ class CallCoverage:
     gaps: tuple[Gap, ...] = ()
     unexplained: tuple[Interval, ...] = ()
     problems: tuple[str, ...] = ()
-    """The contradictions between switch, index and manifest, as texts; most say what to do."""
+    """The problems that were found, as texts. Most texts say what to do."""
     packets_differ: bool = False
     """True if one of the problems is that packet counts of the manifest contradict each other."""
     stored_in_gaps: tuple[StoredInGap, ...] = ()
-    """Packets stored in gaps of payments or transfers. Each is a problem too."""
+    """Packets stored in gaps of payments or transfers. `problems` has texts about them too."""
     ignored_triggers: tuple[Ignored, ...] = ()
-    """Triggers without their whole effect. Each is a problem too."""
+    """Triggers that did not have their whole effect. `problems` has texts about them too."""
     is_unsealed: bool = False
-    """True if some of the problems were found in the spools, because the call is not sealed."""
+    """True if findings from the spools were added, because the call is not sealed."""
     silent: tuple[SilentTrack, ...] = ()
     """The parties that are not heard in a segment, although they sent packets in it."""
     is_committed: bool = True

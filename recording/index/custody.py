@@ -66,8 +66,8 @@ captured_cards = Table(
 class Custody:
     """The custody of one recording.
 
-    `retained_for` is None if it is not retained. `disposed` is in Unix seconds; None, with the
-    reason "", if there was no disposal.
+    `retained_for` is None if it is not retained. `disposed` (Unix seconds) and `reason` are of its
+    disposal: None and "" if there was none.
     """
 
     retained_for: str | None = None
@@ -179,14 +179,14 @@ class CapturedCard:
 
 
 class CapturedCards:
-    """A node's incidents, each of an indexed recording. Every method raises `CatalogueError`."""
+    """The incidents of a node's recordings. Every method raises `CatalogueError`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, list[CapturedCard]]:
-        """Return the incidents of these recordings (a page at most), by call id."""
+        """Return the incidents of these recordings (at most one page) by call id."""
         condition = captured_cards.c.call_id.in_(call_ids)
         found: dict[str, list[CapturedCard]] = {}
         for incident in await self._read(select(captured_cards).where(condition)):

@@ -30,7 +30,7 @@ from recording.errors import CatalogueError
 from recording.index.catalogue import index_errors, metadata
 
 _BATCH = 1000
-"""The most call ids in one SQL statement."""
+"""The most call ids that one SQL statement reads."""
 
 answered_calls = Table(
     "answered_calls",
@@ -101,7 +101,7 @@ class OthersEnded:
 class Withdrawn:
     """A call counts as not answered, because the PBX kept another call for the same caller.
 
-    Its row is removed, unless it has an end already. The audit chain has no entry about it yet.
+    Its row is removed unless the call has ended. Only an ended call is in the audit chain.
     """
 
     call_id: str
@@ -167,8 +167,7 @@ class Ledger:
 async def write(connection: AsyncConnection, entries: Sequence[LedgerEntry]) -> list[AnsweredCall]:
     """Write the entries in the given order, in the transaction of `connection`.
 
-    Return the calls whose end is new or was changed. However many entries there are, a few
-    statements read and write their rows. Raises `SQLAlchemyError`.
+    Return the calls whose end is new or was changed. Raises `SQLAlchemyError`.
     """
     before = await _rows_of(connection, entries)
     after = dict(before)

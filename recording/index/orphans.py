@@ -17,7 +17,7 @@ from typing import Final
 from recording.call_id import CALL_ID
 
 YOUNG_S: Final = 600.0
-"""The age in seconds below which a file may still be incomplete, and so is not an orphan."""
+"""The age in seconds from which a file or spool can be an orphan. Earlier, it may be incomplete."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(rf"({CALL_ID})\.(payload|raw|header|manifest|disposal)")
 _PART_NAME: Final = re.compile(rf"\.({CALL_ID})\.(?:payload|raw|header|manifest)\.part")
@@ -28,7 +28,7 @@ _ALL: Final = frozenset({"payload", "header", "manifest"})
 class UnsealedSpool:
     """A finished spool that has waited to be sealed since `since` (Unix seconds).
 
-    `why` is the kind of the alarm after a failed attempt; "" if there is none.
+    `why` is the kind of the alarm about a failed attempt; "" if there is no alarm.
     """
 
     name: str
@@ -41,8 +41,8 @@ class UnsealedSpool:
 class Orphan:
     """One mismatch between the archive, the index and the spools, such as "row without files".
 
-    `name` is a path in the archive or in the spool folder. `call_id` is "" if it is not about one
-    call. `why` is that of the `UnsealedSpool`, or "".
+    `name` is a path in the archive or in the spool folder. `call_id` is "" if the orphan is not
+    about one call. `why` is that of the `UnsealedSpool`, or "".
     """
 
     kind: str
@@ -75,10 +75,10 @@ def orphans(
 ) -> Iterator[Orphan]:
     """Yield the orphans in an archive and in its index.
 
-    `rows` has the archive folder of each call id in the index, and `disposed` those that the index
-    says were disposed of. The archive files of calls with `spools`, which wait to be sealed, may be
-    incomplete, so they are not orphans. `now` is in Unix seconds. Raises `OSError` if a folder
-    cannot be read. It is not skipped, because its recordings would then seem to be lost.
+    `rows` has the archive folder of each call id in the index. `disposed` has the call ids of
+    recordings that the index says were disposed of. Files of a call in `spools` are not orphans,
+    because they may be incomplete. `now` is in Unix seconds. Raises `OSError` if a folder cannot be
+    read: without it, its recordings would seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)
@@ -149,8 +149,8 @@ def spool_orphans(
 def is_young(since: float, now: float) -> bool:
     """Return True if `since` (Unix seconds) is less than ten minutes before or after `now`.
 
-    What was changed then may be incomplete. A time further in the future is not young: it comes
-    from a wrong clock or a manipulated file.
+    A file that was changed so recently may be incomplete. A time further in the future is not
+    young: it comes from a wrong clock or a manipulated file.
     """
     return abs(now - since) < YOUNG_S
 

@@ -50,9 +50,9 @@ _PLACE = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,17})?)/([0-9a-z-]{1,24})")
 class Filters:
     """The filters of a search. A recording must match every filter that is not None.
 
-    Times are in Unix seconds; `until` is excluded. `number` is of any caller, and `advisor` and
-    `extension` (or the name that a PBX gave to it) are of anyone who got the call. `reference` is
-    the call id, or was given on fetching the recording, such as a case number.
+    Times are in Unix seconds; `until` is excluded. `number` matches any caller of the call.
+    `advisor` and `extension` match anyone who got the call; `extension` may be the name that a PBX
+    gave to it. `reference` is the call id, or a text that a user gave when fetching the recording.
     """
 
     number: str | None = None
@@ -98,10 +98,9 @@ def search_statement(
 ) -> Select[Any]:
     """Return the SQL statement for the matching recordings after a place, the latest first.
 
-    If fewer than `RARE_BELOW` recordings match the talk time (`rare`), it finds all of these and
-    sorts them; otherwise it reads recordings from the latest on, until the page is full. `later`
-    are the filters of `LATER_PARTIES` whose value also belongs to a later party; it then finds and
-    sorts these recordings too.
+    `rare` is True if fewer than `RARE_BELOW` recordings match the talk time: then SQLite finds
+    and sorts all of them. `later` has the filters of `LATER_PARTIES` whose value also belongs to a
+    later party of any call. Only for these filters, the statement searches the later parties.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)

@@ -37,9 +37,9 @@ recordings = Table(
     # The salt of the commitments in the manifest, in hexadecimal; empty if the manifest has no
     # commitments, or the row no personal facts.
     Column("salt", String(64), nullable=False, server_default=""),
-    # A search reads one of the first five database indices backwards, from the newest recording on.
-    # This is the order of a result, so nothing is sorted. They contain the talk time, so a search
-    # by it reads only the rows that match.
+    # Most searches read one of the first five database indices backwards: from the newest recording
+    # on, as in a result, so nothing is sorted. These indices contain the talk time, so a search by
+    # talk time reads only the rows that match.
     Index("recordings_by_start", "started", "call_id", "talk_us"),
     Index("recordings_by_number", "number", "started", "call_id", "talk_us"),
     Index("recordings_by_advisor", "advisor", "started", "call_id", "talk_us"),

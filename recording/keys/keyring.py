@@ -137,7 +137,7 @@ def _signing_key(text: str, path: Path) -> Ed25519PrivateKey:
 
 
 class NamedRecipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A person who can decrypt recordings. The name may be a function, such as "IG officer"."""
+    """A person who can decrypt recordings. The name may be a role, such as "IG officer"."""
 
     name: str
     recipient: str
@@ -229,7 +229,7 @@ class RecipientSet:
 
     @classmethod
     def load_with_content(cls, path: Path, officer_key: str) -> tuple[RecipientSet, bytes]:
-        """Return a set as `load` does, and the content of its file, which is read each time."""
+        """Return the set as `load` does, and the content of its file."""
         try:
             data = read_small(path)
         except OSError as error:
@@ -239,7 +239,6 @@ class RecipientSet:
 
 @lru_cache(maxsize=4)
 def _verified(data: bytes, officer_key: str) -> RecipientSet:
-    """Parse a set once, because its copies have the same content. Errors are not remembered."""
     return RecipientSet.parse(data, officer_key)
 
 
@@ -302,8 +301,8 @@ def _of_length(key: bytes, path: Path) -> bytes:
 class SetInForce:
     """The set of recipients that the server uses.
 
-    `missing` are the copies that are missing, damaged or of another set. `put_back` is an older set
-    that was found in the file `path` and refused, or None.
+    `missing` are the copies that are missing, damaged or of another set. If `RecipientsFile.path`
+    has an older set, it is refused and is in `put_back`; otherwise `put_back` is None.
     """
 
     recipients: RecipientSet
@@ -325,12 +324,12 @@ class RecipientsFile:
     """Reads the set of recipients that is in force, and remembers the newest one.
 
     The officer's signature of an older set stays valid. If the server used it, a person who was
-    removed could open new recordings. So each process keeps the newest set in two folders and in
-    memory, and refuses a set with a lower serial number. It also refuses a set that it can copy to
-    neither folder, because it could not notice a later step back from it. To go back, the officer
-    signs the older recipients again, with a higher number.
+    removed could open new recordings. So each process keeps the newest set in memory and in
+    `copies`, and refuses a set with a lower serial number. `load` also refuses a set that it cannot
+    copy, because after a restart it would not notice an older set. To go back, the officer signs
+    the older recipients again, with a higher number.
 
-    An administrator puts `path` on the server. Several processes may share a copy; a copy of
+    An administrator puts the signed set at `path`. Several processes may share a copy. A copy of
     another officer's set is replaced.
     """
 
@@ -341,9 +340,9 @@ class RecipientsFile:
     """The latest reading of this process, or nothing."""
 
     def read(self) -> SetInForce:
-        """Return the set in force. The files are only read again if one of them has changed.
+        """Return the set in force. Files that have not changed are usually not read again.
 
-        Raises `KeySetError` if the set in the file is missing, malformed or not signed by the
+        Raises `KeySetError` if the set at `path` is missing, malformed or not signed by the
         officer.
         """
         states = _states_of((self.path, *self.copies))
@@ -399,8 +398,8 @@ class RecipientsFile:
 def _states_of(paths: Iterable[Path]) -> list[FileState] | None:
     """Return the states of files, by which any later change can be seen.
 
-    None if a later change might not be seen: a file is missing, or it changed a moment ago, so that
-    a further change could have the same time.
+    None if a file is missing, or changed so recently that a further change could have the same
+    time.
     """
     now_ns, states = time.time_ns(), []
     for path in paths:

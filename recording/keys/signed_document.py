@@ -6,8 +6,8 @@ signer's public key in base64), the document under the name of its type, such as
 of the document. It is verified before the fields are interpreted, so it also covers fields that
 this program does not know.
 
-The smallest signed document is the trust file: the public keys of the nodes whose manifests an
-officer trusts. The officer's signing key signs it, so a key that is added later is not trusted.
+One signed document is the trust file: the public keys of the nodes whose manifests an officer
+trusts. The officer signs it, so only the officer can add a key.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The file operations of a spool: create it locked, append completely or not at all, sync, check.
 
-Calls that can block are jobs for the spool's `Disk`, so that a hanging disk does not block the
-switch. The sync runs in a separate thread.
+System calls that can block are jobs for the spool's `Disk`, so that a hanging disk does not block
+the switch. The sync runs in a separate thread.
 """
 
 import contextlib
@@ -87,7 +87,7 @@ class SpoolFile:
         return self._disk.is_hanging
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs; on a hanging disk, when it works again."""
+        """Run `job` after all earlier jobs. If the disk hangs, wait until it works again."""
         self._disk.run_later(job)
 
     def sync_job(self) -> Callable[[], None]:
@@ -116,12 +116,12 @@ class SpoolFile:
         return os.dup(self._fd)
 
     def close(self) -> None:
-        """Close the file; on a hanging disk, when it works again."""
+        """Close the file. If the disk hangs, this happens when it works again."""
         fd = self._fd
         self._disk.run_later(lambda: os.close(fd))
 
     def remove(self) -> None:
-        """Unlink the file; on a hanging disk, when it works again."""
+        """Unlink the file. If the disk hangs, this happens when it works again."""
         self._disk.run_later(lambda: self.path.unlink(missing_ok=True))
 
 

@@ -19,7 +19,7 @@ class SpoolFollower(SpoolReader):
     """Returns the records of a growing spool, frame by frame.
 
     The records of all frames before `_offset` were returned, and all frames before `_ahead` were
-    searched for keys and tombstones. Only the frames between need memory: usually some seconds.
+    searched for keys and tombstones.
     """
 
     def __init__(self, fd: int, header: SpoolHeader, seal: FrameCipher, start: int) -> None:
@@ -107,9 +107,9 @@ class SpoolFollower(SpoolReader):
     def _check(self, erased: set[int]) -> None:
         """Stop the follower if a frame was erased after its key was written to the file.
 
-        This should never happen, because such a frame can no longer change. `erased` are the
-        indices that only the newest tombstone has. Also forget the keys of frames that were
-        returned: each key is in the file twice, so it may have been read again.
+        This should never happen, because such a frame can no longer change. `erased` are the frames
+        that the newest tombstone has erased. Also forget the keys of frames that were returned:
+        each key is in the file twice, so it may have been read again.
         """
         if any(index < self._next_index or index in self._keys for index in erased):
             self._stuck = True

@@ -92,7 +92,7 @@ class LossReason(StrEnum):
     TRUNCATED = "truncated"
     """The file ends inside a frame."""
     UNRELEASED = "unreleased"
-    """The frame's key is not in the file, because its writer ended early, nor anywhere else."""
+    """The frame's key is lost, because the writer ended before the key was in the file."""
     ERASED = "erased"
     """The frame's key was destroyed on purpose."""
 
@@ -151,12 +151,9 @@ CRC = struct.Struct(">I")
 FRAME_OVERHEAD = FRAME_HEADER.size + CRC.size
 TAG = 16
 MAX_CIPHERTEXT = 1 << 20
-"""The most bytes of a frame's ciphertext, and so of memory for one frame.
-
-A frame header with a greater length is treated as damaged.
-"""
+"""The most bytes of a frame's ciphertext. A header with a greater length is treated as damaged."""
 MAX_MEDIA = MAX_CIPHERTEXT // 2
-"""The bytes of packets above which a media frame is full, and written before the next packet."""
+"""The size in bytes above which a media frame takes no more packets."""
 
 PACKET = struct.Struct(">IBI")
 """Before each packet of a media frame: µs since the frame's first offset, track, bytes."""
@@ -201,7 +198,7 @@ class Tombstone(msgspec.Struct, frozen=True, array_like=True):
     """The plaintext of a TOMBSTONE frame."""
 
     from_us: int
-    """The start of the erasure (offset in µs). Later packets of these frames are unreadable."""
+    """The offset in µs from which on the packets of the erased frames are unreadable."""
     erased: list[int]
     """The indices of the media frames whose keys were destroyed."""
     replaced: list[tuple[int, int]]

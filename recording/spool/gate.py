@@ -45,10 +45,10 @@ class SavedLateness:
 class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
-    A packet is stored if it arrived while the gate was open, even if it is read later. Once there
-    was a payment or a transfer, the packet must also have been sent after its end: the network can
-    delay a packet so that it arrives after the gate has opened. Each track must prove that its
-    packets were sent later, even if its first packet arrives only minutes later.
+    A packet is stored if it arrived while the gate was open, even if it is read later. A packet
+    that was sent before the end of a payment or transfer is not stored, even if the network delays
+    it until the gate is open. After this end, each track must prove that its packets were sent
+    later, even if its first packet arrives only minutes later.
 
     `store` runs for each packet, so it reads few attributes.
     """
@@ -74,7 +74,7 @@ class RecordingGate:
     _until_us: int = 0
     """Packets that arrived at or after this time are dropped; 0 while the gate is shut."""
     _open_from_us: int = 0
-    """When the gate opened most recently. Packets from before it are dropped."""
+    """The time at which the gate opened most recently. Packets that arrived earlier are dropped."""
     _sent_after_us: int = 0
     """The end of the latest payment or transfer. Packets that were sent before it are dropped."""
     _is_confidential: bool = False
@@ -112,7 +112,7 @@ class RecordingGate:
     def open(self, from_us: int) -> None:
         """Store packets that arrive at or after `from_us` (µs since the spool's start).
 
-        After a payment or transfer, this is its end, and packets sent before it are not stored.
+        After a payment or transfer, packets that were sent before `from_us` are not stored.
         """
         self._open_from_us = from_us
         self._checked_until_us = max(self._checked_until_us, from_us)
@@ -200,8 +200,8 @@ class RecordingGate:
     def _may_store(self, track: int, data: Octets, at_us: int, *, withheld: bool) -> bool:
         """Return whether to store a packet that must be checked; count it in `drops` if not.
 
-        A telephone event has the timestamp of its beginning, which does not show when it was sent.
-        It is withheld, and nothing of it but its header is stored anyway.
+        The sending time of a withheld packet is not checked: only the packet's header is stored,
+        and the timestamp of a telephone event is that of its beginning.
         """
         drops = self.drops
         if at_us >= self._until_us:

@@ -2,9 +2,9 @@
 
 To *publish* a key means to write it into the spool file. The unpublished keys of each open spool
 are in a file in the runtime folder (a tmpfs), which survives a crash of the process, but not a
-reboot. A *slot* of this file is overwritten with zeros as soon as its key is in the spool file
-twice or must be destroyed, and so is the key in memory. There is no other copy, so a destroyed key
-cannot be restored.
+reboot. A *slot* of this file and the key in memory are overwritten with zeros as soon as the key is
+in the spool file twice or must be destroyed. There is no other copy, so a destroyed key cannot be
+restored.
 """
 
 import contextlib
@@ -108,7 +108,7 @@ def load_keys(path: Path, identity: bytes) -> Mapping[int, bytes]:
 
 
 def shred_keys(path: Path) -> None:
-    """Overwrite a file of keys with zeros, and unlink it, if it exists."""
+    """If the file of keys exists, overwrite it with zeros and unlink it."""
     with contextlib.suppress(FileNotFoundError):
         with path.open("r+b", buffering=0) as file:
             file.write(bytes(min(path.stat().st_size, _MAX_FILE)))

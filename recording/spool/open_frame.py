@@ -1,8 +1,8 @@
 """The open media frame: the packets in memory that are not encrypted and written yet.
 
-One `bytearray` already has the format of a media frame's plaintext. This is faster than a list of a
-hundred objects for each second, scattered in memory. When packets leave the frame, their bytes are
-overwritten with zeros, so that nothing of an erased or paused call stays in memory.
+One `bytearray` already has the format of a media frame's plaintext, because this is faster than a
+list of objects. When packets leave the frame, their bytes are overwritten with zeros, so that
+nothing of an erased or paused call stays in memory.
 """
 
 from dataclasses import dataclass, field

@@ -41,9 +41,9 @@ _NEVER_DROPPED = frozenset({"call", "caller", "answered"})
 class EarlierSpools:
     """The open files of a call's earlier spools, whose disk is gone or has failed.
 
-    If the disk was unmounted, or another one was mounted on the same folder, the open files can
-    still be read, but not opened again by their paths. The disk may never be mounted again. So they
-    are copied into the folder of the call's current spool.
+    If the disk was unmounted, or another disk was mounted on the same folder, the open files can
+    still be read, but not opened again by their paths. So they are copied into the folder of the
+    call's current spool.
     """
 
     def __init__(self) -> None:
@@ -56,11 +56,10 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        An incomplete copy is removed, so that it is never used in place of the complete spool,
-        whose disk may be mounted again later. `beside` is a descriptor of the current spool, which
-        keeps it locked until all are copied, so that the finaliser does not seal the call too
-        early. Raises `OSError` if there are too few descriptors; then no spool is copied, and
-        `beside` is closed.
+        An incomplete copy is removed. `beside` is a descriptor of the current spool, and is closed
+        by this method. It keeps the current spool locked until all spools are copied, so that the
+        finaliser does not seal the call too early. Raises `OSError` if there are too few
+        descriptors; then no spool is copied.
         """
         spools: list[tuple[int, str]] = []
         try:
@@ -118,8 +117,8 @@ class Preamble:
     """The events with which the next spool of a call must begin: those that still apply.
 
     When the disk of a spool is gone or has failed, the call continues in a new spool
-    (`SpoolOutbox.move`), which must be readable even if the old one is lost. If it is not lost,
-    these events are read twice, with the same content and time, which makes no difference.
+    (`SpoolOutbox.move`), which must be readable even if the old spool is lost. If the old spool is
+    not lost, these events are read twice. This makes no difference.
     """
 
     def __init__(self) -> None:
@@ -216,9 +215,9 @@ class SpoolOutbox:
 
         The new spool begins with copies of some events, such as those about the caller and the
         present pause holders, so it can be read even if the old spool is lost. A thread copies the
-        earlier spools into its folder. If the new spool cannot be written, the call continues in
-        the old one, and the error from `SpoolWriter` is raised. Without `open_spool`, the new spool
-        is made like the first one.
+        earlier spools into the folder of the new spool. If the new spool cannot be written, the
+        call continues in the old spool, and the error from `SpoolWriter` is raised. Without
+        `open_spool`, the new spool is made like the first one.
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:
@@ -266,7 +265,7 @@ class SpoolOutbox:
             self._end(writer, at_us)
 
     def discard(self) -> None:
-        """Remove the newest spool; on a hanging disk, when it works again."""
+        """Remove the newest spool. If the disk hangs, this happens when it works again."""
         self._earlier.close()
         writer = self.writer
         if writer is not None and writer.is_hanging:

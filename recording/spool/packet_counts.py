@@ -48,7 +48,7 @@ class Arrivals(NamedTuple):
         return Arrivals(*(now - then for now, then in zip(self, other, strict=True)))
 
     def plus(self, other: Arrivals) -> Arrivals:
-        """Return the sums of the counts of both."""
+        """Return the sum of each of the three counts."""
         return Arrivals(*(one + two for one, two in zip(self, other, strict=True)))
 
 
@@ -56,10 +56,10 @@ class Arrivals(NamedTuple):
 class DropCounts:
     """The packets that the gate dropped, for each track.
 
-    They arrived while the gate was shut, were read only after it had opened (`early`), may have the
-    audio of a payment or transfer that is over (`late`), or could not be given to a spool
-    (`failed`). `late_us` is the longest time in µs from the end of a payment or transfer to the
-    arrival of a `late` packet, since the previous event `packets`.
+    `shut` packets arrived while the gate was shut. `early` packets arrived before the gate opened,
+    and were read after it. `late` packets may have the audio of a payment or transfer that is over.
+    `failed` packets could not be given to a spool. `late_us` is the longest time in µs from the end
+    of a payment or transfer to the arrival of a `late` packet, since the previous event `packets`.
     """
 
     shut: list[int] = field(default_factory=no_packets)
@@ -73,8 +73,7 @@ class DropCounts:
 class WrittenCounts:
     """The packets given to the writers of a call's spools, for each track.
 
-    The `written` ones are not erased; the `failed` ones are lost, because their frame could not be
-    written.
+    `written` packets are not erased. `failed` packets are lost: their frame could not be written.
     """
 
     written: list[int] = field(default_factory=no_packets)
@@ -120,10 +119,10 @@ class PacketCounts:
     def take(
         self, written: WrittenCounts, pending: list[int], reason: str
     ) -> list[dict[str, Field]]:
-        """Return the counts of each track since the previous call.
+        """Return the counts of each track since the previous `take`.
 
-        `pending` are packets that a writer has not written yet. In a segment, `reason` is why
-        packets were dropped: the gate was shut a moment before the gap that begins now.
+        `pending` are packets that a writer has not written yet. `reason` is the reason of packets
+        that were dropped in a segment: the gate was shut a moment before the next gap begins.
         """
         return [self._track(each, written, pending, reason) for each in range(TRACKS)]
 

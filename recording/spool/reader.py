@@ -55,7 +55,7 @@ The lookback is at most one minute; the second minute is a margin. So the packet
 without a key arrived at most two minutes after those of the final frame that can be decrypted.
 """
 Batcher = Callable[[int, bytes], object | None]
-"""Combines all packets of a media frame into one value. If it is None, they are yielded singly.
+"""Combines all packets of a media frame into one value, or returns None to have them one by one.
 
 It gets the arrival of the earliest packet (µs since the spool's start) and the plaintext.
 """
@@ -104,9 +104,9 @@ def read_spool(
 ) -> "SpoolReader":
     """Open a spool with the spool key, or with the boot key that decrypts this key in the header.
 
-    `runtime_keys_folder` has the frame keys that were not published when the writing process ended;
-    None: their frames cannot be read. Raises `SpoolHeaderError` without a readable header,
-    `SpoolKeyError` without the right key, and `OSError`.
+    `runtime_keys_folder` has the frame keys that were not published when the writing process ended.
+    If it is None, the frames of these keys cannot be read. Raises `SpoolHeaderError` without a
+    readable header, `SpoolKeyError` without the right key, and `OSError`.
     """
     reader = SpoolReader.open(path, boot_key, spool_key)
     if runtime_keys_folder is not None:
@@ -117,8 +117,7 @@ def read_spool(
 class SpoolReader(Iterator[Record]):
     """Yields the records of one spool, in the sequence in which they were written.
 
-    All methods are in one class because they share the index that the next frame should have. The
-    attributes except `header` and `index_salt` are final only after all records were read.
+    The attributes except `header` and `index_salt` are final only after all records were read.
     `index_salt` is the salt for the commitments in the manifest, if this is the call's first spool.
     `interrupted` means that there is no END frame, because the writer's process ended early or the
     disk failed. `truncated` means that the file ends inside a frame or in bytes that were never
@@ -161,10 +160,10 @@ class SpoolReader(Iterator[Record]):
         self._keys: dict[int, bytes] = {}
         self._erased: set[int] = set()
         self._replacement_of: dict[int, tuple[int, int, int]] = {}
-        """For each erased frame with packets that were not erased: the replacement frame with them.
+        """The replacement frame of an erased frame, by the index of the erased frame.
 
-        That is its index, its position in the file (-1 if it was not found), and a time in µs since
-        the spool's start, before which all its packets arrived.
+        The value has the replacement's index, its position in the file (-1 if it was not found) and
+        a time in µs since the spool's start. All its packets arrived before this time.
         """
         self._replacements: set[int] = set()
         self._next_index = 1
@@ -180,7 +179,7 @@ class SpoolReader(Iterator[Record]):
         return cast("Record", next(self._records))
 
     def batched(self, batch: Batcher) -> Iterator[object]:
-        """Yield the records; all packets of a frame are one value if `batch` makes one."""
+        """Yield the records. A value that `batch` returns takes the place of a frame's packets."""
         self._batch = batch
         return self._records
 
@@ -349,10 +348,10 @@ class SpoolReader(Iterator[Record]):
     def _losses_before(self, before: int, until_us: int | None) -> _Records:
         """Yield a `LostRecord` for each loss between the previous and the next readable frame.
 
-        Consecutive missing frames are one loss; each frame without a key is a loss of its own. Such
-        a frame may be forged, so the times of a loss are limited to those between the readable
-        frames. At the file's end, `before` follows the final frame, `until_us` is None, and the
-        limit is `_UNPUBLISHED_US` after the last readable frame.
+        Consecutive missing frames are one loss; each frame without a key is a loss of its own. A
+        frame without a key may be forged, so the times of a loss are limited to those between the
+        readable frames. At the file's end, `before` follows the final frame, `until_us` is None,
+        and the limit is `_UNPUBLISHED_US` after the last readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]

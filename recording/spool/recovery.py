@@ -46,15 +46,16 @@ class RecoveredKey:
         return f"{self.call_id}.{self.life}.recovered"
 
     def __bytes__(self) -> bytes:
-        """Return the content of this file: the key in base64 and a line break."""
+        """Return the content of the key's file: the key in base64 and a line break."""
         return base64.b64encode(self.key) + b"\n"
 
 
 def recover_key(spool: Path, identities: Iterable[Identity]) -> RecoveredKey:
     """Decrypt the key of a spool with one of the identities.
 
-    The file header, in the first 130 KB, is enough. Raises `SpoolHeaderError` if there is none, and
-    `SpoolKeyError` without a key for recipients or an identity that decrypts it.
+    The first 130 KB of the spool, with the file header, are enough. Raises `SpoolHeaderError`
+    without a readable header. Raises `SpoolKeyError` if the header has no key for recipients, or if
+    no identity decrypts it.
     """
     header = read_header(spool)
     if not header.recipients_wrapped:
@@ -73,7 +74,7 @@ def _is_key_of(header: SpoolHeader, key: bytes) -> bool:
 
 
 def boot_key_for(header: SpoolHeader, boot_keys: Iterable[bytes]) -> bytes | None:
-    """Return the one of `boot_keys` that opens a spool; None if its key was lost at a reboot."""
+    """Return the first of `boot_keys` that opens a spool; None if no key opens it."""
     for boot_key in boot_keys:
         try:
             unwrap_spool_key(header.boot_wrapped, boot_key, header.spool_id)
@@ -104,7 +105,7 @@ def recovered_keys(folder: Path, spools: Iterable[Path]) -> dict[int, bytes]:
 
 
 def shred_recovered(folder: Path, spool: Path) -> None:
-    """Overwrite and unlink the file of the key that was recovered for a spool, if it exists."""
+    """If there is a recovered key for a spool, overwrite and unlink its file."""
     shred_keys(folder / f"{spool.name.removesuffix('.spool')}.recovered")
 
 

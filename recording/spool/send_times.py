@@ -163,8 +163,8 @@ class SenderReport:
 class StreamAnchor:
     """One stream's anchor (`timestamp` and `at_us`), and other facts for the next process.
 
-    The anchor can be up to `uncertain_us` later than the time of the least delay, in µs; None if no
-    limit is known, for example because the timestamps are unusable.
+    `at_us` can be up to `uncertain_us` (in µs) later than with the network's least delay.
+    `uncertain_us` is None if no limit is known, for example because the timestamps are unusable.
     """
 
     track: int
@@ -274,8 +274,8 @@ class _Stream:
 class _SenderClock:
     """The clock in the sender reports of a track, compared with ours.
 
-    `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. The
-    report that arrived at `noted_us` showed it, and if `is_sure`, so did the report before it.
+    `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. It is
+    from the report that arrived at `noted_us`. `is_sure` means that the report before it agreed.
     """
 
     ahead_us: int
@@ -498,9 +498,9 @@ class SendTimes:
     def is_after(self, track: int, data: Octets, at_us: int, end_us: int, sure_us: int) -> bool:
         """Return whether the whole audio of a packet was sent after the time `end_us`.
 
-        If the timestamps of the stream are unusable, it is enough that the packet arrived at or
-        after `sure_us`, plus the time for which the track was interrupted. A leg that was connected
-        after `end_us` has no audio from before it.
+        If the largest possible delay of the stream is not known, it is enough that the packet
+        arrived at or after `sure_us`, plus the time for which the track was interrupted. A leg that
+        was connected after `end_us` has no audio from before it.
         """
         found = self._find_doubting(track, data, at_us)
         if self._attached_us.get(track, -_NEVER_US) >= end_us:

@@ -115,8 +115,8 @@ class SpoolStorage:
     def try_recovery(self) -> bool:
         """Write the waiting events, and return whether the fault is over.
 
-        If the spool file has been missing, or the disk has failed, for `MOVE_AFTER_US`, the call
-        continues in a new spool. Raises one of `FAILURES` if no spool can be written yet.
+        This method can continue the call in a new spool, as the module's docstring says. Raises one
+        of `FAILURES` if no spool can be written yet.
         """
         try:
             self._check_path()

@@ -4,7 +4,7 @@ Packets are collected in memory, in the open frame. About once a second the reco
 which encrypts the open frame under a new key, writes it to the file, and publishes the keys of
 frames that are older than the lookback. To *publish* a key means to write it into the file, in two
 RELEASE frames, so that one of them may be damaged. If the disk refuses a frame, its packets are
-lost, and the recording has a gap. If the spool's file is gone, they stay in memory instead.
+lost, and the recording has a gap. If the spool's file is gone, the packets stay in memory.
 """
 
 import os
@@ -57,11 +57,8 @@ class SpoolWriter:
     """The writer of one spool file of a call. It only appends data to the file.
 
     All methods must be called in one thread; only a hanging disk's own thread may close the writer.
-    Those that write raise `SpoolWriteError`; after it, the writer can still be used, and all data
-    that is written later is readable.
-
-    The methods are in one class, because the bytes, the key and the index of a frame must be stored
-    together or not at all.
+    Methods that write raise `SpoolWriteError`. After this error, the writer can still be used, and
+    all data that is written later is readable.
     """
 
     @classmethod
@@ -135,9 +132,8 @@ class SpoolWriter:
     def packet(self, track: int, at_us: int, data: bytes | bytearray | memoryview) -> None:
         """Add a packet (shorter than 64 KiB) to the open frame; `at_us` is not negative.
 
-        This runs for every packet, so it usually makes no system call. In two rare cases, the open
-        frame is written first: it is full because `tick` was not called, or it began after this
-        packet.
+        This runs for every packet, so it usually makes no system call. It writes the open frame
+        first if this frame cannot take the packet (`OpenFrame.takes`).
         """
         if not self._open.takes(at_us):
             self.flush_frame()
@@ -161,7 +157,7 @@ class SpoolWriter:
 
         Call this at least once a second. There is at most one write. The path is checked first
         (`check_path`). If it does not lead to the file (`SpoolGoneError`), nothing is written, and
-        the packets stay in memory. After any other error, they are lost.
+        the packets stay in memory. After any other error, the packets of the open frame are lost.
         """
         self._append(events, release_at=now_us)
 
@@ -266,7 +262,7 @@ class SpoolWriter:
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job`, in the thread of a `WatchedDisk`; on a hanging disk, when it works again."""
+        """Run `job` in the thread of a `WatchedDisk`. If it hangs, wait until it works again."""
         self._file.run_later(job)
 
     @property
@@ -472,8 +468,8 @@ class SpoolWriter:
     ) -> None:
         """Write frames, and then remember which frame keys the file contains.
 
-        `media` are the new media frames. `published` are those whose keys are written, once for
-        each RELEASE frame with the key. A failed write destroys the keys of `media`, and raises a
+        `media` are the new media frames. `published` has a media frame once for each time that its
+        key is written. A failed write destroys the keys of `media`, and raises a
         `SpoolWriteError` with `lost_from`. After a `SpoolGoneError`, nothing is lost, because
         nothing was handed to the disk.
         """
