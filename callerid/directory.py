@@ -367,7 +367,7 @@ def _locked(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _open(path: Path, more: int = 0) -> int:
-    """Open a file for reading and writing; a new one belongs to the owner of its folder.
+    """Open a file for reading and writing. A new file belongs to the owner of its folder.
 
     An import that runs as root must not leave files that the desk cannot read.
     """

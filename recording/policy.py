@@ -76,7 +76,7 @@ class Trigger(StrEnum):
 
 
 PAUSE_TRIGGERS = frozenset({Trigger.PAGE, Trigger.API, Trigger.PHONE, Trigger.DTMF})
-"""The triggers by which a person or a payment system pauses a call, not those of transfers."""
+"""The triggers by which a person or a payment system pauses a call."""
 CONFIDENTIAL = frozenset({GapReason.PAYMENT, GapReason.TRANSFER, GapReason.ERASED})
 """The reasons of the gaps from which no packet may remain in a spool."""
 

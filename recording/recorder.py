@@ -373,7 +373,7 @@ class Recorder:
         trigger: Trigger = Trigger.REFER,
         arrived_mono: float | None = None,
     ) -> None:
-        """Handle a transfer by the advisor's side, which shuts the gate unless it is in the centre.
+        """Handle a transfer by the advisor's side. It shuts the gate, except with `CENTRE`.
 
         `to` is the destination's name, which is stored with the next segment.
         """
@@ -402,8 +402,8 @@ class Recorder:
     ) -> None:
         """Shut the gate, because there is a new party on the advisor's side of the call.
 
-        It stays shut at least until `identity_classed` or `returned`. `trigger` is the event that
-        revealed the new party.
+        The gate stays shut at least until `identity_classed` or `returned`. `trigger` is the event
+        that revealed the new party.
         """
         at = self._at(arrived_mono)
         self._stop_at(at)

@@ -347,7 +347,7 @@ def batch_of(
 
 
 def response_in(content_type: str, body: bytes) -> BatchResponse:
-    """Return the only response in the answer to a batch; raise ServerError if there is not one."""
+    """Return the only response in the answer to a batch. Raises `ServerError` for another count."""
     found = _BOUNDARY.fullmatch(content_type.strip())
     if found is None:
         raise ServerError(_UNREADABLE)

@@ -54,7 +54,7 @@ FROM (
 ORDER BY reference <> :text, name, people.id
 """  # noqa: S608 - no values in it
 _NAME = "CASE WHEN name GLOB '*[^ -~]*' THEN plain(name) ELSE name END"
-"""The name without accents. Most names have none, and SQLite compares those without Python."""
+"""The name without accents. SQLite calls Python only for a name that is not ASCII."""
 _WORD = f"({_NAME} LIKE :w{{0}} ESCAPE '!' OR replace(postcode, ' ', '') LIKE :p{{0}} ESCAPE '!')"
 _POSTCODE: Final = re.compile(r"\b([a-z]{1,2}[0-9][a-z0-9]?)\s+([0-9][a-z]{0,2})\b", re.IGNORECASE)
 """A postcode of the United Kingdom with a space, of which the last letters may be missing."""
@@ -90,8 +90,8 @@ class EmbeddedDirectory:
     async def search(self, text: str) -> list[Person]:
         """Return at most 50 people with this reference, or with all words of a text in their name.
 
-        A word may also begin the postcode, with its space or not. Only the first six words count.
-        Capitals and accents do not matter. Raises `DirectoryError`.
+        A word may also be the beginning of the postcode, with or without its space. Only the first
+        six words count. Capitals and accents do not matter. Raises `DirectoryError`.
         """
         joined = _POSTCODE.sub(r"\1\2", _plain(text))
         words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]
@@ -151,7 +151,7 @@ def _escaped(word: str) -> str:
 
 
 def _person(rows: list[Any]) -> Person:
-    """Return the person of these rows, each of which has one number of the person or none."""
+    """Return the person of these rows. Each row has one number of the person, or no number."""
     row = rows[0]
     found = ((each["e164"], each["extension"]) for each in rows)
     numbers = (PhoneNumber(*each) for each in found if any(each))

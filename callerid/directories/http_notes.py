@@ -154,7 +154,7 @@ class _Request:
 
 
 class _Search(_Request):
-    """A request of the settings that searches for a note, and its answer."""
+    """The request of the settings that searches for a note."""
 
     def __init__(self, table: str, section: NoteSearchSection) -> None:
         super().__init__(table, section)

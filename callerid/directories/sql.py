@@ -6,10 +6,10 @@ converts each value to a text and cuts the text, so neither an unusual type nor 
 this process. Only in SQLite, `do_not_pop` is not cut.
 
 The table has one row for each version of a note. Rows are only added. So the database's user needs
-the right to insert rows, and to read the columns `note_id` and `version`, but none to read, change
-or delete notes. The table's primary key must be these two columns, which keeps two attempts from
-adding the same version twice. No column says that a note is not finished. The column `notes` begins
-with this fact instead, so that the tables of earlier releases still fit.
+the right to insert rows and to read the columns `note_id` and `version`, but no right to read,
+change or delete notes. The table's primary key must be these two columns, so that two attempts
+cannot add the same version twice. If a note is not finished, the text in the column `notes` begins
+with this fact: with a column for it, the tables of earlier releases would not fit.
 
 The connections and statements are in `callerid.directories.sql_database`, which imports SQLAlchemy.
 """
@@ -153,7 +153,7 @@ class SqlDirectorySection(ExternalDirectorySection):
     def _database(
         self, access: Literal["read", "write"], most: int, notes: SqlNotesSection | None = None
     ) -> SqlDatabase:
-        """Return the database with at most `most` connections, of the user of `notes` if set."""
+        """Return the database with at most `most` connections, for the user in `notes` if set."""
         from callerid.directories.sql_database import (  # noqa: PLC0415 - heavy
             SqlAddress,
             SqlDatabase,

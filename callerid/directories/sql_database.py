@@ -50,7 +50,7 @@ _STATEMENT: Final = 0.9
 """The share of the time limit that a statement gets: the server ends it before Galwad gives up."""
 _RECYCLE_S: Final = 300
 _KEEPALIVE_S: Final = 60
-"""The idle seconds after which PostgreSQL checks a connection. Firewalls forget idle ones."""
+"""The idle seconds after which PostgreSQL checks a connection: firewalls forget idle ones."""
 _STEPS: Final = 10_000
 """The steps of SQLite's virtual machine after which it checks the time limit."""
 _MOST_ROWS: Final = 501
@@ -91,7 +91,7 @@ class SqlAddress:
 
 
 class SqlDatabase:
-    """The connections to one database: to a server, at most `connections` at a time.
+    """The connections to one database. A server gets at most `connections` at a time.
 
     In PostgreSQL and SQLite, statements that change anything are refused with `access` "read", and
     `timeout_s` limits each statement. Raises `ServerError` if the driver is not installed.
@@ -293,5 +293,5 @@ class VersionsTable:
         return frozenset(rows)
 
     async def add(self, connection: AsyncConnection, row: Mapping[str, object]) -> None:
-        """Add a row, whose values are given by the names of their columns."""
+        """Add a row. `row` has the values by the names of their columns."""
         await connection.execute(insert(self._table).values(row))

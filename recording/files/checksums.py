@@ -1,7 +1,7 @@
 """A list of the SHA-256 digests of all files in a folder, which `sha256sum -c` can check too.
 
 A check of the folder proves something only if no other user can change the folder before its files
-are used; `check_private` checks that.
+are used (`check_private`).
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Disk:
         return job()
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs. If the disk hangs, wait until it works again."""
+        """Run `job` after all earlier jobs. While the disk hangs, `job` waits."""
         job()
 
 
@@ -84,7 +84,7 @@ class WatchedDisk(Disk):
         return self._given_up is not None
 
     def run(self, job: Callable[[], T], undo: Callable[[T], object] | None = None) -> T:
-        """Run `job` in the disk's thread. Result, errors and `undo` are those of `Disk.run`."""
+        """Run `job` in the disk's thread. `undo`, result and errors are as in `Disk.run`."""
         if threading.current_thread() is self._thread:
             return job()
         if not self.is_hanging:

@@ -71,7 +71,7 @@ def read_foreign(path: Path) -> bytes:
 
 
 def check_path(path: Path) -> None:
-    """Raise `ForeignFileError` if another user made a link in `path`. It need not exist."""
+    """Raise `ForeignFileError` if another user made a link in `path`. `path` need not exist."""
     with suppress(FileNotFoundError):
         descriptor, _ = _walk(path)
         os.close(descriptor)
@@ -145,7 +145,7 @@ def acting_as(owner: Owner) -> Iterator[None]:
 
     Root can still read every file and pass through every folder, because systemd keeps the
     services' folders in a folder of root. The rights are those of the whole process: only one
-    thread may use this function, and no other may need root's rights meanwhile.
+    thread may use this function, and no other thread may need root's rights meanwhile.
     """
     if os.geteuid() != 0 or owner.uid == 0:
         yield
@@ -173,7 +173,7 @@ def as_user(owner: Owner) -> Iterator[None]:
 def _keep_reading() -> None:
     """Get back the capability DAC_READ_SEARCH, which the change of the user id has taken away.
 
-    In a container that lacks it, a path through a folder of root gives an OSError.
+    In a container without this capability, a path through a folder of root gives an OSError.
     """
     header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
     sets = (ctypes.c_uint32 * 6)()
@@ -200,9 +200,9 @@ def make_foreign_folder(folder: Path) -> None:
 def give_to(owner: Owner, folder: Path) -> None:
     """Make `owner` the owner of `folder` and of the files and folders in it, if we are root.
 
-    Links are skipped, and files with several hard links too, because root may own the file that
-    such a link gives a second name. Raises `ForeignFileError` if the folder's path has a link that
-    another user made.
+    Links are skipped. Files with several hard links are skipped too: such a file may be a file of
+    root under a second name. Raises `ForeignFileError` if the folder's path has a link that another
+    user made.
     """
     if os.geteuid() != 0:
         return

@@ -149,7 +149,7 @@ class Catalogue:
         return None if row is None else _summary(row)
 
     async def folders(self) -> dict[str, str]:
-        """Return the archive folder of each recording by call id; let other tasks run meanwhile."""
+        """Return the archive folder of each recording by call id. Other tasks run meanwhile."""
         found: dict[str, str] = {}
         names: dict[str, str] = {}
         columns = select(recordings.c.call_id, recordings.c.folder).order_by(recordings.c.call_id)
@@ -175,8 +175,8 @@ class Catalogue:
     async def line_named(self, text: str) -> str:
         """Return the name of the telephone line that a user means by `text`.
 
-        If no line has exactly this name, and only one line has it in other upper and lower case,
-        return the name of that line. Otherwise return `text`.
+        If no line has exactly this name, and exactly one line has it in other capitals, return the
+        name of that line. Otherwise return `text`.
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)

@@ -35,7 +35,7 @@ SLACK_US: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class CallCoverage:
-    """The coverage of one call's talk time. `started` is the answer in Unix seconds.
+    """The coverage of one call's talk time. `started` is the time of the answer in Unix seconds.
 
     `unexplained` has the parts that are in no segment and no gap, or in both.
     """
@@ -68,7 +68,7 @@ class CallCoverage:
     """The start according to the row, in Unix seconds; None if there is no row."""
 
     def with_index_problem(self, problem: str) -> CallCoverage:
-        """Return the coverage with one more contradiction of the index."""
+        """Return the coverage with one more problem: the index contradicts another source."""
         return replace(self, problems=(*self.problems, problem), index_changed=True)
 
     def with_spool_proof(self, proof: SpoolProof) -> CallCoverage:

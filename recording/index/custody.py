@@ -1,9 +1,9 @@
-"""Custody: which recordings are retained, which were disposed of, and which had a captured card.
+"""Custody: the recordings that are retained, that were disposed of, or that had a captured card.
 
-All three are in tables of the index's database. A recording is retained for a reason, from
-`Custodian.retain` to `Custodian.release`. Each gap with the reason `captured-card` is an incident:
-a card number was keyed into a call outside a pause. It is open until a person has disposed of the
-recording and has stored what was missing and what was changed. An incident never contains a digit.
+A recording is retained for a reason, from `Custodian.retain` to `Custodian.release`. Each gap with
+the reason `captured-card` is an incident: a card number was keyed into a call outside a pause. The
+incident is open until a person has disposed of the recording and has stored what was missing and
+what was changed. An incident never contains a digit.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Custodian:
         return (await self.of((call_id,))).get(call_id, NOT_RETAINED)
 
     async def all_disposed(self) -> set[str]:
-        """Return the call ids of all disposed recordings; let other tasks run meanwhile."""
+        """Return the call ids of all disposed recordings. Other tasks run meanwhile."""
         found: set[str] = set()
         last = ""
         call_id = disposals.c.call_id
@@ -201,7 +201,7 @@ class CapturedCards:
         return await self._read(statement)
 
     async def close(self, call_id: str, missing_trigger: str, changed: str, now: float) -> None:
-        """Close a recording's open incidents. Closed ones keep what was stored with them."""
+        """Close a recording's open incidents. Incidents that were closed before do not change."""
         await self._write(
             update(captured_cards)
             .where(captured_cards.c.call_id == call_id, captured_cards.c.closed.is_(None))

@@ -80,7 +80,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The end of a call. A call that the ledger does not have is added if `new`, else ignored."""
+    """The end of a call. A call that the ledger does not have is added only if `new`."""
 
     call: AnsweredCall
     new: bool
@@ -118,7 +118,7 @@ class Ledger:
         self._writer = engine.execution_options(immediate=True)
 
     async def between(self, since: float, until: float) -> list[AnsweredCall]:
-        """Return the calls answered from `since` to before `until` (Unix seconds), by time."""
+        """Return the calls answered from `since` to before `until` (Unix seconds), oldest first."""
         table = answered_calls.c
         statement = (
             select(answered_calls)
@@ -130,7 +130,7 @@ class Ledger:
                 return [_checked(row) for row in await connection.execute(statement)]
 
     async def knows(self, call_ids: Iterable[str]) -> set[str]:
-        """Return those of these call ids that are in the ledger."""
+        """Return the `call_ids` that are in the ledger."""
         wanted, call_id = list(call_ids), answered_calls.c.call_id
         known: set[str] = set()
         with index_errors():

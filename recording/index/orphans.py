@@ -78,7 +78,7 @@ def orphans(
     `rows` has the archive folder of each call id in the index. `disposed` has the call ids of
     recordings that the index says were disposed of. Files of a call in `spools` are not orphans,
     because they may be incomplete. `now` is in Unix seconds. Raises `OSError` if a folder cannot be
-    read: without it, its recordings would seem to be lost.
+    read, because the recordings in the folder would otherwise seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)
@@ -113,7 +113,7 @@ def _without_files(call_id: str, folder: str) -> Orphan:
 def unindexed(root: Path, known: Collection[str]) -> list[str]:
     """Return the call ids of all recordings with a manifest, except the call ids in `known`.
 
-    `galwad recordings reindex` checks them, and restores the rows of those that pass.
+    `galwad recordings reindex` checks these recordings, and adds a row for each that passes.
     """
     return sorted(
         {

@@ -1,8 +1,8 @@
 """Search in the index of recordings: the filters, and the SQL for `Catalogue.search`.
 
-Each filter has a database index, most of them with the sort order of the result. So SQLite finds a
-page out of a million recordings in milliseconds. `tests/recording/index/test_catalogue.py` checks
-that SQLite uses the indices.
+Each filter has a database index. Most of these indices have the sort order of the result. So SQLite
+finds a page out of a million recordings in milliseconds.
+`tests/recording/index/test_catalogue.py` checks that SQLite uses the indices.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Filters:
 class Cursor:
     """The end of a page of a list: the start (Unix seconds) and call id of its final recording.
 
-    So it stays correct if recordings are added or removed before the next page is read.
+    A cursor stays correct if recordings are added or removed before the next page is read.
     """
 
     started: float

@@ -2,7 +2,7 @@
 
 The server encrypts recordings only for recipients in a signed set; its settings name the officer's
 public signing key. The officer's key file is an age identity file, which `age -d -i` accepts. A
-comment in it contains the secret signing key.
+comment in this file contains the secret signing key.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class OfficerKeys:
     def save(self, path: Path, passphrase: Passphrase | None = None) -> None:
         """Write the keys to a new file that only its owner can read.
 
-        With a passphrase, it is encrypted and armored as `age -p -a` does it.
+        With a passphrase, the file is encrypted and armored as `age -p -a` does it.
 
         Raises:
             KeyFileError: The file exists already (it is never replaced), or cannot be written.
@@ -325,9 +325,9 @@ class RecipientsFile:
 
     The officer's signature of an older set stays valid. If the server used it, a person who was
     removed could open new recordings. So each process keeps the newest set in memory and in
-    `copies`, and refuses a set with a lower serial number. `load` also refuses a set that it cannot
-    copy, because after a restart it would not notice an older set. To go back, the officer signs
-    the older recipients again, with a higher number.
+    `copies`, and refuses a set with a lower serial number. `load` also refuses a set of which it
+    can keep no copy, because after a restart it would not notice an older set. To go back, the
+    officer signs the older recipients again, with a higher number.
 
     An administrator puts the signed set at `path`. Several processes may share a copy. A copy of
     another officer's set is replaced.

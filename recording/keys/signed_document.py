@@ -89,8 +89,8 @@ class DocumentType(Generic[T]):
         """Verify the signature of the document in a file's content, and return the document.
 
         `public_keys` are trusted keys in base64. If None, any key is accepted; the signature then
-        shows only that document and key belong together. Raises `ManifestError` if it is malformed,
-        is signed by another key, or any byte was changed, even without a change of meaning.
+        shows only that document and key belong together. Raises `ManifestError` if the document is
+        malformed or signed by another key, or if any byte was changed.
         """
         try:
             line = msgspec.json.decode(data)

@@ -82,7 +82,7 @@ class TrackBurst:
         return self._words[index][2]
 
     def head(self, index: int) -> tuple[int, int, int, int, int]:
-        """Return flags, marker and payload type, sequence number, timestamp and SSRC."""
+        """Return flags, marker with payload type, sequence number, timestamp and SSRC."""
         first, timestamp, ssrc = self._words[index]
         return first >> 24, first >> 16 & 0xFF, first & 0xFFFF, timestamp, ssrc
 

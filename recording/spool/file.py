@@ -87,7 +87,7 @@ class SpoolFile:
         return self._disk.is_hanging
 
     def run_later(self, job: Callable[[], None]) -> None:
-        """Run `job` after all earlier jobs. If the disk hangs, wait until it works again."""
+        """Run `job` after all earlier jobs. While the disk hangs, `job` waits."""
         self._disk.run_later(job)
 
     def sync_job(self) -> Callable[[], None]:

@@ -3,7 +3,7 @@
 A late payment trigger can erase a media frame until the frame's key is written to the file
 (`SpoolWriter.erase_back_to`). From then on the frame is *final*. The follower reads only final
 frames, so it returns the records that `read_spool` will return. If a frame is damaged or missing,
-it returns no more records, `complete` stays False, and the whole spool must be read with
+the follower returns no more records, `complete` stays False, and the whole spool must be read with
 `read_spool`.
 """
 

@@ -64,7 +64,7 @@ class SpoolHeader:
     """The start in µs of the monotonic clock; 0 if a version without this field wrote the spool."""
 
     def us_after(self, first: "SpoolHeader") -> int:
-        """Return the µs from the start of the call's spool `first` to that of this one.
+        """Return the µs from the start of the call's spool `first` to the start of this spool.
 
         The monotonic times are compared, because the wall clock may have been changed. The wall
         clock is used only if a spool has no usable monotonic time. Both spools are from the same

@@ -74,7 +74,7 @@ class KeySlots:
         self._by_index[index] = self._free.pop()
 
     def forget(self, index: int) -> None:
-        """Overwrite the key of the frame with this index with zeros, if there is one."""
+        """If the frame with this index has a key here, overwrite the key with zeros."""
         slot = self._by_index.pop(index, None)
         if slot is not None:
             os.pwrite(self._fd, _FREE, _START + slot * _SLOT.size)
@@ -136,7 +136,7 @@ def unwrap_spool_key(wrapped: bytes, boot_key: bytes, spool_id: bytes) -> bytes:
 
 
 def index_salt(spool_key: bytes, spool_id: bytes) -> bytes:
-    """Return the 32-byte salt that this spool gives its call for the commitments in the manifest.
+    """Return this spool's salt (32 bytes) for the commitments in the call's manifest.
 
     Each reading of the spool computes the same salt, also after a crash. Only a reader with the
     spool key, which is random, can compute it.

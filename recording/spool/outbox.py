@@ -56,9 +56,9 @@ class EarlierSpools:
     def copy_to(self, beside: int, folder: Path) -> None:
         """Let a thread copy the earlier spools into `folder`, one after another.
 
-        An incomplete copy is removed. `beside` is a descriptor of the current spool, and is closed
-        by this method. It keeps the current spool locked until all spools are copied, so that the
-        finaliser does not seal the call too early. Raises `OSError` if there are too few
+        An incomplete copy is removed. `beside` is a descriptor of the current spool, which the
+        caller must not close. It keeps the current spool locked until all spools are copied, so
+        that the finaliser does not seal the call too early. Raises `OSError` if there are too few
         descriptors; then no spool is copied.
         """
         spools: list[tuple[int, str]] = []
@@ -203,7 +203,7 @@ class SpoolOutbox:
         self._write(write)
 
     def _write(self, write: Callable[[Sequence[Event]], None]) -> None:
-        """Give the oldest waiting events to `write`; they wait no more if it succeeds."""
+        """Give the oldest waiting events to `write`. If it succeeds, they no longer wait."""
         events = tuple(islice(self._waiting, _MOST_IN_ONE_WRITE))
         write(events)
         for event in events:

@@ -106,7 +106,7 @@ class PacketCounts:
         self._before: list[dict[str, int]] = [{} for _ in range(TRACKS)]
 
     def enter(self, reason: str) -> None:
-        """Note that a gap begins with this reason, or a segment if it is ""."""
+        """Note that a gap with this reason begins, or a segment if `reason` is ""."""
         self.reason = reason
         self.is_between = False
         self._gap_reason = reason or self._gap_reason

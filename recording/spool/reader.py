@@ -74,7 +74,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return True if the file is locked, because a process writes it or copies others beside it."""
+    """Return True if the file is locked: a process writes it, or copies other spools beside it."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -195,7 +195,7 @@ class SpoolReader(Iterator[Record]):
         self.close()
 
     def close(self) -> None:
-        """Close the file, which the end of the iteration does too."""
+        """Close the file. The end of the iteration closes it too."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -270,7 +270,7 @@ class SpoolReader(Iterator[Record]):
     def _records_of(self, frame: SpoolFrame) -> _Records | None:
         """Return a frame's records; None if we know the key but cannot decode the frame.
 
-        Without the key of a media frame, there are none; `_losses_before` later yields its
+        A media frame without a known key has no records. `_losses_before` later yields its
         `LostRecord`.
         """
         if frame.kind is FrameKind.MEDIA:

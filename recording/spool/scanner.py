@@ -110,10 +110,10 @@ def frame_at(fd: int, position: int, end: int) -> SpoolFrame | None:
 
 
 def find_header(fd: int, name: str) -> tuple[SpoolHeader, bytes, int, bool]:
-    """Return the first undamaged copy of the file header.
+    """Return the first undamaged copy of the file header and three other values.
 
-    With it come its identity, the position of the frames in the file, and True if both copies are
-    undamaged. Raises `SpoolHeaderError` if both are damaged, or for an unknown version.
+    These are its identity, the position of the first frame, and True if both copies are undamaged.
+    Raises `SpoolHeaderError` if both copies are damaged, or for an unknown version.
     """
     data = os.pread(fd, 2 * (HEADER_PREFIX.size + MAX_HEADER), 0)
     if not data:

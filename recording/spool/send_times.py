@@ -136,7 +136,7 @@ class SenderReport:
     def parse(cls, data: bytes | bytearray | memoryview) -> Self | None:
         """Return the sender report with which an RTCP datagram begins (RFC 3550 section 6.1).
 
-        None if there is none, or if the sender has no clock, so that the time is 0.
+        None if there is no sender report, or if the sender has no clock (its time is 0).
         """
         if len(data) < _REPORT_HEADER.size:
             return None
@@ -365,8 +365,8 @@ class SendTimes:
     def assume_usual_delay(self, at_us: int) -> None:
         """Assume that the network is not slower than usual at `at_us`, after a restart.
 
-        Nothing that was said before is secret. Without this, a stream of which nothing was saved
-        could be as late as the call is old, if a pause follows at once.
+        Nothing that was said before is secret. Without this, a stream that was not saved would
+        count as late by up to the age of the call.
         """
         for track in _TRACKS:
             heard_us, late_us = self._latest_of(track)
@@ -374,7 +374,7 @@ class SendTimes:
                 self._latest[track] = at_us, 0 if late_us is None else min(late_us, _STEP_US)
 
     def note_stored(self, track: int, data: Octets, at_us: int) -> None:
-        """Fit the anchor of a stream to a stored packet; every eighth one is enough.
+        """Fit the anchor of a stream to a stored packet. Every eighth stored packet is enough.
 
         The anchor follows the smallest delay of the last seconds.
         """
@@ -438,7 +438,7 @@ class SendTimes:
         self._anchor_by_clock(track, stream, report, at_us)
 
     def _note_clock(self, track: int, stream: _Stream, report: SenderReport, at_us: int) -> None:
-        """Compare a report's clock with the anchor of its stream, which is certain."""
+        """Compare a report's clock with the anchor of its stream. This anchor must be certain."""
         due_us = stream.anchor.due_us(report.timestamp)
         if -_EARLY_US <= at_us - due_us <= _MOST_LATE_US:
             ahead_us, before, is_sure = due_us - report.sent_us, self._clocks.get(track), False
@@ -474,8 +474,8 @@ class SendTimes:
     ) -> None:
         """Set the anchor of a stream by a sender report, unless the packets contradict it.
 
-        They contradict it if the latest packet would have arrived before it was sent, or if it
-        would have been sent earlier than `uncertain_us` allows.
+        They contradict it if the latest packet would have arrived before it was sent, or would have
+        been sent earlier than `uncertain_us` allows.
         """
         clock = self._clocks.get(track)
         if clock is None or not clock.is_sure:
@@ -612,8 +612,8 @@ class SendTimes:
     def _latest_of(self, track: int) -> tuple[int, int | None]:
         """Return the arrival of a track's latest packet, and its largest possible delay, in µs.
 
-        The next packet was sent later than this one. So its delay is at most this delay plus the
-        time since this packet's arrival. The delay is None if no limit is known.
+        The next packet was sent later. So its delay is at most this delay plus the time between the
+        two arrivals. The delay is None if no limit is known.
         """
         return self._latest.get(track, (self._begun_us, 0))
 

@@ -1,6 +1,6 @@
 """The storage of one call's spool. It remembers a fault of the disk until the fault is over.
 
-A fault after a failed write ends when a write succeeds and the disk has enough free bytes; after a
+A fault after a failed write ends when a write succeeds and the disk has enough free bytes. After a
 failed sync, a sync must succeed too. In two other cases, the fault ends because the call continues
 in a new file:
 
@@ -48,9 +48,9 @@ class SpoolStorage:
     ) -> None:
         """Set up the storage; no spool is opened yet.
 
-        `failed` gets the error of a failed sync. `open_on_other_disk` is called if the disk has
-        failed and `has_other_disk` returns True, until the call has moved. `SpoolSync` syncs the
-        spools in the folder `synced`, or all if it is None.
+        `failed` gets the error of a failed sync. If the disk has failed and `has_other_disk`
+        returns True, `open_on_other_disk` is called until it succeeds. `SpoolSync` syncs the spools
+        in the folder `synced`, or all spools if it is None.
         """
         self.outbox = SpoolOutbox(open_spool)
         self.error: RecordingError | OSError | None = None
@@ -100,7 +100,7 @@ class SpoolStorage:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync in a thread and return its future, as `SpoolOutbox.sync_soon` does.
 
-        `failed` (of the constructor) gets its error.
+        `failed` (of the constructor) gets the error of the sync.
         """
         job, writer = self.outbox.sync_soon(), self.writer
 

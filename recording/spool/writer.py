@@ -56,9 +56,9 @@ _encode = msgspec.msgpack.encode
 class SpoolWriter:
     """The writer of one spool file of a call. It only appends data to the file.
 
-    All methods must be called in one thread; only a hanging disk's own thread may close the writer.
-    Methods that write raise `SpoolWriteError`. After this error, the writer can still be used, and
-    all data that is written later is readable.
+    All methods must be called in one thread. Only the thread of a hanging disk may also close the
+    writer. Methods that write raise `SpoolWriteError`. After this error, the writer can still be
+    used, and all data that is written later is readable.
     """
 
     @classmethod
@@ -119,7 +119,7 @@ class SpoolWriter:
         self.header = header
         self.closed = False
         self.counts = WrittenCounts()
-        """The packets given to this and the call's earlier writers, except those in memory."""
+        """The packets given to this writer and the call's earlier writers, except in memory."""
         self._file = file
         self._slots = slots
         self._cipher = seal
@@ -262,7 +262,7 @@ class SpoolWriter:
         return self._file.is_hanging
 
     def run_when_disk_recovers(self, job: Callable[[], None]) -> None:
-        """Run `job` in the thread of a `WatchedDisk`. If it hangs, wait until it works again."""
+        """Run `job` in the thread of a `WatchedDisk`. While the disk hangs, `job` waits."""
         self._file.run_later(job)
 
     @property
@@ -300,7 +300,7 @@ class SpoolWriter:
         return frame
 
     def adopt_open_frame(self, frame: OpenFrame) -> None:
-        """Write this spool's open frame, then take over that of the call's previous spool."""
+        """Write this spool's open frame, then take over `frame` from the call's previous spool."""
         self.flush_frame()
         self._open = frame
 
