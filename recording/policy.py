@@ -67,7 +67,7 @@ class Trigger(StrEnum):
     ROUTE = "route"
     """The line rings a target that is not in the centre, according to the settings."""
     UNNAMED = "unnamed"
-    """The PBX has named only a party other than the one that has answered."""
+    """The PBX has named only a party other than the party that has answered."""
     STORAGE = "storage"
     OVERFLOW = "overflow"
     CRASH = "crash"

@@ -50,7 +50,7 @@ CLOCK_EVENT_US = 60_000_000
 SHORTEST_LOSS_US = 60_000
 """The shortest time in µs that becomes a gap after the kernel dropped packets of a party.
 
-A shorter time has only one or two packets.
+A shorter time has only a few packets.
 """
 
 
@@ -159,7 +159,7 @@ class Recorder:
         return self.gate.store
 
     def start(self) -> None:
-        """Call `tick` on the running event loop every `tick_s` seconds until the recording ends.
+        """Call `tick` on the running event loop every `tick_s` seconds, until `close` or `discard`.
 
         The first call comes after a random part of `tick_s`, so that the recorders of many calls do
         not write at the same moment.
@@ -429,7 +429,7 @@ class Recorder:
     def ended(self, cause: str, *, arrived_mono: float | None = None) -> None:
         """Shut the gate for ever, end the present gap, and write the counts and the event "ended".
 
-        Calling it again does nothing.
+        Calling `ended` again does nothing.
         """
         if self._policy.state is RecordingState.ENDED:
             return
@@ -597,7 +597,6 @@ class Recorder:
                 self._disk_failed(error)
 
     def _drain(self) -> SpoolWriter:
-        """Open the spool if necessary, write the waiting events, and return the spool's writer."""
         writer = self.gate.writer = self.storage.outbox.drain()
         return writer
 

@@ -69,7 +69,7 @@ class ExternalDirectorySection(Section):
         """
 
     def open_notes(self, zone: tzinfo | None = None) -> NoteDestination | None:
-        """Return the destination of contact notes; None if none are delivered to this directory.
+        """Return the destination of contact notes; None if this directory gets no contact notes.
 
         `zone` is the time zone of dates in the notes; None means this machine's time zone. The
         errors are those of `open`.

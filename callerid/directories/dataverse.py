@@ -265,7 +265,6 @@ class DataverseDirectory:
 
 
 def _mapping(section: DataverseSection) -> PeopleMapping:
-    """Return the places of people in an answer."""
     fields = PeopleFields(
         id=_KEYS[section.table],
         name=section.name_column,
@@ -347,7 +346,7 @@ def batch_of(
 
 
 def response_in(content_type: str, body: bytes) -> BatchResponse:
-    """Return the only response in the answer to a batch. Raises `ServerError` for another count."""
+    """Return the only response in the answer to a batch. Raises `ServerError` if malformed."""
     found = _BOUNDARY.fullmatch(content_type.strip())
     if found is None:
         raise ServerError(_UNREADABLE)

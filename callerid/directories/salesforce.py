@@ -72,7 +72,7 @@ FieldName: TypeAlias = Annotated[
 ]
 _DIGITS: Final = re.compile(r"[0-9]+")
 _WHOLE: Final = re.compile(r"[0-9]{2,}(?: [0-9]{2,})*")
-"""A phrase of words with two digits or more. Salesforce does not search for a single character."""
+"""A phrase of words with two digits or more. Salesforce does not search for shorter words."""
 _LENGTH: Final = 10
 """The number of digits of most British numbers, without the 0."""
 _GROUPS: Final = ((4,), (4, 7), (3, 6), (2, 6), (2, 4), (2,), (5,))
@@ -360,7 +360,6 @@ def _forms(number: PhoneNumber) -> Iterator[str]:
 
 
 def _mapping(section: SalesforceDirectorySection) -> PeopleMapping:
-    """Return the places of people in a list of rows, which have a value for each column."""
     fields = section.fields
     places = PeopleFields(
         id=_quoted("Id"),

@@ -237,7 +237,6 @@ def columns_of(section: SqlColumns) -> dict[str, str]:
 
 
 def _mapping(section: SqlColumns) -> PeopleMapping:
-    """Return the places of the columns in an answer, which is a list of rows."""
     columns = columns_of(section)
     numbers = ", ".join(f"number{at}" for at in range(len(section.numbers)))
     fields = PeopleFields(

@@ -94,7 +94,7 @@ class SqlDatabase:
     """The connections to one database. A server gets at most `connections` at a time.
 
     In PostgreSQL and SQLite, statements that change anything are refused with `access` "read", and
-    `timeout_s` limits each statement. Raises `ServerError` if the driver is not installed.
+    `timeout_s` limits the time of statements. Raises `ServerError` if the driver is not installed.
     """
 
     def __init__(
@@ -175,7 +175,6 @@ def _check_file(path: Path) -> None:
 def _server(
     address: SqlAddress, access: Literal["read", "write"], timeout_s: float, connections: int
 ) -> AsyncEngine:
-    """Return an engine with a pool of connections to a server."""
     url = make_url(address.url)
     arguments: dict[str, Any] = {}
     if url.get_backend_name() == "postgresql":
@@ -248,7 +247,7 @@ def select_texts(
     Args:
         view: The name of the view, with its schema if it needs one.
         columns: The columns that are read as texts, by the names that they have in a result.
-        sought: The names of those of the columns that are compared.
+        sought: The names of the columns that are compared.
         texts: The texts with which they are compared.
     """
     source = _table(view, *map(column, dict.fromkeys(columns.values())))

@@ -175,8 +175,8 @@ class Catalogue:
     async def line_named(self, text: str) -> str:
         """Return the name of the telephone line that a user means by `text`.
 
-        If no line has exactly this name, and exactly one line has it in other capitals, return the
-        name of that line. Otherwise return `text`.
+        If no line has exactly this name, and exactly one line differs from it only in capital
+        letters, return the name of that line. Otherwise return `text`.
         """
         line = recordings.c.line
         exact = select(line).where(line == text).limit(1)

@@ -17,7 +17,7 @@ from typing import Final
 from recording.call_id import CALL_ID
 
 YOUNG_S: Final = 600.0
-"""The age in seconds from which a file or spool can be an orphan. Earlier, it may be incomplete."""
+"""The age in seconds below which a file or spool is no orphan, because it may be incomplete."""
 _STALE_PART_S: Final = 86_400.0
 _OBJECT: Final = re.compile(rf"({CALL_ID})\.(payload|raw|header|manifest|disposal)")
 _PART_NAME: Final = re.compile(rf"\.({CALL_ID})\.(?:payload|raw|header|manifest)\.part")
@@ -158,7 +158,7 @@ def is_young(since: float, now: float) -> bool:
 def _folders(root: Path) -> Iterator[_Folder]:
     """Yield the folders of an archive, sorted by name.
 
-    One at a time, because the names of all files in a large archive would fill the memory.
+    They are read one at a time: the names of all files in a large archive would fill the memory.
     """
     pending = ["."]
     while pending:

@@ -258,7 +258,7 @@ def load_boot_key(path: Path) -> bytes | None:
 def load_or_create_signing_key(path: Path) -> Ed25519PrivateKey:
     """Return a signing key of this node; make it if there is no file. Raises `KeyFileError`.
 
-    One such key signs the node's manifests, and another one its backups.
+    One such key signs the node's manifests, and another key signs its backups.
     """
     return Ed25519PrivateKey.from_private_bytes(_load_or_create(path, 0o600))
 

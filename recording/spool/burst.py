@@ -60,7 +60,7 @@ def unpack_burst(from_us: int, plaintext: bytes) -> BurstRecord | None:
 
 
 class TrackBurst:
-    """The packets of a burst on one track, by their index: 0 for the one that arrived first."""
+    """The packets of a burst on one track, by their index: 0 for the first packet to arrive."""
 
     def __init__(self, at_us: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
         self.length = data.shape[1]

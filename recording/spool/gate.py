@@ -46,9 +46,9 @@ class RecordingGate:
     """Decides for each packet whether it is stored. The recorder opens and shuts the gate.
 
     A packet is stored if it arrived while the gate was open, even if it is read later. A packet
-    that was sent before the end of a payment or transfer is not stored, even if the network delays
-    it until the gate is open. After this end, each track must prove that its packets were sent
-    later, even if its first packet arrives only minutes later.
+    that was sent during a payment or transfer is not stored, even if the network delays it until
+    the gate is open. So each track must prove that its packets were sent after the end, even if its
+    first packet arrives only minutes later.
 
     `store` runs for each packet, so it reads few attributes.
     """

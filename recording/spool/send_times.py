@@ -274,8 +274,8 @@ class _Stream:
 class _SenderClock:
     """The clock in the sender reports of a track, compared with ours.
 
-    `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. It is
-    from the report that arrived at `noted_us`. `is_sure` means that the report before it agreed.
+    `ahead_us` is our time minus the sender's, and includes the smallest delay of the network. The
+    report that arrived at `noted_us` showed it. `is_sure` means that the previous report agreed.
     """
 
     ahead_us: int
