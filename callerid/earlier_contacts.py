@@ -4,9 +4,9 @@ The settings say by JMESPath expressions (jmespath.org) where an answer has the 
 each contact has a time, a subject and so on. A document that does not fit is a `ServerError`, whose
 message never repeats a part of the document.
 
-A server can ignore a condition of a request that it does not know, and return the contacts of all
-people. So the mapping can say where a contact names its person. Contacts of other people are then
-left out.
+If a server does not know a condition of the request, it can ignore the condition and return the
+contacts of all people. So the mapping can say where a contact names its person. Contacts of other
+people are then left out.
 """
 
 from __future__ import annotations

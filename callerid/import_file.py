@@ -20,7 +20,7 @@ characters, and a detail `LONGEST_DETAIL`.
 A cell that seems to contain the number of a payment card is a fault, except in the column numbers.
 Normally, a file with a fault is refused. If faults are skipped instead, a row with a fault is left
 out. But a row with readable and unreadable numbers, and no other fault, is imported with the
-readable ones. A file whose header has a fault, or that cannot be read to its end, is always
+readable numbers. A file whose header has a fault, or that cannot be read to its end, is always
 refused.
 
 The file is read row by row and never kept in memory. This module does not store people:

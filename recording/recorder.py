@@ -80,14 +80,14 @@ class Recorder:
 
         `open_spool` creates a spool, whose times count from `started`. It is called until it
         succeeds, and again if the spool's file is gone for ten seconds (`MOVE_AFTER_US`). If the
-        disk fails for as long, `open_on_other_disk` is called instead, if `has_other_disk` returns
-        True. `clock` returns monotonic seconds, and `wall` Unix seconds. `tick_s` should be
+        disk fails for as long and `has_other_disk` returns True, `open_on_other_disk` is called
+        instead. `clock` returns monotonic seconds, and `wall` Unix seconds. `tick_s` should be
         `tick_for(lookback)` of `recording.spool.sync`.
 
         A payment pause also erases the `erase_back_s` seconds before its trigger began, up to the
         lookback; 0 erases nothing. For `quarantine_s` seconds after a payment or transfer, a stream
         is not stored if its timestamps do not show when its audio was sent. `sync` syncs the spool
-        folder once a second in its thread, and reports failures.
+        folder and reports failures.
         """
         quarantine_us = int(quarantine_s * 1_000_000)
         self.gate = RecordingGate(started.mono, self._disk_failed, quarantine_us)

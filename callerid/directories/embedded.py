@@ -64,9 +64,8 @@ _MOST_WORDS: Final = 6
 class EmbeddedDirectory:
     """Finds people by telephone number or text in the embedded directory, the file at `path`.
 
-    A search by number finds this number with any extension. If the file does not exist, no people
-    were ever imported, and no person is found. A search that is cancelled, for example at its time
-    limit, stops reading the file.
+    A search by number finds this number with any extension. If the file does not exist, no person
+    is found. A search that is cancelled, for example at its time limit, stops reading the file.
     """
 
     name = "directory"

@@ -1,6 +1,6 @@
 """The connections to a database, and the statements of directories and destinations in it.
 
-All use of SQLAlchemy is here, because processes that do not need it import the module `sql`.
+In this package, only this module imports SQLAlchemy: processes that do not need it import `sql`.
 
 A connection that is broken or was cancelled is never used again. Every failure is a `ServerError`.
 Its message never repeats a parameter, a row or a text of the server, which may have personal data.

@@ -3,8 +3,8 @@
 Canonical JSON is UTF-8 with sorted names and no spaces. The object has three members: `key` (the
 signer's public key in base64), the document under the name of its type, such as `manifest`, and
 `signature` (Ed25519, base64). The signature covers the line `galwad TYPE v1` and the canonical JSON
-of the document. It is verified before the fields are interpreted, so it also covers fields that
-this program does not know.
+of the document. The signature is verified before the fields are interpreted, so it also covers
+fields that this program does not know.
 
 One signed document is the trust file: the public keys of the nodes whose manifests an officer
 trusts. The officer signs it, so only the officer can add a key.

@@ -2,8 +2,8 @@
 
 This module opens no files; `docs/file-formats.md` describes the format in full. After two copies of
 the file header come the frames, each with a header, a CRC (which shows damage without a key) and
-AES-256-GCM ciphertext. The associated data are the frame header and the file's *identity*, the
-SHA-256 of the file header's body, so no frame can be moved, renumbered or copied into another file
+AES-256-GCM ciphertext. The associated data are the frame header and the file's *identity* (the
+SHA-256 of the file header's body). So no frame can be moved, renumbered or copied into another file
 unnoticed. A frame's *index* counts from 1. *Offsets* are microseconds since the start of the spool.
 """
 

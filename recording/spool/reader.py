@@ -1,9 +1,8 @@
 """Reads a spool that no process writes any more; the spool may be incomplete or damaged.
 
 `SpoolReader` reads the file twice: first it collects the published frame keys and the indices of
-the erased frames, then it yields the records. A longer file needs more memory only for these keys
-and indices. A frame is *authentic* if the spool key or its own key decrypts it. If indices are
-missing between two authentic frames, the frames with the missing indices are reported as lost.
+the erased frames, then it yields the records. If indices are missing between two frames that can be
+decrypted, the frames with the missing indices are reported as lost.
 """
 
 import fcntl
@@ -51,8 +50,7 @@ A tombstone directly follows the replacement frames that it lists, so 16 are eno
 _UNPUBLISHED_US: Final = 120_000_000
 """An upper limit in µs for the time from a packet's arrival until its frame's key is in the file.
 
-The lookback is at most one minute; the second minute is a margin. So the packets of the last frames
-without a key arrived at most two minutes after those of the final frame that can be decrypted.
+The lookback is at most one minute; the second minute is a margin.
 """
 Batcher = Callable[[int, bytes], object | None]
 """Combines all packets of a media frame into one value, or returns None to have them one by one.
@@ -121,8 +119,8 @@ class SpoolReader(Iterator[Record]):
     `index_salt` is the salt for the commitments in the manifest, if this is the call's first spool.
     `interrupted` means that there is no END frame, because the writer's process ended early or the
     disk failed. `truncated` means that the file ends inside a frame or in bytes that were never
-    written, and `damaged` that other bytes are not as they were written, even if all records could
-    be read. `last_us` is the latest time in all frames so far, in µs since the spool's start.
+    written. `damaged` means that other bytes are not as they were written, even if all records
+    could be read. `last_us` is the latest time in the frames so far, in µs since the spool's start.
     """
 
     @classmethod

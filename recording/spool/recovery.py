@@ -1,8 +1,8 @@
 """The keys that open spools, even a spool whose boot key was lost at a reboot of the machine.
 
 A spool's file header also contains the spool key encrypted to the archive's recipients. A recipient
-decrypts it on another machine, and a user gives it to the server, which stores it in the runtime
-folder until the call is archived. The spool key opens only this spool.
+decrypts the spool key on another machine, and a user gives it to the server. The server stores it
+in the runtime folder until the call is archived. The spool key opens only this spool.
 """
 
 from __future__ import annotations

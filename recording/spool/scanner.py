@@ -31,10 +31,10 @@ class Scanner:
     """Yields the frames of one file between two positions. Damaged bytes belong to no frame.
 
     `offset` is the position of the frame that was yielded last, or of the end after the loop.
-    `has_garbage` means that there are damaged bytes directly before `offset`, and `damaged` that
-    there are some before an earlier frame. `truncated` means that the file ends inside a frame, or
-    with 16 zero bytes: the file system made the file longer, but the power failed before the frame
-    was written.
+    `has_garbage` means that there are damaged bytes directly before `offset`. `damaged` means that
+    there are damaged bytes before an earlier frame. `truncated` means that the file ends inside a
+    frame, or with 16 zero bytes: the file system made the file longer, but the power failed before
+    the frame was written.
     """
 
     def __init__(self, fd: int, start: int, end: int) -> None:

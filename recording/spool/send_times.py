@@ -7,24 +7,23 @@ media may be stored. While media may not be stored, the anchor can only become e
 network becomes slower during a pause, the packets of the pause are still recognised.
 
 Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
-network that suddenly becomes slower. So these packets are treated as late, without a time limit.
-Their arrival proves nothing: a network that delays all packets by the same time delivers them as
-steadily as one that delays none.
+network that suddenly becomes slower. So the packets after the stop are treated as late, without a
+time limit. That they arrive steadily proves nothing: they also do so in a slow network.
 
 If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But its
-first packet was sent after the last one of the old stream: packets of one party wait in the same
-queues. So its delay is at most that of the old one plus the time between the two arrivals. This
-module uses the earliest possible time of sending.
+first packet was sent after the last packet of the old stream, because packets of one party wait in
+the same queues. So the delay of the first packet is at most the delay of the last packet plus the
+time between the two arrivals. This module uses the earliest possible time of sending.
 
-Two facts in the senders' reports (RTCP) show more. Both are used only in a stream whose packets may
-be late, and the network's delay of the report matters for neither of them.
+Two facts in the senders' reports (RTCP) show more. They are used only in a stream whose packets may
+be late. The network's delay of the report does not matter.
 
-- A report shows which timestamp belongs to which time of the sender's own clock. If two reports of
-  a stream whose anchor is certain have agreed about the difference between this clock and ours, a
-  later report gives the anchor.
+- A report shows which timestamp belongs to which time of the sender's own clock. While the anchor
+  of a stream is certain, its reports show the difference between this clock and ours. If two
+  reports have agreed on the difference, a later report gives the anchor.
 - A report names the last report that its sender has received, and how long ago (RFC 3550 section
-  6.4.1: LSR and DLSR). The relay forwards the reports of the other party. So a report was sent
-  after the relay forwarded the report that it names, and so were the packets that follow it.
+  6.4.1: LSR and DLSR). The relay forwards the reports of the other party. So the report and the
+  packets after it were sent after the relay had forwarded the named report.
 
 The sender's clock can be faster than ours. If no packet has proven the anchor for a while, because
 all were late, the largest possible difference of the clocks is allowed for.

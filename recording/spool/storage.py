@@ -24,9 +24,9 @@ from recording.spool.writer import SpoolWriter
 MOVE_AFTER_US: Final = 10_000_000
 """A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 
-An unmounted disk is usually mounted again within seconds, even if its journal is checked first, and
-then hides all files written to its mount point meanwhile. So a new spool should not begin too
-early. It should not begin too late either, because the call is not recorded until then.
+An unmounted disk is usually mounted again within seconds, and then hides the files that were
+written to its mount point meanwhile. So a new spool should not begin too early. It should not begin
+too late either, because the call is not recorded until then.
 """
 
 

@@ -15,9 +15,7 @@ From its arrival until then, a packet waits:
 - until the next flush begins: at most `FLUSH_S`
 - until this flush has ended
 
-For example, with a lookback of 5 s, `tick_for` returns 0.84 s. A packet then waits at most 0.84 +
-5.04 + 1 s and the duration of one flush. With any lookback, a packet waits at most lookback + 2 s,
-if a flush takes at most `FLUSH_MAY_LAST_S`.
+If a flush takes at most `FLUSH_MAY_LAST_S`, a packet waits at most lookback + 2 s.
 """
 
 import asyncio
