@@ -2,7 +2,7 @@
 
 A file is ignored unless its name ends with `.csv` and does not begin with a dot. So the other
 system can write a file under another name, and rename it when it is complete. The folder belongs to
-the other system's account, which can exchange each entry at any time. So this module opens entries
+the other system's account, which can replace an entry at any time. So this module opens entries
 without following links, and imports only regular files of the folder's owner or root.
 
 A file that was imported is removed. A file that is refused is moved to the folder `failed`, with a
@@ -41,12 +41,12 @@ class WatchedFile:
 
     @property
     def shown_name(self) -> str:
-        """The name for reports and logs; a fixed text if the name could deceive their readers."""
+        """The name in reports and logs, or a fixed text if the name could deceive a reader."""
         return self.name if _NAME.fullmatch(self.name) else _UNNAMED
 
     @property
     def age(self) -> tuple[int, str]:
-        """A value that is smaller for a file that was written earlier."""
+        """A key that sorts files by the time of their last change."""
         return self._facts.st_mtime_ns, self.name
 
     def is_unchanged(self) -> bool:
@@ -63,7 +63,7 @@ class WatchedFile:
             raise WatchedFileError("has changed while it was imported")
 
     def open(self) -> BinaryIO:
-        """Open the file for reading; raise WatchedFileError if it may not be imported."""
+        """Open the file for reading; raise WatchedFileError if it cannot be imported."""
         if not _NAME.fullmatch(self.name):
             raise WatchedFileError(
                 "must have a name of letters, digits, spaces, dots, hyphens and underscores"
@@ -109,7 +109,7 @@ class ImportFolder:
         os.close(self._folder)
 
     def next_file(self) -> WatchedFile | None:
-        """Return the oldest file as soon as it is complete; None if there is no file.
+        """Wait until the oldest file is complete, and return it. Return None if there is no file.
 
         The oldest comes first, so that the newest is imported last and stays in force. A file
         counts as complete when it has not changed for `QUIET_S`.
@@ -130,7 +130,7 @@ class ImportFolder:
         return min(found, key=lambda file: file.age, default=None)
 
     def accept(self, file: WatchedFile, report: str) -> None:
-        """Remove an imported file and write the report; a newer file in its place stays."""
+        """Remove an imported file, unless it has changed, and write the report."""
         if file.is_unchanged():
             os.unlink(file.name, dir_fd=self._folder)
         _write(self._folder, LAST_REPORT, report)
@@ -170,7 +170,7 @@ def _identity(facts: os.stat_result) -> tuple[int, ...]:
 
 
 def _write(folder: int, name: str, text: str) -> None:
-    """Write a file in one step, which replaces whatever has this name, even a link."""
+    """Write a file that replaces, in one step, whatever has this name, even a link."""
     new = ".report.new"
     with suppress(FileNotFoundError):
         os.unlink(new, dir_fd=folder)

@@ -1,7 +1,7 @@
 """Protects a directory from too many requests, and calls from a directory that does not answer.
 
-For each directory, only a few requests are made at a time, and lookups of the same number share
-one. A request has a time limit. Recent answers about numbers are kept in memory. After repeated
+For each directory, only a few requests are made at a time. Lookups of the same number share a
+request. A request has a time limit. Recent answers about numbers are kept in memory. After repeated
 failures, or if the directory asks for it, no request is made for a while (`net.breaker`). Of an
 answer about a number, only people with this number are kept (`callerid.written_numbers`).
 """
@@ -36,7 +36,7 @@ T = TypeVar("T")
 _MOST_PEOPLE: Final = 500
 """The most people in an answer about a number. With more, the search fails."""
 _MOST_ANSWERS: Final = 10_000
-"""The most answers that are kept. The one that was not used for the longest time leaves first."""
+"""The most answers that are kept. If there are more, the least recently used one is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class AnswerCache:
         return answer
 
     def put(self, number: PhoneNumber, answer: SourceAnswer, now: float) -> None:
-        """Keep the answer to a search, if it says whether the directory has the number."""
+        """Keep an answer of the state FOUND or NOT_FOUND; ignore any other."""
         seconds = self._seconds.get(answer.state, 0.0)
         if seconds <= 0:
             return
@@ -105,7 +105,7 @@ class Observation:
     source: str
     state: AnswerState
     seconds: float
-    """The time of the request; 0 if no request was made."""
+    """The duration of the request; 0 if no request was made."""
     cached: bool = False
     """True if the answer came from memory."""
     reason: str = ""
@@ -128,8 +128,8 @@ class _Request:
 class LimitedSource:
     """A directory with limits for its requests. A failure is an `AnswerState`, never an exception.
 
-    `region` and `area_code` complete its numbers, such as "GB" and "01970". `observe` receives an
-    observation of each request. `clock` returns monotonic seconds.
+    `region` ("GB") and `area_code` ("01970") complete the directory's numbers. `observe` receives
+    observations of requests and of answers from memory. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -151,8 +151,8 @@ class LimitedSource:
         self._cache = AnswerCache(limits.cache)
         self._breaker = CircuitBreaker(limits.breaker)
         self._slots = asyncio.Semaphore(limits.concurrency)
-        # Searches by a text and requests for contacts have at most half of the slots (at least
-        # one), so that a ringing call need not wait.
+        # Searches by a text and requests for contacts have half of the slots, but at least one, so
+        # that a ringing call need not wait.
         self._text_slots = asyncio.Semaphore(max(1, limits.concurrency // 2))
         self._requests: dict[PhoneNumber, _Request] = {}
         self._tasks: set[asyncio.Task[SourceAnswer]] = set()
@@ -183,7 +183,7 @@ class LimitedSource:
         return self._breaker.state(self._clock())
 
     def forget_answers(self) -> None:
-        """Forget all answers, and do not keep those of running requests: people have changed."""
+        """Forget all answers, and do not keep those of running requests."""
         self._cache.clear()
         self._requests.clear()
 
@@ -269,7 +269,7 @@ class LimitedSource:
     async def _request(
         self, ask: Callable[[], Awaitable[list[T]]]
     ) -> tuple[AnswerState, tuple[T, ...]]:
-        """Ask the directory, unless it rests; return the state of its answer, and what it found."""
+        """Ask the directory, unless it rests. Return the state and the items of its answer."""
         resting = self._resting()
         return (resting, ()) if resting is not None else await self._attempt(ask)
 
@@ -277,7 +277,7 @@ class LimitedSource:
         self, ask: Callable[[], Awaitable[list[T]]]
     ) -> tuple[AnswerState, tuple[T, ...]]:
         started = self._clock()
-        if not self._breaker.begin(started):  # another request is testing it
+        if not self._breaker.begin(started):  # another request is testing the directory
             self._observe(Observation(self.name, AnswerState.UNAVAILABLE, 0.0))
             return AnswerState.UNAVAILABLE, ()
         reason, found = "", list[T]()

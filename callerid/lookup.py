@@ -27,7 +27,7 @@ from callerid.written_numbers import merged
 BUDGET_S: Final = 1.0
 """The seconds after which a directory that has not answered counts as late (`Lookup`)."""
 LATEST_S: Final = 10.0
-"""The seconds after which a lookup, or a search by a text, stops waiting for answers."""
+"""The seconds after which a request of any kind stops waiting for answers."""
 MOST_PEOPLE: Final = 50
 """The most people in one result of a lookup or of a search by a text."""
 MERGE_BY: Final = ("reference",)
@@ -77,7 +77,7 @@ class ContactsResult:
     """A person's earlier contacts in all directories that have contacts."""
 
     contacts: tuple[tuple[str, DirectoryContact], ...]
-    """The contacts, each after the name of its directory."""
+    """Pairs of a directory's name and a contact in it."""
     failed: tuple[str, ...]
     """The names of the directories that are unavailable or busy."""
 
@@ -85,9 +85,9 @@ class ContactsResult:
 class Lookup:
     """Looks up callers in all directories, searches by a text, and asks for earlier contacts.
 
-    The people of an earlier source come first. If no person was found after `budget_s` seconds, and
-    some directories have not answered, the status is UNAVAILABLE until they do. Entries with the
-    same value of one of the details `merge_by` are the same person.
+    People are in the order of `sources`. After `budget_s` seconds, a status without a person is
+    UNAVAILABLE while a directory has not answered. Entries of different directories are the same
+    person if they have the same value of one of the details `merge_by`.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Lookup:
     async def search(self, text: str) -> SearchResult:
         """Search by a text, such as a name, in all directories that allow it.
 
-        An answer that takes longer than `LATEST_S` counts as unavailable.
+        A directory that does not answer within `LATEST_S` counts as failed.
         """
         sources = [source for source in self._sources if source.can_search]
         tasks = {asyncio.create_task(source.search(text)): source.name for source in sources}

@@ -61,9 +61,8 @@ class NotedCall:
 class WrittenNote:
     """The part of a contact note that the advisor writes.
 
-    If `caller_type` is "self", the caller speaks for no other person. For every other
-    `caller_type`, `on_behalf_of` is this other person, and `authority` says why the caller may
-    speak for this person.
+    Unless `caller_type` is "self", `on_behalf_of` is the person for whom the caller speaks, and
+    `authority` says why the caller may do so.
     """
 
     purpose: str
@@ -80,8 +79,8 @@ class Note(WrittenNote):
     """A contact note.
 
     If there is no note about a call, `no_note_reason` says why, such as "wrong_number", and the
-    texts are empty. If `unfinished` is true, the desk stored the drafts of users who did not save
-    the note. Such a note may lack any field.
+    texts are empty. If `unfinished` is true, the note consists of drafts that no user saved, and
+    may lack any field.
     """
 
     no_note_reason: str = ""
@@ -94,7 +93,7 @@ class Note(WrittenNote):
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Self:
-        """Return the note with the values in `fields`, which may have others as well."""
+        """Return the note with the values in `fields`; ignore names that are not in NOTE_FIELDS."""
         return cls(**{name: fields[name] for name in NOTE_FIELDS if name in fields})
 
     @property
@@ -107,11 +106,10 @@ class Note(WrittenNote):
         return replace(self, notes="\n".join(text for text in (self.notes, *lines) if text))
 
     def check(self) -> None:
-        """Check that the note has all required fields, and that no field has a card number.
+        """Raise ContactError if a field is missing or a text has a card number.
 
-        A note needs a purpose, or a reason why none is needed. If the caller speaks for another
-        person, it also needs this person and the authority. Raises `ContactError`, which names the
-        field.
+        A note needs a purpose, or a reason why no note is needed. If the caller speaks for another
+        person, the note also needs `on_behalf_of` and `authority`.
         """
         self.check_cards()
         if not self.purpose and not self.no_note_reason:
@@ -126,7 +124,7 @@ class Note(WrittenNote):
             raise ContactError("the contact note needs the authority on which the caller speaks")
 
     def check_cards(self) -> None:
-        """Raise a ContactError that names the field if one has a card number."""
+        """Raise ContactError, which names the field, if a text has a card number."""
         for name in _TEXTS:
             if has_card_number(getattr(self, name)):
                 raise ContactError(f"{name} seems to contain a payment card number: {ADVICE}")
@@ -142,7 +140,7 @@ class OutgoingNote(Note, NotedCall):
     version: int
     """1 for the first version; each change of the note is a new version."""
     person_id: str
-    """The id, in the destination, of the person whom the advisor has confirmed; "" if none."""
+    """The id of the confirmed person in the destination; "" if there is none."""
     reference: str
     """The person's reference, such as a customer number; "" if there is none."""
     purpose_code: str
@@ -200,7 +198,7 @@ class OutgoingNote(Note, NotedCall):
 
     @property
     def _why_none(self) -> str:
-        """Why no note is needed, in words; "" if the note does not say so."""
+        """The reason for no note, in words; "" if the note has none."""
         return self.no_note_words or _NO_NOTE.get(self.no_note_reason, self.no_note_reason)
 
 

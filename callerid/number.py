@@ -98,10 +98,9 @@ class PhoneNumber:
 
 @dataclass(frozen=True, slots=True)
 class CallerId:
-    """The caller as the signalling presents it: a number, a withheld number or no number.
+    """The caller as the signalling presents it.
 
-    `number` is None if the number is withheld or missing. `withheld` is true if the number is
-    withheld.
+    `number` is None if the number is withheld, missing or unusable.
     """
 
     number: PhoneNumber | None
@@ -123,12 +122,11 @@ def presented_caller(
 ) -> CallerId:
     """Return the phone number that the caller presents.
 
-    The result is `WITHHELD` if privacy is requested: by `privacy`, the values of the header field
-    Privacy, by the host anonymous.invalid, or by a user such as "anonymous". Otherwise, the number
-    is the user in From, if this is a telephone number or an internal extension. If not, it is the
-    first such user in `asserted` (P-Asserted-Identity), but only from a trusted trunk. The result
-    is `NO_NUMBER` if there is none. `region`, such as "GB", completes a number without a country
-    code.
+    The result is `WITHHELD` if `privacy` (the header field Privacy), the host anonymous.invalid or
+    a user such as "anonymous" requests privacy. Otherwise, it is the first usable number: of the
+    user in From or, only from a trusted trunk, of the users in `asserted` (P-Asserted-Identity).
+    Without a usable number, it is `NO_NUMBER`. `region`, such as "GB", completes a number without
+    a country code.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

@@ -1,7 +1,7 @@
 """Reads people from the JSON document with which a directory answers.
 
 The settings say by JMESPath expressions (jmespath.org) where the document has the people, and where
-each of them has a name, numbers and so on. A document that does not fit is a `ServerError`, whose
+each of them has a name, numbers and so on. A document that does not fit raises `ServerError`, whose
 message never repeats a part of the document.
 """
 
@@ -204,7 +204,7 @@ def _visible(value: Any) -> str:
 
 
 def _numbers(value: Any) -> Iterator[str]:
-    """Yield the texts of a value that is a text or a list of texts, each with telephone numbers.
+    """Yield the texts with numbers in a value, which is a text or a list of texts.
 
     Line ends stay, because they separate numbers.
     """

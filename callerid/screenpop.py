@@ -57,11 +57,7 @@ _LOOKING_UP = LookupResult(LookupStatus.LOOKING_UP)
 
 @dataclass(frozen=True, slots=True)
 class ScreenPop:
-    """The screen-pop of one call.
-
-    If the lookup found exactly one person, this person is chosen automatically. Otherwise no person
-    is chosen until the advisor chooses one.
-    """
+    """The screen-pop of one call. `with_result` may choose a person automatically."""
 
     call_id: str
     caller: CallerId = NO_NUMBER
@@ -151,8 +147,8 @@ class ScreenPop:
     def with_searched(self, people: tuple[Person, ...]) -> ScreenPop:
         """Return a new screen-pop with people found by a text.
 
-        They replace those of an earlier search, except the chosen person. Raises `ChoiceError` if
-        the advisor has confirmed the caller.
+        The people of an earlier search are dropped, except the chosen person. Raises `ChoiceError`
+        if the advisor has confirmed the caller.
         """
         if self.confirmed:
             raise ChoiceError(
@@ -177,10 +173,11 @@ class ScreenPop:
         return replace(self, chosen=chosen, chosen_by_advisor=True, confirmation=kept)
 
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
-        """Return a new screen-pop with the advisor's answer about a person (None: the chosen one).
+        """Return a new screen-pop with the advisor's answer about a person.
 
-        After NOT_THEM or NEW_PERSON, no person is chosen. After any other answer, this person is
-        chosen; `ChoiceError` is raised if there is none, or if no candidate has this id.
+        If `person_id` is None, it is the chosen person. After NOT_THEM or NEW_PERSON, no person is
+        chosen. After any other answer, this person is chosen. Raises `ChoiceError` if such an
+        answer lacks a person, or if no candidate has this id.
         """
         chosen = person_id or self.chosen
         if confirmation in {PopConfirmation.NOT_THEM, PopConfirmation.NEW_PERSON}:
@@ -199,7 +196,7 @@ class ScreenPop:
         return next((each.person_id for each in self.people if person_id in each.entries), None)
 
     def _with_entries(self, person: Person, result: LookupResult) -> Person:
-        """Return a person; if it is the chosen one, with the further entries in `result`."""
+        """Return `person`. If it is the chosen one, add the further entries in `result`."""
         if person.person_id != self.chosen:
             return person
         same = next((each for each in result.people if self.chosen in each.entries), person)

@@ -28,7 +28,7 @@ class DirectorySource(Protocol):
         """True if the directory can also be searched by an internal extension."""
 
     async def find(self, number: PhoneNumber) -> list[Person]:
-        """Return the people with this number, and perhaps others.
+        """Return the people with this number, and perhaps other people.
 
         Raises:
             ServerBusyError: The directory asks for a rest.
@@ -70,7 +70,7 @@ class ContactsSource(DirectorySource, Protocol):
 
 
 class AnswerState(StrEnum):
-    """The state of one directory's answer to one search."""
+    """The state of one directory's answer to one request."""
 
     ASKING = "asking"
     """The directory has not answered yet."""

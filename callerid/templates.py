@@ -7,16 +7,16 @@ A `NumberTemplate` is for a search. The searched number is filled in:
 | `{e164}` | `+441632960001` |
 | `{digits}` | `441632960001` |
 | `{national}` | `01632960001` |
-| `{spelling}` | one usual spelling: the outermost list gets such an element for each spelling |
-| `"{spellings}"` | a list of the usual spellings; it must be a whole text |
+| `{spelling}` | one usual spelling; the outermost list gets an element for each spelling |
+| `"{spellings}"` | a list of the usual spellings; it must be the whole text |
 
 In a `TextTemplate`, `{text}` is the text of a search, such as a name. In a `RecordTemplate`, `{id}`
 is the id of a person's record. A template for contact notes
 (`callerid.directories.http_notes`) has other placeholders.
 
 Values are filled only into the texts of a JSON value. So no value can change the structure of a
-request. A text may be a query in the server's own language; an id with a quotation mark is refused
-there. In an address, values are percent-encoded (RFC 3986, section 2.1).
+request. A text that has more than the placeholder may be a query, so an id with a quotation mark is
+refused there. In an address, values are percent-encoded (RFC 3986, section 2.1).
 """
 
 from __future__ import annotations
@@ -112,8 +112,8 @@ class Template(Protocol[ValueT_contra]):
 class RequestForm(Generic[ValueT_contra]):
     """The query and the body of a request in the settings, with placeholders.
 
-    `template` makes a template of a JSON value. A `TemplateError` names the setting: `table` is the
-    beginning of this name, such as "search."; "" for the directory's own `query` and `body`.
+    `template` makes a template of a JSON value. `table` begins the name of the setting in a
+    `TemplateError`, such as "search."; it is "" for the directory's own `query` and `body`.
     """
 
     def __init__(

@@ -87,7 +87,7 @@ def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> Wri
     Several are separated by `|`, a comma, a semicolon, a line end, a tab, `/`, `&`, the words "or",
     "and", "neu", "ac" and "a", or a label such as "home" after the first number. An internal
     extension follows a word, as in "ext 201" or "est. 201". `region`, such as "GB", completes a
-    number without a country code. A local number is a fault without `area_code`, such as "01970".
+    number without a country code. Without `area_code` ("01970"), a local number is a fault.
     """
     if len(text) > LONGEST:
         return WrittenNumbers(faults=(f"is longer than {LONGEST} characters",))
@@ -195,9 +195,9 @@ _STYLES: Final = phonenumbers.PhoneNumberFormat
 
 
 def national(number: PhoneNumber) -> str:
-    """Return the number as dialled in `REGION`, without its extension: with 00 if it is foreign.
+    """Return the number as dialled in `REGION`, without its extension.
 
-    An internal extension is returned as it is.
+    A foreign number begins with 00. An internal extension is returned as it is.
     """
     if not number.e164:
         return number.extension
@@ -264,7 +264,7 @@ def matching(
 
 
 def merged(people: Iterable[Person], keys: Iterable[str]) -> list[Person]:
-    """Merge the entries of one person in several directories; return the people in their sequence.
+    """Return the people; merge the entries that one person has in several directories.
 
     Two entries are the same person if they are in different directories and have the same value of
     one of the details `keys`, such as "reference". Name, language, kind and details come from the

@@ -189,7 +189,6 @@ def _place(location: Location, model: type[BaseModel]) -> _Place:
 
 
 def _message(item: ErrorDetails, place: _Place) -> str:
-    """Return a sentence that names the setting and says what is wrong with it."""
     if item["type"] == "extra_forbidden":
         return _unknown_setting(place)
     wanted = place.field.description if place.field else None
@@ -251,7 +250,7 @@ def _choices(annotation: Any) -> dict[str, type[BaseModel]]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model class in the type of a setting, or None. A setting with one is a table."""
+    """Return the model class in the type of a setting that is a table; None for other settings."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in {tuple, Union, UnionType, Annotated}:

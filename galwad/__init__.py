@@ -1,1 +1,1 @@
-"""The telephony daemon. Only this package connects the other packages with each other."""
+"""The telephony daemon, which combines all other packages."""

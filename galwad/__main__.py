@@ -1,4 +1,4 @@
-"""The module that `python -m galwad` runs. The module starts Galwad's command line."""
+"""Start Galwad's command line for `python -m galwad`."""
 
 from __future__ import annotations
 

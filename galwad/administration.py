@@ -83,8 +83,8 @@ class Administration:
 
         When the new directory is complete, `check` is called, the audit entry is written, and the
         new directory replaces the present one. If `check` raises an error, the present one stays.
-        This method is not a coroutine, so that Ctrl-C can interrupt it. With `wait`, it first waits
-        for another import. For `absent`, `on_progress` and `least`, see `NewDirectory.fill`.
+        This method is not a coroutine, so that Ctrl-C can interrupt it. With `wait`, it waits for
+        the end of another import. For `absent`, `on_progress` and `least`, see `NewDirectory.fill`.
 
         Raises:
             ImportFileError: The file has faults. The exception lists each fault with its line and
@@ -144,10 +144,10 @@ def _actor() -> str:
 
 
 def service_owner(settings: Settings) -> Owner | None:
-    """Return the user who runs the services: the first owner of the node's folders but root.
+    """Return the user who runs the services; None if root owns all folders of the node.
 
-    Return None if root owns all folders. The archive folder is examined last, because rsync may
-    have copied it with an owner from another host.
+    The first owner who is not root is taken. The archive folder is examined last, because rsync
+    may have copied it with an owner from another host.
     """
     state = settings.node.state
     ours = (state / "finaliser", settings.database.parent)

@@ -55,7 +55,7 @@ def network_of(address: str) -> str:
 
 @lru_cache(maxsize=_CACHED)
 def areas_of(address: str) -> tuple[str, ...]:
-    """Return the /32, /48 and /64 of an IPv6 address; for any other, the address three times."""
+    """Return the /32, /48 and /64 of an unmapped IPv6 address, or else `network_of` three times."""
     return *(_around(address, prefix) for prefix in _AREA_PREFIXES), network_of(address)
 
 

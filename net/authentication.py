@@ -117,11 +117,11 @@ class ClientCredentials(Authentication):
         self._lock = asyncio.Lock()
 
     async def header(self) -> str:
-        """Return the header field's value, after a request for a token if there is no valid one.
+        """Return the header field's value. If there is no valid token, request one.
 
         Raises:
             ServerBusyError: The server that issues tokens asks for a rest.
-            ServerError: That server issues no token, or the secret cannot be read.
+            ServerError: No token is issued, or the secret cannot be read.
         """
         async with self._lock:
             if not self._token or self._clock() >= self._until:
@@ -170,7 +170,6 @@ class ClientCredentials(Authentication):
 
 
 async def _error_code(response: httpx2.Response) -> str:
-    """Return the code of an error in brackets; "" if there is none."""
     try:
         code = error_code(await read_limited(response))
     except ServerError:

@@ -1,12 +1,10 @@
 """Requests to a server that answers in JSON, such as a CRM, within limits.
 
 The server is not trusted. An answer has a largest size, a redirect is never followed, and a
-document with duplicate names or of great depth is refused. Every failure is a `ServerError`. Its
-message repeats nothing of the request, and of the answer only the status or the requested rest,
-because both may have personal data.
+document with duplicate names or of great depth is refused. Every failure is a `ServerError`, whose
+message has no personal data.
 
-httpx2 is imported when a client is made: all processes read the settings of directories, which
-import this module.
+httpx2 is imported when a client is made, because processes without a client import this module too.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ LARGEST: Final = 1 << 20
 """The largest answer that is read, in bytes."""
 _CONNECT_S: Final = 5.0
 _STEP_S: Final = 10.0
-"""The longest time of one step of a request. The time limit of a directory is shorter."""
+"""The longest time of one step of a request, such as reading a part of the answer."""
 REFUSED: Final = frozenset({400, 406, 409, 410, 411, 412, 413, 414, 415, 422})
 """The statuses that refuse a request's content, so another attempt would have the same result."""
 _REST_S: Final = 10.0
@@ -118,7 +116,7 @@ class JsonClient:
     async def exchange(self, request: JsonRequest, accepted: Collection[int] = ()) -> HttpAnswer:
         """Send a request; return the answer if its status says success, or is one of `accepted`.
 
-        The body of an answer that means that nothing was found is not read.
+        If the status means that nothing was found, `body` is empty.
 
         Raises:
             ServerBusyError: The server asks for a rest.
@@ -195,7 +193,7 @@ def http_client(tls: ssl.SSLContext, connections: int) -> httpx2.AsyncClient:
 def requested_rest(status: int, headers: Mapping[str, str]) -> float | None:
     """Return the seconds for which a server asks us to send no requests; None if it does not.
 
-    The status is 429 (RFC 6585, section 4), or 503 with Retry-After (RFC 9110, section 10.2.3).
+    It asks by 429 (RFC 6585, section 4), or by 503 with Retry-After (RFC 9110, section 10.2.3).
     """
     asked = headers.get("Retry-After", "").strip()
     if status == HTTPStatus.SERVICE_UNAVAILABLE and not asked:

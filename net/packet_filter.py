@@ -92,10 +92,10 @@ def program(
 ) -> list[Instruction]:
     """Return the BPF program that drops packets by their source; empty if nothing is to be dropped.
 
-    Of packets from the networks `flooding`, one in `ONE_IN_FLOOD` is accepted. Of the others, all
-    from the networks `known` are accepted, and one in `ONE_IN` of the rest; all if `known` is None
-    or has more than `MOST_KNOWN` networks. `versions` are the IP versions that the socket receives:
-    4, 6 or both. Networks of another version are left out.
+    One in `ONE_IN_FLOOD` packets from the networks `flooding` is accepted. All other packets are
+    accepted if `known` is None or has more than `MOST_KNOWN` networks. Otherwise, packets from the
+    networks `known` are accepted, and one in `ONE_IN` packets from elsewhere. `versions` are the IP
+    versions that the socket receives: 4, 6 or both. Networks of another version are left out.
     """
     thinned = [each for each in flooding if each.version in versions][:MOST_FLOODING]
     accepted = None if known is None else [each for each in known if each.version in versions]
@@ -123,7 +123,7 @@ def program(
 
 
 def _part(flooding: Sequence[Network], known: Sequence[Network] | None) -> list[Instruction]:
-    """Return the instructions for packets of one IP version; the last one returns."""
+    """Return the instructions for packets of one IP version. The last one ends the program."""
     written: list[Instruction] = []
     if known is not None:
         for network in known:

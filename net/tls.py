@@ -52,8 +52,8 @@ def client_context(
 ) -> ssl.SSLContext:
     """Return a context for connections that we open; it verifies the peer's certificate and name.
 
-    `ca` None means the system's authorities. `certificate` is ours for a peer that requests one,
-    and `key` is None if it contains the key. `ciphers` are the suites for TLS 1.2; None means
+    `ca` None means the system's authorities. `certificate` is for a peer that requests one.
+    `key` is None if `certificate` contains it. `ciphers` are the suites for TLS 1.2; None means
     Python's own, which servers over HTTP may need. Raises `OSError` if a file cannot be read or
     used (ssl.SSLError is one).
     """

@@ -44,7 +44,7 @@ def refusals_of(functions: Iterable[Callable[..., Any]]) -> dict[int, list[str]]
     """Return what the sections `Raises` say about each HTTP status, in the order of the functions.
 
     The item of an `ApiError` begins with its status: "404, no user has this name. 409, the name is
-    taken." A sentence that does not begin with a status has that of the sentence before it.
+    taken." A sentence without a status has the status of the sentence before it.
 
     Raises `DocstringError` if an exception has no known status, or an `ApiError` names none.
     """

@@ -119,7 +119,7 @@ class _Operation:
 
 
 def describe(app: FastAPI, routers: Iterable[APIRouter]) -> None:
-    """Let `app` describe the endpoints of `routers`; the document is made when first requested."""
+    """Let `app` describe the endpoints of `routers` when its document is first requested."""
     endpoints = list(_endpoints(routers))
 
     def openapi() -> Document:

@@ -54,7 +54,7 @@ async def health(
     """Return whether the database, the switch and the finaliser can be reached.
 
     The HTTP status is 503 if the database fails, otherwise 200. Only a signed-in user learns the
-    version of the software, because it shows an attacker which faults it may have.
+    version of the software, because the version tells an attacker which faults to try.
     """
     database = await _database(desk)
     fine = (
@@ -126,7 +126,6 @@ async def strings(
 
 @functools.cache
 def _page_texts(language: str) -> bytes | None:
-    """Return the page's texts as JSON; None if there are none in this language."""
     file = files("galwad.page") / "locale" / f"{language}.json"
     if not file.is_file():
         return None

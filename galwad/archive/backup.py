@@ -3,9 +3,9 @@
 A backup is a folder with the database, the directory, the signed recipient set, the node's signing
 key, and the small files of recordings, such as headers. `backup.json` is written last. The backup
 never contains the officer's keys or the payloads. Payloads never change, so the operator copies
-them with another tool. A restore needs a node without a database, or with that of an interrupted
-restore, and a backup that `backup_proof` has verified. It destroys again the headers of recordings
-that were disposed of after the backup.
+them with another tool. A restore needs a backup that `backup_proof` has verified. The node must
+have no database, or only that of an interrupted restore. A restore destroys again the headers of
+recordings that were disposed of after the backup.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ def _restore(
 
 
 def _restore_recipients(source: Path, target: Path) -> None:
-    """If the node has no signed recipient set, copy it with the rights of the folder's owner."""
+    """Copy the signed recipient set if the node has none, with the rights of the folder's owner."""
     if source.exists() and not target.exists():
         make_foreign_folder(target.parent)
         with owner_rights(target.parent):

@@ -107,8 +107,8 @@ def checked(folder: Path, settings: Settings, trust: RestoreTrust) -> Descriptio
     backup without a signature, only the database and the directory can be checked.
 
     Raises:
-        BackupError: A trusted key did not sign the backup, or the backup was changed, is not
-            complete, can be changed by another user, or is from another node or a later version.
+        BackupError: No trusted key signed the backup, or the backup was changed, is not complete,
+            can be changed by another user, or is from another node or a later version.
         OSError: A file of the backup cannot be read.
     """
     try:

@@ -30,14 +30,15 @@ from recording.index.ledger import AnsweredCall, Ledger
 from recording.index.orphans import YOUNG_S, Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""Rows are read from this many seconds before the period to as many after it, because the start of
+"""Rows that start this many seconds before or after the period are read too, because the start of
 a call may differ between the ledger and the index.
 """
 _PAGE: Final = 500
 _DAY_S: Final = 86_400.0
 MAX_FINDINGS: Final = 1000
-"""The most faulty calls, and the most orphans, for which one check raises alarms; and the most
-orphans, silent calls or findings in a response. If thousands of files are lost, more do not help.
+"""The most faulty calls and the most orphans for which one check raises alarms.
+
+A response also lists at most this many orphans, silent calls or findings.
 """
 
 
@@ -46,8 +47,8 @@ class CoverageResult:
     """The result of a coverage check.
 
     `faulty_calls` did not pass, and are sorted by their start. Calls that passed are only counted,
-    because a busy centre has 250,000 a year. Each of `silent_calls` has a segment in which nothing
-    is heard of a party that sent packets; these calls may have passed. `not_committed` counts the
+    because a busy centre has 250,000 a year. A call in `silent_calls` may have passed, but in a
+    segment, nothing is heard of a party that sent packets. `not_committed` counts the
     recordings whose manifest has no commitments to the number, line and advisor.
     """
 

@@ -1,6 +1,6 @@
 """Endpoints to retain, release and dispose of recordings, and to note the recovery of a spool.
 
-Only administrators may use these endpoints, and each use is entered in the audit chain. Before a
+Only administrators may use these endpoints. What they do is entered in the audit chain. Before a
 disposal, this module checks whether the recording may be disposed of. The finaliser then signs the
 certificate and destroys the recording's header.
 """

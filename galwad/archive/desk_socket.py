@@ -4,8 +4,8 @@ The desk also sends requests to the finaliser, the only writer of the archive, o
 that the finaliser has opened: see `FinaliserClient`.
 
 The desk acknowledges a recording when its complete index row, and what other subjects store about
-it, are committed. Reports that arrive together are committed together. The finaliser repeats a
-report that was not acknowledged, and a recording that is reported twice has one row.
+it, are committed. The finaliser repeats a report that was not acknowledged. A recording that is
+reported twice has one row.
 """
 
 from __future__ import annotations

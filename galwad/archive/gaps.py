@@ -103,7 +103,6 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
 
 
 def _indexed_manifest(recording: RecordingSummary, data: bytes | None) -> Manifest | None:
-    """Return the recording's manifest; None if it is not the one that was indexed, or not valid."""
     if data is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
         return None
     try:

@@ -81,7 +81,7 @@ class NightlyCheck:
             await asyncio.sleep(_INTERVAL_S)
 
     async def is_due(self) -> bool:
-        """Return whether `at` has passed since the latest check or, if there is none, the start."""
+        """Return whether `at` has passed since the latest check, or the start if there was none."""
         now = self.clock()
         last = await self._last(now)
         self.started_at = min(self.started_at, now)

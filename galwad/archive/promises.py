@@ -190,9 +190,9 @@ class _Lines:
 class PromiseChecker:
     """Checks the promises of the privacy notice for the calls of a period.
 
-    `node` is the node whose audit chain is verified. A pause of `reminder_s` seconds warns the
-    advisor, and one of `alarm_s` seconds the supervisors. Only rewraps by the officer with the
-    public key `officer_key` are accepted; if it is "", no rewrap is.
+    `node` is the node whose audit chain is verified. After a pause of `reminder_s` seconds, the
+    advisor is warned; after `alarm_s` seconds, the supervisors are warned. Only rewraps by the
+    officer with the public key `officer_key` are accepted. If it is "", no rewrap is accepted.
     """
 
     def __init__(
@@ -291,7 +291,7 @@ class PromiseChecker:
             after = page.after
 
     def _verified(self, row: RecordingSummary) -> tuple[Manifest | None, RecordingVerdict]:
-        """Return the manifest, None if it is not valid, and the verdict on the files."""
+        """Return the manifest (None if it is not valid) and the verdict on the files."""
         # Another program may have written anything into the row.
         if not is_call_id(row.call_id):
             return None, RecordingVerdict(row.call_id, (disagreement("call id"),))

@@ -30,7 +30,7 @@ from recording.keys.keyring import RecipientsFile
 
 @dataclass(frozen=True, slots=True)
 class RecordingsIndexed:
-    """Recordings are in the index. If a handler fails, the finaliser repeats any report of them."""
+    """Recordings are in the index. If a handler fails, the finaliser repeats its reports."""
 
     reports: Sequence[Sealed]
 
@@ -139,7 +139,6 @@ class ArchiveSubject:
         )
 
     async def _show_newest_result(self) -> None:
-        """Set the metrics to the result of the newest nightly check in the audit chain."""
         checked = await self._host.audit.last(COVERAGE_CHECKED)
         if checked is not None:
             self.metrics.faulty_calls.set(int(checked.facts.get("amiss", 0)))
@@ -160,7 +159,6 @@ class ArchiveSubject:
             await self._indexed_one(sealed)
 
     async def _indexed_one(self, sealed: Sealed) -> None:
-        """Update metrics, alarms, notes and live call; raise an alarm for unexplained talk time."""
         self._calls.alarms.ended(Ending.INDEXED, sealed.call_id)
         self.metrics.indexed.inc()
         self.metrics.undecoded.inc(sealed.undecoded)

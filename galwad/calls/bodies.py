@@ -71,8 +71,8 @@ class Caller(BaseModel):
 class Pop(BaseModel):
     """One live call, with the facts that the signed-in user may see.
 
-    `mine` is true if the call rings at this user's phone, or if this user is responsible for the
-    call or for its contact note, or has placed the call, which is answered and recorded. `called`
+    `mine` is true if the call rings at this user's phone, if this user is responsible for the call
+    or its contact note, or if this user placed the call and it is answered and recorded. `called`
     is the number that this user has called; None if this user has not placed the call.
     `talking_since` is the Unix time since which this user certainly talks in the call; None while
     the call is not answered, is on hold, or may be another advisor's. If several calls have this
@@ -113,7 +113,7 @@ class Pop(BaseModel):
 
 
 class PresenceState(StrEnum):
-    """The state of a user. If several fit, the first of them counts."""
+    """The state of a user. If several states fit, the first one in this list counts."""
 
     ON_CALL = "on_call"
     """A phone of the user rings, or the user is on a call."""
@@ -223,7 +223,7 @@ class DayChanged(BaseModel):
 
 
 class StreamReplaced(BaseModel):
-    """The last event of a stream that newer ones replace: a session can have `most` streams."""
+    """The last event of a stream that newer streams replace: a session can have `most` streams."""
 
     most: int
 
@@ -248,7 +248,7 @@ class SearchOutcome(BaseModel):
 
 
 class Confirmation(RequestBody):
-    """The advisor's answer about the person `person_id`; if it is None, about the chosen person."""
+    """The advisor's answer about the person `person_id`. None stands for the chosen person."""
 
     outcome: PopConfirmation
     person_id: ShortText | None = None

@@ -105,7 +105,6 @@ def coverage(
 
 
 def _fetch_coverage(words: str, server: str) -> dict[str, Any]:
-    """Return the server's coverage of a period such as "2026-11". Raises `CliError`."""
     path = f"/coverage?{urlencode({'when': checked_period(words, '--date')})}"
     answer: dict[str, Any] = ask(server, "GET", path, timeout_s=_COVERAGE_TIMEOUT_S)
     return answer
@@ -161,7 +160,6 @@ def _spans(call: dict[str, Any]) -> list[TimelineSpan]:
 
 
 def _silent(party: dict[str, Any]) -> str:
-    """Return a text such as "ID   the caller is silent from 0:00 to 0:12: 600 packets received"."""
     start, end = (clock(party[name] / _US) for name in ("from_us", "to_us"))
     who = f"the {party['channel']} is silent from {start} to {end}"
     return f"{party['call_id']}   {who}: {party['text']}"

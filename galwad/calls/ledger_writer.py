@@ -1,7 +1,7 @@
 """Enters the switch's reports about answered calls into the ledger.
 
-The transaction adds the times of each ended call to the audit chain, so that a row that is changed
-or deleted later can be detected.
+The transaction that stores the end of a call also adds its times to the audit chain. So a later
+change or deletion of the row is detected.
 """
 
 from __future__ import annotations

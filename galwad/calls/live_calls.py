@@ -71,7 +71,7 @@ class DeskCall:
     """
     record_pages: tuple[RecordPage, ...] = ()
     wrapup_limit: float = 0.0
-    """For how many seconds an advisor counts as busy with the wrap-up; 0 if there is no limit."""
+    """The seconds for which an advisor counts as busy with the wrap-up; 0 if there is no limit."""
     connected_since: float = 0.0
     """The Unix time of the latest answer, end of a hold, or change of the advisor."""
 
@@ -257,7 +257,6 @@ class DeskCall:
         return {each.act: each.refused for each in self.state.acts}
 
     def _confirmed_name(self) -> str | None:
-        """Return the name of the person whom the advisor confirmed, perhaps before a restart."""
         person = self.pop.confirmed_person
         return (person.name if person is not None else self.noted_name) or None
 

@@ -229,7 +229,7 @@ def _print(result: ChainVerification, lines: Iterable[str], *, unread: bool) -> 
 
 
 def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:
-    """Return the restores whose chain entries have these hashes; raise CliError for any other."""
+    """Return the restores with these hashes; raise CliError if the chain lacks one."""
     there = {link.hash: found for link in links if (found := Restore.parse(link)) is not None}
     strangers = [each for each in hashes if each not in there]
     if strangers:

@@ -113,8 +113,8 @@ def compare_with_archive(
 ) -> Differences:
     """Compare every copy of a recording below `folder` with the facts of the chain.
 
-    Only calls from the first day of `since`, a period such as "2026-11", are compared; "" means
-    all. With `with_payloads`, each payload is compared with the digest in its manifest.
+    `since` is a period such as "2026-11". Only calls from its first day on are compared; all calls
+    if it is "". With `with_payloads`, each payload is compared with the digest in its manifest.
 
     Raises:
         CliError: `folder` is not a folder, or `since` cannot be read.
@@ -204,7 +204,6 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
 
 
 def _sealed(path: Path) -> str:
-    """Return the time of sealing from the manifest; empty if the manifest cannot be read."""
     try:
         return verify_manifest(path).sealed
     except ManifestError:

@@ -230,7 +230,6 @@ class _Changes:
 
     @classmethod
     def between(cls, old: RecipientSet | None, new: RecipientSet) -> _Changes:
-        """Return the changes from `old` to `new`; none if there is no old set."""
         if old is None:
             return cls()
         before, after = ({each.recipient for each in found.named} for found in (old, new))
@@ -240,7 +239,6 @@ class _Changes:
         )
 
     def lines(self) -> list[str]:
-        """Return one line for each recipient that is added or removed."""
         return [
             *(f"added    {each.name:<16} {each.recipient}" for each in self.added),
             *(f"removed  {each.name:<16} {each.recipient}" for each in self.removed),

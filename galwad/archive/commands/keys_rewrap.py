@@ -1,11 +1,9 @@
 """`galwad keys rewrap`: make new headers of recordings, for the recipients in the server's set.
 
-The new headers are made and verified on the officer's machine, for one recording after another. For
-each, the command fetches the header, compares it with the signed manifest or rewrap record, and
-makes a new header. The new header is sent to the server, read back and verified. Only then does the
-server replace the old header.
-
-If an interrupted command is started again, it skips the recordings that it has already rewrapped.
+The new headers are made and verified on the officer's machine, for one recording after another. The
+command fetches a header, compares it with the signed manifest or rewrap record, and makes a new
+header. The new header is sent to the server, read back and verified. Only then does the server
+replace the old header.
 """
 
 from __future__ import annotations
@@ -162,7 +160,7 @@ def _named(recipients: RecipientSet) -> Iterator[tuple[str, str]]:
 
 
 class _RefusedError(Exception):
-    """A recording cannot be rewrapped: its header stays. The command tries the next one."""
+    """A recording cannot be rewrapped: its header stays. The command tries the next recording."""
 
 
 class _GoneError(Exception):
@@ -170,7 +168,6 @@ class _GoneError(Exception):
 
 
 def _run(client: httpx2.Client, options: RewrapOptions, *, quiet: bool) -> RewrapResult:
-    """Find the recordings that need a rewrap, and rewrap them unless they are only counted."""
     with http_errors():
         result = RewrapResult(_set_in_force(client, options))
         waiting = _waiting(client, result)
@@ -242,7 +239,7 @@ def _rewrap_one(
 def _replace(
     client: httpx2.Client, options: RewrapOptions, recipients: RecipientSet, call_id: str
 ) -> None:
-    """Replace the header of one recording; only the last request to the server changes it.
+    """Replace the header of one recording. Only the last request to the server changes it.
 
     Raises `_RefusedError`, `_GoneError` or `RecordingError` for this recording, and `CliError` to
     end the command.
@@ -278,7 +275,6 @@ def _answer(response: httpx2.Response) -> Any:
 
 
 def _lines(result: RewrapResult, *, only_count: bool) -> Iterator[str]:
-    """Yield the result as lines of text. With `only_count`, they say how many need a rewrap."""
     found = result.recipients
     yield f"set number {found.serial}, signed {found.signed_at}"
     for name, mark in _named(found):

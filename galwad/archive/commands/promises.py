@@ -1,8 +1,8 @@
 """`galwad promise-check`: check each promise of the privacy notice that concerns recording.
 
-The server makes the check. This module puts it into words, in Welsh or English, for the terminal or
-for a page for printing: one HTML file without scripts, which loads nothing from the network, prints
-on A4, and has its verdicts as words and not only as colours.
+The server makes the check. This module puts the result into Welsh or English words, for a terminal
+or as a page for printing. The page is one HTML file for A4, without scripts. It loads nothing from
+the network, and its verdicts are words and not only colours.
 """
 
 from __future__ import annotations

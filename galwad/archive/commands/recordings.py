@@ -96,7 +96,7 @@ def list_(
 
 
 def _pages(server: str, query: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Return at most `limit` matching rows, and `after`: where to continue, None at the end."""
+    """Return at most `limit` matching rows, and `after` for the next search (None at the end)."""
     rows: list[dict[str, Any]] = []
     while True:
         ask_for = {**query, "limit": min(limit - len(rows), _PAGE)}
@@ -234,7 +234,6 @@ def purge(
 
 
 def _prevention(missing_trigger: str, changed: str) -> dict[str, str]:
-    """Return the part of the request that only --captured-card has."""
     return {
         "reason": "captured-card",
         "missing_trigger": required("--missing-trigger", missing_trigger, "no key on the page"),
@@ -258,7 +257,6 @@ def _open_incidents(server: str) -> list[str]:
 def _purge(
     call_id: str, body: dict[str, str], server: str, output: Path | None, *, quiet: bool
 ) -> dict[str, str]:
-    """Dispose of one recording; print its certificate as a sentence unless `quiet` is true."""
     # These load numpy, and the help of the command must not wait for it.
     from galwad.archive.commands.recordings_verdicts import disposal_text  # noqa: PLC0415
     from recording.archive.disposal import CERTIFICATE  # noqa: PLC0415

@@ -162,7 +162,6 @@ def _warn(row: dict[str, Any], manifest: str | None) -> None:
 
 
 def _raw(manifest: str | None) -> str:
-    """Return a text such as "12 packets", or "some packets" if the number is not known."""
     try:
         return f"{int(jsonlib.loads(manifest or '')['manifest']['raw']['packets'])} packets"
     except _NO_MANIFEST:

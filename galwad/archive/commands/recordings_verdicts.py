@@ -47,7 +47,7 @@ from recording.call_id import is_call_id
 
 _US: Final = 1_000_000
 _WITHOUT_FILES: Final = frozenset({404, 409, 410})
-"""The server refuses with these statuses to send files that are missing, changed or destroyed."""
+"""The statuses with which the server refuses files that are missing, changed or destroyed."""
 _SUFFIXES: Final = frozenset({".header", ".payload", ".raw", ".manifest", ".disposal"})
 
 
@@ -134,16 +134,16 @@ def verify(
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
 
     `what` is a folder, one file of a recording, or the call id of a recording on the server; ""
-    means all on the server. Of a folder, or of all on the server, only calls from the start of
-    `since`, a period such as "last week", are verified.
+    means all on the server. `since` is a period such as "last week": of a folder or of the whole
+    server, only calls from its start on are verified.
 
-    `node_keys` and `officer_keys` are public keys, or files with them: of trusted nodes, and of
-    officers whose rewraps and trust files are accepted. The trust file `trust`, or else the one
+    Keys are public keys or files with them. `node_keys` belong to trusted nodes, and `officer_keys`
+    to officers whose rewraps and trust files are accepted. The trust file `trust`, or else the one
     beside `identity`, names more nodes. Without a trusted key, no recording is whole.
 
-    With the key file `identity`, each recording is also decrypted to its end. If this file has a
-    signing key, that is accepted as an officer's key too. With `fetch`, a purpose and a reference,
-    the files on the server are verified; without it, only their manifests and rows.
+    With the key file `identity`, each recording is also decrypted to its end. A signing key in this
+    file is accepted as an officer's key too. `fetch` is a purpose and a reference. Without it, only
+    the manifests and rows on the server are verified.
 
     Raises `CliError` if a key, a file or a folder cannot be read, or the server refused a request.
     """
@@ -203,7 +203,7 @@ def verify(
 def _with_findings(
     verdicts: Sequence[RecordingVerdict], findings: Mapping[str, Sequence[str]]
 ) -> list[RecordingVerdict]:
-    """Add the server's findings to the verdicts; for other calls, add verdicts. Sort by call id."""
+    """Return the verdicts with the server's findings. A call without a verdict gets one."""
     by_call = {verdict.call_id: verdict for verdict in verdicts}
     for call_id, found in findings.items():
         verdict = by_call.get(call_id, RecordingVerdict(call_id))
@@ -215,7 +215,7 @@ def _with_findings(
 def _recordings_in(what: str, begin: float) -> list[tuple[Path, str]]:
     """Return folder and call id of each recording in `what`, a folder or a recording's file.
 
-    From a folder, only calls that began at or after `begin`, in Unix seconds.
+    Of a folder, only calls that began at `begin` (Unix seconds) or later are returned.
     """
     path = Path(what)
     if path.is_dir():
@@ -287,7 +287,7 @@ def _verify_on_server(
 def _fetch_files(
     folder: Path, row: RecordingSummary, fetch: tuple[str, str], server: str
 ) -> list[str]:
-    """Fetch a recording's encrypted files into `folder`; return a problem for each refused one."""
+    """Fetch the encrypted files into `folder`; return a problem for each file that is refused."""
     problems = []
     parts = ["payload", *(["raw"] if row.raw_size else [])]
     with http_errors(), open_client(server) as client:

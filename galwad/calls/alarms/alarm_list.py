@@ -1,9 +1,9 @@
 """The alarms, from their first report to their end: in memory at once, in the database afterwards.
 
 So a disk that is full or hangs neither delays nor loses an alarm while the desk runs. What a person
-decides is audited and stored before it takes effect. Repeated reports of the same kind, call and
-subject are one alarm with a count. If `MOST_OF_KIND` alarms of a kind are open, all further reports
-of this kind are one alarm without a call.
+decides is audited and stored before it takes effect. While an alarm is open, it counts further
+reports of its kind, call and subject. If `MOST_OF_KIND` alarms of a kind are open, further ones of
+this kind become one alarm without a call.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SAME_S: Final = 600.0
 """If an alarm ended by itself and is reported again within this many seconds, it opens again."""
 _DAY_S: Final = 86_400.0
 _REST_S: Final = 1.0
-"""The seconds to rest after a write, so that further changes are collected for the next."""
+"""The seconds to rest after a write, so that changes are collected for the next write."""
 _RETRY_S: Final = 5.0
 _CLEANING_S: Final = 3600.0
 _STOP_S: Final = 2.0
@@ -174,7 +174,7 @@ class AlarmList:
         self._end((ENDS[kind], None, subject))
 
     def ended(self, ending: Ending, call_id: str | None = None) -> None:
-        """End the alarms of this call (None: of no call) whose kind has this ending."""
+        """End the alarms of this call, or alarms without a call, whose kind has this ending."""
         for kind, traits in KINDS.items():
             if traits.ending is ending:
                 self._end((kind, call_id, ""))
@@ -241,7 +241,7 @@ class AlarmList:
     async def release(
         self, alarm_id: str, user: str, actor: str, *, for_others: bool
     ) -> StoredAlarm:
-        """Store that an alarm is no longer taken; with `for_others`, even by another user.
+        """Store that an alarm is not taken any more; with `for_others`, even one of another user.
 
         Raises:
             AlarmError: Another user has taken it and `for_others` is false, or it is closed.
@@ -259,7 +259,7 @@ class AlarmList:
         return await self._decide(alarm_id, release, "alarm.released", {"actor": actor})
 
     async def close(self, alarm_id: str, user: str, actor: str, remark: str) -> StoredAlarm:
-        """Store that a user has closed an alarm, even if another user has taken it; return it.
+        """Store that a user has closed an alarm, even if another user took it; return the alarm.
 
         Raises:
             AuditError: The audit cannot be written. Nothing has changed.

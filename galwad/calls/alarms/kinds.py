@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
 """The users who see an alarm.
 
-"own": those who take part in the call; "supervisors": these and all supervisors; "everybody": all.
+"own": users who take part in the call. "supervisors": also all supervisors. "everybody": all users.
 """
 
 
@@ -125,7 +125,7 @@ ENDS: Final[Mapping[str, str]] = {"switch.connected": "switch.lost", "peer.up": 
 
 
 def kind_of(name: str) -> AlarmKind:
-    """Return the facts about this kind; `UNKNOWN` for one that is not listed."""
+    """Return the facts about this kind; `UNKNOWN` if the kind is not listed."""
     return KINDS.get(name, UNKNOWN)
 
 

@@ -150,8 +150,8 @@ class AlarmStore:
     async def load(self, closed_after: float, most: int) -> list[StoredAlarm]:
         """Return the alarms that are open, or were closed after `closed_after` (Unix seconds).
 
-        They are sorted by their latest report. If they are more than `most`, those that were closed
-        earliest are left out.
+        They are sorted by their latest report. If there are more than `most`, those that were
+        closed earliest are left out.
         """
         query = (
             select(alarms)
