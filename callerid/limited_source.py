@@ -41,7 +41,7 @@ _MOST_ANSWERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """The seconds for which answers are kept; with 0, none is kept."""
+    """The seconds for which answers are kept. With 0, no answer is kept."""
 
     found_s: float = 300.0
     not_found_s: float = 60.0
@@ -72,7 +72,7 @@ class AnswerCache:
         return answer
 
     def put(self, number: PhoneNumber, answer: SourceAnswer, now: float) -> None:
-        """Keep an answer of the state FOUND or NOT_FOUND; ignore any other."""
+        """Keep an answer of the state FOUND or NOT_FOUND. Ignore any other answer."""
         seconds = self._seconds.get(answer.state, 0.0)
         if seconds <= 0:
             return
@@ -183,7 +183,7 @@ class LimitedSource:
         return self._breaker.state(self._clock())
 
     def forget_answers(self) -> None:
-        """Forget all answers, and do not keep those of running requests."""
+        """Forget all answers, and do not keep the answers of running requests."""
         self._cache.clear()
         self._requests.clear()
 

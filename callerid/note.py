@@ -1,4 +1,4 @@
-"""A contact note, its form for another system, and how such a system accepts it.
+"""A contact note, its form for another system, and the interface of that system.
 
 Each kind of destination is a module in `callerid.directories`. Every version of a note is
 delivered, one after another, and again after a failure. So a destination must be able to write the
@@ -138,7 +138,7 @@ class OutgoingNote(Note, NotedCall):
     """One version of a contact note, as a destination gets it."""
 
     version: int
-    """1 for the first version; each change of the note is a new version."""
+    """The number of the version, from 1. Each change of the note is a new version."""
     person_id: str
     """The id of the confirmed person in the destination; "" if there is none."""
     reference: str
@@ -224,9 +224,9 @@ class NoteDestination(Protocol):
     async def deliver(self, note: OutgoingNote, earlier: EarlierDelivery) -> str:
         """Write a version of a note, and return the id of its record.
 
-        If `earlier.version` is 0, the record is created; otherwise it is changed. A record that
-        was deleted since is never created again. If the record already has this version, nothing
-        changes.
+        If `earlier.version` is 0, a record is created. Otherwise the record is changed. A record
+        that was deleted since is never created again. If the record already has this version,
+        nothing changes.
 
         Raises:
             NoteRefusedError: The destination does not accept this version, and a further attempt

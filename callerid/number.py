@@ -36,7 +36,7 @@ _DIALLABLE = re.compile(r"\+?[0-9().\-\s/]+(?:\s*(?:;ext=|x|ext\.?)\s*[0-9]{1,7}
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """A number in E.164 with an optional extension, or an internal extension without such a number.
+    """A number in E.164 with an optional extension, or only an internal extension.
 
     For an internal extension, `e164` is empty.
     """
@@ -123,10 +123,10 @@ def presented_caller(
     """Return the phone number that the caller presents.
 
     The result is `WITHHELD` if `privacy` (the header field Privacy), the host anonymous.invalid or
-    a user such as "anonymous" requests privacy. Otherwise, it is the first usable number: of the
-    user in From or, only from a trusted trunk, of the users in `asserted` (P-Asserted-Identity).
-    Without a usable number, it is `NO_NUMBER`. `region`, such as "GB", completes a number without
-    a country code.
+    a user such as "anonymous" requests privacy. Otherwise, the number is the user in From. If this
+    user is not a usable number and the trunk is `trusted`, the users in `asserted`
+    (P-Asserted-Identity) are tried. If no number is usable, the result is `NO_NUMBER`. `region`,
+    such as "GB", completes a number without a country code.
     """
     tokens = {token.strip().lower() for token in privacy}
     host = from_host.strip().lower().rstrip(".")

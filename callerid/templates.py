@@ -112,8 +112,8 @@ class Template(Protocol[ValueT_contra]):
 class RequestForm(Generic[ValueT_contra]):
     """The query and the body of a request in the settings, with placeholders.
 
-    `template` makes a template of a JSON value. `table` begins the name of the setting in a
-    `TemplateError`, such as "search."; it is "" for the directory's own `query` and `body`.
+    `template` makes a template of a JSON value. `table`, such as "search.", begins the name of the
+    setting in a `TemplateError`. It is "" for the directory's own `query` and `body`.
     """
 
     def __init__(

@@ -111,7 +111,7 @@ def _read_any(text: str, region: str, area_code: str) -> WrittenNumbers:
 
 
 def _parts(text: str) -> list[str]:
-    """Return the parts of a text that have a number each; the whole text if it has only words."""
+    """Return the parts of a text that have a number each. A text with only words is one part."""
     plain = _PARAMETERS.sub("", text if text.isascii() else _in_ascii(text))
     found: list[str] = []
     for between in _SEPARATOR.split(plain):
@@ -243,8 +243,8 @@ def matching(
 ) -> list[Person]:
     """Return the people who have exactly this number and extension, each only once.
 
-    If there are none, return those who have the number with another extension or without one,
-    marked as found by the main line. `region` and `area_code` complete their numbers.
+    If there are none, return those who have the number with another extension or without one.
+    Their `main_line` is true. `region` and `area_code` complete their numbers.
     """
     # A directory that is searched for an internal extension may have it without a word before it.
     exact: dict[str, Person] = {}

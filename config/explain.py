@@ -165,7 +165,8 @@ def _place(location: Location, model: type[BaseModel]) -> _Place:
     """Return the place to which a location of pydantic points.
 
     If a table can have one of several models, pydantic adds to the location the value that chose
-    the model, such as the `kind` of a directory. The file has no such name, so it is left out here.
+    the model, such as the `kind` of a directory. It is no part of the setting's name, so it is left
+    out.
     """
     plain: list[int | str] = []
     table: type[BaseModel] | None = model

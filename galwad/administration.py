@@ -79,7 +79,7 @@ class Administration:
         wait: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> ImportResult:
-        """Import people into the directory of callers; block the thread until this is done.
+        """Import people into the directory of callers, and block the thread until this is done.
 
         When the new directory is complete, `check` is called, the audit entry is written, and the
         new directory replaces the present one. If `check` raises an error, the present one stays.

@@ -53,7 +53,7 @@ class CircuitBreaker:
         return BreakerState.HALF_OPEN if resting and now >= self._until else self._state
 
     def begin(self, now: float) -> bool:
-        """Return whether a request may be made; in HALF_OPEN, only one at a time."""
+        """Return whether a request may be made. In HALF_OPEN, only one at a time may be made."""
         if self._state is BreakerState.CLOSED:
             return True
         if self.state(now) is not BreakerState.HALF_OPEN or self._state is BreakerState.HALF_OPEN:

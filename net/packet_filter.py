@@ -1,14 +1,14 @@
 """A kernel filter that drops most packets from chosen sources, and the choice of these sources.
 
 Packets of a flood that the kernel drops cost this process no time and no space in the socket's
-queue. On a UDP socket, the filter drops datagrams; on a listening TCP socket, only requests for a
-new connection. It is a classic BPF program (SO_ATTACH_FILTER), which the kernel verifies; a process
-needs no privilege to attach it.
+queue. On a UDP socket, the filter drops datagrams. On a listening TCP socket, it drops only
+requests for a new connection. It is a classic BPF program (SO_ATTACH_FILTER), which the kernel
+verifies. A process needs no privilege to attach it.
 
 If this process itself refuses a packet, that takes microseconds, so a fast flood can use all of its
 time. A source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its
 packets. If many strangers send little each and flood us together, all strangers are thinned. A
-source is an IPv4 address or an IPv6 /64, as text; a stranger is a source that is not known. Times
+source is an IPv4 address or an IPv6 /64, as text. A stranger is a source that is not known. Times
 are in monotonic seconds.
 """
 
@@ -78,7 +78,7 @@ SetFilter = Callable[[Networks, Networks | None], None]
 """Sets the kernel's filter when thinning begins or ends.
 
 The first argument has the thinned sources, the latest first. The second is None if strangers are
-not thinned; otherwise, it has the networks whose packets the kernel must not drop.
+not thinned. Otherwise, it has the networks whose packets the kernel must not drop.
 """
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -177,8 +177,8 @@ def attach_filter(
 ) -> None:
     """Make the kernel drop packets to a UDP or listening TCP socket, as `program` says.
 
-    If there is nothing to drop, an attached filter is removed. Raises `OSError` if this kernel does
-    not accept the filter; then no packet is dropped.
+    If there is nothing to drop, an attached filter is removed. If this kernel does not accept the
+    filter, `OSError` is raised, and no packet is dropped.
     """
     code = program(flooding, known, versions=_versions(sock))
     if code and sock.type == socket.SOCK_STREAM:
@@ -250,7 +250,7 @@ class Thinning:
             self._thin(source, now)
 
     def sweep(self, now: float) -> None:
-        """Update the kernel's filter, and count strangers from 0 again; call this once a second."""
+        """Update the kernel's filter, and count strangers from 0 again. Call this once a second."""
         for source in [each for each, until in self._thinned.items() if until < now - THINNING_S]:
             del self._thinned[source]
         self._strangers = 0

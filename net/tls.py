@@ -50,7 +50,7 @@ def client_context(
     key: Path | None = None,
     ciphers: str | None = CIPHERS,
 ) -> ssl.SSLContext:
-    """Return a context for connections that we open; it verifies the peer's certificate and name.
+    """Return a context for connections that we open. It verifies the peer's certificate and name.
 
     `ca` None means the system's authorities. `certificate` is for a peer that requests one.
     `key` is None if `certificate` contains it. `ciphers` are the suites for TLS 1.2; None means

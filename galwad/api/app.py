@@ -75,7 +75,7 @@ OFTEN_USED: Final = (payments, recordings)
 def create_app(desk: PageDesk) -> ASGIApp:
     """Return the desk's ASGI application, wrapped in the layers that each request passes first."""
     app = create_api()
-    # FastAPI tries one module's endpoints after the other until one matches.
+    # FastAPI tries the endpoints of one module after another until an endpoint matches.
     often = [module.router for module in OFTEN_USED]
     app.router.routes.sort(key=lambda route: getattr(route, "original_router", None) not in often)
     app.state.desk = desk

@@ -22,7 +22,7 @@ _STATUS_OF: Final = {
 
 
 class DocstringError(Exception):
-    """A docstring of an endpoint cannot be read; the text says what it must have."""
+    """A docstring of an endpoint cannot be read. The message says what it must have."""
 
 
 def summary_of(function: Callable[..., Any]) -> str:

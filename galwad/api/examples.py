@@ -1,4 +1,4 @@
-"""Examples of requests and answers for the description of the API; a test validates each.
+"""Examples of requests and answers for the description of the API. A test validates each example.
 
 The numbers are from the range that Ofcom keeps for fiction
 (https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama).

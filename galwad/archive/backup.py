@@ -204,7 +204,7 @@ def _restore(
     trust: RestoreTrust,
     done: LastEntry | None,
 ) -> Restored:
-    """Restore the files of the services; `done` is the audit entry of an interrupted restore."""
+    """Restore the files of the services. `done` is the audit entry of an interrupted restore."""
     keys = {_node_key(settings, folder), *trust.node_keys}
     archive = settings.archive
     found = archive_backup.certificates([folder / "archive", archive, *kept], keys)
@@ -316,7 +316,7 @@ def _all_processes_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _node_key(settings: Settings, folder: Path) -> str:
-    """Return the node's public key; restore or make a missing private key.
+    """Return the node's public key. Restore or make a missing private key.
 
     Raises `BackupError` or `KeyFileError`.
     """

@@ -39,7 +39,7 @@ _OLDER: Final = "use an older backup"
 
 
 class BackupError(Exception):
-    """A backup cannot be made or restored; `hint` says what the operator must do."""
+    """A backup cannot be made or restored. `hint` says what the operator must do."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -88,7 +88,7 @@ class RestoreTrust:
 
 
 def backup_key_file(settings_file: Path) -> Path:
-    """Return the path of the key that signs backups; it is beside the settings file."""
+    """Return the path of the key that signs backups, which is beside the settings file."""
     return settings_file.with_name("backup.key")
 
 

@@ -2,7 +2,7 @@
 
 It also compares the rows of the index and the ledger with the manifests and the audit chain.
 `IndexChecker` makes only this comparison, for all calls or for a range of call ids. This module
-collects the data; the package `recording` compares them. No recording is changed or deleted.
+collects the data. The package `recording` compares them. No recording is changed or deleted.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class CoverageChecker:
     async def _add_spools(
         self, result: CoverageResult, since: float, until: float, covered: Collection[str]
     ) -> None:
-        """Add the findings about unsealed calls; `covered` has the ids of calls with a row."""
+        """Add the findings about unsealed calls. `covered` has the ids of calls with a row."""
         if self._prove_spools is None:
             return
         try:
@@ -200,7 +200,7 @@ class CoverageChecker:
                 result.add_unsealed(proof)
 
     async def new_findings(self, result: CoverageResult) -> list[tuple[str, str]]:
-        """Return the alarms (kind, call id or "") for new findings, and store these as known."""
+        """Return the alarms (kind, call id or "") for new findings. Mark the findings as known."""
         alarms = {
             f"{_alarm_of(call)} {call.call_id}": (_alarm_of(call), call.call_id)
             for call in result.faulty_calls[:MAX_FINDINGS]

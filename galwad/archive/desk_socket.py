@@ -68,7 +68,7 @@ class FinaliserClient:
         return bool(self._links)
 
     def attach(self, link: Link) -> None:
-        """Add the link of a finaliser that has connected; requests can now be sent over it."""
+        """Add the link of a finaliser that has connected. Requests can now be sent over it."""
         self._links.add(link)
 
     def detach(self, link: Link) -> None:
@@ -161,7 +161,7 @@ class DeskSocket:
         self._server = await serve(self._path, self._received, self._finaliser.detach)
 
     async def stop(self) -> None:
-        """Stop listening and finish earlier messages; the finaliser repeats later reports."""
+        """Stop listening and finish earlier messages. The finaliser repeats later reports."""
         self._stopping = True
         if self._server is not None:
             self._server.close()

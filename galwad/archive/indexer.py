@@ -78,7 +78,7 @@ class Indexer:
         return report.complete.result()
 
     async def _index(self, batch: Sequence[_Report]) -> None:
-        """Index a batch; if the transaction fails, index each report in its own transaction."""
+        """Index a batch. If the transaction fails, index each report in its own transaction."""
         writing = _Writing([report.sealed for report in batch])
         try:
             await self._audit.append_after(writing.write)
@@ -110,8 +110,8 @@ class Indexer:
     async def reindex(self, sealed: Sealed, corrected: PersonalFacts | None = None) -> bool:
         """Index a recording that the finaliser has verified; return whether a row was written.
 
-        An existing row is kept, unless `corrected` is given: a row with these facts about people
-        then replaces it.
+        An existing row is kept unless `corrected` is given. Then a row with these corrected facts
+        about people replaces the existing row.
 
         Raises `AuditError` if the recording was not indexed, or if it is indexed, but the log of
         calls cannot be written.
@@ -137,7 +137,7 @@ class Indexer:
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """A report of the finaliser; `complete` receives the result of `Indexer.index`."""
+    """A report of the finaliser. `complete` receives the result of `Indexer.index`."""
 
     sealed: Sealed
     complete: asyncio.Future[bool]
@@ -253,7 +253,7 @@ async def _enter_captured_cards(
 
 
 def index_row(sealed: Sealed) -> RecordingSummary:
-    """Return the index row; numbers are normalized unless the manifest commits to them (`salt`)."""
+    """Return the index row. Numbers are normalized unless the manifest commits to them (`salt`)."""
     fields = {name: getattr(sealed, name) for name in RecordingSummary.__struct_fields__}
     if sealed.salt:
         return RecordingSummary(**fields)

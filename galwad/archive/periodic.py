@@ -34,7 +34,7 @@ calls in progress, and the finaliser the unsealed spools.
 """
 _RECIPIENTS_S: Final = 60.0
 _MAX_SETS: Final = 1000
-"""The most audit entries about earlier sets that are read; a year adds only a few."""
+"""The most audit entries about earlier sets that are read. A year adds only a few."""
 log = structlog.get_logger()
 
 
@@ -119,7 +119,7 @@ class NightlyCheck:
 
 
 def next_time(at: str, after: float, zone: tzinfo | None = None) -> float:
-    """Return the first Unix time after `after` with this time of day; no `zone` means local."""
+    """Return the first Unix time after `after` with this time of day, in `zone` or local time."""
     moment = time.fromisoformat(at)
     day = datetime.fromtimestamp(after, zone).date()
     # Add a calendar day and not 24 hours, because a day on which the clocks change is shorter or

@@ -47,7 +47,7 @@ COUNTED_TRANSFERS: Final = (
     Trigger.ROUTE,
     Trigger.UNNAMED,
 )
-"""The triggers of transfers that the evidence counts separately; all others are "other"."""
+"""The triggers of transfers that the evidence counts separately. All others are "other"."""
 COUNTED_PAUSES: Final = (
     Trigger.PAGE,
     Trigger.API,
@@ -55,7 +55,7 @@ COUNTED_PAUSES: Final = (
     Trigger.DTMF,
     *COUNTED_TRANSFERS,
 )
-"""The triggers of pauses that the evidence counts separately; all others are "other"."""
+"""The triggers of pauses that the evidence counts separately. All others are "other"."""
 _FAULTS: Final = ("recordings", "missing", "faults", "fault_us", "miscounted")
 _PAYMENTS: Final = (
     *("pauses", "paused_us", "longest_pause_us", "pauses_over_reminder", "pauses_over_alarm"),
@@ -144,7 +144,7 @@ class _Recording:
         return [gap for gap in self.gaps if gap.reason == reason]
 
     def recorded_in(self, gaps: Iterable[Interval]) -> int:
-        """Return for how many µs segments overlap these gaps."""
+        """Return the total time in µs in which segments overlap these gaps."""
         segments = () if self.manifest is None else self.manifest.segments
         return sum(_overlap(segment, gap) for gap in gaps for segment in segments)
 

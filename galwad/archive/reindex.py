@@ -196,7 +196,7 @@ async def restore_facts(
 async def _corrected_facts(desk: ArchiveDesk, row: RecordingSummary) -> PersonalFacts | None:
     """Return the facts about people for a row that must be written again.
 
-    If any of them does not match the manifest's commitments, all are left out; `restore_facts` can
+    If a fact does not match the manifest's commitments, all facts are left out. `restore_facts` can
     restore them. Return None if the row does not contradict the manifest, or if there is no valid
     manifest.
 

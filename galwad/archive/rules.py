@@ -50,7 +50,7 @@ _SPOOL_FIXES: Final = {
 
 
 def fix_of(kind: str, why: str = "") -> str:
-    """Return the advice for an orphan; `why` is the kind of the alarm about its spool, or ""."""
+    """Return the advice for an orphan. `why` is the kind of the alarm about its spool, or ""."""
     if why in _SPOOL_FIXES:
         return _SPOOL_FIXES[why]
     if kind.startswith(("no ", "manifest without ")):

@@ -134,11 +134,11 @@ class Presence:
     """The presence of one user.
 
     `since` is the start of `state` in Unix seconds. `on_break` is true from the start of the user's
-    break to its end, also during a call; `reason` is the code of its reason, and `set_by` the
-    supervisor who has set it, or "". `devices` is the number of registered devices of the user's
-    phone; null if the switch has not reported it. `page` is true if a page of the user is open.
-    `line` is the line on which the user talks, or "". `ringing` is true if the user's phone rings
-    and the user does not talk. `team` is the code of the user's team, or "".
+    break to its end, also during a call. `reason` is the code of the break's reason. `set_by` is
+    the supervisor who has set the break, or "". `devices` is the number of registered devices of
+    the user's phone; null if the switch has not reported it. `page` is true if a page of the user
+    is open. `line` is the line on which the user talks, or "". `ringing` is true if the user's
+    phone rings and the user does not talk. `team` is the code of the user's team, or "".
     """
 
     user: str
@@ -162,7 +162,7 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class PresenceNews:
-    """The presences that have changed; a page gets those that its signed-in user may see.
+    """The presences that have changed. A page gets those that its signed-in user may see.
 
     `gone` are the users who are no longer listed.
     """

@@ -90,9 +90,9 @@ def coverage(
     calls that are in progress or not sealed yet. Lists each party of which nothing is heard in a
     segment although it sent packets. Prints each orphan in the whole archive: a file, row or spool
     whose counterpart is missing, such as a recording without its database row. Nothing is deleted.
-    The exit status is 1 if there is any of these, except a silent party, or if the spools of calls
-    in progress could not be checked, else 0. The server makes the same check every night, and
-    raises an alarm for each new finding.
+    The exit status is 1 if there is a finding other than a silent party, or if the spools of calls
+    in progress could not be checked. Otherwise it is 0. The server makes the same check every
+    night, and raises an alarm for each new finding.
     """
     found = _fetch_coverage(date, server)
     if json:
@@ -188,7 +188,7 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 def _tenths(parts_us: Sequence[int]) -> list[int]:
-    """Return parts in tenths of a second; the last one, the unexplained time, is rounded up.
+    """Return parts in tenths of a second. The last part, the unexplained time, is rounded up.
 
     The other parts are rounded so that their sum is the rounded sum.
     """

@@ -1,10 +1,10 @@
 """Live calls: the state of each call that the switch reports, and its screen-pop.
 
 A `DeskCall` is an immutable value that decides which users may see which parts. `LiveCalls` stores
-the calls; they change only on the event loop. Wrap-up is the time from the end of an answered call,
-or from its transfer to a party that is not a user of the desk, until the contact note is saved. The
-settings limit how long the advisor counts as busy with the wrap-up. After this limit, the page
-shows the call as one line.
+the calls. Calls change only on the event loop. Wrap-up is the time from the end of an answered
+call, or from its transfer to a party that is not a user of the desk, until the contact note is
+saved. The settings limit how long the advisor counts as busy with the wrap-up. After this limit,
+the page shows the call as one line.
 
 The forms of a telephone number for the page and for the index are here too.
 """
@@ -94,7 +94,7 @@ class DeskCall:
         return self.transferred_by or self.state.advisor
 
     def page_state(self, *, own: bool) -> PopState:
-        """Return the state as a page shows it; `own` if the call concerns the page's user.
+        """Return the state as a page shows it. `own` is true if the call concerns the page's user.
 
         For `own`, a call that was transferred to a party that is not a user of the desk is
         "wrapup", even while it continues.
@@ -105,9 +105,9 @@ class DeskCall:
     def is_handled_by(self, user: User) -> bool:
         """Return whether this user is responsible for the call or for its contact note.
 
-        The `advisor` is responsible; after a transfer to a party that is not a user of the desk,
-        only until the note is saved. If a PBX answered for a group and named no advisor, each user
-        of the group is responsible.
+        The `advisor` is responsible. After a transfer to a party that is not a user of the desk,
+        this ends when the note is saved. If a PBX answered for a group and named no advisor, each
+        user of the group is responsible.
         """
         if self.advisor is None or (self.transferred_by is not None and self.has_saved_note):
             return False

@@ -345,9 +345,9 @@ def read_chain(path: Path) -> Iterator[ChainEntry]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a file; a line of more than `_LONGEST` characters is yielded in parts.
+    """Yield the lines of a file. A line of more than `_LONGEST` characters is yielded in parts.
 
-    Galwad writes no such line. A longer line is divided so that it cannot fill the memory.
+    Galwad writes no line of this length. So a line of a damaged file cannot fill the memory.
     """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):
@@ -382,7 +382,7 @@ class ChainReader:
         """The name of the node to which the chain belongs; empty if the chain is empty."""
 
     def __iter__(self) -> Iterator[ChainEntry]:
-        """Yield every entry of the chain; this works only once."""
+        """Yield every entry of the chain. This works only once."""
         for link in chain(() if self._first is None else (self._first,), self._links):
             self._on_link(link)
             yield link

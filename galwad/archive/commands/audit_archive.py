@@ -113,8 +113,8 @@ def compare_with_archive(
 ) -> Differences:
     """Compare every copy of a recording below `folder` with the facts of the chain.
 
-    `since` is a period such as "2026-11". Only calls from its first day on are compared; all calls
-    if it is "". With `with_payloads`, each payload is compared with the digest in its manifest.
+    `since` is a period such as "2026-11", or "" for all calls. Only calls from its first day on are
+    compared. With `with_payloads`, each payload is compared with the digest in its manifest.
 
     Raises:
         CliError: `folder` is not a folder, or `since` cannot be read.
@@ -193,7 +193,7 @@ def _header(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, 
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
-        # A disposal may have destroyed the header; then there is no problem. If there was no
+        # A disposal may have destroyed the header, which is not a problem. If there was no
         # disposal, the verification of the recording reports that the header cannot be read.
         return
     if facts.replaced(call_id, digest):

@@ -64,7 +64,7 @@ def key_files(folder: Path) -> list[str]:
 
 
 def load_officer(folder: Path) -> OfficerKeys:
-    """Return the officer's keys in `folder`; ask for the passphrase if the key file has one."""
+    """Return the officer's keys in `folder`. Ask for the passphrase if the key file has one."""
     return OfficerKeys.load(key_file(folder), passphrase_of)
 
 

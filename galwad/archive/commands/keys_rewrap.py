@@ -134,7 +134,7 @@ class RewrapResult:
     recipients: RecipientSet
     recordings: int = 0
     waiting: int = 0
-    """The number of headers that needed a rewrap at the start, without those destroyed since."""
+    """The number of headers that needed a rewrap at the start, except headers destroyed since."""
     rewrapped: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 

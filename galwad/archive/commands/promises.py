@@ -231,7 +231,7 @@ def _line(promise: dict[str, Any], texts: Texts) -> PromiseText:
 
 
 def _evidence(evidence: dict[str, int], texts: Texts) -> Iterable[tuple[str, str]]:
-    """Yield each name in words and its number, sorted by `_ORDER`; unknown names stay as is."""
+    """Yield each name in words and its number, sorted by `_ORDER`. Unknown names stay as is."""
     names = [name for name in _ORDER if name in evidence]
     for name in (*names, *(other for other in evidence if other not in _ORDER)):
         key, number = f"promise.evidence.{name}", evidence[name]

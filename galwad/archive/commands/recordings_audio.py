@@ -1,7 +1,7 @@
 """Export of a decrypted recording to a file: the whole recording or a slice, as FLAC or WAV.
 
 A decrypted recording is a FLAC file, so it is simply copied if the whole recording is exported as
-FLAC. A slice is cut in memory; its start and end are exact to the millisecond. In every export, the
+FLAC. A slice is cut in memory. Its start and end are exact to the millisecond. In every export, the
 caller is on the left channel and the advisor on the right channel, and no sample is changed.
 """
 

@@ -312,7 +312,7 @@ def _recover_keys(spools: list[Path], identity: Path) -> list[RecoveredKey]:
 
 
 def _audit(key: RecoveredKey, reference: str, server: str) -> None:
-    """Let the server audit the recovery of `key`; if this raises CliError, do not write the key."""
+    """Let the server audit the recovery of `key`. If this raises CliError, do not write the key."""
     body = {"life": key.life, "reference": reference}
     try:
         ask(server, "POST", f"/recordings/{key.call_id}/recover", body)

@@ -171,7 +171,7 @@ def _restore_each(
     identities: Sequence[Identity],
     result: ReindexResult,
 ) -> None:
-    """Restore the missing facts about people in these rows; the outcome is in `result`."""
+    """Restore missing facts about people in the rows of these calls. `result` gets the outcome."""
     with open_client(server) as client:
         for call_id in dict.fromkeys(call_ids):
             known = result.rows.get(call_id)

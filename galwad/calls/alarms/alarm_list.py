@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class CallStage:
-    """The facts about a call that can end an alarm; `ended` is also true of an unknown call."""
+    """The facts about a call that can end an alarm. `ended` is also true of an unknown call."""
 
     recording: str = ""
     ended: bool = True
@@ -75,7 +75,7 @@ class AlarmList:
     """The alarms of one desk. The database keeps closed ones for `kept_s` seconds.
 
     `on_change` gets each alarm that a person has handled or that has ended. `audit_after` writes
-    alarms and their audit entries in one transaction; if it is None, alarms that begin or end by
+    alarms and their audit entries in one transaction. If it is None, alarms that begin or end by
     themselves have no entries.
     """
 
@@ -105,7 +105,7 @@ class AlarmList:
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Load the alarms that are open or were closed within a day; if this fails, begin empty."""
+        """Load the alarms that are open or were closed within a day. If this fails, begin empty."""
         try:
             stored = await self._store.load(self._clock() - _DAY_S, MOST_CLOSED)
         except SQLAlchemyError as error:
@@ -241,7 +241,7 @@ class AlarmList:
     async def release(
         self, alarm_id: str, user: str, actor: str, *, for_others: bool
     ) -> StoredAlarm:
-        """Store that an alarm is not taken any more; with `for_others`, even one of another user.
+        """Store that an alarm is not taken any more. With `for_others`, another user may have it.
 
         Raises:
             AlarmError: Another user has taken it and `for_others` is false, or it is closed.
