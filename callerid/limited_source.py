@@ -304,7 +304,7 @@ class LimitedSource:
         found = await self._source.find(number)
         if len(found) > _MOST_PEOPLE:
             raise ServerError(f"the answer has more than {_MOST_PEOPLE} people")
-        # In a thread, because a hostile answer can take seconds, and a pause must not wait for it.
+        # In a thread, because a hostile answer can take seconds, and a payment pause must not wait.
         return await asyncio.to_thread(
             matching, found, number, region=self._region, area_code=self._area_code
         )

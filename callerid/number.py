@@ -24,10 +24,9 @@ _ANONYMOUS_USERS = frozenset({"anonymous", "restricted", "private", "withheld"})
 # range. Such a number identifies no caller.
 _PLACEHOLDER_PREFIX = "+448979"
 _INTERNAL = re.compile(r"[0-9]{2,6}")
-# The usual forms of UK numbers, without their spaces: 01970 625000 and +44 1970 625000. For these,
-# libphonenumber's result is known: it removes the 0 or the country code, and ten digits that do not
-# begin with 0 are always a possible UK number. libphonenumber takes ten times as long, which
-# matters when a million people are imported. A test compares the results.
+# The usual forms of UK numbers without spaces, such as 01970625000 and +441970625000. They are not
+# given to libphonenumber, because it takes ten times as long, which matters when a million people
+# are imported. A test compares the results.
 USUAL_IN_UK: Final = r"(?:0|\+44)([1-9][0-9]{9})"
 _USUAL_IN_UK = re.compile(USUAL_IN_UK)
 _LONGEST_USUAL = 40

@@ -175,9 +175,9 @@ class ScreenPop:
     def confirm(self, confirmation: PopConfirmation, person_id: str | None) -> ScreenPop:
         """Return a new screen-pop with the advisor's answer about a person.
 
-        If `person_id` is None, it is the chosen person. After NOT_THEM or NEW_PERSON, no person is
-        chosen. After any other answer, this person is chosen. Raises `ChoiceError` if such an
-        answer lacks a person, or if no candidate has this id.
+        If `person_id` is None, the answer is about the chosen person. After NOT_THEM or NEW_PERSON,
+        no person is chosen. Any other answer chooses the person. It raises `ChoiceError` if no
+        person is given or chosen, or if no candidate has this id.
         """
         chosen = person_id or self.chosen
         if confirmation in {PopConfirmation.NOT_THEM, PopConfirmation.NEW_PERSON}:
@@ -196,7 +196,7 @@ class ScreenPop:
         return next((each.person_id for each in self.people if person_id in each.entries), None)
 
     def _with_entries(self, person: Person, result: LookupResult) -> Person:
-        """Return `person`. If it is the chosen one, add the further entries in `result`."""
+        """Return `person`. If this is the chosen person, add the further entries in `result`."""
         if person.person_id != self.chosen:
             return person
         same = next((each for each in result.people if self.chosen in each.entries), person)

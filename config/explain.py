@@ -165,8 +165,8 @@ def _place(location: Location, model: type[BaseModel]) -> _Place:
     """Return the place to which a location of pydantic points.
 
     If a table can have one of several models, pydantic adds to the location the value that chose
-    the model, such as the `kind` of a directory. It is no part of the setting's name, so it is left
-    out.
+    the model, such as the `kind` of a directory. This value is not a name in the file, so it is
+    left out.
     """
     plain: list[int | str] = []
     table: type[BaseModel] | None = model

@@ -26,8 +26,7 @@ For comparison: a settings file with a thousand phones has about a tenth of this
 def load_model(path: Path, model: type[ModelT]) -> ModelT:
     """Read a settings file into `model`, the model of the whole file.
 
-    Raises `SettingsError` if the file cannot be read, is not TOML, or has a setting that is not
-    valid.
+    Raises `SettingsError` if the file cannot be read, is not TOML, or does not fit the model.
     """
     try:
         # Some editors write a byte order mark at the start of the file; utf-8-sig ignores it.

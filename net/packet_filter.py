@@ -228,7 +228,7 @@ class Thinning:
         self._known = known
         self._set_filter = set_filter
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        """The refused packets of each source: since when they are counted, and how many."""
+        """For each source, the start of the count of its refused packets, and the count."""
         self._strangers = 0
         self._thinned: OrderedDict[str, float] = OrderedDict()
         self._strangers_until = float("-inf")

@@ -10,7 +10,7 @@ from typing import Final
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:!aNULL:!eNULL:!aDSS"
 """The suites for TLS 1.2, in OpenSSL's notation: forward secrecy and AEAD, without CBC.
 
-All suites of TLS 1.3 are of this kind. The value has no effect on them.
+All suites of TLS 1.3 are of this kind, so they are not listed.
 """
 
 

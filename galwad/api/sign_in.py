@@ -1,4 +1,4 @@
-"""The security schemes, and which of them each endpoint accepts according to its dependencies."""
+"""The security schemes, and the schemes that an endpoint accepts because of its dependencies."""
 
 from __future__ import annotations
 

@@ -263,8 +263,8 @@ def _copy_database(source: Path, target: Path) -> None:
 def _copy_directory(source: Path, target: Path) -> str:
     """Copy the directory of people, and return the digest of the copy; "" if there is no directory.
 
-    An import meanwhile does not damage the copy: it erases the old file only when no process has
-    locked that file. Raises `BackupError`.
+    An import meanwhile does not damage the copy, because an import erases the old file only when no
+    process has locked it. Raises `BackupError`.
     """
     target.touch(mode=0o600)
     try:

@@ -250,7 +250,7 @@ class CoverageChecker:
         """Yield the index rows of the recordings that began in this period, newest first.
 
         The last list has the rows with a call id in this period, and a start that is more than a
-        day outside it.
+        day outside the period.
         """
         after: Cursor | None = None
         while True:

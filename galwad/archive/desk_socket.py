@@ -43,7 +43,7 @@ At this limit, a connection is read again only when its newest message has been 
 """
 REPLY_S: Final = 30.0
 PROOF_S: Final = 600.0
-"""The time limit in seconds for the check of the spools. It reads all audio that is not sealed."""
+"""The time limit in seconds for the check of the spools, which reads all unsealed audio."""
 log = structlog.get_logger()
 
 

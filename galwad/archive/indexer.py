@@ -63,8 +63,8 @@ class Indexer:
     async def index(self, sealed: Sealed) -> bool:
         """Index a recording; return whether the finaliser may remove the call's spools.
 
-        It may not if the row could not be written, if `on_indexed` failed, or if only the spools
-        have the number, line and advisor.
+        The result is false if the row could not be written, if `on_indexed` failed, or if only the
+        spools have the number, line and advisor.
         """
         report = _Report(sealed, asyncio.get_running_loop().create_future())
         self._reports.append(report)

@@ -41,8 +41,8 @@ log = structlog.get_logger()
 class NightlyCheck:
     """Runs the coverage check once a day at `at`, such as "03:00", in `zone` or local time.
 
-    `calls_in_progress` returns None if they are not known. After each check, `on_done` receives the
-    result, and then `on_finished` is called.
+    `calls_in_progress` returns None if the calls are not known. After each check, `on_done`
+    receives the result, and then `on_finished` is called.
     """
 
     def __init__(

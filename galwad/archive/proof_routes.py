@@ -400,9 +400,8 @@ async def search(
     )
     links = await desk.host.audit.search(sought, body.before, body.limit)
     given = sorted(body.model_dump(exclude_none=True, exclude={"limit", "before"}))
-    # The call id in the query is stored as `of`, not as `call_id`. Otherwise a later search for
-    # this call would also find this entry, although the entry does not concern the call's
-    # recording.
+    # The call id in the query is stored as `of`, not as `call_id`, so that a later search for this
+    # call does not find this entry.
     facts: Facts = {"by": ",".join(given), "of": sought.call_id, "entries": len(links)}
     await desk.host.audit.append("audit.searched", facts, {"actor": session.actor})
     return AuditPage(lines=[str(link) for link in links], last=links[-1].seq if links else 0)

@@ -312,7 +312,7 @@ Listener = Callable[[DeskCall | None, DeskCall | None], None]
 
 
 class LiveCalls:
-    """The store of live calls. It calls `on_change` after each change, except of a draft.
+    """The store of live calls. Each change, except a change of a draft, calls `on_change`.
 
     `on_change` receives the call as it was before (None for a new call), and as it is after the
     change (None for a removed call). `wrapup_limit` is in seconds; 0 means no limit.
@@ -398,11 +398,9 @@ class LiveCalls:
             and state.advisor.user != before.advisor_name
         ):
             if state.advisor.user:
-                # A new advisor has taken over the call, and has not yet confirmed the caller's
-                # identity.
+                # The new advisor has not yet confirmed the caller's identity.
                 pop = replace(pop, confirmation=None)
-            # An advisor has claimed the call, but `state` does not name this advisor yet. So the
-            # advisor of the stored call is kept.
+            # An advisor has claimed the call, but `state` does not name this advisor yet.
             elif state.group:
                 state = msgspec.structs.replace(state, advisor=before.advisor, group=())
             else:
@@ -440,8 +438,7 @@ class LiveCalls:
         new = []
         for state in states:
             # After a restart, the switch numbers the versions of a call from the beginning again.
-            # So the version of the stored state is set to 0. Otherwise the new state would be
-            # ignored, because its version is lower.
+            # With a stored version above 0, `changed` would ignore the new state.
             before = self._calls.get(state.call_id)
             if before is not None and not before.wrapup:
                 stale = replace_version(before.state, 0)

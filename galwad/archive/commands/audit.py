@@ -160,13 +160,13 @@ def verify(
     """
     if payloads and recordings is None:
         raise CliError("--payloads needs an archive", "add --recordings FOLDER", status=2)
-    # Read the anchors before the chain. If they were read after it, a new anchor could name an
-    # entry that was added to the chain after the chain was read.
+    # Read the anchors before the chain. Otherwise, a new anchor could name an entry that was added
+    # to the chain after the chain was read.
     kept = read_anchors(anchors) if anchors is not None else None
     links: Iterable[ChainEntry] = read_chain(file) if file is not None else fetch_chain(server)
     known: list[Restore] = []
-    # read all entries before the verification, because the entry of a restore can explain a problem
-    # of an entry that comes before it in the chain
+    # Read all entries before the verification, because the entry of a restore can explain a problem
+    # of an earlier entry.
     if restored:
         links = list(links)
         known = _restores(links, restored)

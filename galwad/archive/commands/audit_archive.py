@@ -36,7 +36,7 @@ _HEADERS: Final = {"header.replaced": 1, "header.not-replaced": -1}
 class Differences:
     """The differences between an archive and an audit chain.
 
-    A difference is in `late` if the chain lacks an entry, but the entry may still be added to it
+    A difference is in `late` if the chain lacks an entry that may still be added
     (`ChainFacts.with_timing`). All other differences are in `problems`.
     """
 
@@ -50,13 +50,9 @@ class ChainFacts:
     def __init__(self) -> None:
         self.end_s = 0.0
         self.indexed: dict[str, str] = {}
-        """For each call id, the digest of the recording's manifest.
-
-        It is taken from the entry that was added when the recording was put into the index.
-        """
+        """The digest of the indexed manifest of each call id."""
         self._replaced: Counter[tuple[str, str]] = Counter()
-        """For each pair of a call id and the digest of a header: how many times this header was
-        replaced by another header, according to the chain."""
+        """The number of times that a header (call id, digest) was replaced by another header."""
         self._ordered: set[tuple[str, str, int, str]] = set()
         self._known_to_be_gone: set[str] = set()
 
@@ -68,10 +64,8 @@ class ChainFacts:
         if link.kind == "recording.indexed":
             self.indexed[call_id] = str(stated.get("manifest_sha256"))
         elif link.kind in _HEADERS and stated.get("old_sha256") != stated.get("new_sha256"):
-            # An entry about a replacement adds 1 to the count of the header that was replaced. If
-            # two commands replace the same header at the same time, one of the replacements is
-            # refused. The chain then has an entry about the refusal too, which subtracts 1 from the
-            # same count.
+            # If two commands replace the same header at the same time, the chain has an entry about
+            # each replacement, and an entry about the refusal of one. The refusal subtracts 1.
             self._replaced[call_id, str(stated.get("old_sha256"))] += _HEADERS[link.kind]
         elif link.kind == _ORDERED:
             self._ordered.add((call_id, link.node, link.seq, link.hash))
@@ -95,9 +89,9 @@ class ChainFacts:
     def with_timing(self, text: str, time_text: str) -> tuple[str, bool]:
         """Return `text`, and whether the chain may still get the entry that it lacks.
 
-        It may if the time of the event, `time_text`, is less than ten minutes before or after the
-        chain's newest entry. If the event is ten minutes or more after that entry, the returned
-        text also says: export the chain again. For an unreadable time, the second value is False.
+        The second value is true if the event, at `time_text`, is less than ten minutes before or
+        after the chain's newest entry. It is false for an unreadable time. If the event is ten
+        minutes or more after that entry, the text also says: export the chain again.
         """
         try:
             moment = calendar.timegm(time.strptime(time_text, "%Y-%m-%dT%H:%M:%SZ"))

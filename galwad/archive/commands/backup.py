@@ -101,7 +101,7 @@ def restore(
     Before you run this command, stop all processes of Galwad. Copy the payloads back to the
     archive, from your copy of the archive. Your copy also has the certificates of the disposals
     that were made after the backup: copy these back too. If a recording has a certificate of
-    disposal, its header is not restored; if the header is in the archive, it is destroyed. All
+    disposal, its header is not restored. If the header is in the archive, it is destroyed. All
     other files that are already in the archive stay as they are. If the command is interrupted, run
     it again.
     """

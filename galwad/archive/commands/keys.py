@@ -223,7 +223,7 @@ def sign(
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """The recipients that a set adds to the set that it replaces, and those that it removes."""
+    """The recipients that a new set adds to an old set, and the recipients that it removes."""
 
     added: tuple[NamedRecipient, ...] = ()
     removed: tuple[NamedRecipient, ...] = ()

@@ -1,7 +1,7 @@
 """`galwad recordings reindex`: make index rows for archived recordings with no row or a wrong row.
 
-With an identity, the command also decrypts the facts about people from the manifests, on this
-machine, and the server puts them into the rows.
+With an identity, the command also decrypts, on this machine, the facts about people in the
+manifests. The server puts these facts into the rows.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ def verify(
     file beside `identity`, names more nodes. Without a trusted key, no recording is whole.
 
     With the key file `identity`, each recording is also decrypted to its end. A signing key in this
-    file is accepted as an officer's key too. `fetch` is a purpose and a reference. Without it, only
+    file is accepted as an officer's key too. `fetch` is a purpose and a reference. If None, only
     the manifests and rows on the server are verified.
 
     Raises `CliError` if a key, a file or a folder cannot be read, or the server refused a request.

@@ -93,7 +93,7 @@ class AlarmList:
         self._audit = audit
         self._audit_after = audit_after
         self._in_audit: dict[str, bool] = {}
-        """For each alarm id with entries in the audit: whether the newest entry leaves it open."""
+        """The ids of alarms in the audit. True if the newest entry leaves the alarm open."""
         self._on_change = on_change
         self._kept_s = kept_s
         self._clock = clock
