@@ -198,7 +198,6 @@ class OutgoingNote(Note, NotedCall):
 
     @property
     def _why_none(self) -> str:
-        """The reason for no note, in words; "" if the note has none."""
         return self.no_note_words or _NO_NOTE.get(self.no_note_reason, self.no_note_reason)
 
 

@@ -29,7 +29,6 @@ from net.json_client import Json
 
 _MOST_PEOPLE: Final = 500
 _MOST_NUMBERS: Final = 50
-"""The most numbers of one person that are read."""
 _LONGEST_TEXT: Final = 2000
 _LONGEST_ID: Final = 200
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
@@ -60,7 +59,6 @@ def compiled(expression: str) -> ParsedResult:
 
 
 def _functions(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the functions that a parsed expression calls."""
     if node["type"] == "function_expression":
         yield node["value"]
     for child in node["children"]:

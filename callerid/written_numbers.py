@@ -243,8 +243,8 @@ def matching(
 ) -> list[Person]:
     """Return the people who have exactly this number and extension, each only once.
 
-    If there are none, return those who have the number with another extension or without one.
-    Their `main_line` is true. `region` and `area_code` complete their numbers.
+    If there are none, return those who have the number with another extension or without one. Their
+    `main_line` is true. `region` and `area_code` complete their numbers.
     """
     # A directory that is searched for an internal extension may have it without a word before it.
     exact: dict[str, Person] = {}
@@ -264,7 +264,7 @@ def matching(
 
 
 def merged(people: Iterable[Person], keys: Iterable[str]) -> list[Person]:
-    """Return the people; merge the entries that one person has in several directories.
+    """Merge the entries that one person has in several directories, and return the people.
 
     Two entries are the same person if they are in different directories and have the same value of
     one of the details `keys`, such as "reference". Name, language, kind and details come from the

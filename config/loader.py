@@ -17,10 +17,7 @@ from config.explain import faults_of, syntax_fault
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _LARGEST = 1 << 20
-"""The maximum size of a settings file, in characters.
-
-For comparison: a settings file with a thousand phones has about a tenth of this size.
-"""
+"""The most characters of a settings file. A file with a thousand phones has a tenth of this."""
 
 
 def load_model(path: Path, model: type[ModelT]) -> ModelT:

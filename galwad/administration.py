@@ -146,8 +146,8 @@ def _actor() -> str:
 def service_owner(settings: Settings) -> Owner | None:
     """Return the user who runs the services; None if root owns all folders of the node.
 
-    The first owner who is not root is taken. The archive folder is examined last, because rsync
-    may have copied it with an owner from another host.
+    The first owner who is not root is taken. The archive folder is examined last, because rsync may
+    have copied it with an owner from another host.
     """
     state = settings.node.state
     ours = (state / "finaliser", settings.database.parent)

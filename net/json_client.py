@@ -160,11 +160,7 @@ class JsonClient:
             raise ServerError(failure(error)) from None
 
     def _has_body(self, response: httpx2.Response, accepted: Collection[int]) -> bool:
-        """Return whether to read an answer's body; False if nothing was found, and for status 401.
-
-        Raises `ServerBusyError` if the server asks for a rest, and `ServerError` for a redirect or
-        any other status that is neither a success nor accepted.
-        """
+        """Return whether to read an answer's body. Raises `ServerBusyError` or `ServerError`."""
         status = response.status_code
         if status in self._empty_statuses or status in {204, HTTPStatus.UNAUTHORIZED}:
             return False

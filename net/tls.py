@@ -52,10 +52,10 @@ def client_context(
 ) -> ssl.SSLContext:
     """Return a context for connections that we open. It verifies the peer's certificate and name.
 
-    `ca` None means the system's authorities. `certificate` is for a peer that requests one.
-    `key` is None if `certificate` contains it. `ciphers` are the suites for TLS 1.2; None means
-    Python's own, which servers over HTTP may need. Raises `OSError` if a file cannot be read or
-    used (ssl.SSLError is one).
+    `ca` None means the system's authorities. `certificate` is for a peer that requests one. `key`
+    is None if `certificate` contains it. `ciphers` are the suites for TLS 1.2; None means Python's
+    own, which servers over HTTP may need. Raises `OSError` if a file cannot be read or used
+    (ssl.SSLError is one).
     """
     context = ssl.create_default_context(cafile=None if ca is None else str(ca))
     context.minimum_version = ssl.TLSVersion.TLSv1_2

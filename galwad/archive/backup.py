@@ -358,7 +358,6 @@ def _restore_database(
     description: Description,
     proven: Mapping[str, tuple[Certificate, bytes]],
 ) -> LastEntry:
-    """Restore the database under a temporary name, and rename it when it is complete."""
     part = settings.database.with_name(".galwad.db.restoring")
     for ending in ("", "-wal", "-shm"):  # Remove the files of an interrupted restore.
         part.with_name(part.name + ending).unlink(missing_ok=True)

@@ -48,8 +48,8 @@ class CoverageResult:
 
     `faulty_calls` did not pass, and are sorted by their start. Calls that passed are only counted,
     because a busy centre has 250,000 a year. A call in `silent_calls` may have passed, but in a
-    segment, nothing is heard of a party that sent packets. `not_committed` counts the
-    recordings whose manifest has no commitments to the number, line and advisor.
+    segment, nothing is heard of a party that sent packets. `not_committed` counts the recordings
+    whose manifest has no commitments to the number, line and advisor.
     """
 
     calls: int = 0
@@ -129,7 +129,7 @@ class CoverageChecker:
         """True if a finaliser has reported the waiting spools since the desk's start."""
 
     def spools_left(self, spools: Iterable[WaitingSpool]) -> None:
-        """Store the finaliser's newest report: all spools that have waited 5 min to be sealed."""
+        """Store the finaliser's newest report of files that have waited 5 min in spool folders."""
         self._knows_spools = True
         self._spools = {
             each.name: orphans.UnsealedSpool(each.name, each.call_id, each.since, each.why)

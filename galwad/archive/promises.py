@@ -291,7 +291,6 @@ class PromiseChecker:
             after = page.after
 
     def _verified(self, row: RecordingSummary) -> tuple[Manifest | None, RecordingVerdict]:
-        """Return the manifest (None if it is not valid) and the verdict on the files."""
         # Another program may have written anything into the row.
         if not is_call_id(row.call_id):
             return None, RecordingVerdict(row.call_id, (disagreement("call id"),))

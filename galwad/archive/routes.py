@@ -289,14 +289,11 @@ async def fetch(
 def _requested_object(
     desk: ArchiveDesk, recording: RecordingSummary, *, raw: bool
 ) -> tuple[str, ObjectFacts]:
-    """Return the kind of the requested file of a recording, with the file's size and digest.
-
-    If `raw` is true, the kind is "raw": the file with the packets that could not be decoded.
-    Otherwise the kind is "payload": the audio.
+    """Return the kind of the requested file ("payload" or "raw"), and its size and digest.
 
     Raises:
-        ApiError: 404, there is no "raw" file, because all packets could be decoded. 409, the
-            manifest is missing or has changed since the recording was indexed.
+        ApiError: 404, all packets could be decoded, so there is no "raw" file. 409, the manifest
+            is not the one that was indexed.
     """
     if not raw:
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)

@@ -168,7 +168,6 @@ def _manifest(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str
 
 
 def _payload(manifest: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the payload is not the one that the indexed manifest names."""
     try:
         stated = verify_manifest(manifest).payload.sha256
         with manifest.with_suffix(".payload").open("rb") as file:
@@ -205,7 +204,6 @@ def _sealed(path: Path) -> str:
 
 
 def _disposal(facts: ChainFacts, call_id: str, path: Path) -> Iterator[tuple[str, bool]]:
-    """Yield a problem if the certificate cannot be read, or if no entry ordered the disposal."""
     try:
         found = CERTIFICATE.read(path.read_bytes())
     except FileNotFoundError:

@@ -178,8 +178,7 @@ def _counts(done: Restored) -> dict[str, object]:
 def _backup_errors(where: Path, hint: str) -> Iterator[None]:
     """Turn an error of a backup or a restore into a `CliError`.
 
-    If an `OSError` contains no file name, the message contains the path `where`. `hint` says what
-    the user can do.
+    `where` is named if an `OSError` names no file. `hint` says what the user can do about it.
     """
     from galwad.archive.backup_proof import BackupError  # noqa: PLC0415 - it loads much
 

@@ -263,10 +263,6 @@ def _replace(
 
 
 def _answer(response: httpx2.Response) -> Any:
-    """Return the JSON document in the response.
-
-    Raises `_GoneError` or `_RefusedError` for this recording, and `CliError` to end the command.
-    """
     if response.status_code == HTTPStatus.GONE:
         raise _GoneError
     if response.status_code in _PER_RECORDING_STATUSES:

@@ -209,7 +209,6 @@ def _restored(
 
 
 def _checked(response: httpx2.Response) -> dict[str, Any]:
-    """Return the server's answer. Raises `ArchiveError` if the server refused this recording."""
     if response.status_code in _PER_RECORDING_STATUSES:
         raise ArchiveError(refusal(response)[0])
     check_response(response)

@@ -126,7 +126,6 @@ def _number(caller: dict[str, Any]) -> str:
 
 
 def _network(party: dict[str, Any]) -> str:
-    """Return one line about the network of a party, such as "caller: MOS 4.4, ..."."""
     mos = "no estimate" if party["mos"] is None else f"MOS {party['mos']:.1f} (estimate)"
     sent = party["received"] + party["lost"]
     share = f"{100 * party['lost'] / sent:.1f} %" if sent else "0 %"
@@ -139,7 +138,6 @@ def _network(party: dict[str, Any]) -> str:
 
 
 def _segments(manifest: str | None) -> list[int]:
-    """Return the start of each segment in microseconds; none if the manifest cannot be read."""
     try:
         segments = jsonlib.loads(manifest or "")["manifest"]["segments"]
         return [int(segment["from_us"]) for segment in segments]

@@ -138,8 +138,8 @@ def verify(
     server, only calls from its start on are verified.
 
     Keys are public keys or files with them. `node_keys` belong to trusted nodes, and `officer_keys`
-    to officers whose rewraps and trust files are accepted. The trust file `trust`, or else the
-    file beside `identity`, names more nodes. Without a trusted key, no recording is whole.
+    to officers whose rewraps and trust files are accepted. The trust file `trust`, or else the file
+    beside `identity`, names more nodes. Without a trusted key, no recording is whole.
 
     With the key file `identity`, each recording is also decrypted to its end. A signing key in this
     file is accepted as an officer's key too. `fetch` is a purpose and a reference. If None, only

@@ -174,7 +174,7 @@ class AlarmList:
         self._end((ENDS[kind], None, subject))
 
     def ended(self, ending: Ending, call_id: str | None = None) -> None:
-        """End the alarms of this call, or alarms without a call, whose kind has this ending."""
+        """End the alarms with this call id (or with None) whose kind has this ending."""
         for kind, traits in KINDS.items():
             if traits.ending is ending:
                 self._end((kind, call_id, ""))

@@ -93,13 +93,7 @@ def _find(desk: CallsDesk, session: Supervisor, alarm_id: str) -> None:
 
 
 async def _decided(decision: Awaitable[StoredAlarm]) -> StoredAlarm:
-    """Return the alarm after a decision.
-
-    Raises:
-        ApiError: 409, another user has taken the alarm, or it is closed. 503, the database cannot
-            be written.
-        AuditError: The audit cannot be written.
-    """
+    """Return the alarm after a decision. Raises `ApiError` (409 or 503) or `AuditError`."""
     try:
         return await decision
     except AlarmError as error:
