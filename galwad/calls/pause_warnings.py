@@ -30,10 +30,10 @@ class Warn(Protocol):
 
 
 class ForgottenPauses:
-    """Raises the alarms `payment.forgotten` and `payment.forgotten_long`, once in a pause.
+    """Raises an alarm when a pause has lasted `advisor_s`, and again at `supervisor_s` seconds.
 
-    They are due after `advisor_s` and `supervisor_s` seconds. After each check, `on_count` receives
-    the number of pauses that have lasted at least `supervisor_s`.
+    After each check, `on_count` receives the number of pauses that have lasted at least
+    `supervisor_s`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ForgottenPauses:
         self._warned: dict[tuple[str, float], str] = {}
 
     def check(self) -> None:
-        """Raise each alarm that is due and was not yet raised during the same pause."""
+        """Raise the alarm that is due for each paused call, unless it was already raised."""
         raised = {}
         for call in self._calls.all():
             if call.state.recording != "paused":
@@ -95,7 +95,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches holders that renew their pause; `on_count` gets how many have stopped doing so."""
+    """Watches holders that must renew their pause. `on_count` receives the number of late ones."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class Heartbeats:
     def beat(self, call_id: str, holder: str, within_s: float) -> None:
         """Note a request of a holder, which will renew its pause within `within_s` seconds.
 
-        The return of a lost holder is only logged. It does not end the alarm, which was right.
+        If the holder was late, its return is only logged. The alarm stays.
         """
         before = self._watched.get((call_id, holder))
         if before is not None and before.lost:

@@ -28,7 +28,7 @@ LIFETIME_S = 900.0
 _KEPT_S = 86400.0
 """The seconds for which a row is kept after the token's resume, or after its expiry if unused."""
 _STANDING_S = 7 * 86400.0
-"""The seconds beyond `_KEPT_S` for which a used token stays without a resume. No call is longer."""
+"""The seconds after `_KEPT_S` for which a used token is kept without a resume."""
 _SHOWN = 8
 
 

@@ -9,12 +9,10 @@ written. If the entry takes too long, the request to resume is refused and the r
 paused. The request is not carried out later, because the recording would then resume at a moment
 that no user expects.
 
-Each person who pauses on the page, and each machine, is a separate pause holder. A user may end
-the pause of another pause holder only if the user can know that the payment is over. A supervisor
-may end the pause of any pause holder. The advisor who has the call may end the pause of a phone,
-such as the phone of the colleague who transferred the call. This advisor may not end the pause of a
-payment system or of another person's page, because the caller may still be giving card details
-there. docs/payments.md has the table.
+Each person who pauses on the page, and each machine, is a separate pause holder. docs/payments.md
+has a table of the pauses that a user may end. The advisor who has the call may not end the pause of
+a payment system or of another person's page, because the caller may still be giving card details
+there.
 
 A personal token acts as the page of its user: it has the same pause holder, reaches the same calls
 as the key on the page, and can do nothing else.
@@ -319,11 +317,10 @@ async def _for_own(
 def _together(
     calls: Sequence[DeskCall], outcomes: Sequence[PauseOutcome], action: Action
 ) -> PauseOutcome:
-    """Return one outcome for several calls, with the state that the user must know about.
+    """Return one outcome for several calls.
 
-    After a pause, this is the state of a call that is not paused, if there is one; after a resume,
-    the state of a call that is still paused. A call that is not to be recorded, such as a
-    consultation, counts only if none of the calls is to be recorded.
+    If the request had no effect on one of the calls, the outcome has the state of that call. A call
+    that is not to be recorded, such as a consultation, counts only if no call is to be recorded.
     """
     states = [
         outcome.state for call, outcome in zip(calls, outcomes, strict=True) if call.state.recorded
@@ -377,7 +374,7 @@ def _holder_to_release(
 async def carry_out(
     desk: CallsDesk, order: Pause | Resume, *, heartbeat: float | None = None
 ) -> PauseOutcome:
-    """Pause the calls of an order for its pause holder, or end the holder's pause; audit it.
+    """Carry out an order to pause or resume, and write its audit entry.
 
     The caller of this function has checked that the user may do this. If `heartbeat` is set, the
     holder must repeat its request to pause within that many seconds, or an alarm is raised.

@@ -181,4 +181,4 @@ _REFUSALS = {
     "full": ("all lines are busy", "try again in a minute"),
     "failed": ("the switch failed", "do it on the phone; see the switch's journal"),
 }
-"""The error and the hint for each reason for which the switch or this module refuses an act."""
+"""The error and the hint for each reason to refuse an act."""

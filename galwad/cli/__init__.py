@@ -1,8 +1,8 @@
 """The command line: `galwad` itself, and the commands `serve`, `check` and `status`.
 
-The other commands are in the packages of their subjects: `groups` names the module of each, and has
-what the help of each noun shows. For example, `galwad audit list` is in
-`galwad.archive.commands.audit`. `main` finds the command and turns failures into exit statuses.
-`support` has what several of these modules use. A module is loaded only when a command of it is
-used. For example, `galwad serve --only switch` loads no HTTP server and no audio decoders.
+The other commands are in the packages of their subjects. For example, `galwad audit list` is in
+`galwad.archive.commands.audit`. `groups` names the module of each command. `main` finds the command
+and turns failures into exit statuses. `support` has code that several commands use. A command's
+module is loaded only when it is used. For example, `galwad serve --only switch` loads no HTTP
+server and no audio decoders.
 """

@@ -1,9 +1,8 @@
 """Logs calls from the reports of the switch and the finaliser.
 
-Reports wait in a queue, so no call waits for the database (`galwad.host.call_follower`). After a
-restart, the switch's snapshot and the repeated reports complete the rows; a report that is repeated
-changes nothing. A call's number is personal data. It is kept for some hours (`numbers_hours`), so
-that missed calls can be rung back, and then removed. The row is kept longer, for statistics.
+Reports wait in a queue, so no call waits for the database (`galwad.host.call_follower`). A call's
+number is personal data. It is kept only for `numbers_hours`, so that missed calls can be rung back.
+The row is kept longer, for statistics.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class _Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class _OthersEnded:
-    """The report that only the calls in `live` have not ended at the Unix time `now`."""
+    """The report that all calls except those in `live` had ended at the Unix time `now`."""
 
     live: frozenset[str]
     now: float
@@ -65,7 +64,7 @@ Report: TypeAlias = _Followed | CallEnded | Sealed | _Confirmed | _OthersEnded
 
 
 class CallLog:
-    """The log of calls; `on_changed` gets the users whose day has changed."""
+    """The log of calls. It passes users whose day has changed to `on_changed`."""
 
     def __init__(
         self,
@@ -83,7 +82,7 @@ class CallLog:
         self._users: set[str] = set()
         """The users whose day the newest batch has changed."""
         self._live: set[str] = set()
-        """The calls in the newest snapshot, and those reported since, that have not ended."""
+        """The live calls, from the newest snapshot and the reports after it."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -139,18 +138,17 @@ class CallLog:
                 self.reports.add(message)
 
     def _end_others(self) -> None:
-        """End, at the present time, the calls that ended while the switch was not connected."""
         self.reports.add(_OthersEnded(frozenset(self._live), self._clock()))
 
     def call_changed(self, before: DeskCall | None, after: DeskCall) -> None:
-        """Handle a change of a live call: log the language of a caller who was just confirmed."""
+        """Log the preferred language of a caller who was just confirmed."""
         known = before.pop.confirmed_person if before is not None else None
         person = after.pop.confirmed_person
         if person is not None and person != known and person.language in _LANGUAGES:
             self.reports.add(_Confirmed(after.call_id, person.language))
 
     async def sealed(self, reports: Collection[Sealed]) -> None:
-        """Log sealed recordings that are not too old for the log; return when they are written.
+        """Log sealed recordings that are not too old for the log, and wait for the database.
 
         Raises `AuditError` if the database cannot be written: the finaliser must report them again.
         """

@@ -35,8 +35,8 @@ class CallFigures:
     """Figures of some calls. Only answered calls count for `mean_waiting_s` and the talk times.
 
     `longest_waiting_s` is the longest time until an answer, or until the end of a call that was not
-    answered. `abandoned` counts callers who hung up before an answer, `refused` calls whose phones
-    were busy or declined, and `missed` all others that were not answered.
+    answered. `abandoned` counts callers who hung up before an answer. `refused` counts calls whose
+    phones were busy or declined. `missed` counts other calls that were not answered.
     """
 
     calls: int = 0
@@ -90,7 +90,7 @@ class LineFigures(CallFigures):
 class HourFigures(CallFigures):
     """The figures of the calls that began in one hour of the day, from 0 to 23, in local time.
 
-    On the day on which the clock is set back, an hour that comes twice has the calls of both.
+    When the clock is set back, the hour that comes twice counts as one hour.
     """
 
     hour: int

@@ -1,4 +1,4 @@
-"""A call in the log, with pure functions that change its row; repeated reports change nothing."""
+"""A call in the log, and pure functions that return its row after a report."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ class LoggedCall(msgspec.Struct, frozen=True):
 
     @property
     def is_news(self) -> bool:
-        """True if the call is listed in an advisor's day: it has ended, or was transferred."""
+        """True if an advisor's day may list the call: it has ended, or a transfer has begun."""
         return bool(self.ended) or any(part.role == "sent" for part in self.parts)
 
 
 def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCall | None:
     """Return the row after the switch's report of the call's state at the Unix time `now`.
 
-    If the call had ended, it now continues: two joined calls have separated, or the end was only
-    assumed. For the end itself, see `end`.
+    A call that had ended continues: its end was only assumed, or two joined calls have separated.
+    The state "ended" changes nothing here; see `end`.
     """
     if status.state == "ended":
         return call
@@ -111,10 +111,10 @@ def follow(call: LoggedCall | None, status: CallStatus, now: float) -> LoggedCal
 
 
 def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
-    """Return the row after the switch's report of the end; None if there is no call to log.
+    """Return the row after the switch's report of the end; None if the call needs no row.
 
-    A call that had to be recorded, and during which the desk did not run, gets a row, which `seal`
-    completes.
+    If the desk did not run during a call that had to be recorded, the call gets a row here, and
+    `seal` completes this row.
     """
     if call is None:
         if not report.for_ledger:
@@ -145,13 +145,13 @@ def end(call: LoggedCall | None, report: CallEnded) -> LoggedCall | None:
 
 
 def _as_unanswered(call: LoggedCall) -> LoggedCall:
-    """Return the row as unanswered, because another call has its caller (a lost fork)."""
+    """Return the row of a lost fork as unanswered: another call has the caller."""
     parts = tuple(replace(part, role="rang") if part.role == "had" else part for part in call.parts)
     return replace(call, answered=0.0, advisor="", extension="", parts=parts)
 
 
 def seal(call: LoggedCall | None, sealed: Sealed) -> LoggedCall:
-    """Return the row after a recording is sealed; add facts from a time when no desk ran."""
+    """Return the row after sealing. If the desk did not run during the call, fill in the row."""
     pauses = [gap for gap in sealed.gaps if gap.reason == GapReason.PAYMENT]
     if call is None:
         call = LoggedCall(sealed.call_id, sealed.started, answered=sealed.started)
@@ -238,7 +238,7 @@ def _with_advisor(call: LoggedCall, status: CallStatus, now: float) -> LoggedCal
 
 
 def _with_rings(call: LoggedCall, status: CallStatus, now: float) -> LoggedCall:
-    """Add phones that rang. In a transfer, add only phones of users: others may be outside."""
+    """Add ringing phones. After the answer, skip phones without a user: they may be outside."""
     ringing = [
         party
         for party in status.ringing

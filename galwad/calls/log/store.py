@@ -136,10 +136,9 @@ class CallStore:
     ) -> set[str]:
         """Change the rows of at most `MOST_IDS` calls; return the users whose day has changed.
 
-        This is done in the transaction of `connection`. `apply` receives a dict of the rows that
-        exist, and changes it. With `in_progress`, the dict also has all calls that have not ended.
-        A returned user has a part in a changed call that `is_news`, or in a missed call from the
-        number of a changed call that was answered.
+        This is done in the transaction of `connection`. `apply` changes a dict of the rows that
+        exist. With `in_progress`, the dict also has all calls that have not ended. An answered call
+        also changes the day of users who missed a call with the same number.
         """
         which = _IN_PROGRESS_TOO if in_progress else _OF_IDS
         before = await _read(connection, which, call_ids)

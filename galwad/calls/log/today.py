@@ -1,4 +1,4 @@
-"""An advisor's day in the log of calls: calls, missed calls and transfers, and its endpoint."""
+"""An advisor's day in the log of calls, and the endpoint that returns it."""
 
 from __future__ import annotations
 

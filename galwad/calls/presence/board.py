@@ -38,7 +38,7 @@ class PresenceListeners:
 
 
 class PresenceBoard:
-    """Knows the presence of each user who can take calls; `at_pbx` is as in `PresenceFacts`."""
+    """Knows the presence of each user who can take calls. `PresenceFacts` explains `at_pbx`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class PresenceBoard:
         self.refresh()
 
     async def read_users(self) -> None:
-        """Read all users and breaks again; the break of a disabled user is kept for later."""
+        """Read all users and breaks again."""
         async with self._one_at_a_time:
             self._breaks = {each.user: each for each in await self._store.all()}
             users = await self._users.all()
@@ -185,8 +185,8 @@ class PresenceBoard:
 def may_be_at_pbx(user: User, routes: Sequence[Route]) -> bool:
     """Return whether a PBX may ring this user's phone.
 
-    It may if a route names the user, or if no route rings the user's extension and there is a route
-    to a PBX.
+    It may if a route names the user. It may also ring a user's extension that no route rings, if
+    there is a route to a PBX.
     """
     if any(user.name in route.advisors for route in routes):
         return True
@@ -195,6 +195,6 @@ def may_be_at_pbx(user: User, routes: Sequence[Route]) -> bool:
 
 
 def takes_calls(user: User) -> bool:
-    """Return whether the user is listed: an advisor, or another person with a phone."""
+    """Return whether an enabled user is an advisor, or another person with an extension."""
     person = user.role != "machine" and not user.disabled
     return person and (user.role == "advisor" or user.extension is not None)

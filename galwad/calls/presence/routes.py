@@ -21,7 +21,10 @@ router = APIRouter(tags=["presence"])
 
 
 class PresenceChoice(RequestBody):
-    """A request to become available, or to begin a break: with a reason, if any are listed."""
+    """A request to become available, or to begin a break.
+
+    A break needs a `reason` from the list of reasons, unless that list is empty.
+    """
 
     state: Literal["available", "break"]
     reason: ShortText = ""

@@ -107,8 +107,8 @@ def _owner(party: Party) -> Party:
 def _parts(call: DeskCall) -> Iterable[tuple[Party, str]]:
     """Return the phones that take part in a call, each with "rings", "talks" or "ended".
 
-    A `restored` call has no such phones, because the time of its end may not be known. After a
-    transfer to a party that is not a user of the desk, the call has "ended" for the advisor.
+    A `restored` call has no phone with "ended", because the time of its end may not be known. After
+    a transfer to a party that is not a user of the desk, the call has "ended" for the advisor.
     """
     state = call.state
     if call.wrapup or call.transferred_by is not None:

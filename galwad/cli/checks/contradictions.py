@@ -23,7 +23,7 @@ from telephony.errors import ParseError
 from telephony.sip.message.uri import Uri
 
 _TENANTS: Final = frozenset({"common", "organizations", "consumers"})
-"""The names that Microsoft's provider has for all organisations, or all private accounts."""
+"""Microsoft's names for tenants that are not one organisation."""
 _PAYMENT: Final = re.compile(
     r"(?:^|[^a-z])(?:pay|payment|payline|paymentline|card|cardline|dtmf|pci|talu|taliad|taliadau)"
     r"(?:s?[^a-z]|s?$)",
@@ -31,7 +31,7 @@ _PAYMENT: Final = re.compile(
 )
 """Words in a destination's `match` or target that suggest a payment line."""
 _OURS: Final = "galwad.invalid"
-"""A host for the extensions of our phones, which have none in the settings."""
+"""Stands for the host of our phones, which the settings do not name."""
 
 
 def check_contradictions(settings: Settings) -> Iterator[CheckResult]:
@@ -166,10 +166,10 @@ def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _listed(settings: Settings, route: Route, place: str) -> Destination | None:
-    """Return the destination that decides about a party whom a route rings; None if none does.
+    """Return the destination whose class applies to a party that a route rings, or None.
 
-    A destination "*" never decides. For our phones, and for routes with advisors, only a
-    destination with an exact number decides.
+    The destination "*" does not count. For our phones, and for routes with advisors, a destination
+    counts only if it has the exact number.
     """
     user, _, host = place.rpartition("@")
     found = settings.find_destination(f"sip:{user}@{host or _OURS}", *spellings(user))

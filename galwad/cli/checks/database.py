@@ -257,7 +257,7 @@ def _age(connection: sqlite3.Connection, settings: Settings) -> Iterator[CheckRe
 
 
 def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> Iterator[CheckResult]:
-    """Yield a result if coverage was never checked: a warning if it was due before `now`.
+    """Yield the result for coverage that was never checked: a warning if the check is late.
 
     If the node has no recordings, there is no result.
     """

@@ -55,7 +55,7 @@ def unreadable(path: Path) -> str:
 
 
 def files_of(section: Section) -> Iterator[Path]:
-    """Yield the files that the settings of a table name, with those of the tables in it."""
+    """Yield the files that the settings of a table name, including its inner tables."""
     for name in type(section).model_fields:
         value = getattr(section, name)
         if isinstance(value, Path):
@@ -65,7 +65,7 @@ def files_of(section: Section) -> Iterator[Path]:
 
 
 def with_stored_files(section: SectionT) -> SectionT:
-    """Return the settings of a table with the paths from which this process can read its files."""
+    """Return a copy of a table with each path as `stored` returns it."""
     changed: dict[str, object] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)

@@ -63,7 +63,7 @@ def check_folders(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield the free space of each disk with `state` or a folder in it, such as the archive."""
+    """Yield the free space of each disk that has `state` or one of its folders."""
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
         if path.is_dir():
@@ -85,7 +85,7 @@ def _unwritable(state: Path) -> Iterator[CheckResult]:
 
 
 def _write_error(folder: Path) -> str:
-    """Return the error of a test write in `folder`; "" if it works or is in `_NOT_THE_DISK`."""
+    """Return the error of a test write in `folder`; "" for an error in `_NOT_THE_DISK`."""
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
@@ -120,10 +120,8 @@ def _folder(name: str, path: Path) -> CheckResult:
 def _parts(state: Path) -> Iterator[CheckResult]:
     """Check the folders in the state folder: other users may not enter them.
 
-    No file or broken link may be in the place of one of `_PARTS`.
-
-    If some of these folders are links (systemd makes links to folders in /var/lib/private), also
-    check that `state` has the permission that lets the systemd units follow the links.
+    None of `_PARTS` may be a file or a broken link. If systemd has made links in the state folder,
+    the units must have the permission to pass through it.
     """
     if not state.is_dir():
         return

@@ -133,8 +133,8 @@ def _file(settings: Settings) -> RecipientsFile:
 def check_certificates(settings: Settings) -> Iterator[CheckResult]:
     """Check the page's certificate, the SIP certificate, and the CA certificates for SIP peers.
 
-    All must be readable. The first two must be valid now, fit their keys, and name the hosts that
-    use them.
+    All must be readable. The certificates of the page and of SIP must be valid now, fit their keys,
+    and name the hosts that use them.
     """
     yield from _page_certificate(settings)
     sip = settings.sip
@@ -259,8 +259,8 @@ def check_spools(settings: Settings) -> Iterator[CheckResult]:
     """Yield a fault for each spool that neither the boot keys nor a recovered key opens.
 
     Also yield a fault for each recovered key that the finaliser cannot read, and a warning if there
-    are spools in the spare folder, which is used after a disk failure. After `_MAX_SHOWN` faults,
-    the last one has the number of the others.
+    are spools in the spare folder, which is used after a disk failure. If there are more than
+    `_MAX_SHOWN` faults, the last result has the number of the rest.
     """
     keys = settings.node.runtime / "spool-keys"
     found: list[CheckResult] = []
