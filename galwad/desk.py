@@ -1,8 +1,8 @@
 """The desk process: one host, and the subjects, such as calls and people.
 
-`Desk` creates the subjects one after another. Each gets the host, and those of the earlier subjects
-that it needs. It registers with the host its loops, the steps of its start and stop, and the
-events that it handles.
+`Desk` creates the subjects one after another. Each subject gets the host and the earlier subjects
+that it needs. It registers its loops, its steps at start and stop, and its event handlers with the
+host.
 """
 
 from __future__ import annotations

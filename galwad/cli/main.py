@@ -57,7 +57,7 @@ SUMMARIES: Final = {
     "backup": "Back up this server, or restore it.",
     "simulate": "Test an installation with simulated calls.",
 }
-"""The top-level groups and commands. Those that a new server needs first are listed first."""
+"""The top-level commands and groups, in the order of the help."""
 
 
 class _CommandGroups(LazyGroup):
@@ -167,8 +167,8 @@ def _wrong_usage(error: Any) -> CliError:
 def main() -> None:
     """Run the `galwad` command and exit the process.
 
-    This function also works if standard output is closed, cannot be written because a disk is full,
-    or cannot encode all characters.
+    Standard output may be closed, may fail because a disk is full, or may not encode all
+    characters.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end

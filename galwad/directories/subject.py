@@ -2,7 +2,7 @@
 
 This module also opens the directory that receives contact notes. The desk starts even if the
 settings of a directory cannot be used, for example because a certificate is missing. Each search in
-it, and each delivery of a note to it, then fails with the reason, and `galwad check` shows it.
+this directory, and each delivery of a note to it, then fails with the reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The events of a call, derived from the states that the switch reports.
 
 A `CallProgress` remembers which events exist. It is stored together with them, so after a restart
-the same state leads to no second event. An event's id is derived from the call, the kind and the
-event's number among those of its kind, so an event that is derived twice has the same id.
+the same state leads to no second event. An event's id is derived from the call, the kind and a
+count, so an event that is derived twice has the same id.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class SealedFacts(msgspec.Struct, frozen=True):
 
 
 class CallProgress(msgspec.Struct, frozen=True):
-    """The newest reported state of a call, and the numbers of pauses and transfers with events.
+    """The newest reported state of a call, with the counts in the ids of its events.
 
     `ended` is a Unix time; 0 before the end. `sealed` has the facts of a recording that was sealed
     before the end of the call was known, otherwise None.
@@ -91,8 +91,8 @@ Step: TypeAlias = tuple[CallProgress | None, list[WebhookEvent]]
 def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Step:
     """Return the step to the state that the switch reports at the Unix time `now`.
 
-    The step has the events between the two states. If reports were missed, as before a restart,
-    only the last of several transfers or pauses has events. For the end of a call, see `end`.
+    The step has the events between the two states. If reports were missed, for example during a
+    restart, some pauses and transfers have no events. For the end of a call, see `end`.
     """
     if status.state == "ended" or (progress is not None and progress.ended):
         return progress, []
@@ -118,7 +118,7 @@ def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Ste
 
 
 def end(progress: CallProgress, ended: float) -> Step:
-    """Return the step to the end of a call; with the event of its recording if that is sealed."""
+    """Return the step to the end of a call. If its recording is sealed, add the event of that."""
     if progress.ended:
         return progress, []
     events = [_event("ended", 1, ended, progress.call, answered=progress.answered)]
@@ -129,7 +129,7 @@ def end(progress: CallProgress, ended: float) -> Step:
 
 
 def seal(progress: CallProgress | None, sealed: Sealed, now: float) -> Step:
-    """Return the step to a recording that was reported as sealed at the Unix time `now`.
+    """Return the step after a recording was reported as sealed at the Unix time `now`.
 
     The event comes only after the event of the call's end. For a call without a progress, the event
     has the facts of the recording.

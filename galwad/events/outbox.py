@@ -1,9 +1,9 @@
 """The outbox of call events, in the desk's database.
 
-An event is stored before it is sent, and its outcome before the next event of its call is sent. So
-a desk that was killed may send an event again, with the same id, but loses none. A settled event
-stays for some days without its content, so that it is not written again. Waiting events that are
-too many or too old are dropped.
+An event is stored before it is sent. Its outcome is stored before the next event of its call is
+sent. So a desk that was killed may send an event again, with the same id, but loses none. A settled
+event stays for some days without its content, so that it is not written again. Waiting events that
+are too many or too old are dropped.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped"
 
 @dataclass(frozen=True, slots=True)
 class CallStep:
-    """New events of a call, and its progress after them; None after its last event."""
+    """New events of a call, and its progress after them. `progress` is None after the last event."""
 
     call_id: str
     progress: CallProgress | None
@@ -98,8 +98,8 @@ class UndeliveredEvent:
     """A call event that was not delivered, without its content.
 
     `created` is the time at which it was written. An event that is "waiting" is sent again at the
-    time `due`; one that is "refused" is not, because its content is removed. `reason` says why the
-    last attempt failed. Times are in seconds since 1970.
+    time `due`. A "refused" event is not sent again, because its content is removed. `reason` says
+    why the last attempt failed. Times are in seconds since 1970.
     """
 
     id: str
@@ -158,9 +158,10 @@ class WebhookOutbox(Outbox):
             await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
-        """Return due events, each the oldest waiting one of a call that is not in `busy`.
+        """Return due events of calls that are not in `busy`.
 
-        An event whose row is damaged is dropped.
+        Each of them is the oldest waiting event of its call. An event whose row is damaged is
+        dropped.
         """
         found = []
         for row in await self._due(webhook_events.c.due <= now, busy, most):
@@ -179,7 +180,7 @@ class WebhookOutbox(Outbox):
             await self._settle(connection, which, outcome, reason, now)
 
     async def postpone(self, event_id: str, due: float, reason: str = "") -> None:
-        """Store that an attempt to send an event has failed, and why; the next is at `due`."""
+        """Store that an attempt to send an event has failed. The next attempt is at `due`."""
         await self._change(
             self._waiting,
             webhook_events.c.event_id == event_id,

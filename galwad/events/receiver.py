@@ -5,8 +5,8 @@ The key is 24 to 64 octets in base64, as `openssl rand -base64 32` makes, with o
 before it.
 
 The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
-its content is ignored. A reason for a failure has no part of the request; of the answer, it has
-only the status.
+its content is ignored. The reason for a failure has no part of the request, and only the status of
+the answer.
 """
 
 from __future__ import annotations

@@ -312,10 +312,7 @@ def _emergency(settings: Settings, routes: EmergencyRoutes) -> Iterator[CheckRes
 
 
 def check_peers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each peer that a running switch monitors, and for trusted trunks.
-
-    A trunk gets one only if its calls show whether the PBX names the parties that answer.
-    """
+    """Yield a result for each peer and each trunk in the `Figures` of a running switch."""
     figures = asyncio.run(_figures_of(settings.switch_socket))
     if figures is None:
         return

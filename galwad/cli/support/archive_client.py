@@ -73,7 +73,7 @@ def receive(
 ) -> tuple[bytes, bool]:
     """Fetch an encrypted recording, and write its payload to the file `payload`.
 
-    Return the header, and whether there is a header and the payload has the digest in the server's
+    Return the header, and True if it is not empty and the payload has the digest in the server's
     index. With `raw`, the payload has the packets that could not be decoded.
 
     Raises:
@@ -118,7 +118,7 @@ class IndexFindings:
 
     Attributes:
         findings: The contradictions of each call, by call id. A call without a contradiction is not
-            in the mapping. Those about alarms have the key "alarms".
+            in the mapping. Contradictions about alarms have the key "alarms".
         not_committed: The number of recordings whose manifest has no commitments to the number,
             line and advisor, because older software sealed them.
         more: The number of contradictions that the server did not list.

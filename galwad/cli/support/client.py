@@ -223,7 +223,7 @@ def ask(
     """Send one request; return the JSON document in the response, or None if it has no content.
 
     The request fails if the server sends nothing for `timeout_s` seconds. Raises `CliError` if the
-    request cannot be sent (see `open_client`), it fails, or the server refuses it.
+    request cannot be sent (see `open_client`) or fails, or if the server refuses it.
     """
     opened = open_client(
         server, anonymous=anonymous, token=token, authority=authority, timeout_s=timeout_s

@@ -29,8 +29,8 @@ class LazyGroup(TyperGroup):
         `summaries` has the line about each command in the group's help, in the help's order. The
         help does not use the commands' own texts, because they are in the commands' modules, which
         take a second to load. `modules` names the modules of some commands, and `groups` has the
-        groups within the group. All other commands are in `module`. In each module, the variable
-        `app` has the Typer app.
+        groups within the group. All other commands are in `module`. `app` is the name of the Typer
+        app in each module.
         """
         options |= {"no_args_is_help": True, "rich_markup_mode": None}
         super().__init__(help=help, **options)

@@ -38,8 +38,8 @@ class Texts:
     def duration(self, us: int) -> str:
         """Return a duration of `us` microseconds as text, such as "1 min 20 s" or "0.4 s".
 
-        Durations below ten seconds are given to the tenth, longer ones in whole seconds. One
-        that would be 0.0 s, but is not 0, is "less than 0.1 s".
+        Durations below ten seconds are given to the tenth, longer ones in whole seconds. A duration
+        that is not 0, but would be rounded to 0.0 s, is "less than 0.1 s".
         """
         tenths = round(us / 100_000)
         if 0 < tenths < 100 and tenths % 10:

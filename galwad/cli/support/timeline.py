@@ -75,10 +75,9 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the gaps and the unexplained spans: times that no segment or gap covers, or several
-    cover. Where an unexplained span overlaps a gap, the gap is cut. All other time is recorded, and
-    divided at `begins`, where segments start. Times are in microseconds since the recording's
-    start.
+    `gaps` has the gaps and the unexplained spans. Where an unexplained span overlaps a gap, the gap
+    is cut. All other time is recorded, and divided at `begins`, where segments start. Times are in
+    microseconds since the recording's start.
     """
     return list(_divided(_covered(_visible(list(gaps)), talk_us), sorted(begins)))
 
