@@ -78,7 +78,7 @@ _KEPT_S: Final = {"delivered": 4 * 86_400.0, "refused": 30 * 86_400.0, "dropped"
 
 @dataclass(frozen=True, slots=True)
 class CallStep:
-    """New events of a call, and its progress after them. `progress` is None after the last event."""
+    """New events of a call, and its progress, which is None after the last event."""
 
     call_id: str
     progress: CallProgress | None

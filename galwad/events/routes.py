@@ -45,7 +45,7 @@ log = structlog.get_logger()
 async def undelivered_events(desk: TheDesk, _: Administrator) -> list[UndeliveredEvent]:
     """Return the call events whose attempts have failed, without their contents.
 
-    Those that wait come first, then the refused ones. At most 1,000 are returned.
+    Waiting events come first, then refused events. At most 1,000 are returned.
     """
     return await desk.events.webhooks.outbox.undelivered(_MOST)
 
@@ -82,7 +82,7 @@ async def discard_event(
 
 
 async def _facts(desk: EventsDesk, event_id: str) -> dict[str, str]:
-    """Return the facts about a waiting event for the audit. Raises `ApiError` (404) if none."""
+    """Return an event's facts for the audit. Raises `ApiError` (404) if the event does not wait."""
     call_id = await desk.events.webhooks.outbox.waiting_call(event_id)
     if call_id is None:
         raise ApiError(

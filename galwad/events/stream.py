@@ -4,8 +4,7 @@ An event is stored in one transaction with its call's progress, so none is lost 
 killed. Contents that are too old or too many are removed. Ids stay longer, so that no event is
 stored twice.
 
-This is not an outbox (`galwad.host.outbox`): readers fetch the events themselves, so no event has
-attempts, a time at which it is due or an outcome, and nothing backs off.
+This is not an outbox (`galwad.host.outbox`), because readers fetch the events themselves.
 """
 
 from __future__ import annotations
@@ -184,7 +183,7 @@ async def insert_new(
 
 
 def exceeds(table: Table, most: int, *which: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Select the rows older than the newest `most` of the rows that `which` selects."""
+    """Return the condition that a row is older than the newest `most` rows of `which`."""
     seq = table.c.seq
     newest = select(seq).where(*which).order_by(seq.desc()).offset(most).limit(1)
     return seq <= newest.scalar_subquery()

@@ -1,7 +1,7 @@
 """Follows all calls, stores their events, and sends them.
 
-If the desk is killed before it has stored events, those that follow from the switch's next snapshot
-are stored then.
+If the desk is killed before it has stored an event, the switch's next snapshot may lead to the same
+event again.
 """
 
 from __future__ import annotations

@@ -33,14 +33,14 @@ With less, a call is sealed only after its end, because the recording of calls n
 MOST_HELD_BYTES: Final = 512 << 20
 """The most bytes of audio that all followed calls together may have in memory.
 
-Each worker has its part of them. If its calls have more, the call that was just followed is given
-up: it is sealed after its end, when only a few calls at a time need memory.
+Each worker may use an equal part. If its calls need more, one of them is given up: it is sealed
+after its end, when only a few calls at a time need memory.
 
 A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed, audio is held back:
 up to 8 MB more. What libsndfile needs for each call is not counted.
 """
 _SLICE_FRAMES: Final = 60
-"""The spool frames in a slice, of about a second each. A slice is sealed without interruption."""
+"""The spool frames in a slice. A frame has about one second. A slice is never interrupted."""
 log = structlog.get_logger()
 
 
@@ -70,9 +70,9 @@ class LiveSealer:
     def follow(self, enough: Callable[[], bool]) -> None:
         """Seal the finished parts of calls in progress, a slice of each call in turn.
 
-        Return when `enough`, called after each slice and each beginning, returns True, or nothing
-        is left to seal. If the archive's disk has less than `MIN_FREE_BYTES` free, call
-        `discard_all` instead.
+        `enough` is called after each slice and after each call that is begun. Return when it
+        returns True, or when nothing is left to seal. If the archive's disk has less than
+        `MIN_FREE_BYTES` free, call `discard_all` instead.
         """
         if self._archive.free_bytes < MIN_FREE_BYTES:
             self.discard_all()
@@ -98,7 +98,7 @@ class LiveSealer:
     def take(self, call_id: str) -> LiveSealing | None:
         """Return the sealing of a call that has now ended; None if the call was not followed.
 
-        The receiver must finally call its `discard`. The closed spool is not followed again.
+        The caller of `take` must finally call `LiveSealing.discard`.
         """
         with self._lock:
             self._given_up.discard(call_id)

@@ -90,7 +90,7 @@ class Finaliser:
         ]
         self._queued: dict[str, _Rank] = {}
         self._in_sealing: dict[str, bool] = {}
-        """The calls that are being sealed; True if the call is queued again if this fails."""
+        """The calls that are being sealed; True if a call is queued again after a failure."""
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}
