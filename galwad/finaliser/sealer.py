@@ -146,10 +146,9 @@ class Sealer:
         return there.st_dev, there.st_ino
 
     def closed(self) -> dict[str, int]:
-        """Return the bytes of the complete spools by call id, the oldest call first.
+        """Return the size in bytes of complete spools by call id, the oldest call first.
 
-        Each folder is listed only once, because many calls may wait after an outage. Raises
-        `OSError` if the folders cannot be listed (see `Spools.all`).
+        Raises `OSError` if the folders cannot be listed (see `Spools.all`).
         """
         return {
             call_id: _bytes(paths)
@@ -158,7 +157,7 @@ class Sealer:
         }
 
     def unreadable(self, closed: Collection[str]) -> dict[str, str]:
-        """Return the errors of spools that cannot be opened, by call id, without `closed`."""
+        """Return the errors of spools that cannot be opened, by call id. Skip calls in `closed`."""
         found = {}
         for call_id, paths in sorted(self._spools.by_call().items()):
             if call_id not in closed:
@@ -178,8 +177,8 @@ class Sealer:
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
         """Return the spool files that have waited for `_WAITING_S` seconds.
 
-        They are those of the calls in `closed`, and those whose names are not names of spools.
-        `why` has the `kind` of the alarm for each call that could not be sealed.
+        A spool of a call that is not in `closed` is left out. A file whose name is not that of a
+        spool is included. `why` has the `kind` of the alarm of a call that could not be sealed.
         """
         now = time.time()
         found = []
@@ -199,13 +198,14 @@ class Sealer:
         return tuple(found)
 
     def size(self, call_id: str) -> int:
-        """Return the bytes of a call's spools."""
+        """Return the size of a call's spools in bytes."""
         return _bytes(self._spools.of(call_id))
 
     def _finished(self, call_id: str, spools: Iterable[Path]) -> bool:
         """Return whether the call's spools are complete; False if one cannot be read.
 
-        No process writes to them, and without a checkpoint no other spool will be begun.
+        They are complete if no process writes to them and the call has no checkpoint. With a
+        checkpoint, the switch may begin another spool.
         """
         if (self._folders.checkpoints / f"{call_id}.call").exists():
             return False
@@ -406,7 +406,7 @@ def _bytes(paths: Iterable[Path]) -> int:
 
 
 def sealed_message(recording: SealedRecording, recovered: tuple[int, ...] = ()) -> Sealed:
-    """Return the message about a sealed recording; officers' keys opened the lives `recovered`."""
+    """Return the message about a recording. `recovered` are the lives that officers opened."""
     manifest, personal = recording.manifest, recording.personal or NO_PERSONAL_FACTS
     return Sealed(
         call_id=manifest.call_id,

@@ -40,8 +40,8 @@ class Spools:
         """Return each file `*.spool` of the two folders.
 
         If both have a file of the same name, return that on the spare disk. If the first folder
-        cannot be read, return only the spools on the spare disk. Raises `OSError` if there are
-        none, or if the folder on the spare disk exists and cannot be read.
+        cannot be read, return only the spools on the spare disk. Raises `OSError` if that disk has
+        none, or if its folder exists and cannot be read.
         """
         return self._named("")
 
@@ -66,11 +66,7 @@ class Spools:
         return _by_call(self.all())
 
     def of(self, call_id: str) -> list[Path]:
-        """Return the spools of one call, sorted by life; [] if the folders cannot be read.
-
-        Paths are made only for this call, because making a path takes longer than reading a name,
-        and many calls may end at once.
-        """
+        """Return the spools of one call, sorted by life; [] if the folders cannot be read."""
         try:
             found = self._named(f"{call_id}.")
         except OSError:
@@ -80,7 +76,7 @@ class Spools:
     def places(self, path: Path) -> list[Path]:
         """Return every path at which the spool at `path` is stored, with `path` at the end.
 
-        If the other folder cannot be read now, the finaliser finds the other file later.
+        A path in a folder that cannot be read now is left out.
         """
         others = [folder / path.name for folder in (self._first, self._spare)]
         return [*(other for other in others if other != path and os.path.lexists(other)), path]

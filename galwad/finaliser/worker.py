@@ -92,7 +92,7 @@ class FollowCalls(_Message, frozen=True):
 
 
 class Beat(_Message, frozen=True):
-    """The report, each `BEAT_S` seconds, that the worker's event loop runs."""
+    """The report that the worker's event loop runs, sent every `BEAT_S` seconds."""
 
 
 class Done(_Message, frozen=True):

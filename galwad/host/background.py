@@ -86,8 +86,8 @@ async def audit_done(
 
     Return after the first attempt, or after `AUDIT_S` seconds. If the attempt raises an AuditError,
     a background task tries again every `_RETRY_S` seconds, so no request fails because of it.
-    `refused` and `late` are events for the log, which get `facts`: `refused` if the first attempt
-    raises an AuditError, `late` if it takes longer than `AUDIT_S`.
+    `refused` is the log event for a first attempt that raises an AuditError. `late` is the log
+    event for one that takes longer than `AUDIT_S`. `facts` are the fields of these log events.
     """
     tried = asyncio.Event()
 

@@ -135,7 +135,7 @@ class CallFollower:
             raise failure
 
     async def _write(self, queues: Sequence[ReportQueue[Any]]) -> dict[ReportQueue[Any], Exception]:
-        """Write a batch of each queue; return the queues that cannot be written.
+        """Write a batch of each queue; return the errors of queues that cannot be written.
 
         If the common transaction fails, write each queue in a transaction of its own, because
         perhaps only one queue has caused the failure.

@@ -11,9 +11,9 @@ one transaction can wait for seconds while later ones write. Therefore the trans
 `immediate` of one engine take turns in the order in which they began.
 
 aiosqlite wakes a connection's thread and the event loop for each call of the driver, which takes
-longer than most statements. With `SqliteConnection`, a statement is one call, which also begins a
-transaction and fetches all rows, and no task waits for a rollback. The calls run in the order in
-which they were made, so a statement after a rollback sees its effect.
+longer than most statements. With `SqliteConnection`, one call begins a transaction, executes a
+statement and fetches all rows. No task waits for a rollback. The calls run in the order in which
+they were made, so a statement after a rollback sees its effect.
 
 A revision is one step from an older schema to a newer schema. All missing revisions run in one
 transaction, with the bridge from the revisions before the first release. So after an interrupted

@@ -72,7 +72,7 @@ _EXPECTED = {
     "less_than_equal": "must be at most {le}",
     "less_than": "must be less than {lt}",
 }
-"""The text about an invalid field, by the type of the validation error; never what was sent."""
+"""The text about an invalid field, by the type of the validation error."""
 _PARAMETERS = frozenset({"path", "query", "header", "cookie"})
 log = structlog.get_logger()
 

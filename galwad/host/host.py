@@ -76,7 +76,7 @@ class Host:
             self.engine, settings.node.name, settings.audit_key, on_cut=self._audit_cut
         )
         self.follower = CallFollower(self.audit)
-        """The writer of what subjects learn about calls; it writes for all in one transaction."""
+        """Writes what all subjects learn about calls."""
         self.switch = SwitchClient(
             settings.switch_socket, self._from_switch, self._switch_connection
         )

@@ -36,9 +36,8 @@ _LOOKED_AT_ONCE = 64
 _ADMITTED_AT_ONCE = 4
 """The most connections that get a place before the event loop does other work.
 
-It is small, because a new connection costs much more time than a refused one. So open connections
-get their answers soon, and a connection's first request is read before many others arrive that
-could take its place.
+It is small, because a new connection costs much more time than a refused one, and open connections
+must get their answers soon.
 """
 _HANDSHAKE_S = 8.0
 _FAREWELL_S = 5.0

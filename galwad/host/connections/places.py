@@ -1,12 +1,13 @@
 """The places for connections: they decide which connection is closed when too many arrive.
 
 A connection gets a place for signed-in people when a request has a valid session, if such a place
-is free. Otherwise it has a place for known networks, from which a session was used within `KNOWN_S`
-seconds, or one for strangers. If all places for known networks are taken, the network with the most
-of them loses its oldest connection; it is the same for strangers. A network of strangers that has
-`per_network` places loses its oldest connection when it opens a further one. Connections in the
-places for signed-in people are never closed to make room. Connections of strangers are refused
-while they arrive faster than a rate.
+is free. Otherwise, it gets a place for known networks if a session was used from its network within
+`KNOWN_S` seconds, and else a place for strangers.
+
+Connections in the places for signed-in people are never closed to make room. If all places of
+another kind are taken, the network with the most of these places loses its oldest connection. A
+network of strangers that has `per_network` places loses its oldest connection when it opens a
+further one. New connections of strangers are refused while they arrive too fast.
 
 Behind a reverse proxy, connections begin in the places for known networks, without a rate, and move
 when a request shows its client's address. There is no I/O and no clock here.
@@ -182,7 +183,7 @@ class Places:
             self._seat(place, network, now)
 
     def sign_out(self, place: Place, network: str, now: float) -> None:
-        """Move a connection to the places for its network, because a request had no session."""
+        """Give a connection a place for its network, because a request had no session."""
         if not place.left and (place.session is not None or place.group != network):
             self._seat(place, network, now)
 
