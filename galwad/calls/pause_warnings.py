@@ -95,7 +95,7 @@ class _Heartbeat:
 
 
 class Heartbeats:
-    """Watches holders that must renew their pause. `on_count` receives the number of late ones."""
+    """Watches holders that must renew their pause. `on_count` gets the number of late holders."""
 
     def __init__(
         self,

@@ -65,8 +65,8 @@ class PauseRequest(RequestBody):
 class PaymentTarget(RequestBody):
     """A request to pause or resume all calls of an advisor or of an extension.
 
-    Exactly one of `advisor` and `extension` must be set. With a personal token, only `advisor` can
-    be set, to the name of the token's user, and both can be missing.
+    Exactly one of `advisor` and `extension` must be set. With a personal token, both can be
+    missing, or `advisor` can be the name of the token's user.
     """
 
     advisor: ShortText | None = None
@@ -141,7 +141,7 @@ class Asker:
     def order(
         self, action: Action, holder: str, *, call_id: str = "", extension: str = "", user: str = ""
     ) -> Pause | Resume:
-        """Return the order for the calls of one of `call_id`, `extension` and `user`."""
+        """Return an order to pause or resume. Set one of `call_id`, `extension` and `user`."""
         trigger: Literal["page", "api"] = (
             "page" if self.session.kind in {"page", "embedded"} else "api"
         )

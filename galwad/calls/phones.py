@@ -146,7 +146,7 @@ def _check_done(refused: str) -> None:
 
 
 def _refused(reason: str) -> ApiError:
-    """Return the error for an act that was not done; `reason` names it for the page."""
+    """Return the error for an act that was not done. The page has its own text for `reason`."""
     error, hint = _REFUSALS.get(reason, _REFUSALS["failed"])
     return ApiError(409, error, hint, reason=reason)
 

@@ -70,7 +70,7 @@ class CallerLookedUp:
 
 @dataclass(frozen=True, slots=True)
 class AlarmNews:
-    """An alarm was raised, or an event that ends alarms arrived; `stored` is None for an event."""
+    """An alarm was raised, or an event ended alarms. For an event, `stored` is None."""
 
     kind: str
     call: DeskCall | None
@@ -90,7 +90,7 @@ class AlarmChange:
 
 @dataclass(frozen=True, slots=True)
 class DayOfUsersChanged:
-    """The lists of today's calls of these users have changed."""
+    """The calls, missed calls or transfers of these users have changed."""
 
     users: Collection[str]
 
@@ -266,8 +266,8 @@ class CallsSubject:
         self.presence.set_connected(link.connected)
         kind = "switch.connected" if link.connected else "switch.lost"
         log.info(kind)
-        # The first connection to the switch after the desk's start is normal. So it ends an alarm
-        # from before the start and is shown on the pages, but is no alarm in the log and metrics.
+        # The first connection to the switch after the desk's start is normal. It ends an alarm from
+        # before the start and is shown on the pages, but the metrics do not count it as an alarm.
         if link.connected and not self._switch_lost:
             self.alarms.event(kind, "")
             self._host.publish(AlarmNews(kind, None, None, "everybody"))

@@ -72,7 +72,7 @@ class DirectoryMetrics:
 
 
 class DirectoriesSubject:
-    """The lookup in `sources`, or else in the embedded directory and those of the settings."""
+    """The lookup in `sources`, or by default in the embedded directory and [[directories]]."""
 
     def __init__(self, host: Host, sources: Sources = ()) -> None:
         section = host.settings.directory
@@ -87,7 +87,6 @@ class DirectoriesSubject:
         host.after_stop(self.lookup.close)
 
     def _searched(self, search: Observation) -> None:
-        """Count a search in a directory, and log why the directory could not be searched."""
         self._metrics.searched(search)
         if search.reason:
             log.warning(

@@ -118,7 +118,7 @@ def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Ste
 
 
 def end(progress: CallProgress, ended: float) -> Step:
-    """Return the step to the end of a call. If its recording is sealed, add the event of that."""
+    """Return the step to the end of a call. Add the event of a recording that is already sealed."""
     if progress.ended:
         return progress, []
     events = [_event("ended", 1, ended, progress.call, answered=progress.answered)]

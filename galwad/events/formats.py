@@ -1,8 +1,8 @@
 """The body of a request for an event, in the format that the receiver understands.
 
 `generic` is Galwad's own JSON document. `zammad` is Zammad's generic CTI interface, and `sipgate`
-the push API of sipgate.io, which several CRM systems understand. These two know only three kinds of
-events.
+the push API of sipgate.io, which several CRM systems understand. `zammad` and `sipgate` have only
+three kinds of events.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Endpoints for call events that were not delivered as webhooks, and the stream for machines.
 
-The endpoint `/events` is in `galwad.page.stream`. It calls `begin_stream` for a machine, which
-receives the same events as a webhook, with the same ids and JSON documents. The stream reads the
+The endpoint `/events` is in `galwad.page.stream`. It calls `begin_stream` for a machine. An event
+has the same id and JSON document as in a webhook of the format `generic`. The stream reads the
 events from the database when it sends them, so a slow client costs no memory. If the client does
 not read for some time, its connection is closed (`galwad.host.connections.protocol`).
 """

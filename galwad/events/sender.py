@@ -1,8 +1,8 @@
 """Sends the events in the outbox to the receiver, those of one call one after the other.
 
-A failed event is tried again with exponential back-off and jitter. Nothing at all is sent for some
-time after a failure, and then one event at a time until the receiver accepts or refuses one. So an
-outage does not end with a flood, and an event that always fails does not stop other calls' events.
+A failed event is tried again with exponential back-off and jitter. After a failure, the receiver
+gets a rest in which nothing is sent. Then one event at a time is sent until the receiver accepts or
+refuses one. So an outage does not end with a flood of events.
 
 The delivery of notes has a `CircuitBreaker`. The rest here is different: `retry` ends it without
 resetting the count of failures, it has jitter, and the receiver can ask for a longer rest.

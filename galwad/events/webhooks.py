@@ -30,7 +30,7 @@ _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
 PATIENCE_S: Final = 5.0
-"""A call that a snapshot lacks has ended, unless the switch reports it within these seconds."""
+"""The seconds after a snapshot in which calls that it lacks may still be reported."""
 log = structlog.get_logger()
 
 
@@ -50,14 +50,14 @@ class CallEventLog:
         self._clock = clock
         self._calls: dict[str, CallProgress] = {}
         self._missing: set[str] = set()
-        """The calls without an end that the switch's newest snapshot and later reports lack."""
+        """Calls without an end that the newest snapshot lacks and no later report names."""
         self._timer: asyncio.TimerHandle | None = None
         self.steps = follower.queue(
             "webhook", self._write, lambda _: on_written(), batch_s=_BATCH_S
         )
 
     async def load(self) -> None:
-        """Load the progress of the calls from before a restart, ahead of the first message."""
+        """Load the progress of calls from before a restart. Call this before the first message."""
         self._calls = await self._outbox.calls()
 
     async def _write(self, connection: AsyncConnection, steps: Sequence[CallStep]) -> tuple[()]:
@@ -65,7 +65,7 @@ class CallEventLog:
         return ()
 
     def stop(self) -> None:
-        """Cancel the timer that ends the calls that the newest snapshot lacks."""
+        """Cancel the timer after which missing calls count as ended."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -82,9 +82,9 @@ class CallEventLog:
     async def sealed(self, reports: Collection[Sealed]) -> None:
         """Write the events of sealed recordings; return when they are in the outbox.
 
-        A recording older than `MAX_AGE_S`, of a call without a progress, has no event, because the
-        event would be dropped. Such recordings are reported when an index is made again. Raises
-        `AuditError` if the database cannot be written: the finaliser must report them again.
+        A call without a progress has no event if its recording is older than `MAX_AGE_S`. Old
+        recordings are reported when an index is made again. Raises `AuditError` if the database
+        cannot be written. The finaliser must then repeat the reports.
         """
         now = self._clock()
         for sealed in reports:
@@ -217,6 +217,6 @@ class Webhooks:
             await self._log.sealed(reports)
 
     def stop(self) -> None:
-        """Cancel the timer that ends the calls that the newest snapshot lacks."""
+        """Cancel the timer after which missing calls count as ended."""
         if self._log is not None:
             self._log.stop()

@@ -373,7 +373,7 @@ def folders_of(settings: Settings) -> Folders:
 
 
 def sealer_of(settings: Settings) -> Sealer:
-    """Return a `Sealer` with these settings. Raises `KeyFileError` or `OSError`, as `Sealer`."""
+    """Return a `Sealer` with these settings. Raises `KeyFileError` or `OSError`."""
     software = f"galwad {version('galwad')}"
     recording = settings.recording
     return Sealer(

@@ -2,7 +2,7 @@
 
 This module uses no sockets and no event loop. If a call cannot be sealed, its spools are kept. The
 spools of a sealed call are removed when the desk has indexed the recording (`Sealer.forget`). If
-the recording was disposed of earlier, spools of its call are removed and not sealed again.
+the recording was disposed of earlier, spools of its call are removed without being sealed.
 """
 
 from __future__ import annotations

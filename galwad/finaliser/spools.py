@@ -40,8 +40,11 @@ class Spools:
         """Return each file `*.spool` of the two folders.
 
         If both have a file of the same name, return that on the spare disk. If the first folder
-        cannot be read, return only the spools on the spare disk. Raises `OSError` if that disk has
-        none, or if its folder exists and cannot be read.
+        cannot be read, return only the spools on the spare disk.
+
+        Raises:
+            OSError: The first folder cannot be read, and there are no spools on the spare disk. Or
+                the folder on the spare disk exists but cannot be read.
         """
         return self._named("")
 

@@ -241,7 +241,7 @@ async def _serve(stream: _FinaliserStream, sealer: Sealer) -> None:
 
 
 def sealer_for(order: SetUp) -> Sealer:
-    """Return the sealer of a worker. Raises `KeyFileError` or `OSError`, as `Sealer`."""
+    """Return the sealer of a worker. Raises `KeyFileError` or `OSError`."""
     work = order.work
     return Sealer(
         restored(work.folders),

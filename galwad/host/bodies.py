@@ -102,8 +102,8 @@ _Body = TypeVar("_Body", bound=BaseModel)
 def fields_of(facts: type, *names: str, texts: Any = str) -> Callable[[type[_Body]], type[_Body]]:
     """Return a decorator that adds the fields `names` of the class `facts` to a body.
 
-    `facts` is a struct or a dataclass. FastAPI itself accepts no `msgspec.Struct`, and dataclasses
-    only with all their fields. A new field of `facts` is not sent until `names` has it too.
+    `facts` is a struct or a dataclass. FastAPI itself does not accept a `msgspec.Struct`, and sends
+    all fields of a dataclass. A new field of `facts` is not sent until `names` has it too.
     `texts` is the type that the fields of type `str` get, for a request whose texts have limits.
     """
 

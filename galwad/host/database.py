@@ -87,7 +87,7 @@ def open_engine(path: Path) -> AsyncEngine:
 
 
 class _WriterQueue:
-    """Lets the transactions of one engine that write begin one after the other, in order."""
+    """Lets the writing transactions of one engine begin one after the other, in order."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -207,7 +207,7 @@ class SqliteConnection(aiosqlite.Connection):
         self._due, self._begun = "", False
 
     async def run(self, sql: str, parameters: Iterable[Any], *, many: bool) -> Result:
-        """Execute a statement, with `many` once for each of `parameters`, and fetch its rows.
+        """Execute a statement and fetch its rows. With `many`, execute it once for each parameter.
 
         If the transaction could not begin, because another process writes for example, the next
         statement tries again to begin it.

@@ -95,8 +95,8 @@ class Host:
     def hear(self, kind: type[E], handler: Callable[[E], None]) -> None:
         """Call `handler` with each message of the switch, and each published event, of this type.
 
-        The handlers of a type are called at once, in the sequence of their registration. An error
-        of a handler is raised by `publish`, and the handlers after it are not called.
+        `publish` calls the handlers of a type in the sequence of their registration. If a handler
+        raises an error, `publish` raises it too, and the handlers after it are not called.
         """
         self._handlers[kind].append(handler)
 
@@ -201,7 +201,7 @@ class HasHost(Protocol):
 async def desk_of(request: Request) -> Any:
     """Return the desk of the web application that received the request.
 
-    Each subject names the type of what it needs of the desk, in an annotation with this dependency.
+    Each subject has an annotation with this dependency, which names the parts that it needs.
     """
     return request.app.state.desk
 

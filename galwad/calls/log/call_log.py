@@ -28,7 +28,7 @@ from galwad.messages import CallChanged, CallEnded, CallsSnapshot, CallStatus, S
 from galwad.settings.desk import CallLogSection
 
 PATIENCE_S: Final = 5.0
-"""A call that a snapshot lacks has ended, unless the switch reports it within these seconds."""
+"""The seconds after a snapshot in which calls that it lacks may still be reported."""
 _CLEAN_S: Final = 600.0
 _HOUR_S: Final = 3600.0
 _DAY_S: Final = 86_400.0
@@ -116,7 +116,7 @@ class CallLog:
             self._on_changed(self._users)
 
     def stop(self) -> None:
-        """Cancel the timer that ends the calls that the newest snapshot lacks."""
+        """Cancel the timer after which missing calls count as ended."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -150,7 +150,8 @@ class CallLog:
     async def sealed(self, reports: Collection[Sealed]) -> None:
         """Log sealed recordings that are not too old for the log, and wait for the database.
 
-        Raises `AuditError` if the database cannot be written: the finaliser must report them again.
+        Raises `AuditError` if the database cannot be written. The finaliser must then repeat the
+        reports.
         """
         oldest = self._clock() - self._section.calls_days * _DAY_S
         for sealed in reports:

@@ -20,12 +20,12 @@ from galwad.people.user import User
 from galwad.periods import Period, period
 
 MOST_CALLS: Final = 200
-"""The most calls of each list. An advisor takes about eighty a day."""
+"""The most entries of each list. An advisor takes about eighty calls a day."""
 NoteState: TypeAlias = Literal["", "missing", "saved", "not_needed"]
 
 
 class CallOfToday(BaseModel):
-    """The base of the calls in the lists of today. For the numbers, see `TodaysCall`."""
+    """The base class of the calls in today's lists. `TodaysCall` explains the numbers."""
 
     call_id: str
     started: float
@@ -188,7 +188,7 @@ def _part_of(user: User, role: PartRole, day: Period) -> ColumnElement[bool]:
 
 
 def _is_phone_of(user: User) -> ColumnElement[bool]:
-    """Return the condition that a part is the user's, by the same rule as for live calls."""
+    """Return the condition that a part belongs to the user's phone, as for live calls."""
     part = logged_parts.c
     mine = part.user == user.name
     if not user.extension:

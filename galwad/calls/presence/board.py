@@ -89,7 +89,7 @@ class PresenceBoard:
 
     @property
     def away(self) -> tuple[str, ...]:
-        """The sorted names of the users whom a line with `skip_away` rings last."""
+        """The sorted names of the users whom a route with `skip_away` rings last."""
         return self._away
 
     def all(self) -> list[Presence]:
@@ -195,6 +195,6 @@ def may_be_at_pbx(user: User, routes: Sequence[Route]) -> bool:
 
 
 def takes_calls(user: User) -> bool:
-    """Return whether an enabled user is an advisor, or another person with an extension."""
+    """Return whether this is an enabled person who is an advisor or has an extension."""
     person = user.role != "machine" and not user.disabled
     return person and (user.role == "advisor" or user.extension is not None)

@@ -56,7 +56,7 @@ _POSITION: Final = re.compile(r"(?:(?:(\d{1,9}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{1,
 
 
 def load_settings(path: Path) -> Settings:
-    """Return the settings in a file. Times are then printed in their zone. Raises `CliError`."""
+    """Return the settings in a file, and print later times in their zone. Raises `CliError`."""
     from galwad.settings import EXAMPLE, load  # noqa: PLC0415 - the help needs no settings
 
     try:

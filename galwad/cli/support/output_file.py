@@ -79,7 +79,7 @@ def check_writable(
     """Raise a `CliError` if `atomic_file` could not create `path`.
 
     A command calls this before its work, so that it fails early. `hint` is the error's hint if
-    there is a file and `replace` is false.
+    `path` exists and `replace` is false.
     """
     check_replaceable(path)
     if not path.parent.is_dir():

@@ -2,8 +2,8 @@
 
 uvicorn's own listener accepts until no file descriptor is left, and performs the TLS handshake
 first. The `Acceptor` closes a connection without a place at once, which takes a few microseconds
-and no memory. So that a flood does not take all the time, it rests after each batch for as long as
-the batch took. If it refuses too many connections, it lets the kernel drop most of them
+and no memory. It rests after each batch for as long as the batch took, so that a flood leaves time
+for other work. If it refuses too many connections, it lets the kernel drop most of them
 (`net.packet_filter`).
 """
 

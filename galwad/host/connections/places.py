@@ -9,8 +9,8 @@ another kind are taken, the network with the most of these places loses its olde
 network of strangers that has `per_network` places loses its oldest connection when it opens a
 further one. New connections of strangers are refused while they arrive too fast.
 
-Behind a reverse proxy, connections begin in the places for known networks, without a rate, and move
-when a request shows its client's address. There is no I/O and no clock here.
+Behind a reverse proxy, connections begin in the places for known networks, and their rate has no
+limit. They move when a request shows its client's address. There is no I/O and no clock here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Place:
         self._room: _Room | None = None
 
     def move(self, room: _Room | None, group: str) -> None:
-        """Give up the present place, and take one in `room` for `group`; none if `room` is None."""
+        """Leave the present room, and enter `room` in `group`. With None, enter no room."""
         if self._room is not None:
             self._room.remove(self)
         self._room, self.group = room, group
@@ -129,7 +129,7 @@ class _Room:
 
 
 class Places:
-    """Gives each connection a place, closing another if need be. Times are monotonic seconds."""
+    """Gives connections places, and closes others to make room. Times are monotonic seconds."""
 
     def __init__(self, limits: PlaceLimits, proxies: Collection[str] = ()) -> None:
         self.limits = limits
