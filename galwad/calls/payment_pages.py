@@ -66,7 +66,7 @@ async def make_token(
 
 
 async def token_of(request: Request, desk: TheDesk) -> PaymentToken:
-    """Return the token in the header field `Authorization`, which may be used up or expired.
+    """Return the token in the header field `Authorization`, even if it is used up or expired.
 
     Raises:
         ApiError: 401, there is no such token. 503, the database did not answer.

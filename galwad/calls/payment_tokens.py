@@ -89,10 +89,10 @@ class PaymentTokens:
         return secret, token
 
     async def find(self, secret: str) -> PaymentToken | None:
-        """Return the token with this secret, which may be used up or expired; None if unknown.
+        """Return the token with this secret, even if it is used up or expired.
 
-        Return None also for an unused token if its machine was disabled or has lost the right
-        `payments`.
+        Return None if there is none, or if it is unused and its machine was disabled or has lost
+        the right `payments`.
         """
         statement = (
             select(payment_tokens, users.c.disabled, users.c.rights)

@@ -309,8 +309,8 @@ class CallsSubject:
         """Begin to look up the caller of a call; each result is shown on the pages.
 
         `person_id` is the person confirmed before a restart, or "". When a directory finds this
-        person, the person is chosen, unless the advisor has already chosen one. The details are
-        shown only after a new confirmation.
+        person, the person is chosen, unless the advisor has already chosen a person. The details
+        are shown only after a new confirmation.
         """
         self._host.background.spawn(self._look_up(call, person_id))
 

@@ -1,6 +1,6 @@
 """The `galwad` command: its groups of commands, its exit statuses, and its errors.
 
-A command fails by raising a `CliError`, or, if its output already shows what failed, by
+A command that fails raises a `CliError`. If its output already shows what failed, it raises
 `typer.Exit(1)`. Only this module prints a `CliError`: the error and a hint, on stderr. The exit
 status is 0 if the command succeeded, 1 if it failed, 2 if it was used wrongly, and 130 if it was
 interrupted.
@@ -134,9 +134,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _refuse_card_numbers(arguments: Sequence[str]) -> None:
-    """Raise CliError if the arguments contain a card number; the error does not repeat the number.
+    """Raise CliError if the arguments contain a card number. The error does not repeat the number.
 
-    A number whose groups are separate arguments, because it was not quoted, is found too.
+    The groups of a card number can be separate arguments.
     """
     if not has_card_number(" ".join(arguments)):
         return

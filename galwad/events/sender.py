@@ -35,7 +35,7 @@ _DEPTH_S: Final = 1.0
 _READ_AHEAD: Final = 100
 _RETRY_S: Final = 5.0
 _DOWN: Final = 8
-"""The failures in succession after which an alarm is raised, one minute or more after the first."""
+"""The failures in succession after which an alarm is raised."""
 log = structlog.get_logger()
 
 

@@ -170,8 +170,7 @@ class Sealer:
         """Return a call's spools, sorted by life; none while the switch may still write to them."""
         if not self._finished(call_id, self._spools.of(call_id)):
             return []
-        # Read the folders again: the copy of an earlier spool may have been completed, and the lock
-        # released, before the lock was checked.
+        # Read the folders again: the copy of an earlier spool may have been completed meanwhile.
         return self._spools.of(call_id)
 
     def waiting(self, closed: Collection[str], why: Mapping[str, str]) -> tuple[WaitingSpool, ...]:
@@ -273,7 +272,7 @@ class Sealer:
         self._live_sealer.follow(enough)
 
     def discard_all(self) -> None:
-        """Discard what `follow` has begun, before this process ends: no other can continue it."""
+        """Discard what `follow` has begun, because no other process can continue it."""
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:

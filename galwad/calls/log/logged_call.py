@@ -31,9 +31,8 @@ class CallPart(msgspec.Struct, frozen=True):
 
     The phone "rang" and did not answer, "had" the call, "sent" it on, or "made" it. `user` is "" if
     the phone's user is not known. `at` is when the part began, in Unix seconds. Only a part "sent"
-    has a `destination`, the class of the transfer's destination, and a `result`. The result is
-    "ringing" or "answered", "returned" if the call came back to the phone, or "lost" if the call
-    ended before an answer.
+    has a `destination` (a class of destinations) and a `result`. The result "returned" means that
+    the call came back to the phone, and "lost" that it ended before an answer.
     """
 
     role: PartRole

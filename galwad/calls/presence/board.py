@@ -97,7 +97,7 @@ class PresenceBoard:
         return [self._presences[name] for name in sorted(self._presences)]
 
     def seen_by(self, viewer: User) -> list[Presence]:
-        """Return the presences that this user may see: their own, or for a supervisor all."""
+        """Return the user's own presence. For a supervisor, return the presence of all users."""
         return [each for each in self.all() if viewer.supervises or each.user == viewer.name]
 
     def set_connected(self, connected: bool) -> None:  # noqa: FBT001 - it is the only value

@@ -1,7 +1,7 @@
 """Checks of settings that are valid one by one, but do not do what they seem to say.
 
-A process starts with such settings all the same, because a service that worked before an upgrade
-must start after it.
+A process starts with such settings all the same, because an upgrade must not stop a service that
+worked.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _hidden_destinations(destinations: Sequence[Destination]) -> Iterator[CheckR
 def _hiding(pattern: Pattern, before: Sequence[Pattern]) -> Pattern | None:
     """Return the first pattern in `before` that matches all that `pattern` matches, or None.
 
-    If `pattern` is a regular expression, only `*` and `/.*/` are found.
+    Regular expressions are compared only in simple cases, so None proves nothing.
     """
     text = pattern.text
     if text.startswith("/"):

@@ -22,9 +22,7 @@ from galwad.settings import Settings
 
 _MAX_SHOWN: Final = 10
 _LATE_S: Final = 3600.0
-"""The time limit for the nightly check, in seconds after its planned start. If the check has not
-ended by then, a warning is given. The limit is long, because a large archive takes long to check.
-"""
+"""The seconds that the nightly check may take without a warning. A large archive takes long."""
 _CALLS: Final = {
     "recording.missing": (
         "was answered, but has no recording",

@@ -52,8 +52,8 @@ def check_keys(settings: Settings) -> Iterator[CheckResult]:
 def _node_key(path: Path) -> Iterator[CheckResult]:
     """Check the length of the node's signing key.
 
-    A missing key is not a fault, because the finaliser makes the key later. If this process has no
-    permission to read the key, the key belongs to another user and is not checked.
+    A missing key is not a fault, because the finaliser makes the key later. A key that this process
+    may not read is not checked.
     """
     try:
         length = len(path.read_bytes())

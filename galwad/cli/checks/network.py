@@ -195,7 +195,7 @@ def check_ip_filter(settings: Settings, folders: Sequence[Path] = FOLDERS) -> It
 
 
 def _ip_filter_remedy(network: Network, place: str) -> str:
-    """Return the remedy: to allow the network, but never one that is wider than `_WIDEST`."""
+    """Return the remedy. A network that is wider than `_WIDEST` must not be allowed."""
     if network.prefixlen < _WIDEST[network.version]:
         return (
             "do not allow so wide a network: each of its addresses may call as this trunk. Name "

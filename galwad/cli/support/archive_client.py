@@ -130,7 +130,7 @@ class IndexFindings:
 
     @property
     def problems(self) -> list[str]:
-        """A line for each contradiction, with its call id; then the number of those not listed."""
+        """A line for each contradiction, and a last line if the server did not list all."""
         lines = [f"{key}: {each}" for key, problems in self.findings.items() for each in problems]
         return [*lines, f"and {self.more} more contradictions"] if self.more else lines
 

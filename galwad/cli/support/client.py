@@ -152,7 +152,7 @@ def http_errors() -> Iterator[None]:
 
 
 def refusal(response: httpx2.Response) -> tuple[str, str]:
-    """Return the error text and the hint of a refusal; if it has none, name the HTTP status."""
+    """Return the error text and the hint of a refusal. Without them, name the HTTP status."""
     response.read()
     try:
         body = response.json()

@@ -2,9 +2,9 @@
 
 The server's address comes from `--server`, `$GALWAD_SERVER` or the file `client.toml`. The token
 comes from `$GALWAD_TOKEN` or the same file, and the certificate of the server's authority from
-`$GALWAD_CERTIFICATE` or the same file. If several of these sources have a value, the first of them
-in this order is used. `galwad login --tls-ca` replaces the certificate for this command. The file
-is in the user's configuration folder, and `galwad login` writes it.
+`$GALWAD_CERTIFICATE` or the same file. The first source in this order that has a value is used.
+`galwad login --tls-ca` replaces the certificate for this command. The file is in the user's
+configuration folder, and `galwad login` writes it.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def client_file() -> Path:
 class ClientSettings(BaseSettings):
     """The settings of an API client, from environment variables and the file `client.toml`.
 
-    If a setting is in both, the value in the environment variable is used. For example,
-    `$GALWAD_SERVER` replaces `server` in the file.
+    An environment variable replaces the setting in the file. For example, `$GALWAD_SERVER` replaces
+    `server`.
     """
 
     model_config = SettingsConfigDict(
@@ -65,7 +65,7 @@ class ClientSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources of the settings: arguments, environment variables, `client.toml`.
 
-        If several sources have a value for a setting, the first of them in this order is used.
+        The first source in this order that has a value is used.
         """
         file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
         return init_settings, env_settings, file

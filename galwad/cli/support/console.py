@@ -2,8 +2,7 @@
 
 Times are printed in the centre's time zone, which a response of the server or the settings file
 names. If the settings file names no zone, this machine's zone is used. Times are in UTC until a
-command has read a response or the settings, and if this machine does not know the zone. Each
-printed time names its time zone.
+command has read a response or the settings.
 """
 
 from __future__ import annotations

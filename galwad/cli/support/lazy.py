@@ -67,7 +67,7 @@ class LazyGroup(TyperGroup):
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option `--help` with the default False.
 
-        Typer's default is None, and Typer loads pydantic to convert it, for each command.
+        With Typer's default None, each command would load pydantic to convert it.
         """
         option = super().get_help_option(ctx)
         if option is not None:

@@ -107,8 +107,7 @@ def checked_id(call_id: str) -> str:
 def read_period(words: str, option: str) -> Period | None:
     """Return the period that words such as "last week" mean; None if `words` is empty.
 
-    Days are those of the centre's time zone, if the command knows it already, or of UTC. Raises
-    `CliError`, which names `option`.
+    Days begin at midnight in `centre_zone()`. Raises `CliError`, which names `option`.
     """
     if not words:
         return None

@@ -87,8 +87,8 @@ def spans_of_row(
 ) -> list[TimelineSpan]:
     """Return the spans of a recording from its row in the server's index, sorted by their start.
 
-    A recorded period is divided at `begins`, where segments start, in microseconds. `partly` are
-    the stretches in which a voice is missing.
+    `begins` are the starts of segments in microseconds, at which recorded time is divided. `partly`
+    are the stretches in which a voice is missing.
     """
     gaps = [
         TimelineSpan(

@@ -140,7 +140,7 @@ class Places:
         self._networks: OrderedDict[str, float] = OrderedDict()
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
-        """The time until which the connections so far have used the rate, by network or group.
+        """The time at which the connections so far fit into the rate.
 
         Each connection adds 1 / rate. If the time is more than `in_advance_s` in the future, new
         connections are refused. The key is the network, "new" for all strangers in new areas, or ""
