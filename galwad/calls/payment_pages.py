@@ -152,10 +152,6 @@ async def _renew(desk: CallsDesk, token: PaymentToken, heartbeat: float | None) 
 
     If the pause still exists, only the time of the heartbeat is noted, without an audit entry. If
     another user has released the pause, the repeated request must not pause the call again.
-
-    Raises:
-        SwitchDownError: The switch is not connected, so the state of the gate is not known.
-        ApiError: 404, the call has ended. 409, another user has released the pause.
     """
     if not desk.host.switch.connected:
         raise SwitchDownError
@@ -173,12 +169,6 @@ async def _renew(desk: CallsDesk, token: PaymentToken, heartbeat: float | None) 
 
 
 def _one_call(desk: CallsDesk, body: PaymentTokenRequest) -> DeskCall:
-    """Return the answered call that the request means.
-
-    Raises:
-        ApiError: 422, not exactly one field is set. 404, there is no such call. 409, several calls
-            fit.
-    """
     given = [name for name in (body.call_id, body.advisor, body.extension) if name is not None]
     if len(given) != 1:
         raise ApiError(

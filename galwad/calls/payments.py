@@ -279,11 +279,8 @@ async def _for_own(
 ) -> PauseOutcome:
     """Pause or resume the calls in which the user of a personal token talks.
 
-    A call that only rings is left out, because a colleague may answer it.
-
-    Raises:
-        ApiError: 403, the body names another target. 404, the user has no answered call. Also the
-            first error of `carry_out`, even if other calls were paused or resumed.
+    A call that only rings is left out, because a colleague may answer it. An error for one of the
+    calls is raised even if other calls were paused or resumed.
     """
     user = asker.session.user
     if body.extension is not None or body.advisor not in {None, user.name}:
@@ -356,9 +353,6 @@ def _holder_to_release(
     """Return the pause holder whose pause the user asks to end, if the user may end it.
 
     `holders` are the call's pause holders. `talking` is true if the user has the call now.
-
-    Raises:
-        ApiError: 403, the user may not end the pause of this pause holder.
     """
     own = _own(session)
     named = body.holder if body is not None else None

@@ -108,11 +108,7 @@ async def dial(body: DialOrder, desk: TheDesk, session: Person) -> None:
 
 
 def _check_own(desk: CallsDesk, session: Session, call_id: str, *, answers: bool) -> None:
-    """Check that the user may act on the call, and claim a call that a PBX answered for a group.
-
-    Raises:
-        ApiError: 403 or 404, the user may not act on the call. 409, the act is not possible now.
-    """
+    """Check that the user may act on the call. Claim a call that a PBX answered for a group."""
     if not answers:
         call = own_call(desk, session, call_id)
         if not call.is_talking(session.user):
@@ -152,7 +148,6 @@ def _refused(reason: str) -> ApiError:
 
 
 async def _audit(desk: CallsDesk, session: Session, call_id: str, name: str, number: str) -> None:
-    """Write the audit entry of an act that the switch has carried out, with the act's time."""
     facts = {"call_id": call_id, "act": name}
     personal = {"actor": session.actor, **({"number": number} if number else {})}
     write = partial(desk.host.audit.append, "phone.act", facts, personal, at=time.time())
@@ -181,4 +176,3 @@ _REFUSALS = {
     "full": ("all lines are busy", "try again in a minute"),
     "failed": ("the switch failed", "do it on the phone; see the switch's journal"),
 }
-"""The error and the hint for each reason to refuse an act."""

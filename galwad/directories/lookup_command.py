@@ -40,7 +40,7 @@ class FoundRecord:
     kept: bool
     """True if the person has the number that was sought, as `matching` decides."""
     main_line: bool
-    """True if the person has this number only without its extension, or with another one."""
+    """True if the person has this number only without its extension, or with another extension."""
     hidden: bool
     """True if a screen-pop never shows the person."""
     numbers: int

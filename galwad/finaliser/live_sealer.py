@@ -139,7 +139,6 @@ class LiveSealer:
             return False
 
     def _begin(self, call_id: str, path: Path) -> bool:
-        """Begin to seal a call in progress; return False if an error prevents it."""
         try:
             self._followed[call_id] = self._archive.begin_live(call_id, path, self._keys())
         except (OSError, RecordingError) as error:

@@ -125,7 +125,6 @@ class Sealer:
         self.archive_at_start = archive_at_start or self._prepared(node)
 
     def _prepared(self, node: str) -> ArchiveIdentity | None:
-        """Create the archive folder with the node's public key, and return its identity."""
         self._folders.archive.mkdir(mode=0o750, parents=True, exist_ok=True)
         public = self._folders.archive / f"{node}.pub"
         text = f"{self._public_key}\n"

@@ -168,7 +168,6 @@ def _statement_to_begin(connection: sqlalchemy.Connection) -> str:
 
 
 def _writes(connection: sqlalchemy.Connection) -> bool:
-    """Return whether the connection's transactions take the write lock at their start."""
     return bool(connection.get_execution_options().get("immediate", False))
 
 

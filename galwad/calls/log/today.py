@@ -197,7 +197,6 @@ def _is_phone_of(user: User) -> ColumnElement[bool]:
 
 
 def _plain(row: Row[Any]) -> dict[str, Any]:
-    """Return the fields of `CallOfToday`."""
     return {
         "call_id": row.call_id,
         "started": row.started,

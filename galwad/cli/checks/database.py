@@ -154,7 +154,6 @@ def _users(connection: sqlite3.Connection) -> Iterator[CheckResult]:
 
 
 def _tokens(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield a warning for each token of a machine that expires soon or has expired."""
     names = {row[1] for row in connection.execute("PRAGMA table_info(sessions)")}
     if "expires" not in names:
         return
