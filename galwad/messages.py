@@ -53,11 +53,12 @@ class CallerFacts(msgspec.Struct, frozen=True):
     Normally, this message is the caller's INVITE. If a trusted trunk names another caller during
     the call, this message is the one with the new name.
 
-    `from_user` and `from_host` are the user part and the host of the From URI; in the case of a
-    later name, they are "" unless the name is anonymous. `asserted` are the user parts in
-    P-Asserted-Identity, in their order, or the later name from another header field. `privacy` are
-    the values of the Privacy header field (RFC 3323), in lower case; "id" may be from
-    Remote-Party-ID. `trusted` says whether Galwad believes the asserted identities (RFC 3325).
+    `from_user` and `from_host` are the user part and the host of the INVITE's From URI. For a later
+    caller, they are "" unless this caller is anonymous. `asserted` are the user parts in
+    P-Asserted-Identity, in their order. If a later message has no such header field, `asserted` has
+    the new name. `privacy` are the values of the Privacy header field (RFC 3323), in lower case;
+    "id" may be from Remote-Party-ID. `trusted` says whether Galwad believes the asserted identities
+    (RFC 3325).
     """
 
     from_user: str
@@ -100,7 +101,7 @@ class CallStatus(msgspec.Struct, frozen=True):
     did not confirm the most recent pause or resume in time. `callers` is the number of callers that
     the call has had until now, and `caller` the present one. `recorded` is False for a call that is
     not to be recorded, such as a consultation. `outgoing` is True if one of our phones has made the
-    call, or if an advisor at a PBX consults a colleague by it. `transfers` is the number of
+    call, or if it is a consultation of an advisor at a PBX. `transfers` is the number of
     complete transfers, and `destination` the class of the last one's destination, such as
     "department"; "" if there was none. `transferring` is the class of the destination that rings
     now because of a transfer; "" if none rings. `transfers_begun` is the number of transfers that
@@ -176,7 +177,7 @@ class CallChanged(LinkMessage, frozen=True):
 
 
 class CallEnded(LinkMessage, frozen=True):
-    """From the switch to the desk: a call has ended, or another call now goes on for it.
+    """From the switch to the desk: a call has ended, or another call continues in its place.
 
     `ended` is the time of the call's end in Unix seconds. `answered` is true if the call was
     answered and recorded. `talk_us` is the talk time in microseconds by the monotonic clock;
@@ -369,9 +370,9 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
     """From the switch to the desk: the result of the `Pause` or `Resume` with the same `ref`.
 
     `calls` lists the calls that were paused or resumed; it is empty if no call matched. `state` is
-    the recording state of the last of these calls that must be recorded, or of the last call if
-    none must. `durable` is False if the disk did not confirm the change in time: within 250 ms for
-    a pause, within 5 s for a resume.
+    the recording state of the last call in `calls` that must be recorded. If no call must be
+    recorded, `state` is that of the last call. `durable` is False if the disk did not confirm the
+    change in time: within 250 ms for a pause, within 5 s for a resume.
     """
 
     ref: int

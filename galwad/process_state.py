@@ -91,7 +91,7 @@ def _is_stopped(pid: int | None) -> bool:
 
 
 def _reacts(path: Path) -> bool:
-    """Return whether the process closes a connection to its socket that we end at once.
+    """Return whether the process closes its end of a connection after we have closed ours.
 
     The kernel accepts connections even if the process hangs, so a connection proves nothing.
     """

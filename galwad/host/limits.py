@@ -1,4 +1,4 @@
-"""A limit on how often something may happen: a window of time that counts each key's events."""
+"""A limit on how often something may happen: `Window` counts the events of each key."""
 
 from __future__ import annotations
 

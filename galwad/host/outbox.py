@@ -1,9 +1,8 @@
 """An outbox: the rows of a table that wait for delivery to another system.
 
-The rows of one call are delivered one after the other, in their sequence; those of other calls need
-not wait. After a failure, the next attempt is made after a random time, which grows with each
-failure up to a limit. The outboxes are those of contact notes (`galwad.notes.delivery`) and of call
-events (`galwad.events.outbox`).
+The rows of one call are delivered one after the other, in their sequence. Rows of different calls
+do not wait for each other. Contact notes (`galwad.notes.delivery`) and call events
+(`galwad.events.outbox`) have an outbox.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from sqlalchemy import Column, ColumnElement, Row, String, Table, and_, func, or
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 REFUSED = "refused"
-"""The state of a row that the other system does not accept, in all outboxes."""
+"""The state, in every outbox, of a row that the other system does not accept."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackOff:
-    """The time until the next attempt: it doubles with each failure, up to `longest_s`."""
+    """The time until the next attempt. Before jitter, a failure doubles it up to `longest_s`."""
 
     first_s: float
     longest_s: float
 
     def wait_s(self, failures: int, jitter: float) -> float:
-        """Return the seconds to wait after a failure that came after `failures` earlier ones.
+        """Return the seconds to wait after a failure; `failures` is the number of failures before.
 
-        `jitter` is a random number from 0 to 1: with 0, the time is halved; with 1, it is not.
+        `jitter` is a random number from 0 (half the time) to 1 (the whole time).
         """
         longest = min(self.first_s * 2.0 ** min(failures, 30), self.longest_s)
         return longest * (0.5 + jitter / 2)
@@ -52,8 +51,6 @@ class Backlog:
 class Outbox:
     """The outbox in `table`. Times are in seconds since 1970.
 
-    Each method is one transaction, except `_change_in`, which uses the transaction of its caller.
-
     The column `state` has the text `waiting` until the row is delivered or given up. The column
     `sequence` numbers the rows of each call.
     """
@@ -75,7 +72,7 @@ class Outbox:
     ) -> Sequence[Row[Any]]:
         """Return at most `most` waiting rows that meet the condition `due`.
 
-        Of each call, only the first waiting row can be among them. The calls in `busy` have none.
+        Rows of calls in `busy` are left out. So are rows that wait behind a row of the same call.
         """
         table = self._table
         statement = (
@@ -116,6 +113,7 @@ class Outbox:
     async def _change_in(
         self, connection: AsyncConnection, *which: ColumnElement[bool], **values: Any
     ) -> int:
+        """Change rows as `_change` does, in the transaction of `connection`."""
         if "reason" in values:
             kind = self._table.c.reason.type
             values["reason"] = values["reason"][: kind.length if isinstance(kind, String) else None]

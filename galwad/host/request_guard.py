@@ -26,12 +26,11 @@ log = structlog.get_logger()
 
 MAX_BODY = 256 * 1024
 MAX_ADDRESS = 2048
-"""The longest path with query string, in characters. It is searched for card numbers."""
+"""The most characters of a path and its query string. Both are searched for card numbers."""
 MAX_OPAQUE_ADDRESS = 8192
-"""The longest path with query string, in characters, if the query has codes of an OpenID provider.
+"""The most characters of the path `opaque_path` and its query string.
 
-It is not searched for card numbers: such codes are random, so one can look like a card number. They
-are not stored.
+They are not searched for card numbers, because a random code in them can look like a card number.
 """
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "PUT, DELETE",
@@ -61,12 +60,11 @@ class RequestGuard:
     the header Strict-Transport-Security. `opaque_path` is the path to which an OpenID provider
     sends people back with its codes.
 
-    Pages of the origins in `open_origins` may use the one path `open_path` too (the CORS protocol,
-    https://fetch.spec.whatwg.org/#http-cors-protocol). They never send our cookie: the endpoints
-    there accept only a token in the header field `Authorization`.
+    Pages of the origins in `open_origins` may also use `open_path`, and no other path (the CORS
+    protocol, https://fetch.spec.whatwg.org/#http-cors-protocol). The endpoints at `open_path` must
+    accept only a token in the header field `Authorization`, and no cookie.
 
-    Pages of the origins in `embed_origins`, and of no others, may show the page at the path
-    `embedding.PATH` in a frame.
+    Only pages of the origins in `embed_origins` may show the page `embedding.PATH` in a frame.
 
     Each response names the centre's time zone, unless `time_zone` is "".
     """
@@ -159,10 +157,9 @@ class RequestGuard:
     def _same_origin(self, scope: Scope) -> bool:
         """Return whether the request is harmless or comes from our own page.
 
-        GET, HEAD and OPTIONS are harmless, because they change nothing. A request of a payment page
-        is harmless because it needs a token, and so is a request with neither `Origin` nor session
-        cookie. Any other request must have our `Origin` or, if it has no `Origin`, `Sec-Fetch-Site:
-        same-origin`.
+        GET, HEAD and OPTIONS change nothing. A request of a payment page needs a token. A request
+        with neither `Origin` nor session cookie is harmless too. All other requests must have our
+        `Origin`. If `Origin` is missing, they must have `Sec-Fetch-Site: same-origin`.
         """
         if scope["method"] in embedding.SAFE_METHODS:
             return True
@@ -189,9 +186,9 @@ class RequestGuard:
 
 
 def _has_two_lengths(scope: Scope) -> bool:
-    """Return whether a request has Content-Length and Transfer-Encoding (RFC 9112 section 6.3).
+    """Return whether a request has both Content-Length and Transfer-Encoding (RFC 9112 6.3).
 
-    A proxy before us may use the other length, and so read a part of the body as a new request.
+    If a proxy uses one of them and we use the other, a part of the body is read as a new request.
     """
     headers = Headers(scope=scope)
     return "content-length" in headers and "transfer-encoding" in headers

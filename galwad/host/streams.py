@@ -1,7 +1,7 @@
 """`Streams`: the event streams that are open, and how they are woken.
 
-The streams are woken in groups. After each group, the event loop does other work for twice the
-group's time, so a request to pause does not wait until a thousand streams have sent an event.
+The streams are woken in groups. Between two groups, the event loop has time for other work. So a
+request to pause does not wait until a thousand streams have sent an event.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Streams:
             self._by_user.pop(follower.user, None)
 
     def refresh(self, user: str, call_id: str) -> None:
-        """Let one user's streams send a call, after a change that only this user sees."""
+        """Let a user's streams send the present state of a call that changed only for this user."""
         for follower in self._by_user.get(user, ()):
             follower.stale.add(call_id)
             follower.wake()
@@ -116,11 +116,11 @@ class Streams:
         asyncio.get_running_loop().call_soon(self._rest, time.monotonic())
 
     def _rest(self, began: float) -> None:
-        """Wake the next group after a rest; the loop calls this when the last group has run."""
+        """Wake the next group after a rest. `began` is when the last group was woken."""
         rest = min(_REST * (time.monotonic() - began), _LONGEST_REST_S)
         asyncio.get_running_loop().call_later(rest, self._sweep)
 
     def close(self) -> None:
-        """Let all streams end, and every stream that is opened later."""
+        """Let all streams end. A stream that is opened later also ends."""
         self.closed = True
         self.wake()

@@ -1,7 +1,7 @@
 """The desk's end of the link to the switch, over the Unix socket `switch.sock`.
 
-A request waits at most two seconds for the reply with its reference number, and fails at once if
-the link is lost, because the page must never show a pause that did not happen.
+A request fails if no reply comes within two seconds. If the link is lost, it fails at once. The
+page must never show a pause that did not happen.
 """
 
 from __future__ import annotations
@@ -106,11 +106,11 @@ class SwitchClient:
             self._connector.send(SetAway(self.away()))
 
     def claim(self, call_id: str, advisor: Party) -> None:
-        """Report who has a call that a PBX has answered, because the switch cannot know it."""
+        """Report to the switch which advisor has a call that a PBX has answered."""
         self._connector.send(ClaimCall(call_id, advisor))
 
     def acknowledge_ends(self, call_ids: Collection[str]) -> None:
-        """Report that these ends are in the ledger; the switch repeats them until it knows this."""
+        """Report that the ledger has these calls, so that the switch stops repeating their ends."""
         self._connector.send(LedgerHas(tuple(call_ids)))
 
     async def pause(self, request: Pause) -> PauseReply:

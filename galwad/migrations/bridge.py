@@ -91,7 +91,7 @@ def _add_columns(connection: Connection) -> None:
 
 
 def _move_people(connection: Connection) -> None:
-    """Move the people, if any, and their numbers into `directory.db` beside the database."""
+    """Move the people and their numbers into `directory.db` beside the database."""
     if connection.exec_driver_sql("SELECT 1 FROM people LIMIT 1").first() is not None:
         path = Path(str(connection.engine.url.database)).with_name("directory.db")
         _write_directory(connection, path)
@@ -104,7 +104,7 @@ def _move_people(connection: Connection) -> None:
 def _write_directory(connection: Connection, path: Path) -> None:
     """Write the people and their numbers into the file at `path`, completely or not at all.
 
-    If the upgrade is interrupted after this, the next one writes the same file again.
+    If the upgrade is interrupted after this, the next upgrade writes the same file again.
     """
     part = path.with_name(f"{path.name}.new")
     part.unlink(missing_ok=True)

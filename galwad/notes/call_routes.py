@@ -41,8 +41,8 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
     The confirmation is entered in the audit chain before any detail about the caller is sent. Only
     an advisor who talks in the call can confirm its caller: not while the call is on hold, not
     while the advisor talks in a call that was connected later, and not after the call's end. The
-    other answers, that the caller is not the chosen person or is a new person, show no details and
-    can be stored then too.
+    answer that the caller is a new person, or not the chosen person, shows no details. The advisor
+    can give this answer at other times too.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor
@@ -82,8 +82,8 @@ async def confirm(call_id: str, body: Confirmation, desk: TheDesk, session: Pers
 async def earlier(call_id: str, desk: TheDesk, session: Person) -> EarlierContactsView:
     """Return the earlier contacts of the confirmed caller, the newest first.
 
-    These are the contact notes of earlier calls, and the records of directories that have any. The
-    reading is entered in the audit chain before any contact is sent.
+    These are the contact notes of earlier calls, and the contacts in directories. The reading is
+    entered in the audit chain before any contact is sent.
 
     Raises:
         ApiError: 404, no live call has this id, or the user may not see it. 403, another advisor

@@ -28,8 +28,8 @@ def _decide(
 ) -> None:
     """Send a decision for each call, and print the calls for which the server has accepted it.
 
-    Raises `CliError` if a text is not a call id: nothing is sent. Also raises it if the server
-    refuses a request: nothing is sent for the calls after it.
+    Raises `CliError` if a text is not a call id, before anything is sent. Raises `CliError` if the
+    server refuses a decision: no decision is sent for the calls after it.
     """
     decided: list[str] = []
     try:

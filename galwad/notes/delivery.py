@@ -112,7 +112,7 @@ class NoteOutbox(Outbox):
         )
 
     async def delivered_records(self, record_ids: Collection[str]) -> set[str]:
-        """Return those of these record ids that are the records of delivered contact notes."""
+        """Return the ids in `record_ids` that belong to delivered contact notes."""
         statement = select(outbox.c.record_id).where(outbox.c.record_id.in_(record_ids)).distinct()
         async with self._engine.connect() as connection:
             return set((await connection.execute(statement)).scalars())
@@ -162,7 +162,7 @@ class NoteOutbox(Outbox):
     async def undelivered(self, limit: int, call_id: str | None = None) -> list[UndeliveredNote]:
         """Return at most `limit` undelivered versions, of all calls or of one.
 
-        The refused versions come first, then those that wait, each the oldest first.
+        The refused versions come before the waiting ones. Both are sorted by age, the oldest first.
         """
         of_call = () if call_id is None else (outbox.c.call_id == call_id,)
         statement = (
@@ -206,12 +206,12 @@ def _nothing(_: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NoteForm:
-    """The form of the notes for one system."""
+    """Converts queued versions of notes to the form that one system gets."""
 
     directory: str
-    """The name of the system's directory, which decides what the id of a person is there."""
+    """The name of the system's directory. A note has the person's id in this directory."""
     purpose_code: Callable[[str], str] = _nothing
-    """Returns the system's code of a purpose in either language, or ""."""
+    """Returns the system's code for a purpose in English or Welsh; "" if it has no code."""
     no_note_words: Callable[[str], str] = _nothing
     """Returns the English words of a reason for no note; "" to use Galwad's own words."""
     recordings: str = ""

@@ -34,8 +34,8 @@ class OpenNotes:
 
     A note is closed after `close_after` seconds of wrap-up (0: never). No note is closed while
     `may_close` is false, because the desk then does not know the calls in progress. `on_closed`
-    receives each closed note. `on_round` receives the number of notes closed in one round, if there
-    are any. `clock` returns the Unix time.
+    receives each closed note. After a round that closed notes, `on_round` receives their number.
+    `clock` returns the Unix time.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class OpenNotes:
     async def restore(self) -> list[tuple[OpenNote, DeskCall]]:
         """Add the calls with open notes to the live calls, with their drafts.
 
-        Return those whose callers must now be looked up.
+        Return the notes and calls whose callers must now be looked up.
         """
         drafts: dict[str, list[NoteDraft]] = {}
         for draft in await self._drafts.all():
@@ -87,8 +87,8 @@ class OpenNotes:
     async def save_end(self, call_id: str, ended: float) -> None:
         """Save when the wrap-up of a call began (Unix seconds).
 
-        The beginnings of wrap-ups that wait are saved together, because many calls may end at once.
-        Raises `SQLAlchemyError` if the database cannot be written.
+        Many calls may end at once, so all times that are not saved yet are saved together. Raises
+        `SQLAlchemyError` if the database cannot be written.
         """
         self._ends[call_id] = ended
         async with self._saving_ends:
@@ -166,6 +166,6 @@ class OpenNotes:
         call = self._calls.get(open_note.call_id)
         if call is None:
             return True
-        # If the clock was set back, a draft that was saved later than now is not new.
+        # A draft with a time in the future was saved before the clock was set back: it is not new.
         typing = any(0 <= now - draft.saved < _TYPING_S for draft in call.drafts)
         return call.wrapup and not typing

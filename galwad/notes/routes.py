@@ -38,8 +38,8 @@ async def purposes(desk: TheDesk, _: Person) -> Purposes:
 async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
     """Return the versions of contact notes that are not delivered, without their texts.
 
-    The refused versions come first, then those that wait, each the oldest first. At most 1,000 are
-    returned.
+    The refused versions come before the waiting ones. Both are sorted by age, the oldest first. At
+    most 1,000 are returned.
     """
     return await desk.notes.delivery.outbox.undelivered(_MOST)
 

@@ -2,11 +2,11 @@
 
 An empty note is created when a call is answered, so that no note is forgotten. The advisor writes
 the note later, or says why the call needs none. Until then, the note has the caller's number and
-the name of the confirmed person, so that the advisor still sees who rang after a restart. A note
-that is not written is closed some time after the call. The note gets the version number 1 when it
-is first saved or closed. After that, it gets the next number each time it is saved with changes, or
-filed under another person. In the same database transaction, the new version is put into the
-outbox, from which it is delivered to the CRM (`galwad.notes.delivery`).
+the name of the confirmed person. So the advisor still sees who rang if the desk has restarted. A
+note that is not written is closed some time after the call. The note gets the version number 1 when
+it is first saved or closed. Each later change of its text or person gives it the next number. In
+the same database transaction, the new version is put into the outbox, from which it is delivered to
+the CRM (`galwad.notes.delivery`).
 
 What a user has typed and not saved is a draft, which is stored until the call's note is saved. The
 page of one browser window saves its draft again and again. If a draft was changed in another window
@@ -99,7 +99,7 @@ notes = Table(
     Column("name", String(200), nullable=False, server_default=""),
     # True if the desk stored drafts as the note, because no user had saved the note.
     Column("unfinished", Boolean, nullable=False, server_default=false()),
-    # For `open_notes`, at the desk's start and at intervals: fast with any number of notes.
+    # Keeps `open_notes` fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
     Index("contacts_by_person", "person_id", "started"),
 )
@@ -164,10 +164,9 @@ class NoteStore:
         self._writer = engine.execution_options(immediate=True)
 
     async def open_note(self, call: OpenNote) -> None:
-        """Create the empty contact note of an answered call; a written note stays.
+        """Create the empty contact note of an answered call, or update its advisor and number.
 
-        An empty one gets the advisor, the extension and the caller from `call`. For the person and
-        the name, use `save_confirmation`.
+        A written note is not changed. `save_confirmation` saves the person and the name.
         """
         presented = {"number": call.number, "withheld": call.withheld}
         async with self._writer.begin() as connection:
@@ -209,8 +208,8 @@ class NoteStore:
     ) -> None:
         """Save the advisor's answer, a `PopConfirmation`; `person` is None if none is confirmed.
 
-        If the person is another than before, a saved note is queued again for the CRM, to be filed
-        under this person. `now` is in seconds since 1970.
+        If the person has changed, a saved note is queued again for the CRM. `now` is in seconds
+        since 1970.
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
@@ -218,7 +217,7 @@ class NoteStore:
                 await self._file(connection, row, person, confirmation, now)
 
     async def add_entries(self, call_id: str, person: Person, now: float) -> None:
-        """Save that further directories have a call's person; a saved note is queued again."""
+        """Save the entries of a call's person. If they have changed, queue a saved note again."""
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
             if row is not None and row.person_id == person.person_id:
@@ -402,7 +401,7 @@ class NoteDrafts:
         """Save a draft, and return it with its new version; `now` is in Unix seconds.
 
         `draft.version` is the newest that its window has seen. A draft equal to the saved note is
-        removed, and its version is 0.
+        removed, and the returned version is 0.
 
         Raises:
             ContactError: A field has a card number, or the call was never answered.

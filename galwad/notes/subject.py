@@ -148,10 +148,7 @@ class NotesSubject:
             spawn(self.open.save_end(after.call_id, after.wrapup_began))
 
     async def _open_note(self, call: DeskCall) -> None:
-        """Store that a note is due, with its advisor and caller; copy a saved note to the call.
-
-        Called after the answer, and when the call gets another advisor or caller.
-        """
+        """Create or update the note of an answered call. Copy a saved note to the live call."""
         call = self._calls.live.get(call.call_id) or call
         if call.advisor is None:
             return

@@ -70,7 +70,7 @@ class Event:
     _encoded: dict[tuple[str, bool, bool, bool, str], bytes] = field(
         default_factory=dict, repr=False, compare=False
     )
-    """The bytes that are sent, shared by users with the same kind of view and part in the call."""
+    """The bytes to send. Users for whom the event looks the same share them."""
 
     def encoded_for(self, user: User) -> bytes | None:
         """Return the event as this user's stream sends it; None if the user may not see it."""
@@ -200,7 +200,7 @@ class EventHub:
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:
-        """Return the events after `position`; None if some are gone, or it exceeds `last`."""
+        """Return the events after `position`; None if one is gone or `position` is too high."""
         missing = self._last - position
         if not 0 <= missing <= len(self._ring):
             return None

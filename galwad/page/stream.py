@@ -195,6 +195,6 @@ def _snapshot(desk: PageDesk, session: Session, position: int) -> bytes:
 
 
 def _utc_offset(time_zone: tzinfo | None) -> int:
-    """Return how far this time zone, or else this machine's, is ahead of UTC now, in seconds."""
+    """Return the seconds by which a time zone (None: the machine's) is ahead of UTC now."""
     offset = datetime.now(UTC).astimezone(time_zone).utcoffset() or timedelta()
     return round(offset.total_seconds())

@@ -1,11 +1,11 @@
 """FastAPI dependencies that return the session of a user who may use the endpoint.
 
-These functions do not wait for anything. They are coroutines all the same, because FastAPI would
-call them in threads otherwise, and a request would have to wait for a free thread.
+These functions are coroutines because FastAPI would call other functions in threads, and a request
+would have to wait for a free thread.
 
-The sensitive acts, with which a stolen session could do lasting harm, may need a stronger sign-in
-(step-up). The endpoints of these acts take their session as one of the `SteppedUp` types at the end
-of this module, or call `require_step_up` in a dependency:
+With some acts, a stolen session could do lasting harm. These acts may need a stronger sign-in
+(step-up). Their endpoints take the session as one of the `SteppedUp` types at the end of this
+module, or call `require_step_up`. The acts are:
 
 - the changes of users, their roles, rights, passwords, extensions, identities and second factors,
   but not of their teams (see `galwad.people.routes.changing`)
@@ -40,15 +40,15 @@ from galwad.people.subject import PeopleDesk, TheDesk
 async def session_of(request: Request) -> Session | None:
     """Return the session of the request's bearer token or cookie, as `SessionLayer` found it.
 
-    Return None if no session is in force, if it is a personal token, which can only pause, or if
-    it must first set up a second factor.
+    Return None if there is no session, if it is a personal token, or if its user must first set up
+    a second factor.
     """
     session = await leaving(request)
     return None if session is not None and session.needs_second_factor else session
 
 
 async def leaving(request: Request) -> Session | None:
-    """Return the session for a sign-out: as `session_of`, or one that needs a second factor."""
+    """Return the session to sign out. Unlike in `session_of`, it may need a second factor first."""
     session: Session | None = request.scope[SESSION]
     return None if session is not None and session.only_pauses else session
 
@@ -200,8 +200,8 @@ def require_step_up(
     The audit entry of the refusal has `facts`, which must not be personal.
 
     Raises:
-        ApiError: 403, the settings name a stronger sign-in, the person has signed in at the
-            provider, and has not proven it within `step_up_lifetime`: `reason` is "step_up_needed".
+        ApiError: 403, the person has signed in at the provider, and has not proven the stronger
+            sign-in of the settings within `step_up_lifetime` (`reason` is "step_up_needed").
     """
     section = desk.host.settings.sign_in
     if section is None or section.step_up is None or not session.provider:

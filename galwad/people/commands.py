@@ -452,9 +452,9 @@ def _read(settings: Settings, read: Callable[[UserAdministration], Awaitable[_T]
 
 
 def _act(settings: Settings, act: Callable[[UserAdministration], Awaitable[_T]]) -> tuple[_T, bool]:
-    """Return the result of an act in the server's database, and whether a desk runs here.
+    """Carry out an act in the server's database, and notify the desk so that it takes effect.
 
-    The desk is notified, so that the act takes effect at once.
+    Return the act's result, and whether a desk runs here.
     """
     done = _read(settings, act)
     with on_the_server(settings):

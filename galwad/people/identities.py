@@ -1,8 +1,8 @@
 """The identities of people at an OpenID provider, each linked to one user.
 
-An identity is an issuer and a subject, which the provider never gives to another person. Only these
-are compared. The name that the provider suggests names a new user, and is never looked up: a person
-who can choose it could otherwise become another user.
+An identity is an issuer and a subject, which the provider never gives to another person. A user is
+found only by an identity, and never by the name that the provider suggests: a person who can choose
+this name could otherwise become another user.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_NAMESAKES: Final = 1000
 class IdentifiedUser:
     """The user of an identity. `created` is true if the user is new.
 
-    `role_before` is the user's role before this sign-in, if it was another one.
+    `role_before` is the role before this sign-in; "" if the sign-in has not changed the role.
     """
 
     user: User
@@ -46,7 +46,7 @@ class Identities:
         self._writer = engine.execution_options(immediate=True)
 
     async def user_of(self, identity: ProviderIdentity) -> User | None:
-        """Return the user to whom an identity is linked, who may be disabled."""
+        """Return the user of an identity, who may be disabled; None if it has no user."""
         async with self._engine.connect() as connection:
             return await _find(connection, identity)
 
@@ -61,10 +61,10 @@ class Identities:
     async def sign_in(
         self, identity: ProviderIdentity, role: PersonRole, suggested: str, language: str = "en"
     ) -> IdentifiedUser:
-        """Give the user of an identity this role; add the user at the first sign-in.
+        """Give the user of an identity this role. If the identity has no user, add one.
 
-        Return the user, who may be disabled and is then not changed. If the name `suggested` is
-        taken, a new user gets it with a number. Raises `UserError` if too many users have the name.
+        A disabled user is returned without changes. If the name `suggested` is taken, the new user
+        gets it with a number. Raises `UserError` if too many users have the name.
         """
         async with self._writer.begin() as connection:
             user = await _find(connection, identity)
@@ -94,7 +94,7 @@ async def _find(connection: AsyncConnection, identity: ProviderIdentity) -> User
 
 
 async def link(connection: AsyncConnection, identity: ProviderIdentity, name: str) -> None:
-    """Link an identity to a user; raise UserError if it is linked to one already."""
+    """Link an identity to a user; raise UserError if it is linked already."""
     other = await _find(connection, identity)
     if other is not None:
         raise UserError(
@@ -108,7 +108,7 @@ async def link(connection: AsyncConnection, identity: ProviderIdentity, name: st
 
 
 async def unlink(connection: AsyncConnection, name: str, subject: str) -> ProviderIdentity:
-    """Unlink a user's identity with this subject and return it; raise UserError if none has it."""
+    """Unlink and return a user's identity with this subject; raise UserError if there is none."""
     theirs = (identities.c.user == name) & (identities.c.subject == subject)
     row = (await connection.execute(select(identities).where(theirs))).first()
     if row is None:
@@ -120,7 +120,7 @@ async def unlink(connection: AsyncConnection, name: str, subject: str) -> Provid
 
 
 async def _free_name(connection: AsyncConnection, suggested: str) -> str:
-    """Return a name for a new user that no user has, such as "sian" or "sian-2"."""
+    """Return a name that no user has yet, such as "sian" or "sian-2"."""
     local = suggested[:1000].partition("@")[0]
     ascii_only = unicodedata.normalize("NFKD", local).encode("ascii", "ignore").decode()
     name = _FOREIGN.sub("-", ascii_only.lower())[:_LONGEST_NAME].strip("._-")

@@ -24,8 +24,8 @@ _CLOCK_HINT = "send the next code; if it is wrong too, check the clocks of the p
 class Visitor:
     """A client that signs in as the user `name`, or proves to be this user.
 
-    `device` is the id of a browser in which the user has signed in before, or of the session of a
-    user who is signed in, or "".
+    `device` is the id of a browser in which the user has signed in before; "" in another browser.
+    For a user who is signed in, it is the key of the session.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Visitor:
 
 
 def takes_password(desk: PeopleDesk, name: str) -> bool:
-    """Return whether the user `name`, if there is one, may sign in with a password."""
+    """Return whether the settings let a user of this name sign in with a password."""
     return desk.people.provider is None or desk.people.provider.takes_password_of(name)
 
 

@@ -306,7 +306,7 @@ async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
 
 
 def _administration(desk: PeopleDesk, session: Session, version: str = "") -> UserAdministration:
-    """Return the acts of the session's user, for a user of whom the page showed `version`."""
+    """Return the acts of the session's user. The page showed `version` of the user to change."""
     return UserAdministration(
         *(desk.host.engine, desk.host.audit, session.actor, desk.host.settings.sip.realm),
         users=desk.people.users,

@@ -1,8 +1,8 @@
 """The second factors of users: a secret for one-time codes, and recovery codes.
 
 The database has the secret encrypted, with a key that is in a file of this node and in no backup.
-So a copy of the database, such as a backup, shows no secret. A recovery code has 80 random bits, so
-it cannot be guessed, and the database has a plain digest of it.
+So a copy of the database, such as a backup, shows no secret. A recovery code has 80 random bits and
+cannot be guessed, so a plain digest in the database is safe.
 
 Each one-time code is accepted once: the database has the step of the most recent code, and a single
 statement compares and replaces this step. A single statement also marks a recovery code as used.
@@ -44,7 +44,6 @@ _ONE_TIME: Final = re.compile(r"[0-9]{6}")
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _RECOVERY_CODES: Final = 10
-"""The number of recovery codes that a user gets."""
 _RECOVERY_BYTES: Final = 10
 _RECOVERY_FORM: Final = re.compile(r"[a-z2-7]{16}")
 _MISREAD: Final = str.maketrans("018", "olb")
@@ -89,7 +88,8 @@ class SetupError(Exception):
 class FactorStatus:
     """The second factor of a user, without its secret. Times are Unix times in seconds.
 
-    `recovery_used` is the time of a use of a recovery code that the user has not seen yet, or None.
+    `recovery_used` is the time at which a recovery code was used; None if no code was used, or the
+    user has seen the notice of it.
     """
 
     since: float

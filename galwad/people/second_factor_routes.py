@@ -2,7 +2,7 @@
 
 They are for people who sign in with a password. A change of a second factor that is in force needs
 the password and a code. The first setup needs only the password. In a session that can do nothing
-else, it needs no password, because the person has just signed in.
+else, a first setup needs no password, because the person has just signed in.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class SecondFactorFacts(BaseModel):
     """The second factor of the signed-in person.
 
     `since` is the Unix time of its setup; None if there is no second factor. `recovery_used` is the
-    Unix time of a use of a recovery code that the person has not seen yet. `required` is true if
-    the person's role needs a second factor.
+    Unix time at which a recovery code was used; None if no code was used, or the person has seen
+    the notice of it. `required` is true if the person's role needs a second factor.
     """
 
     since: float | None
@@ -92,7 +92,7 @@ async def begin(
     """Begin to set up or replace the second factor. It comes into force when it is confirmed.
 
     A replacement needs the password and a code. The first setup needs only the password. In a
-    session that can do nothing else, it needs no password.
+    session that can do nothing else, a first setup needs no password.
 
     Raises:
         ApiError: 403, the password or the code is wrong. 409, the person signs in at a provider.

@@ -142,7 +142,7 @@ def _is_forged(method: str, session: Session, headers: Headers) -> bool:
 def _client(session: Session | None, place: Place) -> str:
     """Return the client whose turn a request needs: its user, or "" for all strangers.
 
-    Outside the API, where no session is looked for, it is the session of the connection's place.
+    Without `session`, the session of the connection's place is the client.
     """
     return session.actor if session is not None else place.session or ""
 

@@ -3,8 +3,8 @@
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, after
 `idle` seconds without use, and `absolute` seconds after it was opened. Personal tokens and those of
 machines (see `galwad.people.tokens`) are sessions too. Such a session ends when its token expires
-or is revoked; that of a machine also at sign-out. Some changes of the user, such as to disable the
-user, end all these sessions (see `UserChange`).
+or is revoked. A machine can also sign out. Some changes of the user, such as to disable the user,
+end all sessions of the user (see `UserChange`).
 
 The desk's event streams ask often whether their session is still in force. So these questions are
 answered from memory. All known sessions are read again together after `RECHECK_S` seconds, and when
@@ -386,7 +386,7 @@ class Sessions:
         return self._remember(key, row, began)
 
     def _remember(self, key: str, row: Row[Any] | None, began: float) -> _Known | None:
-        """Store the session that a read, begun at `began`, found; forget it if `row` is None."""
+        """Store the session in `row`, or forget it if `row` is None. The read began at `began`."""
         before = self._known.pop(key, None)
         if row is None or (row.kind == PAUSE and not self._personal):
             return None

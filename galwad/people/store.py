@@ -261,7 +261,7 @@ class Users:
         ]
 
     async def accounts(self) -> tuple[PhoneCredentials, ...]:
-        """Return the phones' accounts: of enabled users with an extension and a SIP password."""
+        """Return the phone accounts of the enabled users with an extension and a SIP password."""
         statement = select(users).where(
             users.c.extension.is_not(None), users.c.ha1_sha256 != "", users.c.disabled.is_(False)
         )

@@ -70,7 +70,7 @@ def is_easy_to_guess(password: str, name: str) -> bool:
 
 Role: TypeAlias = Literal["advisor", "supervisor", "admin", "machine"]
 NEW: Final = "new"
-"""The value of a password that is to be replaced."""
+"""The value of `password` or `sip_password` in a `UserChange` that makes a new password."""
 DEFAULT_DAYS: Final = 365
 """The days after which a token expires if its maker names no other number."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -120,12 +120,11 @@ class Settings(Section):
     def boot_keys(self) -> tuple[Path, ...]:
         """The files of the keys with which this machine can open spools without an officer.
 
-        New spools use the first: `boot.key`, which is in memory and lost at a reboot, or, with
-        `unattended_recovery`, `host.key` on the disk. The other of these two opens spools that were
-        begun before a change of this setting, or while `host.key` could not be read.
-
-        The third, `host.key` in the spare folder, opens spools that were begun while the spare
-        folder was mounted in the place of the spool folder.
+        New spools use the first key: `boot.key`, which is in memory and lost at a reboot. With
+        `unattended_recovery`, `host.key` on the disk is the first. The second key opens spools that
+        were begun before a change of this setting, or while `host.key` could not be read. The third
+        key opens spools that were begun while the spare folder was mounted in the place of the
+        spool folder.
         """
         memory, disk = self.node.runtime / "boot.key", self.spool_folder / "host.key"
         ours = (disk, memory) if self.recording.unattended_recovery else (memory, disk)
@@ -169,8 +168,8 @@ class Settings(Section):
     def newest_recipients(self, *folders: str) -> tuple[Path, ...]:
         """Return the paths of the copies of the newest set of recipients that was in force here.
 
-        All processes share the first copy. Each of `folders`, the names of folders in the state
-        folder such as "switch", has a further one.
+        All processes share the first copy. `folders` are the names of further folders in the state
+        folder that have a copy, such as "switch".
         """
         return tuple(
             self.node.state / each / "newest-recipients.json" for each in ("keys", *folders)
@@ -227,7 +226,7 @@ class Settings(Section):
         """Return the first destination that fits a party, such as a transfer's target, or None.
 
         `uri` is the party's URI without parameters. `users` has all forms of the user part of this
-        URI, such as the national and the international form of a number; one of them must fit.
+        URI, such as the national and the international form of a number.
         """
         fits = (d for d in self.destinations if any(d.matches(user, uri) for user in users))
         return next(fits, None)

@@ -60,7 +60,7 @@ async def attempts(seconds: float) -> AsyncIterator[None]:
 class ApiClient:
     """A client of the server's API, with the login that `galwad login` stored.
 
-    It pauses and resumes with `pause_token` instead, unless that is empty.
+    If `pause_token` is not empty, the client uses it to pause and resume.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class PageLogin:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The status of a response, its JSON body (None if it has none), and the error, if any."""
+    """A response: its status, its JSON body or None, and the text of its error or ""."""
 
     status: int
     body: Any
@@ -181,9 +181,9 @@ class Answer:
 
 
 class MatrixApi(ApiClient):
-    """The clients of a run: the user, a payment page, and if given, a machine and a user's page.
+    """The clients of a run: the user, a payment page, and possibly a machine and an advisor's page.
 
-    `send` also returns refusals, with their status, because some rows expect one.
+    `send` also returns refusals, with their status, because some rows expect a refusal.
     """
 
     def __init__(

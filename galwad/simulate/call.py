@@ -224,7 +224,7 @@ async def _next_ringing(plan: Plan, answerer: Answerer, placed: VoIPCall) -> VoI
 
 
 async def _talk(report: Report, call: SimulatedCall, phase: str, seconds: float) -> None:
-    """Let both parties speak, and report each direction, if this command has both phones."""
+    """If this command has both phones, let both parties speak and report each direction."""
     if call.answerer is None:
         return
     said = speech(seconds, secrets.randbits(60)), speech(seconds, secrets.randbits(60))

@@ -171,7 +171,7 @@ def call(
 def _logins(
     as_: str, answer: Sequence[str], *, from_stdin: bool
 ) -> tuple[SipLogin | None, tuple[SipLogin, ...]]:
-    """Return the login of --as, None without it, and those of each --answer; get the passwords."""
+    """Return the login of --as (None without it) and of each --answer. Read their passwords."""
     accounts = [name for name in (as_, *answer) if name]
     secrets = passwords_of(
         [f"SIP password of {account}" for account in accounts],
@@ -322,7 +322,7 @@ def transfers(
     server: Server = "",
     json: Json = False,
 ) -> None:
-    """Try each kind of transfer that phones can make with real calls, and judge each recording.
+    """Try each kind of transfer by phones with real calls, and judge each recording.
 
     Each row is one call between phones of this command, which speak throughout. The recording must
     cease at the point of transfer in the settings, go on when the caller returns, and contain

@@ -1,4 +1,4 @@
-"""The exceptions of the package `galwad.people.oidc`.
+"""The errors of the exchange with an OpenID provider.
 
 OidcError
 ├── ProviderError        the provider cannot be reached, or its answer cannot be used
@@ -17,7 +17,7 @@ from typing import ClassVar
 
 
 class OidcError(Exception):
-    """The base of all errors of this package.
+    """The base class of the errors in this module.
 
     Messages are for the journal. They never contain an authorization code, a token or a fact about
     a person. `reason` names the text that the page shows.

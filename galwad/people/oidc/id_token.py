@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 from galwad.people.oidc.errors import StepUpError, TokenClockError, TokenError
 
 SLACK_S: Final = 5.0
-"""The seconds that a sign-in may seem older than its step-up: times in tokens are whole seconds."""
+"""The seconds by which `auth_time` may be before the step-up, because it has whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,8 @@ class StepUp:
         """Return the parameters with which the provider is asked for the stronger sign-in.
 
         The claim is requested as essential (OpenID Connect Core 1.0, section 5.5.1). For `acr`,
-        the person must also sign in again, even if the provider still has a session: `prompt` and
-        `max_age` say so (section 3.1.2.1), and with `max_age`, the token must have `auth_time`.
-        `acr_values` is for providers that ignore `claims`.
+        `prompt` and `max_age` also ask for a new sign-in, even if the provider still has a session
+        (section 3.1.2.1). `acr_values` is for providers that ignore `claims`.
         """
         wanted: dict[str, object] = {self.claim: {"essential": True, "value": self.value}}
         if self.claim == "acrs":
@@ -84,7 +83,7 @@ class StepUp:
 
 
 LEEWAY_S: Final = 60.0
-"""The seconds by which the two clocks may differ at the ends of a token's lifetime."""
+"""The seconds for which a token is accepted before and after its lifetime."""
 MOST_SKEW_S: Final = 300.0
 """The most seconds between the time at which a token was issued and this machine's clock."""
 _LONGEST: Final = 255

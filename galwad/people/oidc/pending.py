@@ -6,8 +6,8 @@ who signs in during a restart of the desk must begin again.
 
 A sign-in can be completed once, within `LIFETIME_S` seconds. Its state is marked as used when its
 code is exchanged, and not before: a response without a code costs no memory. The states that were
-used within this time are in memory, a limited number for each network. Above a limit the oldest
-state is forgotten, so that no sign-in is ever refused because of the sign-ins of other people.
+used within this time are in memory, a limited number for each network. Above a limit, a new sign-in
+is not refused: the oldest state is forgotten.
 """
 
 from __future__ import annotations

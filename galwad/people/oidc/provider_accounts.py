@@ -74,8 +74,7 @@ class ProviderAccounts:
     async def enter_again(self, token: IdToken, user: str, language: str) -> IdentifiedUser:
         """Return the user of a person who has signed in again for a step-up, as `enter` does.
 
-        Raises `RefusedError` as `enter` does. It is also raised, and nothing changes, if the person
-        is not the one with the name `user`.
+        Raises the errors of `enter`, and `RefusedError` if the person is not the user `user`.
         """
         known = await self.identities.user_of(self._identity(token))
         if known is None or known.name != user:

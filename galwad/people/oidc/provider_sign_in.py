@@ -28,7 +28,7 @@ MOST_AT_ONCE: Final = 64
 MOST_FROM_A_NETWORK: Final = 16
 """The most codes that are exchanged at the same time, in all and for each network.
 
-The limit for a network includes those that wait for their exchange.
+The limit for a network includes the exchanges that wait.
 """
 
 
@@ -136,7 +136,7 @@ class ProviderSignIn:
         return token
 
     def role_of(self, token: IdToken) -> PersonRole | None:
-        """Return the highest role that the provider's roles give a person; None without one."""
+        """Return the highest role that the token's roles give a person; None if they give none."""
         given = {self.section.roles[each] for each in token.roles if each in self.section.roles}
         ranked: tuple[PersonRole, ...] = get_args(PersonRole)
         return next((role for role in reversed(ranked) if role in given), None)

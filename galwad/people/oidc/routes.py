@@ -1,17 +1,14 @@
 """Endpoints to sign in with the account of an OpenID provider.
 
 The page asks for the provider's address and goes there. The provider sends the browser back to the
-callback, which is a navigation from another site: the browser sends no SameSite=Strict cookie with
-it, so the sign-in's own cookie is Lax. The answer sets the session's cookie, which is Strict, and
-leads to the page, whose requests then have this cookie.
-
-The answer never leads anywhere else, and the code is in no log.
+callback. This request comes from another site, so the browser sends no SameSite=Strict cookie with
+it. So the cookie of a sign-in is Lax. The callback sets the session's cookie, which is Strict, and
+redirects the browser to the page, never to another address. The provider's code is in no log.
 
 A signed-in person goes the same way for a step-up: to prove a stronger sign-in before a sensitive
-act (see `galwad.people.access`). The callback then opens no session, and the browser does not
-send the cookie of the present session, which is Strict. So the session's key is in the sign-in's
-own cookie. Only a request of this session gets such a cookie, and its seal protects it from
-changes.
+act (see `galwad.people.access`). The callback then opens no session. It does not get the session's
+cookie either, so the sealed cookie of the sign-in has the session's key. Only a request of this
+session gets such a cookie.
 """
 
 from __future__ import annotations
@@ -217,8 +214,8 @@ async def _step_up(
 ) -> None:
     """Store that the session's person has proven a stronger sign-in; audit it, or the refusal.
 
-    Raises `OidcError` without the proof, `RefusedError` after the session's end or for another
-    person, and `AuditError`.
+    Raises `OidcError` if the proof fails, `RefusedError` if the session has ended or the person is
+    refused, and `AuditError`.
     """
     found = await desk.people.sessions.with_key(pending.session)
     user = "" if found is None else found.user.name
@@ -235,9 +232,9 @@ async def _step_up(
 async def _audited_refusal(
     desk: PeopleDesk, kind: str, facts: Mapping[str, str], address: str, user: str = ""
 ) -> AsyncIterator[None]:
-    """Audit a refusal in the block as `kind`, log a fault of the provider, and raise it again.
+    """Audit or log the errors of a sign-in that the block raises, and raise them again.
 
-    The entry has `user`, or else the user whom a `RefusedError` names.
+    The audit entry has this `kind`. It has `user`, or else the user whom a `RefusedError` names.
     """
     try:
         yield

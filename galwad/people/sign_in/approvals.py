@@ -1,9 +1,8 @@
 """Sign-ins of command lines and of panels of a CRM that a person approves on the page.
 
-Such a client asks for a sign-in and gets a secret and a short code. It shows the code. On the page,
-where the person is signed in in their usual way, they enter or compare the code and approve the
-client. Then the client exchanges its secret for a session, once. This is the idea of RFC 8628, with
-the desk as the server.
+The client asks for a sign-in and gets a secret and a short code. It shows the code. On the page, a
+signed-in person enters or compares the code, and approves the client. Then the client exchanges its
+secret for a session, once. This is the idea of RFC 8628, with the desk as the server.
 
 A person who has seen only the code cannot get the session, because it needs the secret. The danger
 is a person who approves the client of another person (RFC 8628, section 5.4). So the page shows the
@@ -41,7 +40,7 @@ FETCH_S: Final = 120.0
 SILENT_S: Final = 150.0
 """The seconds after which a client that has not asked for its session is forgotten.
 
-Browsers call the timers of a page out of sight once a minute.
+The time is long because browsers run the timers of a hidden page only once a minute.
 """
 MOST_WAITING: Final = 20_000
 MOST_OF_A_NETWORK: Final = 2_000
@@ -61,8 +60,8 @@ _LENGTH: Final = 8
 class WaitingClient:
     """A client that waits for its sign-in until the monotonic time `until`.
 
-    `site` is the origin around a panel, or "" for a command line. `approver` is the session in
-    which a person has approved it, or None.
+    `site` is the origin of the page around a panel; "" for a command line. `approver` is the
+    session in which a person has approved the client; None before that.
     """
 
     code: str
@@ -102,7 +101,7 @@ class _Line:
         return key if key and self._heard[key][1] < since else ""
 
     def surplus(self, network: str) -> str:
-        """Return the client that must make room after one of this network was added, or ""."""
+        """Return the client that must make room for a new client of this network, or ""."""
         theirs = self._of_network[network]
         if len(theirs) > self._most_of_a_network:
             return next(iter(theirs))
@@ -181,7 +180,7 @@ class Approvals:
             self._forget(surplus)
 
     def _in_time(self, key: str) -> WaitingClient | None:
-        """Return the client, and forget it if its time is over."""
+        """Return the client. If its time is over, forget it and return None."""
         found = self._waiting.get(key)
         if found is not None and found.until <= self._clock():
             self._forget(key)

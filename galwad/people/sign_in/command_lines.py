@@ -1,6 +1,6 @@
 """Endpoints to sign in a command line that a person approves on the page.
 
-So people who sign in with the account of an OpenID provider can use the command line too, and no
+People who sign in with the account of an OpenID provider can use the command line in this way. No
 password is typed there.
 """
 
@@ -55,8 +55,8 @@ async def approve(
 ) -> None:
     """Let the command line that waits with a code sign in as the signed-in person.
 
-    The approval is entered in the audit chain before it takes effect. The command line's session
-    has the time of the person's stronger sign-in, if there was one.
+    The approval is entered in the audit chain before it takes effect. A stronger sign-in that the
+    person has proven also counts for the command line's session.
 
     Raises:
         ApiError: 404, no command line waits with this code. 429, too many codes.

@@ -18,7 +18,7 @@ from galwad.cli.support.output_file import atomic_file
 
 app = new_command()
 _SHORTEST_S, _LONGEST_S = 0.5, 30.0
-"""The limits in seconds for the interval between two requests that the server names."""
+"""The limits in seconds for the interval that the server names."""
 
 
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")
@@ -55,7 +55,7 @@ def login(
     """Sign in to a server, for the commands that send requests to it.
 
     With --browser, the command shows an address and a code. Open the address on any machine, sign
-    in there as always, and enter the code. It needs neither a user name nor a password here.
+    in there as always, and enter the code. You need neither a user name nor a password here.
 
     The token is stored in ~/.config/galwad/client.toml, which only you can read. The password is
     not stored. If you have a second factor, a code of your authenticator app is needed too. The

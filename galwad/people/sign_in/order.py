@@ -1,21 +1,20 @@
 """The order in which waiting sign-ins have their passwords checked, without I/O or a clock.
 
 There are three kinds. Browsers on which the account has signed in before come first, in order of
-arrival. Then sign-ins from known networks and those of strangers take turns, and after the check of
-a stranger the next stranger waits `REST` times as long as this check took. So guesses of strangers
-use about a quarter of the time. The wait is at most `LONGEST_REST_S`, because on a machine that is
-busy with other work, a check takes longer without computing more.
+arrival. Then known networks and strangers take turns. After the check of a stranger, the next
+stranger waits `REST` times as long as this check took. So guesses of strangers use about a quarter
+of the time. The wait is at most `LONGEST_REST_S`, because on a machine that is busy with other
+work, a check takes longer without computing more.
 
 Among known networks, and among strangers, the attempt with the lowest rank is next. The rank is
 computed from what each network has sent recently (`RecentAttempts`). Of attempts with the same
-rank, the newest is next. If too many wait, the last one in this order is turned away, which can be
-the one that has just arrived. Of too many attempts of known browsers, the newest one of the browser
-that has the most is turned away. So a network that sends few sign-ins has its passwords checked
-soon, even if others send many.
+rank, the newest is next. If too many wait, the last attempt in this order is turned away. If too
+many attempts of known browsers wait, the browser with the most attempts loses its newest attempt.
+So a network that sends few sign-ins has its passwords checked soon, even if others send many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
-turns of their own. So a stranger has two chances in a flood: if the flood sends new attempts, few
-attempts wait among those that have come again; if the flood's attempts come again, few are new.
+turns of their own. So a stranger has two chances in a flood. If the flood sends new attempts, few
+returned attempts wait. If the flood's attempts come again, few new attempts wait.
 
 An attempt waits while the pace of its account or network (`galwad.people.sign_in.throttle`) does
 not allow a check.
@@ -143,11 +142,10 @@ class RecentAttempts:
     def rank(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt: the lowest one has its password checked first.
 
-        A password that is known to be wrong comes last. From the largest area to the network, those
-        come first that have sent the fewest different passwords, and then the fewest requests. In a
-        network, the accounts with the fewest different passwords come first. Of the attempts of one
-        account in one network, those come first that have come again most often with the same
-        password.
+        A password that is known to be wrong comes last. Then, from the largest area to the network,
+        an area with fewer different passwords comes first, and then one with fewer requests. In a
+        network, an account with fewer different passwords comes first, and then a password that was
+        sent more often.
         """
         sent = zip(attempt.areas, self._passwords, self._requests, strict=True)
         network = attempt.network
@@ -202,9 +200,7 @@ class _Counts:
 MOST_STRANGERS: Final = 16
 MOST_KNOWN: Final = 64
 MOST_DEVICES: Final = 256
-"""These three: the most attempts of a kind that wait. MOST_STRANGERS holds for new strangers, and
-again for those who have come again. MOST_DEVICES holds for all known browsers together.
-"""
+"""The most attempts of each kind that wait. Strangers who have come again are a separate kind."""
 REST: Final = 3.0
 LONGEST_REST_S: Final = 0.6
 
@@ -244,13 +240,13 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kind of the latest choice that was no device, and the kind of the latest stranger."""
+        """The kind of the latest attempt chosen, except a device, and of the latest stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
     def add(self, attempt: SignInAttempt, now: float) -> SignInAttempt | None:
-        """Let an attempt wait; return the one that is turned away for it, if there is one."""
+        """Let an attempt wait. If too many wait, return the attempt that is turned away."""
         kind = self._kind_of(attempt, now)
         waiting = self._waiting[kind]
         self._recent.came(attempt, now)
@@ -270,7 +266,7 @@ class SignInOrder:
             waiting.pop(attempt, None)
 
     def next(self, now: float) -> SignInAttempt | None:
-        """Return and remove the attempt whose password is checked next; None if none may be now.
+        """Return and remove the attempt to check next; None if no password may be checked now.
 
         The attempt counts as a failed sign-in until `succeeded` or `uncounted` of the throttle is
         called.
@@ -348,6 +344,6 @@ class SignInOrder:
 
 
 def _newest_of_busiest(waiting: Iterable[SignInAttempt]) -> SignInAttempt:
-    """Return the newest attempt of the device that has the most."""
+    """Return the newest attempt of the device that has the most attempts."""
     devices = Counter(each.device for each in waiting)
     return [each for each in waiting if each.device == devices.most_common(1)[0][0]][-1]

@@ -71,7 +71,7 @@ class SignInQueue:
             turn.set_exception(TurnedAwayError())
 
     def _pass_on(self) -> None:
-        """Turn late sign-ins away, and give the turn to the next one, now or when it may begin."""
+        """Turn late sign-ins away. Give the turn to the next sign-in as soon as it may begin."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -35,11 +35,11 @@ _DEVICE_S = 180 * 86_400
 async def login(body: Login, request: Request, response: Response, desk: TheDesk) -> Me:
     """Sign a user in by name and password, and by a code if the user has a second factor.
 
-    A user whose role needs a second factor and who has none gets a session that can only set it up;
-    with the client "cli", none.
-    After many failed sign-ins from one network, for one account or for all together, the next
-    password is checked some seconds later. If too many sign-ins wait, the answer is 429, and the
-    password was not checked: send it again after `Retry-After`.
+    If the user's role needs a second factor and the user has none, the session can only set it up.
+    The client "cli" gets no session in this case.
+    After many failed sign-ins from one network or browser, its next password is checked some
+    seconds later. If too many sign-ins wait, the answer is 429, and the password was not checked:
+    send it again after `Retry-After`.
 
     Raises:
         ApiError: 401, the name or the password is wrong, or the account was disabled just now. 401,
@@ -101,8 +101,8 @@ async def _check_password(desk: PeopleDesk, visitor: Visitor, body: Login) -> Us
 async def _check_second_factor(desk: PeopleDesk, visitor: Visitor, body: Login) -> dict[str, str]:
     """Check the code of a user who has a second factor and whose password was right.
 
-    Return the fact for the audit; {} if the user has no second factor. Raises `ApiError` (401) if
-    there is no code, or it is wrong, or (429) after too many wrong codes.
+    Return the fact for the audit; {} if the user has no second factor. Raises `ApiError` (401) for
+    a missing or wrong code, or (429) after too many wrong codes.
     """
     if await desk.people.second_factors.status(visitor.name) is None:
         return {}
@@ -125,7 +125,7 @@ async def _check_second_factor(desk: PeopleDesk, visitor: Visitor, body: Login) 
 
 
 async def _audit(desk: PeopleDesk, visitor: Visitor, kind: str, **facts: str) -> None:
-    """Audit a sign-in without an unknown name, which may be a password in the wrong field."""
+    """Audit a sign-in. An unknown name is left out: it may be a password in the wrong field."""
     named = await desk.people.users.get(visitor.name)
     personal = {"user": named.name if named else "", "address": visitor.address}
     await desk.host.audit.append(kind, facts, personal)
@@ -175,7 +175,7 @@ async def logout(desk: TheDesk, session: Annotated[Session | None, Depends(leavi
     """Sign the user out: immediately end the session and its event streams.
 
     If the user has signed in at a provider that offers a sign-out too, the response has the address
-    of the provider's page to which the browser must go. A panel cannot go there, so it gets none.
+    of the provider's page to which the browser must go. The response to a panel has none.
     """
     response = Response(status_code=204)
     if session is not None:

@@ -7,10 +7,8 @@ network, of each network, and of each device with a valid token of an earlier si
 accepted as soon as it is checked.
 
 A network is known if any account has signed in from it. All accounts have the same limits there,
-also those that do not exist, so the limits do not show which accounts exist or are in use. For a
-client without such a token, failures at other networks do not count.
-
-The counts are stored in memory.
+also those that do not exist, so the limits do not show which accounts exist or are in use. The
+counts are stored in memory.
 """
 
 from __future__ import annotations
