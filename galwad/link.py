@@ -1,13 +1,11 @@
 """Links between two processes, which send messages to each other over a Unix socket.
 
 A message is sent as its length (four bytes), followed by the message in msgpack. `galwad.messages`
-defines the messages. `serve` listens for links. `Connector` keeps one link open, and waits longer
-after each failed attempt to connect. `serve` and `Connector` pass each received message to a
-callback.
+defines the messages. `serve` listens for links. `Connector` keeps one link open. `serve` and
+`Connector` pass each received message to a callback.
 
 Sending never blocks: if a peer does not read, the peer is disconnected when more than `MAX_BACKLOG`
-bytes wait for it. A desk that connects to the switch again gets a snapshot of the state that it has
-missed.
+bytes wait for it. A desk that connects to the switch again gets a snapshot of the present state.
 """
 
 from __future__ import annotations

@@ -101,10 +101,7 @@ class LibraryHandler(logging.Handler):
     """Writes the log records of other libraries to our log, without the text of the records."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a log event without the record's text, which may contain data that a caller sent.
-
-        The event has the name of the record's logger, the module and the line number.
-        """
+        """Write a log event without the record's text, which may have data that a caller sent."""
         info = record.exc_info[1] if record.exc_info else None
         structlog.get_logger().log(
             record.levelno,

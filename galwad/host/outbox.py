@@ -26,7 +26,7 @@ class BackOff:
     longest_s: float
 
     def wait_s(self, failures: int, jitter: float) -> float:
-        """Return the seconds to wait after a failure; `failures` is the number of failures before.
+        """Return the seconds to wait after a failure. `failures` is the number of earlier failures.
 
         `jitter` is a random number from 0 (half the time) to 1 (the whole time).
         """
@@ -44,7 +44,7 @@ class Backlog:
     """The time at which the oldest waiting row was written, in seconds since 1970."""
 
     def age_s(self, now: float) -> float:
-        """Return how long the oldest row has waited at the time `now`; 0 if none waits."""
+        """Return the seconds that the oldest waiting row has waited at the time `now`, or 0."""
         return max(now - self.oldest, 0.0) if self.oldest is not None else 0.0
 
 
@@ -85,7 +85,7 @@ class Outbox:
             return (await connection.execute(statement)).all()
 
     async def next_due(self, busy: Collection[str]) -> float | None:
-        """Return when the next row of a call that is not in `busy` is due; None if none waits."""
+        """Return when the next row is due, without the calls in `busy`; None if no row waits."""
         statement = select(func.min(self._table.c.due)).where(self._first_of_calls(busy))
         async with self._engine.connect() as connection:
             found: float | None = await connection.scalar(statement)

@@ -128,7 +128,7 @@ class SwitchClient:
 
     @property
     def dials(self) -> bool:
-        """True if the switch can call a number for a phone; assumed while there is no link."""
+        """True if the switch can call a number for a phone. Also true while there is no link."""
         return self._same_version or not self.connected
 
     async def ask(self, request: PhoneAct | DialNumber) -> str:

@@ -23,7 +23,7 @@ from galwad.notes.store import NoteDrafts, NoteStore
 
 log = structlog.get_logger()
 DRAFTS: Final = Rate(120, 60.0)
-"""The most saves of drafts by one user in 60 s. The page saves a draft at most once a second."""
+"""The most saves of drafts by one user in 60 s. A page saves a draft about once a second."""
 _CHECK_S: Final = 60.0
 _TYPING_S: Final = 600.0
 """A note is not closed for this many seconds after a draft was saved: the user may still type."""
@@ -64,7 +64,7 @@ class OpenNotes:
         # Held while a note or a draft is changed in the database and then in the live calls.
         self._changing = asyncio.Lock()
         self._ends: dict[str, float] = {}
-        """The beginnings of wrap-ups that are not saved yet, in Unix seconds by call id."""
+        """The Unix times at which wrap-ups began, by call id, until the times are saved."""
         self._saving_ends = asyncio.Lock()
 
     async def restore(self) -> list[tuple[OpenNote, DeskCall]]:

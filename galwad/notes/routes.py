@@ -46,9 +46,9 @@ async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
 
 @router.get("/contacts/closed")
 async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotes]:
-    """Return for each advisor how many notes about calls of the last seven days the desk closed.
+    """Return how many notes the desk closed because they were not saved in time, by advisor.
 
-    The desk closes a note that was not saved in time.
+    Only notes about calls of the last seven days count.
     """
     first = datetime.now(UTC) - timedelta(days=_CLOSED_DAYS)
     return await desk.notes.contacts.closed_notes(f"{first:%Y%m%d-%H%M%S}")

@@ -204,7 +204,6 @@ class NotesSubject:
                 self._calls.look_up(call)
 
     def _closed(self, note: Note) -> None:
-        """Count a note that was closed because it was not saved, and wake the delivery."""
         self._metrics.closed(note)
         self.delivery.wake()
 

@@ -1,1 +1,1 @@
-"""The advisors' page: its files, its texts in both languages, and the stream of changes to it."""
+"""The advisors' page: its files, its texts in both languages, and its stream of events."""

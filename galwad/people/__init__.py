@@ -1,1 +1,1 @@
-"""The people and machines that use Galwad: users, their sessions and tokens, and their changes."""
+"""The people and machines that use Galwad: users, their sessions and tokens, and the sign-in."""

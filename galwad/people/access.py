@@ -48,7 +48,7 @@ async def session_of(request: Request) -> Session | None:
 
 
 async def leaving(request: Request) -> Session | None:
-    """Return the session to sign out. Unlike in `session_of`, it may need a second factor first."""
+    """Return the session to sign out, even if its user must first set up a second factor."""
     session: Session | None = request.scope[SESSION]
     return None if session is not None and session.only_pauses else session
 

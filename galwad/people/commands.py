@@ -338,10 +338,10 @@ def disable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) ->
 
 @app.command(epilog="Example: galwad users enable sian")
 def enable(name: Name, *, config: Config = DEFAULT_PATH, json: Json = False) -> None:
-    """Let a disabled user sign in again, and the user's phone register, with the old passwords.
+    """Let a disabled user sign in again, and let the user's phone register again.
 
-    A machine gets a new token, which is printed once. If another user got the extension meanwhile,
-    the user has none: `galwad users move` gives another.
+    The old passwords are valid again. A machine gets a new token, which is printed once. If another
+    user got the extension meanwhile, this user has no extension: `galwad users move` gives one.
     """
     done, notified = _change(load_settings(config), name, UserChange(disabled=False))
     extension = done.user.extension

@@ -206,9 +206,9 @@ async def change_user(
 ) -> ChangedUser:
     """Change a user. All changes of the request take place, or none.
 
-    Another role, password or account of the provider, the loss of such an account, and `disabled`
-    with the value true end the user's sessions and tokens. The loss of the second factor ends the
-    sessions that a password has opened. A machine that is enabled gets a new token.
+    The user's sessions and tokens end if the role or the password changes, if an account of the
+    provider is linked or unlinked, or if the user is disabled. The loss of the second factor ends
+    the sessions that a password has opened. A machine that is enabled gets a new token.
 
     Raises:
         ApiError: 404, there is no such user. 409, the change is refused: `reason` says why.

@@ -188,7 +188,7 @@ class SecondFactors:
     def begin(self, session: Session) -> bytes:
         """Begin a setup for the user of a session, and return its new secret.
 
-        It replaces an earlier setup of this session. A second factor that is in force stays so.
+        An earlier setup of this session ends. A second factor that is in force stays so.
         """
         now = self._clock()
         self._setups = {key: each for key, each in self._setups.items() if each.until > now}

@@ -222,7 +222,7 @@ class Users:
     async def facts(self, opened_after: float = 0, used_after: float = 0) -> list[UserFacts]:
         """Return all users as an administrator sees them, sorted by name, without their lines.
 
-        A person's session counts as a sign-in if it was opened and used after these Unix times.
+        Only a session that was opened and used after these Unix times counts as a sign-in.
         """
         in_force = (
             sessions.c.kind.not_in(KINDS)

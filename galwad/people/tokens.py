@@ -56,7 +56,7 @@ class TokenFacts:
 
     `rights` is None if the token can use all rights of its user. `expires` is None if it does not
     expire. `last_used` may be half a minute before the newest use; None if the token was never
-    used. `address` is the network address of this use, or "".
+    used. `address` is the network address of the last use, or "".
     """
 
     id: str

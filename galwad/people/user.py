@@ -220,9 +220,8 @@ class ProviderIdentity:
 class UserChange:
     """Changes of one user. Either all take place or none. A value of None changes nothing.
 
-    A new role, password or identity, and the loss of an identity, end all sessions and tokens of
-    the user. So does `disabled`, if it is true. The loss of the second factor ends the sessions
-    that a password has opened.
+    All sessions and tokens of the user end if the role, the password or an identity changes, or if
+    `disabled` is true. The loss of the second factor ends the sessions that a password has opened.
     """
 
     role: Role | None = None

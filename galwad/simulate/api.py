@@ -110,7 +110,7 @@ class ApiClient:
         )
 
     async def payment(self, method: str, extension: str, wanted: str) -> None:
-        """Pause (PUT) or resume (DELETE) a call as payment systems do, or raise StepError."""
+        """Pause (PUT) or resume (DELETE) as payment systems do; raise StepError on failure."""
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
             durable = "" if outcome["durable"] else "; the disk has not confirmed the request"
@@ -201,8 +201,7 @@ class MatrixApi(ApiClient):
         self._stack = ExitStack()
         self._clients: dict[str, httpx2.Client] = {}
         self.names: dict[str, str] = {}
-        """The user names of the signed-in user ("officer"), the payment system ("machine") and the
-        page."""
+        """The user names of the logins "officer", "machine" and "page", if this run has them."""
 
     def __enter__(self) -> Self:
         """Open the clients and sign the advisor in; raise CliError if a login is not valid."""

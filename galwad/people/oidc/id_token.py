@@ -119,7 +119,7 @@ class IdToken:
         *,
         roles_claim: str = "roles",
     ) -> IdToken:
-        """Return the facts of a token whose signature is right.
+        """Check the claims of a token whose signature is right, and return the facts in them.
 
         `now` is the Unix time in seconds.
 

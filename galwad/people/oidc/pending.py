@@ -67,9 +67,9 @@ class PendingSignIn:
 class PendingSignIns:
     """Begins sign-ins and completes them. `clock` returns the Unix time in seconds.
 
-    If the used states of a network, or of all networks, are too many, the oldest is forgotten
-    before its time is over, and `on_forgotten` gets the network of the new state. Only a flood
-    causes that.
+    If a network or all networks have too many used states, the oldest state is forgotten before
+    its time is over. `on_forgotten` then gets the network of the new state. Only a flood causes
+    this.
     """
 
     def __init__(

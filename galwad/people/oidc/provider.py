@@ -121,7 +121,7 @@ class Provider:
         return self._metadata
 
     async def metadata(self) -> ProviderMetadata:
-        """Return the provider's metadata, read again after `KEPT_S` s. Raises `ProviderError`."""
+        """Return the provider's metadata, at most `KEPT_S` seconds old. Raises `ProviderError`."""
         async with self._lock:
             now = self._clock()
             if self._metadata is not None and now - self._read_at < KEPT_S:

@@ -45,7 +45,7 @@ class ProviderAccounts:
     ) -> Self | None:
         """Return the accounts of the provider in the settings; None if there is none.
 
-        `on_flood` is called with a network that floods the sign-in.
+        `on_flood` is called with the network of a new sign-in during a flood of sign-ins.
         """
         if section is None:
             return None

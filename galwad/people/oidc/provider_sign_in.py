@@ -36,8 +36,8 @@ class ProviderSignIn:
     """The sign-in at one provider.
 
     `origin` is the origin of the page, to which the provider sends people back. `clock` returns the
-    Unix time in seconds. `on_flood` is called with a network from which so many sign-ins come that
-    their states cannot all be kept as used.
+    Unix time in seconds. `on_flood` is called with the network of a new sign-in if so many sign-ins
+    come that their states cannot all be kept as used.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 class SignInOptions(BaseModel):
-    """The ways to sign in. `passwords` says for whom there are passwords of Galwad."""
+    """The ways to sign in. `passwords` says who may sign in with a password of Galwad."""
 
     provider: bool
     passwords: Literal["everyone", "few"]
@@ -119,7 +119,7 @@ async def callback(request: Request, desk: TheDesk) -> Response:
     """Complete a sign-in or a step-up with the provider's response; lead the browser to the page.
 
     If the person is not signed in, the address of the page has the reason as its fragment. After a
-    step-up, it has the outcome, and the part of the page where the step-up was begun.
+    step-up, the fragment has the outcome, and the part of the page where the step-up was begun.
 
     Raises:
         ApiError: 404, there is no provider to sign in with.

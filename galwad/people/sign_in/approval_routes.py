@@ -20,7 +20,7 @@ _INTERVAL_S: Final = 2.0
 def begin_waiting(
     desk: PeopleDesk, request: Request, waiting: Approvals, fragment: str, site: str = ""
 ) -> WaitingSignIn:
-    """Let a client wait until a person approves it, at the page's address with `fragment`."""
+    """Let a client wait. A person approves it on the page, at the address with `fragment`."""
     address = address_of(request)
     secret, client = waiting.begin(address, network_of(address), site)
     return WaitingSignIn(
@@ -37,7 +37,7 @@ def find_waiting(
 ) -> WaitingClient:
     """Return the client that waits with the code that a person has entered.
 
-    Raises `ApiError` (404) if there is none, or (429) if the person has entered too many codes.
+    Raises `ApiError` (404) if no client waits, or (429) if the person has entered too many codes.
     """
     wait = ceil(desk.people.codes.take(session.user.name))
     if wait:
@@ -68,7 +68,9 @@ async def approve_waiting(
 async def redeem(
     desk: PeopleDesk, request: Request, waiting: Approvals, body: WaitingSecret
 ) -> Session:
-    """Return, only once, the session that approved the client with a secret. Audit the sign-in.
+    """Return the session that approved the client with this secret, and audit the sign-in.
+
+    An approved client can do this only once.
 
     Raises:
         ApiError: 409, the client is not approved yet: `reason` is "waiting". 410, no client waits

@@ -140,7 +140,7 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code for at most `FETCH_S` seconds.
+        """Approve the client with this code. It must fetch its session within `FETCH_S` seconds.
 
         Return the client; None if no client waits with this code.
         """
@@ -171,7 +171,7 @@ class Approvals:
         return found
 
     def _join(self, line: _Line, key: str) -> None:
-        """Move a client to the end of a line, and forget the one that must make room."""
+        """Move a client to the end of a line. Forget the client that must make room for it."""
         self._leave(key)
         network = self._waiting[key].network
         line.add(key, network, self._clock())

@@ -36,10 +36,10 @@ class Me(BaseModel):
 
     `token` is the bearer token. It is set only in the response to a sign-in from the command line.
     The session ends after `idle` seconds without use, or at the Unix time `until`, whichever comes
-    first. `changes_password` is true if the user has a password of Galwad. This user may replace
-    the password and have a second factor. If `needs_second_factor` is true, the session can only
-    set up a second factor. Each request of an embedded page that changes something must send `csrf`
-    in the header field `X-Galwad-CSRF`.
+    first. `changes_password` is true if the user signs in with a password of Galwad. This user may
+    replace the password and have a second factor. If `needs_second_factor` is true, the session can
+    only set up a second factor. Each request of an embedded page that changes something must send
+    `csrf` in the header field `X-Galwad-CSRF`.
     """
 
     user: str
