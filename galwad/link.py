@@ -153,14 +153,14 @@ class Connector:
         return self.link is not None and not self.link.closed
 
     def send(self, message: AnyMessage) -> bool:
-        """Queue a message to be sent, and return True; if there is no link, return False."""
+        """Queue a message to be sent, and return True. Return False if there is no link."""
         if self.link is None or self.link.closed:
             return False
         self.link.send(message)
         return True
 
     async def run(self) -> None:
-        """Connect, and handle messages; connect again after each disconnection, until cancelled."""
+        """Connect and handle messages until cancelled. Connect again after each disconnection."""
         wait = _FIRST_WAIT_S
         while True:
             try:

@@ -72,7 +72,7 @@ class Party(msgspec.Struct, frozen=True):
     """A phone, or another party at the advisor's end of a call, and the user to whom it belongs.
 
     `user` is "" if the phone belongs to no user, or if the user is not known. `extension` is "" if
-    a user behind a PBX is known, but not at which phone. It is a number if the party is outside.
+    a user behind a PBX is known, but not at which phone. For a party outside, it is the number.
     """
 
     extension: str
@@ -94,21 +94,25 @@ class CallStatus(msgspec.Struct, frozen=True):
 
     While the same switch process runs, each newer state of a call has a higher `version`.
     `started` is the start of the call, `since` the time of the answer (before it, the start), and
-    `recording_since` the start of the present state in `recording`, all in Unix seconds. `ringing`
-    are the parties that ring now. `advisor` is the party that has the call at the advisor's end; it
-    is None before the answer. If a PBX has answered without naming a user, `group` lists the
-    advisors who may have the call. `holders` are the pause holders. `durable` is False if the disk
-    did not confirm the most recent pause or resume in time. `callers` is the number of callers that
-    the call has had until now, and `caller` the present one. `recorded` is False for a call that is
-    not to be recorded, such as a consultation. `outgoing` is True if one of our phones has made the
-    call, or if it is a consultation of an advisor at a PBX. `transfers` is the number of
-    complete transfers, and `destination` the class of the last one's destination, such as
-    "department"; "" if there was none. `transferring` is the class of the destination that rings
-    now because of a transfer; "" if none rings. `transfers_begun` is the number of transfers that
-    have begun to ring a target, and `transfer_failed` the SIP status of the most recent one if it
-    failed; otherwise 0.
+    `recording_since` the start of the present state in `recording`, all in Unix seconds.
 
-    `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`); it
+    `callers` is the number of callers that the call has had until now, and `caller` the present
+    caller. `ringing` are the parties that ring now. `advisor` is the party that has the call at the
+    advisor's end, or None before the answer. If a PBX has answered without naming a user, `group`
+    lists the advisors who may have the call. `outgoing` is True if one of our phones has made the
+    call, or if it is a consultation of an advisor at a PBX.
+
+    `holders` are the pause holders. `durable` is False if the disk did not confirm the most recent
+    pause or resume in time. `recorded` is False for a call that is not to be recorded, such as a
+    consultation.
+
+    `transfers` is the number of complete transfers. `destination` is the class of the most recent
+    complete transfer's destination, such as "department", or "". `transferring` is the class of the
+    destination that rings now because of a transfer, or "". `transfers_begun` is the number of
+    transfers that have begun to ring a target. `transfer_failed` is the SIP status of the most
+    recent transfer if it failed; otherwise 0.
+
+    `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`). It
     is empty while no party talks with the caller, or if the switch is of the first release.
     `answerable` are the ringing phones that the switch can ask to answer the call.
     """
@@ -275,8 +279,7 @@ class Figures(LinkMessage, frozen=True):
 class PhoneCredentials(msgspec.Struct, frozen=True):
     """The SIP credentials of one phone.
 
-    `ha1_md5` and `ha1_sha256` are digest HA1 values (RFC 7616); a message never contains the
-    password.
+    `ha1_md5` and `ha1_sha256` are digest HA1 values (RFC 7616).
     """
 
     extension: str
@@ -369,7 +372,7 @@ class ClaimCall(LinkMessage, frozen=True, tag="Take"):
 class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
     """From the switch to the desk: the result of the `Pause` or `Resume` with the same `ref`.
 
-    `calls` lists the calls that were paused or resumed; it is empty if no call matched. `state` is
+    `calls` lists the calls that the request meant; it is empty if there was none. `state` is
     the recording state of the last call in `calls` that must be recorded. If no call must be
     recorded, `state` is that of the last call. `durable` is False if the disk did not confirm the
     change in time: within 250 ms for a pause, within 5 s for a resume.
@@ -386,9 +389,9 @@ class PhoneAct(LinkMessage, frozen=True):
 
     `act` is "answer", "hold", "resume", "hangup" or "transfer". The desk sends only acts that the
     switch has listed for the call (`CallStatus.acts`, or `answerable` for "answer"). `user` and
-    `extension` are those of the person who asks: the switch carries the act out only if the call is
-    this person's. `number` is the number or destination of a transfer. `actor` names the person as
-    the manifest does, such as `user:anna`.
+    `extension` name the person who asks: the switch carries the act out only if the call is this
+    person's. `number` is the number or destination of a transfer. `actor` names the person as the
+    manifest does, such as `user:anna`.
     """
 
     ref: int
@@ -556,7 +559,7 @@ class VerifiedRecording(msgspec.Struct, frozen=True):
 
 
 class ProveSpools(LinkMessage, frozen=True):
-    """From the desk to the finaliser: check the spools that are not sealed, also of live calls.
+    """From the desk to the finaliser: check the spools that are not sealed, even of live calls.
 
     The field `content` of the reply is an encoded tuple of `SpoolProof`, for the calls with
     findings.

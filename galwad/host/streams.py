@@ -14,7 +14,7 @@ WAKEN_AT_ONCE = 32
 _REST = 2.0
 """The rest after a group of streams, as a multiple of the time that the group took."""
 _LONGEST_REST_S = 0.05
-"""The longest rest in seconds after a group, even if the group took unusually long."""
+"""The longest rest in seconds after a group."""
 MAX_STREAMS_PER_SESSION = 8
 """The most open streams of one session. A browser opens at most six connections to one host."""
 

@@ -97,11 +97,11 @@ class SwitchClient:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def set_phones(self) -> None:
-        """Send the switch the accounts of all phones; this also happens when the link opens."""
+        """Send the switch the accounts of all phones. `run` also does this when the link opens."""
         self._connector.send(SetPhones(await self.phones()))
 
     def set_away(self) -> None:
-        """Send the names of users who are away; a switch of another version gets nothing."""
+        """Send the names of the users who are away, if the switch has the version of this desk."""
         if self._same_version:
             self._connector.send(SetAway(self.away()))
 

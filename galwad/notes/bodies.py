@@ -69,8 +69,8 @@ class DraftView(WrittenNote):
 class DraftSaved(BaseModel):
     """The response after a draft was stored.
 
-    `version` is the number of the stored version; 0 if there is no draft now, because its fields
-    are those of the saved note.
+    `version` is the number of the stored version. It is 0 if the draft equals the saved note: the
+    draft is then removed.
     """
 
     call_id: str

@@ -66,7 +66,7 @@ class UndeliveredNote:
     """A version of a contact note that is not delivered, without its text.
 
     `saved` is the time at which it was saved, in seconds since 1970. `reason` says why the last
-    attempt failed. A version that is "waiting" is tried again; one that is "refused" is not.
+    attempt failed. A "waiting" version is tried again. A "refused" version is not.
     """
 
     call_id: str
@@ -240,7 +240,7 @@ class DeliveryOutcome(StrEnum):
 
 
 class NoteDelivery:
-    """Delivers the versions in an outbox to `destination`; if it is None, they only wait.
+    """Delivers the versions in an outbox to `destination`. If it is None, the versions only wait.
 
     `form` is the form of the notes for this system. `on_outcome` receives the outcome of each
     attempt, `on_refused` the call id of each note that is not accepted, and `on_backlog` the

@@ -22,7 +22,7 @@ _CLOSED_DAYS = 7
 
 
 class Purposes(BaseModel):
-    """The purposes that advisors can choose. If `free_text` is true, they may write others."""
+    """The purposes that advisors can choose. If `free_text` is true, they may write others too."""
 
     purposes: list[TwoTexts]
     free_text: bool
@@ -46,7 +46,7 @@ async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
 
 @router.get("/contacts/closed")
 async def closed(desk: TheDesk, _: Supervisor) -> list[ClosedNotes]:
-    """Return how many notes the desk closed because they were not saved in time, by advisor.
+    """Return, for each advisor, how many notes the desk closed because they were not saved.
 
     Only notes about calls of the last seven days count.
     """

@@ -47,7 +47,7 @@ class NoteDraft:
 def unfinished_note(advisor: str, found: Collection[NoteDraft]) -> Note | None:
     """Return the note to store if no user saved it in time; None if no draft has a text.
 
-    The fields are those of the advisor's draft; if there is none, those of the newest draft. The
+    The fields are from the advisor's draft, or from the newest draft if the advisor has none. The
     field `notes` ends with the texts of the other drafts, each after the name of its author.
     """
     written = sorted(

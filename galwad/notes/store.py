@@ -148,7 +148,7 @@ _SAVE_END = update(notes).where(notes.c.call_id == bindparam("own")).values(ende
 class ClosedNotes:
     """The numbers of an advisor's notes that the desk closed because they were not saved.
 
-    `not_written` counts those without any text, `unfinished` those with the text of a draft.
+    `not_written` counts notes without any text, `unfinished` counts notes with a draft's text.
     """
 
     advisor: str
@@ -370,7 +370,7 @@ class NoteStore:
     ) -> list[EarlierContact]:
         """Return the written notes filed under a person's entries, the newest first.
 
-        The note of the call `but` is left out, and so are calls that needed no note.
+        The note of the call `but`, and calls that needed no note, are left out.
         """
         names = ("call_id", "started", "line", "purpose", "outcome", "notes")
         statement = (

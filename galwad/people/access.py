@@ -56,8 +56,8 @@ async def leaving(request: Request) -> Session | None:
 async def pausing(request: Request) -> Session:
     """Return the session of the user, which may be a personal token.
 
-    Only the endpoints that pause and resume the user's own calls accept a personal token. All other
-    endpoints use this function through `signed_in`, which refuses such a token.
+    Only the endpoints that pause and resume the user's own calls accept a personal token.
+    `signed_in` refuses a personal token.
 
     Raises:
         ApiError: 401, the user is not signed in, or the session or token has ended. 403, the user
@@ -120,7 +120,7 @@ Person = Annotated[Session, Depends(person)]
 
 
 async def entering_person(session: Entering) -> Session:
-    """Return the session as `entering` does; the user must be a person.
+    """Return the session as `entering` does, if the user is a person.
 
     Raises:
         ApiError: 403, the user is a machine.

@@ -280,7 +280,7 @@ def link(
     """Let a user sign in with an account of the OpenID provider.
 
     The user's sessions and tokens end. The user keeps the name, the extension and the phone. The
-    role is the one that the provider gives at each sign-in.
+    provider decides the role at each sign-in.
     """
     settings = load_settings(config)
     section = settings.sign_in
@@ -441,8 +441,6 @@ def revoke_token(
 
 
 def _read(settings: Settings, read: Callable[[UserAdministration], Awaitable[_T]]) -> _T:
-    """Return what `read` finds in the server's database."""
-
     async def opened() -> _T:
         async with administration(settings).users() as people:
             return await read(people)

@@ -41,7 +41,7 @@ class Visitor:
 
     @classmethod
     def signed_in(cls, request: Request, session: Session) -> Visitor:
-        """Return the client of a session; the failures of other clients do not delay it."""
+        """Return the client of a session. The failures of other clients do not delay it."""
         address = request.client.host if request.client else ""
         return cls(session.user.name, address, session.key)
 

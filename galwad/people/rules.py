@@ -145,7 +145,7 @@ class _Changing:
     async def apply(
         self, change: UserChange, hashed: str, sip_password: str | None, issuer: str
     ) -> None:
-        """Make all changes, except those of `_take`. `hashed` is the hash of a new password."""
+        """Make all changes that `_take` does not make. `hashed` is the hash of a new password."""
         if change.role is not None:
             self.set_role(change.role)
         if change.rights is not None:
@@ -262,7 +262,7 @@ class UserAdministration:
         audit: The audit chain.
         actor: The person who makes the changes, such as `os:root` or `user:gwen`.
         realm: The SIP realm, to which the passwords of phones belong.
-        users: The `Users` of a running desk; None makes another one for the same database.
+        users: The `Users` of a running desk; None makes new `Users` for the same database.
         rules: The rules for a change on the page; None for a command on the server.
     """
 
@@ -316,10 +316,8 @@ class UserAdministration:
         of an identity that is linked; "" if there is none.
 
         Raises:
-            UserError: There is no such user, a rule of the page forbids the change, a value is not
-                valid or does not suit the user, the user has the role or team already, there is no
-                second factor or identity to remove, another user has the extension or the identity,
-                or no provider is known for a new identity.
+            UserError: The change is not possible. For example, there is no such user, a rule of the
+                page forbids the change, a value is not valid, or another user has the extension.
         """
         if change.link is not None and not issuer:
             raise UserError(

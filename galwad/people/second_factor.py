@@ -307,8 +307,8 @@ class SecondFactors:
 async def remove_second_factor(connection: AsyncConnection, user: str) -> bool:
     """Remove the second factor of a user, for an administrator; return False if there is none.
 
-    The sessions that the user has opened with a password end. Tokens stay valid, and so do the
-    sessions of a sign-in at a provider.
+    The sessions that the user has opened with a password end. Tokens, and sessions of a sign-in at
+    a provider, stay valid.
     """
     if not await _forget(connection, user):
         return False

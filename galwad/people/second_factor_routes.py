@@ -219,7 +219,6 @@ async def _prove(
     body: FactorProof,
     status: FactorStatus | None,
 ) -> None:
-    """Check the password, and the code if a second factor is in force."""
     visitor = Visitor.signed_in(request, session)
     code = None if status is None else body.code
     await prove(desk, visitor, body.password, _REFUSED, code)

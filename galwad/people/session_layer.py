@@ -1,9 +1,9 @@
 """The ASGI layer that finds the session of each API request before the request's body is read.
 
 A valid session gives the connection a place for signed-in people. Without one, only a small body is
-read, so that strangers cannot fill the memory. The requests of each user, and those of strangers,
-begin in turn, so that one user's requests do not delay those of other users for long. Otherwise, a
-request to pause could wait for a thousand requests that arrived just before it.
+read, so that strangers cannot fill the memory. Users take turns to begin a request, and all
+strangers together have one turn. Otherwise, a request to pause could wait for a thousand requests
+that arrived just before it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The sessions of users. A client proves its session by a token, in a cookie or a header field.
 
 The database holds only the SHA-256 digest of a token. A person's session ends at sign-out, after
-`idle` seconds without use, and `absolute` seconds after it was opened. Personal tokens and those of
-machines (see `galwad.people.tokens`) are sessions too. Such a session ends when its token expires
-or is revoked. A machine can also sign out. Some changes of the user, such as to disable the user,
-end all sessions of the user (see `UserChange`).
+`idle` seconds without use, and `absolute` seconds after it was opened. Personal tokens and tokens
+of machines (see `galwad.people.tokens`) are sessions too. They end when the token expires or is
+revoked. A machine can also sign out. Some changes of the user, such as to disable the user, end all
+sessions of the user (see `UserChange`).
 
 The desk's event streams ask often whether their session is still in force. So these questions are
 answered from memory. All known sessions are read again together after `RECHECK_S` seconds, and when
@@ -85,7 +85,7 @@ class Session:
     """A session that is in force. `key` is the SHA-256 digest of the session's token.
 
     The session ends at the Unix time `until` at the latest. `until` is None for a token that does
-    not expire. The rights of `user` are only those that are among the token's scopes. `provider`
+    not expire. The rights of `user` are limited to the token's scopes. `provider`
     is true if the user has signed in with the account of an OpenID provider. If
     `needs_second_factor` is true, the session can only set up a second factor. `stepped_up` is the
     Unix time at which the person has proven a stronger sign-in at the provider; None if they have
@@ -214,8 +214,8 @@ class Sessions:
     async def find(self, token: str, address: str = "") -> Session | None:
         """Return the session of a token, or None if none is in force.
 
-        This counts as a use of the session. `address` is the client's network address, which is
-        stored only for personal tokens and those of machines.
+        This counts as a use of the session. `address` is the client's network address. It is stored
+        only for personal tokens and tokens of machines.
         """
         return await self.with_key(digest(token), address)
 
@@ -279,7 +279,7 @@ class Sessions:
         self._changed = time.monotonic()
 
     async def end(self, key: str) -> None:
-        """End the session whose token has the digest `key`; it may be a person's or a machine's."""
+        """End the session of a person or machine. `key` is the digest of the session's token."""
         async with self._writer.begin() as connection:
             await connection.execute(delete(sessions).where(sessions.c.token_sha256 == key))
         self._sign_outs += 1
@@ -354,8 +354,8 @@ class Sessions:
 
     async def _read_with_timeout(self, key: str) -> _Known | None:
         if self._unanswered is not None:
-            # This request tries the database again. Until the database responds, the other requests
-            # with known sessions use the memory; the next attempt is made after `_RETRY_S`.
+            # This request tries the database again. For the next `_RETRY_S` seconds, other requests
+            # with known sessions use the memory.
             self._unanswered = time.monotonic()
         task = asyncio.create_task(self._read(key))
         self._reads.add(task)

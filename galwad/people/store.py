@@ -274,7 +274,7 @@ class Users:
     async def check(self, name: str, password: str) -> User | None:
         """Return the enabled user with this name and password, or None.
 
-        The duration does not show whether there is such a user.
+        The duration does not show whether there is a user with this name.
         """
         decoy = await self._decoy()
         async with self._engine.connect() as connection:

@@ -89,8 +89,8 @@ class PeopleSubject:
     async def _remember_sign_ins(self) -> None:
         """Learn from the audit which accounts have signed in from which networks.
 
-        So after a restart during an attack, sign-ins from these networks do not wait as those of
-        strangers do.
+        So after a restart during an attack, sign-ins from these networks do not wait as strangers'
+        sign-ins do.
         """
         now = time.time()
         sought = AuditFilter(kind="sign-in.accepted", since=now - _KNOWN_SIGN_INS_S)

@@ -147,7 +147,7 @@ class Tokens:
         return secret, _token_of(row.one())
 
     async def all(self, user: str | None = None) -> list[TokenFacts]:
-        """Return the tokens of a user, or of all users, also those that have expired."""
+        """Return the tokens of a user, or of all users. Expired tokens are included."""
         statement = select(sessions).where(_is_token())
         if user is not None:
             statement = statement.where(sessions.c.user == user)
@@ -182,7 +182,7 @@ class TokenWatch:
         """The Unix time of the newest log entry about each token, by the token's digest."""
 
     async def check(self) -> None:
-        """Call `on_next`; warn once a day of each machine's token that expires soon or has expired.
+        """Call `on_next`. Warn once a day of each machine's token that expires soon or has expired.
 
         Raises `SQLAlchemyError` if the tokens cannot be read.
         """

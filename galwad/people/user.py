@@ -34,7 +34,7 @@ _SECRET_BYTES: Final = 15
 _LEAST_LETTERS: Final = 5
 """The fewest different characters of a password that a person chooses."""
 _MOST_STEPS: Final = 0.7
-"""The largest share of characters that repeat or adjoin the one before, as in "aaab" or "4321"."""
+"""The largest share of characters that repeat or adjoin their predecessor, such as in "aab321"."""
 _COMMON: Final = (
     *("password", "passw0rd", "pa55word", "cyfrinair", "qwerty", "letmein", "welcome", "croeso"),
     *("changeme", "administrator", "galwad", "iloveyou", "council", "cyngor", "wales", "cymru"),
@@ -51,8 +51,8 @@ def is_easy_to_guess(password: str, name: str) -> bool:
     """Return whether a person named `name` must not choose this password.
 
     A password is too easy if it is short, has few different characters, or consists mostly of
-    characters that repeat or adjoin the one before. If it has a common word or a part of the name,
-    it must also have `LEAST_LENGTH // 2` other letters.
+    characters that repeat or adjoin their predecessor. If it has a common word or a part of the
+    name, it must also have `LEAST_LENGTH // 2` other letters.
     """
     text = password.casefold()
     if len(password) < LEAST_LENGTH or len(set(text)) < _LEAST_LETTERS:
@@ -193,8 +193,8 @@ class UserFacts(User):
     name the user as an advisor. `subjects` are the subjects of the linked accounts of OpenID
     providers. `signed_in` is the Unix time of the newest sign-in whose session has not ended, or
     null. `has_phone` is true if there is a SIP password for the extension. `tokens` is the number
-    of tokens, also of expired ones. `second_factor` is true if the sign-in with a password needs a
-    code. `team` is the code of the user's team, or "".
+    of tokens, including expired tokens. `second_factor` is true if the sign-in with a password
+    needs a code. `team` is the code of the user's team, or "".
     """
 
     __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)

@@ -107,7 +107,7 @@ class Settings(Section):
     def spare_folder(self) -> Path:
         """The folder for new spools after the disk of `spool_folder` has failed.
 
-        The spare folder must be on another disk than `spool_folder`; otherwise it is not used.
+        The spare folder is used only if it is on another disk than `spool_folder`.
         """
         return self.node.state / "spare"
 

@@ -124,7 +124,7 @@ class DeskSection(Section):
 
     @property
     def tls(self) -> bool:
-        """True if the desk itself provides TLS for the page; a proxy may do it otherwise."""
+        """True if the desk itself provides TLS for the page. If not, a proxy may provide TLS."""
         return self.tls_certificate is not None
 
     @property

@@ -92,7 +92,7 @@ class SimulatedCall:
 async def simulate(
     plan: Plan, report: Report, api: ApiClient | None = None
 ) -> SimulatedCall | None:
-    """Run a call and report its steps; return None if a step failed on which others depend."""
+    """Run a call and report its steps; return None if a step failed that other steps need."""
     async with AsyncExitStack() as stack:
         try:
             call = await _connected(plan, report, stack, api)

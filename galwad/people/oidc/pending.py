@@ -29,7 +29,7 @@ from galwad.people.oidc.errors import ResponseError
 
 LIFETIME_S: Final = 600.0
 MOST_IN_A_BROWSER: Final = 4
-"""The most sign-ins of one browser, such as in several tabs; the newest are kept."""
+"""The most sign-ins of one browser, such as in several tabs. The newest are kept."""
 MOST_USED: Final = 50_000
 MOST_USED_OF_A_NETWORK: Final = 2_000
 """The most states that are kept as used, in all and for each network.

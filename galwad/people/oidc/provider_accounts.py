@@ -18,8 +18,8 @@ from galwad.settings.desk import SignInSection
 class RefusedError(Exception):
     """The provider has signed in a person who may not use Galwad, or not step up this session.
 
-    `reason` is "no_role" or "disabled"; at a step-up also "other_person", or "ended" for a session
-    that has ended meanwhile. `user` is the name of the user, if there is one.
+    `reason` is "no_role" or "disabled". At a step-up, it can also be "other_person", or "ended" if
+    the session has ended. `user` is the name of the user; "" if there is no user.
     """
 
     def __init__(self, reason: str, user: str = "") -> None:

@@ -116,7 +116,7 @@ async def begin(
 
 @router.get(_PATH, status_code=303, response_class=RedirectResponse)
 async def callback(request: Request, desk: TheDesk) -> Response:
-    """Complete a sign-in or a step-up with the provider's response; lead the browser to the page.
+    """Complete a sign-in or a step-up with the provider's response, and redirect to the page.
 
     If the person is not signed in, the address of the page has the reason as its fragment. After a
     step-up, the fragment has the outcome, and the part of the page where the step-up was begun.
@@ -212,7 +212,7 @@ async def _enter(
 async def _step_up(
     provider: ProviderAccounts, desk: PeopleDesk, pending: PendingSignIn, visitor: _Visitor
 ) -> None:
-    """Store that the session's person has proven a stronger sign-in; audit it, or the refusal.
+    """Store and audit that the session's person has proven a stronger sign-in. Audit a refusal.
 
     Raises `OidcError` if the proof fails, `RefusedError` if the session has ended or the person is
     refused, and `AuditError`.
@@ -289,5 +289,4 @@ def _provider(desk: PeopleDesk) -> ProviderAccounts:
 
 
 def _language(request: Request) -> str:
-    """Return the language of a new user, from what the browser prefers."""
     return "cy" if request.headers.get("accept-language", "").lower().startswith("cy") else "en"

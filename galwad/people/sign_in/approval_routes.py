@@ -91,7 +91,7 @@ async def redeem(
 
 
 async def opened(desk: PeopleDesk, token: str) -> Session:
-    """Return the session with this token, which was opened just now; count the sign-in.
+    """Count the sign-in, and return the session with this token, which was opened just now.
 
     Raises `ApiError` (401) if the account was disabled just now.
     """

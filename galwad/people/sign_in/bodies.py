@@ -1,4 +1,4 @@
-"""The bodies of requests and responses for signing in, also of clients that a person approves."""
+"""The bodies of requests and responses for signing in."""
 
 from __future__ import annotations
 

@@ -175,8 +175,8 @@ def password(
 ) -> None:
     """Replace your own password; you need `galwad login` first.
 
-    The new password must have at least 12 characters. All your other sessions end, on the page too,
-    and so do your personal tokens.
+    The new password must have at least 12 characters. All your other sessions end, on the page too.
+    Your personal tokens end.
     """
     if password_stdin:
         present, new = (sys.stdin.readline().rstrip("\n") for _ in range(2))

@@ -101,7 +101,7 @@ class PasswordGuesses:
     def wrong(self, account: str, network: str) -> list[str]:
         """Count a wrong password; return the names of the counts that must raise an alarm now.
 
-        The names are those in `PASSWORDS_ALARM`. Each alarm is raised at most once an hour.
+        The names are keys of `PASSWORDS_ALARM`. Each alarm is raised at most once an hour.
         """
         keys = {"account": account, "network": network, "all": ""}
         for name, key in keys.items():
@@ -113,7 +113,7 @@ class PasswordGuesses:
 class SignInLimits:
     """Counts failed sign-ins and wrong codes, and knows the browsers that have signed in before.
 
-    A known browser does not have to wait because of the failures of others.
+    A known browser does not have to wait because of the failures of other clients.
     """
 
     devices: Devices

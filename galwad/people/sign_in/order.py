@@ -10,7 +10,8 @@ Among known networks, and among strangers, the attempt with the lowest rank is n
 computed from what each network has sent recently (`RecentAttempts`). Of attempts with the same
 rank, the newest is next. If too many wait, the last attempt in this order is turned away. If too
 many attempts of known browsers wait, the browser with the most attempts loses its newest attempt.
-So a network that sends few sign-ins has its passwords checked soon, even if others send many.
+So a network that sends few sign-ins has its passwords checked soon, even if other networks send
+many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
 turns of their own. So a stranger has two chances in a flood. If the flood sends new attempts, few
@@ -61,7 +62,7 @@ class SignInAttempt:
     known: bool
     password: bytes
     areas: tuple[str, ...] = field(init=False)
-    """The areas of the address, the largest one first; the last one is its network."""
+    """The areas of the address, from the largest area to the network."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "areas", areas_of(self.address))
@@ -78,7 +79,7 @@ class SignInAttempt:
 
 
 def digest_of(account: str, password: str) -> bytes:
-    """Return the digest of an account and a password; only this process can compute it."""
+    """Return the digest of an account and a password. Only this process can compute it."""
     text = f"{account}\n{password}".encode(errors="surrogatepass")
     return blake2b(text, key=_KEY, digest_size=_DIGEST_BYTES).digest()
 
@@ -157,7 +158,7 @@ class RecentAttempts:
         )
 
     def rank_of_returned(self, attempt: SignInAttempt) -> Rank:
-        """Return the rank of an attempt among those that were turned away and have come again.
+        """Return the rank of an attempt that comes again, among the attempts that come again.
 
         If the areas of several attempts have sent equally few passwords, the attempt comes first
         whose first refusal is the most recent: a flood that comes again and again began earlier.
@@ -230,7 +231,7 @@ _STRANGERS: Final = (_Kind.STRANGER, _Kind.RETURNED)
 
 
 class SignInOrder:
-    """The attempts that wait. All times are monotonic seconds, also those of `throttle`."""
+    """The attempts that wait. All times are monotonic seconds, also the times of `throttle`."""
 
     def __init__(self, throttle: Throttle) -> None:
         self._throttle = throttle

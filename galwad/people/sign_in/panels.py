@@ -2,8 +2,8 @@
 
 Providers refuse to be shown in a frame, and a panel does not share cookies, storage or windows with
 the page in a tab. So the person signs in on the page in a tab, and approves the panel there. The
-panel polls, and the answer that it gets sets its own cookie. Only a session of the page in a tab
-can approve a panel: a panel cannot approve another one, nor can a command line.
+panel polls until an answer sets the panel's own cookie. Only a session of the page in a tab can
+approve a panel. A session of a panel or of a command line cannot.
 """
 
 from __future__ import annotations

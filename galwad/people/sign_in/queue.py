@@ -16,7 +16,7 @@ from galwad.people.sign_in.throttle import Throttle
 
 
 class TurnedAwayError(Exception):
-    """A sign-in had to make room or has waited for too long; its password was not checked."""
+    """A sign-in had to make room or has waited too long. Its password was not checked."""
 
 
 class Turn:

@@ -143,7 +143,7 @@ class _Cookie:
 def set_session_cookie(
     response: Response, desk: PeopleDesk, session: Session, token: str, max_age: int | None = None
 ) -> None:
-    """Let the browser keep a session's token for `max_age` seconds; if None, until it is closed."""
+    """Set the cookie with a session's token for `max_age` seconds, or until the browser closes."""
     name = embedding.COOKIE if session.kind == "embedded" else desk.host.settings.desk.cookie
     _set_cookie(response, desk, session, _Cookie(name, max_age=max_age), token)
 

@@ -3,8 +3,8 @@
 Only the failed sign-ins of the most recent 15 minutes are counted: of each account from each
 network, of each network, and of each device with a valid token of an earlier sign-in
 (`galwad.people.sign_in.devices`). At a limit, a pace begins: one password is checked every 0.5 to
-10 seconds, and the others wait in the queue (`galwad.people.sign_in.queue`). A right password is
-accepted as soon as it is checked.
+10 seconds, and further passwords wait in the queue (`galwad.people.sign_in.queue`). A right
+password is accepted as soon as it is checked.
 
 A network is known if any account has signed in from it. All accounts have the same limits there,
 also those that do not exist, so the limits do not show which accounts exist or are in use. The
@@ -95,8 +95,8 @@ class Throttle:
     def succeeded(self, account: str, address: str, device: str = "") -> None:
         """Store that `account` has signed in from `address`, and remove what `failed` has counted.
 
-        Earlier failures of a device are removed too. Those of a network are not: that would show
-        the others in this network that the account exists.
+        Earlier failures of a device are removed too. Earlier failures of a network are not: that
+        would show other people in this network that the account exists.
         """
         self.know(account, address)
         self.uncounted(account, address, device)
