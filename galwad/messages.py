@@ -42,8 +42,8 @@ class LinkMessage(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=F
 
     In an encoded message, the field `type` contains the name of the message's class. If the class
     sets a `tag`, the field contains this tag instead. The tag is the name that the class had in the
-    first release. It must not change, because processes of two releases exchange messages during an
-    upgrade.
+    first release. The tag must not change, because processes of two releases exchange messages
+    during an upgrade.
     """
 
 
@@ -112,8 +112,8 @@ class CallStatus(msgspec.Struct, frozen=True):
     transfers that have begun to ring a target. `transfer_failed` is the SIP status of the most
     recent transfer if it failed; otherwise 0.
 
-    `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`). It
-    is empty while no party talks with the caller, or if the switch is of the first release.
+    `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`).
+    `acts` is empty while no party talks with the caller, or if the switch is of the first release.
     `answerable` are the ringing phones that the switch can ask to answer the call.
     """
 
@@ -195,8 +195,7 @@ class CallEnded(LinkMessage, frozen=True):
     party at the advisor's end was busy or declined ("refused"), or no party answered ("no_answer").
 
     `lost_fork` is true if the call was answered, and its caller at once talked with a party of
-    another call (see `is_lost_fork` in `galwad.switch.call.pbx`). It counts as a call that was not
-    answered.
+    another call (see `is_lost_fork` in `galwad.switch.call.pbx`). This call counts as not answered.
     """
 
     call_id: str
@@ -232,7 +231,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
 
     If `asked_by` is "options", `up` says whether the peer answers OPTIONS. If `asked_by` is
     "register", `up` says whether the peer accepts our registration. `name` is a trunk's name, the
-    peer's address, or both. It is never a phone number.
+    peer's address, or both. `name` is never a phone number.
     """
 
     name: str

@@ -40,8 +40,8 @@ def period(text: str, now: float, zone: tzinfo | None = None) -> Period:
 
     `zone` is the time zone of the text, unless the text has one itself; None means local time. The
     name of a weekday means the latest such day before today. `last 7 days` means today and the six
-    days before. A time without seconds means its whole minute, one with seconds its whole second.
-    Raises `ValueError` if the text does not mean a period, or if its date does not exist.
+    days before. A time without seconds means the whole minute. A time with seconds means the whole
+    second. Raises `ValueError` if the text does not mean a period, or if its date does not exist.
     """
     words = " ".join(text.lower().split())
     try:

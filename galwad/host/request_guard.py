@@ -30,7 +30,7 @@ MAX_ADDRESS = 2048
 MAX_OPAQUE_ADDRESS = 8192
 """The most characters of the path `opaque_path` and its query string.
 
-They are not searched for card numbers, because a random code in them can look like a card number.
+This address is not searched for card numbers: a random code in it can look like a card number.
 """
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "PUT, DELETE",

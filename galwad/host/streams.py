@@ -20,7 +20,7 @@ MAX_STREAMS_PER_SESSION = 8
 
 
 class Follower:
-    """One open stream, as `Streams` knows it."""
+    """One open event stream."""
 
     __slots__ = ("replaced", "stale", "user", "woken")
 

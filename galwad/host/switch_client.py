@@ -1,6 +1,6 @@
 """The desk's end of the link to the switch, over the Unix socket `switch.sock`.
 
-A request fails if no reply comes within two seconds. If the link is lost, it fails at once. The
+A request fails if no reply comes within two seconds. If the link is lost, it fails at once: the
 page must never show a pause that did not happen.
 """
 
@@ -132,7 +132,7 @@ class SwitchClient:
         return self._same_version or not self.connected
 
     async def ask(self, request: PhoneAct | DialNumber) -> str:
-        """Ask for an act or a call; return why it was refused, or "" if it has begun.
+        """Ask for an act or a call. Return the reason of a refusal, or "" if the act has begun.
 
         `request` is sent with a new `ref`. Raises `SwitchDownError`.
         """

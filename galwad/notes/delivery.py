@@ -162,7 +162,7 @@ class NoteOutbox(Outbox):
     async def undelivered(self, limit: int, call_id: str | None = None) -> list[UndeliveredNote]:
         """Return at most `limit` undelivered versions, of all calls or of one.
 
-        The refused versions come before the waiting ones. Both are sorted by age, the oldest first.
+        Refused versions come before waiting versions, and then older ones before newer ones.
         """
         of_call = () if call_id is None else (outbox.c.call_id == call_id,)
         statement = (
@@ -299,7 +299,7 @@ class NoteDelivery:
             await self._destination.close()
 
     async def deliver_next(self) -> bool:
-        """Make one attempt to deliver a version that is due; return whether there may be more."""
+        """Make one attempt to deliver a due version. Return whether to look for another at once."""
         destination = self._destination
         if destination is None:
             return False

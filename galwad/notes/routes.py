@@ -38,8 +38,8 @@ async def purposes(desk: TheDesk, _: Person) -> Purposes:
 async def undelivered(desk: TheDesk, _: Administrator) -> list[UndeliveredNote]:
     """Return the versions of contact notes that are not delivered, without their texts.
 
-    The refused versions come before the waiting ones. Both are sorted by age, the oldest first. At
-    most 1,000 are returned.
+    Refused versions come before waiting versions, and then older ones before newer ones. At most
+    1,000 are returned.
     """
     return await desk.notes.delivery.outbox.undelivered(_MOST)
 

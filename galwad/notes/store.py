@@ -433,7 +433,7 @@ class NoteDrafts:
             return newer
 
     async def discard(self, draft: NoteDraft) -> None:
-        """Remove a draft, if it still has this version."""
+        """Remove a draft, if the database still has `draft.version`."""
         async with self._writer.begin() as connection:
             await connection.execute(
                 delete(drafts).where(_is(draft), drafts.c.version == draft.version)

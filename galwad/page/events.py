@@ -51,10 +51,10 @@ Sent: TypeAlias = tuple[
 class Event:
     """A change of a call, of an alarm, of the presence or day of users, or of the texts.
 
-    For a call, `before` is None if the call is new, and `after` is None if it is removed. For an
-    alarm, `after` is its live call or None, and `stored` is the alarm in the list, or None if the
-    event ends alarms. `alarm` is the report of the alarm; None if the alarm was handled or has
-    ended.
+    For a call, `before` is None if the call is new, and `after` is None if the call is removed. For
+    an alarm, `after` is the alarm's live call or None. `stored` is the alarm in the list, or None
+    if the event ends alarms. `alarm` is the report of the alarm, or None if the alarm was handled
+    or has ended.
     """
 
     id: int

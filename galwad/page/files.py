@@ -1,8 +1,9 @@
 """The files of the page, under addresses that change with their content.
 
 The page's HTML names a file as `/static/VERSION/name`. The version is a digest of all files, so a
-browser may keep the file for a year. A page from before an upgrade asks for an old version. It gets
-the present file, and the browser must ask again before each use. `/static/name` is valid too.
+browser may keep the file for a year. A page from before an upgrade asks for an old version. This
+page gets the present file, and the browser must ask again before each use. `/static/name` is valid
+too.
 
 Only public responses are compressed. A response with a caller's details or a token must never be
 compressed: its length would show whether it repeats a text that an attacker has put into the

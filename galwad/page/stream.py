@@ -83,9 +83,9 @@ async def events(
 ) -> StreamingResponse:
     """Send call events to a machine, or send a page each change that its user may see.
 
-    A machine needs the right `events`. It receives the events of webhooks: the same names, ids and
-    JSON documents. Its stream begins with the event `ready`, which has an `id` too. A page's stream
-    begins with a snapshot.
+    A machine needs the right `events`. The machine receives the events of webhooks: the same names,
+    ids and JSON documents. Its stream begins with the event `ready`, which has an `id` too. A
+    page's stream begins with a snapshot.
 
     After a lost connection, the client sends the header field `Last-Event-ID` with the id of the
     newest event that it has received. The stream then continues with the next event. If that event

@@ -141,7 +141,7 @@ def role(
     """Give a person another role, and end all sessions and tokens of this person.
 
     The person loses all rights: `galwad users rights` sets them again. A person cannot become a
-    machine. The OpenID provider decides the role of a person who signs in there, at each sign-in.
+    machine. If a person signs in at the OpenID provider, the provider decides the role each time.
     """
     _, notified = _change(load_settings(config), name, UserChange(role=role))
     text = f"{name} has the role {role}, and must sign in again"
@@ -400,7 +400,7 @@ def add_token(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Make a token for a user. It is printed once, and the other tokens of the user stay valid.
+    """Make a token for a user and print it once. The other tokens of the user stay valid.
 
     To replace a machine's token without a gap, add a second token, give it to the machine, and
     revoke the first. The token of a person can only pause and resume this person's own calls.
@@ -423,7 +423,7 @@ def revoke_token(
     config: Config = DEFAULT_PATH,
     json: Json = False,
 ) -> None:
-    """Revoke one token of a user. It is refused from the next request on, and its streams end."""
+    """Revoke one token of a user. The next request with the token is refused. Its streams end."""
 
     async def revoke(people: UserAdministration) -> None:
         for each in await people.tokens.all(name):

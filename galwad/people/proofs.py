@@ -70,8 +70,8 @@ def has_password(desk: PeopleDesk, session: Session) -> bool:
 async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr) -> User | None:
     """Return the user if the password is right; None if not.
 
-    The throttle has then counted a failed sign-in, even if the password is right. Call its
-    `succeeded` or `uncounted` if the sign-in has not failed.
+    The throttle counts a failed sign-in, even if the password is right. If the sign-in has not
+    failed, call `succeeded` or `uncounted` of the throttle.
 
     Raises `ApiError` (429) if the client was turned away before the password was checked.
     """

@@ -260,7 +260,7 @@ async def make_machine_token(
 
 @router.delete("/tokens/{token_id}", status_code=204, tags=_TOKENS)
 async def revoke(token_id: str, desk: TheDesk, session: SteppedUpAdministrator) -> None:
-    """Revoke a token of any user. It is refused from now on, and its streams end.
+    """Revoke a token of any user. The token is refused from now on, and its streams end.
 
     Raises:
         ApiError: 404, there is no such token.

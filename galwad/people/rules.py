@@ -310,7 +310,7 @@ class UserAdministration:
     async def change(
         self, name: str, change: UserChange, *, password: str | None = None, issuer: str = ""
     ) -> ChangeResult:
-        """Make all changes of a user, or none. Each has its entry in the audit chain.
+        """Make all changes of a user, or none. Each change has its entry in the audit chain.
 
         A new password is `password`, or a random one if it is None. `issuer` is the OpenID provider
         of an identity that is linked; "" if there is none.

@@ -1,7 +1,7 @@
 """The ASGI layer that finds the session of each API request before the request's body is read.
 
-A valid session gives the connection a place for signed-in people. Without one, only a small body is
-read, so that strangers cannot fill the memory. Users take turns to begin a request, and all
+A valid session gives the connection a place for signed-in people. Without a session, only a small
+body is read, so that strangers cannot fill the memory. Users take turns to begin a request, and all
 strangers together have one turn. Otherwise, a request to pause could wait for a thousand requests
 that arrived just before it.
 """

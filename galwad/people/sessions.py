@@ -313,7 +313,7 @@ class Sessions:
         """Read all known sessions again, unless the database does not respond.
 
         All callers at the same time share one read. A read that began before the most recent
-        `recheck` may have missed the change, so a second one follows.
+        `recheck` may have missed the change, so a second read follows.
         """
         if self._unanswered is not None and time.monotonic() - self._unanswered < _RETRY_S:
             return

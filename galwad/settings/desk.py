@@ -319,7 +319,7 @@ class WebhookSection(Section):
 
 
 class EventStreamSection(Section):
-    """`[event_stream]`: the events that machines can read; how many are kept, and how long."""
+    """`[event_stream]`: the events that machines can read, and the limits for keeping events."""
 
     events: EventNames = ALL_EVENTS
     keep_hours: Number = Field(

@@ -48,15 +48,15 @@ class StepUp:
         }
 
     def check(self, claims: dict[str, Any], elapsed: float) -> None:
-        """Check that an accepted ID token proves the stronger sign-in, and proves it now.
+        """Check that an accepted ID token proves the stronger sign-in.
 
         `elapsed` is the number of seconds since the step-up began. The nonce has shown already that
         the provider issued the token for this step-up (section 3.1.3.7, item 11).
 
         `acr` says how strong the sign-in was, but not when it took place: a provider may answer
         from a session of this morning. So `auth_time` must be in the time since the step-up began
-        (item 13). It is compared with `iat`, which is from the same clock. So it does not matter
-        that the provider's clock and this machine's differ.
+        (item 13). `auth_time` is compared with `iat`, which is from the same clock. So it does not
+        matter that the provider's clock and this machine's differ.
 
         `acrs` needs no `auth_time`. Entra ID evaluates the policy of the authentication context
         for each token, and the policy says how often the person must prove it ("sign-in

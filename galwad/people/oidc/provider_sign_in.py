@@ -1,8 +1,8 @@
 """The sign-in with the provider's account, from the first redirect to the identity of the person.
 
-This module checks what a browser sends back: the browser has begun the sign-in, the response is the
-provider's (RFC 9207), and the code belongs to the sign-in. `galwad.people.identities` finds the
-user of the identity.
+This module checks that the browser has begun the sign-in, that the response is the provider's (RFC
+9207), and that the code belongs to the sign-in. `galwad.people.identities` finds the user of the
+identity.
 """
 
 from __future__ import annotations

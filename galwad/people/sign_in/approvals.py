@@ -52,7 +52,7 @@ that a person has approved do not count.
 CODES: Final = Rate(10, 600.0)
 """The most codes that one user may send in ten minutes, to show or approve a waiting client."""
 _LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
-"""The letters of a code: no vowels, so that no code is a word, and no digits."""
+"""The letters of a code. There are no vowels, so that no code is a word."""
 _LENGTH: Final = 8
 
 
@@ -135,7 +135,7 @@ class Approvals:
         return secret, new
 
     def find(self, code: str) -> WaitingClient | None:
-        """Return the client that waits with this code, as a person types it; or None."""
+        """Return the client that waits with a code that a person has typed, or None."""
         self._expire()
         return self._in_time(self._codes.get(canonical(code), ""))
 

@@ -2,8 +2,8 @@
 
 A browser gets such a token in a cookie at each sign-in with a password, and sends it only with
 later sign-ins (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token opens no
-session. With it, failed sign-ins by others do not delay this browser. The cookie has tokens of the
-`MAX_TOKENS` newest accounts, because several advisors may share a desk.
+session. With a token, failed sign-ins of other clients do not delay this browser. The cookie has
+tokens of the `MAX_TOKENS` newest accounts, because several advisors may share a desk.
 
 A token is `ID.SIGNATURE`. The signature covers the id and the account's name with a key that only
 this node has. So the desk stores no tokens, and a token does not show for which account it is.

@@ -89,8 +89,8 @@ class CodeGuesses:
 class PasswordGuesses:
     """Counts wrong passwords, so that many guesses raise an alarm.
 
-    It only counts: `galwad.people.sign_in.throttle` limits the guesses. `clock` returns the
-    monotonic time in seconds.
+    `galwad.people.sign_in.throttle` limits the guesses. `clock` returns the monotonic time in
+    seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

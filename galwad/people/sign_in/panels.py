@@ -40,7 +40,7 @@ _FRAGMENT: Final = "#panel"
 
 
 async def on_the_page(session: Person) -> Session:
-    """Return the session of a person, which must be of the page, not of a panel or a command line.
+    """Return the session of a person on the page itself, not in a panel or at a command line.
 
     Raises:
         ApiError: 403, the session is of a panel or a command line.

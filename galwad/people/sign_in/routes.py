@@ -196,7 +196,7 @@ async def change_password(
 ) -> None:
     """Replace the password of the signed-in person, and end the person's other sessions.
 
-    The present password is needed. After ten wrong ones, only one is checked every five seconds.
+    The present password is needed. After ten wrong passwords, one is checked every five seconds.
 
     Raises:
         ApiError: 403, the present password is wrong. 409, the person signs in at a provider. 422,

@@ -28,11 +28,11 @@ FAILURES_OF_A_NETWORK: Final = Rate(30, 900.0)
 KNOWN_PACE_S: Final = 5.0
 """The seconds between two checks for one account at a known network, or for a device."""
 STRANGER_PACE_S: Final = 10.0
-"""The seconds between two checks at a network that is not known, for one or for all accounts."""
+"""The seconds between two checks at an unknown network, for one account and for all accounts."""
 KNOWN_NETWORK_PACE_S: Final = 0.5
 """The seconds between two checks for all accounts together at a known network.
 
-All people of an office sign in from one network in the morning, and some of them mistype.
+The time is short, because all people of an office sign in from one network, and some mistype.
 """
 Key = tuple[str, str, str]
 _Entry = TypeVar("_Entry", bound=Hashable)
