@@ -152,7 +152,7 @@ class Hello(LinkMessage, frozen=True):
     on, the switch notifies the finaliser of each closed spool.
 
     During an upgrade, processes of two versions talk with each other for a while. They exchange
-    only the messages that the first release knew, such as those about calls, pauses and spools.
+    only the messages that the first release knew, such as messages about calls and pauses.
     """
 
     role: Role
