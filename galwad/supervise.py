@@ -1,12 +1,9 @@
 """Supervision of the three processes, and notices to systemd or to our own supervisor.
 
-`Supervisor` starts switch, desk and finaliser as child processes. If a child dies, the supervisor
-restarts it, and waits longer before each further restart. If a child dies three times in a row
-before it is ready, or if the supervisor itself is asked to stop, it stops the children in a
-sequence in which no recording is lost. The switch stops first, after its calls have ended. Then the
-finaliser seals the spools of these calls and stops. The desk stops last, because advisors need its
-page to pause calls until the last call has ended. The processes use the functions `ready`,
-`stopping` and `watchdog` to send messages of sd_notify(3) without libsystemd.
+`Supervisor` starts switch, desk and finaliser as child processes, and restarts a child that dies.
+It stops the switch first, after the calls have ended. Then the finaliser seals the spools of these
+calls. The desk stops last, because advisors need its page to pause calls. The functions `ready`,
+`stopping` and `watchdog` send messages of sd_notify(3) without libsystemd.
 """
 
 from __future__ import annotations
@@ -42,10 +39,8 @@ _PATIENCE_S: Final[Mapping[ProcessName, float | None]] = {
 }
 """The time in seconds in which each process must end after it was asked to stop.
 
-None means no limit: the switch waits for the end of its calls, however long they last. The
-finaliser needs the time to seal the remaining spools. If the boot key is only in memory, a reboot
-of the machine destroys it. A spool that was not sealed before the reboot can then be opened only by
-an officer.
+None means no limit: the switch waits for the end of its calls. The finaliser needs the time to seal
+the remaining spools. A reboot may destroy the boot key, and then only an officer can open a spool.
 """
 _PR_SET_PDEATHSIG = 1
 
@@ -53,10 +48,9 @@ log = structlog.get_logger()
 
 
 def notify(state: str) -> bool:
-    """Send `state` as one sd_notify message, and return True.
+    """Send the sd_notify message `state`, such as `READY=1`; return False if it was not sent.
 
-    `state` is the text of the message, such as `READY=1`. Return False if no process asked for such
-    messages ($NOTIFY_SOCKET is not set), or if sending failed.
+    It is not sent if $NOTIFY_SOCKET is not set.
     """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
@@ -93,7 +87,7 @@ async def watchdog() -> None:
     """Send watchdog messages while the event loop runs; run this as a task.
 
     Each message also restarts a kernel timer, whose SIGALRM ends a hung process after 1.5 times
-    systemd's limit. It is needed because systemd ignores its watchdog while a unit stops.
+    systemd's limit. The timer is needed because systemd ignores its watchdog while a unit stops.
     """
     interval = watchdog_interval()
     if interval is None:
@@ -108,7 +102,7 @@ async def watchdog() -> None:
 
 
 def die_with_parent() -> None:
-    """If our supervisor started this process, let the kernel send SIGTERM when it ends.
+    """Let the kernel end this process with SIGTERM when the supervisor that started it ends.
 
     Exit with status 1 if the supervisor has ended already.
     """
@@ -225,8 +219,7 @@ class _NotifyListener:
 class Supervisor:
     """Runs the three processes until SIGTERM or SIGINT, or until one of them cannot be started.
 
-    The first signal lets the processes finish their work. A second one kills them, each after at
-    most one second.
+    The first signal lets the processes finish their work. A second signal kills them.
     """
 
     def __init__(self, commands: Mapping[ProcessName, Sequence[str]]) -> None:

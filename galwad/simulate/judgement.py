@@ -1,6 +1,6 @@
-"""The judgement of a recording: it is compared with what was said and what must have happened.
+"""Judge a recording by what was said, and by what must have happened in the call.
 
-Every fault is named, because the first one alone may be only a consequence of another.
+Every fault is reported: the first may be only a consequence of another.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from recording.policy import PAUSE_TRIGGERS
 PAUSED: Final = "paused"
 """The name of the phase that `galwad simulate call` speaks in the pause."""
 _THERE: Final = 0.9
-"""The least similarity (0 to 1) of speech that is recorded, for `galwad simulate call`."""
+"""In `galwad simulate call`, speech of at least this similarity (0 to 1) counts as recorded."""
 _THERE_OF_MANY: Final = 0.8
-"""The least similarity of speech that is recorded, for a row of a matrix. A busy machine sends some
-packets late, so that a part of the speech is shifted.
+"""In a row of a matrix, speech of at least this mean similarity counts as recorded. A busy machine
+sends some packets late, which shifts a part of the speech.
 """
 _EACH_THERE: Final = 0.45
-"""The least similarity of each half second of speech that is in the recording of a row."""
+"""In a row of a matrix, each half second of recorded speech must have at least this similarity."""
 _ABSENT: Final = 0.3
-"""Speech is not in the recording if the similarity of each half second is at most this. Two
-different pieces of noise, of half a second, always have a lower one.
+"""Speech counts as absent if no half second of it has a higher similarity than this. Two different
+half seconds of noise have a lower one.
 """
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
 _EDGE_S: Final = 0.3
 """The most seconds that a pause may erase beyond `erase_back`: audio that was on its way."""
 _CLOCK_S: Final = 0.25
-"""The inaccuracy of the length of phases: a busy machine notices their end late."""
+"""The inaccuracy in seconds of a phase's length: a busy machine notices the end of a phase late."""
 _LEAST: Final = RATE // 2
 _PACKETS: Final = list[PacketStretch] | None
 _REPORT: Final = "keep the recording and the journals, and report it"
@@ -47,7 +47,7 @@ _REPORT: Final = "keep the recording and the journals, and report it"
 
 @dataclass(frozen=True, slots=True)
 class ExpectedGap:
-    """A gap that the recording must have, apart from what the trigger of a pause erased."""
+    """A gap that the recording must have. Audio that a pause erased is judged separately."""
 
     reason: str
     trigger: str
@@ -71,7 +71,7 @@ def proof_faults(manifest: dict[str, Any], erase_back_s: float) -> Iterator[str]
     known = {(trigger.trigger, trigger.actor) for trigger in triggers}
     pauses = [gap for gap in gaps if gap.reason == "payment" and gap.trigger in PAUSE_TRIGGERS]
     for gap in pauses:
-        # A pause before the answer is not in the recording, and erases nothing.
+        # The spool has no trigger of a pause before the answer, whose gap begins at 0.
         if gap.from_us and (gap.trigger, gap.actor) not in known:
             yield f"the switch has recorded no trigger of the pause by {gap.trigger} ({gap.actor})"
     erase_us = round(erase_back_s * _US)
@@ -125,9 +125,8 @@ def _erased(manifest: dict[str, Any]) -> list[Any]:
 def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spoken]) -> None:
     """Compare the recording with the audio that the phones sent, and report the results.
 
-    Audio of a pause, or after a transfer with a gap, must be absent; all other audio must be
-    present, except what a pause erased. Payment gaps and erased gaps must be silent. No packet may
-    be stored in a gap, and no trigger ignored. Segments and gaps must add up to the talk time.
+    Audio of a pause must be absent. Audio after a transfer must be absent if the recording has a
+    transfer gap. Other audio must be present, unless a pause erased it.
     """
     moved = any(gap["reason"] == "transfer" for gap in there.manifest["gaps"])
     for part in _without_erased(list(spoken), there):
@@ -151,10 +150,10 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
 
 
 def _without_erased(spoken: list[Spoken], there: OpenedRecording) -> Iterator[Spoken]:
-    """Yield the audio of each phase. In the phase before a pause, leave out what the pause erased.
+    """Yield the audio of each phase; shorten the phase before a pause by what the pause erased.
 
-    In that phase, also leave out half a second that was still on its way, and leave out the rest if
-    it is shorter than half a second.
+    That phase is shortened by half a second more, for audio that was on its way. If less than half
+    a second is left of it, its audio is empty.
     """
     erased = _erased(there.manifest)
     cut = int((_seconds(erased) + 0.5) * RATE) if erased else 0
@@ -231,7 +230,7 @@ def faults_of(
     segments: int | None,
     erase_back_s: float,
 ) -> tuple[str, ...]:
-    """Return the faults of a recording; if `segments` is None, any number of them is right."""
+    """Return the faults of a recording; if `segments` is None, any number is right."""
     manifest = there.manifest
     return (
         *_wrong_parts(manifest, gaps, segments),

@@ -1,7 +1,6 @@
-"""The run of a matrix: several rows at a time, each with a call of its own.
+"""Run the rows of a matrix, each with a call of its own.
 
-A row that fails does not end the run. The call of each row is hung up at the row's end, even if the
-run is interrupted.
+A row that fails does not end the run. If the run is interrupted, its calls are hung up.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ _STYLES: Final = {Outcome.OK: "green", Outcome.FAILED: "bold red"}
 class Verdict:
     """The verdict on one row. `call_id` is "" if there was no call.
 
-    `reasons` are faults, what must be configured, or why the row does not apply; empty if it is ok.
+    `reasons` are the faults, the missing settings, or why the row does not apply.
     """
 
     row: str
@@ -240,7 +239,7 @@ class MatrixRun:
         """Recordings are judged one at a time, so that the phones have enough of the processor."""
 
     async def run(self, rows: Iterable[Row]) -> list[Verdict]:
-        """Run the rows in parallel, then each `alone` row by itself; return verdicts in order."""
+        """Run the rows in parallel, then the `alone` rows one by one; return verdicts in order."""
         every = list(rows)
         verdicts: dict[str, Verdict] = {}
         async with asyncio.TaskGroup() as running:

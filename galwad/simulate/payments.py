@@ -1,4 +1,4 @@
-"""The matrix of payments: the triggers of pauses, and the orders of requests that matter."""
+"""The rows of the payment matrix."""
 
 from __future__ import annotations
 
@@ -48,7 +48,6 @@ _APART_S: Final = 1.5
 
 
 async def _use_token_again(row: LiveRow) -> None:
-    """Try to pause again with the used token of a payment page; it must be refused with 410."""
     status = await TOKEN.turn(row, "off")
     if status != 410:
         raise StepError(f"a used token must be refused with 410, but the answer was {status}")
@@ -107,7 +106,7 @@ def _gaps(*triggers: SimulatedTrigger) -> tuple[GapRule, ...]:
 def _paused(
     name: str, trigger: SimulatedTrigger, *inside: RowStep, needs: frozenset[Need] = frozenset()
 ) -> Row:
-    """Return a row whose trigger pauses, and resumes after the steps `inside` (with `needs`)."""
+    """Return a row that pauses, takes the steps `inside`, which have `needs`, and resumes."""
     return Row(
         name,
         (_BEFORE, PauseStep(trigger), *inside, ResumeStep(trigger), _AFTER),

@@ -32,7 +32,7 @@ from telephony.phone import (
 from telephony.phone.phone import CallCallback
 
 PORTS: Final = (30_000, 32_999)
-"""The lowest and the highest media port; 500 calls need 2000, two for each of two legs."""
+"""The lowest and the highest media port. A call has two legs, and each leg needs two ports."""
 _SETTLING: Final = 1.5
 """The maximum time in seconds to wait for the last audio to arrive, after all audio was sent."""
 _TAIL: Final = RATE // 4
@@ -41,9 +41,8 @@ ADVISOR: Final = 1
 """The channels of a recording: the caller's, and that of the party at the advisor's end."""
 _BLOCK_S: Final = 2.0
 _AHEAD: Final = 2 * RATE
-"""The fewest samples to keep queued: two seconds of speech. If the event loop stalls, the phone
-sends speech late. With an empty queue it would send silence, and the recording would be right to
-differ from what was said.
+"""The fewest samples to keep queued. If the queue ran empty while the event loop stalls, the phone
+would send silence, and the recording would rightly differ from what was said.
 """
 
 
@@ -69,7 +68,7 @@ def _phone(
     *,
     outside: bool = False,
 ) -> VoIPPhone:
-    """Make a phone; one `outside` the centre does not register, and is called by UDP."""
+    """Make a phone. A phone `outside` the centre uses UDP, and does not register."""
     addresses = plan.addresses
     transport = PhoneTransport.UDP if outside else addresses.transport
     secure = transport is PhoneTransport.TLS
@@ -93,8 +92,8 @@ def _phone(
 class Answerer:
     """A simulated phone that can be called.
 
-    It is registered at the server, unless it is outside the centre. Then `outside` is its address
-    and port on this machine, and the server calls it there without a registration.
+    A phone of the centre registers at the server. For a phone outside the centre, `outside` is the
+    address and port on this machine at which the server calls it.
     """
 
     def __init__(
@@ -189,7 +188,7 @@ class Heard:
     similarity: float
     """The similarity of the received audio to the audio that was sent, 0 to 1."""
     packets: ReceptionQuality
-    """The packets of this talk; the jitter is that at its end."""
+    """The packets of this talk, with the jitter at its end."""
 
 
 async def converse(
@@ -241,7 +240,7 @@ def _judged(
 
 
 class Fate(Enum):
-    """The possible outcomes for the speech of a phase: what the recording must show."""
+    """The fate that the speech of a phase must have in the recording."""
 
     STORED = "stored"
     """The recording contains the speech."""
@@ -273,7 +272,7 @@ class Phase:
 class Voice:
     """Speaks on a leg until the leg ends or `stop` is called; needs a running event loop.
 
-    A voice is noise that differs in each call, so any part of it can be found in the recording.
+    A voice is random noise, so any part of it can be found in the recording.
     """
 
     def __init__(self, who: str, channel: int, call: VoIPCall) -> None:

@@ -86,7 +86,7 @@ class Plan:
     acts_as: SipLogin | None
     """The phone that places the call; None if the call is placed as a trunk."""
     answering: tuple[SipLogin, ...]
-    """The phones that answer: the first phone answers the call, the others answer a transfer."""
+    """The phones that answer. In a single call, the phones after the first answer a transfer."""
     media: SrtpPolicy = SrtpPolicy.OPTIONAL
     talk: float = 4.0
     """The length of the talk in seconds."""
@@ -115,7 +115,7 @@ class Plan:
 def locate(text: str, transport: PhoneTransport, bind: str, ca: Path | None) -> Addresses:
     """Return the server's address, and the address of this machine that reaches it.
 
-    If `bind` is not "", the calling phone sends from this address instead. Raises `CliError`.
+    If `bind` is not "", the calling phone sends from `bind` instead. Raises `CliError`.
     """
     from telephony.aio.udp import host_towards  # noqa: PLC0415 - the help needs no sockets
 
@@ -165,8 +165,8 @@ def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> l
     """Return a password for each question, such as "SIP password of 201".
 
     The user types them. With `from_stdin`, each is a line of standard input. Raises `CliError` if
-    the number of lines is wrong, or if there is no terminal to ask. `order` is the text of the
-    error's hint about the order of the lines.
+    the number of lines is wrong, or if there is no terminal to ask. The error's hint shows `order`,
+    the order of the lines.
     """
     if from_stdin:
         given = sys.stdin.read().splitlines()

@@ -87,7 +87,7 @@ class Report:
 
     @asynccontextmanager
     async def step(self, name: str) -> AsyncIterator[None]:
-        """Add a step that failed if the body raises a `StepError`, which is raised again."""
+        """If the body raises a `StepError`, add a failed step and raise the error again."""
         try:
             yield
         except StepError as error:

@@ -1,4 +1,4 @@
-"""A row of a matrix as data, and the call of one row: its parties, their speech, its checks."""
+"""A row of a matrix, and the call that runs it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from telephony.phone import CallFailedError, CallState, VoIPCall
 T = TypeVar("T")
 
 _TALK_S: Final = 1.5
-"""The length of a phase in seconds, without what a pause may erase of it."""
+"""The length of a phase in seconds, to which `[recording] erase_back` is added."""
 _SETTLE_S: Final = 0.3
-"""The seconds between an event and the next phase, so that all of its packets arrive meanwhile."""
+"""The seconds to wait before the next phase, so that packets on their way arrive first."""
 NOTE: Final = "Test call by galwad simulate"
 """The purpose in the contact note of each simulated call."""
 _END_WITHIN_S: Final = 2.0
 _SHOWN_WITHIN_S: Final = 5.0
 _HEARD: Final = 0.2
-"""The least share of a phase's packets that the other party must receive. Otherwise the recording
-could lack the speech only because it never reached the server.
+"""The least share of a phase's packets that each party must receive. If fewer arrive, the speech
+may be missing in the recording only because it never reached the server.
 """
 _FRAME_S: Final = 0.02
 
 
 class LiveRow:
-    """One row's call, from its INVITE to its end; with `at_pbx`, on the line of the PBX.
+    """The call of one row. With `at_pbx`, it is placed to the line of the PBX.
 
-    Each method that waits for an event raises a `StepError` if it is late; only `end` does not.
+    A method that waits for an event raises a `StepError` if the event is late. `end` does not.
     """
 
     def __init__(self, site: Site, *, at_pbx: bool = False) -> None:
@@ -67,7 +67,7 @@ class LiveRow:
     # --- beginning and end --------------------------------------------------------------------
 
     async def ring(self) -> VoIPCall:
-        """Call the line, and return the ringing call. `site.ringing` must be held meanwhile."""
+        """Call the line; return the call at the ringing phone. Hold `site.ringing` meanwhile."""
         site, known = self.site, {pop["call_id"] for pop in await self.calls()}
         try:
             line = self.pbx.line.number if self.pbx else site.plan.number
@@ -173,7 +173,7 @@ class LiveRow:
     async def next_ringing(self, phone: Answerer, *callers: str) -> VoIPCall:
         """Wait for a call of one of `callers`, by default the plan's caller, at `phone`.
 
-        Other calls are left to a real phone. `site.ringing` must be held meanwhile.
+        It ignores other calls, so that a real phone can answer them. Hold `site.ringing` meanwhile.
         """
         plan = self.site.plan
         try:
@@ -252,7 +252,7 @@ class LiveRow:
 
 
 def _is_from(call: VoIPCall, callers: Iterable[str]) -> bool:
-    """Return whether one of `callers` placed the call, with or without its national prefix."""
+    """Return whether one of `callers` placed the call, which may show "+44" for a leading 0."""
     user = call.remote.uri.user or ""
     return any(user == caller or user.endswith(caller.lstrip("0")) for caller in callers)
 
@@ -271,7 +271,7 @@ class GapRule:
         reason: Its reason in the manifest, such as "payment".
         trigger: Its trigger in the manifest, such as "page".
         actor: Returns its actor in the manifest, such as "phone:201".
-        at_request: True if there is a gap only if `point_of_transfer` is "request".
+        at_request: True if the gap is expected only with `point_of_transfer` "request".
     """
 
     reason: str
@@ -291,8 +291,7 @@ class Row:
     """One kind of pause or transfer. `before` are the steps while the call rings.
 
     A row that acts on all calls of the phone is `alone`. `segments` is the number of segments that
-    the recording must have, by default one before the pause or transfer, and one after it; None if
-    any number is right.
+    the recording must have. None means that any number is right.
     """
 
     name: str
@@ -323,8 +322,8 @@ def advisors_phone(row: LiveRow) -> str:
 class Talk:
     """Caller and advisor speak, and nothing else happens. `phase` names the stretch in a verdict.
 
-    With `longer`, they first speak unjudged for `[recording] quarantine` seconds: this long after a
-    pause or transfer, a stream is not stored if its timestamps do not show when it was sent.
+    With `longer`, they first speak unjudged for `[recording] quarantine` seconds. In this time, a
+    stream is not stored if its timestamps do not show when it was sent.
     """
 
     phase: str
@@ -343,7 +342,7 @@ Side: TypeAlias = Literal["caller", "advisor"]
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """One side hangs up, and the other sees it."""
+    """One side hangs up, and the leg of the other side must end."""
 
     side: Side
 

@@ -32,7 +32,7 @@ from telephony.errors import TelephonyError
 from telephony.phone import CallState, VoIPCall, VoIPPhone
 
 _MOST_DELAY: Final = 0.1
-"""The maximum delay of a task in seconds; with a longer one, measurements are not reliable."""
+"""The maximum delay of a task in seconds. With a longer delay, measurements are not reliable."""
 _JUDGED: Final = 40
 """The most legs whose audio is compared; comparing all legs would take longer than the calls."""
 _ALIKE: Final = 0.9
@@ -59,7 +59,7 @@ def run_plan(plan: Plan) -> Report:
 
 
 def _api_client(plan: Plan) -> ApiClient | None:
-    """Return the API client, None if unused; check its options before any phone rings."""
+    """Return the API client, or None if the plan does not use the API."""
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
         return None
@@ -101,7 +101,7 @@ class Tally:
     refused: Counter[int] = field(default_factory=Counter)
     """The number of failed calls for each SIP status; status 0 means that there was no response."""
     cut: int = 0
-    """The number of legs that ended too early, during the talk. A call has two legs."""
+    """The number of legs whose talk was not completed. A call has two legs."""
     received: int = 0
     lost: int = 0
     jitter: float = 0.0

@@ -1,6 +1,6 @@
-"""The installation that a matrix tests, as its settings describe it, and its simulated phones.
+"""The installation that a matrix tests, and its simulated phones.
 
-The PBX behind Galwad is a real one. It transfers calls by itself, and Galwad learns of this only if
+The PBX behind Galwad is a real one. If it transfers a call by itself, Galwad learns of this only if
 the PBX names the new party.
 """
 
@@ -171,8 +171,8 @@ class PbxPhones:
 class Site:
     """The settings, the users of the API and the phones of one run.
 
-    Only the row that holds the lock `ringing` lets phones ring, so each call that rings belongs to
-    this row. With `keys_card`, a row may key a card number outside a pause.
+    A row holds the lock `ringing` while its phones ring, so that it answers no call of another row.
+    With `keys_card`, a row may key a card number outside a pause.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The sound of the simulated parties: noise with the rhythm of syllables, new for each run.
 
-No two pieces of it are similar, so a piece that was sent can be found in the received or the
-recorded sound, and its similarity shows how much the telephone line changed it.
+No two pieces of it are similar, so a sent piece can be found in the received or recorded sound. Its
+similarity shows how much the telephone line changed it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PIECE: Final = RATE // 2
 _LATEST: Final = 2 * RATE
 """The longest delay, in samples, with which the sent noise may arrive at the other phone."""
 _MISSING: Final = RATE // 10
-"""The most samples that may be missing at first: packets can arrive before the answer is read."""
+"""The most samples that may be missing at the start: packets can arrive before the answer."""
 _PEAK: Final = 20_000
 _ROWS: Final = (697, 770, 852, 941)
 _COLUMNS: Final = (1209, 1336, 1477)
@@ -28,7 +28,7 @@ _COLUMNS: Final = (1209, 1336, 1477)
 _TONE: Final = 6000
 """The amplitude of each of the two tones of a key."""
 _PASSES: Final = (300, 3200)
-"""The lowest and the highest frequency in Hz, which every telephone line transmits."""
+"""The band in Hz that every telephone line transmits."""
 
 
 def speech(seconds: float, seed: int) -> Samples:

@@ -1,4 +1,4 @@
-"""The matrix of transfers: the kinds in docs/transfers.md that phones, or a PBX for them, make."""
+"""The rows of the transfer matrix: transfers by phones, and by a PBX."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ async def _taken_over(row: LiveRow, rung: VoIPCall, who: str) -> None:
 async def _sent_to(
     row: LiveRow, to: Need, ringing: Fate | None = None
 ) -> AsyncIterator[tuple[VoIPCall, asyncio.Task[int]]]:
-    """Send the caller to a party; yield its leg, which rings, and the transfer.
+    """Send the caller to a party; yield the ringing leg, and the task of the REFER.
 
-    `ringing` says what happens to speech meanwhile; None: what `point_of_transfer` says.
+    `ringing` is the fate of speech while the party rings. If None, `point_of_transfer` decides.
     """
     if ringing is None:
         ceases = to is not Need.COLLEAGUE and row.site.ceases_at_request
@@ -95,9 +95,9 @@ async def _transfer_at_pbx(row: LiveRow) -> None:
 
 
 async def _named_by_pbx(row: LiveRow) -> None:
-    """Check that the recording has ceased, because the PBX has named the department.
+    """Check that the recording has ceased because the PBX has named the department.
 
-    If it has not, the row goes on, so that its verdict also says what was recorded.
+    If not, add a fault and go on, so that the verdict also says what was recorded.
     """
     try:
         await row.shows("ceased")
@@ -196,7 +196,7 @@ async def _join_while_it_rings(row: LiveRow) -> None:
 
 
 async def _consult(row: LiveRow, party: Need) -> tuple[VoIPCall, VoIPCall]:
-    """Hold the caller and call a party; return the leg that was placed, and the one that rings."""
+    """Hold the caller and call a party; return the advisor's leg and the ringing leg."""
     phone = row.site.phones[party]
     await row.within(row.advisor.call.hold(), "the advisor's phone cannot hold the caller")
     async with row.site.ringing:

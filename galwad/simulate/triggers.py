@@ -1,7 +1,4 @@
-"""The triggers of payment pauses in docs/payments.md, except global keys and transfers.
-
-`turn` returns the status of the reply. A dialled code has no reply, and counts as accepted (200).
-"""
+"""The triggers of payment pauses in docs/payments.md, except global keys and transfers."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _METHODS: Final = {"off": "PUT", "on": "DELETE"}
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTrigger(ABC):
-    """One method to pause and resume; if it is `alone`, it acts on all calls of the phone."""
+    """A method to pause and resume. If it acts on all calls of the phone, it is `alone`."""
 
     name: str
     gap_trigger: str
@@ -65,7 +62,7 @@ class _KeyTrigger(_PhoneTrigger):
 
 @dataclass(frozen=True, slots=True)
 class _CodeTrigger(_PhoneTrigger):
-    """The two codes of the settings, dialled as telephone events or as INFO requests."""
+    """The two codes of the settings. A dialled code has no reply and counts as accepted."""
 
     by: Literal["rtp", "info"] = "rtp"
 

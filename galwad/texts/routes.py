@@ -59,11 +59,12 @@ ListVersion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 class TextListView(BaseModel):
     """A list of texts that people choose from or read, as it is in force now.
 
-    `settings` is the place of its first entries in the settings file, or "" if they are a part of
-    Galwad, and for `teams`, which has none. `from_settings` is true while the first entries are in
-    force. After a change by an administrator, `changed` is the time of the latest change, in Unix
-    seconds, and `changed_by` the administrator. `fixed` is true if only the texts can be changed,
-    and no entry can be added or removed. `longest` is the most characters that a text may have.
+    `settings` is the place of the first entries in the settings file. It is "" for
+    `no_note_reasons`, whose first entries are a part of Galwad, and for `teams`, which has no first
+    entries. `from_settings` is true while the first entries are in force. After a change by an
+    administrator, `changed` is the time of the latest change, in Unix seconds, and `changed_by` the
+    administrator. `fixed` is true if only the texts can be changed, and no entry can be added or
+    removed. `longest` is the most characters that a text may have.
     """
 
     name: ListName

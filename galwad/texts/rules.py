@@ -181,8 +181,8 @@ Entries: TypeAlias = tuple[TextEntry, ...]
 class TextList:
     """A list of texts as it is in force now.
 
-    `changed` is the Unix time of the latest change by an administrator; 0, with `changed_by` "",
-    while the first entries are in force. `former` are entries that were replaced, the newest first.
+    `changed` is the Unix time of the latest change by an administrator. While the first entries are
+    in force, it is 0 and `changed_by` is "". `former` are replaced entries, the newest first.
     """
 
     name: ListName

@@ -221,7 +221,7 @@ def purposes_of(lists: TextLists) -> list[TwoTexts]:
 def initial_lists(
     routes: Iterable[Route], notes: ContactNotesSection, presence: PresenceSection
 ) -> dict[ListName, Entries]:
-    """Return the lists of the settings and Galwad's own reasons for no note; no teams."""
+    """Return the lists of the settings, Galwad's reasons for no note, and no teams."""
     return {
         "lines": _lines(routes),
         "purposes": tuple(map(TextEntry.of, notes.purposes)),

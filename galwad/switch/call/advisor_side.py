@@ -1,8 +1,7 @@
-"""The parties at the advisor's end of one call: those that ring, and the one that answered.
+"""The parties at the advisor's end of one call: those that ring, and the party that answered.
 
-A phone that is registered with the switch may belong to a known user. If the call goes to a PBX,
-the PBX can name the phone that answered (P-Asserted-Identity, Remote-Party-ID). Until it has named
-a phone, it is not known which of the advisors behind the PBX (the group) has the call.
+If the call goes to a PBX, the PBX can name the phone that answered (P-Asserted-Identity,
+Remote-Party-ID). Until then, any advisor behind the PBX (the group) may have the call.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ class AdvisorSide:
         """Start without a party. `called` is the number that the caller dialled.
 
         `is_outgoing` is true if an advisor makes the call. The party at this end is then the person
-        whom the advisor has called, who need not be in the centre.
+        called.
         """
         self._router = router
         self._route = route
@@ -59,11 +58,7 @@ class AdvisorSide:
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
         self.group: tuple[Party, ...] = ()
-        """The group of advisors behind a PBX that has answered the call. One of them has the call.
-
-        The tuple is empty if no PBX has answered, after an advisor has claimed the call, and after
-        a new party has got the call.
-        """
+        """The advisors behind the PBX that answered, any of whom may have the call; or empty."""
         self.target: Target | None = None
         """The target that most recently talked with the caller; None until the call is answered."""
         self._leg_id = ""
@@ -74,19 +69,13 @@ class AdvisorSide:
         A name can arrive before the party on this leg talks with the caller.
         """
         self.asserted = ""
-        """The user part of the newest name by which a PBX has said who this party is.
-
-        Unlike `identity`, it is never the address in a Contact.
-        """
+        """As `identity`, but never the address in a Contact."""
         self.identity = ""
         """The user part of the URI by which a PBX identifies this party; "" if none has done so."""
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The group of advisors behind the PBX, while it is not known which of them has the call.
-
-        The tuple is empty before the answer, and when it is known which advisor has the call.
-        """
+        """The `group`; empty before the answer, and if the advisor who has the call is known."""
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property
@@ -160,8 +149,8 @@ class AdvisorSide:
     def replaced(self, leg_id: str, target: Target) -> Party:
         """Make the party at `target` the new party at the advisor's end, and return this party.
 
-        If `target` is a PBX that has named the party, the party has the name from the PBX.
-        Otherwise, it has the name of `target`.
+        The party has the name from a PBX, if that name is believed (see `_believes`). Otherwise, it
+        has the name of `target`.
         """
         self.ringing, self.group, self.target, self._leg_id = (), (), target, leg_id
         if self.name is not None and not self._believes(self.name, target):
@@ -207,8 +196,8 @@ class AdvisorSide:
         """Store the name that a PBX gives to a party at the advisor's end.
 
         Return True if the party talks with the caller and did not have this name before. A name
-        that was known only from a Contact counts as new when the PBX asserts it. The name of any
-        other party is stored until that party talks with the caller. A name that is not believed is
+        that was known only from a Contact counts as new when the PBX asserts it. If the party does
+        not talk with the caller yet, its name is stored for later. A name that is not believed is
         ignored (see `_believes`).
         """
         asserted, stated = event.source.lower() != "contact", bool(event.source)
@@ -253,11 +242,11 @@ class AdvisorSide:
         return self.advisor != before
 
     def class_at_answer(self) -> tuple[DestinationClass, Trigger]:
-        """Return the class of the party that has answered, and its source: a name or the route.
+        """Return the class of the party that has answered, and the trigger of its gap.
 
-        A party that a PBX has named has the class of this name. Any other party has the class that
-        the settings give to the target that rang. Such a party counts as the centre if the settings
-        give no class, or if an advisor has called a party outside: such a call is recorded.
+        The class is `class_of_name`, or without it the class that the settings give to the target.
+        If they give none, or if an advisor has called an external or unknown party, the class is
+        the centre: the call is recorded.
         """
         named = self.class_of_name(is_first=True)
         if named is not None:
@@ -273,8 +262,7 @@ class AdvisorSide:
         """Return the class of the present party's name, if it decides whether to record the party.
 
         `is_first` is true if it is the first name of this party. Return None if the name decides
-        nothing (see `named_class`), and for an outside party whom an advisor has called: it is
-        recorded like an outside party that calls.
+        nothing (see `named_class`), or if an advisor has called an external or unknown party.
         """
         destination = self.named_class(is_first=is_first)
         if destination is None or self._is_whom_an_advisor_calls(destination):

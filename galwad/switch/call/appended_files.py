@@ -1,20 +1,17 @@
 """Two files of JSON lines in the switch's state folder: live dialogs, and ended calls.
 
 `dialogs.jsonl` has the dialogs of the answered calls, with which both parties get a BYE after a
-reboot. The checkpoints of the calls are in memory, so a reboot or a power cut destroys them. Then
-the calls cannot continue, and without a BYE the parties would wait in silence. So the file on the
-disk has, for each answered call, what a BYE needs: the dialogs, without session descriptions and
-keys. The dialogs contain phone numbers. When no call is in progress, the file is empty. A call that
-was answered less than about `PATIENCE_S` before a power cut may not be in the file.
+reboot. A reboot destroys the checkpoints, so the calls cannot continue. Without a BYE, the parties
+would wait in silence. The file contains phone numbers, but no session descriptions and no keys. A
+call that was answered about `PATIENCE_S` before a power cut may be missing.
 
-`LedgerOutbox` has the ended calls that the desk's ledger must contain, until the desk confirms
-them. All these calls are stored in memory. A call that waits longer than a second is also written
-to its file, so that it is not lost if the switch dies while the desk does not run. While the desk
-is connected, very few calls wait longer than that.
+`LedgerOutbox` keeps ended calls in memory until the desk confirms that its ledger has them. A call
+that waits longer than about a second is also written to a file, in case the switch dies while the
+desk does not run.
 
 A line feed precedes each line. So a line is readable even if a crash interrupted the writing of the
-line before it. Daemon threads write the files, so calls do not wait for the disk, and if the disk
-hangs, the process can still end and hand over its calls.
+line before it. Daemon threads write the files, so that a disk that hangs delays neither the calls
+nor the end of the process.
 """
 
 from __future__ import annotations
@@ -83,9 +80,9 @@ async def write_later(job: Callable[[], T]) -> T:
 
 
 def write_at_end(job: Callable[[], object]) -> None:
-    """Run `job`, which writes to the disk, at the end of the process. Raise the error of `job`.
+    """Run `job` in a daemon thread and wait for it, at the end of the process. Raise its error.
 
-    Raises `TimeoutError` if the disk hangs: `job` is not finished after `_CLOSE_S` seconds.
+    Raises `TimeoutError` if `job` is not finished after `_CLOSE_S` seconds.
     """
     try:
         _start(job).result(_CLOSE_S)
@@ -221,7 +218,7 @@ class LastingDialogs(AppendedFile):
         return self._calls.get(call_id)
 
     def lost(self, live: Container[str]) -> tuple[LastingCall, ...]:
-        """Return the stored calls of an earlier process whose ids are not in `live`."""
+        """Return the stored calls whose ids are not in `live`."""
         return tuple(call for call_id, call in self._calls.items() if call_id not in live)
 
     async def write(self) -> bool:

@@ -65,10 +65,9 @@ class _OneWrite:
 
 
 class CallRecording:
-    """The recording of one call, with the methods that the other parts of the call use.
+    """The recording of one call. Its users need not know whether there is a recorder.
 
-    The other parts of the call need not know whether there is a recorder. `on_change` is called
-    whenever `state`, `holders` or `durable` may have changed.
+    `on_change` is called whenever `state`, `holders` or `durable` may have changed.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class CallRecording:
         """The state that an earlier process began and this one continues, and its start in Unix
         seconds; None if there is no such state."""
         self._later_caller: Mapping[str, Field] | None = None
-        """The fields of the event about the newest caller; None if there is only one caller."""
+        """The fields of the event about the newest caller; None if the caller has not changed."""
 
     @property
     def recorder(self) -> Recorder | None:
@@ -239,8 +238,8 @@ class CallRecording:
     def one_write(self) -> _OneWrite:
         """Write the events of the `with` block to the spool together, at the end of the block.
 
-        This also applies to a spool that is opened in the block. A block inside another one has no
-        effect of its own.
+        This also applies to a spool that is opened in the block. A block inside another block
+        has no effect of its own.
         """
         self._block.recorder = self._own
         return self._block
@@ -255,7 +254,6 @@ class CallRecording:
         return recorder
 
     def _start(self, recorder: Recorder) -> None:
-        """Start the recorder, and let it read the packets that wait in the sockets of the legs."""
         recorder.catch_up = self._legs.catch_up
         recorder.start()
 
@@ -303,7 +301,7 @@ class CallRecording:
         """Write to the spool that a trigger has arrived. Call this only after the gate is shut.
 
         The writing may wait for the disk. The event is written even if the trigger had no effect,
-        so that a check notices a trigger without a gap. The times are those of `shut`.
+        so that a check notices a trigger without a gap. The times are as in `shut`.
         """
         took_s = 0.0
         if arrived_mono is not None and begun_mono is not None:
@@ -317,7 +315,7 @@ class CallRecording:
         self.event("trigger", fields, arrived_mono)
 
     async def make_durable(self) -> bool:
-        """Return whether the disk has all audio and events in 250 ms; True without a recorder."""
+        """Return whether the disk confirms all data in 250 ms; True without a recorder."""
         if self._keeper is not None:
             return await self._keeper.make_durable()
         return self._note(durable=self.recorder is None or await self.recorder.make_durable())
@@ -374,9 +372,9 @@ class CallRecording:
     ) -> None:
         """Shut the gate if a PBX names a new party (RFC 3325) outside the centre.
 
-        The party is at the advisor's end; `trigger` says how it was named. For a party within the
-        centre, the gate opens if an earlier name had shut it; otherwise, a new segment begins
-        without a gap. A pause continues. The change takes effect from `now.arrived`.
+        The party is at the advisor's end. `trigger` says how it was named. If the party is in the
+        centre, a gate that an earlier name had shut opens, unless a pause keeps it shut. If no name
+        had shut the gate, a new segment begins. The change takes effect from `now.arrived`.
         """
         if self.recorder is None:
             return
@@ -391,7 +389,7 @@ class CallRecording:
             self.triggered(trigger, actor, arrived)
 
     def caller_changed(self, fields: Mapping[str, Field], now: Now, *, known: bool = False) -> None:
-        """Write the caller that a trunk has named during the call to the spool.
+        """Write to the spool the caller whom a trunk has named during the call.
 
         `fields` are the fields `number` and `withheld`. `now.arrived` is the time at which the
         trunk named the caller. Without a spool, the fields are written when the next spool begins.

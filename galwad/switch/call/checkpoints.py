@@ -49,11 +49,7 @@ log = structlog.get_logger()
 
 
 class CallPhase(StrEnum):
-    """The phases of a call. The desk and the checkpoint use the same names.
-
-    A call rings, is answered, and ends. After the answer, a peer or the advisor's page may put the
-    call on hold and end the hold.
-    """
+    """The phases of a call. The desk and the checkpoint use the same names."""
 
     RINGING = "ringing"
     ANSWERED = "answered"
@@ -77,11 +73,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     """The time of the answer in Unix seconds."""
     advisor: Party | None
     group: tuple[Party, ...]
-    """The group of advisors behind the PBX that answered the call. One of them has the call.
-
-    The tuple is empty if a phone answered. It becomes empty when an advisor claims the call, or
-    when a new party gets the call.
-    """
+    """The advisors behind the PBX that answered, any of whom may have the call; or empty."""
     target: TargetCheckpoint | None
     """The target that most recently talked with the caller; None if there was no such target."""
     identity: str
@@ -103,10 +95,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     recording_since: float = 0.0
     """The Unix time in seconds at which `recording` began."""
     lateness: SavedLateness | None = None
-    """The state by which late packets of a pause are recognised; None if there is none.
-
-    It is the state when the checkpoint was last saved. Each pause saves the checkpoint.
-    """
+    """The state by which late packets of a pause are recognised; None if there is none."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +109,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     consults: str = ""
     """The id of the call whose advisor has made this call; "" if it is not a consultation."""
     kept_by: str = ""
-    """The id of the call that goes on for this call too, because a PBX has joined them; or ""."""
+    """The id of the call with which a PBX has joined this call; "" if there is none."""
     early_pauses: tuple[CallPause, ...] = msgspec.field(name="holds", default=())
     """The pauses of a call that has no recorder, because it still rings or is not recorded."""
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
@@ -204,7 +193,6 @@ class CheckpointStore:
         self._last[call_id] = checkpoint
 
     def _keep_dialogs(self, call_id: str, checkpoint: Checkpoint) -> None:
-        """Store the dialogs of an answered call on the disk."""
         if self.lasting is not None and checkpoint.answered is not None:
             self.lasting.keep(
                 call_id,
@@ -266,7 +254,7 @@ def _overwrite(path: Path, octet: bytes) -> None:
 
 
 def _mended(data: bytes) -> bytes:
-    """Return the JSON in the file of a call that has ended, or the file as it is."""
+    """Return `data`. If the file was marked as ended, restore its first octet."""
     return b"{" + data[1:] if data.startswith(_ENDED) else data
 
 

@@ -1,16 +1,13 @@
 """The desk's commands: pause and resume calls, set a call's advisor, phone accounts, users away.
 
 The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. The
-switch owns both legs of a call, so most acts need no support by the advisor's phone. Only the act
-"answer" does: the switch asks the phone to answer by the event "talk", which the phone must know.
-Each act has the effect of the same key on the phone: a transfer is handled like a REFER
-(`transfers.py`), and a hold is recorded as a hold by the phone. Only a user whose phone rings may
-answer, and only the advisor who has the call may do the other acts, except to dial. `docs/page.md`
-describes the acts for advisors.
+switch asks the phone to answer by the event "talk", which the phone must know. The other acts work
+with any phone, because the switch owns both legs of a call. A transfer is handled like a REFER, and
+a hold is recorded as a hold by the phone. `docs/page.md` describes the acts for advisors.
 
-To dial, the user's phone rings first; then the number is called for it. The number gets the route
-that it would get if the phone had dialled it, and the call is admitted with the same facts and
-rules (`admission.py`). So the page reaches no number that the phone could not reach.
+To dial, the switch first rings the user's phone. When the phone answers, the switch calls the
+number with the route and the rules that the phone itself would get. So the page reaches no number
+that the phone could not reach.
 """
 
 from __future__ import annotations
@@ -236,7 +233,7 @@ class DeskCommands:
         """Places the calls that the page dials. The switch sets it when it can place calls."""
 
     async def pause(self, command: Pause) -> PauseReply:
-        """Shut the gates of the calls that `command` names; reply when the disks have answered."""
+        """Shut the gates of the calls that `command` names; reply whether the disk confirms it."""
         calls, trigger = self._meant(command), Trigger(command.trigger)
         pause = CallPause(command.holder, trigger, command.actor)
         arrived = read_clocks(command.arrived_mono or None).arrived
@@ -308,8 +305,7 @@ class DeskCommands:
 
 
 def _reply(ref: int, calls: list[SwitchCall], *, durable: bool) -> PauseReply:
-    # If some of the calls are recorded and others, such as a consultation, are not: reply with the
-    # state of a recorded one.
+    # If only some of the calls are recorded, reply with the state of a recorded call.
     recorded = [call for call in calls if call.admission.recorded] or calls
     states = [call.recording.state for call in recorded] or [RecordingState.NOT_STARTED]
     return PauseReply(

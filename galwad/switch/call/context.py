@@ -61,7 +61,7 @@ class TransferState:
     there has been no such party since the most recent transfer.
     """
     completed: int = 0
-    """The number of complete transfers, with those inside a PBX that a new name has shown."""
+    """The number of complete transfers. A new name from a PBX also counts as one."""
     destination: str = ""
     """The destination class of the last complete transfer; "" if there was none."""
 

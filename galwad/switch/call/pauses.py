@@ -2,22 +2,16 @@
 
 A pause is requested by the page, the API, or the advisor's phone. On the phone, the advisor dials a
 code or presses the record key (the key of the phone that starts and stops recording). The caller's
-phone cannot pause or resume, unless the caller is an advisor, who may consult a colleague. Requests
-of such a caller apply to this call and to the calls that this advisor holds meanwhile. So a pause
-that is requested in a consultation stays in force if the calls are joined, and if the advisor
-returns to the citizen.
+phone cannot pause or resume, unless the caller is an advisor. The request of such a caller also
+applies to the calls that this advisor holds. So a pause in a consultation stays in force if the
+calls are joined, and if the advisor returns to the citizen.
 
-The gate shuts as soon as a request to pause arrives, before anything else is done. Two kinds of
-work must wait for the disk: confirming a pause, and resuming. Coroutines do this work, so that the
-event loop does not wait.
-
-Each request to pause is also recorded in the spool. So a check of the recording notices a request
-without a gap.
+The gate shuts as soon as a request to pause arrives. Coroutines wait for the disk: one confirms a
+pause, another resumes.
 
 When the record key is pressed, the phone sends a request with a `Record` header field. The digits
 of a dialled code arrive as telephone events (RFC 4733) or in INFO requests
-(`application/dtmf-relay`). `CodeListener` stores only as many digits as the longer code has, and
-forgets the digits when it has recognised a code.
+(`application/dtmf-relay`).
 
 Pausing is safe and resuming is not, because a card number may be spoken. So a code to pause counts
 from every sender whose media the leg accepts. A code to resume counts only if each of its digits is
@@ -47,9 +41,7 @@ from telephony.sip.message.content import key_of
 from telephony.sip.message.messages import Request
 
 AnswerKey = Callable[[int, str | None, Now], None]
-"""The type of a function that responds to the SIP request for a pause or a resume.
-
-A phone sends this SIP request when its record key (the key to stop and start recording) is pressed.
+"""The type of a function that responds to the SIP request of a record key.
 
 The arguments are the SIP status, the reason phrase (None for the default) and `now`.
 """
@@ -165,8 +157,7 @@ class RequestState(Enum):
     """The states of a request to pause or to resume.
 
     A request to pause shuts the gate before the request gets its first state. No state opens the
-    gate. Only the recorder opens the gate, after a resume is stored on the disk, and only if no
-    other cause keeps the gate shut.
+    gate: only the recorder does, after a resume is stored on the disk.
     """
 
     WAITING = "waiting"
@@ -240,9 +231,8 @@ class Pauses:
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now, and return a coroutine that waits until the disk has stored the pause.
 
-        The gate is shut when this method is called, not when the coroutine runs. The coroutine
-        returns whether the disk has stored the pause within 250 ms. The gate stays shut even if the
-        coroutine returns False. The times are those of `CallRecording.shut`.
+        The coroutine returns whether the disk has stored the pause within 250 ms. If it returns
+        False, the gate stays shut too. The times are as in `CallRecording.shut`.
         """
         recordings = self._recordings()
         for recording in recordings:
@@ -271,8 +261,8 @@ class Pauses:
     def record_key(self, value: str, now: Now, answer: AnswerKey) -> None:
         """Handle the SIP request that the phone sends when its record key is pressed.
 
-        `value` is `off` for a pause and `on` for a resume. `answer` sends the response, when the
-        disk has confirmed the change. For any other value, the response is 400.
+        `value` is `off` for a pause and `on` for a resume. For any other value, the response is
+        400. `answer` sends the response.
         """
         wanted = record_key(value)
         if wanted is None:

@@ -14,11 +14,11 @@ When the PBX sends one of the two new names, the first call goes on for both: it
 recording, its pauses and its caller, and its new advisor is the colleague. The second call is no
 longer shown, and the colleague's phone controls the recording of the first call.
 
-If the second call is not known to be a consultation, there is doubt, because two people can have
-one number. A name then shuts the gate of the second call. If that call leads outside, the name also
-shuts the gate of each first call that could be meant. A consultation that gets the name of some
-other caller is not joined. If it leads outside, the name may be the citizen's in another form, so
-the gate of the first call shuts too.
+If the second call was not recognised as a consultation, a new name leaves doubt, because two people
+can have one number. The gate of the second call then shuts. If the second call leads outside, the
+gate of each possible first call shuts too. A consultation that gets the name of another caller is
+not joined. If it leads outside, the gate of the first call shuts, because the name may be the
+citizen's in another form.
 """
 
 from __future__ import annotations
@@ -150,9 +150,9 @@ class PbxJoins:
             self._call.recording.join(keeper.recording)
 
     def ended(self) -> None:
-        """Let the calls joined with this one no longer control its recording, as it has ended.
+        """After this call's end, let the calls joined with it no longer control its recording.
 
-        They stay hidden. The PBX ends them too.
+        The joined calls stay hidden. The PBX ends them too.
         """
         for other in self._kept_by(self._call):
             other.recording.part()
@@ -250,7 +250,7 @@ def held_recordings(
 
 
 def _are_one(caller: CallerFacts, named: CallerFacts) -> bool:
-    """Return whether the PBX means this caller: by a number, or because both have withheld it."""
+    """Return whether two callers are one: they share a number, or both have withheld it."""
     return is_same_caller(caller, named) or (is_withheld(caller) and is_withheld(named))
 
 
@@ -261,7 +261,7 @@ def consulted_call(
 
     `admission` has the facts about the new call, and `source` is the address that sent its INVITE.
     The new call must come from the trusted trunk to which the live call went, and the trunk must
-    name the live call's advisor as its caller.
+    name the live call's advisor as the caller of the new call.
     """
     if admission.phone or not admission.trusted:
         return None

@@ -89,7 +89,7 @@ class SpoolFactory:
         return found
 
     def next_life(self, call_id: str, lives: int) -> int:
-        """Return a call's next life number, above `lives` and any file of a process that died.
+        """Return the first life number above `lives` for which there is no spool of the call.
 
         If a disk does not respond, its files are ignored.
         """
@@ -113,7 +113,7 @@ class SpoolFactory:
     ) -> Recorder:
         """Return a recorder for one call, which opens each of its spools with `open_spool`.
 
-        If the first disk fails and there is a spare one, it uses `open_on_other_disk`.
+        If the first disk fails and there is a spare disk, the recorder uses `open_on_other_disk`.
         """
         return Recorder(
             open_spool,
@@ -197,7 +197,7 @@ class CallSpools:
         self._call_id = call_id
         self._opened = False
         self._is_new = True
-        """True if no process can have created a spool of the call before."""
+        """True if there can be no spool of the call yet."""
 
     def follow(self, lives: int = 0) -> None:
         """Continue after an earlier process, which may have made more spools than `lives`."""

@@ -3,8 +3,7 @@
 Each SIP event is handled completely when it is read, and no handler of SIP events is a coroutine.
 If a REFER or a payment trigger must shut the gate, nothing else is therefore handled before the
 gate is shut. Two kinds of work wait for the disk, and are coroutines: confirming that a pause is on
-the disk, and resuming. Only the coroutine of a resume ends a payment pause. After a transfer, no
-coroutine is needed: the gate opens when the transfer fails, or the call is back in the centre.
+the disk, and resuming. Only the coroutine of a resume ends a payment pause.
 """
 
 from __future__ import annotations
@@ -240,9 +239,8 @@ class SwitchCall:
     ) -> SwitchCall:
         """Continue a call that was answered before a restart of the switch.
 
-        The returned call may have ended already. This happens if the caller was talking with no
-        other party at the restart, and there was no target to ring again. Raises `TelephonyError`
-        if the legs or their media ports cannot be restored. After this error or any other
+        The returned call may have ended already, for example if there was no target to ring again.
+        Raises `TelephonyError` if the legs or their media ports cannot be restored. After any
         exception, all legs of the call have ended.
         """
         settings = call_settings(context.settings, checkpoint.admission)
@@ -800,10 +798,7 @@ class SwitchCall:
             self.publish()
 
     def _judge_again(self, now: Now) -> None:
-        """Decide again about recording the party at the advisor's end.
-
-        An advisor had called this party, and has handed the call over to another caller.
-        """
+        """If an advisor hands an outgoing call over to another caller, judge the called party."""
         side = self.advisor_side
         was_outgoing, side.is_outgoing = side.is_outgoing, self._is_outgoing
         if not was_outgoing or side.is_outgoing or self._phase is CallPhase.RINGING:

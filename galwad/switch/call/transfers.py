@@ -40,7 +40,7 @@ class CallTransfers:
         """Continue with the call's `transfer_state`; `find` returns the live call with an id.
 
         If `ceases_at_request` is true, a transfer to a party outside shuts the gate at the request.
-        Otherwise, it does so when the party answers or the advisor has hung up.
+        Otherwise, only a transfer to a payment destination does.
         """
         self._call = call
         self._state = call.transfer_state
@@ -130,7 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls; the one that continues gets the other one's pauses."""
+        """Join the advisor's two calls. The pauses of the ending call apply to the other call."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
@@ -144,7 +144,7 @@ class CallTransfers:
             each.settle(now)
 
     def _prefer_recorded(self, plan: JoinPlan) -> JoinPlan:
-        """Return `plan`, or one in which the recorded call continues, if possible and necessary."""
+        """Return a plan in which the recorded call continues, if possible; otherwise `plan`."""
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)
         if keeper is None or giver is None:
@@ -190,8 +190,8 @@ class CallTransfers:
     def _expect(self, transfer: Transfer, now: Now) -> None:
         """Prepare for a transfer whose target rings first, while the advisor is still in the call.
 
-        If the target is outside the centre, the gate shuts: now if the settings require it or the
-        target takes payments, otherwise when the target answers or the advisor has hung up.
+        A target outside the centre shuts the gate when it answers or the advisor hangs up. If the
+        settings require it or the target takes payments, the gate shuts now.
         """
         self._state.begin()
         destination = transfer.destination
@@ -208,7 +208,7 @@ class CallTransfers:
             self._reached(now)
 
     def _reached(self, now: Now) -> None:
-        """Let a transfer whose target has been ringing take effect on the recording, if any."""
+        """If a transfer's target has been ringing, apply the transfer to the recording."""
         ringing, self._state.ringing = self._state.ringing, None
         if ringing is not None:
             self._refer(self._call, ringing, now)
@@ -278,9 +278,9 @@ def class_of_far_end(
 ) -> tuple[DestinationClass, str]:
     """Return the destination class of the party on one `side` of a call, and its label or "".
 
-    A caller at one of our phones has the class of the phone's extension; any other is external. The
-    party at the advisor's end has the class of the target after a transfer outside. Otherwise, it
-    has the class of the name that a PBX gave or, without a name, of the dialled number.
+    A caller at one of our phones has the class of the extension. Any other caller is external. At
+    the advisor's end, a transfer outside gives the class of its target. Without one, the name from
+    a PBX gives the class. Without a name, the dialled number does.
     """
     admission, state = call.admission, call.transfer_state
     if side is sip.Side.CALLER:

@@ -2,13 +2,11 @@
 
 Trunks are known by their address, phones by digest authentication (RFC 3261 section 22, RFC 8760).
 An INVITE from any other sender is refused, and so is a REGISTER without a phone's password.
-`CallerFacts` contains what an INVITE says about its caller. From these facts, the desk decides
-whether the caller is a known person, is unknown, or has withheld the number.
 
-A party that has seen a message of a call knows its Call-ID and tags. With these alone, it must not
-be able to move the media of the call, to end or transfer it, or to resume its recording. The SIP
-core accepts requests from the hosts that the dialog itself names (`Dialog.is_known_host`), and asks
-`DialogSources` about all others.
+A party that has seen a message of a call knows its Call-ID and tags. With only this knowledge, the
+party must not be able to move the media of the call, to end or transfer it, or to resume its
+recording. The SIP core accepts requests from the hosts that the dialog itself names
+(`Dialog.is_known_host`), and asks `DialogSources` about all other hosts.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ class Admission:
     phone: bool
     """True if one of our phones makes the call.
 
-    If it sent the INVITE, requests to it are sent to the address from which the INVITE came.
+    If the phone sent the INVITE, requests to the phone go to the address that sent the INVITE.
     """
     recorded: bool
     source_rule: str
@@ -67,7 +65,7 @@ class Admission:
     """True if one of our phones, or a trusted trunk such as a PBX, calls an emergency number."""
 
     def facts(self, line: str) -> Mapping[str, str | bool | None]:
-        """Return the `call` event's fields, encrypted in the spool; `line` is the route's label."""
+        """Return the fields of the spool's `call` event; `line` is the route's label."""
         return {**caller_fields(self.caller), "line": line, "called": self.called}
 
 
@@ -212,7 +210,7 @@ class AdmissionControl:
 
 
 _BURST_S = 5.0
-"""The time in seconds without a refused request after which the next one raises an alarm again."""
+"""The seconds without a refused request after which a refused request raises an alarm again."""
 
 
 class DialogSources:

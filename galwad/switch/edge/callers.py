@@ -89,7 +89,7 @@ def numbers_of(caller: CallerFacts) -> set[str]:
 
 
 def is_same_caller(caller: CallerFacts, named: CallerFacts) -> bool:
-    """Return whether the name `named`, which a trunk gives, is a name of `caller`."""
+    """Return whether a name that a trunk asserts in `named` is a name of `caller`."""
     return bool(numbers_of(caller) & {spelled(text) for text in named.asserted})
 
 
@@ -101,8 +101,8 @@ def is_withheld(caller: CallerFacts) -> bool:
 def _is_other(before: CallerFacts, named: CallerFacts) -> bool:
     """Return whether `named` means another caller than `before`.
 
-    Another number always does. The same number or name does only if the caller begins to withhold
-    the number. Another name that is not a number does only then, or if the trunk has asserted a
+    A caller who begins to withhold the number counts as another caller. So does another number. A
+    name that is not a number does so only if it is another name, and if the trunk has asserted a
     name before.
     """
     hides = is_withheld(named) and not is_withheld(before)

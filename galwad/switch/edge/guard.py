@@ -25,9 +25,9 @@ or the source sends more than `CALL_RATE` messages a second for this call.
 The INVITE of an emergency call from a trunk or known source has the priority of messages in a call,
 so that it is not dropped when datagrams take too much time.
 
-Datagrams, messages on connections (TCP or TLS) and new connections have separate limits. So a
-sender that forges an address in datagrams cannot use up the limits for its connections. The guard
-does no I/O and reads no clock.
+Datagrams, messages on connections (TCP or TLS) and new connections have separate limits. So forged
+datagrams cannot use up the limits for the connections of an address. The guard does no I/O and
+reads no clock.
 """
 
 from __future__ import annotations
@@ -90,10 +90,7 @@ A message above the rate limit counts as `_SHED` hundredths of a failure. Both n
 because a site whose phones all start together sends many such messages.
 """
 _THINNING: Final = ThinningLimits(stranger=1000, known=10_000, strangers=1000, few=250)
-"""From so many dropped datagrams in a second on, the kernel drops most (see `ThinningLimits`).
-
-Trunks count as known.
-"""
+"""The numbers of dropped datagrams at which thinning starts. Trunks count as known."""
 _FLOW_RATE: Final = 0.5
 _FLOW_IN_ADVANCE_S: Final = 8.0
 """A flow may send five messages at once, then one every two seconds, even if its source may not.
@@ -134,11 +131,7 @@ class SourceKind(Enum):
 
 
 class Bucket:
-    """A token bucket: a rate limiter in which each event takes tokens from the bucket.
-
-    Tokens are added at a fixed rate per second. A full bucket has the tokens of `in_advance_s`
-    seconds. All these tokens can be taken at once.
-    """
+    """A token bucket. A full bucket has the tokens of `in_advance_s` seconds."""
 
     __slots__ = ("_due", "_in_advance_s")
 

@@ -5,12 +5,11 @@ named. When a count is too high, an alarm is raised, and further passwords from 
 this account are checked only slowly. This applies to known addresses too, such as an office behind
 address translation.
 
-The phone that knows the password is not locked out. A phone whose password was right before is
-always heard from the same address and port, or on the same connection. If a phone restarts, its new
-port or connection is new to us too, and its first requests are checked, but only one a second for
-all new ports together. A guesser must therefore take a new port for every three guesses, and also
-gets only one guess a second. Emergency calls have a limit of their own, for each account and each
-network in which the account's password was right before. The limits do no I/O and read no clock.
+The phone that knows the password is not locked out. A phone whose password was right is not slowed
+down at the same address and port, or on the same connection. From a new port or connection, the
+first passwords are checked, but only one a second for all new ports together. So a guesser must
+take a new port for every three guesses. Emergency calls have a limit of their own, in the networks
+in which the account's password was right before. The limits do no I/O and read no clock.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from telephony.sip.events import Address
 MOST_WRONG: Final = 20.0
 """The number of wrong passwords from one address within `WINDOW_S` seconds that raises an alarm.
 
-It is higher than the number that bans a stranger, which is usually `ban_after` = 10. Passwords that
-are not checked do not lead to a ban.
+It is higher than the number that bans a stranger, which is usually `ban_after` = 10.
 """
 MOST_WRONG_FOR_ACCOUNT: Final = 30.0
 """The number of wrong passwords for one account, from all addresses, that raises an alarm."""
@@ -119,7 +117,7 @@ class GuessLimits:
         )
 
     def count_right(self, user: str, source: Address) -> None:
-        """Remember a right password: from now on, this port or connection is always heard."""
+        """Remember a right password: this port or connection is no longer slowed down."""
         _remember(self._familiar, (user, source), None)
         home = (user, network_of(source.host))
         _remember(self._homes, home, self._homes.get(home) or Bucket(_EMERGENCY_IN_ADVANCE_S))
@@ -127,8 +125,8 @@ class GuessLimits:
     def count_wrong(self, user: str, source: Address, now: float, *, returned: bool) -> None:
         """Count a wrong password, and raise an alarm if there were too many.
 
-        `returned` is True if the sender has proved that it receives what we send to `source`. After
-        such a proof, or on a connection, this port or connection is no longer always heard.
+        `returned` is True if the sender has proved that it receives what we send to `source`. Only
+        then, or on a connection, is an earlier right password from there forgotten.
         """
         if returned or source.reliable:
             self._familiar.pop((user, source), None)

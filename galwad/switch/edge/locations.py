@@ -105,7 +105,7 @@ class Locations:
                 await self.refresh()
 
     async def refresh(self) -> None:
-        """Look up all names once; without a server's answer, the earlier one stays in use."""
+        """Look up all names once. If no server answers, the earlier answer stays in use."""
         await asyncio.gather(*(self._refresh(uri) for uri in self._uris))
 
     async def _refresh(self, uri: Uri) -> None:

@@ -1,13 +1,14 @@
 """Refusal of new calls (503, RFC 3261 section 21.5.4) to protect the calls in progress.
 
-A new call is refused in three cases: there are already as many calls as the settings allow, fewer
-media ports are free than a call needs, or the switch is late while other calls are in progress. A
-full disk is not a reason to refuse a call, because a call can continue without being recorded.
+A new call is refused if there are already as many calls as the settings allow, or if fewer media
+ports are free than a call needs. While other calls are in progress, it is also refused if the
+switch is late. A full disk is not a reason to refuse a call, because a call can continue without
+being recorded.
 
 The *lateness* is the longer of two times: the delay of the event loop, and the time for which the
 oldest media packet has waited. The loop itself can be punctual while packets wait, because it
-handles them in small portions. If the lateness is above the setting `max_lag` twice in a second, no
-new call is accepted.
+handles them in small portions. If the lateness is above the setting `max_lag` twice in a second,
+new calls are refused.
 
 The switch is not the only program on the machine. The time for which it was ready to run, but other
 programs ran, is subtracted from the delay of the loop and from the wait of SIP messages: refusing
@@ -20,8 +21,8 @@ many calls as it can, and does not accept all calls in one second and none in th
 
 Media goes before SIP messages (`MediaPoller.keep_up`), so under load the messages wait. If they
 have waited for longer than `max_lag` for some tenths of a second, each INVITE that has waited so
-long is refused: its caller is about to send it again, which would make even more work. A short
-burst of calls ends before any is refused.
+long is refused, so that its caller does not send it again. A short burst of calls ends before any
+is refused.
 
 A single long delay refuses no call. It is over before the next call arrives, and a second of
 refusals would harm more callers than the delay itself. If the load is too high, each delay is

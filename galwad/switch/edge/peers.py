@@ -1,10 +1,9 @@
-"""OPTIONS requests and registrations that the switch sends to trunks and targets outside calls.
+"""The OPTIONS requests and registrations that the switch sends to trunks and targets.
 
-Trunks and targets with `options_every` in the settings get regular OPTIONS requests ("pings").
-
-If a peer does not respond, we send a call to this peer only after all other peers have failed.
-Calls from this peer are still accepted. Alarms and logs show a trunk by its name and its address.
-They show a target only by its address, because the URI of a target may contain a phone number.
+Trunks and targets with `options_every` in the settings get regular OPTIONS requests ("pings"). An
+address that does not respond is tried after all others, but calls from it are still accepted.
+Alarms and logs show a trunk by its name and its address. They show a target only by its address,
+because the URI of a target may contain a phone number.
 
 `TrunkAccounts` has our credentials and registrations at trunks that require a password. A call that
 a trunk sends to our registered address is admitted like any other call of the trunk, by its source
@@ -285,10 +284,10 @@ class NamingMonitor:
         self._settings = settings
         self._alarm = alarm
         self._unnamed: dict[str, int] = {}
-        """The number of answered calls since the last one with a name, by trunk."""
+        """The number of answered calls since the last call with a name, by trunk."""
 
     def ended(self, peer: Address, *, is_named: bool) -> None:
-        """Count a call that advisors behind the PBX at `peer` could answer, and that was answered.
+        """Count an answered call to the PBX at `peer`, behind which the settings name advisors.
 
         `is_named` is true if the PBX has named a party of this call.
         """

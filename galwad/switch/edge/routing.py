@@ -30,7 +30,7 @@ from telephony.sip.message.header_values import NameAddr
 from telephony.sip.message.uri import Uri, escape_user
 
 AWAY_RING_AFTER_S = 20.0
-"""The seconds after which a route with `skip_away` also rings the phones of users who are away."""
+"""The longest time in seconds for which a route with `skip_away` leaves out users who are away."""
 KEPT_S = 3600.0
 """The seconds for which the report of users who are away counts after the last desk is gone."""
 _HOME = "+44"
@@ -92,7 +92,7 @@ class Router:
     ) -> None:
         """Parse the SIP URIs in the settings.
 
-        `is_open` returns False for a phone's closed connection: it cannot be rung. `dns` is by
+        `is_open` returns False for a closed connection, on which no phone can be rung. `dns` is by
         default the system's resolver. A route with `skip_away` rings users in `away` last.
         """
         self._settings = settings
@@ -259,8 +259,8 @@ class Router:
         """Return the class that the settings give to a target that `route` rings, or None.
 
         A phone has a class only if the settings list exactly its extension. Any other target has
-        the class of the dialled number `called`, if the settings list exactly this number and the
-        target is not a payment line; otherwise its own class.
+        its own class. If the settings list exactly the dialled number `called`, the target has the
+        class of this number instead, unless the target is a payment line.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -278,9 +278,9 @@ class Router:
 
         A number may match a destination only because it belongs to the same range. So if the
         settings name advisors behind this URI, the class is the centre, unless a destination has
-        exactly the URI's number and the caller dialled another one. A destination "*" never counts.
-        If the caller has dialled a feature code of the PBX, such as `*68` for parking, there is no
-        advisor behind the URI.
+        exactly the URI's number and the caller dialled another number. A destination "*" never
+        counts. If the caller has dialled a feature code of the PBX, such as `*68` for parking,
+        there is no advisor behind the URI.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(
@@ -311,7 +311,7 @@ class Router:
     def phone_targets(
         self, extension: str, now: float, srtp: SrtpRule | None = None
     ) -> tuple[Target, ...]:
-        """Return the registered devices of an extension, the one with the highest q value first."""
+        """Return the devices of an extension that can be rung, with the highest q value first."""
         user = self.phones.user_of(extension)
         rule = Srtp(self._settings.srtp_rule_of(extension, srtp))
         return tuple(
@@ -332,7 +332,7 @@ class Router:
     def _at(
         self, uris: Sequence[str] | None, user: str, srtp: SrtpRule | None
     ) -> tuple[Target, ...]:
-        """Return a target for all these URIs, failed addresses last; () if no address is known."""
+        """Return one target that stands for all these URIs; () if no address is known."""
         found = [(self._uris[text], self.locations(self._uris[text])) for text in uris or ()]
         found.sort(key=lambda place: all(map(self.locations.is_down, place[1])))
         targets = [

@@ -1,12 +1,12 @@
 """The rule for when Python's garbage collector runs in the switch process.
 
-Reference counting frees all that the switch makes, as soon as it is no longer needed. Only objects
-that refer to each other in a circle need the collector, and the tests of ended calls show that the
-switch leaves none. A library may still leave some, so the collector cannot stay off for ever.
+Reference counting does not free objects that refer to each other in a circle. The tests of ended
+calls show that the switch leaves no circles. A library may leave some, so the collector cannot stay
+off for ever.
 
 A collection looks at every object of all calls, which stops the event loop: media and payment
 pauses wait for about a tenth of a second with 200 calls. Python would run one after each burst of
-new calls, and would find nothing. Here, one runs only
+new calls, and would find nothing. Here, a collection runs only
 
 - while no call is in progress, if `MOST_NEW_WHEN_IDLE` objects were added since the previous one;
 - at any time, if `MOST_NEW` objects were added, and `MOST_OF_A_CALL` for each call in progress.
@@ -23,17 +23,13 @@ import time
 import structlog
 
 MOST_NEW_WHEN_IDLE = 10_000
-"""The number of new objects after which the garbage is collected while there are no calls.
-
-They take about 4 MB. At fewer objects, a collection would not be worth its time: the switch also
-handles registrations, and the next call can begin meanwhile.
-"""
+"""The number of new objects after which the garbage is collected while there are no calls."""
 MOST_NEW = 800_000
 """The number of new objects after which the garbage is collected even during calls.
 
-Ended calls have about 85 objects each for 32 s, so this is the number of 9,400 calls, or of 290 new
-calls in each second. Beyond that, only circles of a library can add so many. They then take about
-270 MB, and the collection stops the switch once, for nearly a second.
+An ended call has about 85 objects for 32 s, so 290 new calls a second have this many. Otherwise,
+only circles of a library can add so many. They then take about 270 MB, and the collection stops the
+switch once, for nearly a second.
 """
 MOST_OF_A_CALL = 700
 """The number of objects that a call in progress may have; most calls have about 450."""

@@ -3,8 +3,8 @@
 The switch starts and answers calls even while the desk or the finaliser does not run. It handles
 these signals:
 
-- SIGTERM or SIGINT drains the switch: new calls are refused with 503, and calls in progress can
-  finish. A second such signal hangs up the calls in progress.
+- SIGTERM or SIGINT drains the switch: new calls, except emergency calls, are refused with 503, and
+  calls in progress can finish. A second such signal hangs up the calls in progress.
 - SIGUSR1 ends the process immediately, without ending the calls. The next switch process continues
   the calls.
 - SIGHUP loads the certificate for SIP over TLS from its file again.
@@ -215,10 +215,7 @@ class Switch:
             self._idle.clear()
 
     def _report_faults(self, now: float) -> None:
-        """Raise an alarm for each fault of the recording or of the emergency route that is new.
-
-        It is called every second, because a fault can begin or change while the switch runs.
-        """
+        """Raise an alarm for each new fault of the recording or of the emergency route."""
         has_phones = self._phones.registered(now) > 0
         faults = {
             "recording.no_recipients": self._spools.fault,
@@ -362,8 +359,8 @@ class Switch:
 def _pools(settings: Settings) -> list[PortPool]:
     """Return one pool of media ports for each address of `[media] listen`, with the same range.
 
-    Each reserves two pairs for each emergency call that the settings ask for, but at most a tenth
-    of its pairs.
+    Each pool reserves two pairs for each emergency call that the settings ask for, but at most a
+    tenth of its pairs.
     """
     media, sip = settings.media, settings.sip
     reserved = min(sip.emergency_calls, media.ports.calls // 10) if sip.emergency_numbers else 0

@@ -62,7 +62,7 @@ class LinkServer:
         self._figures: Figures | None = None
         self._devices: Mapping[Party, int] = {}
         self._follow_devices: set[link.Link] = set()
-        """The links to the desks that know `PhonesRegistered`: those of the switch's version."""
+        """The links to desks of the switch's version, which know `PhonesRegistered`."""
         self._version = own_version()
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 

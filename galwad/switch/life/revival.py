@@ -35,12 +35,9 @@ from telephony.b2bua import bye_from_checkpoint, bye_in_dialogs, cancel_branches
 from telephony.errors import TelephonyError
 
 MOST_AGE_S = 86_400.0
-"""If a lost call was answered more seconds ago, it gets no BYE: its parties have hung up."""
+"""A lost call whose answer is more seconds ago than this gets no BYE."""
 SKIPPED_CSEQS = 100
-"""The number of CSeq numbers that a BYE leaves out in a dialog of a lost call.
-
-The requests of the last second before the reboot may not be on the disk.
-"""
+"""The CSeq numbers that a BYE of a lost call skips: the last requests may not be on the disk."""
 SILENT_S = 3.0
 """The time in seconds after which the parties are asked if no media has arrived from any party."""
 UNANSWERED_S = 4.0
