@@ -1,6 +1,6 @@
 """Judge a recording by what was said, and by what must have happened in the call.
 
-Every fault is reported: the first may be only a consequence of another.
+Every fault is reported, because the first fault may be only a consequence of another.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _THERE_OF_MANY: Final = 0.8
 sends some packets late, which shifts a part of the speech.
 """
 _EACH_THERE: Final = 0.45
-"""In a row of a matrix, each half second of recorded speech must have at least this similarity."""
+"""In a row of a matrix, each compared half second must have at least this similarity."""
 _ABSENT: Final = 0.3
-"""Speech counts as absent if no half second of it has a higher similarity than this. Two different
-half seconds of noise have a lower one.
+"""Speech counts as absent if no compared half second has a higher similarity than this. Two
+different half seconds of noise have a lower similarity.
 """
 _US: Final = 1_000_000
 _LENGTH_S: Final = 0.05
@@ -71,7 +71,7 @@ def proof_faults(manifest: dict[str, Any], erase_back_s: float) -> Iterator[str]
     known = {(trigger.trigger, trigger.actor) for trigger in triggers}
     pauses = [gap for gap in gaps if gap.reason == "payment" and gap.trigger in PAUSE_TRIGGERS]
     for gap in pauses:
-        # The spool has no trigger of a pause before the answer, whose gap begins at 0.
+        # A pause before the answer has no trigger in the spool. Its gap begins at 0.
         if gap.from_us and (gap.trigger, gap.actor) not in known:
             yield f"the switch has recorded no trigger of the pause by {gap.trigger} ({gap.actor})"
     erase_us = round(erase_back_s * _US)
@@ -230,7 +230,7 @@ def faults_of(
     segments: int | None,
     erase_back_s: float,
 ) -> tuple[str, ...]:
-    """Return the faults of a recording; if `segments` is None, any number is right."""
+    """Return the faults of a recording. `segments` is the right number, or None for any number."""
     manifest = there.manifest
     return (
         *_wrong_parts(manifest, gaps, segments),

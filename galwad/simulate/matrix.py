@@ -239,7 +239,7 @@ class MatrixRun:
         """Recordings are judged one at a time, so that the phones have enough of the processor."""
 
     async def run(self, rows: Iterable[Row]) -> list[Verdict]:
-        """Run the rows in parallel, then the `alone` rows one by one; return verdicts in order."""
+        """Run the rows, the `alone` rows last and one by one. Return the verdicts in row order."""
         every = list(rows)
         verdicts: dict[str, Verdict] = {}
         async with asyncio.TaskGroup() as running:

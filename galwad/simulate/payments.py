@@ -56,7 +56,7 @@ async def _use_token_again(row: LiveRow) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _CallerPresses:
-    """The caller's phone sends the record key and the code, which must change nothing."""
+    """The caller's phone asks to pause or resume, which must change nothing."""
 
     wanted: OnOff
 
@@ -106,7 +106,7 @@ def _gaps(*triggers: SimulatedTrigger) -> tuple[GapRule, ...]:
 def _paused(
     name: str, trigger: SimulatedTrigger, *inside: RowStep, needs: frozenset[Need] = frozenset()
 ) -> Row:
-    """Return a row that pauses, takes the steps `inside`, which have `needs`, and resumes."""
+    """Return a row in which `trigger` pauses, then the steps `inside` run, then it resumes."""
     return Row(
         name,
         (_BEFORE, PauseStep(trigger), *inside, ResumeStep(trigger), _AFTER),

@@ -136,7 +136,7 @@ class Answerer:
         await self.phone.stop()
 
     async def next_ringing(self) -> VoIPCall:
-        """Return the next call that rings at this phone; skip one that has stopped ringing."""
+        """Return the next call that rings at this phone; skip calls that have stopped ringing."""
         while True:
             call = await self.incoming.get()
             if call.state is CallState.RINGING:
@@ -194,7 +194,10 @@ class Heard:
 async def converse(
     first: CallAudio, second: CallAudio, said: tuple[Samples, Samples]
 ) -> tuple[Heard, Heard]:
-    """Let both speak at once; return what `first` and `second` heard. Raises `StepError`."""
+    """Let both speak at once; return what `first` and `second` heard.
+
+    Raises `StepError` if this machine is too slow, or if the call ends.
+    """
     voices = (first, second)
     places = [voice.place for voice in voices]
     before = [voice.call.reception for voice in voices]

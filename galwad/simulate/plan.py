@@ -86,7 +86,7 @@ class Plan:
     acts_as: SipLogin | None
     """The phone that places the call; None if the call is placed as a trunk."""
     answering: tuple[SipLogin, ...]
-    """The phones that answer. In a single call, the phones after the first answer a transfer."""
+    """The phones that answer. In a single call, all phones but the first wait for a transfer."""
     media: SrtpPolicy = SrtpPolicy.OPTIONAL
     talk: float = 4.0
     """The length of the talk in seconds."""
@@ -165,8 +165,8 @@ def passwords_of(questions: Sequence[str], order: str, *, from_stdin: bool) -> l
     """Return a password for each question, such as "SIP password of 201".
 
     The user types them. With `from_stdin`, each is a line of standard input. Raises `CliError` if
-    the number of lines is wrong, or if there is no terminal to ask. The error's hint shows `order`,
-    the order of the lines.
+    the number of lines is wrong, or if there is no terminal to ask. An error's hint shows `order`,
+    which names the order of the lines.
     """
     if from_stdin:
         given = sys.stdin.read().splitlines()

@@ -78,7 +78,7 @@ class Report:
         self.steps.append(Step(name, StepResult.WARNING, text, hint, figures))
 
     def fail(self, name: str, text: str, hint: str, **figures: float | str | list[int]) -> None:
-        """Add a step that failed. Only a `StepError` ends the simulation."""
+        """Add a step that failed. This does not end the simulation."""
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:

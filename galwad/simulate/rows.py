@@ -67,7 +67,7 @@ class LiveRow:
     # --- beginning and end --------------------------------------------------------------------
 
     async def ring(self) -> VoIPCall:
-        """Call the line; return the call at the ringing phone. Hold `site.ringing` meanwhile."""
+        """Call the line, and return the advisor's ringing leg. Hold `site.ringing` meanwhile."""
         site, known = self.site, {pop["call_id"] for pop in await self.calls()}
         try:
             line = self.pbx.line.number if self.pbx else site.plan.number
@@ -124,7 +124,7 @@ class LiveRow:
                 await asyncio.gather(*(leg.hangup() for leg in self._legs), return_exceptions=True)
 
     async def save_note(self) -> None:
-        """Wait for the call's end; if the API still shows it, save a note that it was simulated."""
+        """Wait for the call's end, and save a note in the call if the API still shows it."""
         state = ""
         async for _ in attempts(_SHOWN_WITHIN_S):
             state = await self.shown("state")
@@ -173,7 +173,8 @@ class LiveRow:
     async def next_ringing(self, phone: Answerer, *callers: str) -> VoIPCall:
         """Wait for a call of one of `callers`, by default the plan's caller, at `phone`.
 
-        It ignores other calls, so that a real phone can answer them. Hold `site.ringing` meanwhile.
+        Other calls are ignored, so that a real phone can answer them. Hold `site.ringing`
+        meanwhile.
         """
         plan = self.site.plan
         try:
@@ -224,7 +225,7 @@ class LiveRow:
         return str(found.get(self.call_id) or "")
 
     async def shows(self, wanted: str) -> None:
-        """Wait until the recording is in this state; raise StepError after five seconds."""
+        """Wait for the state `wanted` of the recording; raise StepError after five seconds."""
         state = ""
         async for _ in attempts(_SHOWN_WITHIN_S):
             state = await self.shown("recording") or "ended"

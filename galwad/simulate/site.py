@@ -148,7 +148,7 @@ def pbx_line(settings: Settings, number: str) -> PbxLine:
 
 
 class PbxPhones:
-    """Two simulated phones that are registered at the PBX: an advisor's and a department's."""
+    """Two simulated phones that register at the PBX: an advisor's and a department's."""
 
     def __init__(self, plan: Plan, line: PbxLine, advisor: SipLogin, department: SipLogin) -> None:
         """Set up the phones; raise CliError if the PBX cannot be resolved or reached."""

@@ -74,7 +74,7 @@ def from_pcm(pcm: bytes) -> Samples:
 def similarity_at(heard: Samples, said: Samples) -> float:
     """Return how similar the received sound `heard` is to the sound `said`, 0 to 1.
 
-    `said` begins at most `_LATEST` samples after the start of `heard`, or `_MISSING` before it.
+    `said` must begin at most `_LATEST` samples after the start of `heard`, or `_MISSING` before it.
     Half seconds are searched for separately, because a telephone line may stretch and shift the
     sound.
     """
@@ -86,7 +86,7 @@ def similarity_at(heard: Samples, said: Samples) -> float:
 
 
 def similarities_anywhere(recorded: Samples, said: Samples, pieces: int = 8) -> list[float]:
-    """Search for about `pieces` half seconds of `said`; return the best similarity of each."""
+    """Search for some half seconds of `said`; return the best similarity of each."""
     every = _pieces(said)
     return [find(recorded, piece)[1] for _, piece in every[:: max(1, len(every) // pieces)]]
 

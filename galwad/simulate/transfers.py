@@ -230,7 +230,7 @@ async def _send_back(row: LiveRow) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The page must show this state of the recording."""
+    """The API must show this state of the recording."""
 
     state: str
 

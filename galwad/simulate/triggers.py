@@ -103,11 +103,11 @@ class ApiTrigger(SimulatedTrigger):
     by: Literal["call", "extension", "advisor"] = "call"
 
     def actor(self, row: LiveRow) -> str:
-        """Return the user or the machine."""
+        """Return the user or the machine that sends the request."""
         return f"{'token' if self.who == 'machine' else 'user'}:{self._user(row)}"
 
     def holder(self, row: LiveRow) -> str:
-        """Return the page of the user, or the machine."""
+        """Return the user's page, or the machine that sends the request."""
         return f"{'token' if self.who == 'machine' else 'page'}:{self._user(row)}"
 
     def _user(self, row: LiveRow) -> str:
@@ -195,7 +195,7 @@ TRIGGERS: Final[tuple[SimulatedTrigger, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class PauseStep:
-    """A trigger pauses, and the page shows it."""
+    """A trigger pauses, and the API must show the pause."""
 
     trigger: SimulatedTrigger
 
@@ -224,7 +224,7 @@ class ResumeStep:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStep:
-    """A user or system of the API releases another holder's pause; if `refused`, it gets 403."""
+    """`by` releases the pause of the holder `of`. If `refused`, the answer must be 403."""
 
     by: ApiTrigger
     of: SimulatedTrigger
@@ -249,7 +249,7 @@ def _accept(status: int, otherwise: str) -> None:
 
 
 async def shown_after(row: LiveRow, *, paused: bool) -> None:
-    """Wait until the page shows the recording as paused, or as recording if `paused` is false."""
+    """Wait until the API shows the state "paused", or "recording" if `paused` is false."""
     if paused:
         await row.settle()  # a wrong resume would take effect meanwhile
     await row.shows("paused" if paused else "recording")

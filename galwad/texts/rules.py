@@ -61,8 +61,8 @@ class TextEntryLike(Protocol):
 class TextFault:
     """The first rule that a list breaks.
 
-    `number` is the number of the entry, from 1 on, and `field` the part of it; 0 and None if the
-    whole list is at fault.
+    `number` is the number of the entry, from 1 on; 0 if the whole list is at fault. `field` is the
+    faulty part of the entry, or None.
     """
 
     kind: TextFaultKind

@@ -58,7 +58,7 @@ class TextStore:
         }
 
     async def save(self, name: ListName, texts: StoredTexts) -> None:
-        """Store a list in place of the one with this name."""
+        """Store a list, in place of an earlier list with this name."""
         values = {
             "entries": None if texts.entries is None else as_json(texts.entries),
             "former": as_json(texts.former),

@@ -42,12 +42,12 @@ class TwoTexts(BaseModel):
 class PageTexts(BaseModel):
     """The lists of texts as the pages need them, sent in the snapshot and after each change.
 
-    `line_names` has the names of lines, by their names in the settings; a line that is not in it
-    is shown by its name in the settings, in both languages. `break_reasons` are the reasons that
-    can be chosen, and `former_reasons` removed ones whose code a break may still have.
-    `no_note_reasons` is empty until an administrator changes the list; the page then uses its own
-    words. `purposes` are the purposes that advisors can choose; if `free_text` is true, they may
-    write others. `teams` are the teams to which users can belong.
+    `line_names` has the names of lines, by their names in the settings. A line that is missing
+    there is shown by its name in the settings, in both languages. `break_reasons` are the reasons
+    that can be chosen. `former_reasons` are removed reasons whose code a break may still have.
+    `no_note_reasons` is empty until an administrator changes the list. Until then, the page uses
+    its own words. `purposes` are the purposes that advisors can choose. If `free_text` is true,
+    advisors may write other purposes. `teams` are the teams to which users can belong.
     """
 
     line_names: dict[str, TwoTexts]
@@ -145,7 +145,7 @@ class TextLists:
         return self.free_text or any(text in {each.en, each.cy} for each in purposes)
 
     def purpose_code(self, text: str) -> str:
-        """Return the CRM's code of a purpose in the list or formerly in it; "" if it has none."""
+        """Return the CRM's code of a present or former purpose; "" without a code."""
         listed = self._lists["purposes"]
         known = (*listed.entries, *listed.former)
         return next((each.code for each in known if text in {each.en, each.cy}), "")

@@ -28,7 +28,7 @@ class PartyName:
     asserted: bool
     """False if the name is only the address in a Contact, which does not say who the party is."""
     stated: bool = True
-    """False if the PBX has named only parties that did not answer; the name is then anonymous."""
+    """False if the PBX has named only parties that did not answer. The name is then anonymous."""
 
     @property
     def user(self) -> str:
@@ -47,8 +47,7 @@ class AdvisorSide:
     ) -> None:
         """Start without a party. `called` is the number that the caller dialled.
 
-        `is_outgoing` is true if an advisor makes the call. The party at this end is then the person
-        called.
+        `is_outgoing` is true if an advisor makes the call. This side is then the called party.
         """
         self._router = router
         self._route = route
@@ -58,7 +57,7 @@ class AdvisorSide:
         self.ringing: tuple[Party, ...] = ()
         self.advisor: Party | None = None
         self.group: tuple[Party, ...] = ()
-        """The advisors behind the PBX that answered, any of whom may have the call; or empty."""
+        """The advisors behind the PBX that answered, while any of them may have the call."""
         self.target: Target | None = None
         """The target that most recently talked with the caller; None until the call is answered."""
         self._leg_id = ""
@@ -71,7 +70,7 @@ class AdvisorSide:
         self.asserted = ""
         """As `identity`, but never the address in a Contact."""
         self.identity = ""
-        """The user part of the URI by which a PBX identifies this party; "" if none has done so."""
+        """The user part of a PBX's name for the party that has the call; "" without a name."""
 
     @property
     def candidates(self) -> tuple[Party, ...]:
@@ -242,11 +241,11 @@ class AdvisorSide:
         return self.advisor != before
 
     def class_at_answer(self) -> tuple[DestinationClass, Trigger]:
-        """Return the class of the party that has answered, and the trigger of its gap.
+        """Return the class of the party that has answered, and the trigger of a gap for this party.
 
-        The class is `class_of_name`, or without it the class that the settings give to the target.
-        If they give none, or if an advisor has called an external or unknown party, the class is
-        the centre: the call is recorded.
+        The name decides the class (see `class_of_name`). If it does not, the settings decide it by
+        the target. If the settings give no class, or if an advisor has called an external or
+        unknown party, the class is the centre: the call is recorded.
         """
         named = self.class_of_name(is_first=True)
         if named is not None:

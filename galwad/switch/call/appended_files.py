@@ -3,7 +3,7 @@
 `dialogs.jsonl` has the dialogs of the answered calls, with which both parties get a BYE after a
 reboot. A reboot destroys the checkpoints, so the calls cannot continue. Without a BYE, the parties
 would wait in silence. The file contains phone numbers, but no session descriptions and no keys. A
-call that was answered about `PATIENCE_S` before a power cut may be missing.
+call that was answered less than about `PATIENCE_S` before a power cut may be missing.
 
 `LedgerOutbox` keeps ended calls in memory until the desk confirms that its ledger has them. A call
 that waits longer than about a second is also written to a file, in case the switch dies while the
@@ -242,7 +242,7 @@ class LastingDialogs(AppendedFile):
         return True
 
     def close(self) -> None:
-        """Write the last changes, at the end of the process. Without a call, empty the file.
+        """Write the last changes, at the end of the process. If no call is left, empty the file.
 
         The file is not synced to the disk, because written data is not lost when the process ends.
         """

@@ -65,7 +65,7 @@ class _OneWrite:
 
 
 class CallRecording:
-    """The recording of one call. Its users need not know whether there is a recorder.
+    """The recording of one call. Other modules need not know whether there is a recorder.
 
     `on_change` is called whenever `state`, `holders` or `durable` may have changed.
     """
@@ -93,7 +93,7 @@ class CallRecording:
         self._keeper: CallRecording | None = None
         """The recording of the call with which a PBX has joined this call; otherwise None."""
         self._earlier: tuple[RecordingState, float] | None = None
-        """The state that an earlier process began and this one continues, and its start in Unix
+        """The state that an earlier process began and this process continues, and its start in Unix
         seconds; None if there is no such state."""
         self._later_caller: Mapping[str, Field] | None = None
         """The fields of the event about the newest caller; None if the caller has not changed."""
@@ -155,7 +155,7 @@ class CallRecording:
 
     @property
     def early_pauses(self) -> tuple[CallPause, ...]:
-        """The pauses of a call that has no recorder. They apply if it gets one at its answer."""
+        """The pauses of a call without a recorder. They apply if the call gets a recorder."""
         return tuple(self._early.values())
 
     @property
@@ -372,9 +372,9 @@ class CallRecording:
     ) -> None:
         """Shut the gate if a PBX names a new party (RFC 3325) outside the centre.
 
-        The party is at the advisor's end. `trigger` says how it was named. If the party is in the
-        centre, a gate that an earlier name had shut opens, unless a pause keeps it shut. If no name
-        had shut the gate, a new segment begins. The change takes effect from `now.arrived`.
+        The party is at the advisor's end. `trigger` says how it was named. A party in the centre
+        ends the effect of an earlier name that had shut the gate. Without such a name, a
+        party in the centre begins a new segment. The change takes effect from `now.arrived`.
         """
         if self.recorder is None:
             return

@@ -73,7 +73,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     """The time of the answer in Unix seconds."""
     advisor: Party | None
     group: tuple[Party, ...]
-    """The advisors behind the PBX that answered, any of whom may have the call; or empty."""
+    """The advisors behind the PBX that answered, while any of them may have the call."""
     target: TargetCheckpoint | None
     """The target that most recently talked with the caller; None if there was no such target."""
     identity: str
@@ -87,7 +87,7 @@ class AnsweredState(msgspec.Struct, frozen=True, kw_only=True):
     shut_causes: ShutCauses = msgspec.field(name="standing")
     """The causes that keep the gate shut at present."""
     lives: int
-    """The life number of the call's newest spool; 0 before the first. The next must be higher."""
+    """The life number of the call's newest spool; 0 before the first spool."""
     answered_at: float = msgspec.field(name="answered", default=0.0)
     """The time of the answer, in seconds of the monotonic clock of this boot; 0 if not known."""
     recording: RecordingState | None = None
@@ -114,7 +114,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The pauses of a call that has no recorder, because it still rings or is not recorded."""
     answered: AnsweredState | None = msgspec.field(name="talk", default=None)
     legs: msgspec.Raw
-    """The legs in JSON, as `telephony.b2bua` saved them. Only it knows what the fields mean."""
+    """The legs in JSON, as `telephony.b2bua` saved them. Only that package knows the fields."""
 
     def legs_values(self) -> Mapping[str, object]:
         """Return the decoded fields of `legs`; empty if `legs` is not a JSON object."""

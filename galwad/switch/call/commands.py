@@ -1,9 +1,9 @@
 """The desk's commands: pause and resume calls, set a call's advisor, phone accounts, users away.
 
-The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. The
-switch asks the phone to answer by the event "talk", which the phone must know. The other acts work
+The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. To
+answer, the switch sends the phone the event "talk", which the phone must know. The other acts work
 with any phone, because the switch owns both legs of a call. A transfer is handled like a REFER, and
-a hold is recorded as a hold by the phone. `docs/page.md` describes the acts for advisors.
+a hold is recorded like a hold by the phone. `docs/page.md` describes the acts for advisors.
 
 To dial, the switch first rings the user's phone. When the phone answers, the switch calls the
 number with the route and the rules that the phone itself would get. So the page reaches no number
@@ -117,7 +117,7 @@ async def _answer(call: SwitchCall, command: PhoneAct) -> str:
 
 
 def _has(advisor: Party | None, command: PhoneAct) -> bool:
-    """Return whether this party is the person who asks."""
+    """Return whether the party `advisor` is the person who sent `command`."""
     if advisor is None:
         return False
     if advisor.user:
@@ -230,7 +230,7 @@ class DeskCommands:
         self._phones = phones
         self._away = away
         self.dialler: Dialler | None = None
-        """Places the calls that the page dials. The switch sets it when it can place calls."""
+        """Places the calls that the page dials; None until the switch can place calls."""
 
     async def pause(self, command: Pause) -> PauseReply:
         """Shut the gates of the calls that `command` names; reply whether the disk confirms it."""

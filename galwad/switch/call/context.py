@@ -1,4 +1,4 @@
-"""The interface and states of a live call that its parts use, and objects that all calls share."""
+"""The interface of a live call for its parts, and the objects that all calls share."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TransferState:
     there has been no such party since the most recent transfer.
     """
     completed: int = 0
-    """The number of complete transfers. A new name from a PBX also counts as one."""
+    """The number of complete transfers. A new party that a PBX has named also counts."""
     destination: str = ""
     """The destination class of the last complete transfer; "" if there was none."""
 
@@ -77,12 +77,12 @@ class TransferState:
 
 @dataclass(slots=True)
 class JoinState:
-    """The ids of the calls with which a PBX can join one call, or has joined it."""
+    """The ids of the calls with which a PBX can join this call, or has joined it."""
 
     consults: str = ""
     """The id of the call whose advisor has made this call; "" if this is no consultation."""
     kept_by: str = ""
-    """The id of the call that goes on for this call too; "" if the PBX has not joined them."""
+    """The id of the call that goes on for this call too; "" without a join by a PBX."""
 
 
 class LiveCall(Protocol):
@@ -108,7 +108,7 @@ class LiveCall(Protocol):
         """Return the caller as a target, so that another call can be connected to the caller."""
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it."""
+        """Make `target`, on `leg_id`, the new party, for the recording and for the page."""
 
     def come_back_to(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target` the new party: the call has come back to the centre from outside."""

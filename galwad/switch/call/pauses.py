@@ -55,7 +55,7 @@ class PauseAction(Enum):
 
 
 def record_key(value: str) -> PauseAction | None:
-    """Return the request of a `Record` value, `off` (pause) or `on` (resume); else None."""
+    """Return the request that a `Record` value makes; None if it is neither `off` nor `on`."""
     return {"off": PauseAction.PAUSE, "on": PauseAction.RESUME}.get(value.strip().lower())
 
 
@@ -129,7 +129,7 @@ class CodeListener:
 
 
 class _Digits:
-    """The most recent digits of one leg, all or only the proven ones, and the codes to find."""
+    """The most recent digits of one leg, and the codes to find in them."""
 
     def __init__(self, codes: Mapping[PauseAction, str]) -> None:
         self._codes = codes
@@ -191,7 +191,7 @@ class _PauseRequest:
 
 
 class Pauses:
-    """Pauses and resumes, for payments, the recordings that one party of a call controls."""
+    """Pauses and resumes the recordings that one party of a call controls."""
 
     def __init__(
         self,

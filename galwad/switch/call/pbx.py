@@ -14,8 +14,8 @@ When the PBX sends one of the two new names, the first call goes on for both: it
 recording, its pauses and its caller, and its new advisor is the colleague. The second call is no
 longer shown, and the colleague's phone controls the recording of the first call.
 
-If the second call was not recognised as a consultation, a new name leaves doubt, because two people
-can have one number. The gate of the second call then shuts. If the second call leads outside, the
+If the second call was not recognised as a consultation, a name that fits leaves doubt, because two
+people can have one number. The gate of the second call then shuts. If the second call leads outside, the
 gate of each possible first call shuts too. A consultation that gets the name of another caller is
 not joined. If it leads outside, the gate of the first call shuts, because the name may be the
 citizen's in another form.
@@ -189,7 +189,7 @@ class PbxJoins:
     def _doubt(self, other: LiveCall, now: Now) -> None:
         """Shut the gate of `other`, which may be the second call of a join that the PBX has made.
 
-        If it is, the recording of the first call is the recording of the conversation.
+        After a join, the recording of the first call contains the conversation.
         """
         other.log.info("call.join_in_doubt")
         other.recording.identified(DestinationClass.UNKNOWN, other.advisor_side.actor, now)
@@ -305,7 +305,7 @@ def _far_names(call: LiveCall) -> set[str]:
 
 
 def _address(call: LiveCall, side: Side) -> Address | None:
-    """Return a peer's address in an answered call; None for a callee at one of our phones."""
+    """Return a peer's address; None before the answer, and for a callee at one of our phones."""
     joined = call.legs.joined
     if joined is None:
         return None
@@ -330,10 +330,9 @@ def is_lost_fork(
     """Return whether an answered call has ended as the lost fork of a PBX.
 
     A PBX may ring several extensions for one caller, each with a call of its own through Galwad. If
-    two are answered at almost the same time, it keeps one and hangs up the other at once. No one
-    has talked in that call. The PBX says in its BYE that another party has answered, or one of the
-    live calls `others` is for the same caller. `talk_us` is the call's talk time in microseconds;
-    None if it is not known.
+    two calls are answered at almost the same time, the PBX hangs up one of them at once. Its BYE
+    says that another party has answered, or one of the live calls `others` is for the same caller.
+    `talk_us` is the call's talk time in microseconds; None if it is not known.
     """
     admission = call.admission
     if talk_us is None or talk_us >= LONGEST_US or not admission.trunk or not admission.trusted:

@@ -180,7 +180,7 @@ class SwitchCall:
 
     @property
     def _is_outgoing(self) -> bool:
-        """True if the present caller is an advisor, at one of our phones or at a trusted PBX."""
+        """True if the caller is at one of our phones, or is an advisor whom a trusted PBX names."""
         asserted = self.caller.asserted if self.admission.trusted else ()
         return self.admission.phone or any(map(self._context.router.phones.user_of, asserted))
 
@@ -420,7 +420,7 @@ class SwitchCall:
         self.settle(now)
 
     def set_hold(self, now: Now, *, held: bool) -> None:
-        """Hold the caller for the page, or end this hold. It is recorded as a hold by the phone."""
+        """Hold the caller for the page, or end this hold. Record it like a hold by the phone."""
         if held:
             self.legs.hold(now.mono)
         else:
@@ -677,10 +677,10 @@ class SwitchCall:
         self.settle(now)
 
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
-        """Make `target`, on `leg_id`, the new party: it is recorded, and the page shows it.
+        """Make `target`, on `leg_id`, the new party, for the recording and for the page.
 
-        If the name from a PBX decides (see `AdvisorSide.class_of_name`), the gate shuts for a party
-        outside the centre before its leg is recorded, and opens for a party in the centre.
+        If a name from a PBX decides (see `AdvisorSide.class_of_name`), a party outside the centre
+        shuts the gate before its leg is recorded.
         """
         destination = self._take_party(leg_id, target, now)
         if destination is DestinationClass.CENTRE and self.recording.shut_causes.identity:
@@ -798,7 +798,7 @@ class SwitchCall:
             self.publish()
 
     def _judge_again(self, now: Now) -> None:
-        """If an advisor hands an outgoing call over to another caller, judge the called party."""
+        """If an advisor hands the call over to another caller, classify the called party again."""
         side = self.advisor_side
         was_outgoing, side.is_outgoing = side.is_outgoing, self._is_outgoing
         if not was_outgoing or side.is_outgoing or self._phase is CallPhase.RINGING:
@@ -885,7 +885,7 @@ def _end_of_ringing(event: sip.CallEnded) -> Unanswered:
 
 
 def acts_of(legs: BackToBackCall) -> tuple[ActState, ...]:
-    """Return the acts that the page can offer the advisor of a call, and what prevents each."""
+    """Return the acts that the page can offer the advisor, with what prevents an act now."""
     if legs.joined is None:
         return ()
     by_phone = sip.Side.CALLEE in legs.holding and not legs.held_by_owner

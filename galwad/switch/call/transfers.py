@@ -49,7 +49,7 @@ class CallTransfers:
         self._ceases_at_request = ceases_at_request
 
     def requested(self, event: sip.TransferRequested, now: Now) -> None:
-        """Handle a REFER: a blind transfer, or an attended one if Replaces names a consultation."""
+        """Handle a REFER, which asks for an attended transfer if Replaces names a consultation."""
         call = self._call
         plan = call.legs.join_plan(event.request_id)
         other = call.legs.call_named_by_replaces(event.request_id)
@@ -118,7 +118,7 @@ class CallTransfers:
     def _ring(self, event: sip.TransferRequested, targets: tuple[Target, ...], now: Now) -> bool:
         """Ring the targets for the caller, and return whether the REFER was accepted.
 
-        If not, the call continues, and the REFER's effect on the recording is undone.
+        If it was not accepted, undo the REFER's effect on the recording.
         """
         call = self._call
         call.advisor_side.rings_at(targets)
@@ -279,8 +279,8 @@ def class_of_far_end(
     """Return the destination class of the party on one `side` of a call, and its label or "".
 
     A caller at one of our phones has the class of the extension. Any other caller is external. At
-    the advisor's end, a transfer outside gives the class of its target. Without one, the name from
-    a PBX gives the class. Without a name, the dialled number does.
+    the advisor's end, a transfer outside gives the class of its target. Without such a transfer,
+    the name from a PBX gives the class. Without a name, the dialled number does.
     """
     admission, state = call.admission, call.transfer_state
     if side is sip.Side.CALLER:

@@ -153,7 +153,7 @@ class Bucket:
 
 
 class _Limits:
-    """Separate rate limiters for datagrams, for messages on connections, and for connections."""
+    """Separate rate limiters for datagrams, for messages on connections, and new connections."""
 
     __slots__ = ("connections", "datagrams", "stream")
 
@@ -462,7 +462,7 @@ class FloodGuard:
 
 
 def _count_of(data: bytes) -> float:
-    """Return the number of messages for which a message counts."""
+    """Return the number of messages that a message of this length counts as."""
     return max(1.0, len(data) / _USUAL_MESSAGE_BYTES)
 
 

@@ -5,11 +5,11 @@ named. When a count is too high, an alarm is raised, and further passwords from 
 this account are checked only slowly. This applies to known addresses too, such as an office behind
 address translation.
 
-The phone that knows the password is not locked out. A phone whose password was right is not slowed
-down at the same address and port, or on the same connection. From a new port or connection, the
-first passwords are checked, but only one a second for all new ports together. So a guesser must
-take a new port for every three guesses. Emergency calls have a limit of their own, in the networks
-in which the account's password was right before. The limits do no I/O and read no clock.
+Meanwhile, the phone that knows the password is not locked out. A phone whose password was right is
+not slowed down at the same address and port, or on the same connection. From a new port or
+connection, the first passwords are checked, but only one a second for all new ports together. So a
+guesser must take a new port for every three guesses. Emergency calls have a limit of their own, in
+the networks in which the account's password was right before.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class GuessLimits:
     def count_wrong(self, user: str, source: Address, now: float, *, returned: bool) -> None:
         """Count a wrong password, and raise an alarm if there were too many.
 
-        `returned` is True if the sender has proved that it receives what we send to `source`. Only
-        then, or on a connection, is an earlier right password from there forgotten.
+        `returned` is True if the sender has proved that it receives what we send to `source`. In
+        this case, and on a connection, an earlier right password from `source` is forgotten.
         """
         if returned or source.reliable:
             self._familiar.pop((user, source), None)

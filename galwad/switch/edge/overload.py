@@ -45,8 +45,8 @@ from galwad.settings.switch import SipSection
 SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 """The kernel's file with three numbers about the thread that opens it (CONFIG_SCHED_INFO).
 
-They are the nanoseconds on a processor, those of waiting for a processor, and a count. See
-Documentation/scheduler/sched-stats.rst of Linux.
+They are the nanoseconds on a processor, the nanoseconds of waiting for a processor, and a count.
+See Documentation/scheduler/sched-stats.rst of Linux.
 """
 RETRY_AFTER_S: Final = "5"
 _LOOK_BACK_S: Final = 1.0

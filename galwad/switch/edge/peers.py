@@ -1,7 +1,7 @@
 """The OPTIONS requests and registrations that the switch sends to trunks and targets.
 
 Trunks and targets with `options_every` in the settings get regular OPTIONS requests ("pings"). An
-address that does not respond is tried after all others, but calls from it are still accepted.
+address that does not respond is tried after other addresses. Calls from it are still accepted.
 Alarms and logs show a trunk by its name and its address. They show a target only by its address,
 because the URI of a target may contain a phone number.
 
@@ -168,7 +168,7 @@ class TrunkAccounts:
 
         If a password's file cannot be read, the first `tick` raises an alarm, and the trunk is used
         without a password: it may still send us calls. `locate` returns the addresses of a
-        registrar's URI. `alarm` is for failed registrations.
+        registrar's URI.
         """
         self._settings = settings
         self._locate = locate

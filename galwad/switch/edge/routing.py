@@ -377,7 +377,7 @@ class Router:
         return found.pop() if len(found) == 1 else NO_GRANTS
 
     def _is_trusted(self, address: Address) -> bool:
-        """Return whether this is a trusted trunk: we exchange identities with it (RFC 3324 2.3)."""
+        """Return whether this address belongs to a trusted trunk (RFC 3324 section 2.3)."""
         trunk = self._settings.find_trunk(*address[:3])
         return trunk is not None and trunk.trusted
 

@@ -204,7 +204,7 @@ def _take_up(
     left: Checkpoint | EndedCheckpoint,
     now: Now,
 ) -> SwitchCall | None:
-    """Continue an answered call, or let a ringing one ring again; return the continued call.
+    """Continue an answered call, or let a ringing call ring again; return the continued call.
 
     Return None if the call has ended or cannot continue. Return None too if it was ringing: its
     INVITE then begins a new call.
