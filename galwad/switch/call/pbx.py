@@ -15,10 +15,10 @@ recording, its pauses and its caller, and its new advisor is the colleague. The 
 longer shown, and the colleague's phone controls the recording of the first call.
 
 If the second call was not recognised as a consultation, a name that fits leaves doubt, because two
-people can have one number. The gate of the second call then shuts. If the second call leads outside, the
-gate of each possible first call shuts too. A consultation that gets the name of another caller is
-not joined. If it leads outside, the gate of the first call shuts, because the name may be the
-citizen's in another form.
+people can have one number. The gate of the second call then shuts. If the second call leads
+outside, the gate of each possible first call shuts too. A consultation that gets the name of
+another caller is not joined. If it leads outside, the gate of the first call shuts, because the
+name may be the citizen's in another form.
 """
 
 from __future__ import annotations
