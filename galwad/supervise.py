@@ -84,7 +84,7 @@ def watchdog_interval() -> float | None:
 
 
 async def watchdog() -> None:
-    """Send watchdog messages while the event loop runs; run this as a task.
+    """Send watchdog messages while the event loop runs. Run this as a task.
 
     Each message also restarts a kernel timer, whose SIGALRM ends a hung process after 1.5 times
     systemd's limit. The timer is needed because systemd ignores its watchdog while a unit stops.
@@ -246,7 +246,7 @@ class Supervisor:
         return 0 if fine else 1
 
     def signalled(self) -> None:
-        """At the first signal, let the processes finish their work; at the second, kill them."""
+        """At the first signal, let the processes finish their work. At the second, kill them."""
         if self._stop.is_set():
             self._stop_now.set()
         self._stop.set()

@@ -150,7 +150,7 @@ def judge_recording(report: Report, there: OpenedRecording, spoken: Iterable[Spo
 
 
 def _without_erased(spoken: list[Spoken], there: OpenedRecording) -> Iterator[Spoken]:
-    """Yield the audio of each phase; shorten the phase before a pause by what the pause erased.
+    """Yield the audio of each phase. Shorten the phase before a pause by what the pause erased.
 
     That phase is shortened by half a second more, for audio that was on its way. If less than half
     a second is left of it, its audio is empty.

@@ -167,7 +167,7 @@ def _check_phones(options: MatrixOptions) -> None:
 
 
 def _plan(options: MatrixOptions) -> tuple[Plan, PageLogin | None, list[SipLogin]]:
-    """Return the plan, the login of --advisor, and the phones at the PBX; ask for passwords."""
+    """Ask for passwords; return the plan, the login of --advisor, and the phones at the PBX."""
     questions = [f"SIP password of {extension}" for extension in options.answer]
     questions += [f"SIP password of {extension} at the PBX" for extension in options.pbx_answer]
     if options.advisor:

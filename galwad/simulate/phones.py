@@ -147,7 +147,7 @@ class Answerer:
 
 
 class CallAudio:
-    """Sends audio on an answered leg and stores what it receives; needs a running event loop."""
+    """Sends audio on an answered leg and stores what it receives. Create it in a running event loop."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
         self.who = who
@@ -273,7 +273,7 @@ class Phase:
 
 
 class Voice:
-    """Speaks on a leg until the leg ends or `stop` is called; needs a running event loop.
+    """Speaks on a leg until the leg ends or `stop` is called. Create it in a running event loop.
 
     A voice is random noise, so any part of it can be found in the recording.
     """
@@ -313,6 +313,6 @@ class Voice:
         return Part(self.who, self.channel, said)
 
     async def stop(self) -> None:
-        """Stop speaking; the leg then sends what is queued, and silence after it."""
+        """Stop speaking. The leg then sends what is queued, and silence after it."""
         self._mouth.cancel()
         await asyncio.gather(self._mouth, return_exceptions=True)

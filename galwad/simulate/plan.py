@@ -62,7 +62,7 @@ class Addresses:
     port: int
     transport: PhoneTransport
     host_as_typed: str
-    """The server's host as the user typed it; its TLS certificate must name this host."""
+    """The server's host as the user typed it. Its TLS certificate must name this host."""
     local_host: str
     """The address of this machine from which the answering phones send to the server."""
     caller: str

@@ -82,7 +82,7 @@ class Report:
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
-        """Add a step that could not be run; this is neither a success nor a failure."""
+        """Add a step that could not be run. This is neither a success nor a failure."""
         self.steps.append(Step(name, StepResult.SKIPPED, text))
 
     @asynccontextmanager
@@ -100,7 +100,7 @@ class Report:
         return [step for step in self.steps if step.verdict is StepResult.FAULT]
 
     def print(self) -> None:
-        """Print one line for each step; a step's hint is printed below its line."""
+        """Print one line for each step, and the step's hint below the line."""
         out = console()
         plain = not (out.encoding or "").lower().startswith("utf")
         width = max((len(step.name) for step in self.steps), default=0)

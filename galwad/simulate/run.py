@@ -34,7 +34,7 @@ from telephony.phone import CallState, VoIPCall, VoIPPhone
 _MOST_DELAY: Final = 0.1
 """The maximum delay of a task in seconds. With a longer delay, measurements are not reliable."""
 _JUDGED: Final = 40
-"""The most legs whose audio is compared; comparing all legs would take longer than the calls."""
+"""The most legs whose audio is compared. Comparing all legs would take longer than the calls."""
 _ALIKE: Final = 0.9
 _LOSS: Final = 0.01
 _TAIL: Final = 0.5
@@ -99,7 +99,7 @@ class Tally:
     setup: list[int] = field(default_factory=list)
     """For each answered call, the time from the INVITE to the 200, in milliseconds."""
     refused: Counter[int] = field(default_factory=Counter)
-    """The number of failed calls for each SIP status; status 0 means that there was no response."""
+    """The number of failed calls for each SIP status. Status 0 means no response."""
     cut: int = 0
     """The number of legs whose talk was not completed. A call has two legs."""
     received: int = 0

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Need(Enum):
-    """A thing that a row needs, apart from the caller; the value says how to configure it."""
+    """A thing that a row needs, apart from the caller. The value says how to configure it."""
 
     ADVISOR = "give --answer EXTENSION: a phone that the line rings"
     CODES = "set [recording] payment_code_on and payment_code_off"
@@ -71,7 +71,7 @@ class OutsideNumber:
 
 @dataclass(frozen=True, slots=True)
 class PbxLine:
-    """A line that leads to a PBX; `dialled` is what Galwad dials there, such as a queue."""
+    """A line that leads to a PBX. `dialled` is what Galwad dials there, such as a queue."""
 
     number: str
     dialled: str
@@ -199,7 +199,7 @@ class Site:
                 strict=False,
             )
         )
-        """The simulated phones of this run, except the caller's and that of the PBX's advisor."""
+        """The simulated phones of this run, except those of the caller and of the PBX's advisor."""
         for where in sorted(outside, key=lambda each: each.kind == "department"):
             need = Need.PAYMENT_LINE if where.kind == "payment" else Need.OUTSIDE
             account = SipLogin(where.number, "")

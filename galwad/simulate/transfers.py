@@ -126,7 +126,7 @@ async def _busy_transfer(row: LiveRow) -> None:
 
 
 async def _busy_and_recalled(row: LiveRow) -> None:
-    """Send the caller to a busy party outside, and hang up; the advisor is rung again."""
+    """Send the caller to a busy party outside, and hang up. The advisor is rung again."""
     rung = await _leave(row)
     async with row.site.ringing:
         await rung.deny(486)

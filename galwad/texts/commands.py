@@ -105,7 +105,10 @@ def _read(file: Path) -> dict[str, Any]:
 
 @app.command(epilog="Example: galwad texts reset purposes")
 def reset(name: Name, *, server: Server = "", json: Json = False) -> None:
-    """Put the list of the settings, or Galwad's own, in force again, at once on all open pages."""
+    """Put the first list, from the settings or from Galwad, in force again.
+
+    The change takes effect at once, also on open pages.
+    """
     path = f"/texts/{_checked(name)}"
     version = ask(server, "GET", path)["version"]
     found = ask(server, "DELETE", path, {"version": version})

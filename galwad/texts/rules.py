@@ -161,7 +161,7 @@ class TextEntry:
     """An entry of a list: its code, and its text in English and in Welsh.
 
     The code of a purpose is that of the CRM, or "". The code of a line is its name in the settings.
-    A Welsh text that is "" is missing; the page then shows the English one.
+    A Welsh text that is "" is missing. The page then shows the English text.
     """
 
     code: str

@@ -195,7 +195,7 @@ class LastingDialogs(AppendedFile):
             self._news.set()
 
     def keep(self, call_id: str, legs: msgspec.Raw, *, answered_at: float, recorded: bool) -> None:
-        """Store an answered call's dialogs if they changed; `legs` is as in `Checkpoint.legs`."""
+        """Store an answered call's dialogs if they changed. `legs` is as in `Checkpoint.legs`."""
         dialogs = _dialogs_in(legs)
         if not dialogs:
             return

@@ -258,7 +258,7 @@ class CallRecording:
         recorder.start()
 
     def follow(self, advisor_leg: str, party: Party) -> None:
-        """Record the audio of `advisor_leg` from now on; name `party` in the spool."""
+        """Record the audio of `advisor_leg` from now on. Name `party` in the spool."""
         self._legs.follow(advisor_leg)
         self.advisor(party)
 
@@ -276,7 +276,7 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Shut the gate for a pause without waiting for the disk; a repeat changes nothing.
+        """Shut the gate for a pause without waiting for the disk. A repeat changes nothing.
 
         Without a recorder, the pause is only stored. The request arrived at `arrived_mono` (None:
         now). The person began to make it at `begun_mono`, such as at the first digit of a code

@@ -159,7 +159,7 @@ class CallContext:
     find: Callable[[str], LiveCall | None]
     live_calls: Callable[[], Iterable[LiveCall]]
     forget: Callable[[str], None]
-    """Removes the call with this id from the live calls; called once, when the call has ended."""
+    """Removes the call with this id from the live calls. Called once, when the call has ended."""
 
 
 def call_settings(settings: Settings, admission: Admission) -> CallSettings:

@@ -181,7 +181,7 @@ class _PauseRequest:
 
     @property
     def confirmed(self) -> bool:
-        """True if the change is on the disk, or if a later request has superseded this one."""
+        """True if the change is on the disk, or if a later request has superseded this request."""
         return self._state in {RequestState.DURABLE, RequestState.SUPERSEDED}
 
     def enter(self, state: RequestState) -> None:

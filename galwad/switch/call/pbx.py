@@ -71,7 +71,7 @@ class PbxJoins:
 
         Return True if the name is that of the colleague in an answered consultation of this call.
         The two calls are then joined, and the caller of this method need do nothing else. If no
-        consultation of this call has the name, each call joined with this one is separated.
+        consultation of this call has the name, each call joined with this call is separated.
         """
         kept_calls = self._kept_by(self._call)
         for other in self._others_from(self._call):
@@ -158,7 +158,7 @@ class PbxJoins:
             other.recording.part()
 
     def caller_is_back(self, source: str) -> None:
-        """Separate this consultation: the PBX names the advisor who made it as its caller again.
+        """Separate this consultation: the PBX again names the consulting advisor as its caller.
 
         `source` is the header field with the name. The call with which this call was joined gets
         this advisor again. If the recording of that call has ceased, it does not go on until the
@@ -224,7 +224,7 @@ class PbxJoins:
 
 
 def part(call: LiveCall) -> None:
-    """End the join of a call: its phone no longer controls the recording of the other call."""
+    """End the join of a call: its phone no longer controls another call's recording."""
     call.log.info("call.parted_by_pbx")
     call.join_state.kept_by = ""
     call.recording.part()

@@ -76,7 +76,7 @@ class SwitchCall:
         *,
         consults: str = "",
     ) -> None:
-        """Connect the parts of the call; only `incoming`, `placed` and `resumed` create a call.
+        """Connect the parts of the call. Only `incoming`, `placed` and `resumed` create a call.
 
         `consults` is the id of the call whose advisor makes this call; "" if there is none.
         """
@@ -375,11 +375,11 @@ class SwitchCall:
             self._save_own_part()
 
     def _save_own_part(self) -> None:
-        """Save the checkpoint after a change that is not one of the legs, such as a pause.
+        """Save the checkpoint after a change outside the legs, such as a pause.
 
-        The legs are saved as they were at the most recent `save_checkpoint`. If they have handled a
-        message since, it has had no effect on the peers yet, because `settle` saves the legs before
-        it sends anything.
+        The legs are saved as they were at the most recent `save_checkpoint`. A message that they
+        have handled since has had no effect on the peers yet, because `settle` saves the legs
+        before it sends anything.
         """
         if not self.legs.ended:
             self._context.checkpoints.save(self.call_id, self._checkpoint())
@@ -389,7 +389,7 @@ class SwitchCall:
         return next(k for k, leg in self.legs.legs.items() if leg.side is sip.Side.CALLER)
 
     def start(self, targets: tuple[Target, ...], later: LaterTargets | None, now: Now) -> None:
-        """Ring the targets, then those of `later`; without targets, send the caller a 480."""
+        """Ring the targets, then those of `later`. Without targets, send the caller a 480."""
         self._in_settle = True
         self.log.info("call.started", targets=len(targets))
         if self.legs.ended:
@@ -831,7 +831,7 @@ class SwitchCall:
         answered = answered and not lost_fork
         if answered:
             self._note_naming()
-        # From here on, no other process continues the call, even if this one dies at once.
+        # From here on, no other process continues the call, even if this process dies at once.
         self._context.checkpoints.mark_ended(self.call_id)
         if lost_fork:
             self.log.info("call.lost_fork")

@@ -177,10 +177,9 @@ class CallTransfers:
         call.settle(now)
 
     def _absorb_causes(self, keeper: LiveCall, giver: LiveCall, plan: JoinPlan, now: Now) -> None:
-        """Shut the gate of `keeper` if necessary: a party of the call `giver` moves to this call.
+        """Shut the gate of `keeper` if the moving party or a pause of `giver` requires it.
 
-        The gate shuts in two cases: the destination class of this party requires it, or `giver` has
-        pause holders. A pause keeps its holder, its trigger and the person who paused.
+        A pause keeps its holder, its trigger and the person who paused.
         """
         moves = class_of_far_end(self._router, giver, plan.moved_leg.side)
         self._shut_for(keeper, Transfer(*moves), now)

@@ -80,7 +80,7 @@ class Rejection:
 def phone_admission(
     settings: Settings, phones: Phones, extension: str, host: str, called: str
 ) -> Admission:
-    """Return the `Admission` of a phone's call to `called`; `host` is that of its From URI."""
+    """Return the `Admission` of a phone's call to `called`; `host` is the host of its From URI."""
     return Admission(
         caller=CallerFacts(extension, host, trusted=False),
         called=called,

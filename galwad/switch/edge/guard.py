@@ -78,7 +78,7 @@ A phone that sends a keyed digit in each INFO needs ten at most.
 
 _KNOWN_FACTOR: Final = 10
 _HANDSHAKE_COUNT: Final = 5.0
-"""A new TLS connection counts as this many TCP ones: its handshake takes over a millisecond."""
+"""A new TLS connection counts as this many connections: its handshake takes over 1 ms."""
 _KNOWN_CONNECTIONS: Final = 500.0
 """The most new TCP connections a second that are accepted from all known sources together."""
 _FAILURE: Final = 100

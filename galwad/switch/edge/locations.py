@@ -99,7 +99,7 @@ class Locations:
         self._down.pop(address, None)
 
     async def begin(self) -> None:
-        """Look up all names, for at most a second; `run` later looks up the rest."""
+        """Look up all names, for at most a second. `run` later looks up the rest."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 await self.refresh()

@@ -82,7 +82,7 @@ class OverloadControl:
     def __init__(self, sip: SipSection, free_pairs: Callable[[], int]) -> None:
         """`free_pairs` returns the number of free pairs of media ports."""
         self.refused = 0
-        """The number of calls refused so far; retransmissions of an INVITE are not counted."""
+        """The number of calls refused so far. Retransmissions of an INVITE are not counted."""
         self._sip = sip
         self._free_pairs = free_pairs
         self.share = 1.0
@@ -101,7 +101,7 @@ class OverloadControl:
         self._message_waited_s = max(self._message_waited_s, seconds)
 
     def late(self, loop_s: float, media_s: float, now: float, cpu_wait_s: float = 0.0) -> None:
-        """Store the lateness since the previous call, in seconds; call this ten times a second.
+        """Store the lateness since the previous call, in seconds. Call this ten times a second.
 
         `loop_s` is the event loop's delay, `media_s` the wait of the oldest media packet, and
         `cpu_wait_s` the time in which the switch was ready to run, but other programs ran.

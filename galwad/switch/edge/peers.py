@@ -51,7 +51,7 @@ class PeerMonitor:
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locations: Locations, alarm: Alarm
     ) -> None:
-        """Prepare the pings; `locations` finds targets' addresses, and learns which are silent."""
+        """Prepare the pings. `locations` finds targets' addresses, and learns which are silent."""
         self._endpoint = endpoint
         self._locations = locations
         self._alarm = alarm
@@ -98,7 +98,7 @@ class PeerMonitor:
                 yield PeerStatus(self._names[address], "options", up)
 
     def _refresh(self) -> None:
-        """Update the pinged addresses from DNS; of several intervals, the shortest counts."""
+        """Update the pinged addresses from DNS. Of several intervals, the shortest counts."""
         asked: dict[Address, float] = {}
         for address, every, name in self._asked():
             asked[address] = min(every, asked.get(address, every))
@@ -140,7 +140,7 @@ class PeerMonitor:
 
 
 def addresses_of(trunk: Trunk) -> list[Address]:
-    """Return the single addresses of a trunk in the settings; networks are not pinged."""
+    """Return the single addresses of a trunk in the settings. Networks are not pinged."""
     transport = (trunk.transport or "udp").upper()
     return [
         Address(str(peer.network[0]), peer.port or DEFAULT_PORTS[transport], transport)
@@ -164,7 +164,7 @@ class TrunkAccounts:
     def __init__(
         self, settings: Settings, endpoint: Endpoint, locate: Locate, alarm: Alarm
     ) -> None:
-        """Prepare our accounts at the trunks that have a password; send nothing yet.
+        """Prepare our accounts at the trunks that have a password. Send nothing yet.
 
         If a password's file cannot be read, the first `tick` raises an alarm, and the trunk is used
         without a password: it may still send us calls. `locate` returns the addresses of a
@@ -275,7 +275,7 @@ MOST_UNNAMED = 3
 class NamingMonitor:
     """Counts, for each trusted trunk, the answered calls since it last named a party.
 
-    If a PBX names no party that answers, it names none after a transfer either. Its transfers then
+    If a PBX names no party that answers, it names no party after a transfer. Its transfers then
     stay unseen, and a department to which it transfers a call is recorded.
     """
 
@@ -300,6 +300,6 @@ class NamingMonitor:
             self._alarm("pbx.no_names", None, f"{name}: no names in {MOST_UNNAMED} calls in a row")
 
     def states(self) -> dict[str, bool]:
-        """Return whether each trunk names parties; a trunk is left out while this is uncertain."""
+        """Return whether each trunk names parties. A trunk is left out while this is uncertain."""
         counts = self._unnamed.items()
         return {name: not count for name, count in counts if not 0 < count < MOST_UNNAMED}

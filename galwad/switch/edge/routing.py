@@ -146,7 +146,7 @@ class Router:
     def ring_order(
         self, route: Route, called: str, now: float
     ) -> tuple[tuple[Target, ...], LaterTargets | None]:
-        """Return the targets that a new call rings at first, and those that ring later.
+        """Return the targets that a new call rings at first, and the targets that ring later.
 
         On a route with `skip_away`, the phones of users who are away ring later. If no other phone
         can be rung, all ring at first: a forgotten break must not leave a call unanswered.

@@ -32,12 +32,12 @@ only circles of a library can add so many. They then take about 270 MB, and the 
 switch once, for nearly a second.
 """
 MOST_OF_A_CALL = 700
-"""The number of objects that a call in progress may have; most calls have about 450."""
+"""The number of objects that a call in progress may have. Most calls have about 450."""
 log = structlog.get_logger()
 
 
 class Collector:
-    """Runs the garbage collector; after `start`, Python itself no longer runs it."""
+    """Runs the garbage collector. After `start`, Python itself no longer runs it."""
 
     def __init__(
         self, most_new: int = MOST_NEW, most_new_when_idle: int = MOST_NEW_WHEN_IDLE
@@ -53,7 +53,7 @@ class Collector:
         gc.disable()
 
     def tick(self, calls: int) -> None:
-        """Collect garbage if necessary, with `calls` in progress; call this once a second."""
+        """Collect garbage if necessary, with `calls` in progress. Call this once a second."""
         new = gc.get_count()[0]  # The objects that were made minus those that were freed.
         most = self._most_new + MOST_OF_A_CALL * calls if calls else self._most_new_when_idle
         if new >= most:

@@ -304,7 +304,7 @@ class Switch:
         self._transport.flush()
 
     def _hand_over(self) -> None:
-        """Stop without ending the calls, which the next process continues; `main` does the rest."""
+        """Stop without ending the calls, which the next process continues. `main` does the rest."""
         log.info("switch.handing_over", calls=len(self.calls))
         supervise.stopping()
         self._handing_over = True
@@ -345,7 +345,7 @@ class Switch:
             call.on_silence(leg_id, seconds)
 
     def _on_refused(self, leg_id: str, _host: str, _port: int) -> None:
-        """Count a burst of refused media, and raise an alarm; the relay reports each burst once."""
+        """Count a burst of refused media, and raise an alarm. The relay reports each burst once."""
         self._refused += 1
         call = call_of_leg(self.calls, leg_id)
         self._links.alarm("media.refused", call.call_id if call is not None else None)

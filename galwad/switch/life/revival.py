@@ -6,7 +6,7 @@ this happens before the first received message is handled, because the message m
 dialog of such a call.
 
 The parties may have hung up while no process ran. If no media of a continued call arrives, its
-parties are asked. If none of them answers, and the call is not on hold, it is ended.
+parties are asked. If no party answers, and the call is not on hold, the call is ended.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MOST_AGE_S = 86_400.0
 SKIPPED_CSEQS = 100
 """The CSeq numbers that a BYE of a lost call skips: the last requests may not be on the disk."""
 SILENT_S = 3.0
-"""The time in seconds after which the parties are asked if no media has arrived from any party."""
+"""The parties are asked if no media has arrived within this time, in seconds."""
 UNANSWERED_S = 4.0
 """The time in seconds within which one of the parties must answer, or send media."""
 _NOBODY_LEFT = 'SIP;cause=408;text="No answer after a restart"'
