@@ -147,7 +147,7 @@ class Answerer:
 
 
 class CallAudio:
-    """Sends audio on an answered leg and stores what it receives. Create it in a running event loop."""
+    """Sends and stores the audio of an answered leg. Create it in a running event loop."""
 
     def __init__(self, who: str, call: VoIPCall) -> None:
         self.who = who

@@ -219,8 +219,8 @@ class AdvisorSide:
     def _believes(self, name: PartyName, target: Target) -> bool:
         """Return whether the peer at `target` may give its party this name.
 
-        Our phones have the names of their accounts. Only a trusted peer, or one behind which the
-        settings name advisors, may say that its party is in the centre.
+        Our phones have the names of their accounts. Only a trusted peer, or a peer behind which
+        the settings name advisors, may say that its party is in the centre.
         """
         if target.is_phone:
             return False

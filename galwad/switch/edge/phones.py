@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Phones:
     """The accounts and the bindings of the phones.
 
-    A changed binding is written to the disk only when `save` is called.
+    Call `save` to write changed bindings to the disk.
     """
 
     def __init__(self, folder: Path, configured: Iterable[Phone], realm: str) -> None:
