@@ -269,10 +269,15 @@ class PromiseChecker:
             lines.intact.breaks("changed_recordings", 1, finding)
 
     async def _pauses(self, since: float, until: float) -> dict[str, list[int]]:
-        """Return the times of pauses in the audit, in µs since 1970, by call id ("" if none)."""
+        """Return the times of pauses in the audit, in µs since 1970, by the id of each call.
+
+        A pause by extension or user is a pause of the calls that the switch named in its reply.
+        """
         found: dict[str, list[int]] = {}
         async for entry in self._audit.search_all(AuditFilter(PAUSED, since=since, until=until)):
-            found.setdefault(str(entry.facts.get("call_id", "")), []).append(entry.at_us)
+            ids = str(entry.facts.get("calls", "")).split()
+            for call_id in {str(entry.facts.get("call_id", "")), *ids}:
+                found.setdefault(call_id, []).append(entry.at_us)
         return found
 
     async def _recordings(

@@ -39,6 +39,7 @@ from galwad.host.errors import ApiError, NotPermittedError, SwitchDownError
 from galwad.messages import Pause, PauseReply, RecordingStateName, Resume
 from galwad.people.access import ArrivedAt, Pausing, SignedIn
 from galwad.people.sessions import Session
+from recording.audit.log import Facts
 
 log = structlog.get_logger()
 
@@ -412,7 +413,7 @@ def _watch(desk: CallsDesk, reply: PauseReply, holder: str, heartbeat: float | N
 
 
 async def _audit_resumption(desk: CallsDesk, order: Resume) -> None:
-    written = _audit(desk, "resume", order)
+    written = _audit(desk, "resume", order, {})
     if not await desk.host.background.finishes_within(written, background.AUDIT_S):
         desk.calls.metrics.pauses.labels("resume", "no_audit").inc()
         log.warning("payment.audit_late", action="resume")
@@ -421,7 +422,7 @@ async def _audit_resumption(desk: CallsDesk, order: Resume) -> None:
 
 async def _audit_pause(desk: CallsDesk, order: Pause, reply: PauseReply) -> None:
     """Write the audit entry of a pause that is already in force, with the time of the pause."""
-    write = partial(_audit, desk, "pause", order, at=time.time())
+    write = partial(_audit, desk, "pause", order, {"calls": " ".join(reply.calls)}, at=time.time())
     await background.audit_done(
         desk.host.background,
         write,
@@ -433,12 +434,17 @@ async def _audit_pause(desk: CallsDesk, order: Pause, reply: PauseReply) -> None
 
 
 async def _audit(
-    desk: CallsDesk, action: Action, order: Pause | Resume, *, at: float | None = None
+    desk: CallsDesk,
+    action: Action,
+    order: Pause | Resume,
+    facts: Facts,
+    *,
+    at: float | None = None,
 ) -> None:
     personal = {"actor": order.actor, "holder": order.holder, "user": order.user}
     await desk.host.audit.append(
         f"payment.{action}",
-        {"call_id": order.call_id, "extension": order.extension},
+        {"call_id": order.call_id, "extension": order.extension, **facts},
         {name: value for name, value in personal.items() if value},
         at=at,
     )

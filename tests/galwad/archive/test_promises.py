@@ -322,11 +322,13 @@ async def test_a_card_number_outside_a_pause_breaks_the_promise_of_payments_only
     assert promises["payments"]["evidence"]["captured_cards_open"] == 0
 
 
-async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments_only(day):
+@pytest.mark.parametrize("by", ["call_id", "extension"])
+async def test_a_pause_in_the_audit_without_a_gap_breaks_the_promise_of_payments_only(day, by):
     call_id = await day.call(PAUSE)
     audit = day.running.desk.host.audit
     started = (await day.running.desk.archive.catalogue.get(call_id)).started
-    facts, personal = {"call_id": call_id, "extension": ""}, {"actor": "user:sian"}
+    calls = {"call_id": call_id} if by == "call_id" else {"call_id": "", "calls": f"x {call_id}"}
+    facts, personal = {"extension": "201", **calls}, {"actor": "user:sian"}
     await audit.append("payment.pause", facts, personal, at=started + 81)
     assert (await day.check())[:2] == (0, [])
     await audit.append("payment.pause", facts, personal, at=started + 300)

@@ -168,6 +168,9 @@ async def test_a_payment_system_pauses_by_advisor_or_extension(running, sian):
     assert released.json()["state"] == "recording"
     (hold,) = running.switch.of(Pause)
     assert (hold.holder, hold.actor, hold.trigger) == ("token:pay", "token:pay", "api")
+    entries = await running.desk.host.audit.entries()
+    (entry,) = [each for each in entries if each.kind == "payment.pause"]
+    assert (entry.facts["call_id"], entry.facts["calls"]) == ("", CALL)
     nobody = await pay.put("/api/v1/payments", json={"advisor": "huw"})
     assert nobody.status_code == 404
     both = await pay.put("/api/v1/payments", json={"advisor": "a", "extension": "b"})
