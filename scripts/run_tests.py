@@ -11,6 +11,7 @@ that started them are missing from the CPU time.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
@@ -124,8 +125,11 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     # A shell without job control lets its background jobs ignore SIGINT, which tests send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    tier = () if "--all" in arguments else SHORT
-    arguments = [argument for argument in arguments if argument != "--all"]
+    tier: tuple[str, ...] = SHORT
+    if "--all" in arguments:
+        tier = ()
+        arguments.remove("--all")
+        os.environ["GALWAD_TESTS"] = "all"  # tests/helpers/examples.py
     measured = "--cov" in arguments
     if measured:  # last, because pytest-cov would measure only a path that follows
         arguments = [*(a for a in arguments if a != "--cov"), "--cov"]

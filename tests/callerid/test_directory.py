@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callerid.directories.embedded import EmbeddedDirectory
@@ -28,6 +28,7 @@ from callerid.number import PhoneNumber
 from callerid.person import PersonKind
 from callerid.written_numbers import matching
 from helpers.directory import import_people
+from helpers.examples import examples
 from helpers.root import as_root
 from helpers.units import memory_max_mb
 
@@ -329,12 +330,15 @@ async def test_many_hidden_people_do_not_displace_a_visible_one(path):
 
 PEOPLE = st.dictionaries(
     st.sampled_from("ABCDEF"),
-    st.lists(st.sampled_from(["+441632960001", "+441632960002", "+35312345678"]), min_size=1),
+    st.lists(
+        st.sampled_from(["+441632960001", "+441632960002", "+35312345678"]), min_size=1, max_size=4
+    ),
     max_size=6,
 )
 IMPORTS = st.lists(st.tuples(PEOPLE, st.sampled_from(["keep", "remove"])), max_size=6)
 
 
+@settings(max_examples=examples(60))
 @given(IMPORTS)
 def test_imports_in_sequence_give_the_directory_that_a_dict_would(imports):
     """The model is a dict of numbers by reference, and the id that each reference was given."""

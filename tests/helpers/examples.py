@@ -1,15 +1,15 @@
-"""The number of examples that Hypothesis tries: all in scripts/test, a few in the quick loop."""
+"""The number of examples that Hypothesis tries: half in scripts/test, a few in scripts/check."""
 
 from __future__ import annotations
 
 import os
 
-QUICK = os.environ.get("GALWAD_TESTS") == "quick"
-"""Set by scripts/check, which runs while somebody waits."""
-_QUICK_SHARE = 10
+TIER = os.environ.get("GALWAD_TESTS", "")
+""""quick" in scripts/check, "all" in `scripts/test --all`, otherwise ""."""
+_SHARES = {"quick": 10, "": 2, "all": 1}
 _LEAST = 5
 
 
 def examples(count: int) -> int:
-    """Return the number of examples for a property that tries `count` in a whole run."""
-    return min(count, max(_LEAST, count // _QUICK_SHARE)) if QUICK else count
+    """Return the number of examples for a property that tries `count` in a run of all tests."""
+    return min(count, max(_LEAST, count // _SHARES[TIER]))

@@ -17,7 +17,7 @@ from http.server import ThreadingHTTPServer
 import httpx2
 import pytest
 
-from galwad.cli.support.client import check_response
+from galwad.cli.support.client import cached_context, check_response
 from galwad.cli.support.console import CliError
 from helpers.cli import POLL_S
 
@@ -231,4 +231,6 @@ def test_an_authority_given_to_login_is_trusted_by_later_commands(
 
 def test_an_authority_of_the_system_is_trusted(login, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # the system's authorities in OpenSSL
+    cached_context.cache_clear()
     assert login().err == ""
+    cached_context.cache_clear()
