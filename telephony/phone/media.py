@@ -12,9 +12,10 @@ import secrets
 from typing import Final
 
 from telephony.aio.ports import PortPool
+from telephony.errors import TelephonyError
 from telephony.phone.dialog_requests import DialogRequests
 from telephony.phone.session import SessionRefresher
-from telephony.phone.state import CallFailedError, Changes, InvalidStateError
+from telephony.phone.state import CallFailedError, Changes
 from telephony.phone.stream import MediaStream
 from telephony.sdp import (
     Codec,
@@ -155,9 +156,8 @@ class Renegotiation:
         self._media.local_hold = wanted
         try:
             await self.send_offer(dialog)
-        except (CallFailedError, InvalidStateError):
+        except TelephonyError:
             self._media.local_hold = before
-            self._media.withdraw()
             raise
 
     async def send_offer(self, dialog: Dialog) -> None:
@@ -167,6 +167,15 @@ class Renegotiation:
         the dialog's end, `CallFailedError` after a refusal, no response or the fifth try, and the
         errors of `answered`.
         """
+        try:
+            await self._offer(dialog)
+        except TelephonyError:
+            # Otherwise, our offer would still wait for an answer, and we would refuse each offer of
+            # the peer with 491.
+            self._media.withdraw()
+            raise
+
+    async def _offer(self, dialog: Dialog) -> None:
         for _ in range(_TRIES):
             await self._changes.until(lambda: not dialog.invite_pending)
             offer = self._media.offer()
@@ -181,8 +190,6 @@ class Renegotiation:
                 continue
             if response.status != 491:
                 break
-            # Without `withdraw`, our offer would still wait for an answer, and we would refuse each
-            # offer of the peer with 491.
             self._media.withdraw()
             await asyncio.sleep(dialog.glare_delay())
         raise CallFailedError("the re-INVITE was refused", response.status)

@@ -22,7 +22,7 @@ from telephony.b2bua.session_timer import (
     request_fields,
 )
 from telephony.b2bua.settings import SessionInterval
-from telephony.phone.state import CallFailedError, InvalidStateError
+from telephony.errors import TelephonyError
 from telephony.sip.message.messages import Request, Response
 
 logger = structlog.get_logger(__name__)
@@ -43,8 +43,8 @@ class SessionRefresher:
         """Prepare a session timer that is not running yet.
 
         `refresh` sends one refresh. It is called again every two seconds until a refresh is
-        accepted, also after CallFailedError and InvalidStateError. `on_expired` ends the call if no
-        refresh came before the session expired.
+        accepted, also after a `TelephonyError`. `on_expired` ends the call if no refresh came
+        before the session expired.
         """
         self._interval = interval
         self._send_refresh = refresh
@@ -131,6 +131,6 @@ class SessionRefresher:
     async def _refresh(self, timer: SessionTimer) -> None:
         """Send a refresh every two seconds until an accepted one replaces `self.timer`."""
         while self.timer is timer:
-            with contextlib.suppress(CallFailedError, InvalidStateError):
+            with contextlib.suppress(TelephonyError):
                 await self._send_refresh()
             await asyncio.sleep(_RETRY)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from helpers.phone import tone
+from telephony.errors import SdpParseError
 from telephony.phone import CallState, InvalidStateError
 from telephony.sdp import Direction
 from telephony.sip.dialog import Dialog
@@ -132,3 +133,16 @@ async def test_an_offer_with_the_null_address_is_reported_as_hold(phones):
     _, answered = await within(placed.requests.send(placed.dialog, "INVITE", sdp, old))
     assert answered.status == 200
     assert taken.held_by_peer
+
+
+async def test_after_an_unreadable_answer_to_a_hold_the_peer_can_still_send_an_offer(
+    phones, monkeypatch
+):
+    placed, taken = await phones.connect()
+    with monkeypatch.context() as patch:
+        patch.setattr(taken.media, "answer", lambda _: b"v=1")
+        with pytest.raises(SdpParseError):
+            await within(placed.hold())
+    assert placed.media.local_hold is None
+    await within(taken.hold())
+    assert placed.held_by_peer
