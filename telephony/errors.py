@@ -1,4 +1,4 @@
-"""Exceptions of the package `telephony`; those of a phone are in `telephony.phone.state`.
+"""Exceptions of the package `telephony`. More are in `phone/state.py` and `b2bua/session_timer.py`.
 
 TelephonyError
 ├── ParseError                 the peer sent something that cannot be read
@@ -38,17 +38,14 @@ class SipParseError(ParseError):
 
 
 class UnsupportedBodyError(SipParseError):
-    """A body is required, and we do not understand it (RFC 3261 section 8.2.3). The status is 415.
-
-    A body is required unless its Content-Disposition says `handling=optional`.
-    """
+    """A body is required, and we do not understand it (RFC 3261 section 8.2.3). The status is 415."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, status=415)
 
 
 class SdpParseError(ParseError):
-    """A session description cannot be read, or has no media that we support (then status 488)."""
+    """A session description cannot be read, or its media cannot be used (then status 488)."""
 
 
 class RtpParseError(ParseError):

@@ -32,7 +32,7 @@ _DATA_SEGMENTS: Final = 152
 _STEP_S: Final = 0.005
 """If the offset of the two clocks changes by more than this (seconds), the wall clock was set."""
 _ROUNDING_S: Final = 1e-6
-"""Smaller differences, in seconds, are rounding errors: Unix times are floats."""
+"""Smaller changes of this offset, in seconds, are rounding errors: Unix times are floats."""
 _SLACK_S: Final = 0.001
 _MOST_ERRORS: Final = 16
 _TICK_S: Final = 0.011

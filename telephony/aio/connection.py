@@ -47,7 +47,7 @@ class ConnectionLimits:
     """Limits for SIP connections: number of connections, bytes in memory, and times in seconds."""
 
     connections: int = 2000
-    """The most accepted connections at one time; privileged sources may exceed it."""
+    """The most accepted connections at one time. A privileged source may connect beyond it."""
     per_source: int = 200
     """The most accepted connections from one IP address, such as a site's phones behind NAT."""
     unwritten: int = 256 * 1024
@@ -171,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
         return self.peer.flow != 0
 
     def send(self, data: bytes, destination: Address) -> None:
-        """Send a message, which waits until the connection is established."""
+        """Send a message. Before the connection is established, the message waits."""
         self.served.add(destination)
         self._write(data)
 

@@ -65,7 +65,8 @@ class SourceFilter(Protocol):
     def is_privileged(self, source: Address, now: float) -> bool:
         """Return whether `source` may connect beyond `ConnectionLimits.connections`.
 
-        If its INVITE by UDP was dropped several times for lack of time, the next copy gets 503.
+        If an INVITE by UDP from a privileged source was dropped several times for lack of time,
+        the next copy gets 503.
         """
 
     def on_malformed(self, source: Address, now: float) -> None:

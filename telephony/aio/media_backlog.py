@@ -115,7 +115,7 @@ class MediaBacklog:
         return 0.0 if self._earliest() is None else max(0.0, now - self._heap[0][0])
 
     def drain(self, sockets: Iterable[socket.socket], now: float) -> None:
-        """Handle all packets of these sockets that arrived until `now`, then report losses."""
+        """Handle all packets of these sockets that arrived until `now`, and report losses."""
         numbers = [sock.fileno() for sock in sockets]
         waiting: list[tuple[float, int, int]] = []
         for number in numbers:

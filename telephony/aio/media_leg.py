@@ -1,8 +1,8 @@
 """One leg of the relay: its sockets, its settings, and the known facts about its peer.
 
 A leg has one or two RTP sockets on one port. `connected` exists only if the peer's address is
-known, and receives only packets from it. `pair.rtp` receives all others, so their sender must be
-checked. `media_path` handles the packets of both. A leg with SRTP never sends unencrypted media.
+known, and receives only packets from it. `pair.rtp` receives all other packets, so their sender
+must be checked. `media_path` handles the packets of both sockets. A leg with SRTP never sends unencrypted media.
 
 A `PacketSender` does only the steps that the leg's settings need, for example SRTP. Without SRTP, a
 connected socket is itself the sender.
@@ -39,7 +39,7 @@ payload type that was not negotiated), `data` is only the fixed RTP header.
 LossListener = Callable[[int, int, float, float], None]
 """A function `on_lost(track, count, since_mono, until_mono)` for packets that the kernel dropped.
 
-The receive buffer was full when they arrived, between the two times in monotonic seconds.
+The packets arrived between the two times, in monotonic seconds.
 """
 ReportListener = Callable[[int, Octets, float], None]
 """A function `on_report(track, data, arrival_mono)` that receives each RTCP datagram, decrypted."""
@@ -52,7 +52,7 @@ whose voice is heard (see `VoiceStream`).
 
 _BURST_S = 5.0
 _FORGERIES = 25
-"""The number of packets with failed SRTP authentication from which on `on_refused` is called.
+"""The number of packets that must fail SRTP authentication until `on_refused` is called.
 
 A few are normal: they were sent just before an SRTP key changed.
 """
@@ -66,7 +66,7 @@ class Counters:
     received: int = 0
     """Valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """`received` packets not forwarded: no leg was joined, or that leg had no `destination`."""
+    """`received` packets not forwarded: no leg was joined, or the joined leg had no `destination`."""
     unsent: int = 0
     """Packets that were not sent because of a socket or encryption error."""
     events: int = 0
@@ -222,7 +222,7 @@ class MediaLeg:
             self._take_source()
 
     def prove(self, sender: HostPort, packet: Octets, now: float) -> list[Kept]:
-        """Take a packet that `accepts` refuses; return packets to handle (`PeerSource.prove`)."""
+        """Judge a packet that `accepts` has refused; return the packets to handle now."""
         source = self.source
         accepted, contested = source.accepted, source.contested
         kept = source.prove(sender[:2], packet, self.counters.last, now)
@@ -249,7 +249,8 @@ class MediaLeg:
     def hear_voice(self, sender: HostPort, ssrc: bytes, now: float) -> None:
         """Take a voice packet that is not in the stream of the peer's voice.
 
-        If its stream becomes the peer's voice, give the watcher the keys pressed in this stream.
+        If the packet's stream becomes the peer's voice, give the watcher the keys that were pressed
+        in this stream.
         """
         named_by_sdp = self.source.fit(sender[:2]) is Fit.SDP
         number = self.counters.received

@@ -36,7 +36,7 @@ _EVENT_BYTES = HEADER_BYTES + 4
 
 
 def wipe_buffer() -> None:
-    """Overwrite the datagram that was handled most recently."""
+    """Overwrite the datagram that a reader has read most recently."""
     _BUFFER[:] = bytes(DATAGRAM_BYTES)
 
 
@@ -54,7 +54,7 @@ def reader_made_later(make: Callable[[], Reader], use: Callable[[Reader], None])
     """Return a reader that makes the real one with `make` when a packet arrives.
 
     A leg's settings change several times during set-up, so most readers would never be used. `use`
-    puts the new reader in place, which then handles the packet.
+    must put the real reader in place. The real reader then handles the packet.
     """
     return _ReaderToMake(make, use)
 
@@ -174,7 +174,7 @@ class _Path:
     def _forward(  # noqa: C901 - a call for each step would take longer than the step
         self, data: bytearray | memoryview, source: HostPort, arrived: float
     ) -> None:
-        """Forward and store a packet, changed in place: a copy would leave audio in memory."""
+        """Forward and store a packet. Change it in place, as a copy would leave audio in memory."""
         second = data[1]
         kind = self.kinds[second]
         if kind == _AUDIO_OR_EVENT:  # a payload type that meant events and now means audio

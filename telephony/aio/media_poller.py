@@ -138,7 +138,7 @@ class MediaPoller:
         self._serve_backlog()
 
     def _serve_backlog(self) -> None:
-        """Let the event loop handle packets in the backlog, which cause no wake-up any more."""
+        """Schedule the packets of the backlog. Epoll does not report them: they are already read."""
         if self._backlog and self._poll is not None and not self._is_polling:
             self._ready()
 

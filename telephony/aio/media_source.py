@@ -23,8 +23,8 @@ HostPort = tuple[str, int]
 REAL_SILENCE_S: Final = 5.0
 """The silence of the accepted sender, in seconds, after which another can take its place.
 
-A phone with silence suppression is silent for seconds while the other party talks. It gets its
-place back with its next packet.
+A phone with silence suppression is silent for seconds while the other party talks. Its next
+packet gives it its place back, unless the new sender fits the SDP better.
 """
 ESTABLISHED: Final = 25
 """The number of voice packets, about half a second, that make a stream the peer's voice."""
@@ -101,7 +101,7 @@ class PeerSource:
         self.accepted: HostPort | None = None
         """The accepted sender; None if there is none since the newest SDP address or rule."""
         self.contested = False
-        """True if another sender competes with the accepted one."""
+        """True if another sender competes with the accepted one, or has lost its place to it."""
         self.dropped = 0
         """Kept packets that were dropped without a proof of their sender. The leg resets this."""
         self.sdp: HostPort | None = None

@@ -1,6 +1,6 @@
 """The media relay: passes RTP and RTCP from each leg to the leg that it is joined with.
 
-A copy of each leg's RTP goes to its tap, which stores packets. `media_poller` decides when a socket
+Each leg's RTP also goes to the leg's tap, which stores it. `media_poller` decides when a socket
 is read, and `media_path` handles each packet. The relay does not change the RTP payload, sequence
 number or timestamp. It changes the SSRC if SRTP requires a new one, and the payload type if the
 legs have different numbers for a codec.
@@ -58,8 +58,8 @@ class Relay:
     ) -> None:
         """Prepare the relay. No port is bound before a leg is opened.
 
-        One pool is for IPv4, one for IPv6. `source` is the rule of legs for which `set_source_rule`
-        sets none. `clock` returns monotonic seconds.
+        Give at most one pool for each address family. `source` is the rule of legs for which
+        `set_source_rule` sets none. `clock` returns monotonic seconds.
 
         `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
         silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
@@ -192,8 +192,8 @@ class Relay:
         Return the leg's live counters, readable after the leg is closed; None for an unknown leg.
         `on_lost` is called for packets that the kernel dropped, `on_report` for the peer's RTCP.
 
-        This method and those below that get a leg id, except `start_ringback`, `counters` and
-        `silent_since`, accept an unknown leg: the calling code may not know yet that it is closed.
+        An unknown leg is accepted, because the calling code may not know yet that it is closed. The
+        methods below accept it too, except `start_ringback`, `counters` and `silent_since`.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:

@@ -1,8 +1,8 @@
 """The sockets and connections (UDP, TCP, TLS) of a SIP `Endpoint`, and its timer.
 
 The source filter and the limits here decide which received messages the endpoint gets. The endpoint
-makes all other decisions: after each message, its new messages are sent, and its events go to the
-application. All its timers share one timer of the event loop.
+makes all other decisions. After each message, its new messages are sent, and its events go to the
+application. All timers of the endpoint share one timer of the event loop.
 """
 
 from __future__ import annotations
@@ -358,7 +358,7 @@ class SipTransport:
             self._fault("sip.sent_fault", error)
 
     def _fault(self, event: str, error: Exception, where: str = "") -> None:
-        """Count a bug, and log its type and place once. Its text may quote a message."""
+        """Count a bug, and log the error's type and place once, without its text."""
         self.faults += 1
         place = error.__traceback__
         while place is not None and place.tb_next is not None:

@@ -22,7 +22,7 @@ from typing import Final, Generic, Protocol, TypeVar
 MOST_OF_CPU: Final = 2.0
 """A piece of work counts for at most this multiple of the processor time that it used.
 
-If it takes longer, this process had to wait for the processor or a disk. The work is not the cause
+If the work takes longer, this process had to wait for the processor or a disk. The work is not the cause
 of this wait, so no rest is due for the wait.
 """
 TURN_S: Final = 0.005

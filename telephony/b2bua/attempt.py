@@ -43,9 +43,10 @@ class Redirections:
         self._count = 0
 
     def targets(self, response: Response, rung: Sequence[Leg], now: float) -> tuple[Target, ...]:
-        """Return the targets of the first Contact that has a target which no leg in `rung` has.
+        """Return the new targets of the first Contact that leads to any new target.
 
-        Empty without such a Contact, after `MAX_REDIRECTIONS`, or if the response is not a 3xx.
+        A target is new if no leg in `rung` has it. Empty without such a Contact, after
+        `MAX_REDIRECTIONS`, or if the response is not a 3xx.
         """
         if not 300 <= response.status < 400 or self._count >= MAX_REDIRECTIONS:
             return ()

@@ -1,8 +1,8 @@
 """Find the session description (SDP) in the body of a SIP message (RFC 3261 8.2.3, RFC 5621).
 
 The SDP is the whole body, or one part of a multipart body. A body that we do not understand is
-ignored if it is in a response, or if its Content-Disposition says `handling=optional`. Any other is
-refused, with the exceptions that `description` lists.
+ignored if it is in a response, or if its Content-Disposition says `handling=optional`. Any other
+body that we do not understand is refused, with the exceptions that `description` lists.
 """
 
 from __future__ import annotations

@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True after the caller's 2xx, or in a placed call after a target's, until `CallEnded`."""
+        """True after the 2xx to the caller, or in a placed call after a target's, until `CallEnded`."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None

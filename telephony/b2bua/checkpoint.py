@@ -163,7 +163,7 @@ class LegCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     leg_id: str
     side: Side
     dialog: dict[str, Any] | None
-    """Never None: the leg's dialog is confirmed. The type follows that of `Leg.dialog`."""
+    """None only in a damaged checkpoint. The type follows that of `Leg.dialog`."""
     target: TargetCheckpoint | None
     media: MediaCheckpoint
     timer: tuple[int, bool, float] | None

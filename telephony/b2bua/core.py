@@ -92,7 +92,7 @@ class CallCore:
         self.call_id = call_id
         self.legs: dict[str, Leg] = {}
         self.caller: Leg
-        """The caller's leg, which is always the first leg of the call. Not set before it exists."""
+        """The caller's leg, which is the first leg of the call. Not set before it exists."""
         self._callee: Leg | None = None
         self.ended = False
         self.ringback = False

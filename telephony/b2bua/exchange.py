@@ -2,7 +2,7 @@
 
 If an offer changes the direction (a hold), the codecs or the packet times, we pass it on to the
 other leg, and pass the answer back. We answer any other offer ourselves. For a re-INVITE without
-SDP, we ask the other leg for an offer. While the call's owner holds the call, we only pass on an
+SDP, we ask the other leg for an offer. While the call's owner holds the call, we pass on only an
 offer that ends the callee's own hold. A call passes on one offer at a time. Until its answer is
 sent, another offer gets 491 (RFC 3261 14.2). If the exchange fails, both legs return to their
 earlier media. If an offer that we asked for cannot be answered, the call ends.

@@ -46,8 +46,8 @@ PASSED_TRUSTED: Final = frozenset(
 )
 """Passed on between trusted peers, such as a trunk and a PBX.
 
-A phone shows some to a person, or treats a call differently because of them. Strangers can be
-behind a trusted trunk, so a phone gets such a field only if the settings allow the field's name.
+A phone may show such a field to a person, or treat a call differently because of it. Strangers can
+be behind a trusted trunk. So a phone gets the field only if the settings allow the field's name.
 """
 
 NAMING: Final = frozenset(

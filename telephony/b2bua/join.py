@@ -132,7 +132,7 @@ class CalleeReplacement:
         self._alignment = alignment
 
     def accept(self, old: Leg, invite: InviteServer, target: Target, now: float) -> None:
-        """Answer the new party with the caller's media, join it, and send the `old` leg a BYE.
+        """Answer the new party with the caller's media, join it with the caller, and hang up `old`.
 
         If this fails, for example without a free port, the new party gets a failure status and
         `old` stays.

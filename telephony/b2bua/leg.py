@@ -323,7 +323,7 @@ class Leg:
         self.media = media
         self._state = LegState.CALLING
         self.server_invite: InviteServer | None = None
-        """The INVITE of the peer that created this leg; None if we sent it, or after a restart."""
+        """The peer's INVITE that created this leg; None if we sent it, or after a restart."""
         self.client_invite: InviteClient | None = None
         """Our INVITE that created this leg; None if the peer sent it, or after a restart."""
         self.dialog: Dialog | None = None
@@ -337,7 +337,7 @@ class Leg:
         self.min_se = 90
         """The shortest session interval in seconds; the peer's Min-SE raises it (RFC 4028)."""
         self.allow: frozenset[str] = frozenset()
-        """The methods in the peer's most recent Allow header field, in upper case."""
+        """The methods in the peer's newest Allow, in upper case, without an UPDATE that it refused."""
         self.ringing_dialog: Dialog | None = None
         """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None

@@ -1,4 +1,4 @@
-"""The media state of one leg: its ports, its o= line and the session descriptions of both sides.
+"""The media state of one leg: its ports, its o= line, our session description and the peer's.
 
 The version in the leg's o= line grows only when our description changes (RFC 3264 8). The agreed
 description changes only when an offer is accepted. The version of a refused offer is not used again
@@ -59,7 +59,10 @@ class MediaPlane(Protocol):
         """Set or change the address, the SRTP keys and the directions of the leg's media."""
 
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
-        """Relay media between `a` and `b` with their payload types; earlier joins end."""
+        """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
+
+        Each table maps the payload types that one peer sends to those that the other peer expects.
+        """
 
     def is_own_port(self, host: str, port: int) -> bool:
         """Return whether this is one of our own addresses with a port of our media range."""
@@ -96,7 +99,7 @@ class LegMedia:
         urgent: bool = False,
         restored: LocalMedia | None = None,
     ) -> None:
-        """Bind the ports of the leg; unless `srtp` is OFF, create SRTP keys for its whole life.
+        """Bind the leg's ports. Unless `srtp` is OFF, create SRTP keys for the leg's whole life.
 
         `ipv6` is true if the peer's media probably uses IPv6. `urgent` allows reserved ports.
         `restored` has the ports from before a restart; None means new ones. Raises `NoPortsError`
@@ -106,7 +109,7 @@ class LegMedia:
         self._urgent = urgent
         self.leg_id = leg_id
         self.check_remote: Callable[[RemoteMedia], RemoteMedia] = _unchecked
-        """Checks the address of the peer's media and returns it, or raises `SdpParseError`."""
+        """Returns the peer's media without a forbidden RTCP address, or raises `SdpParseError`."""
         self.origin = origin
         self.last_sent: SessionDescription | None = None
         """The newest session description that we sent to the peer, even if it was refused."""
@@ -175,9 +178,9 @@ class LegMedia:
         allowed: Sequence[str],
         direction: Direction | None = None,
     ) -> SessionDescription:
-        """Build our offer to the peer from an offer that the peer of another leg has sent.
+        """Build our offer to the peer from `offer`, a description that another leg's peer has sent.
 
-        `source` is that leg's media, `allowed` are the encoding names that our offer may contain,
+        `source` is the other leg's media, `allowed` are the encoding names that our offer may contain,
         and `direction` None means that of `offer`. Raises `SdpParseError` if the offer contains no
         media stream that we support.
         """

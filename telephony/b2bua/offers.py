@@ -182,7 +182,7 @@ class _OwnOffer:
     """An offer to `leg`, built from the newest session description of the leg `source`.
 
     `then` is called when the offer is accepted or refused, or at once if no offer is needed or
-    possible. If `leg` ends, it may never be called.
+    possible. If `leg` ends, `then` may never be called.
     """
 
     leg: Leg

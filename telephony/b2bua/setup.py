@@ -217,7 +217,7 @@ class Setup:
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the leg and return 0. If SDP cannot be used, return a status.
 
-        `CallAnswered` is emitted before the caller's 2xx. If this returns a status, the attempt
+        `CallAnswered` is emitted before the 2xx to the caller. If this returns a status, the attempt
         hangs up the target.
         """
         core, caller = self._core, self._core.caller
@@ -247,9 +247,9 @@ class Setup:
     def _agree(
         self, leg: Leg, event: InviteAnswered, theirs: SessionDescription
     ) -> SessionDescription | None:
-        """Agree with the target on media, and return the SDP for the caller's 2xx.
+        """Agree with the target on media, and return the SDP for the 2xx to the caller.
 
-        It answers the caller's offer. If the caller made none, it passes on the target's offer.
+        This SDP answers the caller's offer. If the caller made no offer, it repeats the target's.
         None means that a reliable provisional response has already given the answer (RFC 3261
         13.2.1). Raises `SdpParseError` if there is no common media, or the target's SDP cannot be
         used.

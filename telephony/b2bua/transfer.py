@@ -82,7 +82,7 @@ class ReferTransfers:
         self._recalling = False
         """True while the recall rings, after a failed transfer whose sender has hung up."""
         self._recall_at: float | None = None
-        """The time of the planned recall, unless `ring_again` starts it earlier; or None."""
+        """The time of the planned recall, which `ring_again` can start earlier; None without one."""
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
         """The leg that got the final NOTIFY, and the latest time for our BYE to it; or None."""
@@ -382,7 +382,7 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart with the saved state `before`. Its transfer has failed.
+        """Continue after a restart with the saved state `before`. A transfer in it counts as failed.
 
         If the caller is not joined with a callee, plan to ring the target in `before.recall`.
 

@@ -279,7 +279,7 @@ class VoIPCall:
         """Transfer the other party to a number or SIP URI without calling it first (blind).
 
         Return the final status of the other party's call to the target. If the other party refuses
-        our REFER, return that status. After a 2xx, this call ends. Raises `InvalidStateError` if
+        our REFER, return the status of its response. After a 2xx, this call ends. Raises `InvalidStateError` if
         this call is not answered, `CallFailedError` if this call ended before the outcome was
         reported, and `SipParseError` or `ProtocolError` for a wrong `target`.
         """

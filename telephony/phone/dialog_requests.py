@@ -99,7 +99,7 @@ class ReferSent:
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
         """Ask the peer by REFER to call `uri`; return the final status of the peer's call.
 
-        If the peer refuses the REFER, return that status. `by` is our address for Referred-By.
+        If the peer refuses the REFER, return the status of its response. `by` is our address for Referred-By.
         Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a final status.
         """
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))

@@ -25,8 +25,8 @@ class PhoneError(TelephonyError):
 
     PhoneError
     ├── RegistrationError   the server did not accept our registration
-    ├── CallFailedError     the call ended too early, or a request in the call was refused
-    └── InvalidStateError   the call's state does not allow the operation
+    ├── CallFailedError     a call or a request failed
+    └── InvalidStateError   the state of the call or phone does not allow the operation
     """
 
 
@@ -46,7 +46,7 @@ class RegistrationError(PhoneError):
 
 
 class CallFailedError(PhoneError):
-    """The call ended before it reached the expected state, or a request in the call was refused.
+    """A call ended too early, its media cannot be used, or a request was refused or not answered.
 
     Attributes:
         status: The SIP status; 0 if the call ended without a status.
@@ -61,7 +61,7 @@ class CallFailedError(PhoneError):
 
 
 class InvalidStateError(PhoneError):
-    """The call's state does not allow the operation."""
+    """The state of the call or phone does not allow the operation."""
 
 
 class Changes:

@@ -113,7 +113,7 @@ class MediaStream:
     """Sends and receives G.711 audio and telephone events, with SRTP if both sides agreed on it."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind ports. `changes` is notified after packets in or out. Raises `NoPortsError`."""
+        """Bind ports. Packets received or sent notify `changes`. Raises `NoPortsError`."""
         self.playout = PlayoutBuffer()
         self.sender = RtpSender()
         self.reception = ReceptionCounter()

@@ -1,6 +1,6 @@
 """RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Of packets other than sender reports and receiver reports, only the SSRCs are read.
+Sender and receiver reports are read whole. Of all other packets, only the SSRCs are read.
 """
 
 import struct

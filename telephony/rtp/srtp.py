@@ -277,9 +277,9 @@ class Protection:
 
     Attributes:
         protect: Turns RTP into SRTP. Raises `SrtpError` if the packet is malformed or too long, was
-            sent before, is older than libsrtp's replay window, or is from one source too many.
+            sent before, is older than libsrtp's replay window, or has an SSRC beyond the limit.
         unprotect: Turns SRTP into RTP. Raises `SrtpError` if the packet is malformed or not
-            authentic, was received before, is too old, or is from one source too many.
+            authentic, was received before, is too old, or has an SSRC beyond the limit.
     """
 
     def __init__(self, keys: KeyPair, *, rename: bool = False) -> None:
