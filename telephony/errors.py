@@ -38,7 +38,7 @@ class SipParseError(ParseError):
 
 
 class UnsupportedBodyError(SipParseError):
-    """A body is required, and we do not understand it (RFC 3261 section 8.2.3). The status is 415."""
+    """We do not understand a required body (RFC 3261 section 8.2.3). The status is 415."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, status=415)

@@ -155,10 +155,11 @@ class SupportsFileno(Protocol):
 
 
 def latest_arrival(sock: SupportsFileno, clock: ArrivalClock) -> float:
-    """Return when the datagram that was read last from `sock` arrived; now if that is unknown.
+    """Return the arrival of the datagram read last from `sock`, in monotonic seconds.
 
-    Use this for a socket that other code, such as the event loop, reads. Call it once when the
-    socket is opened: the kernel begins to note arrivals with the first call.
+    If it is unknown, return the present time. Use this for a socket that other code, such as the
+    event loop, reads. Call it once when the socket is opened: the kernel begins to note arrivals
+    with the first call.
     """
     value = bytearray(_TIMESPEC.size)
     try:

@@ -74,7 +74,7 @@ class ConnectionLimits:
 
 
 class EndReason(enum.StrEnum):
-    """The reason why a connection ended. `Connections.endings` counts them."""
+    """The reason why a connection ended. `Connections.endings` counts the connections by it."""
 
     PEER = "closed by the peer"
     US = "closed locally"
@@ -144,7 +144,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_behind = False
         """True if data may have waited in the kernel since `_emptied_at`."""
         self._arrived = self._opened_at
-        """The arrival of the received data that is not handled yet."""
+        """The earliest arrival of received data that is not handled yet."""
         self._partial_since: float | None = None
         self._had_message = False
         self._ponged = False

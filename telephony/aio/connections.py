@@ -47,7 +47,7 @@ class FilterVerdict(enum.Enum):
     TOO_MANY = "too many"
     """Refuse a request with 503 if it arrived on a connection, and drop any other message.
 
-    The sender of a dropped datagram will send it again.
+    The sender of a dropped datagram usually sends it again.
     """
     DROPPED = "dropped"
     """Drop the message, and close the connection on which it arrived."""

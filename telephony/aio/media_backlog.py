@@ -49,7 +49,7 @@ class _Queue:
 
 
 class MediaBacklog:
-    """The queues of all media sockets. Its truth value is True while a packet is not handled yet.
+    """The queues of all media sockets. It is true while a packet that was read is not handled.
 
     A socket's next packet is read only after `_Queue.first` was taken. So at most one waiting
     packet of each socket is in this process's memory.

@@ -2,7 +2,8 @@
 
 A leg has one or two RTP sockets on one port. `connected` exists only if the peer's address is
 known, and receives only packets from it. `pair.rtp` receives all other packets, so their sender
-must be checked. `media_path` handles the packets of both sockets. A leg with SRTP never sends unencrypted media.
+must be checked. `media_path` handles the packets of both sockets. A leg with SRTP never sends
+unencrypted media.
 
 A `PacketSender` does only the steps that the leg's settings need, for example SRTP. Without SRTP, a
 connected socket is itself the sender.
@@ -66,7 +67,7 @@ class Counters:
     received: int = 0
     """Valid RTP packets from the peer, telephone events included."""
     withheld: int = 0
-    """`received` packets not forwarded: no leg was joined, or the joined leg had no `destination`."""
+    """`received` packets that were not forwarded, because no joined leg had a `destination`."""
     unsent: int = 0
     """Packets that were not sent because of a socket or encryption error."""
     events: int = 0
@@ -98,7 +99,7 @@ class MediaListener:
 
 @dataclass(slots=True, eq=False)
 class MediaLeg:
-    """The sockets and settings of a leg. After each change, the relay makes new readers."""
+    """The sockets and settings of a leg. After a change of a setting, new readers are made."""
 
     leg_id: str
     pair: PortPair

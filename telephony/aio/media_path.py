@@ -348,7 +348,7 @@ def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table as `kinds_of` from pairs (payload type, kind); legs share it (cached)."""
+    """Return the table of `kinds_of` for pairs (payload type, kind). Legs share a cached table."""
     kinds = bytearray([_UNKNOWN]) * 256
     for number, kind in payloads:
         kinds[number] = kinds[number | 0x80] = kind
@@ -358,7 +358,7 @@ def _kinds(payloads: Iterable[tuple[int, int]]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _second_bytes(payload_map: Iterable[tuple[int, int]]) -> bytes:
-    """Return a table from a received second byte to the one to send; legs share it (cached)."""
+    """Return a cached table that maps a received second byte to the second byte to send."""
     table = bytearray(range(256))
     for old, new in payload_map:
         table[old], table[old | 0x80] = new, new | 0x80

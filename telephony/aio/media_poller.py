@@ -80,7 +80,7 @@ class MediaPoller:
         self._backlog.add(sock)
 
     def release(self, sock: socket.socket) -> None:
-        """Read the packets that were held, and drop those that waited for longer than `HELD_S`."""
+        """Stop holding a socket's packets, and drop those that waited for longer than `HELD_S`."""
         if self._poll is not None:
             self._backlog.discard((sock,), self._clock.now() - HELD_S)
             self._poll.modify(sock, select.EPOLLIN)
@@ -138,7 +138,7 @@ class MediaPoller:
         self._serve_backlog()
 
     def _serve_backlog(self) -> None:
-        """Schedule the packets of the backlog. Epoll does not report them: they are already read."""
+        """Schedule the packets in the backlog, because epoll does not report read packets."""
         if self._backlog and self._poll is not None and not self._is_polling:
             self._ready()
 

@@ -238,7 +238,7 @@ class PeerSource:
         return [(bytearray(packet), now)]
 
     def _count(self, sender: HostPort, packet: Octets, now: float | None = None) -> int:
-        """Return how many packets in sequence the sender has sent. With `now`, keep this one."""
+        """Return how many packets in sequence the sender has sent. With `now`, keep `packet`."""
         ssrc, sequence = bytes(packet[8:12]), int.from_bytes(packet[2:4])
         candidate = self._candidates.get(sender)
         if candidate is None or not candidate.is_followed_by(ssrc, sequence):

@@ -1,8 +1,8 @@
 """The sockets and connections (UDP, TCP, TLS) of a SIP `Endpoint`, and its timer.
 
 The source filter and the limits here decide which received messages the endpoint gets. The endpoint
-makes all other decisions. After each message, its new messages are sent, and its events go to the
-application. All timers of the endpoint share one timer of the event loop.
+makes all other decisions. After each received message, the endpoint's new messages are sent, and
+its events go to the application. All timers of the endpoint share one timer of the event loop.
 """
 
 from __future__ import annotations
@@ -41,8 +41,7 @@ _MOST_DEBT_S = 0.05
 
 Their senders send them again, first after half a second (RFC 3261 section 17.1). At the start of a
 flood, media and payment pauses are delayed by about this time. The INVITEs of 25 calls at once
-cause a smaller debt. If 60 calls arrive at once, most of their INVITEs must be sent twice, and all
-are answered within 2 s.
+cause a smaller debt.
 """
 _MOST_WAITING = 2000
 """If this many datagrams wait, a new datagram outside calls is dropped."""

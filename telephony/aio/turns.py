@@ -22,8 +22,8 @@ from typing import Final, Generic, Protocol, TypeVar
 MOST_OF_CPU: Final = 2.0
 """A piece of work counts for at most this multiple of the processor time that it used.
 
-If the work takes longer, this process had to wait for the processor or a disk. The work is not the cause
-of this wait, so no rest is due for the wait.
+If the work takes longer, this process had to wait for the processor or a disk. The work is not the
+cause of this wait, so no rest is due for the wait.
 """
 TURN_S: Final = 0.005
 """The processor time, in seconds, after which no further datagram is handled in one turn."""

@@ -126,7 +126,7 @@ class InviteTemplate:
     to: NameAddr | None
     """The To header field; None means each target's URI."""
     offer: SessionDescription | None
-    """The caller's offer; None means that our INVITE asks the target for one."""
+    """The caller's SDP, from which our offers are built; None means INVITEs without an offer."""
     max_forwards: int
     direction: Direction | None = None
     """The direction to offer; None means that of `offer`.

@@ -213,7 +213,7 @@ class BackToBackCall:
 
     @property
     def answered(self) -> bool:
-        """True after the 2xx to the caller, or in a placed call after a target's, until `CallEnded`."""
+        """True from the first answer of a target until `CallEnded`."""
         if self._placed is not None and not self._placed.answered:
             return False
         return bool(self._core.legs) and self._core.caller.dialog is not None
@@ -225,7 +225,7 @@ class BackToBackCall:
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer's target rings, or a callee rings again after a failed transfer."""
+        """True while the targets of a transfer or of a recall are rung."""
         attempt = self._transfers.attempt
         return attempt is not None and not attempt.over
 
@@ -375,7 +375,7 @@ class BackToBackCall:
         return None if named is None else named.call
 
     def join_plan(self, request_id: int) -> JoinPlan | None:
-        """Return a plan for joining with `call_named_by_replaces`, or None if not possible now."""
+        """Return a plan for joining this call with `call_named_by_replaces`; None if impossible."""
         leg, named = self._transfers.transferor, self._transfers.leg_in_other_call(request_id)
         return None if leg is None or named is None else plan_join(leg, named)
 

@@ -2,9 +2,8 @@
 
 It has the legs with a confirmed dialog, their session timers and session descriptions, the INVITEs
 without a final response, and the transfer in progress. Times are monotonic seconds, so a checkpoint
-is valid until the machine restarts. It is stored as JSON under the field names of the classes here.
-The next process may run another version: a new field must have a default, and no field may be
-removed.
+is valid until the machine restarts. It is stored as JSON. The next
+process may run another version: a new field must have a default, and no field may be removed.
 
 It contains phone numbers and the SRTP keys in the INVITEs without a final response. So store it
 only in memory (the runtime folder), never on a disk. All other SRTP keys are left out: the next

@@ -71,11 +71,7 @@ class EndCause(StrEnum):
 
 
 class CallCore:
-    """The state of one call.
-
-    Only its methods change the state of a leg. `set_ringing`, `end_leg` and `end` also emit the
-    event that reports the change. `set_confirmed` emits no event.
-    """
+    """The state of one call. Only its methods change the state of a leg."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ HeaderFields = tuple[tuple[str, str], ...]
 PASSED: Final = frozenset(
     ["accept-language", "expires", "mime-version", "reason", "retry-after", "warning"]
 )
-"""Passed on between all peers. They cannot make a phone ring, answer or fetch a file."""
+"""Header fields passed on to every peer. They make no phone ring, answer or fetch a file."""
 
 PASSED_TRUSTED: Final = frozenset(
     [
@@ -44,7 +44,7 @@ PASSED_TRUSTED: Final = frozenset(
         "user-to-user",
     ]
 )
-"""Passed on between trusted peers, such as a trunk and a PBX.
+"""Header fields passed on between trusted peers, such as a trunk and a PBX.
 
 A phone may show such a field to a person, or treat a call differently because of it. Strangers can
 be behind a trusted trunk. So a phone gets the field only if the settings allow the field's name.
@@ -215,7 +215,7 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
 
 
 def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the identity of a phone's account, if the phone wrote an identity of its own."""
+    """Return the phone's account identity, if the phone wrote one that the receiver may get."""
     if trust.account is None:
         return ()
     wrote = any(key in _IDENTITIES for key, _, _ in headers.rows)
@@ -366,7 +366,7 @@ _ANSWER_MODE: Final = re.compile(r"(auto|manual)[ \t]*(;[ \t]*require)?", re.IGN
 _DIGITS: Final = re.compile(r"[0-9]{1,4}")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:-]+")
 _NOWHERE: Final = "<http://127.0.0.1>"
-"""The URI that we write into Alert-Info if only its parameter `info` has a meaning."""
+"""The URI that we write into Alert-Info or Call-Info if only a parameter has a meaning."""
 
 
 def granted_alert(name: str, value: str, grants: Grants) -> str | None:

@@ -2,20 +2,17 @@
 
 `exchange.py` handles the offers in a confirmed dialog, `transfer.py` a REFER. INFO, MESSAGE and
 NOTIFY that `judge_request` permits are passed on in sequence: in each direction, each waits until
-the previous one has its response. Their bodies may contain DTMF digits and are passed on unread;
-the body of a response is not passed on. A BYE does not wait for them.
+the previous one has its response. The bodies may contain DTMF digits and are passed on unread. The
+body of a response is not passed on. A BYE does not wait for these requests.
 
 A NOTIFY can reboot a phone (`check-sync`) or make it answer (`talk`), and a MESSAGE shows a text to
 the advisor. So a peer outside the trust domain can send a phone neither of them. A trusted PBX can
 send a phone a MESSAGE, or a NOTIFY of `talk` or `hold`, only if the settings allow it. No NOTIFY of
 `check-sync` is ever passed on.
 
-An INFO with a `Record` header field (a phone's record key) is not passed on. From the callee, or
-from a caller at one of our own phones, it is reported as `RecordRequested`, and the call's
-owner decides about the response.
-
-A PRACK with an offer gets 488: no callee has answered yet, so no SDP answer is possible. Before a
-callee's answer, an UPDATE with an offer gets 500 with Retry-After (RFC 3311 5.2).
+An INFO with a `Record` header field (a phone's record key) is not passed on. If it comes from the
+callee, or from a caller at one of our own phones, it is reported as `RecordRequested`, and the
+call's owner decides about the response.
 """
 
 from __future__ import annotations

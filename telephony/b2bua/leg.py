@@ -1,8 +1,7 @@
 """One leg of a call: a peer, the dialog with this peer, its media and its session timer.
 
 A leg also has the queue of the non-INVITE requests that we send within its dialog, and the names
-that its peer gave before the answer. `leg_of` finds the leg of an endpoint event. A leg makes no
-decisions: the components of the call do, and only `core.py` changes a leg's state.
+that its peer gave before the answer. `leg_of` finds the leg of an endpoint event.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ class RequestQueue:
         return True
 
     def expect(self, client: ClientRequest, then: OnResponse) -> None:
-        """Store the callback `then` of a request that was never in this queue, like an INVITE."""
+        """Store the callback of a request that was never in this queue, such as an INVITE."""
         self._callbacks[client] = then
 
     def _send_next(self, now: float) -> None:
@@ -303,7 +302,7 @@ class LegOwner(Protocol):
 
     @property
     def transferring(self) -> bool:
-        """True while a transfer's target rings, or a callee rings again after a failed transfer."""
+        """True while the targets of a transfer or of a recall are rung."""
 
     def add_moved_leg(self, leg: Leg, target: Target, now: float) -> None:
         """Add a leg of another call to this call and join it with the caller."""
@@ -337,7 +336,7 @@ class Leg:
         self.min_se = 90
         """The shortest session interval in seconds; the peer's Min-SE raises it (RFC 4028)."""
         self.allow: frozenset[str] = frozenset()
-        """The methods in the peer's newest Allow, in upper case, without an UPDATE that it refused."""
+        """The methods in the peer's newest Allow, in upper case, without a refused UPDATE."""
         self.ringing_dialog: Dialog | None = None
         """The early dialog of a ringing callee that can be asked to answer ("talk"); else None."""
         self.identity: tuple[str, str] | None = None

@@ -2,7 +2,7 @@
 
 The version in the leg's o= line grows only when our description changes (RFC 3264 8). The agreed
 description changes only when an offer is accepted. The version of a refused offer is not used again
-for a different description. `MediaPlane` has the commands that a call gives to the media relay.
+for a different description.
 
 The addresses to which a peer may direct media are checked here. Without a check, an SDP could
 direct our packets to this machine's own programs, to a multicast or broadcast address, or back to
@@ -180,9 +180,9 @@ class LegMedia:
     ) -> SessionDescription:
         """Build our offer to the peer from `offer`, a description that another leg's peer has sent.
 
-        `source` is the other leg's media, `allowed` are the encoding names that our offer may contain,
-        and `direction` None means that of `offer`. Raises `SdpParseError` if the offer contains no
-        media stream that we support.
+        `source` is the other leg's media, `allowed` are the encoding names that our offer may
+        contain, and `direction` None means that of `offer`. Raises `SdpParseError` if the offer
+        contains no media stream that we support.
         """
         return self.describe(lambda o: self._passed_on(offer, source, allowed, o, direction))
 

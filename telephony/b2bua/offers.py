@@ -179,7 +179,7 @@ def _nothing(_now: float, _agreed: bool) -> None:  # noqa: FBT001 - a callback's
 
 @dataclass(frozen=True, slots=True)
 class _OwnOffer:
-    """An offer to `leg`, built from the newest session description of the leg `source`.
+    """An offer to `leg`, built from the newest description of the peer of `source`.
 
     `then` is called when the offer is accepted or refused, or at once if no offer is needed or
     possible. If `leg` ends, `then` may never be called.

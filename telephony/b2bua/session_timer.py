@@ -114,9 +114,9 @@ def agree_to_response(
 ) -> SessionTimer:
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
-    We refresh, unless the Session-Expires of the 2xx says that the peer does. Without Session-Expires, the
-    interval is the longer of `ours.wanted` and `least`, the longest Min-SE of this peer so far, in
-    seconds.
+    We refresh, unless the Session-Expires of the 2xx says that the peer does. Without
+    Session-Expires, the interval is the longer of `ours.wanted` and `least`, the longest Min-SE of
+    this peer so far, in seconds.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

@@ -217,8 +217,8 @@ class Setup:
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
         """Join the caller with the leg and return 0. If SDP cannot be used, return a status.
 
-        `CallAnswered` is emitted before the 2xx to the caller. If this returns a status, the attempt
-        hangs up the target.
+        `CallAnswered` is emitted before the 2xx to the caller. If this returns a status, the
+        attempt hangs up the target.
         """
         core, caller = self._core, self._core.caller
         try:

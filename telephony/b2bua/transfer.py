@@ -64,11 +64,7 @@ class RecentFailure:
 
 
 class ReferTransfers:
-    """Handles the transfers of one call, one at a time, as `AttemptListener` of their attempts.
-
-    The steps of a transfer (REFER, ringing, NOTIFY, BYE, recall) depend on each other, but can
-    happen in many sequences, so they are in one class.
-    """
+    """Handles the transfers of one call, one at a time, as `AttemptListener` of their attempts."""
 
     def __init__(self, core: CallCore, alignment: Alignment, request: Request) -> None:
         """Create the object; `request`, the caller's INVITE, is the model for our INVITEs."""
@@ -82,7 +78,7 @@ class ReferTransfers:
         self._recalling = False
         """True while the recall rings, after a failed transfer whose sender has hung up."""
         self._recall_at: float | None = None
-        """The time of the planned recall, which `ring_again` can start earlier; None without one."""
+        """The time of the planned recall; None without one. `ring_again` can start it earlier."""
         self._recall_target: Target | None = None
         self._last_notify: tuple[Leg, float] | None = None
         """The leg that got the final NOTIFY, and the latest time for our BYE to it; or None."""
@@ -111,8 +107,8 @@ class ReferTransfers:
     def _may_refer(self, leg: Leg, request: Request) -> bool:
         """Return whether the peer of `leg` may send this REFER.
 
-        The joined callee may send any. The caller may only ask for a join, by a Replaces that names
-        the joined callee of another call at the same host as the caller.
+        The joined callee may send any REFER. The caller may only ask for a join: the Replaces must
+        name the joined callee leg of another call, whose peer is at the caller's host.
         """
         if not self._core.settings.allow_transfer:
             return False
@@ -382,7 +378,7 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart with the saved state `before`. A transfer in it counts as failed.
+        """Continue after a restart with the saved state `before`, whose transfer counts as failed.
 
         If the caller is not joined with a callee, plan to ring the target in `before.recall`.
 

@@ -123,7 +123,7 @@ class VoIPCall:
 
     @property
     def moved_to(self) -> list[str]:
-        """The URIs of the latest 3xx to our INVITE, the preferred first; empty before one."""
+        """The URIs of the latest 3xx to our INVITE, the preferred first; empty before a 3xx."""
         return [str(uri) for uri in self.redirection.targets]
 
     @property
@@ -279,9 +279,10 @@ class VoIPCall:
         """Transfer the other party to a number or SIP URI without calling it first (blind).
 
         Return the final status of the other party's call to the target. If the other party refuses
-        our REFER, return the status of its response. After a 2xx, this call ends. Raises `InvalidStateError` if
-        this call is not answered, `CallFailedError` if this call ended before the outcome was
-        reported, and `SipParseError` or `ProtocolError` for a wrong `target`.
+        our REFER, return the status of its response. After a 2xx, this call ends. Raises
+        `InvalidStateError` if this call is not answered, `CallFailedError` if no final status
+        came, and `SipParseError` or `ProtocolError` for a wrong
+        `target`.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
@@ -291,8 +292,7 @@ class VoIPCall:
         Our REFER has a Replaces in the Refer-To (RFC 3891, RFC 5589 section 7). `other` may still
         ring. The returned status is as in `transfer`. After a 2xx, this call ends, and the party
         that we consulted ends `other`. Raises `InvalidStateError` unless this call is answered and
-        `other` has a dialog, and `CallFailedError` if this call ended before the outcome was
-        reported.
+        `other` has a dialog, and `CallFailedError` if no final status came.
         """
         there = other._replaceable_dialog()
         uri = replace(there.remote.uri, headers=(("Replaces", escape_header(other.replaces)),))

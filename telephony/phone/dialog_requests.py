@@ -99,8 +99,9 @@ class ReferSent:
     async def send(self, dialog: Dialog, by: NameAddr, uri: Uri) -> int:
         """Ask the peer by REFER to call `uri`; return the final status of the peer's call.
 
-        If the peer refuses the REFER, return the status of its response. `by` is our address for Referred-By.
-        Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a final status.
+        If the peer refuses the REFER, return the status of its response. `by` is our address for
+        Referred-By. Raises `InvalidStateError` after the dialog's end, `CallFailedError` without a
+        final status.
         """
         headers = (("Refer-To", f"<{uri}>"), ("Referred-By", str(by)))
         _, response = await self._requests.send(dialog, "REFER", headers)

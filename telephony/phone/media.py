@@ -163,9 +163,9 @@ class Renegotiation:
     async def send_offer(self, dialog: Dialog) -> None:
         """Send a re-INVITE that offers our present media settings and refreshes the session.
 
-        After glare (491) or a 422, try again, five times in all. Raises `InvalidStateError` after
-        the dialog's end, `CallFailedError` after a refusal, no response or the fifth try, and the
-        errors of `answered`.
+        After glare (491) or a 422, try again, with at most five tries in all. Raises
+        `InvalidStateError` after the dialog's end, `CallFailedError` after a refusal, no response
+        or the fifth try, and the errors of `answered`.
         """
         try:
             await self._offer(dialog)

@@ -42,7 +42,7 @@ class PhoneRequest:
         headers: Iterable[tuple[str, str]] = (),
         last: Request | None = None,
     ) -> None:
-        """Send the request. After `last`, use the same From and Call-ID, and the next CSeq."""
+        """Send the request. With `last`, use its From and Call-ID, and the next CSeq."""
         self.result: asyncio.Future[StandaloneResponse]
         self.result = asyncio.get_running_loop().create_future()
         self.client = account.transport.endpoint.request(

@@ -55,7 +55,7 @@ class RtpSender:
 
     @property
     def pressing(self) -> bool:
-        """True while DTMF digits wait to be sent or one is being sent."""
+        """True until all DTMF digits, and the silence after each digit, have been sent."""
         return bool(self._keys)
 
     def write(self, pcm: bytes) -> None:

@@ -27,7 +27,7 @@ _JUMP: Final = 10 * _RATE
 """A change of the RTP timestamp by more samples than this, from packet to packet, is a jump."""
 _TICK: Final = 0.02
 _AHEAD: Final = 10 * FRAME
-"""Queued samples (200 ms) at which `write` waits."""
+"""`write` waits until fewer samples than this (200 ms) are queued."""
 _REPORT: Final = 5.0
 """The mean time between two RTCP reports, in seconds.
 

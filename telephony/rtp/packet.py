@@ -1,6 +1,7 @@
 """RTP packets (RFC 3550 section 5.1): recognise, read and write them.
 
-The relay uses `is_rtp`, `is_rtcp` and single bytes, because this is fast. Other code uses `RtpPacket`.
+The relay uses `is_rtp`, `is_rtcp` and single bytes, because this is fast. Other code uses
+`RtpPacket`.
 """
 
 import struct

@@ -44,7 +44,7 @@ _STALE: Final = 5
 _SEARCHES: Final = 50
 """The most searches for a roll-over counter with one key. A search takes 0.5 ms."""
 _FORGED: Final = "authentication"
-"""Only libsrtp's error text for a packet that is not authentic has this word."""
+"""libsrtp's error text has this word only for a packet that is not authentic."""
 _SMALLEST: Final = 12
 _MOST_WRAPS: Final = 32
 """The largest roll-over counter that is tried: about twelve hours at 50 packets a second."""
@@ -340,7 +340,7 @@ class Protection:
         return found
 
     def _receiver_of(self, key: MasterKey) -> _Receiver:
-        """Return the receiver for this key; beyond `_KEPT_SESSIONS`, drop the least recent."""
+        """Return the receiver for this key. Beyond `_KEPT_SESSIONS`, drop the least recent one."""
         found = self._receivers.pop(key, None) or _Receiver(key)
         self._receivers[key] = found
         if len(self._receivers) > _KEPT_SESSIONS:
