@@ -47,7 +47,7 @@ class ConnectionLimits:
     """Limits for SIP connections: number of connections, bytes in memory, and times in seconds."""
 
     connections: int = 2000
-    """The most accepted connections at one time. A privileged source may connect beyond it."""
+    """The most accepted connections at one time. A privileged source may exceed it."""
     per_source: int = 200
     """The most accepted connections from one IP address, such as a site's phones behind NAT."""
     unwritten: int = 256 * 1024
@@ -74,7 +74,7 @@ class ConnectionLimits:
 
 
 class EndReason(enum.StrEnum):
-    """The reason why a connection ended. `Connections.endings` counts the connections by it."""
+    """The reason why a connection ended. `Connections.endings` has a count for each reason."""
 
     PEER = "closed by the peer"
     US = "closed locally"
@@ -152,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def usable(self) -> bool:
-        """True until the connection has ended or is being closed; also before it is established."""
+        """True until the connection begins to close or is lost."""
         return not self._ended and self._reason is None and self._lost is None
 
     @property

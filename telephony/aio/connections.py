@@ -1,10 +1,10 @@
 """All SIP connections of a process: accept and open them, and choose one for each message.
 
 An address with a `flow` number identifies one accepted connection. A message to an address without
-a `flow` number uses an existing connection: one that we opened to this address, an accepted TCP
-connection from exactly this address, or an accepted TLS connection whose peer has offered it for
-this address (alias, RFC 5923). If there is none, a new connection is opened. If the accepted
-connection for a message has ended, the message goes to `OutgoingMessage.fallback`.
+a `flow` number uses a connection that we opened to this address, or an accepted TCP connection from
+exactly this address. It also uses an accepted TLS connection that the peer has offered for this
+address (alias, RFC 5923). If there is none, a new connection is opened. If the accepted connection
+for a message has ended, the message goes to `OutgoingMessage.fallback`.
 
 A `SourceFilter`, such as `galwad.switch.edge.guard`, decides which messages and connections are
 accepted.

@@ -1,8 +1,8 @@
 """Media packets that waited in their sockets, and are handled in the order of their arrival.
 
 If the process is late, each socket has a queue. The packets of both parties must reach the recorder
-in the order in which they arrived, and those from before a payment pause must be handled before the
-pause. So the first packet of each queue is read, and the earliest is handled.
+in the order of their arrival. Packets that arrived before a payment pause must be handled before
+the pause. So the first packet of each queue is read, and the earliest is handled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from telephony.aio.arrival import ArrivalClock, Datagram, dropped_at, receive
 
 MOST_AT_ONCE: Final = 256
-"""The most packets that one call of `work` handles, in about 3 ms; the event loop then goes on."""
+"""The most packets that one call of `work` handles. They take about 3 ms."""
 LATE_S: Final = 0.010
 """A packet is late if it has waited for longer than this, in seconds."""
 _COUNT_MASK: Final = 0xFFFFFFFF
@@ -49,7 +49,7 @@ class _Queue:
 
 
 class MediaBacklog:
-    """The queues of all media sockets. It is true while a packet that was read is not handled.
+    """The queues of all media sockets. `bool` is True while a packet that was read waits.
 
     A socket's next packet is read only after `_Queue.first` was taken. So at most one waiting
     packet of each socket is in this process's memory.

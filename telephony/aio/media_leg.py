@@ -82,7 +82,7 @@ class Counters:
     """Packets that cannot be RTP or RTCP of the peer: STUN, DTLS, RTCP from another host …"""
     rtcp: int = 0
     first: float | None = None
-    """The arrival of the first `received` packet in monotonic seconds; None before it."""
+    """The approximate arrival of the first `received` packet, monotonic; None before it."""
     last: float | None = None
     """The arrival of the latest `received` packet in monotonic seconds; None before it."""
 

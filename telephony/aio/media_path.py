@@ -3,9 +3,9 @@
 A reader (`media_backlog.Reader`) handles the packets of one socket, and does only the steps that
 the leg's settings need. When a setting changes, a new reader is made for the next packet.
 
-With hundreds of calls, a leg's data is not in the processor's caches when a packet arrives, and
-fetching it takes longer than handling the packet. Therefore, all that an ordinary packet needs is
-in few objects, which a `_Path` contains.
+With hundreds of calls, a leg's data is not in the processor's caches when a packet arrives.
+Fetching it takes longer than handling the packet. So a `_Path` has all that an ordinary packet
+needs, in few objects.
 """
 
 import socket
@@ -29,7 +29,7 @@ Most packets are plain: version 2, no padding, no header extension, no contribut
 """
 _NO_ADDRESS = "", 0
 _BUFFER = bytearray(DATAGRAM_BYTES)
-"""The datagram that a reader handles now; the next one overwrites it."""
+"""The datagram that `read` handles now. The next `read` overwrites it."""
 _VIEW = memoryview(_BUFFER)
 _AUDIO, _EVENT, _CONTROL, _UNKNOWN, _AUDIO_OR_EVENT = range(5)
 _EVENT_BYTES = HEADER_BYTES + 4
@@ -333,8 +333,8 @@ def _sent_unconnected(leg: MediaLeg, data: Octets) -> bool:
 def kinds_of(remote: RemoteMedia, events: set[int]) -> bytes:
     """Return a table that gives a packet's kind (audio, event, RTCP, unknown) by its second byte.
 
-    `events` has the payload types that have meant telephone events on this leg before; the function
-    adds those of `remote` to it.
+    `events` has the payload types that have meant telephone events on this leg before. The
+    event types of `remote` are added to it.
     """
     payloads = {**STATIC_PAYLOADS, **remote.payloads}
     events |= {number for number, codec in payloads.items() if codec.is_event}

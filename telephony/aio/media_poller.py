@@ -138,7 +138,7 @@ class MediaPoller:
         self._serve_backlog()
 
     def _serve_backlog(self) -> None:
-        """Schedule the packets in the backlog, because epoll does not report read packets."""
+        """Schedule the packets in the backlog. Epoll does not report what is already read."""
         if self._backlog and self._poll is not None and not self._is_polling:
             self._ready()
 

@@ -5,7 +5,7 @@ the peer talks: without SRTP, only a code in this stream may resume a recording.
 
 Without SRTP, an address proves little: an attacker who shares the peer's host or address
 translation, or who forges addresses, can send media too. So an address that the peer's SDP names
-always wins, a sender that is not named must first send several packets in sequence, and two senders
+always wins. A sender that is not named must first send several packets in sequence. Two senders
 that compete are reported.
 """
 
@@ -23,8 +23,8 @@ HostPort = tuple[str, int]
 REAL_SILENCE_S: Final = 5.0
 """The silence of the accepted sender, in seconds, after which another can take its place.
 
-A phone with silence suppression is silent for seconds while the other party talks. Its next
-packet gives it its place back, unless the new sender fits the SDP better.
+A phone with silence suppression is silent for seconds while the other party talks. With
+its next packet, the phone gets its place back, unless the new sender fits the SDP better.
 """
 ESTABLISHED: Final = 25
 """The number of voice packets, about half a second, that make a stream the peer's voice."""
@@ -295,8 +295,8 @@ class VoiceStream:
 
     Without SRTP, a code that resumes a recording is accepted only in this stream. It takes
     `ESTABLISHED` voice packets to establish a stream. An attacker who forges the peer's address
-    does not know the SSRC, and the attacker's own stream is not established while the peer's voice
-    arrives. A phone can change its SSRC just before a code, so the keys of another stream wait
+    does not know the SSRC. The attacker's own stream is not established while the peer's voice
+    arrives. A phone can change its SSRC just before a code. So the keys of another stream wait
     until that stream is established.
     """
 

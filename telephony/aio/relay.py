@@ -61,10 +61,10 @@ class Relay:
         Give at most one pool for each address family. `source` is the rule of legs for which
         `set_source_rule` sets none. `clock` returns monotonic seconds.
 
-        `sweep` calls `on_silence` with the leg id and the seconds each time that a leg becomes
+        `sweep` calls `on_silence` with the leg id and the seconds of silence when a leg has become
         silent for `silence_s`, but not during a hold. `on_refused` gets the leg id and the sender's
-        host and port when a packet is refused (wrong sender, or not authentic) and none was refused
-        in the five seconds before. `on_contested` gets the same arguments when a sender competes
+        host and port of a refused packet, if none was refused in the five seconds before.
+        `on_contested` gets the same arguments when a sender competes
         with the accepted one or has taken its place.
         """
         self._pools = {pool.ipv6: pool for pool in pools}
@@ -138,10 +138,10 @@ class Relay:
     def join(self, a: str, b: str, a_to_b: dict[int, int], b_to_a: dict[int, int]) -> None:
         """Relay media between the legs `a` and `b`. Earlier joins of `a` or `b` end.
 
-        If a leg that has received media gets a new partner, its waiting packets are discarded,
-        because they were meant for the earlier partner. But if the leg has a tap, they are handled,
-        so that the tap receives them. The two tables map the payload types that one peer sends to
-        those that the other peer expects.
+        A leg that has received media can get a new partner. The leg's waiting packets are then
+        discarded, because they were meant for the earlier partner. If the leg has a tap, they are
+        handled instead, so that the tap receives them. The two tables map the payload types that
+        one peer sends to those that the other peer expects.
         """
         one, other = self._legs[a], self._legs[b]
         if one is other:
@@ -193,7 +193,8 @@ class Relay:
         `on_lost` is called for packets that the kernel dropped, `on_report` for the peer's RTCP.
 
         An unknown leg is accepted, because the calling code may not know yet that it is closed. The
-        methods below accept it too, except `start_ringback`, `counters` and `silent_since`.
+        methods below accept an unknown leg too, except `start_ringback`, `counters` and
+        `silent_since`.
         """
         leg = self._legs.get(leg_id)
         if leg is not None:

@@ -91,7 +91,7 @@ class SipTransport:
             self._take_turn, clock=time.thread_time, call_soon=asyncio.get_running_loop().call_soon
         )
         self._dropped: dict[int, int] = {}
-        """The number of times that each INVITE was dropped, by its hash; the latest is last."""
+        """Maps the hash of an INVITE to the number of its drops. The latest INVITE is last."""
         self.on_event = on_event
         self._on_sent = on_sent
         self._filter = source_filter or AcceptAll()
@@ -199,8 +199,8 @@ class SipTransport:
     def _shed(self, data: bytes, source: Address, local: Address) -> None:
         """Drop a datagram outside calls, because such datagrams have taken too much time.
 
-        An INVITE of a trunk or known host that was dropped `_MOST_DROPS` times is refused with 503,
-        so that the trunk can send its call elsewhere. Copies of an INVITE have the same bytes (RFC
+        An INVITE of a trunk or known host gets 503 after `_MOST_DROPS` drops, so that the trunk can
+        send its call elsewhere. Copies of an INVITE have the same bytes (RFC
         3261 section 17.1.1.2).
         """
         self.shed += 1

@@ -2,10 +2,10 @@
 
 Datagrams: the event loop reads up to 32 datagrams before it does anything else. If each began a
 call, the media packets of all calls would wait for a tenth of a second. So datagrams are handled
-for at most `TURN_S` in one turn of the event loop: first the urgent ones, then the others, both in
-the order of arrival.
+for at most `TURN_S` in one turn of the event loop: first the urgent datagrams, then all
+others, both in the order of arrival.
 
-Connections: all together get at most `SHARE` of the time, `SLICE_S` at once; then they rest. A
+Connections: together they get at most `SHARE` of the time. After `SLICE_S` at most, they rest. A
 connection with unhandled data reads no more, so TCP slows its sender down. The IP addresses take
 turns, and so do the connections of one address. So an address with many connections, or with a fast
 one, delays other addresses little.

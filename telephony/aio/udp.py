@@ -1,4 +1,4 @@
-"""One UDP socket of the SIP transport, and the addresses at which other machines reach this one."""
+"""One UDP socket of the SIP transport, and the addresses at which other machines reach us."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telephony.sip.message.uri import join_host_port
 _WILDCARDS = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}  # noqa: S104 - known, not bound
 """Maps a wildcard to a documentation address (RFC 5737, RFC 3849), to find the default route."""
 _RECEIVE_BUFFER = 4 << 20
-"""The receive buffer in bytes, large for floods; the kernel's limit is net.core.rmem_max."""
+"""The receive buffer in bytes, large for floods. The kernel limits it to net.core.rmem_max."""
 
 
 def reachable_host(listen: str) -> str:

@@ -78,7 +78,7 @@ after `SILENT_S`, the last after 3.5 s. So a working peer hardly ever seems sile
 are lost.
 """
 _PREFERRED = (486, 480, 415, 420, 484, 488)
-"""Statuses that explain a failure well, the best first; they are preferred within their class."""
+"""The 4xx statuses that explain a failure well, the best first. They precede other 4xx."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,10 @@ class BackToBackCall:
     """One call: the caller's leg, and callee legs of which at most one is joined with it.
 
     For each endpoint event of this call (see `find_call`), the owner (the application) calls
-    `handle(event, now)`. After this, and after every other method that changes the call, the owner
-    calls `next_event()` until the result is None, and then sends the endpoint's `outgoing()`. Late
-    events, such as a 200 that crossed our CANCEL, go to `handle` even after `CallEnded`;
-    `find_call` still finds the call.
+    `handle(event, now)`. After each method that changes the call, the owner calls `next_event()`
+    until the result is None. Then the owner sends the endpoint's `outgoing()`. Late events, such as
+    a 200 that crossed our CANCEL, go to `handle` even after `CallEnded`; `find_call` still finds
+    the call.
     """
 
     @classmethod
@@ -66,7 +66,7 @@ class BackToBackCall:
         call_id: str,
         now: float,
     ) -> BackToBackCall:
-        """Create a call from a caller's INVITE, or refuse it; a refused call emits `CallEnded`.
+        """Create a call from a caller's INVITE. If the INVITE is refused, emit `CallEnded`.
 
         The status of a refusal is 482 (loop), 483 (Max-Forwards), 406 (Accept), 481 or 603
         (Replaces), 400 or 415 (the body cannot be read), 488 (no usable media), 422 (session
@@ -199,7 +199,7 @@ class BackToBackCall:
 
     @property
     def holding(self) -> frozenset[Side]:
-        """The joined sides whose peer holds; the owner's hold counts as the callee's."""
+        """The joined sides whose peers hold the call. The owner's hold counts as the callee's."""
         callee = self._core.callee
         if callee is None or self.ended:
             return frozenset()
@@ -368,8 +368,8 @@ class BackToBackCall:
     def call_named_by_replaces(self, request_id: int) -> LegOwner | None:
         """Return the other call of an attended transfer, which the REFER's Replaces names.
 
-        Return None if the REFER is no longer in progress, if Replaces names no dialog of another
-        call, or if the peer in that dialog is not at the host of the REFER's sender.
+        Return None if the REFER is no longer in progress, or Replaces names no dialog of another
+        call. Return None also if the peer in that dialog is not at the host of the REFER's sender.
         """
         named = self._transfers.leg_in_other_call(request_id)
         return None if named is None else named.call

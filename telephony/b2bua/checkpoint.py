@@ -2,13 +2,13 @@
 
 It has the legs with a confirmed dialog, their session timers and session descriptions, the INVITEs
 without a final response, and the transfer in progress. Times are monotonic seconds, so a checkpoint
-is valid until the machine restarts. It is stored as JSON. The next
-process may run another version: a new field must have a default, and no field may be removed.
+is valid until the machine restarts. It is stored as JSON. The next process may run another version:
+a new field must have a default, and no field may be removed.
 
 It contains phone numbers and the SRTP keys in the INVITEs without a final response. So store it
-only in memory (the runtime folder), never on a disk. All other SRTP keys are left out: the next
-process could not use them, because it does not know how often the RTP sequence number has wrapped
-to 0 (RFC 3711 section 3.3.1). That process offers new keys instead.
+only in memory (the runtime folder), never on a disk. All other SRTP keys are left out. The next
+process offers new keys, because it does not know how often the RTP sequence number has wrapped to 0
+(RFC 3711 section 3.3.1).
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def bye_in_dialogs(
     `dialogs` are values of `Dialog.checkpoint`.
 
     `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
-    the peer refuses a CSeq that is not higher than the one before (RFC 3261 section 12.2.2).
+    the peer refuses a CSeq that is not higher than the previous (RFC 3261 section 12.2.2).
     """
     sent = 0
     for dialog in dialogs:

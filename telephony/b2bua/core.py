@@ -2,7 +2,7 @@
 
 Only this module creates, joins and ends legs, and changes the state of a leg.
 
-After the end of a call, a callee's 200 that crossed our CANCEL can still arrive, and a peer can
+After the end of a call, a callee's 200 that crossed our CANCEL can still arrive. A peer can
 repeat a request for half a minute. An `EndedCall` handles these messages: the legs then refer only
 to it, so that everything else is freed.
 """

@@ -1,7 +1,7 @@
 """The events that a call reports to its owner, the application that uses this package.
 
-Do not log the fields `identity`, `message`, `refer_to`, `request` and `response` of an event, or
-the URI and user of a `Target`: they contain personal data.
+Some fields contain personal data: `identity`, `message`, `refer_to`, `request`, `response`, and the
+URI and user of a `Target`. Do not log them.
 """
 
 from dataclasses import dataclass
@@ -64,8 +64,8 @@ class CallerReached:
 class CallAnswered:
     """The first callee has answered with a 2xx.
 
-    The owner can start the recording now: it reads all events after `handle` and only then sends
-    `Endpoint.outgoing`, so it handles this event before a caller whose INVITE waits gets the 2xx.
+    The owner can start the recording now. A caller whose INVITE waits gets the 2xx later, because
+    the owner reads all events before it sends `Endpoint.outgoing`.
     """
 
     leg_id: str
@@ -146,12 +146,12 @@ class TransferFailed:
     """A transfer has failed: no target has answered, or a restart has interrupted it.
 
     If `transferor_gone` is true, the sender of the REFER has hung up. The owner may call
-    `ring_again` with the targets to ring now; otherwise, the next `handle_timer` rings the sender.
+    `ring_again` with the targets to ring now. Otherwise, the next `handle_timer` rings the sender.
 
-    If `transferor_gone` is false, the sender and the caller are still joined. Until two seconds
-    after the sender's response to our NOTIFY (or after the failure, without a NOTIFY), a BYE from
-    the sender does not end the call. Instead, this event is emitted again with `transferor_gone`
-    true. After a restart, such a BYE ends the call.
+    If `transferor_gone` is false, the sender and the caller are still joined. If the sender
+    hangs up now, the call does not end. Instead, this event is emitted again with `transferor_gone`
+    true. This is so until two seconds after the sender's response to our NOTIFY, and without a
+    NOTIFY for two seconds. After a restart, a BYE from the sender ends the call.
     """
 
     request_id: int

@@ -60,13 +60,13 @@ class ForwardedOffer:
 
 @dataclass(frozen=True, slots=True)
 class AwaitedAck:
-    """An INVITE without SDP from `source`; its ACK will answer `ours`, our offer."""
+    """An INVITE without SDP from `source`. The ACK will answer our offer `ours`."""
 
     source: Leg
     target: Leg | None
     ours: SessionDescription
     theirs: SessionDescription | None
-    """The offer of `target` from which `ours` was made; like `target`, None if no leg was asked."""
+    """The offer of `target` from which `ours` was made. None if no other leg was asked."""
 
 
 class Exchange:

@@ -5,9 +5,9 @@ people follow the rules for trust and privacy (RFC 3323, RFC 3325). A phone's ow
 replaced by its account's. All else is dropped, unless the settings allow a trusted peer to send it.
 
 Fields such as Alert-Info, Call-Info and Answer-Mode change how a phone rings. They can make a phone
-answer by itself, so that a caller can listen to the room, and their URI can make a phone fetch a
-file. So we never copy such a field, but write it again, with only the ring tone or automatic answer
-that the settings allow (`Grants`).
+answer by itself, so that a caller can listen to the room. Their URI can make a phone fetch a file.
+So we never copy such a field. We write it again, with only the ring tone or automatic answer that
+the settings allow (`Grants`).
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _passed(known: str, value: str, headers: Headers, trust: Trust) -> str | Non
 
 
 def _account_fields(headers: Headers, trust: Trust) -> HeaderFields:
-    """Return the phone's account identity, if the phone wrote one that the receiver may get."""
+    """Return the account identity of a phone that wrote an identity, if the receiver may get it."""
     if trust.account is None:
         return ()
     wrote = any(key in _IDENTITIES for key, _, _ in headers.rows)

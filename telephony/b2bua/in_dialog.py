@@ -11,8 +11,8 @@ send a phone a MESSAGE, or a NOTIFY of `talk` or `hold`, only if the settings al
 `check-sync` is ever passed on.
 
 An INFO with a `Record` header field (a phone's record key) is not passed on. If it comes from the
-callee, or from a caller at one of our own phones, it is reported as `RecordRequested`, and the
-call's owner decides about the response.
+callee, or from a caller at one of our own phones, the call's owner gets `RecordRequested` and
+decides about the response.
 """
 
 from __future__ import annotations

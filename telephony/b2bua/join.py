@@ -1,13 +1,13 @@
 """Connect the caller with another party, by a REFER or an INVITE with Replaces (RFC 3891).
 
 Attended transfer (RFC 5589 section 7): the transferor is a party of two calls. It sends a REFER in
-one call with a Replaces that identifies its dialog in the other. Both dialogs are with us, so we
-join the calls ourselves and forward nothing. The call in which the transferor is the callee
+one call with a Replaces that identifies its dialog in the other call. Both dialogs are with us, so
+we join the calls ourselves and forward nothing. The call in which the transferor is the callee
 continues. The other call ends, and its other party moves to the call that continues. The transferor
 leaves both.
 
 INVITE with Replaces: a PBX sends it to connect the caller with a party that the callee has
-consulted, or a phone sends it to take over an answered call. We answer the new party with the
+consulted. A phone sends it to take over an answered call. We answer the new party with the
 caller's media, then send a BYE to the replaced party.
 """
 

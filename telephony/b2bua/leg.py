@@ -209,8 +209,8 @@ class EarlyNames:
     def at_answer(self, response: Response) -> StatedName | None:
         """Return the name of the party that sent a 2xx; None if no name was given.
 
-        The name is anonymous, with `source` "", if the answering party has no asserted name of its
-        own, and another party was named or diverted the call before.
+        If the answering party has no asserted name of its own, but another party was named or
+        diverted the call before, the name is anonymous. Its `source` is then "".
         """
         self.learn(response)
         own = self._names.get(response.to.tag or "")

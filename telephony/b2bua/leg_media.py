@@ -5,8 +5,8 @@ description changes only when an offer is accepted. The version of a refused off
 for a different description.
 
 The addresses to which a peer may direct media are checked here. Without a check, an SDP could
-direct our packets to this machine's own programs, to a multicast or broadcast address, or back to
-our own media ports in a loop. A third party's address cannot be refused, because the media of many
+direct our packets to this machine's own programs, to a multicast address, or in a loop to our own
+media ports. A third party's address cannot be refused, because the media of many
 PBXs comes from another host than their signalling. `Relay.await_peer` protects third parties.
 """
 
@@ -147,8 +147,7 @@ class LegMedia:
     def agree(self, ours: SessionDescription, theirs: SessionDescription) -> None:
         """Complete an offer/answer exchange: store its result and configure the media relay.
 
-        Raises `SdpParseError` (488) if there is no live audio or no common audio codec, the address
-        of the peer's media is refused, or SRTP is missing or has no common key.
+        Raises `SdpParseError` if the audio, the media address or the SRTP keys cannot be used.
         """
         remote = self._reachable(remote_media(theirs, ours))
         index = ours.audio_index()
@@ -237,8 +236,8 @@ class LegMedia:
         """Answer the peer's offer from `said`, the other party's description.
 
         If `said` is None, build the answer only from the offer and our own settings. Raises
-        `SdpParseError` if the offer and `said` have no audio codec in common, `said` has no active
-        audio, or we support no media stream of the offer.
+        `SdpParseError` if the offer and `said` have no usable audio in common, or we support no
+        media stream of the offer.
         """
         if said is None:
             return self.describe(lambda o: own_answer(offer, self.local, o, allowed=allowed))

@@ -199,7 +199,7 @@ class Alignment:
     """Sends the offers that make the media of two joined legs compatible.
 
     A 491 means that the peer has sent an offer at the same time. We then send ours again later. At
-    most one offer waits for this; a newer one replaces it.
+    most one offer waits. A newer offer replaces the waiting offer.
     """
 
     def __init__(self, core: CallCore, offers: Offers) -> None:

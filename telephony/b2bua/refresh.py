@@ -1,6 +1,6 @@
 """Send session refreshes, and end a call whose session has expired (RFC 4028).
 
-A call also ends if a refresh gets 408 or 481, or no response in time: its peer is gone. A refresh
+A call also ends if a refresh gets 408 or 481, or no response in time: the peer is gone. A refresh
 can also send the peer the new name of the party on the other leg (RFC 4916).
 """
 

@@ -44,8 +44,8 @@ class SessionTimer:
     def expires_at(self) -> float:
         """The expiry without a refresh, in monotonic seconds (RFC 4028 section 10).
 
-        If we refresh, it is the end of the interval. If the peer does, it is earlier, by 32 s or a
-        third of the interval, whichever is shorter.
+        If we refresh, it is the end of the interval. If the peer does, it is earlier by 32 s,
+        or by a third of the interval if this is shorter.
         """
         spare = 0.0 if self.we_refresh else min(32.0, self.interval / 3)
         return self.started + self.interval - spare
@@ -115,8 +115,8 @@ def agree_to_response(
     """Return the session timer that is in force after a 2xx to our INVITE or UPDATE.
 
     We refresh, unless the Session-Expires of the 2xx says that the peer does. Without
-    Session-Expires, the interval is the longer of `ours.wanted` and `least`, the longest Min-SE of
-    this peer so far, in seconds.
+    Session-Expires, the interval is `ours.wanted`, but not less than `least`. `least` is the
+    longest Min-SE of this peer so far, in seconds.
     """
     value = response.headers.get("Session-Expires")
     said = _seconds(value)

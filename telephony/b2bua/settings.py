@@ -117,7 +117,7 @@ class Target:
     path: tuple[NameAddr, ...] = ()
     """The Path of a phone's registration (RFC 3327): the Route fields of our INVITE, in order."""
     alternatives: tuple[Target, ...] = ()
-    """Further targets, tried in turn if all addresses of this one fail."""
+    """Further targets, tried in turn if all addresses of this target fail."""
 
     @property
     def following(self) -> Target | None:
@@ -138,5 +138,5 @@ class LaterTargets:
     after: float
     """The seconds after which these targets ring too.
 
-    They ring earlier if all first targets have failed, or if this is more than half the ring time.
+    They ring earlier if all first targets have failed, and at half the ring time at the latest.
     """

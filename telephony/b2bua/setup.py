@@ -143,7 +143,7 @@ class Setup:
     def on_progress(self, leg: Leg, event: InviteProgress, now: float) -> None:
         """Send the caller a target's provisional response, or one 180 for several targets.
 
-        The one 180 has no SDP. A response with an SDP answer is sent reliably (RFC 3262) if the
+        This 180 has no SDP. A response with an SDP answer is sent reliably (RFC 3262) if the
         caller supports this, and every response if the caller requires it. After a reliable SDP
         answer, responses with the same To tag have no SDP.
         """
@@ -249,8 +249,8 @@ class Setup:
     ) -> SessionDescription | None:
         """Agree with the target on media, and return the SDP for the 2xx to the caller.
 
-        This SDP answers the caller's offer. If the caller made no offer, it repeats the target's.
-        None means that a reliable provisional response has already given the answer (RFC 3261
+        This SDP answers the caller's offer, or passes on the target's offer if the caller made
+        none. None means that a reliable provisional response has already given the answer (RFC 3261
         13.2.1). Raises `SdpParseError` if there is no common media, or the target's SDP cannot be
         used.
         """

@@ -378,9 +378,10 @@ class ReferTransfers:
         )
 
     def resume(self, before: TransferCheckpoint, now: float) -> None:
-        """Continue after a restart with the saved state `before`, whose transfer counts as failed.
+        """Continue after a restart with the saved state `before`.
 
-        If the caller is not joined with a callee, plan to ring the target in `before.recall`.
+        A transfer in progress counts as failed. If the caller is not joined with a callee, plan to
+        ring the target in `before.recall`.
 
         Raises:
             ProtocolError: No callee is joined with the caller, and `before.recall` is None.

@@ -1,8 +1,8 @@
 """A SIP phone for programs, similar to pyVoIP, on asyncio and our own SIP core.
 
-Common classes and methods have pyVoIP's names (`VoIPPhone`, `VoIPCall`, `answer`, `read_audio` …),
-but the code is our own, and methods that wait are coroutines. A program reads and writes 16-bit
-linear PCM, little-endian, mono, 8 kHz, which the phone sends and receives as G.711.
+Common classes and methods have pyVoIP's names (`VoIPPhone`, `VoIPCall`, `answer`, `read_audio` …).
+The code is our own, and methods that wait are coroutines. A program reads and writes 16-bit linear
+PCM (little-endian, mono, 8 kHz). The phone sends and receives it as G.711.
 """
 
 from telephony.phone.call import VoIPCall

@@ -265,9 +265,12 @@ class VoIPCall:
         """Put the other party on hold: ask it to send no media.
 
         With "sendonly", the other party still hears the audio that we write. With "inactive", it
-        hears nothing. Raises `InvalidStateError` if the call is not answered, `CallFailedError` if
-        the re-INVITE was refused or got no response, and `SdpParseError` if the SDP answer cannot
-        be used.
+        hears nothing.
+
+        Raises:
+            InvalidStateError: The call is not answered.
+            CallFailedError: The re-INVITE was refused or got no response.
+            SdpParseError: The SDP answer cannot be used.
         """
         await self._renegotiation.change_hold(self._answered(), Direction(direction))
 
@@ -280,9 +283,8 @@ class VoIPCall:
 
         Return the final status of the other party's call to the target. If the other party refuses
         our REFER, return the status of its response. After a 2xx, this call ends. Raises
-        `InvalidStateError` if this call is not answered, `CallFailedError` if no final status
-        came, and `SipParseError` or `ProtocolError` for a wrong
-        `target`.
+        `InvalidStateError` if this call is not answered, `CallFailedError` if no final status came,
+        and `SipParseError` or `ProtocolError` for a wrong `target`.
         """
         return await self._refer(self._answered(), self._account.uri(target))
 
@@ -344,9 +346,12 @@ class VoIPCall:
         """Send DTMF digits (0-9, *, #, A-D), and wait until all are sent.
 
         With "rtp", the digits are RTP events (RFC 4733), and the wait also ends with the call. With
-        "info", each digit is an INFO with application/dtmf-relay. Raises `InvalidStateError` if the
-        call is not answered, `ProtocolError` for another character, or for "rtp" if the peer takes
-        no RTP events, and `CallFailedError` if an INFO was refused or got no response.
+        "info", each digit is an INFO with application/dtmf-relay.
+
+        Raises:
+            InvalidStateError: The call is not answered.
+            ProtocolError: `keys` has another character, or the peer takes no RTP events ("rtp").
+            CallFailedError: An INFO was refused or got no response.
         """
         self._answered()
         if by == "info":

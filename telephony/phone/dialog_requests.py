@@ -1,7 +1,7 @@
 """The requests that a phone sends within a call's dialog, such as INFO, re-INVITE and REFER.
 
 `DialogRequests.send` waits for the final response. `VoIPCall` sends BYE itself, without waiting. A
-REFER (RFC 3515) asks the peer to call another party; the peer reports the progress by NOTIFY.
+REFER (RFC 3515) asks the peer to call another party. The peer reports the progress by NOTIFY.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class MediaStream:
     """Sends and receives G.711 audio and telephone events, with SRTP if both sides agreed on it."""
 
     def __init__(self, pool: PortPool, changes: Changes, srtp: Srtp = Srtp.OFF) -> None:
-        """Bind ports. Packets received or sent notify `changes`. Raises `NoPortsError`."""
+        """Bind ports. `changes` is notified when packets arrive or leave. Raises `NoPortsError`."""
         self.playout = PlayoutBuffer()
         self.sender = RtpSender()
         self.reception = ReceptionCounter()

@@ -71,8 +71,8 @@ class _Sender:
 
     libsrtp refuses a source's packets as too old if the source started with new sequence numbers,
     or continued to send while the peer was on hold. The source then gets a new SSRC. With `rename`,
-    every source gets a new SSRC from its first packet, because the peer may still have a roll-over
-    counter, unknown to us, for the original SSRC.
+    every source gets a new SSRC from its first packet. The peer may still have a roll-over counter
+    for the original SSRC, which we do not know.
     """
 
     def __init__(self, key: MasterKey, *, rename: bool) -> None:
