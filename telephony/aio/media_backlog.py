@@ -84,14 +84,13 @@ class MediaBacklog:
     def work(self, numbers: Iterable[int], now: float) -> None:
         """Handle at most `MOST_AT_ONCE` waiting packets, in the order of their arrival.
 
-        A packet that arrives after `now` (monotonic seconds) waits for the next call: an unread SIP
-        message, such as the answer of the packet's sender, may have arrived before it.
+        `numbers` are the descriptors at which packets wait. Sockets with a packet in `_Queue.first`
+        need not be in it. A packet that arrives after `now` (monotonic seconds) waits for the next
+        call: an unread SIP message, such as the answer of the packet's sender, may have arrived
+        before it.
 
         The kernel is asked for losses only when no packet waits. Otherwise, a loss could be
         reported before an earlier packet of another socket is handled.
-
-        `numbers` are the descriptors at which packets wait. Sockets with a packet in `_Queue.first`
-        need not be in it.
         """
         for number in numbers:
             queue = self._queues.get(number)

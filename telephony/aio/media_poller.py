@@ -3,7 +3,7 @@
 All sockets are in one epoll set, which the event loop watches. This takes less processor time than
 an asyncio transport for each socket (`benchmarks/media.py`). With many calls, each wake-up would
 read only one or two packets. So after two wake-ups within 2 ms, the poller polls every 2 ms until a
-poll finds no packet. Listeners and jitter buffers do not notice a delay of 2 ms.
+poll finds no packet.
 
 If polls are on time and a socket had no packet in the previous poll, its packet has arrived since.
 The time of the poll counts as its arrival. Any other packet may have waited, for example while the

@@ -72,10 +72,9 @@ ELSEWHERE = (("Reason", 'SIP;cause=200;text="Call completed elsewhere"'),)
 SILENT_S: Final = 4.0
 """The seconds after which an address that has sent no response is given up for the next one.
 
-RFC 3263 section 4.3 gives an address up at timer B, after 32 s. No caller waits so long. A proxy
-sends 100 within 0.2 s (RFC 3261 section 17.2.1). Over UDP, four copies of the INVITE have been sent
-after `SILENT_S`, the last after 3.5 s. So a working peer hardly ever seems silent, even if messages
-are lost.
+RFC 3263 section 4.3 gives an address up at timer B, after 32 s. No caller waits so long. Over
+UDP, four copies of the INVITE have been sent after `SILENT_S`. So a working peer hardly ever seems
+silent, even if messages are lost.
 """
 _PREFERRED = (486, 480, 415, 420, 484, 488)
 """The 4xx statuses that explain a failure well, the best first. They precede other 4xx."""
@@ -131,7 +130,7 @@ class InviteTemplate:
     direction: Direction | None = None
     """The direction to offer; None means that of `offer`.
 
-    A transfer sets it, so that a hold by the earlier peer is not offered to the new one.
+    A transfer sets it, so that a hold by the earlier peer is not offered to the new peer.
     """
 
 

@@ -278,10 +278,9 @@ def bye_in_dialogs(
 ) -> int:
     """Send a BYE in each of the dialogs that can be restored; return the number of BYEs.
 
-    `dialogs` are values of `Dialog.checkpoint`.
-
-    `skipped` CSeq numbers are left out, because requests may have been sent since the checkpoint:
-    the peer refuses a CSeq that is not higher than the previous (RFC 3261 section 12.2.2).
+    `dialogs` are values of `Dialog.checkpoint`. `skipped` CSeq numbers are left out, because
+    requests may have been sent since the checkpoint: the peer refuses a CSeq that is not higher
+    than the previous (RFC 3261 section 12.2.2).
     """
     sent = 0
     for dialog in dialogs:

@@ -301,11 +301,7 @@ class LegMedia:
             self._plane.close(self.leg_id)
 
     def release(self) -> None:
-        """Forget the descriptions, the SRTP keys, and the call's function that checks addresses.
-
-        The transactions of the ended call refer to the leg for half a minute. Meanwhile, these
-        values would stay in memory.
-        """
+        """Forget the descriptions, the SRTP keys, and the call's function that checks addresses."""
         self.check_remote = _unchecked
         self.local = LocalMedia(self.local.host, self.local.port, self.local.srtp)
         self.last_sent = self.local_description = self.remote_description = self.remote = None

@@ -19,11 +19,7 @@ class PeerKind(StrEnum):
     TRUSTED = "trusted"
     """A trusted trunk or PBX, inside the trust domain (RFC 3325)."""
     PHONE = "phone"
-    """One of our own phones, inside the trust domain.
-
-    We replace the names that it writes by its account's. It shows texts to a person, so it gets
-    fewer header fields, and a caller must not be able to control it.
-    """
+    """One of our own phones, inside the trust domain. A caller must not be able to control it."""
 
 
 @dataclass(frozen=True, slots=True)

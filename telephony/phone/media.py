@@ -1,9 +1,4 @@
-"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events.
-
-The phone sends re-INVITEs for hold and resume, and re-INVITEs or UPDATEs for the session timer.
-After glare (both sides send a re-INVITE at the same time), our re-INVITE is sent again (RFC 3261
-section 14.1).
-"""
+"""Offer and answer of a phone's call: one audio stream with G.711 and telephone events."""
 
 from __future__ import annotations
 
@@ -163,9 +158,9 @@ class Renegotiation:
     async def send_offer(self, dialog: Dialog) -> None:
         """Send a re-INVITE that offers our present media settings and refreshes the session.
 
-        After glare (491) or a 422, try again, with at most five tries in all. Raises
-        `InvalidStateError` after the dialog's end, `CallFailedError` after a refusal, no response
-        or the fifth try, and the errors of `answered`.
+        After glare (491, RFC 3261 section 14.1) or a 422, try again, with at most five tries in
+        all. Raises `InvalidStateError` after the dialog's end, `CallFailedError` after a refusal,
+        no response or the fifth try, and the errors of `answered`.
         """
         try:
             await self._offer(dialog)

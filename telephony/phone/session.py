@@ -1,7 +1,4 @@
-"""The session timer of one call of a phone (RFC 4028).
-
-It refreshes the session, or ends the call when the session expires.
-"""
+"""The session timer of one call of a phone (RFC 4028)."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ _RETRY: Final = 2.0
 
 
 class SessionRefresher:
-    """The session timer of one call, which starts when both sides have agreed on it."""
+    """Refreshes the session of one call, or ends the call when the session expires."""
 
     def __init__(
         self,

@@ -1,7 +1,4 @@
-"""A phone that is transferred: the REFERs that it accepts (RFC 3515), and INVITEs with Replaces.
-
-An INVITE with Replaces (RFC 3891) names the call whose place it takes.
-"""
+"""A phone that is transferred, by a REFER (RFC 3515) or an INVITE with Replaces (RFC 3891)."""
 
 from __future__ import annotations
 

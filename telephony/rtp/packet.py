@@ -1,7 +1,6 @@
 """RTP packets (RFC 3550 section 5.1): recognise, read and write them.
 
-The relay uses `is_rtp`, `is_rtcp` and single bytes, because this is fast. Other code uses
-`RtpPacket`.
+The relay reads single bytes and not an `RtpPacket`, because this is faster.
 """
 
 import struct
