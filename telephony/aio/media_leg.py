@@ -43,9 +43,9 @@ LossListener = Callable[[int, int, float, float], None]
 The packets arrived between the two times, in monotonic seconds.
 """
 ReportListener = Callable[[int, Octets, float], None]
-"""A function `on_report(track, data, arrival_mono)` that receives each RTCP datagram, decrypted."""
+"""A function `on_report(track, data, arrival_mono)` that receives the peer's RTCP, decrypted."""
 Watcher = Callable[[bytes, float, bool], None]
-"""A function `watch(data, arrival_mono, proven)` that receives each telephone-event packet.
+"""A function `watch(data, arrival_mono, proven)` that receives the peer's telephone events.
 
 `arrival_mono` is in monotonic seconds. `proven` is true if the packet is certainly from the party
 whose voice is heard (see `VoiceStream`).

@@ -162,7 +162,7 @@ def wants_privacy(headers: Headers) -> bool:
 class Trust:
     """The rules for what passes from one peer (the sender) to another (the receiver).
 
-    An identity is passed on only if both peers are in the trust domain (RFC 3325).
+    An asserted identity is passed on only if both peers are in the trust domain (RFC 3325).
     """
 
     sender: PeerKind

@@ -84,7 +84,7 @@ class QueuedRequest:
 
 
 class RequestQueue:
-    """Sends a leg's non-INVITE requests, one at a time, and calls the callback of each."""
+    """Sends a leg's queued requests, one at a time, and calls the callback of each."""
 
     def __init__(self, leg: Sender) -> None:
         self._leg = leg

@@ -70,7 +70,7 @@ class CallSettings:
     codecs: tuple[str, ...] = DEFAULT_ALLOWED
     """The encoding names that we pass on. The finaliser cannot decode any other."""
     allow_transfer: bool = True
-    """If false, every REFER is refused with 603."""
+    """If false, a REFER is refused with 603."""
     trust_caller: bool = False
     """True for a trusted trunk, with which we exchange asserted identities (RFC 3325)."""
     caller_is_phone: bool = False

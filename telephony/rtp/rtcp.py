@@ -1,6 +1,6 @@
 """RTCP (RFC 3550 section 6): split compound packets, read and write reports, replace SSRCs.
 
-Sender and receiver reports are read whole. Of all other packets, only the SSRCs are read.
+Of reports, it reads the sending time and the report blocks. Of other packets, only the SSRCs.
 """
 
 import struct
