@@ -49,7 +49,7 @@ class _Queue:
 
 
 class MediaBacklog:
-    """The queues of all media sockets. `bool` is True while a packet that was read waits.
+    """The queues of all media sockets. `bool(self)` is True while a packet that was read waits.
 
     A socket's next packet is read only after `_Queue.first` was taken. So at most one waiting
     packet of each socket is in this process's memory.

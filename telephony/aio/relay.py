@@ -176,7 +176,7 @@ class Relay:
 
     @property
     def free_pairs(self) -> int:
-        """The free port pairs of the pool that has the fewest, without reserved ones."""
+        """The number of free, unreserved port pairs of the pool that has the fewest."""
         return min(pool.free for pool in self._pools.values())
 
     def set_tap(

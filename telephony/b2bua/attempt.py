@@ -106,7 +106,7 @@ class AttemptListener(Protocol):
         """Handle a provisional response of a branch, for example ringing or early media."""
 
     def on_answer(self, leg: Leg, event: InviteAnswered, now: float) -> int:
-        """Return 0 to accept and acknowledge a 2xx, or the failure status with which to refuse it.
+        """Accept and acknowledge a 2xx and return 0. To refuse it, return a failure status.
 
         A refused branch is hung up and counts as failed with this status. After an accepted 2xx,
         this is not called again for the same attempt.

@@ -222,7 +222,7 @@ class CallCore:
                 leg.media.mute(muted=held)
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg, which moves to another call and stays alive; end a hold by the owner."""
+        """Remove a leg that moves to another call and stays alive. End a hold by the owner."""
         self.set_owner_hold(held=False)
         self._callee = None
         del self.legs[leg.id]
@@ -393,7 +393,7 @@ def _ignore_leg(leg: Leg) -> None:
 
 
 def hang_up(leg: Leg, now: float, headers: HeaderFields) -> None:
-    """Send a BYE, and before it an ACK that is still due, unless the dialog has already ended."""
+    """Send a BYE, unless the dialog has ended. If an ACK is still due, send it before the BYE."""
     dialog, client = leg.dialog, leg.invite_to_ack
     if dialog is None or dialog.state is not DialogState.CONFIRMED:
         return

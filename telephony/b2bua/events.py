@@ -149,9 +149,9 @@ class TransferFailed:
     `ring_again` with the targets to ring now. Otherwise, the next `handle_timer` rings the sender.
 
     If `transferor_gone` is false, the sender and the caller are still joined. If the sender
-    hangs up soon, the call does not end. Instead, this event is emitted again with
-    `transferor_gone` true. "Soon" ends two seconds after the sender's response to our NOTIFY, or
-    after two seconds without a NOTIFY. After a restart, a BYE from the sender ends the call.
+    hangs up before a deadline, the call does not end. Instead, this event is emitted again with
+    `transferor_gone` true. The deadline is two seconds after the sender's response to our NOTIFY,
+    or after the failure if there is no NOTIFY. After a restart, a BYE of the sender ends the call.
     """
 
     request_id: int

@@ -43,7 +43,7 @@ own dialog (RFC 3261 12.2.1.2), although only the other leg has failed.
 
 @dataclass(slots=True)
 class ForwardedOffer:
-    """A re-INVITE or UPDATE that we pass on; with `offer` None, we ask the target for one."""
+    """A re-INVITE or UPDATE that we pass on. If `offer` is None, we ask the target for an offer."""
 
     source: Leg
     transaction: ServerRequest
@@ -55,7 +55,7 @@ class ForwardedOffer:
     deadline: float | None
     """The time at which the source gets 504; None before the exchange starts and after the 504."""
     waits_for_ack: bool = False
-    """True while our 2xx to an INVITE of the target has no ACK; our offer waits for the ACK."""
+    """True while our 2xx to an INVITE of the target has no ACK. Our offer waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Exchange:
         self._awaited_ack: AwaitedAck | None = None
 
     def is_forwarding(self, transaction: ServerRequest) -> bool:
-        """Return whether this request, with its header fields, is passed on to the other leg."""
+        """Return whether this request and its header fields are passed on to the other leg."""
         return self._forwarded is not None and self._forwarded.transaction is transaction
 
     @property

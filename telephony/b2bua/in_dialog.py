@@ -44,7 +44,7 @@ from telephony.sip.ua.server_request import ServerRequest
 _STATUS_FOR_SENDER: Final = {401: 500, 407: 500}
 """Maps the other leg's status to the sender's: 401 and 407 challenge us, and not the sender."""
 _STATUS_WITHOUT_RESPONSE: Final = {408: 504, 481: 500}
-"""Maps our own status, if the other leg sent no response, to the status for the sender.
+"""Maps our own status for a missing response of the other leg to the status for the sender.
 
 408 and 481 would end the sender's own dialog (RFC 3261 12.2.1.2), although only the other leg has
 failed.
@@ -109,7 +109,7 @@ class InDialogRequests:
     def _early_update(
         self, leg: Leg, transaction: ServerRequest, request: Request, now: float
     ) -> None:
-        """Answer an UPDATE before the 2xx: 500 with an offer (RFC 3311 5.2), or 200 without."""
+        """Answer an UPDATE before the 2xx: 500 if it has an offer (RFC 3311 5.2), otherwise 200."""
         if request.body:
             answer(transaction, 500, now, headers=(("Retry-After", "5"),))
             return
@@ -248,7 +248,7 @@ EVENT_PACKAGES: Final = {
 EVENT_PACKAGES_INSIDE: Final = {
     "message-summary": frozenset({"application/simple-message-summary"}),
 }
-"""Further event packages from a peer inside the trust domain to another peer inside it."""
+"""Further event packages that pass only between peers inside the trust domain."""
 EVENT_PACKAGES_GRANTED: Final = {"talk": frozenset[str](), "hold": frozenset[str]()}
 """Event packages by which a PBX makes a phone answer or hold (`Grants.auto_answer`)."""
 

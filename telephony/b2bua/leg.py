@@ -280,7 +280,7 @@ class CallLegs(Protocol):
         """Return the leg that `leg` is joined with; None if it is joined with no leg."""
 
     def remove_moved_leg(self, leg: Leg) -> None:
-        """Remove a leg, which moves to another call and stays alive."""
+        """Remove a leg that moves to another call and stays alive."""
 
     def end_leg(self, leg: Leg, cause: str, now: float) -> None:
         """End a leg and free its ports."""

@@ -41,7 +41,7 @@ class Refresh:
         """Extra header fields for the leg's next refresh, by leg id."""
 
     def send_fields(self, leg: Leg, fields: HeaderFields, now: float) -> None:
-        """Send these fields in a refresh, and again later if it gets 422, 491, 500 or 503."""
+        """Send these fields in a refresh. Send them again later after a 422, 491, 500 or 503."""
         self._pending_fields[leg.id] = fields
         self._refresh(leg, now)
 

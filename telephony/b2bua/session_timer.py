@@ -99,7 +99,7 @@ def answer_fields(timer: SessionTimer) -> HeaderFields:
 def request_fields(timer: SessionTimer | None, ours: SessionInterval, least: int) -> HeaderFields:
     """Return the header fields about the session timer in our INVITE or UPDATE.
 
-    `timer` is None before the first agreement; the peer then chooses which side refreshes. Our
+    Before the first agreement, `timer` is None, and the peer chooses which side refreshes. Our
     interval is not shorter than `least`, the longest Min-SE of this peer so far, in seconds.
     """
     floor = max(ours.least, least)

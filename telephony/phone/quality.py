@@ -170,7 +170,7 @@ class Reports:
         self._source_ssrc: int | None = None
         """The SSRC in our previous report block; None before the first.
 
-        `_expected` and `_received` are the counts of its packets at the time of that block.
+        `_expected` and `_received` are the counts of this SSRC at the time of that block.
         """
         self._sent = 0
         """Packets that we had sent when we wrote our previous report."""
