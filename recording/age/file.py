@@ -194,7 +194,7 @@ def encrypt_part(data: bytes, file_key: bytes) -> bytes:
 
 
 def decrypt_small(data: bytes, identities: Iterable[AnyIdentity]) -> bytes:
-    """Decrypt an age file that `encrypt_small` returned. Raises `AgeError`."""
+    """Decrypt a whole age file in memory. Raises `AgeError`."""
     return open_file(io.BytesIO(data), identities).readall()
 
 

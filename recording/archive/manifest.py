@@ -201,7 +201,7 @@ class Manifest(RecordingDocument, frozen=True):
     index: dict[str, str] | None = None
     """The commitments to the facts about people, by the facts' names.
 
-    Each is an HMAC-SHA-256 in hexadecimal, with the salt of the row as its key
+    Each is an HMAC-SHA-256 in hexadecimal, with the recording's salt as its key
     (`recording.archive.commitments`). None in manifests of older software.
     """
 

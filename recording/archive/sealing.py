@@ -391,7 +391,7 @@ class LiveSealing:
     is incomplete or damaged, the whole call must be sealed again with `seal_audio`.
 
     Every method raises the errors of `seal_audio`. After an error, only `discard` may be called.
-    `held_bytes` is the audio in memory after the latest `step`.
+    `held_bytes` is the size of the call's data in memory after the latest `step`.
     """
 
     def __init__(

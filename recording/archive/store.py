@@ -311,7 +311,7 @@ class VerifiedRecording:
     node_key: str
     """The key of a trusted node, in base64."""
     disposal: Certificate | None
-    """None if the recording was not disposed of. The new row must show a disposal."""
+    """The certificate of the recording's disposal; None if the recording was not disposed of."""
 
 
 def verify_unindexed(

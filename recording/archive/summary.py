@@ -106,7 +106,10 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording. `folder` is in the archive; `started` is in Unix seconds."""
+    """The summary of one recording.
+
+    `folder` is relative to the archive, and `started` is in Unix seconds.
+    """
 
     call_id: str
     folder: str

@@ -278,7 +278,7 @@ class CardFilter:
         presses = feed_both(self._detectors, block)
         found = [(press, track) for track in range(TRACKS) for press in presses[track]]
         # The margin of a run that ends in this block is silenced only now, because the detectors
-        # must hear a digit that begins in it.
+        # must hear a digit that begins in the margin.
         if self.captured and self.captured[-1][1] > begin:
             block[: self.captured[-1][1] - begin] = 0
         self._add(found)

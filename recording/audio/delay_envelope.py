@@ -21,7 +21,7 @@ MOST_DRIFT: Final = 500e-6
 """The largest drift that is assumed for a sender's clock."""
 _LEAST_UNSURE: Final = 10e-6
 _WINDOW_S: Final = 600
-"""The time in seconds after which a delay is no longer used."""
+"""The seconds after which a point of the hull is removed, if more than two points are stored."""
 _LEARNT_S: Final = 20
 _LEARNT_UNSURE: Final = 100e-6
 _PROOF: Final = 5

@@ -92,8 +92,8 @@ class KeyPress:
 
     `key` is 0 to 9 for a digit. It is not in the object's text form, so that no log contains it.
     `continued` marks the later parts of a key press that is longer than `LONGEST_S`. `unsure` means
-    that another sound covers the tone, or is all that was heard. `times` is how often the key may
-    have been pressed, with a hole between (a short pause or a lost packet).
+    that another sound covers the tone or resembles a tone. `times` is how often the key may have
+    been pressed, with a hole between (a short pause or a lost packet).
     """
 
     start: int

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from recording.audio.stream_clock import Packet
 
 HOLD_US = 400_000
-"""The longest time in µs for which a packet waits for packets with lower sequence numbers.
+"""The time in µs for which a packet waits for packets with lower sequence numbers.
 
-A packet whose sequence number is far from the expected one also waits for this time.
+A stray waits for this time too. In the state `LAGGING` of a stream, packets wait longer.
 """
 _NEAR = 3000
 _MODULUS = 1 << 16

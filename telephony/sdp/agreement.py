@@ -32,7 +32,7 @@ def remote_media(
     the codec in `ours`, but only if the peer accepts that codec.
 
     Raises `SdpParseError` (488) if there is no live audio section, its address is not a unicast IP
-    literal, or the two sides agree on no SRTP key.
+    literal, or a side uses SRTP and the two sides agree on no key.
     """
     if index is None:
         index = agreed_index(theirs, ours)
@@ -85,7 +85,7 @@ def agreed_index(theirs: SessionDescription, ours: SessionDescription | None) ->
 def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
     """Return the SRTP keys of our (`own`) and the peer's section; None if neither uses SRTP.
 
-    Raises `SdpParseError` (488) if only one side uses SRTP, or the two sides agree on no key.
+    Raises `SdpParseError` (488) if a side uses SRTP and the two sides agree on no key.
     """
     sent = parse_crypto_lines(own.attributes("crypto"))
     if not sent and not own.is_secure and not section.is_secure:
@@ -97,7 +97,10 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """Return `ours` with only the SRTP key that `theirs` has chosen; unchanged without a choice."""
+    """Return `ours` with only the SRTP key that `theirs` has chosen from its keys.
+
+    If `theirs` has chosen no key, return `ours` unchanged.
+    """
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
         return ours

@@ -90,7 +90,7 @@ def cut_offer(
     Other sections stay in their places with port 0 (refused). `allowed` has encoding names.
     The codecs' sequence and fmtp, ptime, and unknown attributes stay. `srtp` is the protection that
     the offer may have. Raises `SdpParseError` (488) if there is no audio, no audio with the
-    protection that `srtp` requires, or no allowed codec.
+    protection that `srtp` requires, or no allowed audio codec.
     """
     index = carried_index(offer, allowed, srtp)
     audio = _cut(offer.media[index], allowed)
@@ -107,7 +107,7 @@ def forwarded_offer(
     previous: SessionDescription | None = None,
     direction: Direction | None = None,
 ) -> SessionDescription:
-    """Return our offer for the other leg: `offer`, as cut by `cut_offer`, with our own address.
+    """Return our offer for the other leg: the audio section of `offer` with our own address.
 
     `local` is our address on the other leg and its protection, `origin` the o= line there, and
     `allowed` the encoding names of codecs. `srtp` is the protection that media may have on the leg
@@ -137,7 +137,10 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Return `session` with its only section in place of `previous`'s audio, the rest refused."""
+    """Put the only section of `session` in the place of the audio section of `previous`.
+
+    The other sections of `previous` are refused.
+    """
     if previous is None:
         return session
     index = previous.audio_index()
@@ -209,7 +212,7 @@ def own_offer(
     direction: Direction = Direction.SENDRECV,
     previous: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Return an offer of our own; the sections of `previous`, if given, keep their places."""
+    """Return an offer of our own. The sections of `previous` keep their places."""
     table = _numbered(codecs)
     lines = [SdpLine("a", f"rtpmap:{number} {codec}") for number, codec in table.items()]
     lines += [SdpLine("a", f"fmtp:{n} {codec.fmtp}") for n, codec in table.items() if codec.fmtp]
@@ -246,7 +249,7 @@ def own_answer(
 
     It has the first allowed audio codec of `offer`, and its telephone-event codecs with the same
     clock. `direction` None means the reverse of the offer's. Raises `SdpParseError` (488) if there
-    is no audio, no audio with the protection that `local.srtp` requires, or no allowed codec.
+    is no audio, no audio with the protection that `local.srtp` requires, or no allowed audio codec.
     """
     index = carried_index(offer, allowed, local.srtp)
     section = offer.media[index]

@@ -180,8 +180,8 @@ class MediaDescription:
         """Return the codecs of the section by payload type, the preferred codec first.
 
         Formats that are not payload types are left out. A payload type with an unreadable a=rtpmap
-        is left out too: some phones offer `a=rtpmap:98 iLBC` without a clock. Only a static payload
-        type needs no a=rtpmap, and its a=rtpmap needs no clock.
+        is left out too: some phones offer `a=rtpmap:98 iLBC` without a clock. A static payload type
+        may have no a=rtpmap, or one without a clock.
         """
         if self._codecs is None:
             object.__setattr__(self, "_codecs", self._read_codecs())

@@ -86,9 +86,8 @@ def offer_transport(local: LocalMedia, previous: MediaDescription | None) -> Tra
 def answer_to(section: MediaDescription, local: LocalMedia) -> Transport:
     """Return the transport of our answer to a peer's audio section, in the peer's profile.
 
-    It has our key, with the tag and suite of the first usable a=crypto line of the peer. A line
-    with AES-GCM is preferred, because it takes less time than HMAC-SHA1. Without a usable line, the
-    transport has no key.
+    Our key has the tag and suite of the peer's first usable a=crypto line with AES-GCM. Without one
+    with AES-GCM, the first usable line is taken. Without a usable line, the transport has no key.
     """
     lines = usable_keys(section, local.srtp)
     line = next((line for line in lines if line.key.suite.is_gcm), lines[0] if lines else None)

@@ -79,7 +79,7 @@ class ReceivedUpdate(Protocol):
 
     @property
     def answered(self) -> bool:
-        """True after we have sent a final response to the request."""
+        """True once we have sent a final response to the request, or our 2xx waits for a PRACK."""
 
 
 class ReceivedInvite(ReceivedUpdate, Protocol):
@@ -511,7 +511,10 @@ class Dialog(DialogAddresses):
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog. The peer's open INVITE gets 487. Ours fails after 64*T1 unanswered."""
+        """End the dialog, and answer the peer's open INVITE with 487.
+
+        Our own open INVITE fails if its final response does not come within 64*T1.
+        """
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

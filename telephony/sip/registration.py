@@ -171,8 +171,8 @@ class Registration:
             logger.info("registration.made %s", self.account.name)
         self.state, self._failures = RegistrationState.REGISTERED, 0
         # Refresh 300 s before the binding expires, but not before half of the granted time has
-        # passed. If a REGISTER gets no response, it fails after 32 s, so there is time for another
-        # REGISTER before the binding expires.
+        # passed. A REGISTER without a response fails after 32 s. If some minutes were granted,
+        # another REGISTER can follow before the binding expires.
         self._next = now + max(granted / 2, granted - 300.0)
 
     def _failed(self, status: int, response: Response | None, now: float) -> None:

@@ -4,7 +4,7 @@ Folded lines, compact names, a missing Content-Length, and a Content-Type that i
 are accepted. Each line up to the body must end with CRLF: programs that disagree about a lone CR or
 LF would let a sender hide a header field from one of them. Writing raises ProtocolError for a CR,
 LF or NUL in a line. `parse_message` checks Via, From, To, Call-ID, CSeq, Max-Forwards and
-Content-Length; other values are parsed when they are read.
+Content-Length; other header fields are parsed when they are read.
 """
 
 from __future__ import annotations

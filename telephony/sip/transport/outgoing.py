@@ -26,7 +26,7 @@ class OutgoingMessage:
     destination: Address
     local: Address
     fallback: Address | None = None
-    """The address to use if no connection to `destination` is open; None to connect to it.
+    """The address to use if no connection to `destination` is open; None: open a connection.
 
     A connection that the peer opened (`destination.flow` is not 0) cannot be opened again: without
     a fallback, nothing is sent.

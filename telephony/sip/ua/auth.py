@@ -30,7 +30,7 @@ FindHa1 = Callable[[str, str, str], str | None]
 """Returns a user's HA1 in hexadecimal for a realm and algorithm; None if the user is unknown."""
 
 MAX_NONCES: Final = 64
-"""The most used nonces that the server stores for one user.
+"""The server stores at most this many used nonces of one user.
 
 Beyond this number, it forgets the oldest nonce. This nonce and all that were made earlier are then
 stale for the user.
@@ -71,7 +71,7 @@ class AuthOutcome(enum.Enum):
 
     ACCEPTED = "accepted"
     MISSING = "missing"
-    """The request has no credentials that we can check: readable, for our realm and algorithms."""
+    """The request has no readable credentials for our realm and algorithms."""
     STALE = "stale"
     """The password is right, but the nonce is expired, not ours, or its count did not grow."""
     REFUSED = "refused"

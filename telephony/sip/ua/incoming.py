@@ -3,8 +3,8 @@
 For a received request, the first of these rules that applies is used:
 
 - A retransmission is passed to the transaction of the original request.
-- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. From a host that
-  the application refuses (`CheckSource`), a CANCEL and an ACK with a body have no effect.
+- A CANCEL is passed to its INVITE, an ACK to the response that it acknowledges. A CANCEL, or an
+  ACK with a body, has no effect if the application refuses its host (`CheckSource`).
 - A request that fails the checks of RFC 3261 section 8.2 gets an error response.
 - A request within a dialog from a host that the application refuses (`CheckSource`) gets the
   response that the application chooses.
@@ -186,7 +186,7 @@ class Incoming:
     ) -> bool:
         """Return whether `source` may cancel `invite`.
 
-        The host of `source` must be the INVITE's, or be accepted by `check_source`. Without
+        The host of `source` must be the INVITE's, or be accepted by `_refusal`. Without
         `check_source`, any source may cancel.
         """
         if self._agent.check_source is None or source.host == invite.source.host:

@@ -164,7 +164,7 @@ def close_all(sequences: Iterable[ReliableSequence]) -> None:
 
 
 class Repeated2xx:
-    """A 2xx that is repeated until its ACK, after T1, 2*T1 … up to T2, for at most 64*T1."""
+    """Repeats a 2xx until its ACK arrives, for at most 64*T1. The interval grows from T1 to T2."""
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class ServerRequest:
     """A request that we received, INVITE or not.
 
     Attributes:
-        request: The parsed request. Its top Via has `received` and `rport`.
+        request: The parsed request. Its top Via is as `stamp` returns it.
         source: The address from which the request came.
         dialog: The dialog in which the request arrived. For a new INVITE, the dialog of our 2xx.
             Otherwise None.
@@ -75,7 +75,7 @@ class ServerRequest:
         self._core = agent.core
         self._local = hop.local
         self.answered = False
-        """True once a final response was sent."""
+        """True once a final response was sent, or a 2xx waits for a PRACK."""
         self.own_tag: str = self._core.token()
         """The To tag of our responses, unless `respond` gets another `to_tag`."""
         self._transaction = self._core.transactions.start_server(

@@ -247,7 +247,10 @@ class InviteServer(ServerRequest):
         }
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """Answer the INVITE with 487 after a CANCEL or early BYE (RFC 3261 9.2), if unanswered."""
+        """If no final response was sent, answer the INVITE with 487 (RFC 3261 section 9.2).
+
+        `request` is the CANCEL or the early BYE.
+        """
         if self.answered and self._waiting_2xx is None:
             return
         self.cancelled = True
