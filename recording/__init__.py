@@ -1,1 +1,1 @@
-"""Recordings: which media may be stored, and how they are stored, verified and found; not SIP."""
+"""Recordings: which media may be stored, and how they are stored, verified and found."""

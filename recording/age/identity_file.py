@@ -3,8 +3,8 @@
 Each line is an identity, or a comment such as `# name: value`. `age-keygen` and `galwad keys init`
 write such files; `age -p` encrypts one with a passphrase, as binary or armored data.
 
-The passphrase follows https://c2sp.org/age, section "The scrypt recipient type". scrypt needs 1 KiB
-of memory multiplied by its parameter N.
+The passphrase follows https://c2sp.org/age, section "The scrypt recipient type". With its parameter
+N, scrypt needs N KiB of memory.
 """
 
 from __future__ import annotations

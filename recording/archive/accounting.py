@@ -60,7 +60,7 @@ class TalkBalance:
 
 
 def balance(talk_us: int, segments: Iterable[Interval], gaps: Iterable[Interval]) -> TalkBalance:
-    """Compare the talk time (from 0) with segments and gaps; ignore their parts outside."""
+    """Compare the talk time (from 0) with segments and gaps. Their parts outside are ignored."""
     whole = Interval(0, talk_us)
     recorded = _merged(segments, whole)
     missing = _merged(gaps, whole)

@@ -42,8 +42,8 @@ class CopyCounts:
 class Certificates:
     """The disposal certificates that were read.
 
-    `proven` has those that a trusted node signed, with the bytes of the file, by call id.
-    `problems` has a text for each that is malformed or that no trusted node signed.
+    `proven` has each certificate that a trusted node signed, with its file's bytes, by call id.
+    `problems` has a text for each other certificate.
     """
 
     proven: dict[str, tuple[Certificate, bytes]] = field(default_factory=dict)

@@ -287,7 +287,6 @@ class CallFacts:
             self.personal = replace(known, later_advisors=(*later, party))
 
     def _note(self, at_us: int, kind: str, fields: Mapping[str, Field]) -> None:
-        """Store a trigger, a fault or a check of the clock, unless there are too many already."""
         if kind == "clock":
             self._check_clock(at_us, fields)
         elif kind == "fault" and len(self.faults) < _MOST_NOTES:

@@ -2,14 +2,15 @@
 
 The caller's number, the line, the advisor, the extension, the later callers and the later advisors
 are in clear only in the index. The manifest has commitments to them. A commitment is an
-HMAC-SHA-256 whose key is the recording's salt, which is in its row. Without the salt, a commitment
-discloses nothing. A changed fact or salt contradicts the manifest. A commitment covers the call id,
-the name of the fact and its value, as canonical JSON, so it cannot be used for another fact or
-another recording.
+HMAC-SHA-256 whose key is the recording's salt, from the recording's row in the index. Without the
+salt, a commitment discloses nothing. A changed fact or salt contradicts the manifest. A commitment
+covers the call id, the name of the fact and its value, as canonical JSON, so it cannot be used for
+another fact or another recording.
 
-The manifest also has facts and salt, encrypted with the recording's file key, so that a recipient
-can restore the row after the database was lost. After a disposal, this copy cannot be decrypted. If
-the facts and the salt in the row are erased too, the commitments are no longer personal data.
+The manifest also has the facts and the salt, encrypted with the recording's file key. With them, a
+recipient can restore the row after the database was lost. After a disposal, this copy cannot be
+decrypted. If the facts and the salt in the row are erased too, the commitments are no longer
+personal data.
 """
 
 from __future__ import annotations

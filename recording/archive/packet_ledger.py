@@ -221,7 +221,7 @@ class PacketLedger:
         return found
 
     def _settle(self) -> None:
-        """Lower each count that a later count shows to be too high."""
+        """Lower each count that is higher than a later count."""
         later = self._now.progress
         for stretch in reversed(self._stretches):
             pairs = zip(stretch.progress, later, strict=True)

@@ -80,8 +80,8 @@ class PersonalFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     """The facts about people in a call. The manifest has commitments to them, and a sealed copy.
 
     `number` has no extension, and is None if it is unknown or withheld. `advisor` answered first,
-    at `extension`. A trunk named the `later_callers` during the call; the `later_advisors` got the
-    call at the advisor's end. Both are sorted by time, and not encoded if they are empty.
+    at `extension`. A trunk named the `later_callers` during the call. The `later_advisors` got the
+    call at the advisor's end. Both lists are sorted by time, and not encoded if they are empty.
     """
 
     number: str | None
@@ -106,10 +106,7 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """The summary of one recording.
-
-    `folder` is relative to the archive, and `started` is in Unix seconds.
-    """
+    """A recording's summary. `folder` is relative to the archive; `started` is in Unix seconds."""
 
     call_id: str
     folder: str

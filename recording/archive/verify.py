@@ -1,9 +1,9 @@
 """Verifies recordings. Only this module decides whether a recording is whole.
 
-Signatures and digests are verified without an age identity; the audio only with one. A signature
-proves who made a manifest only if the signer's key comes from a trusted source. With an identity,
-the audio must be as long as the manifest says, and silent in all gaps but those of faults. This
-also finds a manifest that was changed and then signed with a stolen key of the node.
+Signatures and digests are verified without an age identity. The audio is verified only with one. A
+signature proves who made a manifest only if the signer's key comes from a trusted source. The audio
+must be as long as the manifest says, and silent in all gaps except fault gaps. The check of the
+audio also finds a manifest that was changed and then signed with a stolen key of the node.
 
 Between two steps of sealing, rewrapping or disposing, a recording is incomplete, but not damaged.
 So a check that finds a problem is repeated while the files change (`check_when_stable`).
@@ -268,10 +268,9 @@ def verify_indexed(
 ) -> RecordingVerdict:
     """Compare a manifest with the recording's row in an index, without reading the payload.
 
-    If the row lacks the personal facts and the salt, this is not a problem, because only the audit
-    chain can show whether it is right. Keys are in base64, from a trusted source. Without
-    `node_keys`, the key in the manifest is used; without `officer_keys`, the `rewrap` record is
-    ignored.
+    A row without the personal facts and the salt is accepted: only the audit chain can show whether
+    they were removed rightly. Keys are in base64, from a trusted source. Without `node_keys`, the
+    key in the manifest is used. Without `officer_keys`, the `rewrap` record is ignored.
     """
     compared, read = compare_file(row, manifest, node_keys)
     if read is None:
@@ -436,7 +435,6 @@ def _read_to_its_end(
 
 
 def _samples(manifest: Manifest) -> int:
-    """Return the number of samples that each channel should have."""
     return manifest.talk_us * manifest.rate // _US
 
 

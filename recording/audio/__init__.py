@@ -1,1 +1,1 @@
-"""Turns a call's RTP packets into samples on one time axis; silences card numbers, writes FLAC."""
+"""Turns RTP packets into samples on one time axis, silences card numbers and writes FLAC."""

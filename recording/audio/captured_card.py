@@ -49,7 +49,7 @@ all edges of pauses that are at most this far from the group.
 NEAR_DIGITS: Final = 3
 """The fewest digits of a group near a pause that are silenced. A security code has three or four.
 
-Before a pause that erased a stretch, one is enough, because the others may be in that stretch.
+Before a pause that erased a stretch, one digit is enough: the others may be in that stretch.
 """
 _CUT_S: Final = 1
 """A silenced group that ends at most this many seconds before a pause is silenced up to the pause.

@@ -27,7 +27,7 @@ _FULL_DB: Final = 90.3
 
 
 def announced_noise(codec: PayloadCodec, rtp_payload: bytes) -> bytes:
-    """Return the comfort noise (an RFC 3389 payload) for the silence after a packet, or b""."""
+    """Return the comfort noise (an RFC 3389 payload) that a packet announces; b"" for none."""
     if codec.is_noise:
         return rtp_payload
     if len(rtp_payload) % _FRAME_BYTES == _SID_BYTES and codec.name.upper() == "G729":

@@ -110,7 +110,7 @@ class DelayEnvelope:
     def add(self, delay: Delay) -> None:
         """Add the smallest delay of a short time, which need not be later than those before.
 
-        A delay far below the line, or several far above it, mean that the network or the sender is
+        If a delay is far below the line, or several are far above it, the network or the sender is
         now faster or slower by a constant time. The line then moves with its slope unchanged.
         """
         is_high = False

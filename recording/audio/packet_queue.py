@@ -13,7 +13,7 @@ from recording.audio.stream_clock import Packet
 HOLD_US = 400_000
 """The time in µs for which a packet waits for packets with lower sequence numbers.
 
-A stray waits for this time too. In the state `LAGGING` of a stream, packets wait longer.
+A stray can wait for this time too. In the state `LAGGING` of a stream, packets wait longer.
 """
 _NEAR = 3000
 _MODULUS = 1 << 16
@@ -49,7 +49,7 @@ class PacketQueue:
 
     @property
     def first(self) -> Packet:
-        """The packet with the lowest sequence number, if the queue is not empty."""
+        """The packet with the lowest sequence number. The queue must not be empty."""
         return self._heap[0]
 
     def push(self, packet: Packet) -> None:
@@ -98,7 +98,7 @@ class Strays:
         return came
 
     def take_alike(self) -> tuple[list[Packet], int]:
-        """Remove all packets. Return those with new numbers, and the count of the others.
+        """Remove all packets. Return the packets with new numbers, and the count of the rest.
 
         A sequence number is new if it is near the number of the packet that arrived last.
         """
@@ -113,7 +113,7 @@ class SequenceExtender:
 
     def __init__(self) -> None:
         self.last: tuple[int, ...] = ()
-        """The fixed RTP header of the packet that was received most recently, or nothing."""
+        """The fixed RTP header of the latest received packet; empty before the first packet."""
         self._added = 0
 
     def extend(self, head: tuple[int, ...], near: int | None) -> int:

@@ -206,7 +206,7 @@ class RawPayload:
         self.discard()
 
     def begin(self, file_key: bytes, call_id: str, channels: tuple[str, ...]) -> None:
-        """Prepare a new file under the audio payload's file key; remove an uncommitted one.
+        """Prepare a new file under the audio payload's file key. Remove an uncommitted file.
 
         `channels` has the name of each track.
         """
@@ -236,10 +236,7 @@ class RawPayload:
         return writer
 
     def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
-        """Return the enhanced packet block (pcapng) of one packet.
-
-        The track's first packet with this payload type and codec has a comment about the codec.
-        """
+        """Return a packet as a pcapng block, with a comment if the codec of its type is new."""
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
         head = struct.pack(">IIIII", packet.track, high, low, len(data), len(data))

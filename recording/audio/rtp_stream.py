@@ -179,7 +179,7 @@ class RtpStream:
         self._expected = flags, kind, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc
 
     def _measure_expected(self, late_us: list[int], at_us: int, timestamp: int) -> None:
-        """Add expected packets to the jitter; time and timestamp are of the final one."""
+        """Add expected packets to the jitter. `at_us` and `timestamp` are of the final packet."""
         lead_us = self._step_us - USUAL_US
         self._jitter.consecutive(self._late_us, late_us, at_us - lead_us, timestamp)
         self._late_us = late_us[-1]

@@ -97,10 +97,7 @@ def _keys(own: MediaDescription, section: MediaDescription) -> KeyPair | None:
 
 
 def agreed(ours: SessionDescription, theirs: SessionDescription) -> SessionDescription:
-    """Return `ours` with only the SRTP key that `theirs` has chosen from its keys.
-
-    If `theirs` has chosen no key, return `ours` unchanged.
-    """
+    """Return `ours` with only the SRTP key that `theirs` chose, or unchanged if it chose none."""
     index, other = ours.audio_index(), agreed_index(theirs, ours)
     if index is None or other is None:
         return ours

@@ -128,7 +128,6 @@ def forwarded_offer(
 
 
 def _with_payload_types_of(section: MediaDescription, before: MediaDescription) -> MediaDescription:
-    """Return `section` with the payload types that its codecs have in `before`, or unused ones."""
     table = section.codecs()
     numbers = renumbered(table, before.codecs())
     return with_codecs(section, {new: table[n] for n, new in numbers.items()}, numbers)
@@ -137,10 +136,7 @@ def _with_payload_types_of(section: MediaDescription, before: MediaDescription) 
 def _in_shape_of(
     session: SessionDescription, previous: SessionDescription | None
 ) -> SessionDescription:
-    """Put the only section of `session` in the place of the audio section of `previous`.
-
-    The other sections of `previous` are refused.
-    """
+    """Put the section of `session` in place of the audio of `previous`. Refuse other sections."""
     if previous is None:
         return session
     index = previous.audio_index()

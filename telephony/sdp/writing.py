@@ -109,8 +109,9 @@ def rewrite(
     The peer's s=, u=, e=, p=, i= and k= lines, and the attributes in `_DROPPED`, are removed. The
     first section with `is_rtp_audio` true is relayed; all others get port 0 (refused).
 
-    `direction` None means that of `session`; a hold by the address 0.0.0.0 becomes a direction
-    attribute. `transport` None means the profile of the relayed section, without keys and rtcp-mux.
+    `direction` None means the direction of `session`. A hold by the address 0.0.0.0 becomes a
+    direction attribute. `transport` None means the relayed section's profile, without keys and
+    rtcp-mux.
     """
     carried = session.audio_index()
     media = tuple(

@@ -149,7 +149,6 @@ class Dialog(DialogAddresses):
     """One dialog. Only the core creates dialogs.
 
     Attributes, in addition to those of `DialogAddresses`:
-        state: The state: early, confirmed or terminated.
         caller: True if we sent the INVITE that created the dialog.
         owner: An object of the application, for example the call; at first the INVITE's owner.
     """
@@ -259,7 +258,7 @@ class Dialog(DialogAddresses):
         body: bytes = b"",
         now: float,
     ) -> None:
-        """Send the ACK to the 2xx of our INVITE; the core repeats it for each copy of the 2xx.
+        """Send the ACK to the 2xx of our INVITE. The core repeats the ACK for each copy of the 2xx.
 
         Raises `ProtocolError` if no 2xx to this INVITE has arrived in the dialog.
         """
@@ -511,10 +510,7 @@ class Dialog(DialogAddresses):
             self.end("bye received", now)
 
     def end(self, reason: str, now: float) -> None:
-        """End the dialog, and answer the peer's open INVITE with 487.
-
-        Our own open INVITE fails if its final response does not come within 64*T1.
-        """
+        """End the dialog. The peer's open INVITE gets 487. Our open INVITE gets a deadline."""
         if self._invite_sent is not None:
             self._invite_sent.start_deadline(now)
         if self._invite_received is not None:

@@ -29,7 +29,7 @@ from telephony.sip.transport.outgoing import NextHop
 def target_of(message: Request | Response) -> Uri | None:
     """Return the first sip or sips URI among the Contacts of the message, or None.
 
-    Requests cannot be sent to tel or mailto. None also if any Contact cannot be parsed.
+    Requests cannot be sent to tel or mailto. If any Contact cannot be parsed, return None.
     """
     try:
         contacts = message.contacts

@@ -270,7 +270,7 @@ class Endpoint:
         return self._incoming.looped(request)
 
     def unreachable(self, destination: Address, now: float) -> None:
-        """Report to the core that `destination` cannot be reached; it emits `PeerLost`.
+        """Report that `destination` cannot be reached. The core emits `PeerLost`.
 
         A request without a response fails with the status 503. A request with a provisional
         response continues, because its final response may arrive over another connection (RFC 3261
@@ -281,10 +281,10 @@ class Endpoint:
         self._core.emit(PeerLost(destination))
 
     def connection_lost(self, destination: Address, now: float) -> None:
-        """Report to the core that the connection to `destination` is lost; it emits `PeerLost`.
+        """Report that the connection to `destination` is lost. The core emits `PeerLost`.
 
-        A request without a response may be lost. It is sent once more over a new connection. If it
-        was sent again before, it fails with 503. If no connection can be made, the transport calls
+        A request without a response is sent once more over a new connection. If the new connection
+        is lost too, the request fails with 503. If no connection can be made, the transport calls
         `unreachable`.
         """
         for transaction in self._core.transactions.clients_to(destination):

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 EXPIRES: Final = 3600
 """The expiry in seconds that we request from a registrar."""
 MAX_EXPIRES: Final = 86_400
-"""The longest expiry in seconds that a registrar may grant; a longer one is taken as this."""
+"""The longest granted expiry in seconds that we use. A longer expiry is taken as this."""
 FIRST_RETRY_DELAY: Final = 30.0
 """The pause in seconds after the first failure; each further failure doubles the pause."""
 MAX_RETRY_DELAY: Final = 1800.0
@@ -119,7 +119,7 @@ class Registration:
             self._next = now
 
     def stop(self, now: float) -> None:
-        """Stop; if registered, send a REGISTER with expiry 0, and ignore the response to it."""
+        """Stop. If registered, send a REGISTER with expiry 0. The response to it is ignored."""
         client, state = self._client, self.state
         self.state, self._next = RegistrationState.STOPPED, None
         if state is RegistrationState.REGISTERED and client is not None:
@@ -199,8 +199,8 @@ class Registration:
     def _granted(self, response: Response) -> int:
         """Return the seconds for which our binding is granted, at most `MAX_EXPIRES`.
 
-        They are the `expires` of our Contact, or else Expires, or else our request; 0 if a Contact
-        cannot be parsed, or if there are only other Contacts.
+        The value is the `expires` of our Contact, else Expires, else the expiry in our request. It
+        is 0 if a Contact cannot be parsed, or if the response has only other Contacts.
         """
         try:
             ours, contacts = NameAddr.parse(self._contact).uri, response.contacts

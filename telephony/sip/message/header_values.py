@@ -110,7 +110,6 @@ class NameAddr:
 
     Attributes:
         display_name: The name as plain text without quotes; "" if there is no name.
-        uri: The URI.
         parameters: The header field's parameters, not the URI's, with quotes as in the message.
     """
 

@@ -183,7 +183,10 @@ class Headers:
         self._rows[place + 1 :] = [old for old in self._rows[place + 1 :] if old[0] != row[0]]
 
     def replace_first(self, name: str, *values: object) -> None:
-        """Replace the first field `name` by one field for each value, or add them at the end."""
+        """Replace the first field `name` by new fields, one for each of `values`.
+
+        Without such a field, the new fields are added at the end.
+        """
         key = header_key(name)
         place = next((i for i, row in enumerate(self._rows) if row[0] == key), len(self._rows))
         self._rows[place : place + 1] = [_row(name, value) for value in values]

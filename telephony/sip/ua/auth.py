@@ -85,7 +85,6 @@ class DigestVerification:
     """The result of `DigestServer.verify`.
 
     Attributes:
-        outcome: The decision about the credentials.
         user: The user name if the credentials are accepted, otherwise "".
         named: The user name in the credentials, even if they are wrong; "" if they are missing.
         returned: True if the password was checked, and the nonce is unexpired and was made for the
@@ -215,11 +214,7 @@ class DigestServer:
         return DigestVerification(AuthOutcome.ACCEPTED, user, named=user, returned=True)
 
     def _credentials(self, request: Request) -> dict[str, str] | None:
-        """Return the values of the first Authorization that we can check, or None.
-
-        The credentials are for our realm and algorithms, and have `username`, `nonce`, `uri`,
-        `response` and a valid qop.
-        """
+        """Return the values of the first Authorization that we can check; None without one."""
         needed = {"username", "nonce", "uri", "response"}
         for value in request.headers.get_all("Authorization"):
             try:

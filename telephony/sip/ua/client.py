@@ -31,7 +31,7 @@ class DialogResponse(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class DialogRequestFailed(SipEvent):
-    """A request in a dialog got no final response; after 408, send BYE (RFC 3261 12.2.1.2)."""
+    """A request in a dialog got no final response. After 408, send BYE (RFC 3261 12.2.1.2)."""
 
     dialog: Dialog
     transaction: ClientRequest

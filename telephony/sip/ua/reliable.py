@@ -1,9 +1,10 @@
 """The responses to an INVITE that are repeated until they are acknowledged.
 
-A reliable provisional response is repeated until its PRACK arrives (RFC 3262 section 3); only then
-is the next one of its sequence sent. Each early dialog has its own sequence, because to the caller,
-each dialog is with a different user agent. If a PRACK is missing for 64*T1, the sequence ends. A
-2xx is repeated until its ACK arrives, for at most 64*T1 (RFC 3261 section 13.3.1.4).
+A reliable provisional response is repeated until its PRACK arrives (RFC 3262 section 3). The next
+response of its sequence is sent after the PRACK. Each early dialog has its own sequence, because to
+the caller, each dialog is with a different user agent. If a PRACK is missing for 64*T1, the
+sequence ends. A 2xx is repeated until its ACK arrives, for at most 64*T1 (RFC 3261 section
+13.3.1.4).
 """
 
 from __future__ import annotations

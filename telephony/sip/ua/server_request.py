@@ -135,7 +135,6 @@ class ServerRequest:
         """Do nothing at the end of the transaction; `InviteServer` overrides this method."""
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
-        """Return the To tag for a response; None for a 100, or if the request's To has a tag."""
         if status == 100 or self.request.to.tag:
             return None
         return self.own_tag if to_tag is None else to_tag

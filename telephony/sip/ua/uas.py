@@ -25,7 +25,7 @@ from telephony.sip.ua.server_request import ServerRequest
 
 @dataclass(frozen=True, slots=True)
 class IncomingInvite(SipEvent):
-    """A new INVITE outside a dialog; the application must answer it (after 200 ms, we send 100)."""
+    """A new INVITE has arrived outside a dialog. The application must answer it."""
 
     invite: InviteServer
 
@@ -146,7 +146,6 @@ class InviteServer(ServerRequest):
     def _send_provisional(
         self, response: PendingResponse, *, reliable: bool, now: float
     ) -> Dialog | None:
-        """Send a provisional response, and return its dialog; return None for a 100."""
         dialog = self._dialog_for(response.tag or "") if response.status > 100 else None
         self._last = response if reliable else None
         if dialog is None or not reliable:
@@ -247,10 +246,7 @@ class InviteServer(ServerRequest):
         }
 
     def on_cancel(self, request: Request, now: float) -> None:
-        """If no final response was sent, answer the INVITE with 487 (RFC 3261 section 9.2).
-
-        `request` is the CANCEL or the early BYE.
-        """
+        """Answer with 487 after a CANCEL or an early BYE, unless a final response was sent."""
         if self.answered and self._waiting_2xx is None:
             return
         self.cancelled = True
@@ -258,7 +254,7 @@ class InviteServer(ServerRequest):
         self._send_failure(487, "cancelled", now)
 
     def end_with_dialog(self, now: float) -> None:
-        """At the dialog's end, send 487 if unanswered; stop repeating a 2xx (RFC 3261 15.1.2)."""
+        """At the dialog's end, answer with 487 (RFC 3261 15.1.2), or stop repeating our 2xx."""
         if not self.answered or self._waiting_2xx is not None:
             self._waiting_2xx = None
             self._send_final(PendingResponse(487, None, (), b"", self._tag(None, 487)), now)
