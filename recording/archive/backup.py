@@ -202,7 +202,7 @@ def _suffixes_to_restore(folder: Path, call_id: str, disposed: bool) -> list[str
 
 
 def repeat_disposals(archive: Path, found: Mapping[str, tuple[Certificate, bytes]]) -> list[str]:
-    """Destroy the header of each recording that has a disposal certificate.
+    """Destroy the header of each recording whose disposal certificate is in `found`.
 
     The certificate is first written to the archive if it is missing there. Return the call ids of
     the recordings that still had a header.

@@ -7,10 +7,10 @@ salt, a commitment discloses nothing. A changed fact or salt contradicts the man
 covers the call id, the name of the fact and its value, as canonical JSON, so it cannot be used for
 another fact or another recording.
 
-The manifest also has the facts and the salt, encrypted with the recording's file key. With them, a
-recipient can restore the row after the database was lost. After a disposal, this copy cannot be
-decrypted. If the facts and the salt in the row are erased too, the commitments are no longer
-personal data.
+The manifest also has a copy of the facts and the salt, encrypted with the recording's file key.
+With this copy, a recipient can restore the row after the database was lost. After a disposal, the
+copy cannot be decrypted. If the facts and the salt in the row are erased too, the commitments are
+no longer personal data.
 """
 
 from __future__ import annotations

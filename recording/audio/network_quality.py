@@ -5,7 +5,7 @@ gain of 1/16, of the difference between the transit times of consecutive packets
 
 The speech quality is how a listener would rate a party's speech, from its codec and its lost
 packets. It is estimated by the E-model (ITU-T G.107, 06/2015) with the default values of its Table
-3, so only three values change: the one-way delay, the codec and the lost packets. The result is a
+3, so only three values are set: the one-way delay, the codec and the lost packets. The result is a
 mean opinion score (MOS) from 1 (bad) to 4.5 (best), not a measurement of the sound.
 
 These values are assumed, because a recorder cannot know them:

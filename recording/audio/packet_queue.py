@@ -67,7 +67,7 @@ class PacketQueue:
 
 
 class Strays:
-    """Packets whose sequence numbers are far from the expected one, sorted by their arrival.
+    """Packets whose numbers do not continue those of the stream, sorted by their arrival.
 
     They are very late, or the sender has jumped to new sequence numbers. Later packets show which.
     """

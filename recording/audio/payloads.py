@@ -236,7 +236,7 @@ class RawPayload:
         return writer
 
     def _block(self, started_us: int, packet: UndecodedPacket) -> bytes:
-        """Return a packet as a pcapng block, with a comment if the codec of its type is new."""
+        """Return a packet as a pcapng block, with a comment if its payload type's codec is new."""
         data = _in_ip(packet.track, packet.data[:_MOST])
         high, low = divmod(max(0, started_us + packet.at_us), 1 << 32)
         head = struct.pack(">IIIII", packet.track, high, low, len(data), len(data))

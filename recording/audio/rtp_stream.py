@@ -1,7 +1,7 @@
 """Sorts the packets of one RTP stream (one SSRC), and decides the position of each packet.
 
 The *number* of a packet is its extended sequence number, which never wraps. A *stray* is a packet
-whose number is far from the one that is expected next. The *clock* of a stream converts RTP
+whose number does not continue the numbers of the stream. The *clock* of a stream converts RTP
 timestamps into positions on the track (see `StreamClock`).
 
 A packet waits up to 0.4 seconds for missing packets with lower numbers. All packets wait 0.4

@@ -1,8 +1,8 @@
 """Offer and answer (RFC 3264) for a back-to-back user agent, with one audio stream on each leg.
 
 We forward an offer with our address and only its allowed codecs, and the answer with the payload
-types of the original offer. All other streams in the offer are refused: they stay in their place
-with port 0. `own_offer` and `own_answer` make descriptions without a second peer.
+types of the original offer. The answer refuses all other streams of the offer: they stay in their
+place with port 0. `own_offer` and `own_answer` make descriptions without a second peer.
 
     caller                       us                           callee
       offer  ───────────▶ forwarded_offer(offer) ───────────────▶
@@ -110,10 +110,10 @@ def forwarded_offer(
     """Return our offer for the other leg: the audio section of `offer` with our own address.
 
     `local` is our address on the other leg and its protection, `origin` the o= line there, and
-    `allowed` the encoding names of codecs. `srtp` is the protection that media may have on the leg
-    of the peer that sent `offer`. `previous` is our latest description on the other leg, or None.
-    Its m-lines and payload types stay (RFC 3264 section 8). `direction` None means the direction in
-    `offer`. Raises `SdpParseError` (488) as `cut_offer`.
+    `allowed` the encoding names of the codecs that may stay. `srtp` is the protection that media
+    may have on the leg of the peer that sent `offer`. `previous` is our latest description on the
+    other leg, or None. Its m-lines and payload types stay (RFC 3264 section 8). `direction` None
+    means the direction in `offer`. Raises `SdpParseError` (488) as `cut_offer`.
     """
     index = carried_index(offer, allowed, srtp)
     section, before = _cut(offer.media[index], allowed), live_section(previous)

@@ -1,9 +1,9 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
 The core stores a confirmed dialog until it ends, usually by a BYE. It stores an early dialog until
-the INVITE fails or its transaction ends: 64*T1 after a 2xx to our INVITE. This module decides which
-requests are allowed, and when. The module dialog_addresses.py decides where they go, and the
-package `transaction` sends them.
+the INVITE has a final response. After a 2xx to our INVITE, other forks may answer too, so their
+early dialogs are stored for 64*T1 more. This module decides which requests are allowed, and when.
+The module dialog_addresses.py decides where they go, and the package `transaction` sends them.
 """
 
 from __future__ import annotations
@@ -404,7 +404,7 @@ class Dialog(DialogAddresses):
             self._core.outbox.append(ack)
 
     def on_response(self, client: ClientRequest, response: Response, now: float) -> None:
-        """Update the dialog after a response to our request. Its event was emitted before."""
+        """Update the dialog after a response to our request. The response was already reported."""
         if response.status < 200:
             return
         if client is self._bye:

@@ -42,10 +42,10 @@ class RegistrationState(enum.Enum):
     """The state of our registration at a registrar."""
 
     TRYING = "trying"
-    """No final response since the start, or since the connection to the registrar was lost."""
+    """No success or failure since the start, or since the connection to the registrar was lost."""
     REGISTERED = "registered"
     FAILED = "failed"
-    """Our latest REGISTER made no binding. We send another REGISTER later."""
+    """Our latest attempt to register has failed. We try again later."""
     STOPPED = "stopped"
 
 
