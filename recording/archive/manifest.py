@@ -178,7 +178,7 @@ class Manifest(RecordingDocument, frozen=True):
     """The time of the call's answer, in microseconds since 1970."""
     talk_us: int
     rate: int
-    """The samples per second. The FLAC audio has 16 bits, the caller left, the advisor right."""
+    """Samples per second. The FLAC audio has 16 bits, the caller left, the other party right."""
     tracks: list[TrackFacts]
     segments: list[Segment]
     gaps: list[Gap]

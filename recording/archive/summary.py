@@ -79,9 +79,10 @@ class LaterAdvisor:
 class PersonalFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The facts about people in a call. The manifest has commitments to them, and a sealed copy.
 
-    `number` has no extension, and is None if it is unknown or withheld. `advisor` answered first,
-    at `extension`. A trunk named the `later_callers` during the call. The `later_advisors` got the
-    call at the advisor's end. Both lists are sorted by time, and not encoded if they are empty.
+    `number` has no extension, and is None if it is unknown or withheld. `advisor` and `extension`
+    name the party that answered first: in an outgoing call, the called party. A trunk named the
+    `later_callers` during the call. The `later_advisors` got the call at the advisor's end. Both
+    lists are sorted by time, and not encoded if they are empty.
     """
 
     number: str | None

@@ -33,7 +33,7 @@ _HOP: Final = 40
 _STEPS: Final = _FRAME // _HOP
 """The number of steps in a frame. A step has `_HOP` samples."""
 _GROUP: Final = 64
-"""The number of rows that are multiplied together."""
+"""The most rows that are multiplied together."""
 _SIGMA: Final = 48.0
 """The standard deviation in samples of the frames' Gaussian window.
 
