@@ -114,7 +114,7 @@ class Archive:
         If `following`, the sealing that began during the call, succeeds, its payload is used.
 
         Raises:
-            SpoolKeyError: The call is not sealed yet, and none of the keys opens one of its spools.
+            SpoolKeyError: The call must be sealed, and has a spool that none of the keys opens.
             SpoolError: There is no spool, or one has no readable header.
             ArchiveError: The call cannot be sealed. Or it has a recording and a new spool, but a
                 spool from which this recording was made is not in `spools`.

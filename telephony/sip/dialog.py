@@ -1,9 +1,11 @@
 """A dialog (RFC 3261 section 12): its state, its CSeq numbers and the requests within it.
 
-The core stores a confirmed dialog until it ends, usually by a BYE. It stores an early dialog until
-the INVITE has a final response. After a 2xx to our INVITE, other forks may answer too, so their
-early dialogs are stored for 64*T1 more. This module decides which requests are allowed, and when.
-The module dialog_addresses.py decides where they go, and the package `transaction` sends them.
+The core stores a confirmed dialog until it ends, usually by a BYE. It usually stores an early
+dialog until the INVITE has a final response. After a 2xx to our INVITE, other forks may answer too,
+so their early dialogs are stored for 64*T1 more.
+
+This module decides which requests are allowed, and when. The module dialog_addresses.py decides
+where they go, and the package `transaction` sends them.
 """
 
 from __future__ import annotations

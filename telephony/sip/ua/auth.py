@@ -73,7 +73,7 @@ class AuthOutcome(enum.Enum):
     MISSING = "missing"
     """The request has no readable credentials for our realm and algorithms."""
     STALE = "stale"
-    """The password is right, but the nonce is expired, not ours, or its count did not grow."""
+    """The password is right, but the nonce is expired, not for this host, or may be repeated."""
     REFUSED = "refused"
     """The user is unknown, the password is wrong, or the `uri` is not that of the request."""
     UNCHECKED = "unchecked"
