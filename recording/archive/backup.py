@@ -4,7 +4,7 @@ The small files are each recording's header, manifest, rewrap record and disposa
 payload never changes, so any copy program can copy it.
 
 A header from a backup makes a recording readable again. Therefore the header of a recording with a
-disposal certificate is not restored; `repeat_disposals` destroys it if the archive still has it.
+disposal certificate is not restored. If the archive still has it, `repeat_disposals` destroys it.
 """
 
 from __future__ import annotations

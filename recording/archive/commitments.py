@@ -141,8 +141,8 @@ class RowComparison:
 
     The problems name each changed value. `is_committed` is False if a valid manifest has no
     commitments to the facts about people. `salt_missing` means that the manifest has commitments,
-    but the row has neither these facts nor their salt. This is right if the row was made again from
-    the manifest, or if the facts were erased. Only the audit chain shows whether this happened.
+    but the row has neither these facts nor their salt. They may be missing if the row was made
+    again from the manifest, or if the facts were erased. Only the audit chain shows this.
     """
 
     problems: tuple[str, ...] = ()

@@ -246,7 +246,8 @@ class HeaderStore:
     def commit(self, call_id: str, payload_sha256: str, header_sha256: str) -> None:
         """Replace the header and the rewrap record by the new ones that `stage` has written.
 
-        If no new header is staged, and the present header has this SHA-256, nothing is changed.
+        If no new header is staged, and the header in the archive already has `header_sha256`,
+        nothing is changed.
 
         The record is replaced before the header. After a crash between these two steps, the officer
         must run the rewrap again. The officer's client then accepts the old header, because the new

@@ -26,10 +26,10 @@ def remote_media(
     """Return the values that the media relay must know about a peer.
 
     `ours` is None before we have sent a description. `index` is the section of `theirs` to use;
-    None means `agreed_index`. Media flows only in the directions that both sides allow. A peer
-    should send with the payload types in `ours`, but some peers also use those in `theirs`, so the
-    result has both. If a payload type has different codecs in `ours` and `theirs`, the result has
-    the codec in `ours`, but only if the peer accepts that codec.
+    None means `agreed_index`. Media flows only in the directions that both sides allow. The result
+    has the payload types of both descriptions, because some peers also send with their own. If the
+    descriptions give a payload type different codecs, the result has the codec in `ours`, provided
+    that the peer accepts it.
 
     Raises `SdpParseError` (488) if there is no live audio section, its address is not a unicast IP
     literal, or a side uses SRTP and the two sides agree on no key.

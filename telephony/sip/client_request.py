@@ -1,8 +1,8 @@
 """The base class of a request that we send (RFC 3261 section 8.1): its message and transactions.
 
 A request that is too long for a datagram is sent by TCP (RFC 3261 section 18.1.1). If the peer
-refuses TCP, it is sent by UDP. The package `ua` decides what a response means; `transaction` does
-the retransmission.
+refuses TCP, it is sent by UDP. The package `ua` decides what a response means. The package
+`transaction` retransmits.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ClientRequest(ABC):
     Attributes:
         request: The request as most recently sent. It is composed again for TCP, for UDP after a
             refusal of TCP, and with credentials. `destination` and `local` are its addresses.
-        response: The final response; if several 2xx arrive, the first. None until it arrives.
+        response: The final response, or the first of several 2xx. None until it arrives.
         owner: An object of the application, for example the call.
     """
 

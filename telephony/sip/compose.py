@@ -76,7 +76,7 @@ def own_contact(user: str | None, local: LocalAddress, *, secure: bool = False) 
 
 
 def compose(core: Core, draft: Draft, branch: str | None = None) -> Request:
-    """Compose the request from its draft; if `branch` is None, make a new Via branch.
+    """Compose the request from its draft. If `branch` is None, make a new Via branch.
 
     If the first route has no `lr`, it is a strict router (RFC 3261 section 12.2.1.1): its URI
     becomes the Request-URI, and the draft's URI the last route.

@@ -157,8 +157,8 @@ class Endpoint:
         """Send an INVITE outside any dialog, and return its handle.
 
         The core writes Via, Max-Forwards, From (with a new tag if `from_` has none), To, Call-ID
-        and CSeq, and Contact, Allow, Supported and User-Agent unless they are in `headers`. It
-        sends from our first address with the destination's IP family and transport. Raises
+        and CSeq. It writes Contact, Allow, Supported and User-Agent if they are not in `headers`.
+        It sends from our first address with the destination's IP family and transport. Raises
         `ProtocolError` if we have no suitable local address, or a header field cannot be written
         (for example, it contains CR, LF or NUL).
         """

@@ -1,6 +1,6 @@
 """The registrar's bindings (RFC 3261 section 10.3): the phones of each address-of-record.
 
-A REGISTER may pass through proxies that add themselves to its Path; requests to the phone go
+A REGISTER may pass through proxies that add themselves to its Path. Requests to the phone go
 through the same proxies (RFC 3327). The application authenticates and decides who may register,
 before it calls `Registrar.register`. `now` is in seconds by a clock of the application, the same
 for all calls. A binding is saved with its remaining time, so another clock may be used after a
@@ -210,8 +210,7 @@ def _apply(
     """Return `held` with `asked` instead of any binding of the same Contact.
 
     If `asked` has already expired, it is not added: the phone removes its binding. `before` has the
-    bindings before this REGISTER. Raises `SipParseError` if `before` contains a binding of the same
-    Contact from a REGISTER with the same Call-ID and the same or a higher CSeq number.
+    bindings before this REGISTER. Raises `SipParseError` if the Contact's binding there is newer.
     """
     others: list[Binding] = []
     for binding in held:

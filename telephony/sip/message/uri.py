@@ -51,8 +51,8 @@ class Uri:
 
     Attributes:
         scheme: The scheme in lower case.
-        user: With its escapes. For a tel URI, the number with its visual separators; for a scheme
-            other than sip, sips and tel, all text after the colon.
+        user: The user part with its escapes. For tel, the number with its visual separators. For
+            a scheme other than sip, sips and tel, all text after the colon.
         password: With its escapes. A URI that we make must not contain a password.
         host: A host name or an IP address, without brackets; "" for schemes other than sip and
             sips.

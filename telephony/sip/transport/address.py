@@ -74,7 +74,7 @@ def is_ipv6(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class LocalAddress:
-    """The address of our socket, and the `advertised` one, which peers see in Via and Contact."""
+    """The address of our socket, and the `advertised` address, which is in Via and Contact."""
 
     address: Address
     advertised: Address

@@ -136,10 +136,9 @@ def _services(
 ) -> Generator[list[Question], DnsAnswers, list[_Service]]:
     """Return the SRV names to query, the preferred name first, each with its transport.
 
-    For a sip URI that requests a transport, this is only the name for that transport, and nothing
-    if we do not have the transport. Otherwise the names come from the NAPTR records of `host` with
-    our transports (for sips, only TLS). Without such records, there is one name for each of our
-    transports.
+    If a sip URI requests a transport, return only the name for this transport, or nothing if we do
+    not have the transport. Otherwise the names come from the NAPTR records of `host` with our
+    transports (for sips, only TLS). Without such records, there is one name for each transport.
     """
     ours = list(dict.fromkeys(family.transport for family in available))
     if uri.scheme == "sips":

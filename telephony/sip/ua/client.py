@@ -79,10 +79,7 @@ class UserAgentClient(ClientRequest):
     ) -> Self:
         """Send the request again with the next CSeq number; return its new handle.
 
-        `headers` replace those with the same names. Outside a dialog, `uri` and `destination`
-        replace those of the request, unless they are None. Raises `ProtocolError` if the dialog has
-        ended or is ending, another INVITE is pending in it, or no local address reaches
-        `destination`.
+        The arguments and the errors are those of `InviteClient.retry`.
         """
         merged = merge(self._answers.without(self._draft.headers), headers)
         if self.dialog is not None:

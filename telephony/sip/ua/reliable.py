@@ -115,7 +115,7 @@ class ReliableSequence:
         self._stop()
 
     def drop_waiting(self) -> None:
-        """Drop the responses that were not sent yet; a sent one is still repeated."""
+        """Drop the responses that were not sent yet. A sent response is still repeated."""
         self._waiting.clear()
 
     def forget(self) -> None:

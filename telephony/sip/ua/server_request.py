@@ -97,7 +97,7 @@ class ServerRequest:
         to_tag: str | None = None,
         now: float,
     ) -> Dialog | None:
-        """Send a response; if it has a body, `headers` must include its Content-Type.
+        """Send a response. If it has a body, `headers` must include its Content-Type.
 
         For a new INVITE, a provisional response above 100 creates an early dialog, and a 2xx
         confirms it and sets `dialog`. Each `to_tag` has its own dialog; None is our own tag. Return

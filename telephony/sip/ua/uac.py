@@ -112,8 +112,8 @@ class InviteClient(UserAgentClient):
         """Cancel the INVITE by a CANCEL (RFC 3261 section 9.1) with `headers`, such as a Reason.
 
         The CANCEL is sent after the first provisional response, and not after a final one. Then
-        `InviteFailed` follows, usually with 487, or `InviteAnswered` if a 2xx crossed the CANCEL;
-        for a re-INVITE, `DialogResponse` or `DialogRequestFailed`.
+        `InviteFailed` follows, usually with 487. If a 2xx crossed the CANCEL, `InviteAnswered`
+        follows. For a re-INVITE, the event is `DialogResponse` or `DialogRequestFailed`.
         """
         if self.finished or self.cancelled:
             return
@@ -219,7 +219,7 @@ class InviteClient(UserAgentClient):
         """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
 
         The first response in a dialog is accepted. A copy, or a response after a missing one, must
-        not be acknowledged; the callee repeats each response until it is acknowledged.
+        not be acknowledged. The callee repeats each response until it is acknowledged.
         """
         last = self._rseqs.get(tag)
         if last is not None and rseq != last + 1:
