@@ -102,7 +102,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(text: bytes) -> bytes:
-    """Decode base64 without padding; raise Base64Error if `encode` writes it differently."""
+    """Decode base64 without padding. Raises `Base64Error` if the text is not canonical."""
     try:
         data = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
@@ -214,7 +214,7 @@ def make_header(file_key: bytes, recipients: Sequence[AnyRecipient]) -> bytes:
 
 
 class _Lines:
-    """Reads a header of limited length line by line; `taken` has the lines, each with its LF."""
+    """Reads a header of limited length line by line. `taken` has the lines, each with its LF."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source

@@ -1,7 +1,7 @@
-"""Identity files: age identities (private keys). Officers keep these files; the server has none.
+"""Identity files: age identities (private keys). Officers keep these files. The server has none.
 
 Each line is an identity, or a comment such as `# name: value`. `age-keygen` and `galwad keys init`
-write such files; `age -p` encrypts one with a passphrase, as binary or armored data.
+write such files. `age -p` encrypts one with a passphrase, as binary or armored data.
 
 The passphrase follows https://c2sp.org/age, section "The scrypt recipient type". With its parameter
 N, scrypt needs N KiB of memory.
@@ -115,7 +115,7 @@ class IdentityFile:
 
     @classmethod
     def read(cls, path: Path, ask: Ask | None = None) -> Self:
-        """Read an identity file; call `ask` if a passphrase protects it.
+        """Read an identity file. Call `ask` if a passphrase protects it.
 
         Raises `KeyFileError` if the file is missing or malformed, or if it has no passphrase and
         other users have access to it. If the file has a passphrase, `KeyFileError` is also raised

@@ -78,7 +78,7 @@ class PayloadWriter(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Set and return the position of the next write; `write` checks it."""
+        """Set and return the position of the next write. `write` checks it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
         self._position = base + offset
         return self._position
@@ -203,7 +203,7 @@ class PayloadReader(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """The length of the plaintext in bytes; the last chunk is authenticated first.
+        """The length of the plaintext in bytes. The last chunk is authenticated first.
 
         Raises the same errors as `readinto`.
         """

@@ -44,7 +44,7 @@ They are half a second of audio. Fewer can be of another sender, or of a very sh
 class TalkBalance:
     """The talk time of one call, compared with the call's segments and gaps.
 
-    `unexplained` is in no segment and no gap; `claimed_twice` is in a segment and in a gap.
+    `unexplained` is in no segment and no gap. `claimed_twice` is in a segment and in a gap.
     """
 
     talk_us: int
@@ -115,7 +115,7 @@ def _total(spans: list[Interval]) -> int:
 class StoredInGap:
     """Packets of a party that were stored in a payment or transfer gap, or were not erased.
 
-    The gap is in microseconds since the recording's start; the channel is "caller" or "advisor".
+    The gap is in microseconds since the recording's start. The channel is "caller" or "advisor".
     """
 
     from_us: int

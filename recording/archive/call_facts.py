@@ -64,7 +64,7 @@ class CallFacts:
         return self._spool_wall_us + self.answer_us
 
     def offset_of(self, event: EventRecord, at_us: int) -> int:
-        """Return the offset of the call's next event; the first answer sets offset 0.
+        """Return the offset of the call's next event. The first answer sets offset 0.
 
         The event is `at_us` after the first spool's start.
         """
@@ -235,7 +235,7 @@ class CallFacts:
         return balance(self.talk_us, self.segments, self.gaps).unaccounted
 
     def _close(self, at_us: int) -> None:
-        """End the open segment or gap; do not store one of length 0."""
+        """End the open segment or gap. Store it, unless its length is 0."""
         if self._segment is not None and self._segment[0] < at_us:
             start, destination = self._segment
             self.segments.append(Segment(start, at_us, destination))

@@ -42,7 +42,7 @@ from recording.keys.signed_document import canonical_json
 FACTS: Final = tuple(name for name in PersonalFacts.__struct_fields__ if name != "salt")
 """The names of the facts, from number to later_advisors."""
 Fact: TypeAlias = str | tuple[LaterCaller, ...] | tuple[LaterAdvisor, ...] | None
-"""Only a number can be None; only later callers and advisors are a tuple."""
+"""Only a number can be None. Only later callers and advisors are a tuple."""
 _PADDED: Final = 512
 """Facts are padded to a multiple of this many bytes, so that their length discloses little."""
 NO_MANIFEST: Final = "the manifest is missing from the archive"
@@ -68,7 +68,7 @@ def match(facts: PersonalFacts, manifest: Manifest) -> bool:
 
 
 def seal_facts(facts: PersonalFacts, file_key: bytes) -> str:
-    """Encrypt facts with the file key of their recording; return them in base64.
+    """Encrypt facts with the file key of their recording. Return the result in base64.
 
     Raises `AgeError` if they are longer than 64 KiB.
     """
@@ -153,7 +153,7 @@ class RowComparison:
 def compare_file(
     row: RecordingSummary, data: bytes | None, node_keys: Collection[str] = ()
 ) -> tuple[RowComparison, Manifest | None]:
-    """Compare a row with a manifest's file (None if missing); also return the manifest, if valid.
+    """Compare a row with a manifest's file (None if missing). Also return the manifest, if valid.
 
     `node_keys` are trusted signing keys (base64). Without them, the key in the manifest is used.
     """

@@ -64,7 +64,7 @@ CERTIFICATE: Final = DocumentType("disposal", FORMAT, Certificate, "node")
 
 @dataclass(frozen=True, slots=True)
 class DisposalOrder:
-    """The order to dispose of a recording; `payload_sha256` is from the index."""
+    """The order to dispose of a recording. `payload_sha256` is from the index."""
 
     call_id: str
     payload_sha256: str
@@ -94,7 +94,7 @@ class Disposer:
         return found if found.call_id == call_id else None
 
     def dispose(self, order: DisposalOrder) -> bytes:
-        """Write a certificate, then destroy the header; return the certificate's file.
+        """Write a certificate, then destroy the header. Return the certificate's file.
 
         A certificate from this node stays unchanged.
 
@@ -167,7 +167,7 @@ def _headers(folder: Path, call_id: str) -> Iterator[Path]:
 
 
 def disposed_at(certificate: Certificate) -> float:
-    """Return the time of a disposal in Unix seconds; raise `ArchiveError` for a malformed time."""
+    """Return the time of a disposal in Unix seconds. Raises `ArchiveError` if the time is bad."""
     try:
         moment = time.strptime(certificate.disposed, "%Y-%m-%dT%H:%M:%SZ")
     except ValueError:

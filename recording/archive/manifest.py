@@ -127,7 +127,7 @@ class FaultFacts(msgspec.Struct, frozen=True):
 
 
 class SpoolFacts(msgspec.Struct, frozen=True):
-    """The state of one spool from which the recording was made; `life` is its number in the call.
+    """The state of one spool from which the recording was made. `life` is its number in the call.
 
     An `interrupted` spool has no END frame, and a `truncated` one ends inside a frame.
     """
@@ -257,7 +257,7 @@ def sign_manifest(manifest: Manifest, key: Ed25519PrivateKey) -> bytes:
 
 
 def read_manifest(data: bytes, public_key: str | None = None) -> Manifest:
-    """Verify the signature in a manifest's file; return the manifest. Raises `ManifestError`.
+    """Verify the signature in a manifest's file. Return the manifest. Raises `ManifestError`.
 
     `public_key` is a trusted node's (base64). If None, the key in the file is used; the signature
     then does not prove who made the file.

@@ -266,7 +266,7 @@ def _count(fields: Mapping[str, Field], name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class SpoolProof:
-    """The findings about a call that is not sealed; `unread` says why a spool cannot be read.
+    """The findings about a call that is not sealed. `unread` says why a spool cannot be read.
 
     `started` is the time of the answer in Unix seconds; without an answer, the first spool's start.
     """

@@ -53,7 +53,7 @@ _PAYMENTS = {GapReason.PAYMENT.value, GapReason.ERASED.value}
 
 @dataclass(frozen=True, slots=True)
 class SealedAudio:
-    """The result of sealing a call's audio. `rate` is in Hz; `file_key` opens the payload."""
+    """The result of sealing a call's audio. `rate` is in Hz. `file_key` opens the payload."""
 
     file_key: bytes = field(repr=False)
     facts: CallFacts
@@ -108,7 +108,7 @@ class SealingPass:
         self.timeline.mark_break()
 
     def take(self, record: object) -> Iterator[None]:
-        """Process a record; yield each time that `_WORTHWHILE_S` seconds can be written."""
+        """Process a record. Yield each time that `_WORTHWHILE_S` seconds can be written."""
         shift = self._spool_start_us
         if isinstance(record, BurstRecord):
             yield from self._burst(record, shift - self.facts.answer_us)
@@ -315,7 +315,7 @@ def seal_audio(
     *,
     near_pause_s: float = 0.0,
 ) -> SealedAudio:
-    """Seal the audio of a call into the empty file `fd`; write undecodable packets to `raw`.
+    """Seal the audio of a call into the empty file `fd`. Write undecodable packets to `raw`.
 
     The sample rate is 8 kHz, or 16 kHz if there is a wideband packet. `CardFilter` describes
     `near_pause_s`.
@@ -451,7 +451,7 @@ class LiveSealing:
     def finish(self) -> SealedAudio | None:
         """Seal the rest of the spool after the end of the call, and return the result.
 
-        None if the spool is incomplete or damaged; the call must then be sealed with `seal_audio`.
+        None if the spool is incomplete or damaged. The call must then be sealed with `seal_audio`.
         """
         while self.step(1000):
             pass

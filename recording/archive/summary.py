@@ -1,7 +1,7 @@
 """The summary of a recording: the facts that the index stores and that users search.
 
 It is made from the manifest and the personal facts in the spools. The message from the finaliser to
-the desk and the row in the index have the fields of `RecordingSummary`; the API shows most of them.
+the desk and the row in the index have the fields of `RecordingSummary`. The API shows most of them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ NO_PERSONAL_FACTS: Final = PersonalFacts(None, "", "", "", "")
 class RecordingSummary(
     PersonalFacts, frozen=True, kw_only=True, forbid_unknown_fields=False, omit_defaults=False
 ):
-    """A recording's summary. `folder` is relative to the archive; `started` is in Unix seconds."""
+    """A recording's summary. `folder` is relative to the archive. `started` is in Unix seconds."""
 
     call_id: str
     folder: str

@@ -478,7 +478,7 @@ def _audio_problems(audio: soundfile.SoundFile, manifest: Manifest) -> Iterator[
 def check_when_stable(
     check: Callable[[], Found], has_problem: Callable[[Found], object], folder: Path, call_id: str
 ) -> Found:
-    """Call `check` until its result can be trusted, at most ten times; return the last result.
+    """Call `check` until its result can be trusted, at most ten times. Return the last result.
 
     A result for which `has_problem` is true cannot be trusted if the files changed during the check
     or in the `QUIET_S` before it.

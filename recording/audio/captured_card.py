@@ -100,13 +100,13 @@ class _Digits:
         self._unsure = unsure
         self._repeated = repeated
         self._values = memoryview(bytearray(_LENGTHS[-1]))
-        """The values; the latest one is the last byte."""
+        """The values. The latest value is the last byte."""
         self._begins: deque[bool] = deque(maxlen=_LENGTHS[-1])
         """For each of these digits, whether it begins a group."""
         self._begins_next = False
 
     def add(self, press: KeyPress, *, begins: bool) -> bool:
-        """Add a digit, which may begin a group; return whether it completes a card number.
+        """Add a digit, which may begin a group. Return whether it completes a card number.
 
         A number that extends over several groups must begin at the beginning of a group.
         """
@@ -191,7 +191,7 @@ class _Run:
         return not self.groups or press.start > self.end + DIGIT_GAP_S * self._rate
 
     def add(self, press: KeyPress) -> bool:
-        """Add a key press; return whether it completes a card number.
+        """Add a key press. Return whether it completes a card number.
 
         The keys `*`, `#` and A to D are part of the run, but not of a number.
         """
@@ -240,7 +240,7 @@ class CardFilter:
         Each is [start, end) in samples. They are in order, and do not touch.
         """
         self.near_pause: list[tuple[int, int]] = []
-        """The silenced intervals of digits near a pause; they may overlap those in `captured`."""
+        """The silenced intervals of digits near a pause. They may overlap `captured`."""
         self.ended = False
         """True after `finish`: everything is decided."""
         self._near = int(near_pause_s * rate)
@@ -333,7 +333,7 @@ class CardFilter:
                 run.release(run.end)
 
     def _silence(self, start: int, end: int) -> tuple[int, int]:
-        """Silence the audio from `start` to `end` and the margins; return what was silenced."""
+        """Silence the audio from `start` to `end` and the margins. Return what was silenced."""
         millisecond = self.rate // 1000
         start = max(self._released, (start - self._margin) // millisecond * millisecond)
         end = -(-(end + self._margin) // millisecond) * millisecond

@@ -93,7 +93,7 @@ _SILENT: Final = frozenset({_NOISE, "TELEPHONE-EVENT"})
 
 @dataclass(frozen=True, slots=True)
 class PayloadCodec:
-    """The name and parameters of a codec, as in SDP; `clock` is the RTP clock rate in Hz."""
+    """The name and parameters of a codec, as in SDP. `clock` is the RTP clock rate in Hz."""
 
     name: str
     clock: int

@@ -77,7 +77,7 @@ class Noise:
 def _noise_table(rtp_payload: bytes, clock: int, rate: int) -> Samples:
     """Return `_PERIOD_S` seconds of noise that can be repeated without an audible click.
 
-    The RFC 3389 payload gives the magnitude at each frequency; the phase is random.
+    The RFC 3389 payload gives the magnitude at each frequency. The phase is random.
     """
     phases = _phases(rate)
     shape = np.zeros(len(phases))

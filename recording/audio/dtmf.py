@@ -136,7 +136,7 @@ class DtmfDetector:
         return self._start(frame)
 
     def feed(self, samples: Samples) -> list[KeyPress]:
-        """Process the next samples of one channel; return the key presses that have ended."""
+        """Process the next samples of one channel. Return the key presses that have ended."""
         return self.read(_keys_of(self.cut(samples)))
 
     def cut(self, samples: Samples) -> _Floats:
@@ -151,14 +151,14 @@ class DtmfDetector:
         return rest[: steps * _HOP].reshape(steps, _HOP)
 
     def read(self, keys: NDArray[np.int8]) -> list[KeyPress]:
-        """Process the frames' keys, which are overwritten; return the presses that have ended."""
+        """Process the frames' keys, which are overwritten. Return the presses that have ended."""
         found = list(self._presses(keys)) if len(keys) else []
         self._next += len(keys)
         keys.fill(-1)
         return found
 
     def finish(self) -> list[KeyPress]:
-        """End the audio; return the key press that has not ended before, if there is one."""
+        """End the audio. Return the key press that has not ended before, if there is one."""
         found = [] if self._key < 0 else list(self._end())
         self._rest = self._rest[:0]
         return found

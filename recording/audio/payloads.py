@@ -50,7 +50,7 @@ class FlacPayload:
     """
 
     def __init__(self, fd: int, rate: int, call_id: str) -> None:
-        """Begin the FLAC file, titled `call_id`, in the empty file `fd`; `rate` is in Hz.
+        """Begin the FLAC file, titled `call_id`, in the empty file `fd`. `rate` is in Hz.
 
         Raises `ArchiveError` and `OSError`.
         """

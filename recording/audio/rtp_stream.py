@@ -118,7 +118,7 @@ class RtpStream:
         return number < self._next
 
     def take_expected(self, head: tuple[int, ...], at_us: int, data: bytes) -> bool:
-        """Take a packet if it is the expected one; return whether it was taken.
+        """Take a packet if it is the expected one. Return whether it was taken.
 
         This is the fast path for most packets, which are decoded later, many at once. An expected
         packet is not taken if `run` is full or the clock may need a correction. A packet that was
@@ -143,7 +143,7 @@ class RtpStream:
         return True
 
     def take_expected_burst(self, burst: TrackBurst, start: int, end: int) -> int:
-        """Do the work of `take_expected` for several packets; return how many were taken.
+        """Do the work of `take_expected` for several packets. Return how many were taken.
 
         Begin with the packet at `start`. Stop before `end`, or at a packet that `take_expected`
         would refuse.
@@ -355,7 +355,7 @@ class RtpStream:
             self._set_state(StreamState.LAGGING)
 
     def mark_break(self) -> None:
-        """Write the waiting packets; begin again with the next one (see `Timeline.mark_break`)."""
+        """Write the waiting packets. Begin again with the next one (see `Timeline.mark_break`)."""
         self.end()
         self._expected = None
         self.give_up_missing()
@@ -438,7 +438,7 @@ class RtpStream:
             self._audio.write_late(packet, self._clock)
 
     def _write_packet(self, packet: Packet) -> bool:
-        """Write one packet; do not wait for packets with lower numbers from now on.
+        """Write one packet. Do not wait for packets with lower numbers from now on.
 
         Return True if the packet will be decoded later, together with the next packets.
         """

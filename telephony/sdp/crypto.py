@@ -58,7 +58,7 @@ _SUITES = {suite.value: suite for suite in Suite}
 
 @dataclass(frozen=True, slots=True)
 class MasterKey:
-    """An SRTP master key with its salt and its suite; its `repr` does not show the key.
+    """An SRTP master key with its salt and its suite. Its `repr` does not show the key.
 
     Raises `SdpParseError` (488) if `material` does not have the suite's `key_bytes`.
     """
@@ -90,7 +90,7 @@ class Crypto:
 
     @classmethod
     def parse(cls, value: str) -> "Crypto":
-        """Read the value of an a=crypto line; names may have any case (RFC 4568 9.2, RFC 5234 2.3).
+        """Read the value of an a=crypto line. Names may have any case (RFC 4568 9.2, RFC 5234 2.3).
 
         The key's lifetime is checked but has no other effect: the side that wrote it must change
         the key in time. Raises `SdpParseError` (488) if the line is malformed, or has an unknown

@@ -89,7 +89,7 @@ class RemoteMedia:
 class Origin:
     """The values in the o= line of an SDP that we write (RFC 8866 section 5.2).
 
-    `session_id` is different for each leg; `version` grows by one with each changed description.
+    `session_id` is different for each leg. `version` grows by one with each changed description.
     """
 
     session_id: int

@@ -95,7 +95,7 @@ class _LineTable(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MediaDescription:
-    """One media section; `lines` are those after the m= line, in their sequence."""
+    """One media section. `lines` are those after the m= line, in their sequence."""
 
     kind: str
     port: int
@@ -142,7 +142,7 @@ class MediaDescription:
         return next(iter(self.attributes(name)), None)
 
     def attributes(self, name: str) -> Sequence[str]:
-        """Return the values of all a= lines named `name`; `name` must be in lower case."""
+        """Return the values of all a= lines named `name`. `name` must be in lower case."""
         return self.table.attributes.get(name, ())
 
     @property
@@ -235,7 +235,7 @@ class SessionDescription:
 
     @classmethod
     def parse(cls, data: str | bytes) -> "SessionDescription":
-        """Read a session description; bad data raises only SdpParseError."""
+        """Read a session description. Bad data raises only SdpParseError."""
         lines = list(_lines(data))
         if not lines or lines[0] != SdpLine("v", "0"):
             raise SdpParseError("a session description does not begin with v=0")

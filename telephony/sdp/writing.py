@@ -107,7 +107,7 @@ def rewrite(
     """Return `session` with our o= line, address and ports in place of the peer's.
 
     The peer's s=, u=, e=, p=, i= and k= lines, and the attributes in `_DROPPED`, are removed. The
-    first section with `is_rtp_audio` true is relayed; all others get port 0 (refused).
+    first section with `is_rtp_audio` true is relayed. All other sections get port 0 (refused).
 
     `direction` None means the direction of `session`. A hold by the address 0.0.0.0 becomes a
     direction attribute. `transport` None means the relayed section's profile, without keys and

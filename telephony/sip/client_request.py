@@ -18,7 +18,7 @@ from telephony.sip.transaction.core import Core
 from telephony.sip.transport.address import Address, address_of
 
 LONGEST_DATAGRAM: Final = 1300
-"""The most bytes of a request for UDP; a longer one is sent by TCP if possible."""
+"""The most bytes of a request for UDP. A longer request is sent by TCP if possible."""
 
 
 def over_tcp(core: Core, draft: Draft, request: Request, now: float) -> Draft | None:
@@ -54,7 +54,7 @@ class ClientRequest(ABC):
     def __init__(
         self, core: Core, draft: Draft, *, owner: object = None, sent: Request | None = None
     ) -> None:
-        """Compose the request, or use `sent`, which an earlier process sent; send nothing yet."""
+        """Compose the request, or use `sent`, which an earlier process sent. Send nothing yet."""
         self.request: Request = sent or compose(core, draft)
         self.destination: Address = draft.destination
         self.local: Address = draft.local.address

@@ -150,7 +150,7 @@ def cancel_of(invite: Request, headers: Iterable[tuple[str, str]]) -> Request:
 
 
 def merge(headers: HeaderList, newer: Iterable[tuple[str, str]]) -> HeaderList:
-    """Return both lists as one; a name in both has only the fields of `newer`."""
+    """Return both lists as one. A name in both lists has only the fields of `newer`."""
     newer = tuple(newer)
     names = {name.lower() for name, _ in newer}
     return (*(pair for pair in headers if pair[0].lower() not in names), *newer)

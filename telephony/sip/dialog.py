@@ -116,7 +116,7 @@ class Dialogs:
         """The number of dialogs by Call-ID."""
 
     def add(self, dialog: Dialog) -> None:
-        """Add a dialog; it replaces one with the same identifiers."""
+        """Add a dialog. It replaces a dialog with the same identifiers."""
         if dialog.id not in self._by_id:
             self._call_ids[dialog.call_id] += 1
         self._by_id[dialog.id] = dialog
@@ -290,7 +290,7 @@ class Dialog(DialogAddresses):
         return self._core.rng.randint(low, high) / 100
 
     def drop(self, reason: str) -> None:
-        """Terminate the dialog without a message; emit `DialogEnded` if it was confirmed."""
+        """Terminate the dialog without a message. If it was confirmed, emit `DialogEnded`."""
         if self.state is DialogState.TERMINATED:
             return
         confirmed = self.state is DialogState.CONFIRMED
@@ -382,7 +382,7 @@ class Dialog(DialogAddresses):
         return number in self._acks
 
     def confirm(self, response: Response, number: int) -> None:
-        """Confirm the dialog by a 2xx to our INVITE (CSeq `number`); the 2xx waits for our ACK."""
+        """Confirm the dialog by a 2xx to our INVITE (CSeq `number`). The 2xx waits for our ACK."""
         self.refresh(response)
         self.state = DialogState.CONFIRMED
         # If we sent a BYE while the dialog was early, this BYE does not end the confirmed dialog.
@@ -390,7 +390,7 @@ class Dialog(DialogAddresses):
         self._acks[number] = None
 
     def confirm_reinvite(self, response: Response, number: int) -> None:
-        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`); our ACK is due."""
+        """Store the Contact of a 2xx to our re-INVITE (CSeq `number`). Our ACK is due."""
         self.refresh(response)
         self._acks[number] = None
 

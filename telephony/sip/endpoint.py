@@ -50,7 +50,7 @@ class Endpoint:
         rng: random.Random | None = None,
         timings: Timings = Timings(),  # noqa: B008 - a frozen value
     ) -> None:
-        """Make a core without local addresses; the method `listen` adds an address.
+        """Make a core without local addresses. The method `listen` adds an address.
 
         `allow` has the methods that the application handles; empty means `DEFAULT_ALLOW`. A request
         with another method gets 405, or 501 if the method is not in `KNOWN_METHODS`. A request that
@@ -100,7 +100,7 @@ class Endpoint:
         return own_contact(user, self._core.local_addresses.choose(local, destination))
 
     def listen(self, local: Address, *, advertised: Address | None = None) -> None:
-        """Add a local address; `advertised` is for Via and Contact (None: `local`).
+        """Add a local address. `advertised` is for Via and Contact (None: `local`).
 
         Raises `ProtocolError` if peers would get a wildcard address, to which they cannot send.
         """
@@ -119,7 +119,7 @@ class Endpoint:
         self._incoming.refuse(fault, source, local)
 
     def refuse_busy(self, data: bytes, source: Address, local: Address) -> None:
-        """Respond with 503 to a request of a peer that sends too many; do not parse or store it."""
+        """Respond with 503 to a request of a peer that sends too many. Do not parse the request."""
         self._incoming.refuse_busy(data, source, local)
 
     def handle_timer(self, now: float) -> None:

@@ -22,15 +22,15 @@ from telephony.sip.message.uri import SIP_SCHEMES, Uri
 from telephony.sip.transport.address import DEFAULT_PORTS, Address
 
 MIN_EXPIRES: Final = 60
-"""The shortest expiry in seconds; a shorter one, except 0 (remove the binding), gets 423."""
+"""The shortest expiry in seconds. A shorter expiry, except 0 (remove the binding), gets 423."""
 MAX_EXPIRES: Final = 3600
-"""The longest expiry in seconds; a longer one is shortened to this."""
+"""The longest expiry in seconds. A longer expiry is shortened to this."""
 DEFAULT_EXPIRES: Final = 3600
 """The expiry in seconds if a REGISTER has none, or not a valid number (RFC 3261 20.19)."""
 MAX_CONTACTS: Final = 32
-"""The most Contacts in one REGISTER; a REGISTER with more gets 400."""
+"""The most Contacts in one REGISTER. A REGISTER with more gets 400."""
 MAX_PATH: Final = 10
-"""The most proxies in the Path of one REGISTER; a REGISTER with more gets 400."""
+"""The most proxies in the Path of one REGISTER. A REGISTER with more gets 400."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def register(self, aor: str, request: Request, source: Address, now: float) -> Response:
-        """Change the bindings of `aor`, all or none; return the response to the REGISTER."""
+        """Change the bindings of `aor`, all or none. Return the response to the REGISTER."""
         before = held = self.bindings(aor, now)
         try:
             wanted, path = _contacts(request), _path(request)

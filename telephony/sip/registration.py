@@ -30,7 +30,7 @@ EXPIRES: Final = 3600
 MAX_EXPIRES: Final = 86_400
 """The longest granted expiry in seconds that we use. A longer expiry is taken as this."""
 FIRST_RETRY_DELAY: Final = 30.0
-"""The pause in seconds after the first failure; each further failure doubles the pause."""
+"""The pause in seconds after the first failure. Each further failure doubles the pause."""
 MAX_RETRY_DELAY: Final = 1800.0
 """The longest pause in seconds, also if a Retry-After asks for more.
 
@@ -56,7 +56,7 @@ class RegistrarAccount:
     name: str
     """The trunk's name in the log, never a phone number."""
     registrar: Uri
-    """The registrar's URI; our Request-URI has only its scheme and host."""
+    """The registrar's URI. Our Request-URI has only its scheme and host."""
     user: str
     """The user part of our address-of-record, and of our Contact."""
     expires: int = EXPIRES

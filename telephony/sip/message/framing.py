@@ -104,7 +104,7 @@ class Framer:
         return unit or self._next()
 
     def _between(self) -> StreamUnit | None:
-        """Remove the line breaks before the next message; stop at a ping or pong, and return it."""
+        """Remove the line breaks before the next message. Stop at a ping or pong, and return it."""
         buffer, at, unit = self._buffer, 0, None
         while unit is None and at < len(buffer) and buffer[at] in b"\r\n":
             if buffer[at] == ord("\n"):
@@ -160,7 +160,7 @@ class Framer:
         return self._measure(bytes(buffer[: found.end()]))
 
     def _measure(self, head: bytes) -> StreamUnit | None:
-        """Store the lengths of the message's head and body; return a fault or None.
+        """Store the lengths of the message's head and body. Return a fault or None.
 
         A fault is a bare CR or LF, or a Content-Length (mandatory in a stream, RFC 3261 section
         18.3) that is missing, not a number, ambiguous, or more than `MAX_BODY`.

@@ -13,7 +13,7 @@ from typing import Final
 from telephony.errors import ProtocolError, SipParseError
 
 Parameters = tuple[tuple[str, str | None], ...]
-"""Pairs (name, value) as received, quotes included; a parameter without a value has None."""
+"""Pairs (name, value) as received, quotes included. A parameter without a value has None."""
 
 WHITESPACE: Final = " \t"
 TOKEN: Final = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
@@ -152,14 +152,14 @@ def is_token(text: str) -> bool:
 
 
 def refuse_line_breaks(text: str) -> str:
-    """Return `text` unchanged; raise ProtocolError if it contains CR, LF or NUL."""
+    """Return `text` unchanged. Raises `ProtocolError` if `text` contains CR, LF or NUL."""
     if FORBIDDEN.search(text):
         raise ProtocolError("a CR, LF or NUL in a header value")
     return text
 
 
 def quote(text: str) -> str:
-    """Return plain text as a quoted string; raise ProtocolError if it contains CR, LF or NUL."""
+    """Return plain text as a quoted string. Raises `ProtocolError` for a CR, LF or NUL."""
     refuse_line_breaks(text)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -57,7 +57,7 @@ _VIA: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class CSeq:
-    """The CSeq value of a message; `method` is as received (methods are case-sensitive)."""
+    """The CSeq value of a message. `method` is as received (methods are case-sensitive)."""
 
     number: int
     method: str
@@ -68,7 +68,7 @@ class CSeq:
 
     @classmethod
     def parse(cls, text: str) -> CSeq:
-        """Parse a number and a method; raise SipParseError if the text is not a CSeq value."""
+        """Parse a number and a method. Raises `SipParseError` if the text is not a CSeq value."""
         found = _CSEQ.fullmatch(text.strip(" \t"))
         if found is None:
             raise SipParseError("not a CSeq")
@@ -160,7 +160,7 @@ class NameAddr:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> NameAddr:
-        """Return a copy with this parameter; `value` includes any quotes, None means no value."""
+        """Return a copy with this parameter. `value` includes any quotes, None means no value."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 
@@ -227,7 +227,7 @@ class Via:
 
     @classmethod
     def parse(cls, text: str) -> Via:
-        """Parse one Via entry; raise SipParseError if the text is not a Via entry."""
+        """Parse one Via entry. Raises `SipParseError` if the text is not a Via entry."""
         return _short_via(text) if len(text) <= _SHORT else _via(text)
 
     def __str__(self) -> str:
@@ -250,7 +250,7 @@ class Via:
         return find_parameter(self.parameters, name)
 
     def with_parameter(self, name: str, value: str | None) -> Via:
-        """Return a copy with this parameter; `value` includes any quotes, None means no value."""
+        """Return a copy with this parameter. `value` includes any quotes, None means no value."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
 

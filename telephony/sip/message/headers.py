@@ -26,7 +26,7 @@ _keys: dict[str, str] = {}
 
 
 class Latin1Text(str):
-    """Text read as Latin-1, because its bytes are not UTF-8; `encode` returns these bytes again."""
+    """Text read as Latin-1, because its bytes are not UTF-8. `encode` returns these bytes again."""
 
     __slots__ = ()
 

@@ -4,7 +4,7 @@ Folded lines, compact names, a missing Content-Length, and a Content-Type that i
 are accepted. Each line up to the body must end with CRLF: programs that disagree about a lone CR or
 LF would let a sender hide a header field from one of them. Writing raises ProtocolError for a CR,
 LF or NUL in a line. `parse_message` checks Via, From, To, Call-ID, CSeq, Max-Forwards and
-Content-Length; other header fields are parsed when they are read.
+Content-Length. Other header fields are parsed when they are read.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Message(ABC):
 
     @property
     def contacts(self) -> list[NameAddr]:
-        """The addresses in all Contacts; raises SipParseError for `*` or a malformed Contact."""
+        """The addresses in all Contacts. Raises `SipParseError` for `*` or a bad Contact."""
         return [NameAddr.parse(element) for element in self.headers.get_list("Contact")]
 
     @property
@@ -142,7 +142,7 @@ class Message(ABC):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Request(Message):
-    """A SIP request; `method` is as received (methods are case-sensitive)."""
+    """A SIP request. `method` is as received (methods are case-sensitive)."""
 
     method: str
     uri: Uri
@@ -169,7 +169,7 @@ class Request(Message):
 
 @dataclass(slots=True, eq=False, init=False, repr=False)
 class Response(Message):
-    """A SIP response; `reason` is empty if it has no reason phrase."""
+    """A SIP response. `reason` is empty if it has no reason phrase."""
 
     status: int
     reason: str

@@ -1,4 +1,4 @@
-"""Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966); other URIs are stored as text.
+"""Sip, sips and tel URIs (RFC 3261 section 19.1, RFC 3966). Other URIs are stored as text.
 
 The parts are stored as received, with their %-escapes, so that a request has the URI of the peer's
 Contact unchanged. Escapes that the sender left out are added. `number`, `dialled`, `parameter` and

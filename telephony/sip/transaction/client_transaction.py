@@ -27,9 +27,9 @@ class ClientState(enum.Enum):
     """The states of both state machines (RFC 3261, figures 5 and 6; Accepted is of RFC 6026)."""
 
     CALLING = "calling"
-    """The INVITE was sent; no response has arrived yet."""
+    """The INVITE was sent. No response has arrived yet."""
     TRYING = "trying"
-    """The non-INVITE request was sent; no response has arrived yet."""
+    """The non-INVITE request was sent. No response has arrived yet."""
     PROCEEDING = "proceeding"
     """A provisional response has arrived. An INVITE has no time limit in this state."""
     COMPLETED = "completed"
@@ -53,7 +53,7 @@ class ClientUser(Protocol):
         """
 
     def on_terminated(self, now: float) -> None:
-        """Note that no further report follows; the transaction may still absorb responses."""
+        """Note that no further report follows. The transaction may still absorb responses."""
 
 
 class IgnoringUser:
@@ -114,7 +114,7 @@ class ClientTransaction:
         self._deadline: Timer | None = None
 
     def start(self, now: float) -> None:
-        """Send the request; start timers A and B (INVITE) or E and F. A and E run only over UDP."""
+        """Send the request. Start timers A and B (INVITE) or E and F. A and E run only over UDP."""
         self._send(self._data)
         self._deadline = self._timers.at(now + self._timings.timeout, self._timed_out)
         self._schedule_retransmission(now)

@@ -102,7 +102,7 @@ class Core:
         self.events.append(event)
 
     def drop(self, source: Address, why: str) -> None:
-        """Count a dropped message and emit `MessageDropped`; `why` is a fixed phrase."""
+        """Count a dropped message and emit `MessageDropped`. `why` is a fixed phrase."""
         self.dropped[why] += 1
         self.emit(MessageDropped(source, why))
 

@@ -31,9 +31,9 @@ class ServerState(enum.Enum):
     Over UDP, the response to an INVITE is repeated until its ACK arrives, for at most 64*T1.
     """
     CONFIRMED = "confirmed"
-    """The ACK to our non-2xx has arrived; copies of the INVITE and of the ACK are dropped."""
+    """The ACK to our non-2xx has arrived. Copies of the INVITE and of the ACK are dropped."""
     ACCEPTED = "accepted"
-    """A 2xx to an INVITE was sent; copies of the INVITE are dropped."""
+    """A 2xx to an INVITE was sent. Copies of the INVITE are dropped."""
     TERMINATED = "terminated"
 
 
@@ -93,7 +93,7 @@ class ServerTransaction:
         self.repeat()
 
     def repeat(self) -> None:
-        """Send the most recent response again; do nothing before the first response."""
+        """Send the most recent response again. Do nothing before the first response."""
         if self._last:
             self._send(self._last)
 
@@ -108,7 +108,7 @@ class ServerTransaction:
             self._send(data)
 
     def respond(self, status: int, data: bytes, now: float) -> None:
-        """Send the response `data` (bytes); the caller must not send more after a final one."""
+        """Send the response `data` (bytes). The caller must send nothing after a final response."""
         raise NotImplementedError
 
     def _set_state(self, state: ServerState, now: float) -> None:

@@ -90,7 +90,7 @@ class TimerQueue:
             heapq.heappop(self._heap)[2].run(now)
 
     def cancelled(self) -> None:
-        """Count one more cancelled timer; if most are cancelled, rebuild the heap without them."""
+        """Count one more cancelled timer. If most are cancelled, rebuild the heap without them."""
         self._dead += 1
         if self._dead > _COMPACT_ABOVE and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].active]

@@ -135,7 +135,7 @@ class Transactions:
     def start_server(
         self, request: Request, user: ServerUser, key: ServerKey, hop: NextHop, tag: str
     ) -> ServerTransaction:
-        """Make a server transaction that sends to `hop`; `tag` is the To tag of a CANCEL's 200."""
+        """Make a server transaction that sends to `hop`. `tag` is the To tag of a CANCEL's 200."""
         kind = InviteServerTransaction if request.method == "INVITE" else NonInviteServerTransaction
         original = merge_key(request)
         transaction = kind(

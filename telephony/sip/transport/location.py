@@ -51,7 +51,7 @@ class Srv:
 
 
 Record: TypeAlias = Naptr | Srv | str
-"""One DNS record; an A or AAAA record is only its IP address as text."""
+"""One DNS record. An A or AAAA record is only its IP address as text."""
 DnsAnswers: TypeAlias = Sequence[Sequence[Record]]
 """One answer for each question, in sequence; empty if the name has no such record."""
 AddressLookup: TypeAlias = Generator[list[Question], DnsAnswers, list[Address]]
@@ -185,7 +185,7 @@ def _fit(candidates: Iterable[Address], available: Sequence[TransportFamily]) ->
 
 
 def _named(candidates: Iterable[Address], name: str) -> list[Address]:
-    """Return at most `MAX_CANDIDATES` addresses; TLS addresses get `name` (RFC 5922)."""
+    """Return at most `MAX_CANDIDATES` addresses. TLS addresses get `name` (RFC 5922)."""
     named = (
         address._replace(name=name) if address.transport == "TLS" else address
         for address in candidates

@@ -21,7 +21,7 @@ RETRY_AFTER_S = 5
 """The seconds after which a peer that sends too many requests may try again."""
 
 _MAX_READ = 16384
-"""The most bytes of a message that are read for its response; the rest is ignored."""
+"""The most bytes of a message that are read for its response. The rest is ignored."""
 
 _MAX_LINE = 1024
 """The most characters of a header field value that is copied to the response."""
@@ -78,7 +78,7 @@ def _answer(
 
 
 def _parse_via(text: str) -> tuple[Via, str]:
-    """Parse a Via entry, with its protocol and version ("SIP/2.0"); raise SipParseError."""
+    """Parse a Via entry, with its protocol and version ("SIP/2.0"). Raises `SipParseError`."""
     found = _VERSION.match(text)
     if found is None:
         raise SipParseError("not a Via")
@@ -94,7 +94,7 @@ def _is_via(text: str) -> bool:
 
 
 def _with_to_tag(line: str, data: bytes) -> str:
-    """Return the header field `line`; if it is a To without a tag, add a tag.
+    """Return the header field `line`. If `line` is a To without a tag, add a tag.
 
     The tag is calculated from the request (`data`), so a copy of the request gets the same tag (RFC
     3261 section 8.2.7).

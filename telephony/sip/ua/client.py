@@ -62,7 +62,7 @@ class UserAgentClient(ClientRequest):
         owner: object = None,
         sent: Request | None = None,
     ) -> None:
-        """Compose the request, or use `sent`, which an earlier process sent; send nothing yet."""
+        """Compose the request, or use `sent`, which an earlier process sent. Send nothing yet."""
         super().__init__(agent.core, draft, owner=owner, sent=sent)
         self.dialog = dialog
         self._agent = agent
@@ -77,7 +77,7 @@ class UserAgentClient(ClientRequest):
         destination: Address | None,
         now: float,
     ) -> Self:
-        """Send the request again with the next CSeq number; return its new handle.
+        """Send the request again with the next CSeq number. Return its new handle.
 
         The arguments and the errors are those of `InviteClient.retry`.
         """
@@ -102,7 +102,7 @@ class UserAgentClient(ClientRequest):
         return again
 
     def _answer_challenge(self, response: Response, now: float) -> bool:
-        """Send the request again with credentials; return False if we have none for `response`."""
+        """Send the request again with credentials. Return False if we have none for `response`."""
         given = self._answers.take(
             self._agent.credentials, self.request, response, self.destination
         )

@@ -41,7 +41,7 @@ _SCHEMES = {"sip", "sips", "tel"}
 _SETS_TARGET = {"INVITE", "UPDATE"}
 """The Contact of requests with these methods becomes the remote target of the dialog."""
 _ONLY_OUTSIDE = {"REGISTER", "PUBLISH"}
-"""Requests with these methods never belong to a dialog; a To tag is ignored."""
+"""Requests with these methods never belong to a dialog. A To tag is ignored."""
 
 
 class Incoming:
@@ -280,7 +280,7 @@ class Incoming:
         sequence.acknowledge(now)
 
     def _inspect(self, request: Request) -> DialogRefusal | None:
-        """Check a new request; return None to accept it.
+        """Check a new request. Return None to accept the request.
 
         The order is method (RFC 3261 8.2.1), CSeq and Contact, then URI scheme, merged requests and
         Require (8.2.2).

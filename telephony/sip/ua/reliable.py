@@ -102,7 +102,7 @@ class ReliableSequence:
             self._next(now)
 
     def acknowledge(self, now: float) -> None:
-        """Process the PRACK; send the next waiting response, or call `on_acknowledged`."""
+        """Process the PRACK. Send the next waiting response, or call `on_acknowledged`."""
         self.forget()
         if self._waiting:
             self._next(now)

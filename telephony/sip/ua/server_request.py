@@ -24,7 +24,7 @@ from telephony.sip.ua.user_agent import UserAgent
 
 @dataclass(frozen=True, slots=True)
 class DialogRequest(SipEvent):
-    """A request within a dialog has arrived; the application must call `transaction.respond`.
+    """A request within a dialog has arrived. The application must call `transaction.respond`.
 
     For a re-INVITE, `transaction` is an `InviteServer`. After a BYE in a confirmed dialog,
     `DialogEnded` follows. A PRACK is reported only if it has a body (an offer or answer). Even a
@@ -83,7 +83,7 @@ class ServerRequest:
         )
 
     def begin(self, now: float) -> None:
-        """Wait at most 64*T1 for the application's response; `InviteServer` has its own `begin`."""
+        """Wait at most 64*T1 for the application's response. `InviteServer` has its own `begin`."""
         if isinstance(self._transaction, NonInviteServerTransaction):
             self._transaction.start(now)
 
@@ -117,7 +117,7 @@ class ServerRequest:
     ) -> None:
         """Refuse a request without storing its state (RFC 3261 sections 8.2.7 and 26.3.2.4).
 
-        A copy of the request is processed as a new request; its response has the same To tag. A
+        A copy of the request is processed as a new request. Its response has the same To tag. A
         later ACK or CANCEL belongs to no transaction. Raises `ProtocolError` if a final response
         was already sent, or `dialog` is not None.
         """
@@ -132,7 +132,7 @@ class ServerRequest:
         """Do nothing: only the response to an INVITE has an ACK."""
 
     def on_terminated(self, now: float) -> None:
-        """Do nothing at the end of the transaction; `InviteServer` overrides this method."""
+        """Do nothing at the end of the transaction. `InviteServer` overrides this method."""
 
     def _tag(self, to_tag: str | None, status: int) -> str | None:
         if status == 100 or self.request.to.tag:

@@ -45,7 +45,7 @@ class InviteProgress(SipEvent):
 
 @dataclass(frozen=True, slots=True)
 class InviteAnswered(SipEvent):
-    """A 2xx to our INVITE has arrived; there is one event for each dialog that a 2xx confirms.
+    """A 2xx to our INVITE has arrived. There is one event for each dialog that a 2xx confirms.
 
     The application must call `dialog.ack(client, now=now)`, and send a BYE if it does not need the
     dialog: another fork has answered, or the 2xx crossed our CANCEL (`client.cancelled`).
@@ -216,7 +216,7 @@ class InviteClient(UserAgentClient):
             self._core.emit(DialogResponse(self.dialog, self, response))
 
     def _is_next(self, tag: str, rseq: int) -> bool:
-        """Return whether a reliable response is the next in its dialog (To tag); store its RSeq.
+        """Return whether a reliable response is the next in its dialog (To tag). Store its RSeq.
 
         The first response in a dialog is accepted. A copy, or a response after a missing one, must
         not be acknowledged. The callee repeats each response until it is acknowledged.
@@ -235,7 +235,7 @@ class InviteClient(UserAgentClient):
         headers: HeaderList = (),
         body: bytes = b"",
     ) -> None:
-        """Send a PRACK with `rack`; send nothing after the dialog's end or our BYE."""
+        """Send a PRACK with `rack`. Send nothing after the dialog's end or our BYE."""
         if not dialog.is_ending:
             draft = dialog.draft("PRACK", (("RAck", str(rack)), *headers), body)
             _Prack(self._agent, dialog, draft, ChallengeAnswers()).begin(now)

@@ -84,7 +84,7 @@ class UserAgent:
     def __init__(
         self, core: Core, open_request: Callable[[UserAgent, Dialog, Draft], ClientRequest]
     ) -> None:
-        """Start without dialogs; `open_request` makes the handle of a request within a dialog."""
+        """Start without dialogs. `open_request` makes the handle of a request within a dialog."""
         self.core = core
         self.dialogs = Dialogs(core, partial(open_request, self))
         self.credentials: Credentials | None = None
