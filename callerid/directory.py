@@ -287,7 +287,7 @@ def _known(connection: sqlite3.Connection, rows: Sequence[ImportRow]) -> dict[st
 def _insert(
     connection: sqlite3.Connection, file: ImportFile, rows: Sequence[ImportRow], ids: dict[str, int]
 ) -> set[str]:
-    """Insert the people of the rows, and return their references."""
+    """Insert the people of the rows; return the references of the people that were inserted."""
     people = [(ids[row.reference], *_values_of(row.values), row.line) for row in rows]
     if _add(connection, "people", people) != len(rows):
         rows = _first_rows(connection, file, rows)

@@ -1,4 +1,4 @@
-"""The earlier contacts that a directory, such as a CRM, has of a person, read from its JSON answer.
+"""Reads the earlier contacts of a person from the JSON answer of a directory, such as a CRM.
 
 The settings say by JMESPath expressions (jmespath.org) where an answer has the contacts, and where
 each contact has a time, a subject and so on. A document that does not fit is a `ServerError`, whose

@@ -101,7 +101,7 @@ class DraftConflictError(ContactError):
 
 
 def reason_of(error: Exception) -> str:
-    """Return why a request failed: of an error that may have personal data, only the type."""
+    """Return why a request failed; only the error's type if its text may have personal data."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) if isinstance(error, CallerIdError | ServerError) else type(error).__name__

@@ -62,7 +62,7 @@ class SpoolError(RecordingError):
 
 
 class SpoolWriteError(SpoolError):
-    """A write to the disk or runtime folder failed, because it is full, faulty or hanging.
+    """A write to the disk or runtime folder failed, for example because it is full or hanging.
 
     `lost_from_us` is the start of the lost media in µs since the spool's start; None if none was
     lost.

@@ -3,9 +3,9 @@
 The recorder carries out the policy's outputs immediately and in order. An event that cannot be
 written waits in memory until the disk works again. Media that the disk refuses is lost.
 
-An event of the call takes effect at the time at which it arrived. Before it shuts the gate, the
-packets in the sockets are read: packets from before this time are stored, and later packets are
-dropped.
+An event of the call takes effect at the time at which it arrived. Before an event shuts the gate,
+the packets in the sockets are read: packets that arrived earlier than the event are stored, and
+later packets are dropped.
 
 All methods run in the event loop's thread.
 """

@@ -477,7 +477,6 @@ class DataverseNotes:
 
 
 def _parties(person: str) -> list[Json]:
-    """Return the parties of a phone call: the person who called, if one is known."""
     if not person:
         return []
     kind = _KINDS[person[1:].partition("(")[0]]

@@ -87,7 +87,7 @@ class EmbeddedDirectory:
         return [_person(own) for own in by_id.values()]
 
     async def search(self, text: str) -> list[Person]:
-        """Return at most 50 people with this reference, or with all words of a text in their name.
+        """Return at most 50 people with this reference, or with all words of `text` in the name.
 
         A word may also be the beginning of the postcode, with or without its space. Only the first
         six words count. Capitals and accents do not matter. Raises `DirectoryError`.

@@ -132,7 +132,7 @@ class HttpNotesSection(NoteRequestSection):
 
 
 class _Request:
-    """A request of the settings, filled in with the values of a note. Raises `TemplateError`."""
+    """A request in the settings. `fill` inserts the values of a note. Raises `TemplateError`."""
 
     def __init__(self, table: str, section: NoteRequestSection | NoteSearchSection) -> None:
         self._method = section.method
@@ -154,8 +154,6 @@ class _Request:
 
 
 class _Search(_Request):
-    """The request of the settings that searches for a note."""
-
     def __init__(self, table: str, section: NoteSearchSection) -> None:
         super().__init__(table, section)
         self._records = path(f"{table}.records", section.records)
@@ -190,7 +188,7 @@ class HttpNotes:
         self._client = client
 
     async def deliver(self, note: OutgoingNote, earlier: EarlierDelivery) -> str:
-        """Write a version of a note, and return the id of its record.
+        """Write a version of a note; return the id of its record, or "" if the id is not known.
 
         Raises:
             NoteRefusedError: The server does not accept the note, or has no record of it any more.

@@ -365,7 +365,7 @@ class _Search:
 
 
 def _reason(error: Exception) -> ServerError:
-    """Return the reason for an error of libldap, without any text of the server."""
+    """Return a `ServerError` for an error of libldap, without any text of the server."""
     ldap = python_ldap()
     # Only errors of libldap itself have a text about the certificate.
     local = isinstance(error, ldap.SERVER_DOWN | ldap.CONNECT_ERROR)
@@ -378,7 +378,7 @@ def _reason(error: Exception) -> ServerError:
 
 
 def _by_name(attributes: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
-    """Return the values of each attribute, whose name is in lower case and without options."""
+    """Return the values by attribute name. The names are in lower case and without options."""
     found: dict[str, list[bytes]] = {}
     for name, values in attributes.items():
         found.setdefault(name.partition(";")[0].lower(), []).extend(values)

@@ -321,10 +321,11 @@ def search_text(number: PhoneNumber) -> str:
 
 
 def search_words(text: str) -> str:
-    """Return a search for records that have, for each word of a text, a word with this beginning.
+    """Return the search for records that have the first ten words of `text`.
 
-    The result is "" if the text has no word of two letters or digits. Each word is in quotation
-    marks, and each character that Salesforce treats as an operator is escaped.
+    A word also finds longer words that begin with it, unless it ends with punctuation. Words with
+    fewer than two letters or digits are left out. The result is "" if no word is left. Characters
+    that Salesforce treats as operators are escaped.
     """
     words = [word[:_LONGEST_WORD] for word in "".join(filter(_plain, text)).split()]
     words = [word for word in words if sum(map(str.isalnum, word)) > 1][:_MOST_WORDS]

@@ -242,13 +242,13 @@ def _failure(error: Exception) -> ServerError:
 def select_texts(
     view: str, columns: Mapping[str, str], sought: Iterable[str], texts: Collection[str]
 ) -> Select[*tuple[Any, ...]]:
-    """Return the statement that finds the rows in which one of some columns has one of `texts`.
+    """Return the statement that finds the rows with one of `texts` in a searched column.
 
     Args:
         view: The name of the view, with its schema if it needs one.
         columns: The columns that are read as texts, by the names that they have in a result.
-        sought: The names of the columns that are compared.
-        texts: The texts with which they are compared.
+        sought: The names of the searched columns.
+        texts: The whole values that are searched for.
     """
     source = _table(view, *map(column, dict.fromkeys(columns.values())))
     return (

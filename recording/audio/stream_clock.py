@@ -127,7 +127,7 @@ class StreamClock:
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self._moves: dict[int, int] = {}
-        """The planned moves of the time base in samples, by the packet number where each begins."""
+        """The planned moves of the time base in samples, by the sequence number where they begin."""
         self._errors: list[int] = []
         """The delays, in samples, that are not added to the envelope yet."""
         self._envelope = DelayEnvelope(rate)
@@ -162,9 +162,8 @@ class StreamClock:
         """Return True if enough of these packets arrived when this clock expects them.
 
         The clock expects a packet within the bounds that are known for the sender's drift (see
-        `DelayEnvelope.bounds`). If the result is True, also correct the time base as the smallest
-        delay shows, within these bounds. After a stall of the network, return True and correct
-        nothing.
+        `DelayEnvelope.bounds`). If enough did, correct the time base within these bounds, as the
+        smallest delay shows. After a stall of the network, return True without a correction.
         """
         if any(packet.codec.clock != self._clock_rate for packet in packets):
             return False
@@ -254,8 +253,8 @@ class StreamClock:
     def contradicts(self, packet: Packet) -> bool:
         """Return whether the packet contradicts the time base.
 
-        It arrived more than `EARLY_US` too early or `LATE_US` too late, or its codec has another
-        clock rate. The next packets must then confirm the time base or set a new one.
+        It does if it arrived more than `EARLY_US` too early or `LATE_US` too late, or if its codec
+        has another clock rate. The next packets must then confirm the time base or set a new one.
         """
         error = self.arrival_position(packet) - self.position(packet)
         late = error * _US > LATE_US * self._rate
@@ -473,5 +472,5 @@ def _timestamp_rate_of(packets: list[Packet], former: StreamClock | None) -> _Ti
 
 
 def _packets_a_second(packet: Packet) -> int:
-    """Return the number of packets in a second if all are as long; at least `_FEWEST_A_SECOND`."""
+    """Return how many packets of this length fill a second; at least `_FEWEST_A_SECOND`."""
     return max(_FEWEST_A_SECOND, _SECOND_US // max(1, packet.length_us))

@@ -78,8 +78,8 @@ class Resampler:
 def _bank(up: int, down: int) -> Floats:
     """Return the low-pass filters with a gain of 1: each row is the filter for one phase.
 
-    A phase is a possible place of an output sample between two input samples; there are `up`. The
-    conversion makes `up` output samples from `down` input samples.
+    A phase is a possible place of an output sample between two input samples. There are `up`
+    phases. The conversion makes `up` output samples from `down` input samples.
     """
     slower = max(1.0, down / up)
     half = ceil(_LOBES * slower)
@@ -91,7 +91,7 @@ def _bank(up: int, down: int) -> Floats:
 
 
 _MOST = 16
-"""The most decoders of one stream. A re-INVITE can add a codec; a decoder needs 35 KB of memory."""
+"""The most decoders of one stream. A re-INVITE can add a codec. A decoder needs 35 KB of memory."""
 
 
 class StreamDecoder:
@@ -125,10 +125,11 @@ class StreamDecoder:
         return self._resampler is not None
 
     def samples(self, rtp_payload: bytes, *, follows: bool, stretch: int = 0) -> Samples:
-        """Return the samples of an RTP payload (joined ones if `stateless`); none if it is damaged.
+        """Return the samples of an RTP payload; none if the payload is damaged.
 
-        `follows` means that it directly follows what was decoded before. `stretch` is the number of
-        samples by which its audio is made longer (or shorter).
+        If `stateless`, several payloads may be joined. `follows` means that the payload directly
+        follows the previous one. `stretch` is the number of samples by which its audio is made
+        longer; it may be negative.
         """
         decoded = self._decoder.decode(rtp_payload)
         if self._resampler is not None and len(decoded):

@@ -1,9 +1,9 @@
 """Turns a call's RTP packets into the samples of two tracks on one time axis.
 
-The arrival times of a stream's first packets decide where it begins, and the RTP timestamps the
-position of each later packet (`recording.audio.stream_clock`). The samples of the most recent ten
-seconds, called the *window*, can still change; earlier ones are *final*. In place of lost packets
-and gaps, there is silence of exactly the same length.
+The arrival times of a stream's first packets decide where the stream begins. The RTP timestamps
+decide where each later packet is (`recording.audio.stream_clock`). The samples of the most recent
+ten seconds, called the *window*, can still change; earlier samples are *final*. In place of lost
+packets and gaps, there is silence of exactly the same length.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Timeline:
 
     @property
     def progress(self) -> list[Progress]:
-        """The packets of each track that are heard and lost, up to the most recent packet."""
+        """The numbers of heard and lost packets of each track, up to the most recent packet."""
         return [track.progress() for track in self._tracks]
 
     def set_payload_types(self, track: int, payloads: Mapping[int, PayloadCodec]) -> None:
@@ -81,8 +81,9 @@ class Timeline:
     ) -> Iterator[int]:
         """Process many packets, with the same result as if `packet` were called for each.
 
-        At intervals of at least `step_us` from `advanced_us` on, yield the arrival of the latest
-        packet, with which the caller must then call `advance`. `shift_us` is added to each arrival.
+        At intervals of at least `step_us` from `advanced_us` on, yield the arrival time of the
+        latest packet. The caller must then call `advance` with this time. `shift_us` is added to
+        each arrival time.
         """
         at_us = burst.at_us + shift_us
         picks = [np.flatnonzero(burst.track == track) for track in range(TRACKS)]
@@ -118,7 +119,7 @@ class Timeline:
     def silence(self, from_us: int, to_us: int) -> None:
         """Make the audio silent from `from_us` to `to_us`, as in a gap that has ended.
 
-        Audio that `blocks` has already yielded does not change.
+        Final samples do not change.
         """
         span = self._sample(from_us), self._sample(to_us)
         is_open = bool(self._gaps) and self._gaps[-1][1] is None

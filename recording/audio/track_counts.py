@@ -26,7 +26,7 @@ class NetworkFacts:
 
 @dataclass
 class ArrivedPackets:
-    """The counts of one channel's RTP packets ("caller" or "advisor") that the index has too."""
+    """The counts of RTP packets that the index has too. `channel` is "caller" or "advisor"."""
 
     channel: str
     received: int
@@ -52,7 +52,7 @@ class TrackFacts(ArrivedPackets):
     network: NetworkFacts | None = None
     """None in manifests of older software."""
     unplaced: int = 0
-    """Those `late` packets that `received` does not count: their numbers fit nowhere."""
+    """The `late` packets that `received` does not count: their sequence numbers fit nowhere."""
 
     @property
     def heard(self) -> int:

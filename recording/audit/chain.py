@@ -38,7 +38,7 @@ GENESIS: Final = "0" * 64
 _YEAR_10000_US: Final = 253_402_300_800_000_000
 """The year 10,000 in µs since 1970: `datetime` ends before it, but JSON has larger numbers."""
 DAY_US: Final = 86_400_000_000
-"""One day in µs. By UTC, a day's first entry must announce a new key, the day key."""
+"""One day in µs. The first entry of each UTC day must announce a new key, the day key."""
 
 
 def same_kinds(kind: str) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ class ChainChecker:
         self._count = 0
         self._findings: list[ChainFinding] = []
         self._missing: dict[int, tuple[str, set[str]]] = {}
-        """By number: an entry's hash, and its values that are missing without a reason so far."""
+        """For each entry: its hash, and the names of its values missing without a reason so far."""
         self.last = 0
 
     def _add_finding(self, seq: int, problem: str) -> None:

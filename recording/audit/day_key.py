@@ -29,10 +29,10 @@ class DayKeys:
         self._path = path
         self._next = path.with_name(path.name + ".next")
         self._seen: tuple[str, FileState] | None = None
-        """The public key in the first file at its last reading, and the file's state before it."""
+        """The public key last read from the first file, and the file's state before the reading."""
 
     def has(self, announced: str) -> bool:
-        """Return whether the first file has the private key of `announced`, without reading.
+        """Return whether the first file has the private key of `announced`, without reading it.
 
         It is much faster than `current`. False if the file's state has changed since `current`
         found the key.

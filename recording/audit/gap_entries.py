@@ -46,8 +46,9 @@ class Proof(StrEnum):
 class GapEntries:
     """A gap, its edges by the wall clock in µs since 1970, and the numbers of its audit entries.
 
-    `then` says what follows: "recorded", "gap" (at once) or "end". `stopped_by` proves the cause,
-    and `resumed_by` the resume that ended the gap; each is None without such an entry.
+    `then` says what follows: "recorded", "gap" (at once) or "end". The entry `stopped_by` proves
+    the cause, and the entry `resumed_by` is about the resume that ended the gap. Each is None if
+    there is no such entry.
     """
 
     gap: Gap

@@ -142,7 +142,7 @@ _BATCH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class IndexFinding:
-    """A row of a call that was changed, deleted or added. The text names what does not agree."""
+    """A row of a call that was changed, deleted or added. `problem` says what does not agree."""
 
     call_id: str
     problem: str

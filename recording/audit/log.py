@@ -1,9 +1,9 @@
 """The audit log: it records which person did what, in one append-only audit chain for each node.
 
-Personal values (such as names) are not in the chain, which has an HMAC of each; the key is a random
-salt. Values and salts are in separate rows. `AuditLog.erase` deletes such rows, and appends an
-entry with the reason, signed by the day key. So the chain shows if such a row was deleted in any
-other way.
+Personal values (such as names) are not in the chain. The chain has an HMAC of each value, with a
+random salt as the key. Values and salts are in separate rows. `AuditLog.erase` deletes rows of
+values, and appends an entry with the reason, signed by the day key. So the chain shows if such a
+row was deleted in any other way.
 
 Each day's key signs the next one and is destroyed (`recording.audit.day_key`). So a person who
 controls the server today cannot rewrite yesterday's entries, but can rewrite today's and remove
@@ -297,7 +297,6 @@ class AuditLog:
         return _Written(head, bool(new_key), end.taken + 1 if end.taken > end.last.seq else None)
 
     def _committed(self, written: _Written) -> Head:
-        """Finish after the commit. Raises `OSError`."""
         if written.rolled:
             self._keys.rotate()
         if written.cut is not None:

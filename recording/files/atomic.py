@@ -20,7 +20,7 @@ _SMALL: Final = 1 << 20
 
 
 class PendingFile:
-    """A temporary file beside its final path. There can be only one for a path at a time."""
+    """A temporary file beside its final path. There must be only one for a path at a time."""
 
     def __init__(self, path: Path, mode: int = 0o640) -> None:
         """Create the empty file; remove one that an earlier process left."""
@@ -49,7 +49,7 @@ class PendingFile:
 
 @contextmanager
 def committed(path: Path, mode: int = 0o640) -> Iterator[int]:
-    """Yield a temporary file's descriptor. At the end, commit it; on an error, discard it."""
+    """Yield a temporary file's descriptor. Commit the file at the end; discard it on an error."""
     part = PendingFile(path, mode)
     try:
         yield part.fd

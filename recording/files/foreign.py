@@ -3,9 +3,9 @@
 Administrators' commands run as root, but most of their files are in folders of the services' user.
 A person who has taken over a service can put a link there. If root followed the link, root would
 overwrite or copy a file that only root may use. So a privileged process uses these folders only
-through this module. It writes with the rights of the folder's owner (`owner_rights`), reads through
-links only of root or its own user (`read_foreign`), and gives away files without following links
-(`give_to`).
+through this module. It writes with the rights of the folder's owner (`owner_rights`), and gives
+away files without following links (`give_to`). When it reads (`read_foreign`), it follows only
+links that root or its own user made.
 """
 
 from __future__ import annotations

@@ -285,10 +285,10 @@ async def write_rows(
     summaries: Sequence[RecordingSummary],
     known: Container[str],
 ) -> None:
-    """Write the rows of recordings, and those of their gaps, callers and networks.
+    """Write the rows of recordings, and the rows of their gaps, later parties and networks.
 
-    The rows of the recordings in `known` are replaced. There are at most `MOST_IDS` recordings, all
-    different. The caller commits the transaction. Raises `SQLAlchemyError`.
+    The rows of the recordings in `known` are replaced. Pass at most `MOST_IDS` recordings, each
+    only once. The caller commits the transaction. Raises `SQLAlchemyError`.
     """
     new: list[dict[str, Any]] = []
     old: list[dict[str, Any]] = []
@@ -347,7 +347,7 @@ async def _list_of(
 
 
 def _summary(row: Row[Any], **others: list[dict[str, object]]) -> RecordingSummary:
-    """Return the summary from a row and `others`; raise `CatalogueError` for a wrong type."""
+    """Return a summary with lists from other tables. Raises `CatalogueError` for a wrong type."""
     fields = {name: getattr(row, name) for name in _FIELDS}
     try:
         return msgspec.convert({**fields, **others}, RecordingSummary)
@@ -380,10 +380,10 @@ def network_rows(recording: RecordingSummary) -> list[dict[str, Any]]:
 async def networks_of(
     connection: AsyncConnection, call_ids: Collection[str]
 ) -> dict[str, list[dict[str, object]]]:
-    """Return the fields of each recording's parties, the caller first. Raises `SQLAlchemyError`.
+    """Return, by call id, the `PartyNetwork` fields of each party. Raises `SQLAlchemyError`.
 
-    A recording sealed by older software has no entry. SQLite accepts values of another type, so
-    the caller must check the types.
+    The caller is first. A recording sealed by older software is not in the result. SQLite accepts
+    values of another type, so the caller must check the types.
     """
     found: dict[str, list[dict[str, object]]] = {}
     statement = (

@@ -99,7 +99,7 @@ class Custodian:
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """Return the custody, by call id, of those recordings that have one."""
+        """Return the custody of the recordings that are retained or disposed of, by call id."""
         with index_errors():
             async with self._engine.connect() as connection:
                 held = await connection.execute(

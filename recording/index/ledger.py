@@ -88,9 +88,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """The end of all calls without an end, except the calls `going_on` in the switch.
+    """All calls that have no end in the ledger have ended, except the calls in `going_on`.
 
-    They ended while the desk was not connected; `at` (Unix seconds) is stored as their end.
+    They ended while the desk was not connected to the switch. `at` (Unix seconds) is stored as
+    their end.
     """
 
     going_on: frozenset[str]

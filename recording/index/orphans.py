@@ -76,9 +76,9 @@ def orphans(
     """Yield the orphans in an archive and in its index.
 
     `rows` has the archive folder of each call id in the index. `disposed` has the call ids of
-    recordings that the index says were disposed of. Files of a call in `spools` are not orphans,
-    because they may be incomplete. `now` is in Unix seconds. Raises `OSError` if a folder cannot be
-    read, because the recordings in the folder would otherwise seem to be lost.
+    recordings that the index says were disposed of. The archived files of a call in `spools` are
+    not orphans, because more files may follow. `now` is in Unix seconds. Raises `OSError` if a
+    folder cannot be read, because the recordings in the folder would otherwise seem to be lost.
     """
     waiting = {spool.call_id for spool in spools.values()}
     missing = set(rows)

@@ -96,11 +96,12 @@ def search_statement(
     rare: bool = False,
     later: Collection[str] = (),
 ) -> Select[Any]:
-    """Return the SQL statement for the matching recordings after a place, the latest first.
+    """Return the SQL statement for the matching recordings, the latest first.
 
-    `rare` is True if fewer than `RARE_BELOW` recordings match the talk time: then SQLite finds
-    and sorts all of them. `later` has the filters of `LATER_PARTIES` whose value also belongs to a
-    later party of any call. Only for these filters, the statement searches the later parties.
+    With `after`, only the recordings that follow this place are found. `rare` is True if fewer than
+    `RARE_BELOW` recordings match the talk time: then SQLite sorts all of them. `later` has the
+    filters of `LATER_PARTIES` whose value also belongs to a later party of any call. Only for these
+    filters, the statement searches the later parties.
     """
     one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
@@ -166,9 +167,9 @@ def _has_gap(reason: str) -> ColumnElement[bool]:
 
 
 def _party(name: str, *, is_later: bool) -> Callable[[Any], ColumnElement[bool]]:
-    """Return the condition for this number, advisor or extension.
+    """Return the condition of the filter `name`.
 
-    Without `is_later`, only the first caller or advisor of each call is compared.
+    Without `is_later`, it compares only the first caller or advisor of each call.
     """
     first, later = recordings.c[name], LATER_PARTIES[name]
 

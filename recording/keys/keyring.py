@@ -158,9 +158,9 @@ class _SetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class RecipientSet:
-    """The recipients who can decrypt new recordings. The date is in ISO 8601 and UTC.
+    """The recipients who can decrypt new recordings. `signed_at` is in ISO 8601 and UTC.
 
-    Each new set has a higher serial number.
+    Each new set must have a higher serial number.
     """
 
     named: tuple[NamedRecipient, ...]
@@ -301,8 +301,8 @@ def _of_length(key: bytes, path: Path) -> bytes:
 class SetInForce:
     """The set of recipients that the server uses.
 
-    `missing` are the copies that are missing, damaged or of another set. If `RecipientsFile.path`
-    has an older set, it is refused and is in `put_back`; otherwise `put_back` is None.
+    `missing` are the copies that are missing, damaged or of another set. `put_back` is the set at
+    `RecipientsFile.path` if it was refused because it is older; otherwise None.
     """
 
     recipients: RecipientSet

@@ -61,9 +61,10 @@ def _canonical_base64(*texts: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DocumentType(Generic[T]):
-    """A type of signed document, such as "manifest": its JSON member, `format` and class of fields.
+    """A type of signed document.
 
-    `signer` is the signer's role for error texts, such as "node".
+    `name` is the JSON member with the document, such as "manifest". `model` is the class of the
+    document. `signer` is the signer's role in error texts, such as "node".
     """
 
     name: str

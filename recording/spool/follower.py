@@ -39,7 +39,8 @@ class SpoolFollower(SpoolReader):
     def take(self, batch: Batcher) -> Sequence[object] | None:
         """Return the next frame's records, perhaps none; `batch` combines its packets.
 
-        Return None if the frame is not written yet, if it can still change, or after damage.
+        Return None if the frame is not written yet or can still change, after damage, and at the
+        end of the spool.
         """
         self._batch = batch
         self._end = os.fstat(self._fd).st_size
@@ -61,7 +62,6 @@ class SpoolFollower(SpoolReader):
         return given
 
     def _frame_of(self, offset: int, index: int) -> SpoolFrame | None:
-        """Return the frame at `offset`; None if it has another index or is not whole."""
         frame = frame_at(self._fd, offset, self._end)
         return frame if frame is not None and frame.index == index else None
 

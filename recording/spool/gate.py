@@ -14,8 +14,9 @@ FAILURES = (RecordingError, OSError)
 Tap = Callable[[int, Octets, float, bool], None]
 """Gets each packet of a recorded leg from the relay: `(track, data, arrival_mono, withheld)`.
 
-The track is 0 for the caller and 1 for the advisor. `data` is the datagram, which is copied. The
-arrival is in monotonic seconds. The RTP payload of a `withheld` packet must not be stored.
+The track is 0 for the caller and 1 for the advisor. `data` is the datagram: the function must copy
+it, because the relay overwrites it afterwards. The arrival is in monotonic seconds. The RTP payload
+of a `withheld` packet must not be stored.
 """
 _HEADER_BYTES = 12
 _NEVER_US = 1 << 62
@@ -47,8 +48,8 @@ class RecordingGate:
 
     A packet is stored if it arrived while the gate was open, even if it is read later. A packet
     that was sent during a payment or transfer is not stored, even if the network delays it until
-    the gate is open. So each track must prove that its packets were sent after the end, even if its
-    first packet arrives only minutes later.
+    the gate is open. So after a payment or transfer, each track must prove that its packets were
+    sent later.
 
     `store` runs for each packet, so it reads few attributes.
     """
@@ -60,7 +61,7 @@ class RecordingGate:
     quarantine_us: int = 0
     """The time in µs for which a stream is not stored after a payment or transfer.
 
-    Only for streams whose timestamps do not show when the audio was sent.
+    It applies only to streams whose timestamps do not show when the audio was sent.
     """
     writer: SpoolWriter | None = None
     stored: int = 0

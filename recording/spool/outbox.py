@@ -213,11 +213,10 @@ class SpoolOutbox:
     def move(self, open_spool: Callable[[], SpoolWriter] | None = None) -> None:
         """Continue the call in a new spool. The file of the old spool is not changed.
 
-        The new spool begins with copies of some events, such as those about the caller and the
-        present pause holders, so it can be read even if the old spool is lost. A thread copies the
-        earlier spools into the folder of the new spool. If the new spool cannot be written, the
-        call continues in the old spool, and the error from `SpoolWriter` is raised. Without
-        `open_spool`, the new spool is made like the first one.
+        The new spool begins with copies of the events that still apply (`Preamble`). A thread
+        copies the earlier spools into the folder of the new spool. If the new spool cannot be
+        written, the call continues in the old spool, and the error from `SpoolWriter` is raised.
+        Without `open_spool`, the new spool is made like the first one.
         """
         old, new = self.writer, (open_spool or self._open_spool)()
         try:

@@ -348,8 +348,8 @@ class SpoolReader(Iterator[Record]):
 
         Consecutive missing frames are one loss; each frame without a key is a loss of its own. A
         frame without a key may be forged, so the times of a loss are limited to those between the
-        readable frames. At the file's end, `before` follows the final frame, `until_us` is None,
-        and the limit is `_UNPUBLISHED_US` after the last readable frame.
+        readable frames. At the file's end, `before` is one more than the last index, `until_us` is
+        None, and the limit is `_UNPUBLISHED_US` after the last readable frame.
         """
         limit = self.last_us + _UNPUBLISHED_US if until_us is None else until_us
         waiting = [entry for entry in self._without_key if entry[0] < before]

@@ -8,7 +8,7 @@ network becomes slower during a pause, the packets of the pause are still recogn
 
 Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
 network that suddenly becomes slower. So the packets after the stop are treated as late, without a
-time limit. That they arrive steadily proves nothing: they also do so in a slow network.
+time limit. Their steady arrival proves nothing: packets also arrive steadily in a slow network.
 
 If a party's SSRC changes or its timestamps jump, the delay of the new stream is not known. But its
 first packet was sent after the last packet of the old stream, because packets of one party wait in
@@ -67,9 +67,10 @@ anchor.
 OVERTAKEN_US = 10_000_000
 """The longest time in µs by which later packets of the same party can overtake a packet."""
 _PUNCTUAL_US = 500_000
-"""A packet is punctual if it is at most this late, in µs: `_FEWEST` in a row make the anchor sure.
+"""A packet is punctual if it is at most this late, in µs.
 
-If timestamps are not counted by the clock rate, packets seem to become later and later.
+`_FEWEST` punctual packets in a row make the anchor certain. If timestamps are not counted by the
+clock rate, packets seem to become later and later.
 """
 _STEP_US = 300_000
 """A stream is doubted if its packets may be this much too late, in µs."""
@@ -218,7 +219,7 @@ class SavedSendTimes:
 
     streams: tuple[StreamAnchor, ...]
     latest: tuple[tuple[int, int, int | None], ...]
-    """(track, arrival of its latest packet, largest possible delay of it or None), in µs."""
+    """(track, arrival of its latest packet, largest possible delay of this packet), in µs."""
     attached: tuple[tuple[int, int], ...]
     """(track to which another leg was attached, earliest time of its packets), in µs."""
 
@@ -297,7 +298,7 @@ class SendTimes:
         self._interrupted_us: dict[int, int] = {}
         """For each track, the µs for which its packets were interrupted since the pause.
 
-        They can be late by this time.
+        The packets of the track can be late by as many µs.
         """
         self._clocks: dict[int, _SenderClock] = {}
         self._reports: dict[int, deque[tuple[int, int]]] = {}

@@ -25,8 +25,7 @@ MOVE_AFTER_US: Final = 10_000_000
 """A new spool begins if the spool file is missing, or its disk fails, for this time in µs.
 
 An unmounted disk is usually mounted again within seconds, and then hides the files that were
-written to its mount point meanwhile. So a new spool should not begin too early. It should not begin
-too late either, because the call is not recorded until then.
+written to its mount point meanwhile. So a new spool should not begin too early.
 """
 
 

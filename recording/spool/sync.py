@@ -138,7 +138,6 @@ class SpoolSync:
                 return
 
     def _rest_s(self) -> float:
-        """Return the seconds until the next sync: at least a quarter of `interval_s`."""
         return max(self._interval_s - self.last_round_s, self._interval_s / 4)
 
     def _round(self) -> SpoolSyncError | None:

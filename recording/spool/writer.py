@@ -77,10 +77,10 @@ class SpoolWriter:
         """Create and lock `folder/CALL_ID.LIFE.spool`, and write the file header.
 
         The file gets its name only after it is locked and the header is complete. `life` counts the
-        call's spools from 1. During the call, a frame key stays in `runtime_keys_folder` (a tmpfs)
-        for at least `lookback_s` after the frame's latest packet. `recipients_wrap` returns the
-        spool key as an age file for the archive's recipients; None if there are none. Offsets count
-        from `started`.
+        call's spools from 1. During the call, a frame can be erased for at least `lookback_s` after
+        its latest packet: its key is then only in `runtime_keys_folder` (a tmpfs).
+        `recipients_wrap` returns the spool key as an age file for the archive's recipients; None if
+        there are none. Offsets count from `started`.
 
         Raises:
             SpoolWriteError: The spool, or the file for its frame keys, cannot be created.
