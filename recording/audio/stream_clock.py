@@ -127,7 +127,7 @@ class StreamClock:
         self._early = -EARLY_US * rate // _US
         self._step = rate // 2000
         self._moves: dict[int, int] = {}
-        """The planned moves of the time base in samples, by the sequence number where they begin."""
+        """Planned moves of the time base in samples, by the sequence number where each begins."""
         self._errors: list[int] = []
         """The delays, in samples, that are not added to the envelope yet."""
         self._envelope = DelayEnvelope(rate)

@@ -23,7 +23,7 @@ from recording.spool.packet_counts import CHANNELS, TRACKS
 WINDOW_S = 10
 """The time in seconds for which samples can still change.
 
-If a packet is delayed for longer than this, its audio is not recorded.
+If a packet is delayed for longer than this, its audio may be lost.
 """
 _BLOCK_S = 10
 """The length in seconds of the longest block of samples.
@@ -185,7 +185,7 @@ class Timeline:
         )
 
     def advance(self, now_us: int) -> None:
-        """Set the present time. Samples more than `WINDOW_S` seconds older become final."""
+        """Set the present time. Whole seconds before the latest `WINDOW_S` seconds become final."""
         for track in self._tracks:
             track.advance(now_us)
         horizon = self._sample(now_us) - WINDOW_S * self.rate

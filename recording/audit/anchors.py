@@ -26,7 +26,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A node's head, and when it was recorded (ISO 8601 in UTC): one line of the anchor file."""
+    """A node's head at the time `at` (ISO 8601 in UTC): one line of the anchor file."""
 
     node: str
     head: Head
@@ -76,9 +76,9 @@ class Restore:
 
     @classmethod
     def parse(cls, entry: ChainEntry) -> Restore | None:
-        """Return the restore that an entry records; None if it records none.
+        """Return the restore that an entry is about; None for another entry.
 
-        Such an entry counts only if it follows the backup's last entry directly, or with one entry
+        The entry counts only if it follows the backup's last entry directly, or with one entry
         between. A later entry could hide that entries were removed.
         """
         made, last = entry.facts.get("made"), entry.facts.get("seq")
@@ -90,7 +90,7 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the day-key entry that the lost key could not sign; None without one."""
+        """The number of the day-key entry that the lost key could not sign; None if there is none."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:

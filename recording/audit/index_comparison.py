@@ -175,9 +175,9 @@ class IndexComparison:
         """Return the recordings whose row is gone or names another manifest.
 
         Also return recordings that a search by gap reason shows with other values, and recordings
-        whose incident of a captured card was deleted, changed or closed without a record. A row is
-        written shortly after its entry, so an entry less than `young_s` seconds from `now` (Unix
-        seconds) does not count.
+        whose incident of a captured card was deleted, changed, or closed without an audit entry. A
+        row is written shortly after its entry, so an entry less than `young_s` seconds from `now`
+        (Unix seconds) does not count.
         """
         span = {"young": int((now - young_s) * _US), "soon": int((now + young_s) * _US)}
         found = [

@@ -128,7 +128,7 @@ class Catalogue:
         self._writer = engine.execution_options(immediate=True)
 
     async def add(self, recording: RecordingSummary) -> bool:
-        """Write a recording's rows in place of any older ones; return True if it is new."""
+        """Write a recording's rows in place of older ones; return True if the recording is new."""
         with index_errors():
             async with self._writer.begin() as connection:
                 known = await known_rows(connection, [recording.call_id])

@@ -3,7 +3,7 @@
 A recording is retained for a reason, from `Custodian.retain` to `Custodian.release`. Each gap with
 the reason `captured-card` is an incident: a card number was keyed into a call outside a pause. The
 incident is open until a person has disposed of the recording and has stored what was missing and
-what was changed. An incident never contains a digit.
+what was changed. An incident has no digit of the card number.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ captured_cards = Table(
 class Custody:
     """The custody of one recording.
 
-    `retained_for` is None if it is not retained. `disposed` (Unix seconds) and `reason` are of its
-    disposal: None and "" if there was none.
+    `retained_for` is None if the recording is not retained. `disposed` is the time of its disposal
+    in Unix seconds, and `reason` the disposal's reason: None and "" if it was not disposed of.
     """
 
     retained_for: str | None = None

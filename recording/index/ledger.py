@@ -102,7 +102,7 @@ class OthersEnded:
 class Withdrawn:
     """A call counts as not answered, because the PBX kept another call for the same caller.
 
-    Its row is removed unless the call has ended. Only an ended call is in the audit chain.
+    The call's row is removed, unless the call has ended and so is in the audit chain.
     """
 
     call_id: str

@@ -3,7 +3,7 @@
 To *publish* a key means to write it into the spool file. The unpublished keys of each open spool
 are in a file in the runtime folder (a tmpfs), which survives a crash of the process, but not a
 reboot. A *slot* of this file and the key in memory are overwritten with zeros as soon as the key is
-in the spool file twice or must be destroyed. There is no other copy, so a destroyed key cannot be
+in the spool file twice or must be destroyed. No other copy is kept, so a destroyed key cannot be
 restored.
 """
 

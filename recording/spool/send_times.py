@@ -3,7 +3,7 @@
 The network can delay a packet, so audio from a pause can arrive after the pause has ended. Its RTP
 timestamp shows when it was sent. To compare it with our clock, each stream (SSRC) has an *anchor*:
 the timestamp and arrival of a packet that the network delays least. The anchor is fitted while
-media may be stored. While media may not be stored, the anchor can only become earlier. So if the
+media may be stored. While media may not be stored, late packets do not move the anchor. So if the
 network becomes slower during a pause, the packets of the pause are still recognised.
 
 Some senders stop their timestamps while they send nothing. In the packets, this looks just like a
@@ -33,7 +33,7 @@ a pause, their packets are not stored for a fixed time, the *quarantine*, plus t
 these packets were interrupted.
 
 The next process after a restart continues with the saved anchors. They remain valid: the state of a
-pause is saved after the gate is shut, and no anchor is fitted while it is shut.
+pause is saved after the gate is shut, and no anchor is fitted while the gate is shut.
 """
 
 from __future__ import annotations
