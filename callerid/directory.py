@@ -279,7 +279,7 @@ def _attach(connection: sqlite3.Connection, present: Path) -> None:
 
 
 def _known(connection: sqlite3.Connection, rows: Sequence[ImportRow]) -> dict[str, int]:
-    """Return the ids, by reference, of the people of these rows in the present directory."""
+    """Return the ids by reference, for those rows whose people are in the present directory."""
     references = json.dumps([row.reference for row in rows])
     return dict(connection.execute(_KNOWN, (references,)).fetchall())
 

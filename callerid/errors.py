@@ -97,7 +97,7 @@ class ContactError(CallerIdError):
 
 
 class DraftConflictError(ContactError):
-    """The draft was changed or removed since the window that wants to save it last read it."""
+    """The draft was changed or removed after the window that wants to save it had read it."""
 
 
 def reason_of(error: Exception) -> str:

@@ -472,8 +472,7 @@ class Recorder:
     def _release(self) -> None:
         """Drop the functions that make reference cycles with this recorder.
 
-        So the recorder is freed at the end of its call. Otherwise the garbage collector would have
-        to find it, which would delay the packets of other calls.
+        Otherwise only the garbage collector could free it, which would delay other calls' packets.
         """
         self.catch_up = _read_nothing
         self.packets.arrivals = None

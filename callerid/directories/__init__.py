@@ -3,8 +3,7 @@
 A module has the settings of its kind, the source that is searched, and the destination of contact
 notes if there is one. The kind "http" has the destination in `http_notes`. `embedded` has only a
 source, because Galwad's own directory is not among `[[directories]]`. The libraries that send
-requests are imported when a directory is opened, because all processes read the settings. For this
-reason, only `sql_database` imports SQLAlchemy.
+requests are imported when a directory is opened, because all processes read the settings.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from net.errors import ServerError
 from net.json_client import Authentication, Json, JsonClient, JsonRequest
 
 _SECRETS: Final = {"basic": "user", "bearer": "", "oauth2": "client_id"}
-"""The setting that each kind of authentication needs besides `secret_file`."""
+"""For each kind of authentication, a setting that it needs besides `secret_file`, or ""."""
 _PERSON: Final = "{id}"
 _MOST_PAGES: Final = 5
 

@@ -29,7 +29,7 @@ from net.errors import ServerError, StatusError
 from net.json_client import REFUSED, HttpAnswer, Json, JsonClient, JsonRequest, parse_json
 
 _OWN_ADDRESS: Final = ("{note_id}", "{call_id}", "{record_id}")
-"""The placeholders with which each note has an address of its own."""
+"""An address with one of these placeholders is the address of only one note."""
 HeaderText: TypeAlias = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 HeaderFieldName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 NOTE_PLACEHOLDERS: Final = (

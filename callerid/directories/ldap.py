@@ -249,7 +249,6 @@ class LdapDirectory:
         return self._mapping.read(document, self.name)
 
     def _record(self, dn: str, entry: Mapping[str, Sequence[bytes]]) -> Json:
-        """Return the texts of an entry as the JSON value that the mapping reads."""
         wanted = self._attributes
         numbers = dict.fromkeys([*wanted.numbers, *wanted.extensions])
         # A DN has the person's name, which must not be in an id.

@@ -97,11 +97,11 @@ _LONGEST_SUBJECT: Final = 255
 _PERSON: Final = ("003", "00Q")
 """The first characters of the ids of contacts and leads."""
 _EXISTS: Final = frozenset({"DUPLICATE_VALUE", "INVALID_FIELD_FOR_INSERT_UPDATE"})
-"""The codes of the error if a task is to be created, and an earlier attempt has created it."""
+"""The codes of the error if an earlier attempt has created the task already."""
 _MISSING: Final = frozenset({"ENTITY_IS_DELETED", "NOT_FOUND"})
-"""The codes of the error if a task is to be changed, and there is no such task."""
+"""The codes of the error if the task that is to be changed does not exist."""
 _PASSING: Final = frozenset({"DUPLICATE_VALUE", "STORAGE_LIMIT_EXCEEDED", "UNABLE_TO_LOCK_ROW"})
-"""The codes of the error 400 that another attempt may not have."""
+"""The codes of an error 400 that may be over at the next attempt."""
 _ERRORS: Final = frozenset({300, *range(400, 600)})
 _CODE: Final = re.compile(r"[A-Z][A-Z_]{1,63}")
 _USED_UP: Final = "REQUEST_LIMIT_EXCEEDED"

@@ -105,7 +105,7 @@ class Timeline:
             start = end
 
     def begin_gap(self, from_us: int) -> None:
-        """Begin a gap: silence, in which packets that do not arrive are not counted as lost."""
+        """Begin a gap: the audio is silent, and missing packets are not counted as lost."""
         self._gaps.append((self._sample(from_us), None))
         self.mark_break(from_us)
 
@@ -136,7 +136,7 @@ class Timeline:
             track.mark_break(position)
 
     def mark_lost(self, track: int, at_us: int) -> None:
-        """Interrupt a track's streams, because the kernel, not the network, dropped packets."""
+        """Interrupt a track's streams at `at_us`, because the kernel dropped packets."""
         if 0 <= track < TRACKS:
             self._tracks[track].mark_break(self._sample(at_us))
 

@@ -56,7 +56,7 @@ class TrackFacts(ArrivedPackets):
 
     @property
     def heard(self) -> int:
-        """The number of packets whose audio is on the track, or waits to be written to it."""
+        """The number of received packets, except those that are undecoded or late."""
         return self.received - self.undecoded - (self.late - self.unplaced)
 
 

@@ -90,7 +90,7 @@ class Restore:
 
     @property
     def unsigned_day_key(self) -> int | None:
-        """The number of the day-key entry that the lost key could not sign; None if there is none."""
+        """The number of the day-key entry that the lost key could not sign, or None."""
         return self.seq - 1 if self.seq - 1 > self.last else None
 
     def explains(self, anchor: Anchor) -> bool:
@@ -135,7 +135,7 @@ def last_anchor(path: Path) -> Anchor | None:
 
 
 def append_anchor(path: Path, anchor: Anchor) -> None:
-    """Append an anchor as one line, and sync the file. An `OSError` leaves no incomplete line."""
+    """Append an anchor as one line, and sync the file. A full disk leaves no incomplete line."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         before, line = os.fstat(descriptor).st_size, f"{anchor}\n".encode()

@@ -42,7 +42,7 @@ DAY_US: Final = 86_400_000_000
 
 
 def same_kinds(kind: str) -> tuple[str, ...]:
-    """Return the names of a kind of entries: its own, and another one in older or newer audits."""
+    """Return the names of a kind of entries. A few kinds had another name in early audits."""
     return next((names for names in _RENAMED if kind in names), (kind,))
 
 

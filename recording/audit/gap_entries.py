@@ -64,7 +64,7 @@ class WallClock:
     """Converts times of a recording to the wall clock, which may have been set during the call."""
 
     def __init__(self, started_us: int, checks: Iterable[ClockCheck] = ()) -> None:
-        """Take the start in µs since 1970, and the manifest's comparisons of the two clocks."""
+        """Take the start in µs since 1970, and the manifest's checks of the wall clock."""
         self._started_us = started_us
         self._checks = sorted(checks, key=lambda check: check.at_us)
         self._times = [check.at_us for check in self._checks]

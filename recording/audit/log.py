@@ -99,7 +99,7 @@ _US = 1_000_000
 _PAGE = 500
 """The number of entries that `search_all` reads at a time."""
 _AHEAD_DAYS = 7
-"""The key of a day this far in the future was made by a wrong clock: the next entry replaces it."""
+"""A day key this many days in the future was made by a wrong clock; a new key replaces it."""
 
 Facts = Mapping[str, str | int | bool]
 
@@ -227,7 +227,7 @@ class AuditLog:
             raise _not_written(error) from None
 
     async def append_after(self, work: Work) -> None:
-        """Run `work` and write its entries in one transaction; an error in either undoes both."""
+        """Run `work` and write its entries in one transaction, which an error in either undoes."""
         try:
             async with self._writer.begin() as connection:
                 entries = await work(connection)

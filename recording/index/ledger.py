@@ -72,7 +72,7 @@ class AnsweredCall:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A call that must have a recording was answered at `at` (Unix seconds). Repeats do nothing."""
+    """A call was answered at `at` (Unix seconds), and must have a recording."""
 
     call_id: str
     at: float

@@ -1,7 +1,6 @@
 """Orphans: archive files, index rows and spools that lack their counterpart.
 
-Examples are a row without files, files without a row, and a spool that was not sealed in time. This
-module changes nothing: a person decides what to do about an orphan.
+This module changes nothing: a person decides what to do about an orphan.
 """
 
 from __future__ import annotations

@@ -88,9 +88,9 @@ class LossReason(StrEnum):
     """The reason why a part of a spool cannot be read."""
 
     DAMAGED = "damaged"
-    """Bytes were changed, or bytes are missing before the end of the file."""
+    """Bytes were changed, or frames are missing, for example because a write failed."""
     TRUNCATED = "truncated"
-    """The file ends inside a frame."""
+    """The file ends inside a frame, or in bytes that were never written."""
     UNRELEASED = "unreleased"
     """The frame's key is lost, because the writer ended before the key was in the file."""
     ERASED = "erased"

@@ -116,9 +116,8 @@ def _copy(old: int, path: Path) -> None:
 class Preamble:
     """The events with which the next spool of a call must begin: those that still apply.
 
-    When the disk of a spool is gone or has failed, the call continues in a new spool
-    (`SpoolOutbox.move`), which must be readable even if the old spool is lost. If the old spool is
-    not lost, these events are read twice. This makes no difference.
+    The new spool (`SpoolOutbox.move`) must be readable even if the old spool is lost. If the old
+    spool is not lost, these events are read twice. This makes no difference.
     """
 
     def __init__(self) -> None:

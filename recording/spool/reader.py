@@ -86,7 +86,7 @@ def is_live(path: Path) -> bool:
 def remove_spool(path: Path, runtime_keys_folder: Path | None = None) -> None:
     """Remove the spool of an archived call, after its unpublished keys are overwritten.
 
-    If the spool is already removed, do nothing.
+    It is no error if the spool is removed already.
     """
     if runtime_keys_folder is not None:
         shred_keys(runtime_keys_folder / f"{path.name.removesuffix('.spool')}.keys")

@@ -271,7 +271,7 @@ class SpoolWriter:
         return self._file.threads
 
     def close(self, at_us: int, events: Sequence[Event] = ()) -> None:
-        """Write the open frame, events, the remaining frame keys and END; unlock the file.
+        """Write the open frame, events, the remaining frame keys and END; close the file.
 
         `at_us` is the offset of the call's end. Raises `SpoolWriteError` if END cannot be written.
         """
