@@ -1,4 +1,4 @@
-"""Call ids, such as `20261125-093000-abcdefgh`, with which the names of a call's files begin.
+"""Call ids, such as `20261125-093000-abcdefgh`. The names of a call's files begin with its id.
 
 A call id is the start of the call in UTC, and eight random characters. It is unique, sorts by time
 and contains no personal data.

@@ -3,9 +3,9 @@
 If the result of an earlier attempt is not known, the system is searched for the note before it is
 written again. The search is not needed if a repeated request writes no second note.
 
-A template is a JSON value or an address with `NOTE_PLACEHOLDERS`. A member of an object whose whole
-text is one placeholder without a value is left out: a note without a confirmed person has no member
-for the person.
+A template is a JSON value or an address with `NOTE_PLACEHOLDERS`. If the whole text of a member is
+one placeholder without a value, the member is left out: a note without a confirmed person has no
+member for the person.
 """
 
 from __future__ import annotations

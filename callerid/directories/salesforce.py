@@ -76,9 +76,9 @@ _WHOLE: Final = re.compile(r"[0-9]{2,}(?: [0-9]{2,})*")
 _LENGTH: Final = 10
 """The number of digits of most British numbers, without the 0."""
 _GROUPS: Final = ((4,), (4, 7), (3, 6), (2, 6), (2, 4), (2,), (5,))
-"""The places at which people divide the digits of such a number.
+"""The places at which people divide the ten digits of a British number.
 
-They are those of 01632 960001, 01632 960 001, 0207 946 0000, 020 7946 0000, 029 20 180000,
+They are the places in 01632 960001, 01632 960 001, 0207 946 0000, 020 7946 0000, 029 20 180000,
 020 79460000 and 016323 60001.
 """
 _INTERNATIONAL: Final = phonenumbers.PhoneNumberFormat.INTERNATIONAL

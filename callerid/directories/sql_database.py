@@ -93,8 +93,8 @@ class SqlAddress:
 class SqlDatabase:
     """The connections to one database. A server gets at most `connections` at a time.
 
-    In PostgreSQL and SQLite, statements that change anything are refused with `access` "read", and
-    `timeout_s` limits the time of statements. Raises `ServerError` if the driver is not installed.
+    With `access` "read", PostgreSQL and SQLite refuse statements that change anything. In both,
+    `timeout_s` limits the time of a statement. Raises `ServerError` if the driver is not installed.
     """
 
     def __init__(

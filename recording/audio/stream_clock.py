@@ -32,7 +32,7 @@ _PROOF = 5
 _LONGEST_SECOND_S = 2
 """The time in seconds after which the stored delays are evaluated, even if there are few of them.
 
-Usually a second of packets must have arrived, but a sender may be mostly silent.
+Usually they are evaluated after a second of packets, but a sender may be mostly silent.
 """
 _SILENCE_S = 0.1
 """The length in seconds of a silence in which a correction of the time base cannot be heard."""

@@ -126,7 +126,7 @@ class Timeline:
         self._gaps.insert(len(self._gaps) - is_open, span)
 
     def mark_break(self, at_us: int | None = None) -> None:
-        """Interrupt all streams at `at_us`; None stands for the most recent packet.
+        """Interrupt all streams at `at_us`; None means the arrival of the latest packet.
 
         Packets that do not arrive during the interruption are not counted as lost. After it, the
         timestamps may begin at any value.

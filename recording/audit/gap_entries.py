@@ -81,9 +81,8 @@ def entries_of_gaps(
 ) -> list[GapEntries]:
     """Return the gaps of one recording, sorted by time, each with its audit entries.
 
-    `entries` are the entries about the call, and the pauses and resumes at its time that name no
-    call, because they are for all calls of an advisor. `digest` is the SHA-256 of the manifest in
-    hexadecimal.
+    `entries` are the entries about the call, also pauses and resumes at its time that name no call:
+    they are for all calls of an advisor. `digest` is the SHA-256 of the manifest in hexadecimal.
     """
     ordered = sorted(gaps)
     indexed = [
@@ -124,7 +123,7 @@ def _own_entry(
     """Return the number of the gap's own entry; None if there is none.
 
     `block_us` is the start of the first of the gaps that touch each other. A pause can begin during
-    another gap; the gap of the pause then begins when the other gap ends. An erased stretch ends
+    another gap. The gap of the pause then begins when the other gap ends. An erased stretch ends
     when the pause begins.
     """
     if gap.reason == GapReason.CAPTURED_CARD:

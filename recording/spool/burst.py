@@ -99,7 +99,8 @@ class TrackBurst:
         """Return the number of consecutive packets from the packet at `start` on, including it.
 
         A consecutive packet has the next sequence number, a timestamp that is higher by the bytes
-        in one RTP payload, and else the same header. The count ends after sequence number 65,535.
+        in one RTP payload, and otherwise the same header. The count ends after sequence number
+        65,535.
         """
         at = bisect_right(self._breaks, start)
         end = self._breaks[at] if at < len(self._breaks) else len(self.at_us)

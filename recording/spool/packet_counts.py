@@ -122,7 +122,8 @@ class PacketCounts:
         """Return the counts of each track since the previous `take`.
 
         `pending` are packets that a writer has not written yet. `reason` is the reason of packets
-        that were dropped in a segment: the gate was shut a moment before the next gap begins.
+        that were dropped in a segment, because the gate is shut a moment before the next gap
+        begins.
         """
         return [self._track(each, written, pending, reason) for each in range(TRACKS)]
 
