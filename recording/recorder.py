@@ -203,7 +203,7 @@ class Recorder:
         """Delay the events of the `with` block until its end, so that they share one write.
 
         In the block, packets are stored only by `catch_up`. Before it is called, and before an
-        erasure, the events so far are written, so each packet follows the events that precede it.
+        erasure, the events so far are written, so events and packets stay in sequence.
         """
         self._blocks += 1
         try:

@@ -77,7 +77,7 @@ _SENDER: Final = 1
 _KINDS: Final = {"contacts": "contact", "accounts": "account"}
 _LONGEST_SUBJECT: Final = 200
 _REFUSED: Final = frozenset({400, 404, 405, 409, 410, 412, 413, 415, 422})
-"""The statuses that another attempt would get too. 404: the phone call or person was deleted."""
+"""The statuses that another attempt would get too, such as 404 for a deleted phone call."""
 _NOT_ALLOWED: Final = 403
 _EXISTS: Final = 412
 _BOUNDARY: Final = re.compile(

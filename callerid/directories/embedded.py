@@ -77,7 +77,7 @@ class EmbeddedDirectory:
     async def find(self, number: PhoneNumber) -> list[Person]:
         """Return the people with this number, at most 500. Raises `DirectoryError`.
 
-        People with the number's extension come first. Among them, and among the other people, those
+        People with the number's extension come first, then the other people. In both groups, those
         who must not be shown come last.
         """
         values = {"e164": number.e164, "extension": number.extension}

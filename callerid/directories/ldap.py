@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _LDAP_URL = 'the address of an LDAP server, such as "ldaps://dc1.council.example"'
 _ADDRESS = re.compile(r"ldaps?://[\w.:\[\]-]+", re.ASCII)
-"""Only a host and a port: libldap also takes several addresses, a DN and a filter."""
+"""Allows only a host and a port. libldap also takes several addresses, a DN and a filter."""
 _FILTER = 'an LDAP filter, such as "(objectClass=person)"'
 
 

@@ -151,7 +151,7 @@ class StreamDecoder:
 
 
 class StreamDecoders:
-    """The decoders of one stream by codec. Above `_MOST`, the oldest one is replaced."""
+    """The decoders of one stream by codec. If there are `_MOST`, the oldest is replaced."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate

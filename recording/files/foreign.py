@@ -127,7 +127,7 @@ def _target(link: int, facts: os.stat_result, path: Path) -> str:
 
 @contextmanager
 def owner_rights(folder: Path) -> Iterator[None]:
-    """Act as the owner of `folder` (`acting_as`). If the folder does not exist, change nothing.
+    """Act as the owner of `folder` (`acting_as`). If `folder` does not exist, keep our rights.
 
     Raises `ForeignFileError` if its path has a link that another user made.
     """

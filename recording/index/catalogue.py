@@ -382,8 +382,8 @@ async def networks_of(
 ) -> dict[str, list[dict[str, object]]]:
     """Return, by call id, the `PartyNetwork` fields of each party. Raises `SQLAlchemyError`.
 
-    The caller is first. A recording sealed by older software is not in the result. SQLite accepts
-    values of another type, so the caller must check the types.
+    Each list begins with the caller. A recording sealed by older software is not in the result.
+    SQLite accepts values of another type, so the caller must check the types.
     """
     found: dict[str, list[dict[str, object]]] = {}
     statement = (

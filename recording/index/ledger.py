@@ -88,10 +88,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OthersEnded:
-    """All calls that have no end in the ledger have ended, except the calls in `going_on`.
+    """Each call in the ledger that has no end and is not in `going_on` has ended.
 
-    They ended while the desk was not connected to the switch. `at` (Unix seconds) is stored as
-    their end.
+    It ended while the desk was not connected to the switch, so `at` (Unix seconds) is its end.
     """
 
     going_on: frozenset[str]

@@ -35,7 +35,7 @@ recordings = Table(
     Column("unexplained_us", BigInteger, nullable=False),
     Column("raw_size", BigInteger, nullable=False, server_default="0"),
     # The salt of the commitments in the manifest, in hexadecimal; empty if the manifest has no
-    # commitments, or the row no personal facts.
+    # commitments, or if the row has no personal facts.
     Column("salt", String(64), nullable=False, server_default=""),
     # Most searches read one of the first five database indices backwards: from the newest recording
     # on, as in a result, so nothing is sorted. These indices contain the talk time, so a search by
