@@ -90,7 +90,8 @@ class WatchedFile:
 class ImportFolder:
     """The folder at `path`, a context manager.
 
-    Raises `WatchedFileError` if it cannot be used, or every user of the machine can write into it.
+    Raises `WatchedFileError` if the folder cannot be opened, or if every user of the machine can
+    write into it.
     """
 
     def __init__(self, path: Path) -> None:

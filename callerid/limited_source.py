@@ -1,9 +1,9 @@
-"""Protects a directory from too many requests, and calls from a directory that does not answer.
+"""Limits the number and the duration of the requests to a directory.
 
 For each directory, only a few requests are made at a time. Lookups of the same number share a
 request. A request has a time limit. Recent answers about numbers are kept in memory. After repeated
-failures, or if the directory asks for it, no request is made for a while (`net.breaker`). Of an
-answer about a number, only people with this number are kept (`callerid.written_numbers`).
+failures, or if the directory asks for it, no request is made for a while (`net.breaker`). People
+without the searched number are removed from an answer (`callerid.written_numbers`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _MOST_ANSWERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class CacheLimits:
-    """The seconds for which answers are kept. With 0, no answer is kept."""
+    """The seconds for which answers of each state are kept. With 0, they are not kept."""
 
     found_s: float = 300.0
     not_found_s: float = 60.0
@@ -100,7 +100,7 @@ class SourceLimits:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One request to a directory, or an answer from memory. It has no personal data."""
+    """The state of one answer of a directory, for metrics and logs, without personal data."""
 
     source: str
     state: AnswerState
@@ -129,7 +129,7 @@ class LimitedSource:
     """A directory with limits for its requests. A failure is an `AnswerState`, never an exception.
 
     `region` ("GB") and `area_code` ("01970") complete the directory's numbers. `observe` receives
-    observations of requests and of answers from memory. `clock` returns monotonic seconds.
+    each `Observation`. `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -269,7 +269,6 @@ class LimitedSource:
     async def _request(
         self, ask: Callable[[], Awaitable[list[T]]]
     ) -> tuple[AnswerState, tuple[T, ...]]:
-        """Ask the directory, unless it rests. Return the state and the items of its answer."""
         resting = self._resting()
         return (resting, ()) if resting is not None else await self._attempt(ask)
 

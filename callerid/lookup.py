@@ -85,9 +85,9 @@ class ContactsResult:
 class Lookup:
     """Looks up callers in all directories, searches by a text, and asks for earlier contacts.
 
-    People are in the order of `sources`. After `budget_s` seconds, a status without a person is
-    UNAVAILABLE while a directory has not answered. Entries of different directories are the same
-    person if they have the same value of one of the details `merge_by`.
+    People are in the order of `sources`. If no person is found after `budget_s` seconds, and a
+    directory has not answered, the status is UNAVAILABLE. Entries of different directories are the
+    same person if they have the same value of one of the details `merge_by`.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """A contact note, its form for another system, and the interface of that system.
 
-Each kind of destination is a module in `callerid.directories`. Every version of a note is
-delivered, one after another, and again after a failure. So a destination must be able to write the
-same version twice without making a second record.
+Each kind of destination is a module in `callerid.directories`. The versions of a note are
+delivered one after another. After a failure, a version is delivered again. So a destination must be
+able to write the same version twice without making a second record.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class OutgoingNote(Note, NotedCall):
 
     @property
     def subject(self) -> str:
-        """The line under which a list shows the note. It has the call id."""
+        """The title of the note in a list. It contains the call id."""
         return f"{self.line}: {self._about} [{self.call_id}]"
 
     @property

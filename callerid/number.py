@@ -47,7 +47,7 @@ class PhoneNumber:
     def parse(cls, text: str, region: str = REGION) -> PhoneNumber:
         """Read one phone number, such as "01970 625000" or "+44 1970 625000 x12".
 
-        `region` completes a number without a country code, such as "GB". Raises `NumberError` if
+        `region`, such as "GB", completes a number without a country code. Raises `NumberError` if
         the text is not a telephone number, or is too short or too long for one.
         """
         text = text.strip()

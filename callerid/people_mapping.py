@@ -175,12 +175,15 @@ def apply(place: ParsedResult, document: Json) -> Any:
 
 
 def text_of_value(value: Any) -> str:
-    """Return a text, number or truth value as a line of at most 2000 characters; "" for others."""
+    """Return a text, number or truth value as a line of at most 2000 characters.
+
+    Return "" for any other value.
+    """
     return " ".join(_visible(value).split())[:_LONGEST_TEXT].strip()
 
 
 def text_of_lines(value: Any) -> str:
-    """Return a value as `text_of_value` does, but with its line ends and spaces."""
+    """Return a value as `text_of_value` does, but keep the line ends and spaces inside it."""
     return _visible(value).strip()[:_LONGEST_TEXT].strip()
 
 

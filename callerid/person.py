@@ -30,7 +30,7 @@ class Person:
     """One entry of a directory, or the entries of one person in several directories."""
 
     person_id: str
-    """The name of the directory, a colon, and the entry's id there. Advisors do not see it."""
+    """The name of the directory, a colon, and the entry's id there."""
     name: str
     language: str = ""
     kind: PersonKind = PersonKind.PERSON
@@ -43,7 +43,7 @@ class Person:
     details: tuple[tuple[str, str], ...] = ()
     """Names and values that are shown only after the advisor has confirmed the person."""
     numbers: tuple[str, ...] = ()
-    """The person's telephone numbers, as they are written in the directory."""
+    """Texts with the person's telephone numbers, for `callerid.written_numbers.read_numbers`."""
     same_as: tuple[str, ...] = ()
     """The ids of further entries, in other directories, that are the same person."""
 

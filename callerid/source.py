@@ -1,8 +1,8 @@
 """A directory of people, as the lookup sees it, and its answers.
 
 A directory is a file, a CRM or another system in which people can be found by telephone number.
-Each kind of directory is a module in `callerid.directories`. `callerid.limited_source` protects a
-directory from too many requests, and calls from a directory that does not answer.
+Each kind of directory is a module in `callerid.directories`. `callerid.limited_source` limits the
+requests to a directory.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ ValueT_contra = TypeVar("ValueT_contra", contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class PlaceholderTemplate:
-    """A JSON value with placeholders. A subclass has their `names`, and fills them in."""
+    """A JSON value with placeholders. A subclass has `names`, and fills in values."""
 
     names: ClassVar[tuple[str, ...]]
     value: Json

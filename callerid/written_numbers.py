@@ -1,4 +1,4 @@
-"""Telephone numbers as people write them: how they are read, and how a directory may spell one.
+"""Telephone numbers as people write them: how they are read, and how a directory may spell them.
 
 A field of a CRM may have several numbers, labels ("Mob:"), words after a number ("(Mam)"), local
 numbers without an area code, and characters that look like digits, spaces or hyphens. A number need
@@ -84,10 +84,11 @@ class WrittenNumbers:
 def read_numbers(text: str, *, region: str = REGION, area_code: str = "") -> WrittenNumbers:
     """Return the telephone numbers in a text.
 
-    Several are separated by `|`, a comma, a semicolon, a line end, a tab, `/`, `&`, the words "or",
-    "and", "neu", "ac" and "a", or a label such as "home" after the first number. An internal
-    extension follows a word, as in "ext 201" or "est. 201". `region`, such as "GB", completes a
-    number without a country code. Without `area_code` ("01970"), a local number is a fault.
+    Numbers are separated by `|`, a comma, a semicolon, a line end, a tab, `/`, `&`, or the word
+    "or", "and", "neu", "ac" or "a". A label after a number, such as "home", also separates them. An
+    internal extension follows a word, as in "ext 201" or "est. 201". `region`, such as "GB",
+    completes a number without a country code. Without `area_code` ("01970"), a local number is a
+    fault.
     """
     if len(text) > LONGEST:
         return WrittenNumbers(faults=(f"is longer than {LONGEST} characters",))

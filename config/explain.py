@@ -208,7 +208,6 @@ def _message(item: ErrorDetails, place: _Place) -> str:
 
 
 def _unknown_choice(item: ErrorDetails, place: _Place) -> str:
-    """Return a sentence about the missing or invalid setting that chooses the model of a table."""
     setting = f'"{_dotted(place.location)}.{item["ctx"]["discriminator"].strip(chr(39))}"'
     choices = _choices(place.field.annotation) if place.field is not None else {}
     wanted = ", ".join(f'"{each}"' for each in choices)

@@ -11,8 +11,8 @@ from __future__ import annotations
 class ServerError(Exception):
     """A server, or a secret or certificate for it, cannot be used now.
 
-    Except for a status, the code of an error or a requested rest, the message never repeats a part
-    of a request or of an answer, which may have personal data.
+    The message may have the status, the error code and the requested rest of an answer. It has no
+    other part of an answer or of a request, because these may have personal data.
     """
 
 

@@ -29,7 +29,7 @@ import structlog
 from net.addresses import Network
 
 MOST_FLOODING: Final = 256
-"""The most flooding networks in one program, whose size is limited. Others are left out."""
+"""The most flooding networks in one program, whose size is limited. Further ones are left out."""
 MOST_KNOWN: Final = 500
 """The most known networks in one program.
 
@@ -71,7 +71,7 @@ _ACCEPT_UNLESS_NEW_CONNECTION: Final[Sequence[Instruction]] = (
     _ACCEPT,
 )
 THINNING_S: Final = 10.0
-"""The duration of thinning, in seconds. It begins again if the flood is still there."""
+"""The duration of thinning, in seconds. Thinning begins again if the flood is still there."""
 _MAX_SOURCES: Final = 4096
 Networks = tuple[Network, ...]
 SetFilter = Callable[[Networks, Networks | None], None]

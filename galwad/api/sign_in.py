@@ -73,7 +73,7 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
 
 
 def security_of(route: APIRoute) -> list[dict[str, list[str]]]:
-    """Return the OpenAPI security requirements; one must be met. {} admits strangers."""
+    """Return the OpenAPI security requirements. A request must meet one; each request meets {}."""
     needed = set(dependencies_of(route))
     if payment_pages.token_of in needed:
         return [{"paymentPageToken": []}]

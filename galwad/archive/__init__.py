@@ -1,1 +1,1 @@
-"""The archive as the desk sees it: read and indexed here, but written only by the finaliser."""
+"""The desk's view of the archive. The desk reads and indexes the recordings of the finaliser."""

@@ -30,8 +30,9 @@ from recording.index.ledger import AnsweredCall, Ledger
 from recording.index.orphans import YOUNG_S, Orphan, is_young
 
 _MARGIN_S: Final = 60.0
-"""Rows that start this many seconds before or after the period are read too, because the start of
-a call may differ between the ledger and the index.
+"""Rows that start at most this many seconds before or after the period are read too.
+
+The start of a call may differ between the ledger and the index.
 """
 _PAGE: Final = 500
 _DAY_S: Final = 86_400.0
@@ -47,9 +48,9 @@ class CoverageResult:
     """The result of a coverage check.
 
     `faulty_calls` did not pass, and are sorted by their start. Calls that passed are only counted,
-    because a busy centre has 250,000 a year. A call in `silent_calls` may have passed, but in a
-    segment, nothing is heard of a party that sent packets. `not_committed` counts the recordings
-    whose manifest has no commitments to the number, line and advisor.
+    because a busy centre has 250,000 a year. A call in `silent_calls` may have passed. In one of
+    its segments, nothing is heard of a party that sent packets. `not_committed` counts the
+    recordings whose manifest has no commitments to the number, line and advisor.
     """
 
     calls: int = 0
@@ -360,8 +361,8 @@ async def _index_findings(
 ) -> list[IndexFinding]:
     """Return the contradictions with the audit chain.
 
-    `removed` has the ids of rows without facts about people and salt. Each of them is a
-    contradiction too, unless the audit chain explains it.
+    `removed` has the ids of rows that lack both the facts about people and the salt. Each of these
+    rows is a contradiction too, unless the audit chain explains it.
     """
     unexplained = removed - await comparison.without_facts(removed)
     return [

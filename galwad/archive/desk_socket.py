@@ -1,7 +1,7 @@
 """The socket `desk.sock`, to which the finaliser and the command line send messages.
 
-The desk also sends requests to the finaliser, the only writer of the archive, over the connection
-that the finaliser has opened: see `FinaliserClient`.
+The desk also sends requests to the finaliser, over the connection that the finaliser has opened:
+see `FinaliserClient`.
 
 The desk acknowledges a recording when its complete index row, and what other subjects store about
 it, are committed. The finaliser repeats a report that was not acknowledged. A recording that is

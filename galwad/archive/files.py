@@ -46,7 +46,7 @@ class SealedFiles:
         return len(self.header) + self.payload_length
 
     def stream(self) -> Iterator[bytes]:
-        """Yield the header and the payload, a standard age file, then close the payload's file."""
+        """Yield the bytes of the header and the payload, then close the payload's file."""
         with self.payload:
             yield self.header + self.payload.read(_BLOCK)
             while block := self.payload.read(_BLOCK):

@@ -1,8 +1,8 @@
 """Writes index rows for recordings that the finaliser has sealed, or has verified for a reindex.
 
 The same transaction adds the manifest's digest to the audit chain, so that a lost or changed
-manifest is detected. It also enters an incident for each card number that was silenced. A repeated
-report of a sealed recording adds no row, entry or incident.
+manifest is detected. It also enters an incident for each card number that was silenced. If a
+report of a sealed recording is repeated, no second row or incident is added.
 """
 
 from __future__ import annotations

@@ -30,14 +30,17 @@ from recording.keys.keyring import RecipientsFile
 
 @dataclass(frozen=True, slots=True)
 class RecordingsIndexed:
-    """Recordings are in the index. If a handler fails, the finaliser repeats its reports."""
+    """Recordings are in the index.
+
+    If a handler fails for recordings that were just sealed, the finaliser repeats its reports.
+    """
 
     reports: Sequence[Sealed]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingIndexed:
-    """One recording is in the index, and in the log of calls and the outbox of call events."""
+    """One recording is in the index, and `RecordingsIndexed` was handled for it."""
 
     sealed: Sealed
 
@@ -149,7 +152,7 @@ class ArchiveSubject:
         self.metrics.orphans.set(len(result.orphans))
 
     async def indexed(self, reports: Sequence[Sealed]) -> None:
-        """Write indexed recordings into the log of calls and the outbox, then handle each one.
+        """Pass indexed recordings to the log of calls and to other subjects, then handle each one.
 
         Raises `AuditError`.
         """

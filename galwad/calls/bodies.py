@@ -156,7 +156,7 @@ class Presence:
 
     @property
     def away(self) -> bool:
-        """True if a line with `skip_away` rings this user last."""
+        """True if a route with `skip_away` rings this user last."""
         return self.on_break or self.state is PresenceState.WRAP_UP
 
 

@@ -87,9 +87,9 @@ class DeskCall:
 
     @property
     def advisor(self) -> Party | None:
-        """The party that is responsible for the call; None until it is answered.
+        """The advisor in `transferred_by`, or else the party that has the call after the answer.
 
-        This party has the call, or has transferred it to a party that is not a user of the desk.
+        It is None before the answer. In an outgoing call, it is the called party.
         """
         return self.transferred_by or self.state.advisor
 

@@ -131,7 +131,7 @@ async def pause(
 async def resume(desk: TheDesk, token: Token) -> PauseOutcome:
     """End the pause of the token's page, for good: the token cannot pause again.
 
-    The recording resumes if the call has no other pause holder. Repeating this changes nothing.
+    The recording resumes if the call has no other pause holder. The page may repeat this request.
 
     Raises:
         ApiError: 404, the call has ended. 503, the audit or the database does not answer: the

@@ -28,7 +28,7 @@ LIFETIME_S = 900.0
 _KEPT_S = 86400.0
 """The seconds for which a row is kept after the token's resume, or after its expiry if unused."""
 _STANDING_S = 7 * 86400.0
-"""The seconds after `_KEPT_S` for which a used token is kept without a resume."""
+"""A row is removed if the token was made more than this many seconds plus `_KEPT_S` ago."""
 _SHOWN = 8
 
 
@@ -116,7 +116,7 @@ class PaymentTokens:
     async def paused(self, token: PaymentToken) -> bool:
         """Store that the token was used to pause. Repeating this changes nothing.
 
-        Return False if the token was released meanwhile. The caller must then end the pause.
+        Return False if the token was released meanwhile. The pause must then be ended.
         """
         await self._set(token, "paused")
         released = select(payment_tokens.c.released).where(

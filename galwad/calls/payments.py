@@ -171,7 +171,8 @@ async def pause(
 ) -> PauseOutcome:
     """Pause the recording of a call for the pause holder that sends the request.
 
-    If this pause holder has already paused the recording, nothing changes.
+    If this pause holder has already paused the recording, the recording stays paused, and
+    `heartbeat` replaces the earlier value.
 
     Raises:
         ApiError: 403, another advisor has the call, or the body names another pause holder. 404, no
@@ -393,7 +394,7 @@ async def carry_out(
         raise
     desk.calls.metrics.pauses.labels(action, "done" if reply.calls else "no_call").inc()
     _watch(desk, reply, holder, heartbeat if action == "pause" else None)
-    # A renewal, which may come every few seconds, changes nothing and is not audited again.
+    # A renewal may come every few seconds, so it is not audited again.
     renewed = heartbeat is not None and bool(reply.calls) and held.issuperset(reply.calls)
     if isinstance(order, Pause) and not renewed:
         await _audit_pause(desk, order, reply)

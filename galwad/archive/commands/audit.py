@@ -229,7 +229,6 @@ def _print(result: ChainVerification, lines: Iterable[str], *, unread: bool) -> 
 
 
 def _restores(links: Iterable[ChainEntry], hashes: Collection[str]) -> list[Restore]:
-    """Return the restores with these hashes; raise CliError if the chain lacks one."""
     there = {link.hash: found for link in links if (found := Restore.parse(link)) is not None}
     strangers = [each for each in hashes if each not in there]
     if strangers:
@@ -285,8 +284,8 @@ def erase(
     """Erase values of one entry, such as a name or a number, for one of the reasons of --reason.
 
     The chain stays valid, and gets an entry with the reason, which the day's key signs. Without
-    such an entry, `audit verify` reports each value that is missing. So values that were deleted
-    from the database in another way can be recorded with this command afterwards.
+    such an entry, `audit verify` reports each value that is missing. If values were deleted from
+    the database in another way, this command can add such an entry afterwards.
     """
     settings = load_settings(config)
     with on_the_server(settings):
@@ -325,7 +324,8 @@ def anchor(
 def fetch_chain(server: str) -> Iterator[ChainEntry]:
     """Yield all entries of the server's audit chain, from the first to the newest.
 
-    An entry that contradicts its columns gets the kind "", so that `verify` reports it.
+    An entry that contradicts the columns of its database row gets the kind "", so that `verify`
+    reports it.
     """
     after = 0
     while True:
@@ -345,9 +345,9 @@ def read_chain(path: Path) -> Iterator[ChainEntry]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a file. A line of more than `_LONGEST` characters is yielded in parts.
+    """Yield the lines of a file, in parts of at most `_LONGEST` characters.
 
-    Galwad writes no line of this length. So a line of a damaged file cannot fill the memory.
+    So a very long line of a damaged file cannot fill the memory.
     """
     with path.open(encoding="utf-8") as file:
         while line := file.readline(_LONGEST):

@@ -223,8 +223,6 @@ def sign(
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """The recipients that a new set adds to an old set, and the recipients that it removes."""
-
     added: tuple[NamedRecipient, ...] = ()
     removed: tuple[NamedRecipient, ...] = ()
 

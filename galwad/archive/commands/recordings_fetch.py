@@ -149,7 +149,7 @@ def _fetch(
 ) -> tuple[int, str, float | None]:
     """Fetch a recording; return the output's size, SHA-256 digest, and seconds of audio or None.
 
-    The caller has checked the options and the local files, because the server audits each request,
+    The options and the local files must be checked first, because the server audits each request,
     even if the command fails later.
     """
     with (
@@ -208,7 +208,6 @@ def _check_options(options: FetchOptions) -> None:
 
 
 def _output(options: FetchOptions) -> tuple[Path, AudioFormat]:
-    """Return the path and the format of the output file, which is checked to be writable."""
     kind = options.format
     if kind is None and options.output is not None and not (options.raw or options.sealed):
         ending = options.output.suffix.lower().removeprefix(".")

@@ -141,7 +141,6 @@ def reindex(
 
 
 def _unindexed(server: str) -> list[str]:
-    """Return the call ids without a row in the index. The server may take minutes to find them."""
     found: list[str] = ask(server, "GET", "/unindexed", timeout_s=_TIMEOUT_S)["call_ids"]
     return found
 

@@ -306,7 +306,6 @@ def _fetch_files(
 
 
 def _row_of(detail: Mapping[str, Any]) -> RecordingSummary:
-    """Return the index row in the server's answer; raise CliError if a value has the wrong type."""
     row = detail["recording"]
     others = {
         # An older server does not report the folder and the salt.

@@ -13,7 +13,8 @@ from typing import Final, Literal, TypeAlias
 Audience: TypeAlias = Literal["own", "supervisors", "everybody"]
 """The users who see an alarm.
 
-"own": users who take part in the call. "supervisors": also all supervisors. "everybody": all users.
+"own": users who take part in the call. "supervisors": these users and all supervisors. "everybody":
+all users.
 """
 
 

@@ -170,7 +170,7 @@ class AlarmStore:
 
     @staticmethod
     async def write(connection: AsyncConnection, changed: Sequence[StoredAlarm]) -> None:
-        """Write these alarms in a transaction that the caller commits."""
+        """Write these alarms in the transaction of `connection`, without committing it."""
         if not changed:
             return
         insertion = insert(alarms)

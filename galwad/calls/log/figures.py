@@ -224,7 +224,6 @@ def _csv(found: CallsFigures, zone: str) -> str:
 
 
 def _rows(found: CallsFigures, zone: str) -> Iterable[tuple[str, str, list[float]]]:
-    """Yield a group, a name and the values for each row. `zone` names the zone of the hours."""
     hours = f"hour ({zone})" if zone else "hour"
     named = [
         ("total", "", found.total),

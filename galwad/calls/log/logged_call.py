@@ -17,17 +17,17 @@ CallOutcome: TypeAlias = Literal["", "answered", "missed", "abandoned", "refused
 """The outcome of a call; "" while the call is in progress.
 
 "abandoned": the caller hung up before an answer; "refused": the phones were busy or declined;
-"missed": no advisor answered, for another reason.
+"missed": the call was not answered for another reason.
 """
 PartRole: TypeAlias = Literal["rang", "had", "sent", "made"]
 TransferResult: TypeAlias = Literal["", "ringing", "answered", "returned", "lost"]
 _OUTCOMES: dict[Unanswered, CallOutcome] = {"cancelled": "abandoned", "refused": "refused"}
 MISSED: tuple[CallOutcome, ...] = ("missed", "abandoned", "refused")
-"""The outcomes of calls that no advisor answered."""
+"""The outcomes of calls that were not answered."""
 
 
 class CallPart(msgspec.Struct, frozen=True):
-    """The part that one phone of the centre has in a call.
+    """The part that one phone has in a call.
 
     The phone "rang" and did not answer, "had" the call, "sent" it on, or "made" it. `user` is "" if
     the phone's user is not known. `at` is when the part began, in Unix seconds. Only a part "sent"
@@ -48,8 +48,9 @@ class LoggedCall(msgspec.Struct, frozen=True):
 
     An `internal` call is not to be recorded, such as a consultation. `number` is the number of the
     party outside; "" if it is not known or no longer kept. `advisor` and `extension` are the last
-    party of the centre that had the call. `pauses`, `paused_us` and `gaps` are 0 until the
-    recording is sealed. `language` is the language that the confirmed caller prefers, or "".
+    party of the centre that had the call, or the called party of an outgoing call. `pauses`,
+    `paused_us` and `gaps` are 0 until the recording is sealed. `language` is the language that the
+    confirmed caller prefers, or "".
     """
 
     call_id: str

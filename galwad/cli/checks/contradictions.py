@@ -1,4 +1,4 @@
-"""Checks of settings that are valid one by one, but do not do what they seem to say.
+"""Checks of settings that are valid, but do not do what they seem to say.
 
 A process starts with such settings all the same, because an upgrade must not stop a service that
 worked.
@@ -150,7 +150,6 @@ def _payment_lines(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _unrecorded_routes(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a warning for each route to a party of another class than the centre."""
     by_place = {_place(uri): each for each in settings.destinations for uri in each.target or ()}
     for route in settings.routes:
         places = [*map(_place, route.target or ()), *(f"{each}@" for each in route.ring or ())]

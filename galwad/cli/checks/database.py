@@ -272,7 +272,6 @@ def _first(connection: sqlite3.Connection, settings: Settings, now: float) -> It
 
 
 def _open_findings(connection: sqlite3.Connection) -> Iterator[CheckResult]:
-    """Yield one result for each open finding, at most `_MAX_SHOWN`, and the number of the rest."""
     found = connection.execute(
         "SELECT key FROM coverage_findings ORDER BY key LIMIT ?", (_MAX_SHOWN,)
     ).fetchall()

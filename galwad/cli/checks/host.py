@@ -35,7 +35,6 @@ _CONSEQUENCES: Final = {
     "desk": "the page and the API are down",
     "finaliser": "no recording is sealed",
 }
-"""The effect of each process that is down, in the words of the reports."""
 _TIMEX_BYTES = 208
 _TIME_ERROR = 5
 _FILES_A_CALL = 12
@@ -63,7 +62,6 @@ def check_folders(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _free_space(state: Path) -> Iterator[CheckResult]:
-    """Yield the free space of each disk that has `state` or one of its folders."""
     disks: dict[int, Path] = {}
     for path in (state, *sorted(state.iterdir())):
         if path.is_dir():

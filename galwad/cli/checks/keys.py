@@ -285,7 +285,6 @@ def check_spools(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _moved(spare: Path) -> Iterator[CheckResult]:
-    """Yield a warning for spools in the folder `spare`, made after the spool disk has failed."""
     calls = {path.name.partition(".")[0] for path in spare.glob("*.spool")}
     if calls:
         what = f"the recording of {len(calls)} calls" if len(calls) > 1 else "a call's recording"
@@ -308,7 +307,6 @@ def _locked(path: Path, header: SpoolHeader) -> CheckResult:
 
 
 def _misplaced(keys: Path) -> Iterator[CheckResult]:
-    """Yield a fault for each recovered key that the finaliser cannot read: its owner is wrong."""
     for path in sorted(keys.glob("*.recovered")):
         if path.stat().st_uid != keys.stat().st_uid:
             fix = f"chown --reference={keys} {path}"

@@ -54,7 +54,6 @@ def check_ports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _transports(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a fault for each target URI whose transport is missing in the setting [sip] listen."""
     ours = {listener.transport for listener in settings.sip.listen}
     for text in settings.target_uris:
         try:
@@ -71,7 +70,6 @@ def _transports(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _bind(kind: socket.SocketKind, place: HostPort) -> str:
-    """Try to bind a socket to `place`; return the error as text, or "" if there is no error."""
     try:
         family = socket.AF_INET6 if ip_address(place.host).version == 6 else socket.AF_INET
     except ValueError:
@@ -208,7 +206,6 @@ def _ip_filter_remedy(network: Network, place: str) -> str:
 
 
 def _peer_networks(settings: Settings) -> Iterator[tuple[str, Network]]:
-    """Yield name and network of each trunk's peers, and of each target that is an IP address."""
     for trunk in settings.trunks:
         for peer in trunk.peers:
             yield f"trunk {trunk.name}", peer.network
