@@ -217,10 +217,10 @@ def _numbers(value: Any) -> Iterator[str]:
 
 
 def _hides(value: Any) -> bool:
-    """Return whether a value says that a person must not be shown: all but a clear no."""
+    """Return whether a value hides a person. Every value but a clear no hides the person."""
     if isinstance(value, list | dict):
         return bool(value)
-    if isinstance(value, str):  # without its invisible characters, it could become a no
+    if isinstance(value, str):  # invisible characters stay: without them, it may be a no
         return " ".join(value.split()).lower() not in _NO
     return value is not None and text_of_value(value).lower() not in _NO
 

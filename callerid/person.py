@@ -64,7 +64,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
-    """The address of the page of any record in one directory. It never has a telephone number."""
+    """The web pages of the records in one directory. No address has a telephone number."""
 
     directory: str
     template: str

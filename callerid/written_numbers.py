@@ -270,7 +270,7 @@ def merged(people: Iterable[Person], keys: Iterable[str]) -> list[Person]:
     Two entries are the same person if they are in different directories and have the same value of
     one of the details `keys`, such as "reference". Name, language, kind and details come from the
     earlier entry, as far as it has them. The person is `shared` or `do_not_pop` if one entry is,
-    and `main_line` only if all are.
+    and `main_line` only if all entries are.
     """
     keys = tuple(keys)
     result: list[Person] = []

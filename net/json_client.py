@@ -69,7 +69,7 @@ class JsonRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An answer as the server has sent it."""
+    """An answer of the server."""
 
     status: int
     content_type: str
@@ -217,7 +217,7 @@ async def read_limited(response: httpx2.Response) -> bytes:
 
 
 def parse_json(text: bytes) -> Json:
-    """Return a JSON document. Raise ServerError if it is invalid, deep or repeats a name."""
+    """Return a JSON document. Raise ServerError if it is invalid, too deep or repeats a name."""
     try:
         document: Json = json.loads(
             text, object_pairs_hook=_object, parse_constant=_refuse_constant

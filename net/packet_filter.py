@@ -75,7 +75,7 @@ THINNING_S: Final = 10.0
 _MAX_SOURCES: Final = 4096
 Networks = tuple[Network, ...]
 SetFilter = Callable[[Networks, Networks | None], None]
-"""Sets the kernel's filter when thinning begins or ends.
+"""Sets the kernel's filter. It is called when its arguments have changed.
 
 The first argument has the thinned sources, the latest first. The second is None if strangers are
 not thinned. Otherwise, it has the networks whose packets the kernel must not drop.

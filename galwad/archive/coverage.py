@@ -248,10 +248,10 @@ class CoverageChecker:
         return uncovered_call(call, now, text)
 
     async def _rows(self, since: float, until: float) -> AsyncIterator[Sequence[RecordingSummary]]:
-        """Yield the index rows of the recordings that began in this period, newest first.
+        """Yield pages with the index rows of the recordings that began in this period.
 
-        The last list has the rows with a call id in this period, and a start that is more than a
-        day outside the period.
+        The last page has the rows with a call id in this period, but with a start that is more than
+        a day outside the period.
         """
         after: Cursor | None = None
         while True:

@@ -1,4 +1,4 @@
-"""Checks that the desk repeats: of coverage, of the audit's anchors, and of the recipient set.
+"""The checks of coverage, of the audit's anchors and of the recipient set, which the desk repeats.
 
 Each check of coverage adds an audit entry. If the newest entry is too old, a check was missed, and
 the desk makes one when it runs again. An entry with a time in the future is ignored: the clock was

@@ -190,9 +190,9 @@ class _Lines:
 class PromiseChecker:
     """Checks the promises of the privacy notice for the calls of a period.
 
-    `node` is the node whose audit chain is verified. After a pause of `reminder_s` seconds, the
-    advisor is warned; after `alarm_s` seconds, the supervisors are warned. Only rewraps by the
-    officer with the public key `officer_key` are accepted. If it is "", no rewrap is accepted.
+    `node` is the node whose audit chain is verified. The advisor is warned when a pause has lasted
+    `reminder_s` seconds, and the supervisors when it has lasted `alarm_s` seconds. Only rewraps by
+    the officer with the public key `officer_key` are accepted. If it is "", no rewrap is accepted.
     """
 
     def __init__(

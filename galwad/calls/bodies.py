@@ -76,7 +76,7 @@ class Pop(BaseModel):
     is the number that this user has called; None if this user has not placed the call.
     `talking_since` is the Unix time since which this user certainly talks in the call; None while
     the call is not answered, is on hold, or may be another advisor's. If several calls have this
-    time, the user talks in the call with the latest one. `wrap_up_until` is the Unix time after
+    time, the user talks in the call in which it is latest. `wrap_up_until` is the Unix time after
     which the page shows a call in wrap-up as one line; None if the call is not in wrap-up, or there
     is no limit.
 
@@ -120,7 +120,8 @@ class PresenceState(StrEnum):
     BREAK = "break"
     WRAP_UP = "wrap_up"
     """A call of the user has ended, or the user has transferred it to a party that is not a user.
-    Its contact note is not saved, and the limit in the settings for wrap-up has not passed.
+    Its contact note is not saved, the limit in the settings for wrap-up has not passed, and the
+    user has not ended the wrap-up.
     """
     OFFLINE = "offline"
     """The user has no open page and no registered phone."""

@@ -51,7 +51,7 @@ def key_errors() -> Iterator[None]:
 def key_file(folder: Path) -> Path:
     """Return the path of the key file in `folder`, or `folder` itself if it is not a folder.
 
-    It is `identity.age` if only this key file exists, and `identity.txt` otherwise.
+    In a folder, `identity.age` is returned if only this key file exists, otherwise `identity.txt`.
     """
     if not folder.is_dir():
         return folder

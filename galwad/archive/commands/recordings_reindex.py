@@ -190,8 +190,8 @@ def _restored(
 ) -> dict[str, Any] | None:
     """Send the server the facts about people from a recording's manifest; return its response.
 
-    Return None if the recording was disposed of or an older release sealed it, because the facts
-    are lost. Raises `ArchiveError` or `ManifestError`.
+    Return None if the recording was disposed of, or if its manifest of an older release lacks the
+    facts. Raises `ArchiveError` or `ManifestError`.
     """
     with http_errors():
         found = client.post(f"/recordings/{call_id}/header", json={"reference": reference})

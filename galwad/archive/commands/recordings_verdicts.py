@@ -134,8 +134,8 @@ def verify(
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
 
     `what` is a folder, one file of a recording, or the call id of a recording on the server; ""
-    means all on the server. `since` is a period such as "last week": of a folder or of the whole
-    server, only calls from its start on are verified.
+    means all on the server. `since` is a period such as "last week". In a folder or on the whole
+    server, only calls since the start of this period are verified.
 
     Keys are public keys or files with them. `node_keys` belong to trusted nodes, and `officer_keys`
     to officers whose rewraps and trust files are accepted. The trust file `trust`, or else the file

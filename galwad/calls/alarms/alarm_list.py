@@ -241,7 +241,7 @@ class AlarmList:
     async def release(
         self, alarm_id: str, user: str, actor: str, *, for_others: bool
     ) -> StoredAlarm:
-        """Store that an alarm is not taken any more. `for_others` permits this to other users too.
+        """Store that an alarm is not taken now. With `for_others`, another user may have taken it.
 
         Raises:
             AlarmError: Another user has taken it and `for_others` is false, or it is closed.

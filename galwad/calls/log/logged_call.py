@@ -46,11 +46,11 @@ class CallPart(msgspec.Struct, frozen=True):
 class LoggedCall(msgspec.Struct, frozen=True):
     """One call in the log. Times are in Unix seconds; 0 means that the time has not come.
 
-    An `internal` call is not to be recorded, such as a consultation. `number` is the number of the
-    party outside; "" if it is not known or no longer kept. `advisor` and `extension` are the last
-    party of the centre that had the call, or the called party of an outgoing call. `pauses`,
-    `paused_us` and `gaps` are 0 until the recording is sealed. `language` is the language that the
-    confirmed caller prefers, or "".
+    An `internal` call is not to be recorded, such as a consultation. `number` is that of the
+    caller, or of the called party of an outgoing call; "" if it is not known or no longer kept.
+    `advisor` and `extension` are the last party of the centre that had the call, or the called
+    party of an outgoing call. `pauses`, `paused_us` and `gaps` are 0 until the recording is sealed.
+    `language` is the language that the confirmed caller prefers, or "".
     """
 
     call_id: str
@@ -187,7 +187,7 @@ def _answer_of(report: CallEnded) -> float:
 
 
 def _number_of(status: CallStatus) -> tuple[str, bool]:
-    """Return the number of the party outside, or "", and whether it is withheld."""
+    """Return `LoggedCall.number`, and whether the caller withholds the number."""
     if not status.outgoing:
         presented = presented_by(status.caller)
         return (presented.number.bare if presented.number else ""), presented.withheld

@@ -38,10 +38,11 @@ class CallOfToday(BaseModel):
 class TodaysCall(CallOfToday):
     """A call of today that has ended.
 
-    `number` is the number of the party outside, in E.164 or an internal extension, and
-    `number_display` is this number as people write it. Both are None if the number is not known, or
-    no longer kept. `length` is in seconds. `note` is the state of the advisor's contact note; "" if
-    the call needs none, or if its note is another advisor's. `purpose` is the purpose of the note.
+    `number` is the number of the caller or, in an outgoing call, of the called party. It is in
+    E.164, or an internal extension. `number_display` is this number as people write it. Both are
+    None if the number is not known, or no longer kept. `length` is in seconds. `note` is the state
+    of the advisor's contact note; "" if the call needs none, or if its note is another advisor's.
+    `purpose` is the purpose of the note.
     """
 
     outgoing: bool

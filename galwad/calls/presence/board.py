@@ -1,4 +1,4 @@
-"""The `PresenceBoard`: it owns the presence of all users, and reports its changes together.
+"""The `PresenceBoard`: it owns the presence of all users, and reports changes together.
 
 So 200 advisors who come back from a break at the same time cause a few events, not 200.
 """
@@ -33,7 +33,7 @@ class PresenceListeners:
 
     changed: Callable[[PresenceNews], None]
     away: Callable[[tuple[str, ...]], None]
-    """Receives the sorted names of all users who are away, whenever these have changed."""
+    """Receives the sorted names of all users who are away, when these names have changed."""
     counted: Callable[[Mapping[PresenceState, int]], None]
 
 
