@@ -1,10 +1,9 @@
 """The screen-pop of one call, as an object that cannot be changed.
 
-A screen-pop contains the caller, the people found, and the advisor's choice and confirmation. A
-method such as `choose` returns a new `ScreenPop` with the new choice. The property `candidates` has
-only ids, names, languages, kinds and warnings. The property `details` stays empty until the advisor
-has stated one of two things: that the caller passed the identity checks, or that the caller gave
-the details unasked.
+A method such as `choose` returns a new `ScreenPop` with the new choice. The property `candidates`
+has only ids, names, languages, kinds and warnings. The property `details` stays empty until the
+advisor has stated one of two things: that the caller passed the identity checks, or that the caller
+gave the details unasked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The exception for a settings file that cannot be used.
-
-The `faults` of a `SettingsError` say where each fault is and what is wrong there.
-"""
+"""The exception for a settings file that cannot be used."""
 
 from __future__ import annotations
 

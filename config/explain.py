@@ -1,8 +1,4 @@
-"""Messages about the faults of a settings file.
-
-A fault has the line of the faulty setting, if the file has such a line, and a message that says
-what is wrong and usually what to write instead.
-"""
+"""Messages about the faults of a settings file."""
 
 from __future__ import annotations
 

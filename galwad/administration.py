@@ -32,7 +32,7 @@ from recording.files.foreign import Owner, acting_as, give_to
 
 
 class Administration:
-    """The changes to the database of one node. Each method opens and closes the database.
+    """The changes to the database of one node.
 
     The methods also raise the errors of the packages that they use, such as `AuditError`.
     """

@@ -5,11 +5,10 @@ queue. On a UDP socket, the filter drops datagrams. On a listening TCP socket, i
 requests for a new connection. It is a classic BPF program (SO_ATTACH_FILTER), which the kernel
 verifies. A process needs no privilege to attach it.
 
-If this process itself refuses a packet, that takes microseconds, so a fast flood can use all of its
-time. A source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its
-packets. If many strangers send little each and flood us together, all strangers are thinned. A
-source is an IPv4 address or an IPv6 /64, as text. A stranger is a source that is not known. Times
-are in monotonic seconds.
+A source that sends very much is thinned: for `THINNING_S`, the kernel drops most of its packets. If
+many strangers send little each and flood us together, all strangers are thinned. A source is an
+IPv4 address or an IPv6 /64, as text. A stranger is a source that is not known. Times are in
+monotonic seconds.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class CallerLookedUp:
 
 @dataclass(frozen=True, slots=True)
 class AlarmNews:
-    """An alarm was raised, or an event ended alarms. For an event, `stored` is None."""
+    """A raised alarm, or an event that ends alarms. An event has no `stored`."""
 
     kind: str
     call: DeskCall | None

@@ -4,10 +4,9 @@
 output file. Before the first sample is written, the whole recording is read and authenticated. With
 `--sealed`, the output file is encrypted too.
 
-`recover` decrypts the key of a spool that the server cannot open since a reboot. A person with the
-spool's key can decrypt the audio in the spool. Therefore the server makes an entry in its audit
-chain before the command writes the key to a file. With `--offline`, no request is sent to the
-server, and the entry is made later: when the finaliser uses the key and reports this to the desk.
+`recover` decrypts the key of a spool that the server cannot open since a reboot. A person with this
+key can decrypt the audio. So the server makes an audit entry before the command writes the key to a
+file. With `--offline`, the entry is made only after the finaliser has used the key.
 """
 
 from __future__ import annotations

@@ -251,7 +251,6 @@ def _verify_on_server(
     fetch: tuple[str, str] | None,
     server: str,
 ) -> RecordingVerdict:
-    """Verify a recording on the server, its index row and, with `fetch`, the fetched files."""
     if not is_call_id(call_id):
         return RecordingVerdict(call_id, (disagreement("call id"),))
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
