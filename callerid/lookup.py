@@ -157,7 +157,7 @@ class Lookup:
             await source.close()
 
     async def look_up(self, caller: CallerId) -> AsyncGenerator[LookupResult, None]:
-        """Search for this caller, and yield a result each time when there is more to show.
+        """Search for this caller, and yield each new result, except with the status LOOKING_UP.
 
         Answers that arrive after the budget are in later results, until `LATEST_S`. A directory
         that fails raises no error: the results have the state of its answer.

@@ -201,7 +201,7 @@ def _versions(sock: socket.socket) -> Sequence[int]:
 
 @dataclass(frozen=True, slots=True)
 class ThinningLimits:
-    """The numbers of refused packets within a second at which thinning starts."""
+    """The limits at which thinning starts, in refused packets within a second."""
 
     stranger: int
     """From one stranger."""
