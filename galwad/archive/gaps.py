@@ -42,11 +42,11 @@ class ExplainedGap(ResponseBody):
     """A gap with the times of its edges and the numbers of the audit entries that belong to it.
 
     `began` and `ended` are the edges in Unix seconds. `then` says what follows the gap: a recorded
-    part, another gap, or the call's end. `proof` says which audit entry proves the gap's cause:
-    with "entry", the gap has an entry of its own; with "manifest", it is the entry with the digest
-    of the signed manifest, which names the cause; with "missing", the audit lacks this entry.
-    `stopped_by` is the number of the entry that proves the cause, and `resumed_by` the number of
-    the entry about the resume; each is None if there is no such entry.
+    part, another gap, or the call's end. `proof` says which audit entry proves the gap's cause.
+    With "entry", the gap has an entry of its own. With "manifest", it is the entry with the digest
+    of the signed manifest, which names the cause. With "missing", the audit lacks this entry.
+    `stopped_by` is the number of the entry that proves the cause; None if there is no such entry.
+    `resumed_by` is the number of the entry about the resume; None if there is no such entry.
     """
 
     began: float

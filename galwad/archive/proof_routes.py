@@ -55,8 +55,8 @@ class FaultyCall(ResponseBody):
 
     The call has talk time that neither segments nor gaps explain, or that both cover. Or its ledger
     entry, index row, manifest, packet counts and audit entries contradict each other. Or packets
-    were stored in a gap of a payment or transfer, or a trigger did not have its whole effect; this
-    is also found in a call that is still in progress.
+    were stored in a gap of a payment or transfer, or a trigger did not have its whole effect.
+    Such packets and triggers are also found in a call that is still in progress.
     """
 
     gaps: list[CallSpan]

@@ -184,7 +184,7 @@ def sign(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Sign the set of recipients who can open recordings; the server refuses an unsigned set.
+    """Sign the set of recipients who can open recordings. The server refuses an unsigned set.
 
     Your own recipient is in the set, except with --without-me. With --recipients-of, the earlier
     set decides: your recipient is in the new set if it was in that one. Put the signed file on the

@@ -89,10 +89,11 @@ def promise_check(
 ) -> None:
     """Check what the privacy notice promises about recording, for the calls of some days.
 
-    For each promise: the words of the notice, what is checked, the evidence in numbers, and the
-    verdict: kept, broken or no evidence. Calls are recorded in their entirety; nothing is recorded
-    while payment details are taken, or after a transfer out of the centre; and the recordings exist
-    unchanged. The server reads the files of these recordings, but cannot decrypt them.
+    For each promise, the command prints the words of the notice, what is checked, the evidence in
+    numbers, and the verdict: kept, broken or no evidence. The promises are: calls are recorded in
+    their entirety; nothing is recorded while payment details are taken; nothing is recorded after a
+    transfer out of the centre; the recordings exist unchanged. The server reads the files of these
+    recordings, but cannot decrypt them.
 
     The exit status is 0 if no promise is broken, 1 if one is broken, and 2 if the check could not
     be made.

@@ -71,7 +71,7 @@ def verify(
 
     A folder (with its subfolders) or one .manifest file is verified offline, including the
     payloads. Otherwise, for one call id or for all, the manifest is fetched from the server,
-    verified and compared with the index, the ledger of calls and the audit: a row that was changed,
+    verified and compared with the index, the ledger of calls and the audit. A row that was changed,
     deleted or exchanged is named. The verdict is then "index only", because header and payload were
     not read. With --purpose and --reference, they are fetched and verified too, and the audit
     records it.
