@@ -72,7 +72,7 @@ class Party(msgspec.Struct, frozen=True):
     """A phone, or another party at the advisor's end of a call, and the user to whom it belongs.
 
     `user` is "" if the phone belongs to no user, or if the user is not known. `extension` is "" if
-    a user behind a PBX is known, but not at which phone. For a party outside, it is the number.
+    a user behind a PBX is known, but not the phone. For a party outside, it is the party's number.
     """
 
     extension: str
@@ -93,24 +93,26 @@ class CallStatus(msgspec.Struct, frozen=True):
     """The whole state of one live call.
 
     While the same switch process runs, each newer state of a call has a higher `version`.
-    `started` is the start of the call, `since` the time of the answer (before it, the start), and
-    `recording_since` the start of the present state in `recording`, all in Unix seconds.
+    `started` is the start of the call. `since` is the time of the answer, or `started` before the
+    answer. `recording_since` is the start of the present state in `recording`. These times are in
+    Unix seconds.
 
     `callers` is the number of callers that the call has had until now, and `caller` the present
     caller. `ringing` are the parties that ring now. `advisor` is the party that has the call at the
-    advisor's end, or None before the answer. If a PBX has answered without naming a user, `group`
-    lists the advisors who may have the call. `outgoing` is True if one of our phones has made the
-    call, or if it is a consultation of an advisor at a PBX.
+    advisor's end, or None before the answer. In an outgoing call, that is the called party. If a
+    PBX has answered without naming a user, `group` lists the advisors who may have the call.
+    `outgoing` is True if one of our phones has made the call, or if it is a consultation of an
+    advisor at a PBX.
 
     `holders` are the pause holders. `durable` is False if the disk did not confirm the most recent
     pause or resume in time. `recorded` is False for a call that is not to be recorded, such as a
     consultation.
 
-    `transfers` is the number of complete transfers. `destination` is the class of the most recent
-    complete transfer's destination, such as "department", or "". `transferring` is the class of the
-    destination that rings now because of a transfer, or "". `transfers_begun` is the number of
-    transfers that have begun to ring a target. `transfer_failed` is the SIP status of the most
-    recent transfer if it failed; otherwise 0.
+    `transfers` is the number of complete transfers. A new party that a PBX has named counts too.
+    `destination` is the class of the most recent complete transfer's destination, such as
+    "department", or "". `transferring` is the class of the destination that rings now because of a
+    transfer, or "". `transfers_begun` is the number of transfers that have begun to ring a target.
+    `transfer_failed` is the SIP status of the most recent transfer if it failed; otherwise 0.
 
     `acts` are the acts of the page that the switch knows for this call's advisor (`PhoneAct`).
     `acts` is empty while no party talks with the caller, or if the switch is of the first release.
@@ -248,7 +250,7 @@ class Figures(LinkMessage, frozen=True):
     `loop_lag_ms` is the longest delay of the event loop since the previous `Figures`, in ms.
     `sources_banned` is the number of sources that are banned now. `peers` are the states of the
     peers to which the switch sends OPTIONS or REGISTER, as set in the settings. `naming` says for
-    trusted trunks whether they name the parties that answer; it leaves out a trunk while this is
+    trusted trunks whether they name the parties that answer. A trunk is left out while this is
     uncertain. `emergency_route` is true if an emergency call of a phone can leave the centre now,
     or if the settings have no emergency numbers. Since the process started, these are counted:
 
@@ -386,11 +388,10 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
 class PhoneAct(LinkMessage, frozen=True):
     """From the desk to the switch: carry out an act of the page for the advisor of a call.
 
-    `act` is "answer", "hold", "resume", "hangup" or "transfer". The desk sends only acts that the
-    switch has listed for the call (`CallStatus.acts`, or `answerable` for "answer"). `user` and
-    `extension` name the person who asks: the switch carries the act out only if the call is this
-    person's. `number` is the number or destination of a transfer. `actor` names the person as the
-    manifest does, such as `user:anna`.
+    `act` is "answer", "hold", "resume", "hangup" or "transfer". The switch refuses an act that is
+    not possible now. `user` and `extension` name the person who asks. The switch carries the act
+    out only if the call is this person's. `number` is the number or destination of a transfer.
+    `actor` names the person as the manifest does, such as `user:anna`.
     """
 
     ref: int
@@ -466,7 +467,7 @@ class WaitingSpool(msgspec.Struct, frozen=True):
 
 
 class WaitingSpools(LinkMessage, frozen=True, tag="SpoolsLeft"):
-    """From the finaliser to the desk: all files that have waited in spool folders for 5 minutes."""
+    """From the finaliser to the desk: files that have waited in spool folders for 5 minutes."""
 
     spools: tuple[WaitingSpool, ...]
 

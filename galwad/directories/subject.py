@@ -60,7 +60,7 @@ class DirectoryMetrics:
         )
 
     def watch(self, directory: LimitedSource) -> None:
-        """Show whether this directory gets no requests now."""
+        """Let the metrics show whether this directory gets no requests now."""
         self._resting.labels(directory.name).set_function(partial(_is_resting, directory))
 
     def searched(self, search: Observation) -> None:

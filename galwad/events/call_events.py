@@ -91,8 +91,8 @@ Step: TypeAlias = tuple[CallProgress | None, list[WebhookEvent]]
 def follow(progress: CallProgress | None, status: CallStatus, now: float) -> Step:
     """Return the step to the state that the switch reports at the Unix time `now`.
 
-    The step has the events between the two states. If reports were missed, for example during a
-    restart, some pauses and transfers have no events. For the end of a call, see `end`.
+    The step has the events since the state in `progress`. If reports were missed, for example
+    during a restart, some pauses and transfers have no events. For the end of a call, see `end`.
     """
     if status.state == "ended" or (progress is not None and progress.ended):
         return progress, []
@@ -131,8 +131,8 @@ def end(progress: CallProgress, ended: float) -> Step:
 def seal(progress: CallProgress | None, sealed: Sealed, now: float) -> Step:
     """Return the step after a recording was reported as sealed at the Unix time `now`.
 
-    The event comes only after the event of the call's end. For a call without a progress, the event
-    has the facts of the recording.
+    If the call's end is not known yet, `end` adds the event later. For a call without a progress,
+    the event has the facts of the recording.
     """
     facts = SealedFacts(now, sealed.talk_us, sealed.interrupted)
     if progress is not None and not progress.ended:

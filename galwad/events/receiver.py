@@ -5,8 +5,7 @@ The key is 24 to 64 octets in base64, as `openssl rand -base64 32` makes, with o
 before it.
 
 The receiver is not trusted. A redirect is never followed, an answer is read only to a limit, and
-its content is ignored. The reason for a failure has no part of the request, and only the status of
-the answer.
+its content is ignored. The reason for a failure has no part of the request or of that content.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _KEY_LENGTHS: Final = range(24, 65)
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """The result of an attempt. The receiver wants no requests for `rest_s` seconds."""
+    """The result of an attempt. `rest_s` is the rest in seconds that the receiver asked for."""
 
     outcome: Literal["delivered", "refused", "failed"]
     reason: str = ""
@@ -163,7 +162,7 @@ def signing_key(text: str) -> bytes:
 
 
 def signature_headers(key: bytes, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the header fields that name and sign a request at `timestamp` (Unix seconds)."""
+    """Return the header fields that identify and sign a request at `timestamp` (Unix seconds)."""
     signed = f"{event_id}.{timestamp}.".encode() + body
     digest = hmac.new(key, signed, hashlib.sha256).digest()
     return {

@@ -186,7 +186,7 @@ async def _news(
 
 
 def patience(session: Session, now: float) -> float:
-    """Return the seconds for which a stream may wait: at most `CHECK_S`, or until its token ends.
+    """Return the seconds for which a stream may wait before it checks its token again.
 
     `now` is the Unix time in seconds.
     """

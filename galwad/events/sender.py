@@ -4,8 +4,9 @@ A failed event is tried again with exponential back-off and jitter. After a fail
 gets a rest in which nothing is sent. Then one event at a time is sent until the receiver accepts or
 refuses one. So an outage does not end with a flood of events.
 
-The delivery of notes has a `CircuitBreaker`. The rest here is different: `retry` ends it without
-resetting the count of failures, it has jitter, and the receiver can ask for a longer rest.
+The `CircuitBreaker` of the delivery of notes is not used here. A rest of the receiver has jitter,
+the receiver can ask for a longer rest, and `retry` ends a rest without resetting the count of
+failures.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class WebhookSender:
             return
 
     async def _send_what_is_due(self) -> float:
-        """Begin to send the events that are due; return after how many seconds to look again."""
+        """Begin to send the events that are due; return the seconds until the next look."""
         await self._expire()
         shown_s = await self._show_depth()
         rest_s = self._rest_until - time.monotonic()

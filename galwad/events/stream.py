@@ -116,7 +116,10 @@ class StreamStore:
         return found or BEFORE_ALL
 
     async def position(self, event_id: str) -> int | None:
-        """Return an event's number; None if the id is unknown, or a later event is not readable."""
+        """Return the `seq` with which `after` returns the events after this id.
+
+        Return None if the id is unknown, or if a later event cannot be read any more.
+        """
         if event_id == OLDEST:
             return await self._before_the_oldest()
         seq: int | None = 0
@@ -210,7 +213,7 @@ class CallStream:
         self._clock = clock
         self._readers: set[Callable[[], None]] = set()
         self.written = 0
-        """The number of times that events were written. It shows a reader that there is news."""
+        """The number of writes. If it has changed, a reader may find new events."""
         self.store: StreamStore | None = None
         if section is not None:
             keep_s = section.keep_hours * _HOUR_S

@@ -50,7 +50,7 @@ class CallEventLog:
         self._clock = clock
         self._calls: dict[str, CallProgress] = {}
         self._missing: set[str] = set()
-        """Calls without an end that the newest snapshot lacks and no later report names."""
+        """The calls in progress that neither the newest snapshot nor a later report names."""
         self._timer: asyncio.TimerHandle | None = None
         self.steps = follower.queue(
             "webhook", self._write, lambda _: on_written(), batch_s=_BATCH_S

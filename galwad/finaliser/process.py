@@ -56,9 +56,10 @@ FOLLOW_S: Final = 2.0
 INDEX_WAIT_S: Final = 2.0
 """The longest time in seconds for which a stopping finaliser waits for the desk to index calls."""
 _Rank: TypeAlias = tuple[bool, int]
-"""(found in a folder, bytes of the spools): the lowest rank is sealed first.
+"""The order of sealing: the call with the lowest rank is sealed first.
 
-The first value is False if the switch has just reported the call's end.
+The first value is False if the switch has just reported the call's end. The second value is the
+size of the spools in bytes.
 """
 _MOST_ALARMS: Final = 1000
 log = structlog.get_logger()
@@ -90,7 +91,7 @@ class Finaliser:
         ]
         self._queued: dict[str, _Rank] = {}
         self._in_sealing: dict[str, bool] = {}
-        """The calls that are being sealed; True if a call is queued again after a failure."""
+        """The calls that are being sealed. With True, a call is queued again if this fails."""
         self._free = asyncio.Event()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sealed: dict[str, Sealed] = {}

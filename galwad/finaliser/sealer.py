@@ -297,7 +297,10 @@ class Sealer:
         return list(filter(None, found))
 
     def forget(self, call_id: str) -> None:
-        """Remove the spools from which an indexed recording was made, if all are complete."""
+        """Remove the spools from which an indexed recording was made.
+
+        If a spool of the call is not complete yet, remove none.
+        """
         spools = self._spools.of(call_id)
         manifest = self._archive.find(call_id)
         if manifest is not None and self._finished(call_id, spools):

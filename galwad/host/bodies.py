@@ -118,7 +118,6 @@ def fields_of(facts: type, *names: str, texts: Any = str) -> Callable[[type[_Bod
 
 
 def _model(named: type, base: type[BaseModel], fields: dict[str, Any]) -> type[BaseModel]:
-    """Return a body with these fields, and with the name and the docstring of a class."""
     module, text = named.__module__, named.__doc__
     return create_model(named.__name__, __base__=base, __module__=module, __doc__=text, **fields)
 

@@ -95,9 +95,10 @@ class _WriterQueue:
         """The driver's connection whose transaction has its turn."""
 
     def begin(self, connection: sqlalchemy.Connection) -> None:
-        """Let the next statement begin a transaction; if it writes, first wait for earlier writers.
+        """Let the next statement begin a transaction.
 
-        Raises SQLAlchemy's `TimeoutError` if the transaction waited for `_TURN_S` seconds.
+        A transaction that writes first waits for earlier writers. Raises SQLAlchemy's
+        `TimeoutError` if it waited for `_TURN_S` seconds.
         """
         if _writes(connection):
             driver = connection.connection.dbapi_connection
@@ -206,8 +207,9 @@ class SqliteConnection(aiosqlite.Connection):
         self._due, self._begun = "", False
 
     async def run(self, sql: str, parameters: Iterable[Any], *, many: bool) -> Result:
-        """Execute a statement and fetch its rows. With `many`, execute it once for each parameter.
+        """Execute a statement and fetch its rows.
 
+        With `many`, each element of `parameters` has the parameters of one execution.
         If the transaction could not begin, because another process writes for example, the next
         statement tries again to begin it.
         """
@@ -272,7 +274,7 @@ class SqliteCursor:
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> SqliteCursor:
-        """Execute a statement once with each of the parameters."""
+        """Execute a statement once with each sequence in `parameters`."""
         self._take(await self._connection.run(sql, parameters, many=True))
         return self
 

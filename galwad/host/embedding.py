@@ -47,7 +47,7 @@ def has_csrf_token(session: PageSession, sent: str) -> bool:
 
 
 def set_cookie(name: str, value: str, *, path: str = "/", max_age: int | None = None) -> str:
-    """Return the header field Set-Cookie for a cookie of an embedded page.
+    """Return the value of the header field Set-Cookie for a cookie of an embedded page.
 
     `http.cookies` does not know the attribute Partitioned before Python 3.14.
     """

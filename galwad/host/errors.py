@@ -98,7 +98,7 @@ class ApiError(Exception):
 class NotPermittedError(ApiError):
     """The user's role or rights do not permit the request. The response has the status 403.
 
-    The refusal is audited with `facts`, which must not contain personal data.
+    The audit entry of the refusal has `facts`, which must not contain personal data.
     """
 
     def __init__(

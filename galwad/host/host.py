@@ -101,7 +101,7 @@ class Host:
         self._handlers[kind].append(handler)
 
     def hear_and_wait(self, kind: type[E], handler: Callable[[E], Awaitable[None]]) -> None:
-        """Let `publish_and_wait` wait for `handler` with each event of this type."""
+        """Let `publish_and_wait` await `handler` for each event of this type."""
         self._durable[kind].append(handler)
 
     def loop(self, loop: Loop) -> None:

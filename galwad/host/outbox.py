@@ -51,7 +51,7 @@ class Backlog:
 class Outbox:
     """The outbox in `table`. Times are in seconds since 1970.
 
-    The column `state` has the text `waiting` until the row is delivered or given up. The column
+    The column `state` has the text `waiting` while the row is to be delivered. The column
     `sequence` numbers the rows of each call.
     """
 
@@ -85,7 +85,7 @@ class Outbox:
             return (await connection.execute(statement)).all()
 
     async def next_due(self, busy: Collection[str]) -> float | None:
-        """Return when the next row is due, without the calls in `busy`; None if no row waits."""
+        """Return when the next row of a call not in `busy` is due; None if no such row waits."""
         statement = select(func.min(self._table.c.due)).where(self._first_of_calls(busy))
         async with self._engine.connect() as connection:
             found: float | None = await connection.scalar(statement)
@@ -113,7 +113,6 @@ class Outbox:
     async def _change_in(
         self, connection: AsyncConnection, *which: ColumnElement[bool], **values: Any
     ) -> int:
-        """Change rows as `_change` does, in the transaction of `connection`."""
         if "reason" in values:
             kind = self._table.c.reason.type
             values["reason"] = values["reason"][: kind.length if isinstance(kind, String) else None]

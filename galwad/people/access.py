@@ -40,15 +40,18 @@ from galwad.people.subject import PeopleDesk, TheDesk
 async def session_of(request: Request) -> Session | None:
     """Return the session of the request's bearer token or cookie, as `SessionLayer` found it.
 
-    Return None if there is no session, if it is a personal token, or if its user must first set up
-    a second factor.
+    Return None if there is no session, if the request has a personal token, or if the user must
+    first set up a second factor.
     """
     session = await leaving(request)
     return None if session is not None and session.needs_second_factor else session
 
 
 async def leaving(request: Request) -> Session | None:
-    """Return the session to sign out, even if its user must first set up a second factor."""
+    """Return the session to sign out, even if its user must first set up a second factor.
+
+    Return None if there is no session, or if the request has a personal token.
+    """
     session: Session | None = request.scope[SESSION]
     return None if session is not None and session.only_pauses else session
 

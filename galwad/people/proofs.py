@@ -70,8 +70,8 @@ def has_password(desk: PeopleDesk, session: Session) -> bool:
 async def check_password(desk: PeopleDesk, visitor: Visitor, password: SecretStr) -> User | None:
     """Return the user if the password is right; None if not.
 
-    The throttle counts a failed sign-in, even if the password is right. If the sign-in has not
-    failed, call `succeeded` or `uncounted` of the throttle.
+    The throttle counts the sign-in as failed, even if the password is right. After a right
+    password, call `Throttle.succeeded`, or `Throttle.uncounted` if the sign-in is not complete.
 
     Raises `ApiError` (429) if the client was turned away before the password was checked.
     """
@@ -97,7 +97,7 @@ async def check_code(desk: PeopleDesk, visitor: Visitor, code: SecretStr) -> Cod
 
     Raises:
         ApiError: 429, too many wrong codes for this account came from this known device or network,
-            or from all strangers if the client is one.
+            or from strangers if the client is a stranger.
     """
     text = code.get_secret_value()
     limits = desk.people.sign_in_limits

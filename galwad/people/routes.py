@@ -306,7 +306,10 @@ async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
 
 
 def _administration(desk: PeopleDesk, session: Session, version: str = "") -> UserAdministration:
-    """Return the acts of the session's user. The page showed `version` of the user to change."""
+    """Return the acts on users, for the session's user as their actor.
+
+    `version` is the version of the changed user that the page showed.
+    """
     return UserAdministration(
         *(desk.host.engine, desk.host.audit, session.actor, desk.host.settings.sip.realm),
         users=desk.people.users,

@@ -245,7 +245,6 @@ class _Changing:
         self.note("user.linked", {"issuer": identity.issuer}, subject=identity.subject)
 
     async def store(self, *, ends_sessions: bool) -> None:
-        """Write the changed columns. End the sessions if `ends_sessions` or a change says so."""
         name = self.user.name
         if self.values:
             changed = update(users).where(users.c.name == name).values(self.values)

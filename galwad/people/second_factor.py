@@ -317,7 +317,6 @@ async def remove_second_factor(connection: AsyncConnection, user: str) -> bool:
 
 
 async def _forget(connection: AsyncConnection, user: str) -> bool:
-    """Delete the second factor of a user; return False if there was none."""
     await connection.execute(delete(recovery_codes).where(recovery_codes.c.user == user))
     done = await connection.execute(delete(second_factors).where(second_factors.c.user == user))
     return bool(done.rowcount)

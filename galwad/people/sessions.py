@@ -126,7 +126,7 @@ class _Known:
     confirmed: float
     """The monotonic time at which the newest read of this session began."""
     address: str
-    """The network address of the token's most recent use, as stored in the database."""
+    """The network address of the token's most recent use that was written or is being written."""
 
 
 class Sessions:

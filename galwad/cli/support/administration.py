@@ -1,7 +1,7 @@
 """Helpers for commands that use the server's own database, and notify the desk of changed users.
 
-`on_the_server` turns an error about the database into a `CliError`. Modules that need SQLAlchemy
-are loaded only when a command runs, because this takes a second, and help texts must not wait.
+Modules that need SQLAlchemy are loaded when a command runs, so that help texts do not wait for
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def administration(settings: Settings) -> Administration:
-    """Return the `Administration` of the server's database. Root creates a missing state folder."""
+    """Return the `Administration` of the server's database.
+
+    If root calls this, a missing state folder is created first.
+    """
     from galwad.administration import Administration  # noqa: PLC0415 - see above
 
     _create_state_folder(settings.node.state)

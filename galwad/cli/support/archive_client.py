@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 _TIMEOUT_S: Final = 900.0
-"""The longest time in seconds to wait for the server to check its index.
-
-The server reads the manifest of each recording. This takes minutes for a year of a busy centre.
-"""
+"""The seconds to wait for a check of the index. It takes minutes for a year of a busy centre."""
 
 
 def indexed_rows(server: str, **query: Any) -> Iterator[dict[str, Any]]:
@@ -47,8 +44,8 @@ def download(
     """Fetch an encrypted recording; yield its header and a file with its payload.
 
     The digest is checked first. With `raw`, the file has the packets that could not be decoded.
-    Raises `CliError` if the server refuses the request, the digest of the received file is wrong,
-    or the temporary file cannot be written.
+    Raises `CliError` if the server refuses the request, the digest of the payload is wrong, or the
+    temporary file cannot be written.
     """
     with temporary_file_errors(), tempfile.TemporaryFile() as payload:
         header, is_as_indexed = receive(call_id, purpose, reference, client, payload, raw=raw)
@@ -99,8 +96,7 @@ def receive(
 def temporary_file_errors() -> Iterator[None]:
     """Turn an `OSError` of the temporary file into a `CliError`.
 
-    The output file is also written inside this context manager. But `atomic_file` handles the
-    errors of the output file, so they do not arrive here.
+    Errors of the output file do not arrive here, because `atomic_file` handles them.
     """
     try:
         yield

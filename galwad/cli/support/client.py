@@ -155,7 +155,7 @@ def http_errors() -> Iterator[None]:
 
 
 def refusal(response: httpx2.Response) -> tuple[str, str]:
-    """Return the error text and the hint of a refusal. Without them, name the HTTP status."""
+    """Return the error and the hint in a response. Without an error, name the HTTP status."""
     response.read()
     try:
         body = response.json()
@@ -200,7 +200,7 @@ def _reason(response: httpx2.Response) -> str:
 
 
 def answer_of(response: httpx2.Response) -> Any:
-    """Return the response's JSON document, or None without content; raise CliError for an error."""
+    """Return the response's JSON document; None for status 204. Raises `CliError` for an error."""
     check_response(response)
     if response.status_code == HTTPStatus.NO_CONTENT:
         return None

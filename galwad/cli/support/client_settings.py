@@ -40,8 +40,7 @@ def client_file() -> Path:
 class ClientSettings(BaseSettings):
     """The settings of an API client, from environment variables and the file `client.toml`.
 
-    An environment variable replaces the setting in the file. For example, `$GALWAD_SERVER` replaces
-    `server`.
+    An environment variable, such as `$GALWAD_SERVER`, wins over the file.
     """
 
     model_config = SettingsConfigDict(
@@ -63,10 +62,7 @@ class ClientSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of the settings: arguments, environment variables, `client.toml`.
-
-        The first source in this order that has a value is used.
-        """
+        """Return the sources of the settings. The first source that has a value is used."""
         file = TomlConfigSettingsSource(settings_cls, toml_file=client_file())
         return init_settings, env_settings, file
 

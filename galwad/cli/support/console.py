@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
-"""The columns of the output if stdout is not a terminal: so many that no line is shortened."""
+"""The width in characters if stdout is not a terminal, so that no line is shortened."""
 
 
 class CliError(Exception):
@@ -108,7 +108,7 @@ def _cell(text: str) -> Text:
 
 
 def progress_bar(what: str, *, quiet: bool) -> Progress:
-    """Return a progress bar on standard error; hidden if `quiet` or without a terminal."""
+    """Return a progress bar on stderr, hidden if `quiet` is true or stderr is not a terminal."""
     from rich.console import Console  # noqa: PLC0415 - as in `console`
     from rich.progress import (  # noqa: PLC0415 - as in `console`
         BarColumn,

@@ -108,7 +108,7 @@ def opened(header: bytes, payload: BinaryIO, identities: Sequence[Identity]) -> 
 
 
 def as_cli_error(error: RecordingError, otherwise: str) -> CliError:
-    """Return a `CliError` for an error of `recording`, with its hint, or the hint `otherwise`."""
+    """Return a `CliError` for `error`. If `error` has no hint, the hint is `otherwise`."""
     return CliError(str(error), getattr(error, "hint", "") or otherwise)
 
 
@@ -136,9 +136,9 @@ def trusted_keys(
 ) -> Sequence[str]:
     """Return the public keys of the nodes that a trust file names.
 
-    The file is `trust`, or if that is None, the trust file beside the key file `identity`. If there
-    is neither, the result is empty. Raises `CliError` if the file cannot be read, or if none of
-    `officers` (public signing keys) signed it, or if `officers` is empty.
+    The file is `trust`, or if that is None, the trust file beside the key file `identity`. If both
+    are missing, the result is empty. Raises `CliError` if the file cannot be read, or if none of
+    `officers` (public signing keys) signed it.
     """
     if trust is None:
         beside = None if identity is None else identity.parent / TRUST_FILE_NAME

@@ -82,5 +82,5 @@ class LazyGroup(TyperGroup):
 
 
 def new_command() -> typer.Typer:
-    """Return a new Typer app for the command of a module, or for its commands."""
+    """Return a new Typer app for the commands of a module."""
     return typer.Typer(rich_markup_mode=None, add_completion=False)

@@ -74,7 +74,7 @@ def load_settings(path: Path) -> Settings:
 
 
 def required(option: str, text: str, example: str) -> str:
-    """Return the option's stripped text; raise CliError, with `example` as a hint, if empty."""
+    """Return the option's stripped text. If it is empty, raise CliError with the hint `example`."""
     if not text.strip():
         raise CliError(
             f"{option} is empty", f'write a value, such as {option} "{example}"', status=2

@@ -25,11 +25,10 @@ _UNKNOWN: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
 def atomic_file(path: Path, *, replace: bool, mode: int = 0o600) -> Iterator[io.BufferedRandom]:
     """Yield a new file for writing and reading; it is named `path` only if the body succeeds.
 
-    Until then it has no name, so that nothing remains if the process dies. If the file system does
-    not support this, it has a temporary name in the same folder. Without `replace`, an existing
-    file is not changed. With `replace`, only a regular file is replaced. Raises `CliError` if the
-    file cannot be written, if `path` exists and `replace` is false, or if `path` is a folder or
-    special file.
+    Until then the file has no name, so that nothing remains if the process dies. If the file system
+    does not support nameless files, the file has a temporary name in the same folder. Raises
+    `CliError` if the file cannot be written, if `path` exists and `replace` is false, or if `path`
+    is a folder or special file.
     """
     check_replaceable(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -91,7 +90,6 @@ def check_writable(
 
 
 def _opened(part: Path, mode: int) -> int:
-    """Create a nameless file beside `part`, or else the file `part`; return its descriptor."""
     # remove a file that an earlier process with the same process id left because it was killed
     part.unlink(missing_ok=True)
     if _NAMELESS:

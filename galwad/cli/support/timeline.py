@@ -38,7 +38,7 @@ class SpanStyle:
 _UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
 PARTLY: Final = SpanStyle("partly", "╌", "-", "yellow")
-"""The style of a stretch in which a voice is missing. It directly follows a gap.
+"""The style of a stretch after a gap in which a voice is missing.
 
 Late packets of this voice were dropped, because they may have sound from the gap.
 """
@@ -75,7 +75,7 @@ def spans_of(
 ) -> list[TimelineSpan]:
     """Return the spans of the whole call, sorted by their start.
 
-    `gaps` has the gaps and the unexplained spans. Where an unexplained span overlaps a gap, the gap
+    `gaps` has all spans except the recorded ones. Where an unexplained span overlaps a gap, the gap
     is cut. All other time is recorded, and divided at `begins`, where segments start. Times are in
     microseconds since the recording's start.
     """
@@ -87,8 +87,7 @@ def spans_of_row(
 ) -> list[TimelineSpan]:
     """Return the spans of a recording from its row in the server's index, sorted by their start.
 
-    `begins` are the starts of segments in microseconds, at which recorded time is divided. `partly`
-    are the stretches in which a voice is missing.
+    `begins` are as in `spans_of`. `partly` are the stretches in which a voice is missing.
     """
     gaps = [
         TimelineSpan(

@@ -43,7 +43,7 @@ _HANDSHAKE_S = 8.0
 _FAREWELL_S = 5.0
 _NO_FILES_S = 0.1
 _THINNING = ThinningLimits(stranger=1000, known=10_000, strangers=1000, few=250)
-"""The numbers of connections that are refused in a second before the kernel drops most of them."""
+"""The numbers of refused connections in a second at which the kernel begins to drop new ones."""
 _SWEEP_S = 1.0
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: `close` sends a reset, and the kernel keeps nothing."""
@@ -73,7 +73,7 @@ def connection_limit(wanted: int) -> int:
 
 
 class Acceptor:
-    """Accepts connections, and connects each one that has a place to the protocol of `make`."""
+    """Accepts connections. A connection that gets a place also gets a protocol from `make`."""
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class PlaceLimits:
     strangers_rate: float = 100.0
     """The rate of all strangers in new areas together, and also of all other strangers together."""
     in_advance_s: float = 5.0
-    """The connections of this many seconds may arrive at once; then the rate applies."""
+    """As many connections may arrive at once as the rate allows in this many seconds."""
 
     @classmethod
     def within(cls, connections: int) -> PlaceLimits:
@@ -171,7 +171,10 @@ class Places:
         return place
 
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
-        """Give a connection a place for signed-in people; if none is free, for known networks."""
+        """Give a connection a place for signed-in people.
+
+        If the session can have no more of these places, give it a place for known networks.
+        """
         self.know(network, now)
         if place.left or place.session == session:
             return

@@ -201,7 +201,6 @@ class Provider:
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Return the JSON document with which the provider answers a request."""
         try:
             async with asyncio.timeout(self._section.timeout):
                 client = await self._client()

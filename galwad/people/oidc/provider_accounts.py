@@ -16,7 +16,7 @@ from galwad.settings.desk import SignInSection
 
 
 class RefusedError(Exception):
-    """The provider has signed in a person who may not use Galwad, or not step up this session.
+    """The provider has signed a person in, but the person may not use Galwad or step up.
 
     `reason` is "no_role" or "disabled". At a step-up, it can also be "other_person", or "ended" if
     the session has ended. `user` is the name of the user; "" if there is no user.

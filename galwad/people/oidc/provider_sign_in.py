@@ -84,10 +84,10 @@ class ProviderSignIn:
         return _with_query(metadata.authorization, query), cookie
 
     def take(self, cookie: str, response: Mapping[str, str]) -> PendingSignIn:
-        """Return the sign-in to which the provider's response belongs, if it is not used yet.
+        """Return the sign-in to which the provider's response belongs.
 
         `response` has the parameters of the address to which the browser was sent back. Raises
-        `ResponseError` if this browser has begun no such sign-in, or it is over.
+        `ResponseError` if this browser has begun no such sign-in, or the sign-in is used or over.
         """
         return self._pending.find(cookie, response.get("state", ""))
 

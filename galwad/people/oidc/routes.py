@@ -253,14 +253,12 @@ async def _audited_refusal(
 
 
 def _in_force(session: Session | None) -> Session:
-    """Return the session that is stepped up; raise RefusedError if it has ended."""
     if session is None:
         raise RefusedError("ended")
     return session
 
 
 async def _open(desk: PeopleDesk, user: str) -> tuple[Session, str]:
-    """Open a session and return it with its token; raise RefusedError for a disabled user."""
     token = await desk.people.sessions.open(user, "page", provider=True)
     session = await desk.people.sessions.find(token)
     if session is None:
@@ -269,7 +267,6 @@ async def _open(desk: PeopleDesk, user: str) -> tuple[Session, str]:
 
 
 async def _audit_changes(desk: PeopleDesk, found: IdentifiedUser) -> None:
-    """Audit a user that the sign-in has added, or whose role it has changed."""
     personal = {"user": found.user.name, "actor": "provider"}
     if found.created:
         await desk.host.audit.append(

@@ -34,9 +34,9 @@ from galwad.host.limits import Rate
 from galwad.people.sessions import Session
 
 LIFETIME_S: Final = 600.0
-"""The seconds in which the person must approve the client."""
+"""The seconds in which the person must approve the client, and the client fetch its session."""
 FETCH_S: Final = 120.0
-"""The seconds after the approval in which the client must fetch its session."""
+"""The most seconds between the approval and the fetching of the session."""
 SILENT_S: Final = 150.0
 """The seconds after which a client that has not asked for its session is forgotten.
 
@@ -123,7 +123,7 @@ class Approvals:
         self._approved = _Line(MOST_WAITING, MOST_WAITING)
 
     def begin(self, address: str, network: str, site: str = "") -> tuple[str, WaitingClient]:
-        """Let a client at a network address wait; return its secret, and the new entry."""
+        """Let a client at a network address wait; return the client's secret, and the client."""
         self._expire()
         secret, code = secrets.token_urlsafe(32), _new_code()
         while code in self._codes:
@@ -140,10 +140,7 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code. It must fetch its session within `FETCH_S` seconds.
-
-        Return the client; None if no client waits with this code.
-        """
+        """Approve the client with this code; return it, or None if none waits with this code."""
         found = self.find(code)
         if found is None:
             return None
@@ -180,7 +177,6 @@ class Approvals:
             self._forget(surplus)
 
     def _in_time(self, key: str) -> WaitingClient | None:
-        """Return the client. If its time is over, forget it and return None."""
         found = self._waiting.get(key)
         if found is not None and found.until <= self._clock():
             self._forget(key)

@@ -127,7 +127,6 @@ def _approved(server: str, authority: Path | None) -> Any:
 
 
 def _sign_in(server: str, login: dict[str, str], code: str, authority: Path | None) -> Any:
-    """Send the sign-in; return the server's answer. An empty code is not sent."""
     body = {**login, "code": code} if code else login
     return ask(server, "POST", "/login", body, anonymous=True, authority=authority)
 
@@ -144,7 +143,6 @@ def _asked(what: str, *, hide: bool = False) -> str:
 
 
 def _keep(file: Path, server: str, token: str, certificate: Path | None) -> None:
-    """Write `client.toml`, completely or not at all; only its owner can read it."""
     lines = [f"server = {jsonlib.dumps(server)}", f"token = {jsonlib.dumps(token)}"]
     if certificate is not None:
         lines.append(f"certificate = {jsonlib.dumps(str(certificate))}")
