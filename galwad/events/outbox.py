@@ -158,7 +158,7 @@ class WebhookOutbox(Outbox):
             await connection.execute(insert(webhook_calls), rows)
 
     async def due(self, now: float, busy: Collection[str], most: int) -> list[WaitingEvent]:
-        """Return due events of calls that are not in `busy`.
+        """Return at most `most` due events of calls that are not in `busy`.
 
         Each of them is the oldest waiting event of its call. An event whose row is damaged is
         dropped.

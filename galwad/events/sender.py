@@ -1,8 +1,9 @@
-"""Sends the events in the outbox to the receiver, those of one call one after the other.
+"""Sends the events in the outbox to the receiver.
 
-A failed event is tried again with exponential back-off and jitter. After a failure, the receiver
-gets a rest in which nothing is sent. Then one event at a time is sent until the receiver accepts or
-refuses one. So an outage does not end with a flood of events.
+The events of one call are sent in their order, each after the previous one is settled. A failed
+event is tried again with exponential back-off and jitter. After a failure, the receiver gets a rest
+in which nothing is sent. Then one event at a time is sent until the receiver accepts or refuses
+one. So an outage does not end with a flood of events.
 
 The `CircuitBreaker` of the delivery of notes is not used here. A rest of the receiver has jitter,
 the receiver can ask for a longer rest, and `retry` ends a rest without resetting the count of

@@ -140,7 +140,7 @@ class StreamStore:
             return await connection.scalar(select(func.max(stream_events.c.seq))) or 0
 
     async def after(self, seq: int, most: int) -> list[StoredEvent] | None:
-        """Return the next events after `seq`; None if one of them cannot be read any more."""
+        """Return the next `most` events after `seq`; None if the first cannot be read any more."""
         query = (
             select(stream_events)
             .where(stream_events.c.seq > seq)

@@ -1,7 +1,7 @@
 """Follows calls: seals the finished parts of their spools while the calls are in progress.
 
 So little work remains when a call ends. A call with several spools is not followed. After an error,
-a call is no longer followed. These calls are sealed from their spools after their end.
+a call is no longer followed. A call that is not followed is sealed from its spools after its end.
 """
 
 from __future__ import annotations

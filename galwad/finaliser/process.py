@@ -9,7 +9,7 @@ with small spools go first. Each worker process (`galwad.finaliser.workers`) sea
 calls at the same time, so that a short call rarely waits for a long one or for the disk. The worker
 that follows a call (`galwad.finaliser.live_sealer`) also seals it.
 
-On SIGTERM or SIGINT the finaliser first seals every ended call, because a reboot may follow. After
+On SIGTERM or SIGINT the finaliser first seals the ended calls, because a reboot may follow. After
 a reboot, no key on this machine can open their spools, unless the setting `unattended_recovery` is
 true.
 """

@@ -1,4 +1,4 @@
-"""Finds the spool files in the two spool folders: the first folder, and that on the spare disk.
+"""Finds the spool files in the first spool folder, and in the spool folder on the spare disk.
 
 If the first disk fails during a call, the switch begins a new spool on the spare disk, and copies
 the earlier spools of the call to it. A copy gets its final name only when it is complete. From then
@@ -32,14 +32,14 @@ class Spools:
     """The files in the two spool folders. Each method reads the folders again."""
 
     def __init__(self, first: Path, spare: Path) -> None:
-        """Take the folders' paths. The one on the spare disk need not exist."""
+        """Take the paths of the folders. The folder on the spare disk need not exist."""
         self._first = first
         self._spare = spare
 
     def all(self) -> list[Path]:
         """Return each file `*.spool` of the two folders.
 
-        If both have a file of the same name, return that on the spare disk. If the first folder
+        If both have a file of the same name, return the file on the spare disk. If the first folder
         cannot be read, return only the spools on the spare disk.
 
         Raises:

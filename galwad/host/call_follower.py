@@ -126,7 +126,7 @@ class CallFollower:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write all waiting reports; keep those that cannot be written, and raise an error."""
+        """Write all waiting reports. Keep reports that cannot be written, and raise their error."""
         failures: dict[ReportQueue[Any], Exception] = {}
         async with self._writing:
             while waiting := [each for each in self._queues if each and each not in failures]:

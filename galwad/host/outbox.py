@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Row, String, Table, and_, func, or
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 REFUSED = "refused"
-"""The state, in every outbox, of a row that the other system does not accept."""
+"""The state of a row that the other system does not accept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,7 +368,7 @@ class NoteStore:
     async def earlier(
         self, person_ids: Collection[str], but: str, limit: int
     ) -> list[EarlierContact]:
-        """Return the written notes filed under a person's entries, the newest first.
+        """Return at most `limit` written notes filed under a person's entries, the newest first.
 
         The note of the call `but`, and calls that needed no note, are left out.
         """

@@ -306,7 +306,7 @@ async def revoke_own(token_id: str, desk: TheDesk, session: Person) -> None:
 
 
 def _administration(desk: PeopleDesk, session: Session, version: str = "") -> UserAdministration:
-    """Return the acts on users, for the session's user as their actor.
+    """Return the acts on users, with the session's user as the actor.
 
     `version` is the version of the changed user that the page showed.
     """

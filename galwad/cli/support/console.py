@@ -132,7 +132,7 @@ def reset_time_zone() -> None:
 
 
 def use_zone_of_response(name: str) -> None:
-    """Set the zone of all later printed times to this one, if this machine knows its name."""
+    """Set the zone of all later printed times to the zone `name`, if this machine knows it."""
     if found := zone_named(name):
         _set_zone(found)
 

@@ -134,10 +134,10 @@ def public_key(text: str, option: str) -> str:
 def trusted_keys(
     trust: Path | None, identity: Path | None, officers: Sequence[str]
 ) -> Sequence[str]:
-    """Return the public keys of the nodes that a trust file names.
+    """Return the public keys of the nodes that the trust file `trust` names.
 
-    The file is `trust`, or if that is None, the trust file beside the key file `identity`. If both
-    are missing, the result is empty. Raises `CliError` if the file cannot be read, or if none of
+    If `trust` is None, the trust file beside the key file `identity` is used. If that file does not
+    exist, the result is empty. Raises `CliError` if the file cannot be read, or if none of
     `officers` (public signing keys) signed it.
     """
     if trust is None:

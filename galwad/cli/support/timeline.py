@@ -61,7 +61,7 @@ STYLES: Final = {
 class TimelineSpan:
     """A stretch of a call, with its start and end in microseconds since the recording's start.
 
-    `kind` is a key of `STYLES`. `why` is a text for the user, such as the trigger of a gap, or "".
+    `kind` is a key of `STYLES`, or an unknown reason of a gap. `why` is a text for the user, or "".
     """
 
     kind: str

@@ -140,7 +140,7 @@ class Places:
         self._networks: OrderedDict[str, float] = OrderedDict()
         """The known networks, with the time at which a session was last used from each."""
         self._due: OrderedDict[str, float] = OrderedDict()
-        """The time at which the connections so far fit into the rate.
+        """The time at which the next connection fits into the rate.
 
         Each connection adds 1 / rate. If the time is more than `in_advance_s` in the future, new
         connections are refused. The key is the network, "new" for all strangers in new areas, or ""
@@ -173,7 +173,7 @@ class Places:
     def sign_in(self, place: Place, session: str, network: str, now: float) -> None:
         """Give a connection a place for signed-in people.
 
-        If the session can have no more of these places, give it a place for known networks.
+        If none is free for the session, give the connection a place for known networks.
         """
         self.know(network, now)
         if place.left or place.session == session:

@@ -73,7 +73,7 @@ class WaitingClient:
 
 
 class _Line:
-    """Clients by the time of their latest request; the longest silent client is first."""
+    """Clients by the time of their latest request. The first client has been silent longest."""
 
     def __init__(self, most: int, most_of_a_network: int) -> None:
         self._most = most
