@@ -68,7 +68,7 @@ class SealedFacts(msgspec.Struct, frozen=True):
 
 
 class CallProgress(msgspec.Struct, frozen=True):
-    """The newest reported state of a call, with the counts in the ids of its events.
+    """The newest reported state of a call. `pauses` and `transfers` are in the ids of its events.
 
     `ended` is a Unix time; 0 before the end. `sealed` has the facts of a recording that was sealed
     before the end of the call was known, otherwise None.

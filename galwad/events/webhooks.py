@@ -30,7 +30,7 @@ _EXPIRY_S: Final = 600.0
 _BATCH_S: Final = 0.05
 """The seconds for which events are collected before one transaction writes them."""
 PATIENCE_S: Final = 5.0
-"""The seconds after a snapshot in which calls that it lacks may still be reported."""
+"""The seconds after a snapshot at which calls that it does not contain count as ended."""
 log = structlog.get_logger()
 
 

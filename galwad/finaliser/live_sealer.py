@@ -112,7 +112,7 @@ class LiveSealer:
             self._followed.clear()
 
     def _single_lives(self) -> Mapping[str, Path]:
-        """Return the spools, by call id, of this share's calls that have exactly one."""
+        """Return the spool of each call of this share that has exactly one spool, by call id."""
         found = self._spools.by_call()
         return {
             call_id: paths[0]

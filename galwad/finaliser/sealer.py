@@ -135,7 +135,7 @@ class Sealer:
     def _archive_identity(self) -> ArchiveIdentity | None:
         """Return the archive folder's identity; None if the folder is missing.
 
-        If it changes, the archive's disk was unmounted, or another one mounted. A recording in an
+        If the identity changes, the archive's disk was unmounted or replaced. A recording in an
         empty mount point would be hidden when the disk is mounted again.
         """
         try:

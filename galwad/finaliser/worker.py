@@ -8,9 +8,8 @@ If the finaliser is killed, the kernel kills its workers too, so that they never
 next finaliser. SIGTERM reaches all processes of a unit. A worker ignores it, because the finaliser
 still needs the worker.
 
-The finaliser's orders and the worker's reports go over a socket pair: the length of a message (four
-bytes) and the message in msgpack, as over the links of `galwad.link`. Both ends are of the same
-release, because the finaliser starts its workers.
+The finaliser's orders and the worker's reports go over a socket pair, in the form of the messages
+of `galwad.link`. Both ends are of the same release, because the finaliser starts its workers.
 """
 
 from __future__ import annotations

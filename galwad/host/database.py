@@ -54,7 +54,7 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
 )
 _TURN_S = 5.0
-"""The longest time in seconds that a transaction waits for earlier ones that write."""
+"""The longest time in seconds that a transaction waits for earlier transactions that write."""
 _OTHERS_S = 20.0
 """The seconds to wait while another process upgrades the database.
 

@@ -269,8 +269,6 @@ def _facts(request: Request, error: NotPermittedError) -> dict[str, str]:
 
 
 class _Audited(Protocol):
-    """The part of the host with which a refused request is entered in the audit."""
-
     background: BackgroundTasks
     audit: AuditLog
 

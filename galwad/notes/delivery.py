@@ -209,7 +209,7 @@ class NoteForm:
     """Converts queued versions of notes to the form that one system gets."""
 
     directory: str
-    """The name of the system's directory. A note has the person's id in this directory."""
+    """The name of the system's directory, from which the person's id in a note is."""
     purpose_code: Callable[[str], str] = _nothing
     """Returns the system's code for a purpose in English or Welsh; "" if it has no code."""
     no_note_words: Callable[[str], str] = _nothing

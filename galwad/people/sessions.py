@@ -122,7 +122,7 @@ class _Known:
     session: Session
     seen: float
     stored: float
-    """The Unix time of the session's most recent use, as stored in the database."""
+    """The Unix time of the session's most recent use, as last read from the database."""
     confirmed: float
     """The monotonic time at which the newest read of this session began."""
     address: str

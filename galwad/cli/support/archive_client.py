@@ -132,7 +132,7 @@ class IndexFindings:
 
     @property
     def notes(self) -> list[str]:
-        """A line about the recordings that cannot be compared completely, if there are any."""
+        """A line with the number of recordings without commitments; [] if there are none."""
         return [not_committed_note(self.not_committed)] if self.not_committed else []
 
 

@@ -38,7 +38,7 @@ class SpanStyle:
 _UNEXPLAINED: Final = SpanStyle("unexplained", "?", "?", "bold red")
 RECORDED: Final = SpanStyle("recorded", "━", "=", "green")
 PARTLY: Final = SpanStyle("partly", "╌", "-", "yellow")
-"""The style of a stretch after a gap in which a voice is missing.
+"""The style of a stretch in which a voice is missing, after the end of a gap.
 
 Late packets of this voice were dropped, because they may have sound from the gap.
 """

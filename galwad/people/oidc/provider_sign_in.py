@@ -144,7 +144,7 @@ class ProviderSignIn:
     def sign_out_address(self) -> str | None:
         """Return the address at which the browser signs out at the provider too.
 
-        Return None if the provider offers no sign-out, or was not asked since the desk's start.
+        Return None if the provider offers no sign-out, or if its metadata was not read yet.
         """
         known = self.provider.known
         if known is None or not known.end_session:

@@ -18,7 +18,7 @@ from galwad.cli.support.output_file import atomic_file
 
 app = new_command()
 _SHORTEST_S, _LONGEST_S = 0.5, 30.0
-"""The limits in seconds for the interval that the server names."""
+"""The shortest and the longest time in seconds between two requests for the token."""
 
 
 @app.command(epilog="Example: galwad login --server https://galwad.example --user officer")
