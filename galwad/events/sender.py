@@ -92,7 +92,7 @@ class WebhookSender:
         self._rest_until = 0.0
         """The time in monotonic seconds until which nothing is sent."""
         self._ready: deque[WaitingEvent] = deque()
-        """Due events of idle calls; read together, because the search takes long if many wait."""
+        """Due events of calls without a request in progress, read ahead as the search is slow."""
         self._expiry_due = self._depth_due = 0.0
         self._alarms: set[str] = set()
         """The kinds of alarms that were raised since the last event was delivered."""

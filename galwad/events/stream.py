@@ -95,7 +95,7 @@ class StreamStore:
     async def add(
         self, connection: AsyncConnection, events: Sequence[WebhookEvent], now: float
     ) -> None:
-        """Store the events of `kinds`. The transaction must be `immediate`, as it reads first."""
+        """Store the events of `kinds`. The transaction reads first, so it must be `immediate`."""
         rows = [
             {
                 "event_id": event.event_id,

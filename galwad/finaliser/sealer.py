@@ -275,7 +275,7 @@ class Sealer:
         self._live_sealer.discard_all()
 
     def _keys(self, spools: Iterable[Path] = ()) -> SpoolKeys:
-        """Return the boot keys, the folder of frame keys, and what officers recovered."""
+        """Return the boot keys, the folder of frame keys, and the keys that officers recovered."""
         folder = self._folders.runtime_keys
         recovered = recovered_keys(folder, spools)
         ours, *further = self._boot_keys() or [None]

@@ -108,7 +108,7 @@ Received = TypeVar("Received")
 
 
 def stored(folders: Folders) -> dict[str, tuple[str, ...]]:
-    """Return the paths of `folders`, by the names of their fields."""
+    """Return the paths in `folders` by the names of the fields."""
     found = {}
     for each in fields(folders):
         value: Path | tuple[Path, ...] = getattr(folders, each.name)

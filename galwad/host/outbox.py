@@ -36,7 +36,7 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The numbers of rows that are not delivered."""
+    """The numbers of rows that wait, and of rows that were refused."""
 
     waiting: int
     refused: int
@@ -120,7 +120,7 @@ class Outbox:
         return done.rowcount
 
     async def backlog(self) -> Backlog:
-        """Return the numbers of rows that are not delivered."""
+        """Return the numbers of rows that wait, and of rows that were refused."""
         statement = (
             select(self._waiting, func.count(), func.min(self._table.c.created))
             .where(or_(self._waiting, self._refused))

@@ -299,7 +299,7 @@ class NoteDelivery:
             await self._destination.close()
 
     async def deliver_next(self) -> bool:
-        """Make one attempt to deliver a due version. Return whether to look for another at once."""
+        """Make one attempt to deliver a due version. Return False if none can be delivered now."""
         destination = self._destination
         if destination is None:
             return False

@@ -45,7 +45,7 @@ class PlaceLimits:
     network_rate: float = 20.0
     """The rate of one network of strangers."""
     strangers_rate: float = 100.0
-    """The rate of all strangers in new areas together, and also of all other strangers together."""
+    """The rate of all strangers in new areas together. All other strangers have the same rate."""
     in_advance_s: float = 5.0
     """As many connections may arrive at once as the rate allows in this many seconds."""
 

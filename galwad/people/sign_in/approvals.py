@@ -140,7 +140,7 @@ class Approvals:
         return self._in_time(self._codes.get(canonical(code), ""))
 
     def approve(self, code: str, approver: Session) -> WaitingClient | None:
-        """Approve the client with this code; return it, or None if none waits with this code."""
+        """Approve the client with this code and return it; None if no client has this code."""
         found = self.find(code)
         if found is None:
             return None
