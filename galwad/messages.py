@@ -386,12 +386,12 @@ class PauseReply(LinkMessage, frozen=True, tag="HoldReply"):
 
 
 class PhoneAct(LinkMessage, frozen=True):
-    """From the desk to the switch: carry out an act of the page for the advisor of a call.
+    """From the desk to the switch: carry out an act of the page on a call.
 
-    `act` is "answer", "hold", "resume", "hangup" or "transfer". The switch refuses an act that is
-    not possible now. `user` and `extension` name the person who asks. The switch carries the act
-    out only if the call is this person's. `number` is the number or destination of a transfer.
-    `actor` names the person as the manifest does, such as `user:anna`.
+    `act` is "answer", "hold", "resume", "hangup" or "transfer". `user` and `extension` name the
+    person who asks. The switch refuses the act if it is not possible now, or if the call neither
+    belongs to this person nor rings for this person. `number` is the number or destination of a
+    transfer. `actor` names the person as the manifest does, such as `user:anna`.
     """
 
     ref: int

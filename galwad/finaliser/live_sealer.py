@@ -33,8 +33,8 @@ With less, a call is sealed only after its end, because the recording of calls n
 MOST_HELD_BYTES: Final = 512 << 20
 """The most bytes of audio that all followed calls together may have in memory.
 
-Each worker may use an equal part. If its calls need more, one of them is given up: it is sealed
-after its end, when only a few calls at a time need memory.
+Each worker may use an equal part. If the calls of a worker need more, one call is given up. This
+call is sealed after its end, when only a few calls at a time need memory.
 
 A call has 0.8 MB, or 1.4 MB if it has a wideband codec. While digits are keyed, audio is held back:
 up to 8 MB more. What libsndfile needs for each call is not counted.

@@ -1,10 +1,10 @@
 """Accepts connections for the desk's HTTP server, and gives each one its place.
 
 uvicorn's own listener accepts until no file descriptor is left, and performs the TLS handshake
-first. The `Acceptor` closes a connection without a place at once, which takes a few microseconds
-and no memory. It rests after each batch for as long as the batch took, so that a flood leaves time
-for other work. If it refuses too many connections, it lets the kernel drop most of them
-(`net.packet_filter`).
+first. If a connection gets no place, the `Acceptor` closes it at once. This takes a few
+microseconds and no memory. The `Acceptor` rests after each batch for as long as the batch took, so
+that a flood leaves time for other work. If it refuses too many connections, it lets the kernel drop
+most of them (`net.packet_filter`).
 """
 
 from __future__ import annotations
