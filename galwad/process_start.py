@@ -31,11 +31,10 @@ _PR_SET_DUMPABLE: Final = 4
 
 
 def forbid_core_dumps() -> None:
-    """Forbid core dumps of this process, and forbid other processes to read its memory.
+    """Forbid core dumps of this process. Close its memory to processes without privileges.
 
-    The memory is closed in /proc and to ptrace, for the same user too (prctl(2)). The kernel also
-    sends no dump through a pipe to a core dump handler. Raises `OSError` if the kernel did not
-    accept the setting.
+    Processes of the same user cannot read it through /proc or ptrace either (prctl(2)). The kernel
+    sends no dump to a core dump handler. Raises `OSError` if the kernel did not accept the setting.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)

@@ -187,7 +187,7 @@ class Users:
     async def change_own_password(self, name: str, password: str, session: str) -> None:
         """Replace the password of a person who has just proven the present one.
 
-        All sessions and tokens of this person end, except the one with the token digest `session`.
+        All sessions and tokens of this person end, except the session with the digest `session`.
         Raises `UserError` if the new password is easy to guess, or the user was removed.
         """
         if is_easy_to_guess(password, name):
@@ -346,8 +346,8 @@ def _values_of(row: Row[Any]) -> dict[str, Any]:
 def version_of(row: Row[Any], linked: Sequence[Row[Any]]) -> str:
     """Return the version of a user, from the row of the user and the rows of their identities.
 
-    The password's hash is a part of it, so that no administrator replaces a password that another
-    one has just set. The hash has a random salt of 128 bits, so the version reveals no password.
+    The version includes the password's hash, so that no administrator replaces a password that
+    another administrator has just set. The random salt of the hash keeps the password secret.
     """
     parts = [str(value) for value in row]
     parts += sorted(f"{each.issuer} {each.subject}" for each in linked)

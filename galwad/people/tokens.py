@@ -4,9 +4,9 @@ A token is a row of the table `sessions` that stays in force even if it is not u
 decides whether it is in force. This module makes, lists and revokes tokens, and warns before the
 tokens of machines expire. The database has only a token's SHA-256 digest.
 
-A machine can have several tokens, so that one can replace another without a gap. Each token has a
-set of scopes: it can use a right only if the right is among its scopes and the machine has it. The
-token of a person has only the scope `pause`.
+A machine can have several tokens, so that one can replace another without a gap. If a machine's
+token has scopes, it can use only those rights of the machine that are among its scopes. The token
+of a person has only the scope `pause`.
 
 A payment system whose token has expired cannot pause any more, so `TokenWatch` warns people before,
 in the log and in the metrics.

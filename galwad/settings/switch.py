@@ -356,7 +356,7 @@ class Destination(Section):
         """Return whether a party, such as the target of a transfer, is this destination.
 
         A pattern that begins with `sip:` or `/sip` is compared with `uri`, the party's URI without
-        parameters. Any other is compared with `user`, one form of the URI's user part.
+        parameters. Any other pattern is compared with `user`, one form of the URI's user part.
         """
         return self.match.matches(uri if self.match.text.startswith(("sip:", "/sip")) else user)
 

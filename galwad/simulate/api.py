@@ -110,7 +110,10 @@ class ApiClient:
         )
 
     async def payment(self, method: str, extension: str, wanted: str) -> None:
-        """Pause (PUT) or resume (DELETE) as payment systems do; raise StepError on failure."""
+        """Pause (PUT) or resume (DELETE) as a payment system does.
+
+        Raises `StepError` if the recording does not then have the state `wanted` on the disk.
+        """
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:
             durable = "" if outcome["durable"] else "; the disk has not confirmed the request"
@@ -209,8 +212,8 @@ class MatrixApi(ApiClient):
 
             def client(*, anonymous: bool = False, token: str = "") -> httpx2.Client:
                 made = open_client(self._server, anonymous=anonymous, token=token)
-                # Seconds pass between two requests. The server could close a connection that is
-                # kept open just when the next request is sent.
+                # Seconds pass between two requests. The server could close an idle connection just
+                # when the next request is sent.
                 made.headers["Connection"] = "close"
                 return stack.enter_context(made)
 

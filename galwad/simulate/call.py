@@ -413,7 +413,7 @@ async def _send_transfer(plan: Plan, answerer: Answerer, leg: VoIPCall) -> None:
 
 
 async def _join(answerer: Answerer, leg: VoIPCall, number: str) -> int:
-    """Hold the caller, consult `number`, and join both; return the transfer's SIP status."""
+    """Hold the caller, call `number`, and join it with the caller; return the final SIP status."""
     await leg.hold()
     consulted = await answerer.phone.call(number)
     try:

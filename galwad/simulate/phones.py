@@ -147,7 +147,10 @@ class Answerer:
 
 
 class CallAudio:
-    """Sends and stores the audio of an answered leg. Create it in a running event loop."""
+    """Sends speech on an answered leg, and stores the sound that arrives there.
+
+    Create it in a running event loop.
+    """
 
     def __init__(self, who: str, call: VoIPCall) -> None:
         self.who = who

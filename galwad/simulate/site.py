@@ -228,11 +228,11 @@ class Site:
 
     @property
     def ceases_at_request(self) -> bool:
-        """True if a transfer outside ceases the recording when it is requested."""
+        """True if the recording ceases at the request of a transfer outside, not at its answer."""
         return self.settings.recording.point_of_transfer == "request"
 
     def missing(self, need: Need) -> str:
-        """Return what must be configured for `need`; "" if it is there."""
+        """Return what must be configured for `need`; "" if nothing is missing."""
         there = {
             Need.CODES: self.settings.recording.payment_code_on is not None,
             Need.MACHINE: bool(self.api.machine_token),

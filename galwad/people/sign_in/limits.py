@@ -36,7 +36,7 @@ They are counted for one account, from one network, and for all accounts togethe
 
 
 class CodeGuesses:
-    """Counts wrong codes, which follow a right password, for each account.
+    """Counts the wrong codes for each account.
 
     Wrong codes of strangers do not delay known devices and networks (see `source` in
     `galwad.people.sign_in.throttle`). Only one-time codes have to wait: a recovery code is checked

@@ -1,10 +1,10 @@
 """The order in which waiting sign-ins have their passwords checked, without I/O or a clock.
 
-There are three kinds. Browsers on which the account has signed in before come first, in order of
-arrival. Then known networks and strangers take turns. After the check of a stranger, the next
-stranger waits `REST` times as long as this check took. So guesses of strangers use about a quarter
-of the time. The wait is at most `LONGEST_REST_S`, because on a machine that is busy with other
-work, a check takes longer without computing more.
+Browsers on which the account has signed in before come first, in order of arrival. Then known
+networks and strangers take turns. After the check of a stranger, the next stranger waits `REST`
+times as long as this check took. So guesses of strangers use about a quarter of the time. The wait
+is at most `LONGEST_REST_S`, because on a machine that is busy with other work, a check takes longer
+without computing more.
 
 Among known networks, and among strangers, the attempt with the lowest rank is next. The rank is
 computed from what each network has sent recently (`RecentAttempts`). Of attempts with the same
@@ -119,10 +119,7 @@ class RecentAttempts:
             self._turned_away.popitem(last=False)
 
     def returns(self, attempt: SignInAttempt, now: float) -> bool:
-        """Return whether the attempt was turned away and comes again in time, but not too soon.
-
-        A program that floods comes again sooner, or with another password.
-        """
+        """Return whether the attempt was turned away and comes again in time, but not too soon."""
         times = self._turned_away.get((attempt.network, attempt.password))
         return times is not None and _SOONEST_S <= now - times[1] <= _LATEST_S
 
@@ -160,8 +157,8 @@ class RecentAttempts:
     def rank_of_returned(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt that comes again, among the attempts that come again.
 
-        If the areas of several attempts have sent equally few passwords, the attempt comes first
-        whose first refusal is the most recent: a flood that comes again and again began earlier.
+        If the areas of two attempts have sent equally many passwords, the attempt that was first
+        turned away later comes first. A flood that comes again and again began earlier.
         """
         first, _ = self._turned_away.get((attempt.network, attempt.password), (0.0, 0.0))
         sent = zip(attempt.areas, self._passwords, strict=True)
@@ -241,7 +238,7 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kind of the latest attempt chosen, except a device, and of the latest stranger."""
+        """The kinds of the last two choices: the last without a device, and the last stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))

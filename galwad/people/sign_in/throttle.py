@@ -1,10 +1,9 @@
 """The pace of failed sign-ins: it slows the guessing of passwords, and locks no account out.
 
-Only the failed sign-ins of the most recent 15 minutes are counted: of each account from each
-network, of each network, and of each device with a valid token of an earlier sign-in
-(`galwad.people.sign_in.devices`). At a limit, a pace begins: one password is checked every 0.5 to
-10 seconds, and further passwords wait in the queue (`galwad.people.sign_in.queue`). A right
-password is accepted as soon as it is checked.
+There is a count of failed sign-ins for each pair of an account and a network, for each network, and
+for each device with a valid token of an earlier sign-in (`galwad.people.sign_in.devices`). The
+counts cover the most recent 15 minutes. At a limit, a pace begins: one password is checked every
+0.5 to 10 seconds, and further passwords wait in the queue (`galwad.people.sign_in.queue`).
 
 A network is known if any account has signed in from it. All accounts have the same limits there,
 also those that do not exist, so the limits do not show which accounts exist or are in use. The

@@ -1,4 +1,4 @@
-"""The parties at the advisor's end of one call: those that ring, and the party that answered.
+"""The parties at the advisor's end of one call: those that ring, and the party that has the call.
 
 If the call goes to a PBX, the PBX can name the phone that answered (P-Asserted-Identity,
 Remote-Party-ID). Until then, any advisor behind the PBX (the group) may have the call.

@@ -1,17 +1,17 @@
 """Two files of JSON lines in the switch's state folder: live dialogs, and ended calls.
 
-`dialogs.jsonl` has the dialogs of the answered calls, with which both parties get a BYE after a
-reboot. A reboot destroys the checkpoints, so the calls cannot continue. Without a BYE, the parties
-would wait in silence. The file contains phone numbers, but no session descriptions and no keys. A
-call that was answered less than about `PATIENCE_S` before a power cut may be missing.
+`dialogs.jsonl` has the dialogs of the answered calls. A reboot destroys the checkpoints, so the
+calls cannot continue. The next switch sends a BYE in each dialog, because the parties would
+otherwise wait in silence. The file contains phone numbers, but no session descriptions and no keys.
+A call that was answered less than about `PATIENCE_S` before a power cut may be missing.
 
 `LedgerOutbox` keeps ended calls in memory until the desk confirms that its ledger has them. A call
 that waits longer than about a second is also written to a file, in case the switch dies while the
 desk does not run.
 
 A line feed precedes each line. So a line is readable even if a crash interrupted the writing of the
-line before it. Daemon threads write the files, so that a disk that hangs delays neither the calls
-nor the end of the process.
+line before it. Daemon threads write the files, so that a disk that hangs does not delay the calls,
+and delays the end of the process only by about `_CLOSE_S` for each file.
 """
 
 from __future__ import annotations

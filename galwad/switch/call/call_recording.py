@@ -2,9 +2,8 @@
 
 Before the answer there is no recorder and no spool. Payment pauses that are requested before the
 answer are stored in memory, and apply from the first packet of the recording. A call that is not to
-be recorded never gets a recorder: its pauses stay in memory, and all other changes have no effect.
-If a PBX joins such a call with a recorded call, the unrecorded call then controls the recording of
-the recorded one (`join`).
+be recorded never gets a recorder, and its pauses stay in memory. If a PBX joins it with a recorded
+call, the unrecorded call then controls the recording of the recorded call (`join`).
 """
 
 from __future__ import annotations
@@ -459,7 +458,7 @@ def _ignore() -> None:
 class RecordedLegs:
     """Connects the legs of one call with the call's recorder.
 
-    The media relay gives each packet of these legs to the recorder's tap, a function that receives
+    The media relay gives the media of these legs to the recorder's tap, a function that receives
     packets.
     """
 

@@ -66,7 +66,7 @@ class TransferState:
     """The destination class of the last complete transfer; "" if there was none."""
 
     def complete(self, destination: DestinationClass) -> None:
-        """Count a complete transfer to a destination of this class."""
+        """Count a complete transfer to a destination of this class. Forget an earlier failure."""
         self.completed, self.destination = self.completed + 1, destination.value
         self.failed = 0
 
