@@ -1,7 +1,7 @@
 """Two files of JSON lines in the switch's state folder: live dialogs, and ended calls.
 
 `dialogs.jsonl` has the dialogs of the answered calls. A reboot destroys the checkpoints, so the
-calls cannot continue. The next switch sends a BYE in each dialog, because the parties would
+calls cannot continue. The next switch then ends the dialogs with BYEs, because the parties would
 otherwise wait in silence. The file contains phone numbers, but no session descriptions and no keys.
 A call that was answered less than about `PATIENCE_S` before a power cut may be missing.
 

@@ -275,7 +275,7 @@ class CallRecording:
         arrived_mono: float | None = None,
         begun_mono: float | None = None,
     ) -> None:
-        """Shut the gate for a pause without waiting for the disk. A repeat changes nothing.
+        """Shut the gate for a pause without waiting for the disk.
 
         Without a recorder, the pause is only stored. The request arrived at `arrived_mono` (None:
         now). The person began to make it at `begun_mono`, such as at the first digit of a code
@@ -357,7 +357,7 @@ class CallRecording:
             self.recorder.transfer_failed(arrived_mono=now.arrived)
 
     def returned(self, now: Now) -> None:
-        """Open the gate, unless a pause keeps it shut: the call is back in the centre."""
+        """Open the gate, unless another cause keeps it shut: the call is back in the centre."""
         if self.recorder is not None:
             self.recorder.returned(arrived_mono=now.arrived)
 

@@ -59,7 +59,7 @@ class SpoolFactory:
         self.disk_fault: str | None = None
         """The error of the first disk, if the most recent `open` used the spare disk because of it.
 
-        It is None if the most recent `open` used the first disk, or if there was none yet.
+        It is None if the most recent `open` used the first disk, or if no spool was opened yet.
         """
         self.sync = SpoolSync(self.folder)
         self._disks = {folder: WatchedDisk() for folder in settings.spool_folders}

@@ -420,7 +420,7 @@ class SwitchCall:
         self.settle(now)
 
     def set_hold(self, now: Now, *, held: bool) -> None:
-        """Hold the caller for the page, or end this hold. Record it like a hold by the phone."""
+        """Hold the caller for the page, or end this hold. Note it in the spool, as for a phone."""
         if held:
             self.legs.hold(now.mono)
         else:
@@ -679,8 +679,8 @@ class SwitchCall:
     def talk_with(self, leg_id: str, target: Target, now: Now) -> None:
         """Make `target`, on `leg_id`, the new party, for the recording and for the page.
 
-        If a name from a PBX decides (see `AdvisorSide.class_of_name`), a party outside the centre
-        shuts the gate before its leg is recorded.
+        If a name from a PBX says that the party is outside the centre, the gate shuts before the
+        party's leg is recorded (see `AdvisorSide.class_of_name`).
         """
         destination = self._take_party(leg_id, target, now)
         if destination is DestinationClass.CENTRE and self.recording.shut_causes.identity:
@@ -700,7 +700,11 @@ class SwitchCall:
         self._has_talker(leg_id)
 
     def _take_party(self, leg_id: str, target: Target, now: Now) -> DestinationClass | None:
-        """Record and show the new party; return the class of its name, as `class_of_name` does."""
+        """Give the advisor's end to the party at `target`, and record its leg from now on.
+
+        If the party's name shows that it is outside the centre, the gate shuts before this. Return
+        the class of the name, as `class_of_name` does.
+        """
         actor = self.advisor_side.actor
         party = self.advisor_side.replaced(leg_id, target)
         destination = self.advisor_side.class_of_name(is_first=True)
@@ -781,8 +785,8 @@ class SwitchCall:
     def _caller_named(self, event: sip.IdentityChanged, now: Now) -> None:
         """Handle a name for the caller in a message during the call.
 
-        Only a trusted trunk can name a new caller. The desk then looks the new caller up, and the
-        recording contains both callers, each with the time from which they spoke.
+        Only a trusted trunk can name a new caller. The name can also show that a PBX has joined
+        this call with another call.
         """
         if self.admission.phone or not self.admission.trusted:
             return
@@ -808,7 +812,7 @@ class SwitchCall:
             self._has_new_party(destination, now)
 
     def _update_hold(self) -> None:
-        """Record each hold that has begun or ended, and publish the call's state."""
+        """Write each hold that has begun or ended to the spool, and publish the call's state."""
         before, self._holding = self._holding, self.legs.holding
         for side in before ^ self._holding:
             kind = "hold" if side in self._holding else "resume"

@@ -25,8 +25,8 @@ from telephony.sip.ua.uas import InviteServer
 class CallTransfers:
     """Carries out the transfers of one call.
 
-    The call keeps a `TransferState`, and makes an object of this class for each use. If it kept
-    this object, the two would refer to each other, and only the garbage collector could free them.
+    The call keeps a `TransferState`, and makes an object of this class for each use. If the call
+    kept this object, only the garbage collector could free the two: they refer to each other.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls. The pauses of the ending call apply to the other call."""
+        """Join the advisor's two calls. The call that goes on gets the pauses of the ending call."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)

@@ -101,9 +101,8 @@ def is_withheld(caller: CallerFacts) -> bool:
 def _is_other(before: CallerFacts, named: CallerFacts) -> bool:
     """Return whether `named` means another caller than `before`.
 
-    A caller who begins to withhold the number counts as another caller. So does another number. A
-    name that is not a number does so only if it is another name, and if the trunk has asserted a
-    name before.
+    A caller who begins to withhold the number counts as another caller. So does another number.
+    Another name that is not a number counts only if the trunk has asserted a name before.
     """
     hides = is_withheld(named) and not is_withheld(before)
     if is_same_caller(before, named):

@@ -54,7 +54,7 @@ class EmergencyRoutes:
         self._locations = locations
 
     def route(self, called: str) -> Route | None:
-        """Return the first route that can carry a call to the emergency number `called`, or None.
+        """Return the route for a call to the emergency number `called`; None if no route fits.
 
         Only a route with `target` leads out of the centre. A route of another emergency number can
         carry the call too, because all reach the same service. A route with the pattern "*" is used

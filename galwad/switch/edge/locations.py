@@ -123,7 +123,7 @@ class Locations:
                 log.warning("resolver.failed", host=uri.host)
 
     async def run(self) -> None:
-        """Look up all names once a minute until cancelled; return at once without names."""
+        """Look up all names once a minute until cancelled. Without names, return at once."""
         while self._uris:
             await self.refresh()
             await asyncio.sleep(_REFRESH_S)

@@ -101,7 +101,7 @@ class OverloadControl:
         self._message_waited_s = max(self._message_waited_s, seconds)
 
     def late(self, loop_s: float, media_s: float, now: float, cpu_wait_s: float = 0.0) -> None:
-        """Store the lateness since the previous call, in seconds. Call this ten times a second.
+        """Store the newest lateness, in seconds. Call this ten times a second.
 
         `loop_s` is the event loop's delay, `media_s` the wait of the oldest media packet, and
         `cpu_wait_s` the time in which the switch was ready to run, but other programs ran.
@@ -198,7 +198,7 @@ class CpuWait:
         self._before = self._read()
 
     def since_last(self) -> float:
-        """Return the seconds of waiting since the previous call, or since the start."""
+        """Return the seconds of waiting since the previous result, or since the start."""
         before, self._before = self._before, self._read()
         return self._before - before
 

@@ -275,8 +275,8 @@ MOST_UNNAMED = 3
 class NamingMonitor:
     """Counts, for each trusted trunk, the answered calls since it last named a party.
 
-    If a PBX names no party that answers, it names no party after a transfer. Its transfers then
-    stay unseen, and a department to which it transfers a call is recorded.
+    A PBX that names no party at the answer probably names no party after its own transfers. These
+    transfers then stay unseen, and a department that gets the call is recorded.
     """
 
     def __init__(self, settings: Settings, alarm: Callable[[str, str | None, str], None]) -> None:

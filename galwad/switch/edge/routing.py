@@ -190,8 +190,8 @@ class Router:
     def divert(self, contact: NameAddr, now: float) -> tuple[Target, ...]:
         """Return the targets to ring when a ringing party redirects the call with a 3xx response.
 
-        `contact` is an address in the response. Because the call will be recorded, only targets
-        within the centre are returned.
+        `contact` is an address in the response. Only targets within the centre are returned, so
+        that no outside party is recorded.
         """
         referral = self.refer(contact, now)
         inside = referral is not None and referral.destination is DestinationClass.CENTRE

@@ -94,7 +94,10 @@ class LinkServer:
         self._send(self._desks, figures)
 
     def devices(self, devices: Mapping[Party, int]) -> None:
-        """Report changed counts of devices to desks of our version; `devices` leaves out zeros."""
+        """Report the changed counts of devices to desks of our version.
+
+        `devices` has the phones with at least one device.
+        """
         before, self._devices = self._devices, devices
         changed = tuple(
             RegisteredPhone(party, devices.get(party, 0))

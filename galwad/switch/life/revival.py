@@ -37,7 +37,7 @@ from telephony.errors import TelephonyError
 MOST_AGE_S = 86_400.0
 """A lost call whose answer is more seconds ago than this gets no BYE."""
 SKIPPED_CSEQS = 100
-"""The count of CSeqs that a BYE of a lost call skips: the last may not be on the disk."""
+"""The number of CSeqs that a BYE of a lost call skips: the newest may not be on the disk."""
 SILENT_S = 3.0
 """The parties are asked if no media has arrived within this time, in seconds."""
 UNANSWERED_S = 4.0
