@@ -214,7 +214,7 @@ class TokenWatch:
 
 
 def digest(secret: str) -> str:
-    """Return the SHA-256 digest of a token, which the database has."""
+    """Return the SHA-256 digest of a token, as the database stores it."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

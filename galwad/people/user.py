@@ -30,7 +30,6 @@ KINDS: Final = frozenset({"machine", PAUSE})
 LEAST_LENGTH: Final = 12
 """The fewest characters of a password."""
 _SECRET_BYTES: Final = 15
-"""The random bytes of a new password."""
 _LEAST_LETTERS: Final = 5
 """The fewest different characters of a password that a person chooses."""
 _MOST_STEPS: Final = 0.7
@@ -39,7 +38,6 @@ _COMMON: Final = (
     *("password", "passw0rd", "pa55word", "cyfrinair", "qwerty", "letmein", "welcome", "croeso"),
     *("changeme", "administrator", "galwad", "iloveyou", "council", "cyngor", "wales", "cymru"),
 )
-"""The common words that `is_easy_to_guess` removes from a password before it counts letters."""
 
 
 def new_secret() -> str:

@@ -58,7 +58,7 @@ async def attempts(seconds: float) -> AsyncIterator[None]:
 
 
 class ApiClient:
-    """A client of the server's API, with the login that `galwad login` stored.
+    """A client of the server's API, with the login that all `galwad` commands use.
 
     If `pause_token` is not empty, the client uses it to pause and resume.
     """

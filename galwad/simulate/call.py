@@ -1,7 +1,4 @@
-"""One simulated call: register, ring, answer, talk, press keys, pause, transfer, hang up.
-
-Each step is reported.
-"""
+"""One simulated call: register, ring, answer, talk, press keys, pause, transfer, hang up."""
 
 from __future__ import annotations
 
@@ -224,7 +221,6 @@ async def _next_ringing(plan: Plan, answerer: Answerer, placed: VoIPCall) -> VoI
 
 
 async def _talk(report: Report, call: SimulatedCall, phase: str, seconds: float) -> None:
-    """If this command has both phones, let both parties speak and report each direction."""
     if call.answerer is None:
         return
     said = speech(seconds, secrets.randbits(60)), speech(seconds, secrets.randbits(60))
@@ -284,7 +280,6 @@ async def _listen(plan: Plan, report: Report, voice: CallAudio) -> None:
 async def _act(
     plan: Plan, report: Report, call: SimulatedCall, answerer: CallAudio, api: ApiClient | None
 ) -> None:
-    """Do the planned actions in this order: DTMF digits, pause and resume, transfer."""
     if plan.dtmf:
         await _keys(plan, report, call.caller.call, answerer.call)
     if plan.pause:
@@ -413,7 +408,7 @@ async def _send_transfer(plan: Plan, answerer: Answerer, leg: VoIPCall) -> None:
 
 
 async def _join(answerer: Answerer, leg: VoIPCall, number: str) -> int:
-    """Hold the caller, call `number`, and join it with the caller; return the final SIP status."""
+    """Hold the caller, call `number`, and transfer the caller there; return the final status."""
     await leg.hold()
     consulted = await answerer.phone.call(number)
     try:

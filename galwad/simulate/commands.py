@@ -183,7 +183,6 @@ def _logins(
 
 
 def _coherent(plan: Plan) -> None:
-    """Check that the options fit together; raise CliError if not."""
     inside = plan.dtmf or plan.pause or plan.transfer or plan.attended or plan.identity
     if any(key not in KEYS for key in plan.dtmf):
         fault = f'--dtmf "{plan.dtmf}" has keys that phones do not have', "use 0-9, * and #"

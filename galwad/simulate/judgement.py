@@ -21,7 +21,7 @@ from recording.archive.manifest import Gap, Interval, PacketStretch, TriggerFact
 from recording.policy import PAUSE_TRIGGERS
 
 PAUSED: Final = "paused"
-"""The name of the phase that `galwad simulate call` speaks in the pause."""
+"""The name of the phase of `galwad simulate call` in which the recording is paused."""
 _THERE: Final = 0.9
 """In `galwad simulate call`, speech of at least this similarity (0 to 1) counts as recorded."""
 _THERE_OF_MANY: Final = 0.8

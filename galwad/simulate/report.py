@@ -82,7 +82,7 @@ class Report:
         self.steps.append(Step(name, StepResult.FAULT, text, hint, figures))
 
     def skip(self, name: str, text: str) -> None:
-        """Add a step that could not be run. This is neither a success nor a failure."""
+        """Add a step that was not run or not judged. It is neither a success nor a failure."""
         self.steps.append(Step(name, StepResult.SKIPPED, text))
 
     @asynccontextmanager

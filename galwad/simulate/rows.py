@@ -151,7 +151,7 @@ class LiveRow:
         return manifest
 
     def leg(self, call: VoIPCall) -> VoIPCall:
-        """Note a leg, so that it is hung up at the end of the row, and return it."""
+        """Remember a leg, so that it is hung up at the end of the row, and return it."""
         self._legs.append(call)
         return call
 
@@ -196,7 +196,7 @@ class LiveRow:
         await asyncio.sleep(seconds)
 
     async def talk(self, phase: str, fate: Fate, *voices: Voice) -> None:
-        """Let `voices`, by default caller and advisor, speak for a phase, and note what they say.
+        """Let `voices`, by default caller and advisor, speak for a phase, and keep their speech.
 
         Raises StepError if one of their legs has ended, or hears too little of the other party.
         """

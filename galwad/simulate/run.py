@@ -59,7 +59,6 @@ def run_plan(plan: Plan) -> Report:
 
 
 def _api_client(plan: Plan) -> ApiClient | None:
-    """Return the API client, or None if the plan does not use the API."""
     by_api = plan.pause > 0 and plan.pause_by is PauseBy.API
     if plan.identity is None and not by_api:
         return None
@@ -189,7 +188,6 @@ class LoadTest:
             await voice.hush()
 
     async def _watch(self) -> None:
-        """Measure how late each wake-up is, every 0.1 seconds."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + 0.1

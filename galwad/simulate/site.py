@@ -80,7 +80,7 @@ class PbxLine:
 
 
 def outside_number(settings: Settings, number: str) -> OutsideNumber:
-    """Return a number of --outside with its first target, where calls to it arrive.
+    """Return a number of --outside with the address of its first target.
 
     Raises `CliError` if it is not a number outside the centre, or if its first target cannot be
     read or is not reached by UDP.
@@ -228,7 +228,7 @@ class Site:
 
     @property
     def ceases_at_request(self) -> bool:
-        """True if the recording ceases at the request of a transfer outside, not at its answer."""
+        """True if the request of a transfer outside ends the recording, not the answer there."""
         return self.settings.recording.point_of_transfer == "request"
 
     def missing(self, need: Need) -> str:

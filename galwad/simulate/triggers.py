@@ -21,7 +21,7 @@ _METHODS: Final = {"off": "PUT", "on": "DELETE"}
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTrigger(ABC):
-    """A method to pause and resume. If it acts on all calls of the phone, it is `alone`."""
+    """A way to pause and resume. It is `alone` if it acts on all calls of the phone."""
 
     name: str
     gap_trigger: str

@@ -43,7 +43,6 @@ _FAULTS: Final[Mapping[TextFaultKind, tuple[str, str]]] = {
         "keep at least one purpose, or set free_text = true in [contact_notes]",
     ),
 }
-"""The error and the hint about each fault of a list."""
 _SETTINGS: Final[Mapping[ListName, str]] = {
     "lines": "[[routes]] line, line_cy",
     "purposes": "[[contact_notes.purposes]]",

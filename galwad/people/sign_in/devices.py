@@ -3,7 +3,7 @@
 A browser gets such a token in a cookie at each sign-in with a password, and sends it only with
 later sign-ins (OWASP, "Slow Down Online Guessing Attacks with Device Cookies"). The token opens no
 session. With a token, failed sign-ins of other clients do not delay this browser. The cookie has
-tokens of the `MAX_TOKENS` newest accounts, because several advisors may share a desk.
+the tokens of up to `MAX_TOKENS` accounts, because several advisors may share a computer.
 
 A token is `ID.SIGNATURE`. The signature covers the id and the account's name with a key that only
 this node has. So the desk stores no tokens, and a token does not show for which account it is.
@@ -47,7 +47,7 @@ class Devices:
         return ""
 
     def cookie_for(self, account: str, cookie: str) -> str:
-        """Return the new value of a browser's cookie after a sign-in of `account`."""
+        """Return the new value of the cookie that had the value `cookie`, after a sign-in."""
         older = [each for each in cookie[:_MAX_COOKIE].split("~") if each]
         name = self.device_of(account, cookie) or secrets.token_urlsafe(_ID_BYTES)
         token = f"{name}.{self._sign(account, name)}"

@@ -16,7 +16,7 @@ from galwad.people.sign_in.throttle import Throttle
 CODES_OF_STRANGERS: Final = Rate(10, 3600.0)
 """The most wrong codes for one account from all strangers together.
 
-So a guesser has 240 codes a day, of which each is right with a chance of 3 in a million.
+So a guesser has 240 codes a day. Each of them is right with a chance of 3 in a million.
 """
 CODES_OF_A_SOURCE: Final = Rate(10, 3600.0)
 """The wrong codes for one account from one known device or network after which codes must wait."""
@@ -63,7 +63,7 @@ class CodeGuesses:
         return int(due) + 1 if due > 0 else 0
 
     def wrong(self, account: str, source: str) -> None:
-        """Count a code as wrong. Call this before the code is checked, and `right` if it is right.
+        """Count a code as wrong before it is checked. If the code is right, call `right` then.
 
         So several codes at the same time cannot exceed the limit.
         """

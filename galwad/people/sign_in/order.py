@@ -74,7 +74,7 @@ class SignInAttempt:
 
     @property
     def keys(self) -> tuple[str, str, str]:
-        """The arguments of the methods of `Throttle`."""
+        """The arguments `account`, `address` and `device` of the methods of `Throttle`."""
         return self.account, self.address, self.device
 
 
@@ -96,7 +96,7 @@ class RecentAttempts:
         self._of_account = _Counts()
         """The different passwords, by network and account."""
         self._unchecked = _Counts()
-        """The requests with a password that was not found to be right, by network and password."""
+        """The requests by network and password, except those with a password that was right."""
         self._turned_away: OrderedDict[tuple[str, bytes], tuple[float, float]] = OrderedDict()
         """The first and the last time at which attempts were turned away, by network and password.
         """
@@ -140,10 +140,13 @@ class RecentAttempts:
     def rank(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt: the lowest one has its password checked first.
 
-        A password that is known to be wrong comes last. Then, from the largest area to the network,
-        an area with fewer different passwords comes first, and then one with fewer requests. In a
-        network, an account with fewer different passwords comes first, and then a password that was
-        sent more often.
+        These attempts come first, in the order of importance:
+
+        - attempts with a password that is not known to be wrong;
+        - for each area, from the largest to the network: attempts from an area with fewer different
+          passwords, then from an area with fewer requests;
+        - in a network: attempts for an account with fewer different passwords, then attempts with a
+          password that was sent more often.
         """
         sent = zip(attempt.areas, self._passwords, self._requests, strict=True)
         network = attempt.network

@@ -124,7 +124,6 @@ class Throttle:
 
 
 def _renew(known: OrderedDict[_Entry, None], key: _Entry) -> None:
-    """Move an entry to the end, and remove the oldest one if there are too many."""
     known[key] = None
     known.move_to_end(key)
     if len(known) > MOST_KEYS:

@@ -161,7 +161,7 @@ class AdvisorSide:
         return self.advisor
 
     def joined_with(self, party: Party) -> None:
-        """Make `party` the call's advisor, because a PBX has joined its call with this call."""
+        """Make `party` the call's advisor: a PBX has joined the party's call with this call."""
         self.group, self.advisor = (), party
         self.identity = self.asserted = party.extension
 
@@ -243,9 +243,9 @@ class AdvisorSide:
     def class_at_answer(self) -> tuple[DestinationClass, Trigger]:
         """Return the class of the party that has answered, and the trigger of a gap for this party.
 
-        The name decides the class (see `class_of_name`). If it does not, the settings decide it by
-        the target. If the settings give no class, or if an advisor has called an external or
-        unknown party, the class is the centre: the call is recorded.
+        The name decides the class (see `class_of_name`). If the name decides nothing, the target
+        gives the class that the settings have for it. If the settings have none, or if an advisor
+        has called an external or unknown party, the class is the centre: the call is recorded.
         """
         named = self.class_of_name(is_first=True)
         if named is not None:

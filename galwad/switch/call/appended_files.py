@@ -363,7 +363,6 @@ class LedgerOutbox(AppendedFile):
             self._refused(error)
 
     def _cut(self) -> None:
-        """Drop the oldest calls while more than `MAX_WAITING` calls wait."""
         while len(self._waiting) > MAX_WAITING:
             oldest = next(iter(self._waiting))
             self.remove((oldest,))

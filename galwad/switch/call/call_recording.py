@@ -133,7 +133,10 @@ class CallRecording:
 
     @property
     def since(self) -> float:
-        """The Unix time in seconds at which the present `state` began; 0 without a recorder."""
+        """The Unix time in seconds at which the present `state` began; 0 without a recorder.
+
+        The time is wrong while `join` is in effect. The desk does not show the call then.
+        """
         if self._earlier is not None:
             return self._earlier[1]
         since_us = self.recorder.status().since_us if self.recorder is not None else 0
@@ -278,8 +281,8 @@ class CallRecording:
         """Shut the gate for a pause without waiting for the disk.
 
         Without a recorder, the pause is only stored. The request arrived at `arrived_mono` (None:
-        now). The person began to make it at `begun_mono`, such as at the first digit of a code
-        (None: at its arrival). Both are in monotonic seconds.
+        now). It began at `begun_mono`, for example with the first digit of a code (None: when it
+        arrived). Both times are in monotonic seconds.
         """
         if self._keeper is not None:
             self._keeper.shut(pause, arrived_mono, begun_mono)
@@ -440,7 +443,6 @@ class CallRecording:
         self._keeper = None
 
     def _note(self, *, durable: bool) -> bool:
-        """Store whether the disk has confirmed the newest pause or resume; return `durable`."""
         self.durable = durable
         self._on_change()
         return durable

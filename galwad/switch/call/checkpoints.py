@@ -245,7 +245,6 @@ class CheckpointStore:
 
 
 def _overwrite(path: Path, octet: bytes) -> None:
-    """Replace the first octet of a file."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, octet)

@@ -1,9 +1,9 @@
-"""The desk's commands: pause and resume calls, set a call's advisor, phone accounts, users away.
+"""The desk's commands, such as to pause a call, to dial, or to replace the phone accounts.
 
 The desk also sends the acts of the page: answer, hang up, hold, resume, transfer and dial. To
 answer, the switch sends the phone the event "talk", which the phone must know. The other acts work
-with any phone, because the switch owns both legs of a call. A transfer is handled like a REFER, and
-a hold is recorded like a hold by the phone. `docs/page.md` describes the acts for advisors.
+with any phone, because the switch owns both legs of a call. A transfer is handled like a REFER.
+`docs/page.md` describes the acts for advisors.
 
 To dial, the switch first rings the user's phone. When the phone answers, the switch calls the
 number with the route and the rules that the phone itself would get. So the page reaches no number
@@ -144,7 +144,7 @@ class Dialler:
     """Places the calls that the page dials.
 
     `calls` is the dict in which the switch itself stores its live calls, by call id. `stopping`
-    returns whether the switch is stopping, and so places no new call. `placed` is called after a
+    returns whether the switch is stopping. If so, no call is placed. `placed` is called after a
     call was placed.
     """
 

@@ -43,7 +43,7 @@ class EventDispatcher:
         load: OverloadControl,
         drained: Callable[[], bool],
     ) -> None:
-        """`drained` returns whether the switch is stopping, and so refuses new calls."""
+        """`drained` returns whether the switch is stopping. If so, most new calls are refused."""
         self._context = context
         self._admission_control = admission_control
         self._calls = calls
@@ -128,7 +128,7 @@ class EventDispatcher:
         """Give an advisor's place in a call to the sender of an INVITE with Replaces (RFC 3891).
 
         `replaced` is the advisor's leg, or the SIP status to send if the Replaces names no such
-        leg. A sender that is not trusted gets 603, and so does an INVITE for a call that has ended.
+        leg. If the sender is not trusted or the call has ended, the response is 603.
         """
         call = None if isinstance(replaced, int) else self._calls.get(replaced.call.call_id)
         if isinstance(replaced, int):

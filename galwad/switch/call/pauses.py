@@ -149,7 +149,6 @@ class _Digits:
         return None
 
     def forget(self) -> None:
-        """Forget the digits, because a code was recognised."""
         self._tail = ""
 
 
@@ -231,8 +230,8 @@ class Pauses:
     ) -> Coroutine[None, None, bool]:
         """Shut the gate now, and return a coroutine that waits until the disk has stored the pause.
 
-        The coroutine returns whether the disk has stored the pause within 250 ms. If it returns
-        False, the gate stays shut too. The times are as in `CallRecording.shut`.
+        The coroutine returns whether the disk has stored the pause within 250 ms. In both cases,
+        the gate stays shut. The times are as in `CallRecording.shut`.
         """
         recordings = self._recordings()
         for recording in recordings:

@@ -70,8 +70,8 @@ class PbxJoins:
         """Handle a name that the PBX gives to the party at this call's advisor's end.
 
         Return True if the name is that of the colleague in an answered consultation of this call.
-        The two calls are then joined, and the caller of this method need do nothing else. If no
-        consultation of this call has the name, each call joined with this call is separated.
+        The two calls are then joined, and the name needs no further handling. If no consultation of
+        this call has the name, each call joined with this call is separated.
         """
         kept_calls = self._kept_by(self._call)
         for other in self._others_from(self._call):
@@ -196,7 +196,7 @@ class PbxJoins:
         other.publish()
 
     def _join(self, keeper: LiveCall, other: LiveCall, now: Now) -> bool:
-        """Let the call `keeper` go on for the consultation `other` too; return whether it does.
+        """Let the call `keeper` go on for the consultation `other` too; return True if joined.
 
         If `other` still rings, it is joined at its answer (see `answered`).
         """
@@ -305,7 +305,7 @@ def _far_names(call: LiveCall) -> set[str]:
 
 
 def _address(call: LiveCall, side: Side) -> Address | None:
-    """Return a peer's address; None before the answer, and for a callee at one of our phones."""
+    """Return the address of the peer on `side`; None before the answer, and for a called phone."""
     joined = call.legs.joined
     if joined is None:
         return None

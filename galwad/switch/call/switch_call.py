@@ -420,7 +420,7 @@ class SwitchCall:
         self.settle(now)
 
     def set_hold(self, now: Now, *, held: bool) -> None:
-        """Hold the caller for the page, or end this hold. Note it in the spool, as for a phone."""
+        """Hold the caller for the page, or end this hold."""
         if held:
             self.legs.hold(now.mono)
         else:
@@ -667,7 +667,6 @@ class SwitchCall:
         self.advisor_side.renamed(somebody_else=not self._may_be_advisor(destination))
 
     def _listen_for_codes(self, leg_id: str) -> None:
-        """Watch the advisor's leg for dialled codes, and the caller's leg if an advisor calls."""
         self._context.relay.watch_events(leg_id, self.pauses.watcher)
         if self._is_made_by_an_advisor:
             self._context.relay.watch_events(self._caller_leg, self.callers_pauses.watcher)
@@ -700,10 +699,10 @@ class SwitchCall:
         self._has_talker(leg_id)
 
     def _take_party(self, leg_id: str, target: Target, now: Now) -> DestinationClass | None:
-        """Give the advisor's end to the party at `target`, and record its leg from now on.
+        """Make the party at `target` the party at the advisor's end, and record its leg.
 
-        If the party's name shows that it is outside the centre, the gate shuts before this. Return
-        the class of the name, as `class_of_name` does.
+        If the party's name shows that it is outside the centre, the gate shuts first. Return the
+        class of the name, as `class_of_name` does.
         """
         actor = self.advisor_side.actor
         party = self.advisor_side.replaced(leg_id, target)
@@ -812,7 +811,6 @@ class SwitchCall:
             self._has_new_party(destination, now)
 
     def _update_hold(self) -> None:
-        """Write each hold that has begun or ended to the spool, and publish the call's state."""
         before, self._holding = self._holding, self.legs.holding
         for side in before ^ self._holding:
             kind = "hold" if side in self._holding else "resume"
@@ -874,7 +872,6 @@ class SwitchCall:
         return self.recording.lives <= 1 and is_lost_fork(self, cause, lasted_us, others)
 
     def _note_naming(self) -> None:
-        """Note whether the PBX has named a party of this call, which has been answered."""
         side = self.advisor_side
         if not self._route.advisors or side.target is None or side.target.is_phone:
             return

@@ -260,7 +260,6 @@ class DialogSources:
         return None
 
     def _report(self, leg: Leg | None, request: Request, now: float) -> None:
-        """If this is the first refused request of a series, log it and raise an alarm."""
         quiet = now - self._refused_at > _BURST_S
         self._refused_at = now
         if quiet:

@@ -66,7 +66,6 @@ class EmergencyRoutes:
         return next(named, found[0] if found else None)
 
     def _carriers(self, number: str) -> Iterator[Route]:
-        """Yield the routes and destinations with a target that match a number."""
         for route in self._settings.routes:
             if route.target is not None and route.called.matches(number):
                 yield route

@@ -168,8 +168,6 @@ class _Limits:
 
 
 class _Source:
-    """The state that the guard stores for one source."""
-
     __slots__ = (
         "failures",
         "limits",
@@ -462,7 +460,6 @@ class FloodGuard:
 
 
 def _count_of(data: bytes) -> float:
-    """Return the number of messages that a message of this length counts as."""
     return max(1.0, len(data) / _USUAL_MESSAGE_BYTES)
 
 

@@ -64,7 +64,6 @@ class _Suspect:
         self._since = now
 
     def is_guessing(self, now: float) -> bool:
-        """Return whether there were too many wrong passwords."""
         return self._count(now) >= self._most
 
     def _count(self, now: float) -> float:

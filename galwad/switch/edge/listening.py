@@ -51,7 +51,7 @@ class Listening:
             )
 
     def reload(self) -> None:
-        """Load the certificate for new connections; after an error, log it and keep the old one."""
+        """Load the certificate for new connections. If that fails, keep the old certificate."""
         certificate, key = self._sip.tls_certificate, self._sip.tls_key
         if self._tls is None or certificate is None:
             return

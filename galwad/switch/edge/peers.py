@@ -117,7 +117,6 @@ class PeerMonitor:
                 yield address, every, ""
 
     def _forget(self, address: Address) -> None:
-        """Stop the pings to an address that no longer belongs to any trunk or target."""
         del self._pings[address], self._names[address]
         if self._reported.pop(address, None) is PeerHealth.DOWN:
             self._locations.mark_up(address)

@@ -259,8 +259,8 @@ class Router:
         """Return the class that the settings give to a target that `route` rings, or None.
 
         A phone has a class only if the settings list exactly its extension. Any other target has
-        its own class. If the settings list exactly the dialled number `called`, the target has the
-        class of this number instead, unless the target is a payment line.
+        the class of its URI. If the settings list exactly the dialled number `called`, the target
+        has the class of this number instead, unless the target is a payment line.
         """
         if target.is_phone:
             destination = self._dialled(target.name)
@@ -276,11 +276,9 @@ class Router:
     def _class_at(self, uri: Uri, route: Route, called: str) -> DestinationClass | None:
         """Return the class of the party at a URI that `route` rings; None if it is not known.
 
-        A number may match a destination only because it belongs to the same range. So if the
-        settings name advisors behind this URI, the class is the centre, unless a destination has
-        exactly the URI's number and the caller dialled another number. A destination "*" never
-        counts. If the caller has dialled a feature code of the PBX, such as `*68` for parking,
-        there is no advisor behind the URI.
+        If the settings name advisors behind the URI, the class is the centre. This does not apply
+        if a destination has exactly the URI's number and the caller dialled another number. It does
+        not apply either to a feature code of the PBX, such as `*68` for parking.
         """
         dialled = uri.dialled or called
         destination = self._settings.find_destination(

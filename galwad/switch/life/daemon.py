@@ -229,7 +229,6 @@ class Switch:
         self._reported = faults
 
     async def _sweep(self) -> None:
-        """Do the periodic work once a second, until this task is cancelled."""
         while True:
             now = read_clocks().mono
             self._relay.sweep(now)

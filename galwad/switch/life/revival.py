@@ -144,7 +144,7 @@ def _end_lost_calls(context: CallContext, calls: Mapping[str, SwitchCall], now: 
 
 
 def _end_dialogs(context: CallContext, call: LastingCall, now: Now) -> int:
-    """Send a BYE in each dialog of a lost call, and return their number."""
+    """Send a BYE in each dialog of a lost call, and return the number of BYEs."""
     try:
         return bye_in_dialogs(context.endpoint, call.dialogs, now.mono, skipped=SKIPPED_CSEQS)
     except Exception:
