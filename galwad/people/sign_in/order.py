@@ -52,8 +52,8 @@ Rank: TypeAlias = tuple[float, ...]
 class SignInAttempt:
     """A sign-in that waits for the check of its password.
 
-    `device` is the id of the device whose token the client has shown, or "". `known` is true if the
-    network is known. `password` is a digest of the account and the password.
+    `device` is as in `Throttle`. `known` is true if the network is known. `password` is a digest of
+    the account and the password.
     """
 
     account: str

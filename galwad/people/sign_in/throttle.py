@@ -40,8 +40,8 @@ _Entry = TypeVar("_Entry", bound=Hashable)
 class Throttle:
     """Counts failed sign-ins, and computes when the next password of a client may be checked.
 
-    `device` is the id of the device whose token the client has shown for this account; "" if it has
-    shown none. `clock` returns the monotonic time in seconds.
+    `device` is the id of the device whose token the client has shown for this account, or the key
+    of a session; "" without both. `clock` returns the monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -74,7 +74,7 @@ class AdvisorSide:
 
     @property
     def candidates(self) -> tuple[Party, ...]:
-        """The `group`; empty before the answer, and if the advisor who has the call is known."""
+        """The `group` while the call is answered and its advisor is not known; otherwise empty."""
         return self.group if self.advisor and not self.advisor.user else ()
 
     @property

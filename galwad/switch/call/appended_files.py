@@ -80,7 +80,7 @@ async def write_later(job: Callable[[], T]) -> T:
 
 
 def write_at_end(job: Callable[[], object]) -> None:
-    """Run `job` in a daemon thread and wait for it, at the end of the process. Raise its error.
+    """At the end of the process, run `job` in a daemon thread and wait for it. Raise its error.
 
     Raises `TimeoutError` if `job` is not finished after `_CLOSE_S` seconds.
     """

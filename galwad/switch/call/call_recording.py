@@ -66,7 +66,7 @@ class _OneWrite:
 class CallRecording:
     """The recording of one call. Other modules need not know whether there is a recorder.
 
-    `on_change` is called whenever `state`, `holders` or `durable` may have changed.
+    `on_change` is called if `state`, `holders` or `durable` may have changed, except by a join.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class CallRecording:
         trigger: Trigger,
         actor: str,
     ) -> None:
-        """Open the first spool, and record the audio of the two legs from the answer on.
+        """Open a spool, and record the audio of the two legs from the answer on.
 
         `party` is the party that answered. `now.arrived` is the time of the answer. If the call is
         not to be recorded, do nothing. If the class `destination` of the party is not the centre,
@@ -345,8 +345,8 @@ class CallRecording:
     ) -> None:
         """Shut the gate from `now.arrived` if the advisor transfers to a party outside the centre.
 
-        For a party within the centre, a new segment begins. `label` is the settings' pattern for
-        the target, the extension of one of our phones, or "".
+        For a party within the centre, a new segment begins if the gate is open. `label` is the
+        settings' pattern for the target, the extension of one of our phones, or "".
         """
         if self.recorder is None:
             return
@@ -374,9 +374,9 @@ class CallRecording:
     ) -> None:
         """Shut the gate if a PBX names a new party (RFC 3325) outside the centre.
 
-        The party is at the advisor's end. `trigger` says how it was named. A party in the centre
-        ends the effect of an earlier name that had shut the gate. Without such a name, a
-        party in the centre begins a new segment. The change takes effect from `now.arrived`.
+        The party is at the advisor's end. `trigger` says how it was named. If an earlier name has
+        shut the gate, a party in the centre ends this effect. If the gate is open, a party in the
+        centre begins a new segment. The change takes effect from `now.arrived`.
         """
         if self.recorder is None:
             return

@@ -1,6 +1,6 @@
-"""Handles new calls, registrations and pings, and passes each other SIP event to its call.
+"""Handles new calls, registrations and pings, and passes the SIP events of a call to the call.
 
-Any other request outside a call is refused with 405.
+Other requests outside a call are refused with 405.
 """
 
 from __future__ import annotations

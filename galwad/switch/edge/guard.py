@@ -153,7 +153,7 @@ class Bucket:
 
 
 class _Limits:
-    """Separate rate limiters for datagrams, for messages on connections, and new connections."""
+    """Rate limiters for datagrams, for messages on connections, and for new connections."""
 
     __slots__ = ("connections", "datagrams", "stream")
 

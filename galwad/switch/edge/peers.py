@@ -2,8 +2,8 @@
 
 Trunks and targets with `options_every` in the settings get regular OPTIONS requests ("pings"). An
 address that does not respond is tried after other addresses. Calls from it are still accepted.
-Alarms and logs show a trunk by its name and its address. They show a target only by its address,
-because the URI of a target may contain a phone number.
+Alarms and logs about pings show a trunk by its name and its address. They show a target only by its
+address, because the URI of a target may contain a phone number.
 
 `TrunkAccounts` has our credentials and registrations at trunks that require a password. A call that
 a trunk sends to our registered address is admitted like any other call of the trunk, by its source
