@@ -33,8 +33,8 @@ _PR_SET_DUMPABLE: Final = 4
 def forbid_core_dumps() -> None:
     """Forbid core dumps of this process. Close its memory to processes without privileges.
 
-    Processes of the same user cannot read it through /proc or ptrace either (prctl(2)). The kernel
-    sends no dump to a core dump handler. Raises `OSError` if the kernel did not accept the setting.
+    Processes of the same user cannot read the memory either, by /proc or ptrace (prctl(2)). The
+    kernel sends no dump to a handler. Raises `OSError` if the kernel did not accept the setting.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)

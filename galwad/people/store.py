@@ -347,7 +347,7 @@ def version_of(row: Row[Any], linked: Sequence[Row[Any]]) -> str:
     """Return the version of a user, from the row of the user and the rows of their identities.
 
     The version includes the password's hash, so that no administrator replaces a password that
-    another administrator has just set. The random salt of the hash keeps the password secret.
+    another administrator has just set. The hash has a random salt, so it reveals no password.
     """
     parts = [str(value) for value in row]
     parts += sorted(f"{each.issuer} {each.subject}" for each in linked)

@@ -122,7 +122,6 @@ class PeopleSubject:
             self._host.alarm(Alarm("sign_in.passwords_guessed", None, detail))
 
     def _sign_ins_flooded(self, network: str) -> None:
-        """Raise an alarm that a network floods the sign-in, at most once in `_FLOOD_ALARM_S`."""
         now = time.monotonic()
         if now - self._flood_alarmed >= _FLOOD_ALARM_S:
             self._flood_alarmed = now

@@ -7,9 +7,6 @@ tokens of machines expire. The database has only a token's SHA-256 digest.
 A machine can have several tokens, so that one can replace another without a gap. If a machine's
 token has scopes, it can use only those rights of the machine that are among its scopes. The token
 of a person has only the scope `pause`.
-
-A payment system whose token has expired cannot pause any more, so `TokenWatch` warns people before,
-in the log and in the metrics.
 """
 
 from __future__ import annotations

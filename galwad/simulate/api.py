@@ -112,7 +112,8 @@ class ApiClient:
     async def payment(self, method: str, extension: str, wanted: str) -> None:
         """Pause (PUT) or resume (DELETE) as a payment system does.
 
-        Raises `StepError` if the recording does not then have the state `wanted` on the disk.
+        Raises `StepError` if the recording then has another state than `wanted`, if the disk has
+        not confirmed the request, or if the request failed.
         """
         outcome = await self._ask(method, "/payments", {"extension": extension}, self._pause_token)
         if outcome["state"] != wanted or not outcome["durable"]:

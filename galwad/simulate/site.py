@@ -228,7 +228,7 @@ class Site:
 
     @property
     def ceases_at_request(self) -> bool:
-        """True if the request of a transfer outside ends the recording, not the answer there."""
+        """True if a transfer outside ends the recording at the request, not at the answer."""
         return self.settings.recording.point_of_transfer == "request"
 
     def missing(self, need: Need) -> str:

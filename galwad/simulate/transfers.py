@@ -148,7 +148,7 @@ async def _leave(row: LiveRow) -> VoIPCall:
 
 @dataclass(frozen=True, slots=True)
 class Consult:
-    """The advisor holds the caller and consults a party, then joins the two or goes back.
+    """The advisor holds the caller and consults a party. Then the advisor joins both or returns.
 
     With `pauses`, the record key in the consultation must pause the caller's recording.
     """

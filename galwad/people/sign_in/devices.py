@@ -47,7 +47,7 @@ class Devices:
         return ""
 
     def cookie_for(self, account: str, cookie: str) -> str:
-        """Return the new value of the cookie that had the value `cookie`, after a sign-in."""
+        """Return the cookie's new value after a sign-in of `account`. `cookie` is the old value."""
         older = [each for each in cookie[:_MAX_COOKIE].split("~") if each]
         name = self.device_of(account, cookie) or secrets.token_urlsafe(_ID_BYTES)
         token = f"{name}.{self._sign(account, name)}"

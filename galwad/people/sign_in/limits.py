@@ -63,7 +63,7 @@ class CodeGuesses:
         return int(due) + 1 if due > 0 else 0
 
     def wrong(self, account: str, source: str) -> None:
-        """Count a code as wrong before it is checked. If the code is right, call `right` then.
+        """Count a code as wrong before it is checked. If the code turns out right, call `right`.
 
         So several codes at the same time cannot exceed the limit.
         """

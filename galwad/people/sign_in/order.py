@@ -10,8 +10,6 @@ Among known networks, and among strangers, the attempt with the lowest rank is n
 computed from what each network has sent recently (`RecentAttempts`). Of attempts with the same
 rank, the newest is next. If too many wait, the last attempt in this order is turned away. If too
 many attempts of known browsers wait, the browser with the most attempts loses its newest attempt.
-So a network that sends few sign-ins has its passwords checked soon, even if other networks send
-many.
 
 Strangers who were turned away and come again with the same password, not too soon, have places and
 turns of their own. So a stranger has two chances in a flood. If the flood sends new attempts, few
@@ -160,8 +158,8 @@ class RecentAttempts:
     def rank_of_returned(self, attempt: SignInAttempt) -> Rank:
         """Return the rank of an attempt that comes again, among the attempts that come again.
 
-        If the areas of two attempts have sent equally many passwords, the attempt that was first
-        turned away later comes first. A flood that comes again and again began earlier.
+        If the areas of two attempts have sent equally many passwords, the attempt whose first
+        refusal is newer comes first. A flood that comes again and again began earlier.
         """
         first, _ = self._turned_away.get((attempt.network, attempt.password), (0.0, 0.0))
         sent = zip(attempt.areas, self._passwords, strict=True)
@@ -241,7 +239,7 @@ class SignInOrder:
         self._rest_until = 0.0
         """The time before which no password of a stranger is checked."""
         self._last = self._last_stranger = _Kind.STRANGER
-        """The kinds of the last two choices: the last without a device, and the last stranger."""
+        """The kind of the last chosen attempt without a device, and of the last chosen stranger."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))

@@ -6,8 +6,7 @@ with any phone, because the switch owns both legs of a call. A transfer is handl
 `docs/page.md` describes the acts for advisors.
 
 To dial, the switch first rings the user's phone. When the phone answers, the switch calls the
-number with the route and the rules that the phone itself would get. So the page reaches no number
-that the phone could not reach.
+number with the route and the rules that the phone itself would get.
 """
 
 from __future__ import annotations

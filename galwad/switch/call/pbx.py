@@ -305,7 +305,7 @@ def _far_names(call: LiveCall) -> set[str]:
 
 
 def _address(call: LiveCall, side: Side) -> Address | None:
-    """Return the address of the peer on `side`; None before the answer, and for a called phone."""
+    """Return the address of the peer on `side`; None before the answer, or for our called phone."""
     joined = call.legs.joined
     if joined is None:
         return None

@@ -2,8 +2,7 @@
 
 Each SIP event is handled completely when it is read, and no handler of SIP events is a coroutine.
 If a REFER or a payment trigger must shut the gate, nothing else is therefore handled before the
-gate is shut. Two kinds of work wait for the disk, and are coroutines: confirming that a pause is on
-the disk, and resuming. Only the coroutine of a resume ends a payment pause.
+gate is shut. Resuming and the confirmation of a pause are coroutines, which wait for the disk.
 """
 
 from __future__ import annotations
@@ -62,8 +61,7 @@ log = structlog.get_logger()
 class SwitchCall:
     """One call from its INVITE to its end.
 
-    This class is large because it owns all parts of the call and connects them. After each input
-    to the legs, `settle` must be called. `settle` updates all the other parts.
+    After each input to the legs, `settle` must be called. It updates the other parts of the call.
     """
 
     def __init__(

@@ -130,7 +130,7 @@ class CallTransfers:
         return accepted
 
     def _join(self, event: sip.TransferRequested, plan: JoinPlan, now: Now) -> None:
-        """Join the advisor's two calls. The pauses of the ending call move to the other call."""
+        """Join the advisor's two calls. The joined call gets the pauses of the call that ends."""
         plan = self._prefer_recorded(plan)
         keeper = self._find(plan.kept_leg.call.call_id)
         giver = self._find(plan.ending_leg.call.call_id)

@@ -21,12 +21,9 @@ many calls as it can, and does not accept all calls in one second and none in th
 
 Media goes before SIP messages (`MediaPoller.keep_up`), so under load the messages wait. If they
 have waited for longer than `max_lag` for some tenths of a second, each INVITE that has waited so
-long is refused, so that its caller does not send it again. A short burst of calls ends before any
-is refused.
+long is refused, so that its caller does not send it again.
 
-A single long delay refuses no call. It is over before the next call arrives, and a second of
-refusals would harm more callers than the delay itself. If the load is too high, each delay is
-followed by another one.
+A single long delay refuses no call: a second of refusals would harm more callers than the delay.
 """
 
 from __future__ import annotations
