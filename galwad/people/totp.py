@@ -71,7 +71,7 @@ def setup_address(secret: bytes, user: str, host: str) -> str:
 
 
 def drawn(text: str) -> tuple[int, str]:
-    """Return the width of the QR code of a text, in modules, and the path of its dark modules.
+    """Return the width of a text's QR code, in modules, and the SVG path of its dark modules.
 
     The width does not include the border. The path is moved right and down by `QUIET`, so that
     there is room for the border.

@@ -67,7 +67,7 @@ class LiveRow:
     # --- beginning and end --------------------------------------------------------------------
 
     async def ring(self) -> VoIPCall:
-        """Call the line, and return the advisor's ringing leg. Hold `site.ringing` meanwhile."""
+        """Call the line, and return the advisor's ringing leg. `site.ringing` must be held."""
         site, known = self.site, {pop["call_id"] for pop in await self.calls()}
         try:
             line = self.pbx.line.number if self.pbx else site.plan.number
@@ -171,10 +171,9 @@ class LiveRow:
             raise StepError(f"a phone cannot answer: {error}") from None
 
     async def next_ringing(self, phone: Answerer, *callers: str) -> VoIPCall:
-        """Wait for a call of one of `callers`, by default the plan's caller, at `phone`.
+        """Return the next call at `phone` from one of `callers`, by default from the plan's caller.
 
-        Other calls are ignored, so that a real phone can answer them. Hold `site.ringing`
-        meanwhile.
+        Other calls are ignored, so that a real phone can answer them. `site.ringing` must be held.
         """
         plan = self.site.plan
         try:

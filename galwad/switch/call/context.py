@@ -47,7 +47,7 @@ class TransferState:
     The recording does not contain this transfer yet.
     """
     begun: int = 0
-    """The number of transfers that have begun to ring a target."""
+    """The number of transfers that were begun, including those that failed at once."""
     failed: int = 0
     """The SIP status of the most recent transfer, if it failed; 0 if it did not."""
     referred_to: DestinationClass = DestinationClass.UNKNOWN

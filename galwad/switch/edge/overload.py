@@ -182,7 +182,7 @@ class OverloadControl:
 
 
 class CpuWait:
-    """Measures how long this thread is ready to run while the kernel lets other programs run.
+    """Measures how long this thread is ready to run, but waits for a processor.
 
     Create it in the thread that it measures.
     """

@@ -67,7 +67,7 @@ class LinkServer:
         self.outbox = LedgerOutbox(outbox, lambda: self.alarm("ledger.full"))
 
     async def listen(self, path: Path) -> Server:
-        """Open the socket at `path`; the caller closes the returned server at the end."""
+        """Open the socket at `path`. The returned server must be closed at the end."""
         return await link.serve(path, self._on_message, self._forget)
 
     def call_changed(self, call: CallStatus) -> None:
