@@ -34,12 +34,12 @@ def test_a_failure_is_not_kept(cache, state):
     assert cache.get(NUMBER, 0) is None
 
 
-def test_a_number_with_an_extension_is_another_number(cache):
+def test_an_answer_for_a_number_is_not_used_for_that_number_with_an_extension(cache):
     cache.put(NUMBER, FOUND, 0)
     assert cache.get(PhoneNumber("+441632960001", "12"), 0) is None
 
 
-def test_no_answer_is_kept_after_it_is_cleared_or_if_its_time_is_zero(cache):
+def test_no_answer_is_kept_after_a_clear_or_with_a_lifetime_of_zero(cache):
     cache.put(NUMBER, FOUND, 0)
     cache.clear()
     assert cache.get(NUMBER, 0) is None

@@ -286,7 +286,7 @@ async def test_rows_with_skipped_faults_are_left_out_and_people_named_in_them_ar
     assert bool(await find(path, "01632 960010")) is (absent == "keep")
 
 
-def test_skipped_faults_are_all_counted_and_the_first_hundred_kept():
+def test_skipped_faults_are_all_counted_and_a_hundred_of_them_are_kept():
     rows = [f"C-{n},,01632 960001,en,person,no,no,\n" for n in range(5000)]
     file = ImportFile(io.BytesIO((HEADER + "".join(rows)).encode()), on_fault="skip")
     assert list(file.rows()) == []
@@ -308,7 +308,7 @@ def test_a_reference_that_occurs_again_thousands_of_lines_later_is_a_fault(path)
     assert str(error.value) == "people.csv:5002: reference: is the same as in line 19"
 
 
-def test_an_import_stops_soon_after_a_hundred_references_that_occur_again(path):
+def test_an_import_stops_soon_after_the_hundredth_repeated_reference(path):
     rows = ("C-1,Elin,01632 960001,en,person,no,no,\n" for _ in range(20_000))
     file = ImportFile(io.BytesIO((HEADER + "".join(rows)).encode()))
     path.parent.mkdir()
@@ -340,7 +340,7 @@ IMPORTS = st.lists(st.tuples(PEOPLE, st.sampled_from(["keep", "remove"])), max_s
 
 @settings(max_examples=examples(60))
 @given(IMPORTS)
-def test_imports_in_sequence_give_the_directory_that_a_dict_would(imports):
+def test_several_imports_give_the_same_directory_as_a_model_dict(imports):
     """The model is a dict of numbers by reference, and the id that each reference was given."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "directory.db"
@@ -377,7 +377,7 @@ def test_the_id_of_a_removed_person_is_never_given_to_another(path):
     assert [(row[0], row[1]) for row in people] == [(1, "C-1"), (3, "C-3")]
 
 
-async def test_a_lookup_during_an_import_finds_the_former_people(path):
+async def test_a_lookup_finds_the_earlier_people_until_the_import_is_put_in_force(path):
     import_people(path, HEADER + ELIN)
     moved = HEADER + "C-1,Elin Moved,01632 960005,en,person,no,no,\n"
     with new_directory(path) as new:
@@ -407,7 +407,7 @@ async def test_a_lookup_that_opened_the_file_before_it_was_replaced_opens_the_ne
     assert (person.name, len(opened)) == ("Elin Moved", 2)
 
 
-def test_the_replaced_file_is_overwritten_when_its_last_reader_has_ended(path):
+def test_the_replaced_file_of_a_directory_is_overwritten_with_zeros(path):
     import_people(path, HEADER + ELIN)
     with path.open("rb") as replaced:
         size = len(replaced.read())
@@ -463,7 +463,7 @@ with new_directory(path) as new:
 """
 
 
-def test_an_import_killed_at_any_step_leaves_the_former_or_the_new_directory(path):
+def test_an_import_killed_at_any_step_leaves_either_the_earlier_or_the_new_directory(path):
     found, deadly, status = [], 0, -9
     while status == -9:
         import_people(path, HEADER + ELIN, "remove")
@@ -488,7 +488,7 @@ def test_an_import_killed_at_any_step_leaves_the_former_or_the_new_directory(pat
     assert found[-1] == (["C-1", "C-2"], 2)
 
 
-def test_an_interrupted_import_changes_nothing_and_leaves_no_file(path):
+def test_an_interrupted_import_changes_nothing_and_leaves_no_unfinished_file(path):
     import_people(path, HEADER + ELIN)
     before = content_of(path)
 
@@ -556,7 +556,7 @@ def test_an_import_by_root_gives_each_file_to_the_owner_of_the_folder(path):
     assert owners.splitlines() == ["[4242, 4242]", "[4242, 4242]"]
 
 
-def test_only_the_owner_may_read_the_files(path):
+def test_only_the_owner_may_read_the_files_of_the_directory(path):
     umask = os.umask(0)
     try:
         import_people(path, HEADER + ELIN)

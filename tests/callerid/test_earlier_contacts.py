@@ -71,7 +71,7 @@ def test_a_time_that_cannot_be_read_is_an_error_and_not_another_time(when):
         read(item(when=when))
 
 
-def test_one_contact_without_a_time_is_left_out_beside_others():
+def test_a_contact_without_a_time_is_left_out_and_other_contacts_are_returned():
     assert [each.subject for each in read(item("no", when=None), item("yes"))] == ["yes"]
 
 

@@ -102,7 +102,7 @@ def test_an_imported_file_is_removed_and_only_its_report_stays(folder):
     assert (folder / LAST_REPORT).read_text() == REPORT
 
 
-def test_a_refused_file_is_moved_with_its_report_until_it_is_removed(folder):
+def test_a_refused_file_and_its_report_stay_in_a_folder_until_they_are_removed(folder):
     write(folder, "people.csv", "bad")
     with ImportFolder(folder) as watched:
         watched.refuse(found(watched), "people.csv:1: bad\n")

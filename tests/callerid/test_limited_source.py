@@ -110,7 +110,7 @@ async def test_a_found_answer_is_kept_in_memory_for_300_s():
     assert len(directory.asked) == 2
 
 
-async def test_after_people_were_erased_no_earlier_answer_is_used():
+async def test_a_lookup_after_an_erasure_uses_no_earlier_answer():
     directory = Directory(people=[ELIN], waits=True)
     limited = Limited(directory)
     running = asyncio.create_task(limited.ask())
@@ -134,7 +134,7 @@ async def test_lookups_of_one_number_share_one_request():
     assert directory.asked == [NUMBER]
 
 
-async def test_no_more_requests_run_at_a_time_than_the_limit():
+async def test_at_most_the_limit_of_requests_run_at_the_same_time():
     directory = Directory(waits=True)
     limited = Limited(directory, replace(NO_CACHE, concurrency=3))
     numbers = [PhoneNumber(f"+44163296{n:04}") for n in range(30)]
@@ -162,7 +162,7 @@ async def test_a_request_that_waits_for_others_is_dropped_if_its_lookup_is_cance
     assert directory.asked == [NUMBER]
 
 
-async def test_a_lookup_begun_when_a_waiting_one_of_its_number_is_cancelled_gets_an_answer():
+async def test_after_a_waiting_lookup_is_cancelled_a_new_lookup_of_the_number_gets_an_answer():
     directory = Directory(waits=True)
     limited = Limited(directory, replace(NO_CACHE, concurrency=1))
     first = asyncio.create_task(limited.ask())
@@ -222,7 +222,7 @@ async def test_a_closed_directory_has_no_running_requests():
     await asyncio.gather(asking, return_exceptions=True)
 
 
-async def test_searches_by_a_text_leave_room_for_the_number_of_a_ringing_call():
+async def test_text_searches_leave_a_request_free_for_the_lookup_of_a_ringing_call():
     crm = SearchableDirectory(waits=True)
     source = LimitedSource(crm, SourceLimits(concurrency=4))
     searches = [asyncio.create_task(source.search("elin")) for _ in range(10)]

@@ -70,7 +70,7 @@ async def test_no_match_gives_not_found_and_a_failing_directory_unavailable(shor
         assert outcome.failed == ("crm",)
 
 
-async def test_a_busy_directory_gives_busy_at_once_unless_another_one_is_down_or_finds_somebody():
+async def test_a_busy_directory_gives_busy_unless_another_directory_is_down_or_finds_a_person():
     busy = ServerBusyError(17)
     (only,) = await results(Directory(error=busy), Directory("other"))
     assert (only.status, only.failed) == (LookupStatus.BUSY, ("crm",))

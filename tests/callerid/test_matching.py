@@ -76,7 +76,7 @@ def test_a_person_who_is_twice_in_an_answer_is_kept_once():
 
 
 @given(st.lists(st.text(max_size=60), max_size=5))
-def test_numbers_of_any_text_are_compared_without_an_error(numbers):
+def test_matching_a_person_with_any_texts_as_numbers_raises_no_error(numbers):
     kept = matching([person(*numbers)], NUMBER)
     assert kept == [] or kept[0].person_id == "crm:1"
 

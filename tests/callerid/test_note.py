@@ -21,13 +21,13 @@ def test_the_texts_of_a_note_are_those_that_are_not_empty():
     assert written("", "cy", outcome="Done", notes="Bin").texts == ("Done", "Bin")
 
 
-def test_a_draft_without_a_purpose_may_not_have_a_card_number():
+def test_a_draft_may_lack_a_purpose_but_may_not_contain_a_card_number():
     written("", "cy", caller_type="family").check_cards()
     with pytest.raises(ContactError, match="outcome seems to contain a payment card"):
         written("", "cy", outcome="4111 1111 1111 1111").check_cards()
 
 
-def test_all_versions_of_a_note_have_the_same_id_which_never_changes():
+def test_all_versions_of_a_note_have_the_same_id():
     assert NOTE.note_id == UUID("356f4bd2-5700-58df-92e0-c45c0cb9b4c0")
     assert replace(NOTE, version=2, notes="Ring back").note_id == NOTE.note_id
 
@@ -73,7 +73,7 @@ def test_the_subject_names_line_purpose_and_call():
     assert NOTE.subject == "Waste: Missed collection [20261125-093000-abcdefgh]"
 
 
-def test_the_note_of_a_call_that_needs_none_says_why():
+def test_the_subject_and_text_for_a_call_without_a_note_have_the_reason():
     note = replace(NOTE, purpose="", no_note_reason="wrong_number")
     assert note.subject.startswith("Waste: no note needed (wrong number)")
     assert "No note needed: wrong number" in note.text
@@ -83,7 +83,7 @@ def test_the_start_of_the_call_is_in_utc():
     assert NOTE.started_at == "2026-11-25T09:30:00Z"
 
 
-def test_a_note_that_the_desk_closed_says_that_it_is_unfinished_or_not_written():
+def test_a_note_that_the_desk_closed_says_not_finished_or_not_written():
     draft = replace(NOTE, purpose="", unfinished=True)
     assert draft.subject == f"Waste: no purpose (not finished) [{NOTE.call_id}]"
     assert draft.text.startswith("Not finished: the advisor did not save this note\n")

@@ -301,7 +301,7 @@ def test_five_hundred_people_are_read_and_one_more_is_an_error():
         {"id": 1, "name": {"first": "Elin"}},
     ],
 )
-def test_a_person_without_an_id_or_a_name_is_left_out_and_the_others_are_not(item):
+def test_a_person_without_an_id_or_a_name_is_left_out_and_other_people_are_kept(item):
     other = {"id": 2, "name": "Owain"}
     found = mapping().read({"people": [item, other]}, "crm")
     assert found == [Person("crm:2", "Owain")]
@@ -359,7 +359,7 @@ def test_at_most_fifty_numbers_of_a_person_are_read():
     assert read_one({"numbers": numbers}).numbers == tuple(numbers[:50])
 
 
-def test_a_text_with_numbers_that_is_too_long_is_left_out_and_the_others_are_not():
+def test_a_text_of_numbers_that_is_too_long_is_left_out_and_other_texts_are_read():
     long = "0" * LONGEST
     found = read_one({"numbers": [long + "0", long, "01632 960001"]}).numbers
     assert found == (long, "01632 960001")
@@ -484,7 +484,7 @@ def test_numbers_on_several_lines_stay_several_numbers(between):
     "value",
     [True, 1, 1.0, "1.0", "on", "Yes", "t", "\0", "\u200b", ["yes"], [False], {"value": "yes"}],
 )
-def test_any_do_not_pop_value_but_a_clear_no_hides_a_person(value):
+def test_a_do_not_pop_value_other_than_a_clear_no_hides_a_person(value):
     assert read_one({"hidden": value}, do_not_pop="hidden").do_not_pop
 
 
@@ -529,7 +529,9 @@ def test_a_person_whose_id_is_infinite_or_has_thousands_of_digits_is_left_out():
     ],
     ids=["function", "inner function", "brackets", "nots", "index"],
 )
-def test_an_expression_that_could_never_be_applied_is_refused(expression, fault):
+def test_an_expression_with_an_unknown_function_or_that_cannot_be_parsed_is_refused(
+    expression, fault
+):
     with pytest.raises(TemplateError) as caught:
         compiled(expression)
     assert str(caught.value) == fault

@@ -27,7 +27,7 @@ QUERY = RecordPage("crm", "https://crm.example/contact?id={id}&x=1")
         (Person("crm:.", "Elin"), None),
     ],
 )
-def test_a_person_has_a_page_only_in_a_directory_with_a_record_of_the_person(person, url):
+def test_only_a_person_with_a_usable_record_id_in_the_directory_has_a_page(person, url):
     assert PATH.url_for(person) == url
 
 
@@ -36,7 +36,7 @@ def test_a_person_has_a_page_only_in_a_directory_with_a_record_of_the_person(per
 @example("javascript:alert(1)")
 @example("\"'><script>")
 @example("\ud800")
-def test_an_id_is_one_part_of_the_address_and_changes_nothing_else(record_id):
+def test_a_record_id_changes_only_its_own_part_of_the_page_address(record_id):
     person = Person(f"crm:{record_id}", "Elin")
     path, query = PATH.url_for(person), QUERY.url_for(person)
     if not record_id.strip("."):

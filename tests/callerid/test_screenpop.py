@@ -28,7 +28,7 @@ def test_a_new_pop_has_status_looking_up_and_no_candidates():
     assert pop.details == {}
 
 
-def test_details_are_shown_once_the_caller_is_confirmed_or_volunteers():
+def test_details_are_shown_once_the_advisor_enters_confirmed_or_volunteered():
     pop = ScreenPop("x").with_result(ONE)
     assert pop.chosen == "a:1"
     assert pop.details == {}
@@ -43,7 +43,7 @@ def test_no_details_are_shown_if_the_caller_is_not_the_candidate():
     assert pop.details == {}
 
 
-def test_several_candidates_are_not_preselected_and_each_has_a_warning():
+def test_of_several_candidates_none_is_preselected_and_each_has_a_warning():
     pop = ScreenPop("x").with_result(TWO)
     assert pop.chosen is None
     assert all(candidate.shared_warning for candidate in pop.candidates)
@@ -85,7 +85,7 @@ def test_a_shared_number_gives_a_warning(person, warns):
     assert candidate.shared_warning is warns
 
 
-def test_a_late_answer_of_another_person_withdraws_the_automatic_choice():
+def test_a_late_answer_with_a_second_person_withdraws_the_automatic_choice():
     pop = ScreenPop("x").with_result(ONE).with_result(TWO)
     assert (pop.status, pop.chosen) == (LookupStatus.SEVERAL, None)
 
@@ -137,13 +137,13 @@ def test_people_who_were_searched_for_are_candidates_beside_those_found_by_numbe
     assert pop.choose("a:2").confirm(PopConfirmation.CONFIRMED, None).details == dict(HUW.details)
 
 
-def test_a_person_who_was_searched_for_is_not_chosen_by_itself():
+def test_a_person_found_by_a_search_is_not_chosen_automatically():
     pop = ScreenPop("x").with_result(LookupResult(LookupStatus.NOT_FOUND)).with_searched((HUW,))
     assert (pop.status, pop.chosen) == (LookupStatus.FOUND, None)
     assert pop.with_searched(()).status is LookupStatus.NOT_FOUND
 
 
-def test_another_search_keeps_only_the_chosen_person_of_the_one_before():
+def test_a_second_search_keeps_only_the_chosen_person_from_the_first_search():
     pop = ScreenPop("x").with_searched((ELIN, HUW)).choose("a:2").with_searched(())
     assert [each.person_id for each in pop.candidates] == ["a:2"]
     assert pop.with_searched((HUW,)).chosen == "a:2"
@@ -157,19 +157,19 @@ def test_a_late_answer_keeps_a_person_who_was_searched_for_and_chosen():
     assert pop.with_result(late).chosen == "b:7"
 
 
-def test_a_confirmed_caller_is_not_searched_for():
+def test_no_search_is_possible_once_the_caller_is_confirmed():
     pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.CONFIRMED, None)
     with pytest.raises(ChoiceError):
         pop.with_searched((HUW,))
 
 
-def test_a_new_person_has_no_details_and_is_not_chosen_again_by_a_late_answer():
+def test_after_the_advisor_enters_new_person_a_late_answer_chooses_no_candidate():
     pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.NEW_PERSON, None)
     assert (pop.chosen, pop.details, pop.confirmed) == (None, {}, False)
     assert pop.with_result(ONE).chosen is None
 
 
-def test_a_late_answer_adds_the_entries_of_the_confirmed_person_and_nothing_else():
+def test_a_late_answer_adds_only_entries_of_the_confirmed_person():
     pop = ScreenPop("x").with_result(ONE).confirm(PopConfirmation.CONFIRMED, None)
     same = replace(ELIN, name="Elin Jones", same_as=("b:9",))
     late = pop.with_result(LookupResult(LookupStatus.SEVERAL, (same, HUW)))

@@ -206,7 +206,7 @@ def test_each_spelling_of_a_foreign_number_is_read_back_as_the_number(number):
 
 
 @given(UK)
-def test_the_spellings_of_a_uk_number_are_safe_different_and_begin_with_e164_and_national(number):
+def test_the_spellings_of_a_uk_number_begin_with_e164_and_national_and_all_differ(number):
     found = spellings(number)
     assert all(SAFE.fullmatch(spelling) for spelling in found)
     assert len(set(found)) == len(found)

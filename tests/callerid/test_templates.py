@@ -100,7 +100,7 @@ def test_all_of_a_repeated_element_has_the_same_spelling():
     ]
 
 
-def test_each_element_with_spelling_is_repeated_by_itself():
+def test_two_list_elements_with_spelling_are_each_repeated_for_every_spelling():
     assert filled([{"home": "{spelling}"}, {"work": "{spelling}"}]) == [
         *({"home": one} for one in USUAL),
         *({"work": one} for one in USUAL),
@@ -152,7 +152,7 @@ def test_a_template_is_not_changed_when_it_is_filled():
         (None, set()),
     ],
 )
-def test_a_template_knows_its_placeholders(value, names):
+def test_a_template_lists_the_placeholders_in_it(value, names):
     assert NumberTemplate(value).placeholders == names
 
 

@@ -114,7 +114,7 @@ def test_a_short_number_after_a_slash_replaces_the_last_digits(text, last):
     assert [str(each) for each in read_numbers(text).numbers] == [ONE, ONE[:-1] + last]
 
 
-def test_a_local_number_is_completed_by_the_area_code_and_is_a_fault_without_it():
+def test_a_local_number_is_completed_by_the_area_code_and_is_a_fault_without_an_area_code():
     for text in ("960001", "960 001", "960001 (Mam)", "Tel: 960-001"):
         assert [str(each) for each in read_numbers(text, area_code="01632").numbers] == [ONE]
         assert read_numbers(text).numbers == ()
@@ -143,7 +143,7 @@ def test_a_text_without_a_readable_number_is_one_fault(text, fault):
     assert (found.numbers, found.faults) == ((), (fault,))
 
 
-def test_the_readable_numbers_are_kept_and_each_other_one_is_a_fault_with_its_place():
+def test_readable_numbers_are_kept_and_each_unreadable_one_is_a_fault_with_its_position():
     found = read_numbers("01632 960001 | 12 | 07700 900123 | 07700 9x")
     assert [str(each) for each in found.numbers] == [ONE, MOBILE]
     assert found.faults == (
@@ -188,7 +188,7 @@ WRITTEN = st.text(st.sampled_from("0123456789+()-./ |,;:#xext\n\u00a0\u202amo"),
 @example("1/" * 500, "")
 @example("(1" * 500, "")
 @example("-" * LONGEST, "")
-def test_any_text_gives_numbers_that_the_signalling_would_read_too(text, area_code):
+def test_the_numbers_read_from_any_text_are_valid_for_the_signalling(text, area_code):
     found = read_numbers(text, area_code=area_code)
     for number in found.numbers:
         assert number == (PhoneNumber.parse(str(number)) if number.e164 else presented(number))
@@ -196,7 +196,7 @@ def test_any_text_gives_numbers_that_the_signalling_would_read_too(text, area_co
 
 
 @given(st.text(st.sampled_from("0123456789+ -."), max_size=25))
-def test_a_number_that_the_signalling_can_read_is_read_as_the_same_or_not_at_all(text):
+def test_a_text_that_the_signalling_reads_gives_the_same_number_or_no_number(text):
     try:
         number = PhoneNumber.parse(text)
     except NumberError:
@@ -205,7 +205,7 @@ def test_a_number_that_the_signalling_can_read_is_read_as_the_same_or_not_at_all
 
 
 @pytest.mark.parametrize("text", ["01632 960001", "+44 1632 960 001|07700 900 123", "0163 2960001"])
-def test_usual_numbers_are_read_by_the_fast_path_wherever_their_spaces_are(text, monkeypatch):
+def test_usual_numbers_with_spaces_at_various_places_are_read_by_the_fast_path(text, monkeypatch):
     monkeypatch.setattr("callerid.written_numbers._read_any", None)
     assert read_numbers(text).numbers
 
@@ -215,7 +215,7 @@ NEARLY_USUAL = st.from_regex(r" ?(0|\+44|\+ 44|44|0044)( {0,2}[0-9]){9,11} ?", f
 
 @given(st.lists(NEARLY_USUAL, min_size=1, max_size=3), st.sampled_from("| /"))
 @example(["01632 960001", "+44 1632 960001"], "|")
-def test_numbers_in_a_usual_form_are_read_as_those_in_any_form(numbers, between):
+def test_the_fast_path_reads_the_same_numbers_as_the_full_reader(numbers, between):
     text = between.join(numbers)
     for area_code in ("", "01632"):
         assert read_numbers(text, area_code=area_code) == _read_any(text, "GB", area_code)

@@ -47,7 +47,7 @@ class Zoo(Section):
         ("lives = 9", (1, 'Missing setting "pets[1].kind": add one of "cat", "dog", "puppy"')),
     ],
 )
-def test_a_fault_in_a_table_of_several_kinds_names_the_setting_as_in_the_file(table, fault):
+def test_the_fault_of_a_table_that_may_have_several_kinds_names_the_setting_and_line(table, fault):
     text = f"[[pets]]\n{table}\n"
     with pytest.raises(ValidationError) as caught:
         Zoo.model_validate(tomllib.loads(text))

@@ -233,7 +233,7 @@ async def test_each_pause_holder_is_written_to_the_spool_even_if_the_gate_was_sh
     ]
 
 
-def test_a_spool_that_cannot_be_opened_is_a_fault_until_it_can(spools):
+def test_a_spool_that_cannot_be_opened_is_a_fault_until_it_can_be_opened(spools):
     refusing = [True]
 
     def open_spool() -> SpoolWriter:
@@ -487,7 +487,7 @@ SHUTTING: dict[str, Callable[[Recorder, float], None]] = {
 
 @pytest.mark.parametrize("read_before", [False, True])
 @pytest.mark.parametrize("kind", SHUTTING)
-def test_a_late_trigger_stores_what_arrived_before_it_and_nothing_else(
+def test_a_late_trigger_keeps_only_the_packets_that_arrived_before_the_trigger(
     spools, call, kind, read_before
 ):
     call.recorder.answered("sian", "201")
@@ -575,7 +575,9 @@ def test_the_recording_begins_at_the_answer_even_if_the_answer_is_read_late(spoo
     assert seconds_kept(list(spools.read(call.path))) == steps(1.5, 3)
 
 
-def test_a_pause_read_late_after_a_standstill_erases_all_packets_since_it_arrived(spools, call):
+def test_a_pause_read_late_after_a_standstill_erases_all_packets_since_the_pause_arrived(
+    spools, call
+):
     """The keys of the frames would long be published if only the packets' age counted."""
     call.recorder.answered("sian", "201")
     call.talk(2)

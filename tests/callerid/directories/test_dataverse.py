@@ -113,7 +113,9 @@ async def test_a_contact_written_by_microsofts_client_is_found(dataverse, direct
         "+44 (0)1632 960001",
     ],
 )
-async def test_each_usual_spelling_is_found_in_each_column(dataverse, directory, spelling):
+async def test_each_usual_spelling_of_a_number_is_found_in_each_configured_column(
+    dataverse, directory, spelling
+):
     ids = {
         f"dynamics:{dataverse.add('contacts', firstname='Elin', **{column: spelling})}"
         for column in ("telephone1", "mobilephone")
@@ -172,7 +174,9 @@ async def test_a_person_is_found_by_an_internal_extension(dataverse, directory):
     assert person.numbers == ("201",)
 
 
-async def test_no_number_is_in_a_request_url_or_in_a_log(dataverse, directory, caplog):
+async def test_the_number_that_is_searched_for_is_in_no_request_url_and_in_no_log(
+    dataverse, directory, caplog
+):
     caplog.set_level(logging.DEBUG)
     await directory().find(NUMBER)
     (request,) = dataverse.received

@@ -167,7 +167,7 @@ async def test_a_delivery_after_an_interrupted_one_writes_the_version_once(
     assert (row["statecode"], row["statuscode"], parties) == (1, 4, [elin])
 
 
-async def test_a_phone_call_that_was_deleted_is_never_created_again(dataverse, notes):
+async def test_a_later_version_does_not_create_a_deleted_phone_call_again(dataverse, notes):
     await notes.deliver(NOTE, FIRST)
     dataverse.rows["phonecalls"].clear()
     with pytest.raises(NoteRefusedError, match=r"^the server answers 404 \(0x80040217\)$"):

@@ -72,7 +72,7 @@ def test_accounts_have_default_columns_of_their_own(read):
     assert accounts.phone_columns == ("telephone1", "telephone2", "telephone3")
 
 
-def test_the_columns_can_be_chosen(read):
+def test_the_columns_for_the_name_and_for_numbers_can_be_set(read):
     chosen = read(f'{LEAST}phones = ["cc_phone"]\nfull_name = "cc_name"\n')
     assert (chosen.phone_columns, chosen.name_column) == (("cc_phone",), "cc_name")
 

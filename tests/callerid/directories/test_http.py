@@ -47,7 +47,7 @@ async def test_the_number_is_sent_in_the_query(directory, server):
     assert server.received[0].query == [("phone", "+441632960001")]
 
 
-async def test_the_number_is_sent_in_the_body_in_all_its_spellings(directory, server):
+async def test_the_number_is_sent_in_the_body_in_several_spellings(directory, server):
     server.answers = [answer({"items": []})]
     body = {"any": [{"field": "phone", "is": "{spelling}"}]}
     assert await directory(method="POST", body=body).find(NUMBER) == []

@@ -88,9 +88,7 @@ async def test_a_repeated_first_version_is_searched_for_before_it_is_written(not
     assert request.query == [("query", f"Subject LIKE '{NOTE.call_id}'")]
 
 
-async def test_a_search_that_returns_other_notes_does_not_prevent_writing_a_missing_one(
-    notes, server
-):
+async def test_a_note_is_written_if_the_search_for_it_returns_only_other_notes(notes, server):
     server.answers = [
         answer({"items": [{"id": 9, "text": "20261125-093000-zzzzzzzz"}]}),
         answer({"id": 13}, "201 Created"),
@@ -99,7 +97,7 @@ async def test_a_search_that_returns_other_notes_does_not_prevent_writing_a_miss
     assert [each.path for each in server.received] == ["/tickets", "/ticket"]
 
 
-async def test_a_repeated_later_version_is_searched_for_by_its_own_id(notes, server):
+async def test_a_repeated_second_version_is_searched_for_by_the_id_of_that_version(notes, server):
     first = {"id": 1, "text": "20261125-093000-abcdefgh/1"}
     server.answers = [answer({"items": [first]}), answer({})]
     await notes.deliver(SECOND, EarlierDelivery(1, "12", uncertain=True))
@@ -110,7 +108,9 @@ async def test_a_repeated_later_version_is_searched_for_by_its_own_id(notes, ser
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "409 Conflict", "422 Unprocessable"])
-async def test_a_note_that_the_server_refuses_is_not_tried_again(notes, server, status):
+async def test_a_note_that_the_server_refuses_is_refused_without_the_text_of_the_answer(
+    notes, server, status
+):
     server.answers = [answer({"error": "Siân Jones is unknown"}, status)]
     with pytest.raises(NoteRefusedError, match=f"refuses it .{status[:3]}.") as refused:
         await notes.deliver(NOTE, FIRST)
@@ -118,7 +118,7 @@ async def test_a_note_that_the_server_refuses_is_not_tried_again(notes, server, 
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "410 Gone"])
-async def test_a_record_that_was_deleted_is_not_made_again(notes, server, status):
+async def test_a_later_version_does_not_create_a_deleted_record_again(notes, server, status):
     server.answers = [answer({}, status)]
     with pytest.raises(NoteRefusedError, match="its record was deleted"):
         await notes.deliver(SECOND, EarlierDelivery(1, "12"))
@@ -128,7 +128,7 @@ async def test_a_record_that_was_deleted_is_not_made_again(notes, server, status
 @pytest.mark.parametrize(
     "status", ["401 No", "403 No", "404 No", "408 Timeout", "500 No", "502 No", "301 Moved"]
 )
-async def test_a_status_that_may_pass_does_not_refuse_the_note(notes, server, status):
+async def test_a_note_is_not_refused_after_a_status_that_may_be_temporary(notes, server, status):
     server.answers = [answer({}, status)]
     with pytest.raises(ServerError):
         await notes.deliver(NOTE, FIRST)

@@ -105,7 +105,7 @@ def test_a_page_that_is_not_a_safe_template_is_a_fault(faults, page):
         *("https://crm.example/app#/contacts/{id}", "http://localhost:8080/{id}"),
     ],
 )
-def test_a_page_has_the_record_id_after_its_host(read, page):
+def test_a_page_with_the_record_id_after_the_host_is_accepted(read, page):
     (crm,) = read(CRM.replace("people =", f'page = "{page}"\npeople =')).directories
     assert (crm.page, crm.page_before_confirmation) == (page, False)
 
@@ -239,7 +239,7 @@ def refused(faults, text):
     return message
 
 
-def test_earlier_contacts_need_the_id_of_the_person_in_the_request(faults):
+def test_a_request_for_earlier_contacts_without_the_id_of_the_person_is_a_fault(faults):
     said = refused(faults, CONTACTS)
     assert "{id}" in said
     assert "the contacts of all people" in said
@@ -248,7 +248,9 @@ def test_earlier_contacts_need_the_id_of_the_person_in_the_request(faults):
 @pytest.mark.parametrize(
     "condition", ['query = { person = "{id}" }', 'body = { all = [{ person = "x{id}" }] }']
 )
-def test_a_condition_in_the_request_needs_the_person_of_each_contact(read, faults, condition):
+def test_contacts_with_the_id_in_a_query_or_body_table_need_the_setting_fields_person(
+    read, faults, condition
+):
     text = CONTACTS.replace('contacts = "items"', f'contacts = "items"\n{condition}')
     assert '"fields.person"' in refused(faults, text)
     whole = text.replace('"subject" }', '"subject", person = "p" }')
@@ -256,10 +258,10 @@ def test_a_condition_in_the_request_needs_the_person_of_each_contact(read, fault
     assert crm.earlier_contacts.fields.person == "p"
 
 
-def test_contacts_with_the_id_in_the_path_need_no_fields_person(read):
+def test_a_contacts_url_with_the_id_in_its_path_does_not_need_the_setting_fields_person(read):
     (crm,) = read(CRM + CONTACTS.replace("/contacts", "/people/{id}/contacts")).directories
     assert crm.earlier_contacts.fields.person is None
 
 
-def test_contacts_with_the_id_in_the_query_of_the_url_need_fields_person(faults):
+def test_a_contacts_url_with_the_id_in_its_query_needs_the_setting_fields_person(faults):
     assert '"fields.person"' in refused(faults, CONTACTS.replace("/contacts", "/contacts?p={id}"))

@@ -190,7 +190,7 @@ def password(tmp_path):
     return path
 
 
-async def test_a_search_binds_asks_for_the_attributes_and_unbinds(serve, directory):
+async def test_a_search_asks_for_the_attributes_after_a_bind_and_before_an_unbind(serve, directory):
     answering = LdapAnswering(BOUND, FOUND + END)
     (elin,) = await directory(await serve(answering)).find(EXTENSION)
     assert elin.name == "Elin"

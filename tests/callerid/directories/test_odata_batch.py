@@ -26,7 +26,7 @@ def test_a_batch_has_one_request_whose_query_is_encoded():
     assert batch_type("batch_1") == "multipart/mixed; boundary=batch_1"
 
 
-def test_no_value_can_end_the_line_or_the_batch():
+def test_a_query_value_with_line_breaks_and_a_boundary_adds_no_line_to_the_batch():
     batch = batch_of("b", "/x", {"$filter": " HTTP/1.1\r\nEvil: 1\r\n\r\n--b--\r\n&$top=1#ŵ"}, {})
     assert batch.count(b"\r\n") == batch_of("b", "/x", {"$filter": ""}, {}).count(b"\r\n")
     assert b"&" not in batch

@@ -175,7 +175,7 @@ async def test_only_the_exact_number_is_kept_of_what_salesforce_finds(directory,
     assert [person.name for person in found.people] == ["Right"]
 
 
-async def test_fields_are_read_regardless_of_case_and_also_from_other_objects(
+async def test_fields_of_a_lead_are_read_regardless_of_the_case_of_their_names(
     directory, organisation
 ):
     organisation.add("Lead", LastName="Fictitious", Phone="01632 960001", No_Pop__c=True)

@@ -58,7 +58,9 @@ async def test_a_used_up_daily_request_limit_asks_for_a_rest_of_a_minute(api, se
         ({"errorCode": "INVALID_FIELD"}, "the server answers 400"),
     ],
 )
-async def test_an_error_names_only_the_code_of_salesforce(api, server, document, reason):
+async def test_an_error_repeats_only_the_error_code_of_a_salesforce_answer(
+    api, server, document, reason
+):
     server.answers = [answer(document, "400 Bad Request")]
     with pytest.raises(StatusError) as caught:
         await api.send("POST", "parameterizedSearch", {})

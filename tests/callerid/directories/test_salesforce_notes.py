@@ -90,7 +90,7 @@ def delivered(record_id, version=1):
     return EarlierDelivery(version, record_id)
 
 
-async def test_simple_salesforce_reads_each_fact_of_a_note(notes, organisation, read):
+async def test_simple_salesforce_reads_the_completed_task_of_a_note(notes, organisation, read):
     elin = organisation.add("Contact", LastName="Fictitious")
     record_id = await notes.deliver(replace(NOTE, person_id=elin), NEW)
     task = await read()
@@ -118,7 +118,9 @@ async def test_an_account_becomes_the_what_id_of_the_task(notes, organisation, r
     assert (task["WhoId"], task["WhatId"]) == (None, account)
 
 
-async def test_a_later_version_changes_the_task_and_the_person(notes, organisation, read):
+async def test_a_later_version_changes_the_text_of_the_task_and_removes_the_person(
+    notes, organisation, read
+):
     elin = organisation.add("Contact", LastName="Fictitious")
     first = await notes.deliver(replace(NOTE, person_id=elin), NEW)
     later = replace(NOTE, version=2, notes="Three bags.")
@@ -129,22 +131,22 @@ async def test_a_later_version_changes_the_task_and_the_person(notes, organisati
 
 
 @pytest.mark.parametrize("earlier", [NEW, UNCERTAIN])
-async def test_a_version_that_is_written_twice_is_one_task(notes, read, earlier):
+async def test_a_version_that_is_delivered_twice_becomes_one_task(notes, read, earlier):
     first = await notes.deliver(NOTE, NEW)
     assert await notes.deliver(NOTE, earlier) == first
     assert (await read())["Id"] == first
 
 
-async def test_an_uncertain_attempt_that_wrote_nothing_is_made_again(notes, read):
+async def test_a_note_is_written_if_an_uncertain_earlier_attempt_wrote_nothing(notes, read):
     assert await notes.deliver(NOTE, UNCERTAIN) == (await read())["Id"]
 
 
-async def test_a_version_that_salesforce_has_is_not_sent_again(notes, organisation):
+async def test_a_version_that_was_delivered_is_not_sent_again(notes, organisation):
     assert await notes.deliver(NOTE, delivered("00T1")) == "00T1"
     assert organisation.received == []
 
 
-async def test_a_deleted_task_is_never_created_again(notes, organisation):
+async def test_a_later_version_does_not_create_a_deleted_task_again(notes, organisation):
     first = await notes.deliver(NOTE, NEW)
     organisation.delete(first)
     with pytest.raises(NoteRefusedError, match="the task was deleted in Salesforce"):
@@ -160,7 +162,9 @@ async def test_a_404_that_is_not_from_salesforce_does_not_mean_that_the_task_was
         await notes.deliver(replace(NOTE, version=2), delivered("00T1"))
 
 
-async def test_a_person_who_was_deleted_refuses_the_note_with_the_code_only(notes, organisation):
+async def test_a_note_about_a_deleted_person_is_refused_with_only_the_error_code(
+    notes, organisation
+):
     elin = organisation.add("Contact", LastName="Fictitious")
     organisation.delete(elin)
     with pytest.raises(NoteRefusedError) as caught:
@@ -168,7 +172,7 @@ async def test_a_person_who_was_deleted_refuses_the_note_with_the_code_only(note
     assert str(caught.value) == "Salesforce does not accept the note (ENTITY_IS_DELETED)"
 
 
-async def test_a_field_that_the_user_may_not_write_refuses_the_note(notes, organisation):
+async def test_a_note_with_a_field_that_the_user_may_not_write_is_refused(notes, organisation):
     refused = [{"errorCode": "INVALID_FIELD_FOR_INSERT_UPDATE", "message": "CallType"}]
     organisation.failures = [answer(refused, "400 Bad Request")]
     with pytest.raises(NoteRefusedError, match=r"\(INVALID_FIELD_FOR_INSERT_UPDATE\)"):
@@ -176,14 +180,14 @@ async def test_a_field_that_the_user_may_not_write_refuses_the_note(notes, organ
     assert organisation.records["Task"] == {}
 
 
-async def test_several_tasks_with_the_id_of_the_call_refuse_the_note(notes, organisation):
+async def test_a_note_is_refused_if_several_tasks_have_the_id_of_the_call(notes, organisation):
     found = ["/services/data/v65.0/sobjects/Task/00T1", "/services/data/v65.0/sobjects/Task/00T2"]
     organisation.failures = [answer(found, "300 Multiple Choices")]
     with pytest.raises(NoteRefusedError, match="several tasks of this call"):
         await notes.deliver(NOTE, NEW)
 
 
-async def test_a_missing_field_for_the_id_of_the_call_does_not_refuse_the_note(notes):
+async def test_a_note_is_not_refused_if_the_field_for_the_id_of_the_call_is_missing(notes):
     notes._external_id = "Missing__c"
     with pytest.raises(ServerError, match=r"answers 404 \(NOT_FOUND\)"):
         await notes.deliver(NOTE, NEW)
@@ -202,7 +206,7 @@ async def test_a_missing_field_for_the_id_of_the_call_does_not_refuse_the_note(n
         ("503 Unavailable", "SERVER_UNAVAILABLE", r"answers 503 \(SERVER_UNAVAILABLE\)"),
     ],
 )
-async def test_an_error_that_may_pass_does_not_refuse_the_note(
+async def test_a_note_is_not_refused_after_an_error_that_may_be_temporary(
     notes, organisation, status, code, reason
 ):
     organisation.failures = [answer([{"errorCode": code}], status)] * 2
@@ -225,7 +229,7 @@ async def test_a_call_id_with_special_characters_changes_no_other_part_of_the_ad
 
 
 @pytest.mark.parametrize("document", [{}, {"id": 7}, {"id": "../x"}, [], "00T000000000001AAA"])
-async def test_an_answer_without_the_id_of_a_task_does_not_refuse_the_note(
+async def test_a_note_is_not_refused_after_an_answer_without_the_id_of_a_task(
     notes, organisation, document
 ):
     organisation.failures = [answer(document, "201 Created")]

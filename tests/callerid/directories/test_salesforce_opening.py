@@ -75,7 +75,7 @@ async def test_the_required_settings_are_enough_to_find_a_contact(section):
     assert (person.name, person.numbers, person.details) == ("Fictitious", ("01632 960001",), ())
 
 
-async def test_every_setting_reaches_the_search_and_the_answer(section):
+async def test_the_settings_reach_the_search_and_the_people_found(section):
     fields = {
         "name": "LastName",
         "numbers": ["Phone"],

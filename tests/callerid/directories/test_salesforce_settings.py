@@ -35,17 +35,17 @@ def test_the_required_settings_are_enough_for_salesforce(read):
 @pytest.mark.parametrize(
     ("name", "numbers"), [("Lead", ("Phone", "MobilePhone")), ("Account", ("Phone",))]
 )
-def test_each_usual_object_has_its_own_fields_with_numbers(read, name, numbers):
+def test_the_default_fields_with_numbers_depend_on_the_object(read, name, numbers):
     (crm,) = read(f'{CRM}object = "{name}"\n').directories
     assert crm.numbers == numbers
 
 
-def test_a_slash_at_the_end_of_the_address_changes_nothing(read):
+def test_a_slash_at_the_end_of_the_salesforce_url_is_removed(read):
     (crm,) = read(CRM.replace("force.com", "force.com/")).directories
     assert crm.url == "https://council.my.salesforce.com"
 
 
-def test_contact_notes_are_written_only_if_they_have_a_table(read):
+def test_salesforce_contact_notes_are_enabled_only_by_their_table_in_the_settings(read):
     (crm,) = read(CRM).directories
     assert crm.contact_notes is None
     (crm,) = read(f"{CRM}[directories.contact_notes]\n").directories

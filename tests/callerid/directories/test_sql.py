@@ -105,7 +105,7 @@ async def test_each_column_of_numbers_is_searched_in_each_usual_spelling(crm, fi
 
 
 @pytest.mark.parametrize("hide", ["yes", "ie", 1, "?", b"\x00\x01", b"no way", 0.5, "x" * 9000])
-async def test_any_do_not_pop_value_but_a_clear_no_hides_the_person(crm, find, hide):
+async def test_a_do_not_pop_value_other_than_a_clear_no_hides_the_person(crm, find, hide):
     add(crm, (*ELIN[:7], hide, *ELIN[8:]))
     (person,) = await find()
     assert person.do_not_pop
@@ -175,7 +175,7 @@ async def test_a_name_of_a_view_or_column_cannot_change_the_statement(crm, find,
     assert crm.execute("SELECT count(*) FROM people").fetchone() == (0,)
 
 
-async def test_missing_columns_are_named_and_never_read_as_texts(crm, find):
+async def test_missing_columns_are_named_and_not_read_as_string_literals(crm, find):
     add(crm, ELIN)
     view = settings(name="full name", numbers=["phone", "tel"])
     with pytest.raises(ServerError) as caught:

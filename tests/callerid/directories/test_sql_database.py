@@ -49,7 +49,7 @@ async def test_a_database_file_is_read_and_cannot_be_changed(path):
     assert await run(database(path), "SELECT count(*) FROM people") == [(1,)]
 
 
-async def test_a_transaction_is_committed_at_its_end_or_not_at_all(path):
+async def test_a_transaction_is_committed_unless_a_statement_fails(path):
     await run(database(path, "write"), "INSERT INTO people VALUES ('Owain')")
     with pytest.raises(ServerError):
         await run(database(path, "write"), "DELETE FROM people", "nonsense")
@@ -64,7 +64,9 @@ async def test_a_missing_file_is_an_error_and_is_not_created(tmp_path, access):
     assert not path.exists()
 
 
-async def test_a_file_that_was_replaced_is_read_from_then_on(path, tmp_path):
+async def test_a_transaction_after_the_database_file_was_replaced_reads_the_new_file(
+    path, tmp_path
+):
     reading = database(path)
     async with reading.transaction() as connection:
         assert (await connection.execute(text("SELECT name FROM people"))).all() == [("Elin",)]

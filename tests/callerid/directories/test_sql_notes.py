@@ -74,7 +74,7 @@ async def test_a_version_that_is_delivered_again_changes_nothing(destination, cr
     assert rows(crm) == [(1, NOTE.notes)]
 
 
-async def test_a_further_version_is_a_further_row(destination, crm):
+async def test_each_version_of_a_note_is_a_row_of_its_own(destination, crm):
     record = await destination.deliver(NOTE, FIRST)
     second = replace(NOTE, version=2, notes="Ring back")
     assert await destination.deliver(second, EarlierDelivery(1, record)) == record

@@ -67,7 +67,7 @@ def test_concurrency_and_timeout_of_the_settings_become_the_limits():
     assert (limits.concurrency, limits.timeout_s) == (2, 3)
 
 
-async def test_notes_are_added_to_the_table_of_the_settings_which_may_be_missing_at_first(tmp_path):
+async def test_a_note_is_added_to_the_configured_table_once_the_missing_database_exists(tmp_path):
     path = tmp_path / "crm.db"
     settings = section(url=f"sqlite+aiosqlite:///{path}", contact_notes={"table": "notes"})
     destination = open_note_destination([settings])
@@ -83,5 +83,5 @@ async def test_notes_are_added_to_the_table_of_the_settings_which_may_be_missing
     assert destination.name == "crm"
 
 
-def test_a_directory_without_a_table_for_notes_takes_none():
+def test_a_directory_without_the_setting_contact_notes_opens_no_note_destination():
     assert section().open_notes() is None

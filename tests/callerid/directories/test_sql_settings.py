@@ -81,7 +81,9 @@ def test_the_required_settings_are_enough_for_an_encrypted_database(read):
         ("localhost.example", "", True),
     ],
 )
-def test_only_this_machine_needs_no_tls(read, host, more, encrypted):
+def test_only_a_database_on_this_machine_is_read_without_tls_by_default(
+    read, host, more, encrypted
+):
     assert read(CRM.replace("db.example", host) + more).has_tls is encrypted
 
 
@@ -135,7 +137,7 @@ def test_an_unsupported_or_unsafe_database_address_is_a_fault(fault, url):
     assert message.startswith('"directories[1].url" must be an address such as "postgresql+')
 
 
-def test_only_an_address_of_sql_server_may_and_must_have_a_query(fault):
+def test_an_address_must_have_a_query_for_sql_server_and_none_for_other_databases(fault):
     query = "?driver=ODBC&Encrypt=yes"
     for url in (URL + query, "mssql+aioodbc://galwad@db.example/crm"):
         assert fault(CRM.replace(URL, url)).startswith('"directories[1].url" must end with "?dri')

@@ -155,7 +155,7 @@ def test_writing_ten_hours_takes_no_more_memory_than_a_minute(memory):
     assert peaks[1] < 10 * CHUNK
 
 
-def test_a_reader_keeps_one_chunk_in_memory_for_any_payload_length(tmp_path, memory):
+def test_a_reader_of_a_long_payload_keeps_less_than_ten_chunks_in_memory(tmp_path, memory):
     file_key, content = age.new_file_key(), os.urandom(CHUNK)
     with (tmp_path / "p").open("wb") as file, PayloadWriter(file.fileno(), file_key) as writer:
         for _ in range(200):

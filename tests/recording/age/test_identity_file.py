@@ -69,7 +69,7 @@ def test_no_passphrase_is_requested_for_a_plain_file(file):
     assert IdentityFile.read(file(TEXT.encode()), never).identities == (FIRST, SECOND)
 
 
-def test_a_file_that_others_can_read_is_refused_only_if_it_is_plain(file):
+def test_an_identity_file_that_others_can_read_is_refused_unless_it_has_a_passphrase(file):
     with pytest.raises(KeyFileError, match="accessible to other users"):
         IdentityFile.read(file(TEXT.encode(), 0o644), never)
     assert IdentityFile.read(file(protected(TEXT, QUICK), 0o644), tell).identities[0] == FIRST

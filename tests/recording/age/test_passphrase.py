@@ -168,7 +168,7 @@ def test_the_age_program_agrees_on_each_vector(tmp_path, name):
 
 
 @pytest.mark.parametrize("identities", [[ME], [Passphrase(SECRET)], [ME, Passphrase(SECRET)]])
-def test_a_passphrase_stanza_beside_another_is_refused_for_any_identity(identities):
+def test_a_passphrase_stanza_beside_another_stanza_is_refused_for_any_identity(identities):
     with pytest.raises(StanzaError):
         open_file(io.BytesIO(VECTORS["scrypt_and_x25519"][0]), identities)
 

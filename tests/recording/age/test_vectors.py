@@ -216,7 +216,7 @@ STREAMS = sorted(name for name in REFUSED if name.startswith("stream"))
 
 @pytest.mark.peer
 @pytest.mark.parametrize("name", STREAMS)
-def test_before_a_fault_all_three_readers_return_the_same_chunks(tmp_path, name):
+def test_galwad_pyrage_and_age_return_the_same_chunks_before_a_fault(tmp_path, name):
     data = VECTORS[name][0]
     ours, theirs = io.BytesIO(), io.BytesIO()
     with pytest.raises(AgeError):

@@ -79,7 +79,7 @@ def test_a_restore_brings_back_a_lost_header_and_manifest(room):
 
 
 @pytest.mark.parametrize("octets", [100, 400, 1000])
-def test_a_restore_that_a_full_disk_stopped_is_completed_by_the_next(room, octets):
+def test_a_restore_that_a_full_disk_stopped_is_completed_by_a_second_restore(room, octets):
     room.back_up()
     room.lose()
     with file_size_limit(octets), pytest.raises(OSError, match="too large"):

@@ -201,7 +201,7 @@ def test_digits_that_a_pause_interrupts_are_no_card_number(office):
     assert whole(office)
 
 
-def test_a_card_keyed_right_before_a_pause_shares_no_time_with_it(office):
+def test_the_gap_of_a_card_keyed_right_before_a_pause_ends_where_the_pause_begins(office):
     play = Keyer(office, "PCMA", 5, CARDS[0], 20)
     at_us = 8_300_000
     play.talk(at_us)

@@ -186,7 +186,7 @@ def test_later_advisors_are_committed_and_in_the_copy_for_the_recipients(office)
     assert opened.later_advisors == advisors
 
 
-def test_a_recording_without_later_parties_has_no_fields_for_them_and_added_ones_are_named(office):
+def test_a_recording_without_later_parties_lacks_their_fields_and_added_parties_are_named(office):
     call = office.call()
     call.event("call", 0, number=NUMBER, withheld=False, line="main")
     call.answer()
@@ -213,7 +213,7 @@ def manifest_with(facts, sealed_facts):
 
 
 @given(st.fixed_dictionaries({**dict.fromkeys(NAMES, TEXTS), **PARTIES}), st.booleans())
-def test_a_recipient_reads_the_facts_and_their_length_is_hidden(facts, withheld):
+def test_a_recipient_reads_the_facts_which_are_padded_to_hide_their_length(facts, withheld):
     facts = {**facts, "number": None if withheld else facts["number"]}
     sealed = seal_facts(person(facts), FILE_KEY)
     assert len(base64.b64decode(sealed)) % 512 == 32  # a nonce and a tag of 16 bytes each

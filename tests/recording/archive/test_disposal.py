@@ -181,7 +181,7 @@ def test_a_recording_without_a_manifest_cannot_be_disposed_of(room):
 
 
 @pytest.mark.parametrize(("call", "nth"), [("fsync", n) for n in range(1, 5)] + [("rename", 1)])
-def test_a_crash_during_disposal_never_loses_a_header_without_a_certificate(room, dying, call, nth):
+def test_a_crash_during_disposal_leaves_a_whole_recording_or_a_certificate(room, dying, call, nth):
     with dying(call, nth) as died:
         room.dispose()
     assert died

@@ -29,14 +29,14 @@ def stretch(gap, **counts):
 
 @pytest.mark.parametrize("gap", ["payment", "transfer", "erased"])
 @pytest.mark.parametrize("counts", [{"stored": 107}, {"stored": None, "arrived_in_gap": 107}])
-def test_packets_that_were_stored_in_a_gap_are_found_by_either_count(gap, counts):
+def test_packets_stored_in_a_gap_are_found_by_the_stored_and_by_the_arrival_count(gap, counts):
     found = stored_in_gaps([stretch(gap, **counts)])
     assert found == [StoredInGap(4 * US, 8 * US, gap, "caller", 107)]
     assert f"caller, {gap} gap 4.0 s to 8.0 s: 107 packets" in str(found[0])
 
 
 @pytest.mark.parametrize("gap", ["", "fault"])
-def test_packets_in_a_segment_or_a_fault_may_be_stored(gap):
+def test_packets_stored_in_a_segment_or_in_a_fault_gap_are_not_reported(gap):
     assert stored_in_gaps([stretch(gap, stored=107)]) == []
 
 
@@ -113,7 +113,7 @@ def test_a_gap_made_from_tones_does_not_count_as_the_effect_of_a_trigger(reason)
     assert len(ignored(5, tones)) == 1
 
 
-def test_a_trigger_after_a_pause_or_a_second_before_it_is_reported_to_have_had_no_effect():
+def test_a_trigger_after_a_pause_or_a_second_before_it_is_reported_as_without_effect():
     assert len(ignored(8, PAUSE)) == len(ignored(2.9, PAUSE)) == 1
 
 
@@ -143,10 +143,10 @@ def test_a_pause_that_erased_enough_is_not_reported():
     assert ignored(4, erased(3.5), PAUSE, erase_s=0.5, segments=segments) == []
 
 
-def test_a_pause_need_not_erase_more_than_its_segment():
+def test_a_pause_that_erased_back_to_the_start_of_its_segment_is_not_reported():
     assert ignored(4, erased(3.8), PAUSE, erase_s=0.5, segments=SEGMENTS[1:]) == []
 
 
-def test_a_transfer_need_not_erase_anything():
+def test_a_transfer_that_erased_nothing_is_not_reported():
     line = Gap(4 * US, 8 * US, "payment", "refer", "phone:201")
     assert ignored(4, line, trigger="refer", erase_s=0.5) == []

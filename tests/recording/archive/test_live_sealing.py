@@ -220,7 +220,7 @@ def test_a_call_with_a_second_life_is_sealed_from_both_spools(office, straight):
     assert not office.verdict(identities=[office.officer.identity]).problems
 
 
-def test_live_sealing_of_a_recording_already_sealed_changes_nothing(office):
+def test_live_sealing_of_a_sealed_recording_gives_the_same_result_and_leaves_no_file(office):
     path = office.simple()
     first = office.seal(path)
     following = office.follow(path)
@@ -273,7 +273,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("steps", [0, 3, 25])
-def test_the_unfinished_file_of_a_killed_live_sealing_is_replaced_by_the_next(
+def test_the_unfinished_file_of_a_killed_live_sealing_is_replaced_by_a_second_one(
     office, straight, steps
 ):
     call = office.call()

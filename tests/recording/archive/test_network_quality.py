@@ -32,7 +32,7 @@ def count(received=950, lost=50, *, bursts=48, codec="PCMA/8000", **fields):
     return msgspec.convert({**facts, "lost": lost, **fields}, TrackFacts), network
 
 
-def test_the_jitter_is_in_whole_microseconds_and_the_bursts_are_those_counted():
+def test_network_facts_have_the_jitter_in_whole_microseconds_and_the_counted_bursts():
     facts = network_facts(*count())
     assert (facts.jitter_us, facts.jitter_most_us) == (1000, 2501)
     assert (facts.loss_bursts, facts.longest_loss) == (48, 2)
@@ -70,7 +70,7 @@ def test_a_track_without_a_known_codec_has_no_score(silent):
     assert network_facts(*silent).mos is None
 
 
-def test_the_facts_for_the_index_are_those_of_the_track():
+def test_the_index_gets_the_network_facts_of_the_track():
     track = msgspec.convert({**OLD_TRACK, "network": asdict(FACTS)}, TrackFacts)
     assert party_networks([track]) == (PartyNetwork("caller", 10, 1, 2, 3, 5, 3, 1200, 9000, 4.1),)
 

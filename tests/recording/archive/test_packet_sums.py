@@ -256,7 +256,9 @@ def test_the_packets_of_each_party_add_up_in_each_stretch_of_any_call(
 
 @given(st.lists(st.one_of(STEPS, KILLS), max_size=14))
 @settings(deadline=None, max_examples=examples(60))
-def test_a_killed_process_makes_the_counts_incomplete_but_never_wrong(tmp_path_factory, steps):
+def test_a_killed_process_makes_at_most_one_stretch_incomplete_and_no_count_wrong(
+    tmp_path_factory, steps
+):
     call, manifest = sealed(tmp_path_factory, steps)
     assert packet_problems(manifest) == []
     incomplete = [stretch for stretch in stretches(manifest) if not stretch.complete]

@@ -303,7 +303,7 @@ def test_of_two_officers_rewrapping_at_once_only_the_last_staged_commits(room):
     assert room.opens(room.deputy)
 
 
-def test_the_client_refuses_a_staged_header_that_differs_from_its_own(room):
+def test_the_client_refuses_a_staged_header_that_it_did_not_make(room):
     new = room.make()
     new.verify(new.header)
     with pytest.raises(RewrapError, match="another header"):
@@ -352,7 +352,9 @@ def test_sealing_a_call_again_removes_the_rewrap_record_of_its_old_payload(room)
     assert not room.office.verdict(identities=[room.officer.identity]).problems
 
 
-def test_a_second_spool_that_cannot_be_opened_leaves_the_rewrap_record(room, monkeypatch):
+def test_a_rewrapped_recording_still_opens_after_a_second_spool_could_not_be_opened(
+    room, monkeypatch
+):
     room.replace()
     call = room.office.call(2, wall=WALL + 5)
     call.answer()

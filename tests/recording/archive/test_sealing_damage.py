@@ -70,7 +70,7 @@ def judge(manifest):
 
 @given(data=st.data())
 @ENOUGH
-def test_a_flipped_bit_loses_about_one_frame_as_a_marked_gap(tmp_path_factory, data):
+def test_a_flipped_bit_in_a_spool_loses_at_most_two_frames_in_a_marked_gap(tmp_path_factory, data):
     spool = bytearray(whole()[2])
     bit = data.draw(st.integers(0, 8 * len(spool) - 1))
     spool[bit // 8] ^= 1 << bit % 8
@@ -127,7 +127,7 @@ def unmarked(office, manifest):
     return silent * US // rate
 
 
-def test_damage_beside_erased_frames_loses_only_one_frame(office):
+def test_damage_to_a_frame_near_erased_frames_loses_at_most_one_frame(office):
     """The replacement of a frame that was erased in part follows the erased frames."""
     call = office.call()
     call.answer()

@@ -190,7 +190,7 @@ def test_the_run_of_digits_around_a_card_is_silenced_except_the_start_of_a_long_
     assert result.untouched
 
 
-def test_a_star_or_hash_inside_a_number_does_not_hide_it():
+def test_a_card_number_keyed_with_stars_and_hashes_inside_is_silenced():
     assert not Filtered(between(1, keyed("4111*1111#1111*1111"), 12)).left()
 
 
@@ -259,7 +259,7 @@ def test_the_held_blocks_themselves_are_silenced():
     assert not heard(np.concatenate(blocks)[:, 0].copy())
 
 
-def test_the_digits_are_overwritten_when_their_run_is_over():
+def test_the_digits_of_a_run_are_overwritten_in_memory_when_the_run_is_over():
     number = bytes(map(int, NOT_A_CARD))
     cards = CardFilter(8000)
     sound = np.stack([between(1, keyed(NOT_A_CARD), 0.5)] * 2, axis=1)
@@ -340,7 +340,7 @@ def test_speech_between_the_digits_and_a_pause_is_not_silenced():
     assert result.untouched
 
 
-def test_digits_near_a_pause_are_silenced_however_long_others_are_keyed_after_it():
+def test_digits_near_a_pause_are_silenced_although_later_digits_follow_slowly():
     later = [part for _ in range(8) for part in (DIGIT_GAP_S + 15, keyed("7"))]
     result = Filtered(between(5, keyed("4929"), *later, 12), erased=(6.5,), edges=(7,), near=10)
     assert result.left() == "7" * 8

@@ -32,7 +32,7 @@ def test_a_delay_has_the_smallest_value_and_twice_the_mean_excess_as_jitter():
     assert Delay.of(5, [10, 30, 20]) == Delay(5, 10, 20.0, 3)
 
 
-def test_an_envelope_without_delays_is_false_and_has_learnt_nothing():
+def test_an_envelope_without_delays_is_falsy_and_not_learnt():
     envelope = DelayEnvelope(RATE)
     assert not envelope
     assert not envelope.is_learnt

@@ -42,7 +42,7 @@ def test_written_audio_goes_to_the_file_and_is_not_collected_in_memory(file):
     payload.discard()
 
 
-def test_a_failed_write_raises_its_error_from_the_write_all_that_caused_it(tmp_path):
+def test_a_failed_write_of_the_payload_raises_its_error_from_write_all(tmp_path):
     (tmp_path / "payload").touch()
     fd = os.open(tmp_path / "payload", os.O_RDWR)
     payload = FlacPayload(fd, 8000, "a call")

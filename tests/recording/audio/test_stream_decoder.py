@@ -13,7 +13,7 @@ LINEAR = PayloadCodec("L16", 44_100)
 LOUD = np.full(441, 12_000, dtype=">i2").tobytes()
 
 
-def test_a_packet_that_directly_follows_continues_the_resampling_filter():
+def test_a_packet_that_follows_without_a_break_continues_the_resampling_filter():
     voice = stream_decoder_of(LINEAR, 16_000)
     voice.samples(LOUD, follows=False)
     joined = voice.samples(LOUD, follows=True)
@@ -48,7 +48,7 @@ def test_a_stretch_changes_the_number_of_samples_and_keeps_the_sound(codec, stre
     )
 
 
-def test_only_codecs_without_state_at_simple_ratios_are_stateless():
+def test_a_decoder_is_stateless_only_for_a_stateless_codec_at_a_simple_ratio():
     pcma, g722 = PayloadCodec("PCMA", 8000), PayloadCodec("G722", 8000)
     for rate, scale in ((8000, 1), (16_000, 2)):
         decoder = stream_decoder_of(pcma, rate)

@@ -218,7 +218,7 @@ def test_a_timestamp_jump_does_not_move_the_audio():
     assert np.array_equal(played(packets, 6 * US)[:, 0], ALAW.decode(voice))
 
 
-def test_packets_of_unknown_codecs_are_silence_counted_and_returned():
+def test_packets_of_unknown_codecs_are_silent_and_are_counted_and_returned():
     packets = [(i * 20_000, 1, rtp(i, i * 160, bytes(160), kind=99)) for i in range(50)]
     timeline = Timeline(8000)
     assert not played(packets, US, timeline).any()

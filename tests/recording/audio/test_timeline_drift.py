@@ -97,5 +97,5 @@ WORST_HOURS = [
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(("pattern", "network"), WORST_HOURS)
-def test_drifting_clocks_stay_in_step_in_the_worst_hour(pattern, network):
+def test_drifting_clocks_stay_in_step_for_an_hour_of_the_worst_known_patterns(pattern, network):
     assert step_ms(1, pattern, network, HOUR_S) <= STEP_MS

@@ -69,7 +69,7 @@ async def test_changed_dropped_and_moved_entries_are_reported(entries):
     ]
 
 
-async def test_an_anchor_after_the_chains_end_and_one_of_a_missing_entry_are_reported_differently(
+async def test_an_anchor_after_the_chains_end_is_reported_unlike_an_anchor_of_a_missing_entry(
     entries,
 ):
     anchors = [Head(2, entries[1].hash), Head(9, "0" * 64)]
@@ -144,7 +144,7 @@ def test_an_anchor_appended_to_an_unfinished_line_starts_a_new_line(tmp_path):
     assert parse_anchors(path.read_text().splitlines()) == anchors
 
 
-def test_an_anchor_written_in_part_is_removed_so_that_the_next_can_be_read(tmp_path):
+def test_a_partly_written_anchor_is_removed_so_that_a_later_anchor_can_be_read(tmp_path):
     path = tmp_path / "anchors.jsonl"
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     append_anchor(path, anchors[0])

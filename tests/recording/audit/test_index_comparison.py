@@ -144,7 +144,9 @@ async def test_a_changed_time_of_a_call_is_named(engine, audit, comparison, chan
     assert await found(comparison) == [(FIRST, f"ledger and audit do not agree on its {names}")]
 
 
-async def test_a_time_is_the_same_in_the_ledger_and_in_its_entry(audit, comparison):
+async def test_the_times_of_a_call_are_the_same_in_the_ledger_and_in_the_audit_entry(
+    audit, comparison
+):
     """Two ways to round a float to a microsecond differ where it is between two of them."""
     step = (
         2.0**-22
@@ -171,7 +173,9 @@ async def test_a_call_added_to_the_ledger_is_reported_unless_it_is_older_than_th
     ]
 
 
-async def test_a_clock_that_was_wrong_makes_no_older_call_look_added(engine, audit, comparison):
+async def test_an_entry_written_with_a_wrong_clock_does_not_make_an_older_call_look_added(
+    engine, audit, comparison
+):
     await sql(engine, f"INSERT INTO answered_calls VALUES ('{FIRST}', {NOW - 60}, {NOW - 50}, 5)")
     await audit.append("user.added")
     audit.clock = lambda: 5.0

@@ -125,7 +125,9 @@ async def test_a_forged_reason_to_erase_a_value_is_reported(audit, engine):
     assert await findings(engine) == [(5, why), (6, why), (2, DELETED)]
 
 
-async def test_a_reason_does_not_excuse_the_values_of_another_entry(audit, engine):
+async def test_a_reason_to_erase_an_entry_does_not_excuse_lost_values_of_another_entry(
+    audit, engine
+):
     await three(audit)
     await audit.erase(2, (), "order", "os:root")
     await sql(engine, "DELETE FROM audit_values WHERE seq = 3")
@@ -222,7 +224,9 @@ async def test_a_chain_with_at_most_one_entry_left_continues_with_new_numbers(au
     assert (5, f"{4 - kept} entries before it are missing") in await findings(engine)
 
 
-async def test_each_days_key_signs_the_next_and_is_destroyed(audit, engine, clock, tmp_path):
+async def test_each_day_key_signs_the_key_of_the_next_day_and_is_replaced_in_its_file(
+    audit, engine, clock, tmp_path
+):
     await three(audit)
     yesterday = (tmp_path / "audit.key").read_bytes()
     clock.now += DAY_S

@@ -59,7 +59,7 @@ async def test_closing_again_keeps_the_first_prevention_record(cards):
     assert (await cards.all())[0].changed == "a key"
 
 
-async def test_a_gap_that_has_an_incident_is_not_entered_again(cards):
+async def test_a_gap_that_already_has_an_incident_gets_no_second_incident(cards):
     gaps = [Interval(5, 9), Interval(20, 30)]
     assert await enter(cards, FIRST, gaps[:1], 100.0) == [CapturedCard(FIRST, 5, 9, 100.0)]
     assert await enter(cards, FIRST, gaps, 101.0) == [CapturedCard(FIRST, 20, 30, 101.0)]

@@ -92,9 +92,7 @@ PAYMENT = Gap(1_000_000, 2_000_000, "payment", "page", "user:sian")
 FAULT = Gap(3_000_000, 4_000_000, "fault", "storage", "system")
 
 
-async def test_a_recording_whose_row_was_lost_is_written_again_with_only_its_own_parts(
-    catalogue, engine
-):
+async def test_a_row_written_again_after_its_loss_has_only_its_new_gaps(catalogue, engine):
     await catalogue.add(row("a", gaps=(PAYMENT, FAULT)))
     with contextlib.closing(sqlite3.connect(engine.url.database)) as database:
         database.execute("DELETE FROM recordings")
@@ -346,7 +344,7 @@ async def test_a_search_for_rare_lengths_uses_the_length_index(engine, length, n
 @pytest.mark.parametrize(
     "names", [(), *itertools.combinations(VALUES, 1), *itertools.combinations(VALUES, 2)]
 )
-async def test_a_search_sorts_only_recordings_of_a_reference_and_uses_the_index_of_its_filter(
+async def test_only_a_search_by_reference_sorts_and_a_search_by_one_filter_uses_its_index(
     engine, names
 ):
     """By SQLite's query plan, only the few recordings of a reference are sorted."""
@@ -358,7 +356,9 @@ async def test_a_search_sorts_only_recordings_of_a_reference_and_uses_the_index_
             assert any(f"recordings_by_{name} ({name}=?" in step for step in steps)
 
 
-async def test_a_page_begins_where_the_last_ended_even_if_rows_came_or_went(catalogue, engine):
+async def test_a_page_begins_after_the_previous_page_although_rows_were_added_and_deleted(
+    catalogue, engine
+):
     for letter in "abcd":
         await catalogue.add(row(letter))
     first = await catalogue.search(Filters(), limit=2)

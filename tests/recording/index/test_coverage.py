@@ -100,7 +100,7 @@ def test_a_call_without_an_end_is_compared_only_by_index_and_manifest(office, pa
     assert compared(office, paused, AnsweredCall(CALL_ID, 0.0, 90.0)).is_clean
 
 
-def test_without_its_manifest_only_the_gaps_are_explained(office, paused):
+def test_without_a_manifest_only_the_gaps_of_a_recording_are_explained(office, paused):
     row, _ = indexed(office, paused)
     found = compare(row, None, told(7 * US))
     assert found.unexplained == (Interval(0, 2 * US), Interval(5 * US, 7 * US))

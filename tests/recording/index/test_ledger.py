@@ -72,7 +72,7 @@ async def test_calls_that_a_new_switch_does_not_report_are_ended(ledger):
     assert [call.ended for call in await all_of(ledger)] == [30.0, None]
 
 
-async def test_one_transaction_follows_its_entries_in_their_order(ledger):
+async def test_entries_of_one_transaction_are_applied_in_their_order(ledger):
     await enter(ledger, [Answered(FIRST, 10.0)])
     third = "20260301-092000-cdefghij"
     ended = await enter(
@@ -117,7 +117,7 @@ async def test_calls_are_found_by_the_time_of_their_answer(ledger):
     assert await ledger.knows([SECOND, "x"]) == {SECOND}
 
 
-async def test_a_finding_is_new_once_and_again_after_it_was_gone(ledger):
+async def test_a_finding_is_new_once_and_is_new_again_if_it_returns_after_an_absence(ledger):
     assert await ledger.new_findings({"a", "b"}, 1.0) == {"a", "b"}
     await ledger.mark_known("c", 2.0)
     await ledger.mark_known("c", 2.0)

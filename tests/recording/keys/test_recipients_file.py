@@ -248,7 +248,7 @@ def test_files_that_have_not_changed_are_not_read_again(remembered):
     assert not paths
 
 
-def test_a_new_set_in_the_place_of_a_remembered_one_is_in_force_at_the_next_load(room, remembered):
+def test_a_new_set_that_replaces_a_remembered_set_is_in_force_at_the_next_load(room, remembered):
     file, paths = remembered
     old = room.path.with_name("old.json")
     room.path.rename(old)

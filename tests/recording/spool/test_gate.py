@@ -273,7 +273,7 @@ def test_after_a_resume_the_documented_seconds_are_dropped(opened, line, cost_s)
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-def test_a_pause_just_after_a_restart_drops_no_more_packets_than_another_pause(spools, is_open):
+def test_a_pause_soon_after_a_restart_drops_one_packet_if_the_gate_was_open(spools, is_open):
     """The earlier process has saved its state at the answer, and the call is long."""
     before = RecordingGate(started=0.0, on_failure=fails, writer=spools.writer())
     before.open(0)

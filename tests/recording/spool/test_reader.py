@@ -264,7 +264,7 @@ def test_a_header_with_a_start_outside_the_calendar_is_refused(file, started_us)
         read(file, block * 2 + whole()[frames()[0][0] :])
 
 
-def test_a_spool_under_another_header_is_one_loss_of_unknown_times(file):
+def test_a_spool_with_a_replaced_header_is_one_loss_of_unknown_times(file):
     """The frames contradict the header, so its start time is not trusted either."""
     block, _ = pack_header(replace(read(file, whole())[0].header, started_mono_us=2**62))
     reader, records = read(file, block * 2 + whole()[frames()[0][0] :])

@@ -232,7 +232,7 @@ class Statvfs(NamedTuple):
     ],
     ids=["free space", "no limit of inodes", "full", "no inodes"],
 )
-def test_a_disk_with_free_space_that_accepts_no_file_has_failed_and_a_full_one_has_not(
+def test_a_disk_that_accepts_no_file_has_failed_only_if_it_has_free_space(
     tmp_path, monkeypatch, there, number
 ):
     monkeypatch.setattr(os, "statvfs", lambda _folder: there)

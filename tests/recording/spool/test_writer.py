@@ -324,7 +324,7 @@ def test_a_tick_with_packets_events_and_keys_is_one_job_for_the_disk(spools):
     writer.close(9_000_000)
 
 
-def test_the_last_packets_events_keys_and_the_end_are_one_write(spools):
+def test_a_close_writes_the_last_packets_events_keys_and_the_end_in_one_write(spools):
     disk = CountingDisk()
     writer = spools.writer(disk=disk)
     writer.packet(0, 10, b"one")
