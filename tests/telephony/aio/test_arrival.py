@@ -74,7 +74,7 @@ def test_no_arrival_is_in_the_future_or_before_the_earliest_possible_time():
 
 @pytest.mark.parametrize("step_s", [-3600, -30, 30, 3600])
 @pytest.mark.parametrize("before", [True, False])
-def test_an_arrival_is_right_whether_the_wall_clock_was_set_before_or_after_it(step_s, before):
+def test_an_arrival_is_right_if_the_wall_clock_was_set_before_or_after_the_arrival(step_s, before):
     clocks = Clocks()
     clock = clocks.made()
     clocks.pass_s(100)
@@ -94,7 +94,7 @@ def test_an_old_step_of_the_wall_clock_does_not_move_later_arrivals():
 
 
 @pytest.mark.parametrize("away_s", [0.000_1, 0.004, 2.0])
-def test_an_arrival_is_right_if_the_cpu_is_lost_between_reading_the_two_clocks(away_s):
+def test_an_arrival_is_right_if_the_process_is_suspended_between_reading_the_two_clocks(away_s):
     clocks = Clocks()
     clock = clocks.made()
     clocks.pass_s(10)
@@ -197,7 +197,7 @@ def test_data_of_a_connection_has_its_arrival_time_however_late_it_is_read(conne
         assert sent - 0.025 <= arrived <= sent + LATE_S / 2
 
 
-def test_the_arrival_of_several_segments_is_the_last_time_at_which_none_waited(connection):
+def test_several_unread_segments_count_as_arrived_when_the_socket_was_last_empty(connection):
     one, other = connection
     arrivals = StreamArrivals(other)
     idle_at = time.monotonic()

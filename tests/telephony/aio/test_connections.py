@@ -217,7 +217,7 @@ async def test_a_request_over_a_refused_connection_fails_at_once_with_503(agents
     assert not alice.transport.connections.all()
 
 
-async def test_a_request_to_a_peer_that_does_not_accept_fails_after_connect_s(agents):
+async def test_a_request_to_a_peer_that_accepts_no_connection_fails_after_the_time_limit(agents):
     alice = await agents(TCP, limits=ConnectionLimits(connect_s=0.05))
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -366,7 +366,7 @@ async def test_a_connection_that_we_opened_is_pinged_and_closed_without_a_pong(a
 
 
 @pytest.mark.parametrize("speaks_tcp", [True, False])
-async def test_a_long_request_uses_tcp_or_udp_if_tcp_is_refused(agents, speaks_tcp):
+async def test_a_long_request_uses_tcp_and_falls_back_to_udp_if_tcp_is_refused(agents, speaks_tcp):
     patient = ConnectionLimits(connect_s=60.0)  # a refusal is reported at once
     alice, bob = await agents(limits=patient), await agents(TCP._replace(port=free_port()))
     await alice.transport.listen(TCP)

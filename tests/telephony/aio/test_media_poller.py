@@ -123,7 +123,7 @@ async def test_drain_handles_every_packet_that_has_arrived(poller, sock, send):
     assert reader.taken == [b"%d" % number for number in range(3 * MOST_AT_ONCE)]
 
 
-async def test_discarded_packets_reach_no_reader_and_later_ones_do(poller, sock, send, until):
+async def test_discarded_packets_reach_no_reader_and_later_packets_do(poller, sock, send, until):
     reader = Recording(sock)
     poller.watch(sock, reader)
     send(b"early")
@@ -177,7 +177,7 @@ async def test_drain_handles_the_packets_of_several_sockets_in_order_of_arrival(
     assert taken == [b"0", b"1", b"2", b"4", b"5"]
 
 
-async def test_a_drain_makes_at_most_two_looks_for_each_packet_and_each_socket(
+async def test_a_drain_checks_queues_at_most_twice_for_each_packet_and_socket(
     poller, bound, send, monkeypatch
 ):
     """A switch that ends drains the sockets of all its calls at once."""

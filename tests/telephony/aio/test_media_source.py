@@ -59,9 +59,7 @@ class Leg:
 
 @pytest.mark.parametrize("rule", [SourceRule.SYMMETRIC, SourceRule.LATCH])
 @pytest.mark.parametrize(("sender", "needed"), [(ASTRAY, 5), (NAT, 5), (STRANGER, 10)])
-def test_enough_packets_prove_a_sender_and_all_count_unless_the_rule_excludes_its_host(
-    rule, sender, needed
-):
+def test_enough_packets_prove_a_sender_unless_the_rule_excludes_the_host(rule, sender, needed):
     leg = Leg(rule)
     accepted = rule is SourceRule.LATCH or sender is not STRANGER
     assert leg.send(sender, needed - 1) == 0
@@ -84,7 +82,7 @@ def test_the_sdps_address_takes_the_place_of_a_learned_sender_at_once():
     assert (leg.source.accepted, leg.source.learned) == (SDP, None)
 
 
-def test_a_known_host_takes_the_place_of_a_stranger_and_never_the_reverse():
+def test_a_known_host_replaces_a_stranger_and_a_stranger_does_not_replace_a_known_host():
     leg = Leg(SourceRule.LATCH)
     leg.send(STRANGER, 10)
     assert leg.send(NAT, 5) == 5
@@ -164,7 +162,7 @@ def test_a_packet_from_the_previous_sdp_address_is_still_handled_after_new_sdp()
     assert len(handled) == 1
 
 
-def test_a_new_rule_forgets_the_accepted_sender_and_the_same_rule_does_not():
+def test_the_accepted_sender_is_forgotten_under_a_new_rule_and_kept_under_the_same_rule():
     leg = Leg(SourceRule.LATCH)
     leg.send(STRANGER, 10)
     assert not leg.source.set_rule(SourceRule.LATCH, NAT[0])
@@ -178,7 +176,7 @@ def test_the_host_rule_accepts_every_port_of_the_sdps_host_and_no_other():
     assert [leg.send(sender) for sender in (ASTRAY, SDP, NAT, STRANGER)] == [1, 1, 0, 0]
 
 
-def test_a_packet_is_decrypted_only_if_its_sender_could_be_accepted():
+def test_a_stranger_can_be_accepted_only_by_the_latch_rule_while_no_known_sender_is_heard():
     leg = Leg(SourceRule.LATCH)
     assert leg.source.could_accept(STRANGER, None, 0.0)
     leg.source.accept_authentic(NAT)
@@ -230,7 +228,7 @@ def test_after_simultaneous_voices_from_two_ports_no_stream_counts_as_the_voice(
     assert not stream.contains(SDP, SSRC)
 
 
-def test_the_voice_from_the_sdps_address_takes_the_place_of_another_at_once():
+def test_a_voice_from_the_sdps_address_replaces_another_voice_at_its_first_packet():
     stream = voice((ASTRAY, OTHER, ESTABLISHED), (SDP, SSRC, 1))
     assert stream.contains(SDP, SSRC)
     assert not stream.contains(ASTRAY, OTHER)
@@ -247,7 +245,7 @@ def key(ssrc, number):
     return rtp(number)[:8] + ssrc + bytes(4)
 
 
-def test_keys_of_a_new_ssrc_are_kept_until_it_is_the_voice_and_do_not_delay_that():
+def test_keys_of_a_new_ssrc_are_kept_until_the_ssrc_becomes_the_voice_without_delay():
     stream = voice((SDP, SSRC, ESTABLISHED))
     number = ESTABLISHED
     for step in range(ESTABLISHED):

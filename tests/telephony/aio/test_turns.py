@@ -75,7 +75,7 @@ def test_urgent_datagrams_are_handled_before_those_that_wait_and_in_sequence():
     assert loop.handled == [0, 10, 11, 1, 2]
 
 
-def test_a_datagram_that_takes_longer_than_a_turn_does_not_stop_the_next_ones():
+def test_a_datagram_that_takes_longer_than_a_turn_does_not_stop_later_datagrams():
     loop = Loop(TURN_S * 10)
     for number in range(3):
         loop.turns.add(number)
@@ -100,7 +100,7 @@ def test_a_datagram_that_comes_while_another_is_handled_is_handled_after_it():
     assert began == loop.handled == [0, 1]
 
 
-def test_an_error_in_one_datagram_does_not_stop_the_next_ones():
+def test_an_error_in_one_datagram_does_not_stop_later_datagrams():
     loop = Loop(0.0)
 
     def handle(datagram):
@@ -183,7 +183,7 @@ async def test_a_connection_with_many_messages_is_held_after_one_slice(house):
     assert house.turns.is_waiting(stream)
 
 
-async def test_nothing_is_handled_during_the_rest(house):
+async def test_no_connection_is_handled_during_the_rest_after_a_slice_of_work(house):
     first, second = house.stream("a"), house.stream("b", messages=1)
     house.turns.ready(first)
     house.turns.ready(second)

@@ -118,7 +118,7 @@ def test_a_given_up_address_that_rings_late_gets_a_cancel(world, aim):
     world.assert_clean()
 
 
-def test_a_given_up_address_that_answers_late_is_hung_up_and_harms_no_call(world, aim):
+def test_a_given_up_address_that_answers_late_gets_a_bye_and_the_call_continues(world, aim):
     world.c.reply = Reply(provisional=())
     ours = b"Via: SIP/2.0/UDP 192.0.2.1:5060"
     world.net.lost = lambda data: data.startswith(b"BYE ") and ours in data
@@ -139,7 +139,7 @@ def test_a_given_up_address_that_answers_late_is_hung_up_and_harms_no_call(world
     world.assert_clean()
 
 
-def test_the_next_target_is_rung_by_its_own_uri(world):
+def test_an_alternative_target_is_rung_by_the_uri_of_that_target(world):
     silent = replace(world.target(world.b), destination=NOBODY)
     world.switch.plan.targets = [replace(silent, alternatives=(world.target(world.c),))]
     world.a.call()
@@ -330,7 +330,7 @@ def later(world):
     world.switch.plan.later = LaterTargets((world.target(world.c),), 20.0)
 
 
-def test_later_targets_ring_when_the_first_do_not_answer_in_time(world, later):
+def test_later_targets_ring_when_the_first_targets_do_not_answer_in_time(world, later):
     world.b.reply = Reply(final=None)
     world.a.call()
     world.net.run(15)

@@ -251,7 +251,7 @@ def test_a_call_with_hold_and_transfer_over_a_lossy_network_ends_cleanly(seed):
     world.assert_clean()
 
 
-def test_a_call_is_dialled_only_once_and_never_after_its_end(world):
+def test_a_second_dial_raises_protocol_error_and_a_dial_after_the_end_rings_no_phone(world):
     world.talk()
     with pytest.raises(ProtocolError):
         world.call.dial([world.target(world.c)], world.clock.now)

@@ -111,7 +111,7 @@ def test_a_re_invite_accepted_after_its_cancel_is_reverted_by_another_re_invite(
     world.assert_clean()
 
 
-def test_a_2xx_without_sdp_to_a_re_invite_gives_its_sender_500(world):
+def test_the_sender_of_a_re_invite_gets_500_if_the_2xx_has_no_sdp(world):
     world.talk()
     world.b.serve = lambda _d, t, _r: t.respond(200, now=world.clock.now)
     world.a.reinvite(direction="sendonly")

@@ -173,7 +173,7 @@ ALLOWED = PASSED | PASSED_TRUSTED | NAMING_FIELDS | ALERTING
 
 
 @given(FIELDS, st.builds(Trust, st.sampled_from(PeerKind), st.sampled_from(PeerKind), GRANTS))
-def test_only_listed_or_granted_header_fields_cross_and_no_foreign_address_in_an_alert(
+def test_only_listed_or_granted_header_fields_cross_and_an_alert_has_no_foreign_address(
     headers, trust
 ):
     kept = passed_fields(headers, trust)
@@ -210,7 +210,7 @@ def test_an_address_of_an_untrusted_sender_loses_password_headers_and_unknown_pa
     )
 
 
-def test_a_phone_gets_no_display_name_from_outside_and_no_controls_from_inside():
+def test_a_phone_gets_no_outside_name_and_no_control_characters_of_an_inside_name():
     address = NameAddr("Po\x07lice\u202e", Uri.parse("sip:0163@t.example"))
     assert shown_address(address, Trust(OUTSIDE, PHONE)).display_name == ""
     assert shown_address(address, Trust(TRUSTED, PHONE)).display_name == "Police"

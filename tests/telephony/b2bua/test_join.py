@@ -160,7 +160,7 @@ def test_a_joined_call_continues_after_a_restart(world):
     assert world.a.methods[-1] == "BYE"
 
 
-def test_a_refer_by_a_party_that_is_not_the_advisor_gets_603(world):
+def test_a_refer_with_a_replaces_for_a_dialog_of_another_phone_gets_603(world):
     consultation = Consultation(world)
     world.a.dialog.request(
         "REFER",
@@ -197,7 +197,7 @@ def test_a_refer_to_a_consultation_that_still_rings_becomes_a_blind_transfer(wor
     assert world.b.methods[-1] == "BYE"
 
 
-def test_an_advisor_that_hangs_up_both_legs_itself_ends_each_leg_once(world):
+def test_each_leg_ends_once_if_the_advisor_hangs_up_both_legs_itself(world):
     world.b.bye_at_accept = True
     consultation = Consultation(world)
     consultation.refer()

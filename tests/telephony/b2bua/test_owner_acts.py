@@ -46,7 +46,7 @@ def test_hanging_up_for_the_callee_ends_both_legs(world):
     world.assert_clean()
 
 
-def test_hanging_up_for_the_callee_before_the_answer_changes_nothing(world):
+def test_hanging_up_for_the_callee_before_the_answer_does_not_end_the_call(world):
     world.b.reply = Reply(final=None)
     world.a.call()
     do(world, "hang_up_callee")
@@ -155,7 +155,7 @@ def test_a_transfer_by_the_owner_rings_the_target_and_the_callee_leaves_at_the_a
     world.assert_clean()
 
 
-def test_a_transfer_by_the_owner_ends_its_hold(world):
+def test_a_transfer_by_the_owner_ends_the_owners_hold(world):
     world.talk()
     do(world, "hold")
     world.net.run(1)

@@ -222,7 +222,7 @@ def test_a_damaged_address_in_a_checkpoint_leaves_no_dialog_behind(world, damage
 
 
 @given(st.data())
-def test_a_damaged_dialog_raises_nothing_and_the_other_one_gets_its_bye(data):
+def test_a_damaged_dialog_raises_no_error_and_the_peer_of_the_intact_dialog_gets_a_bye(data):
     world = World()
     world.talk()
     damaged, whole = (leg["dialog"] for leg in json.loads(bytes(world.call.checkpoint()))["legs"])

@@ -50,7 +50,7 @@ def test_a_session_interval_that_is_too_short_gets_422_with_min_se(world):
 
 
 @pytest.mark.parametrize(("asked", "told"), [("60", 90), ("120", 120), ("300", 300), ("9999", 600)])
-def test_a_proxys_session_interval_for_a_peer_without_timers_is_kept_from_90_s_to_ours(asked, told):
+def test_a_proxys_session_interval_is_limited_to_between_90_s_and_our_interval(asked, told):
     world = World(session=SessionInterval(600, 300))
     world.talk(headers=(("Supported", "100rel"), ("Session-Expires", asked)))
     answer = world.a.responses[-1].headers
@@ -64,7 +64,7 @@ def test_min_se_for_a_peer_without_timers_is_respected():
     assert world.a.responses[-1].headers.get("Session-Expires") == "400;refresher=uas"
 
 
-def test_a_422_from_the_callee_repeats_the_invite_with_its_min_se(monkeypatch):
+def test_after_a_422_from_the_callee_the_invite_is_repeated_with_the_min_se_of_the_422(monkeypatch):
     world = World(session=SessionInterval(90))
     served = []
 
@@ -144,7 +144,7 @@ def test_settings_with_a_session_interval_below_90_s_are_refused(bad):
         SessionInterval(**bad)
 
 
-def test_a_request_carries_the_peers_min_se():
+def test_the_session_timer_fields_of_a_request_carry_the_peers_min_se():
     assert request_fields(None, SessionInterval(), 600)[1] == ("Min-SE", "600")
 
 

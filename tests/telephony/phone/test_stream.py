@@ -55,7 +55,7 @@ def test_a_new_source_is_placed_at_its_arrival_time():
     assert playout.end == 8160
 
 
-def test_a_new_source_never_overwrites_the_old_one():
+def test_a_new_source_does_not_overwrite_queued_audio_of_the_old_source():
     playout = PlayoutBuffer()
     for number in range(5):
         put(playout, 160 * number)

@@ -316,7 +316,7 @@ def test_after_many_forged_packets_other_rollover_counters_are_no_longer_tried()
     assert other.unprotect(Reference(keys.ours).rtp(packet(1), roc=0)) == packet(1)
 
 
-def test_a_renaming_end_sends_with_new_ssrcs_and_reads_reports_with_its_own():
+def test_an_end_that_renames_ssrcs_reads_reports_about_them_with_the_original_ssrc():
     keys = KeyPair(*(fresh_keys()[CM80] for _ in range(2)))
     one = Protection(keys, rename=True)
     other = Protection(KeyPair(keys.theirs, keys.ours))
@@ -335,7 +335,7 @@ def test_an_rtcp_report_before_the_first_rtp_does_not_prevent_the_counter_search
     assert other.unprotect(known.rtp(packet(9), 2)) == packet(9)
 
 
-def test_each_restart_of_a_source_gets_another_ssrc():
+def test_each_restart_of_a_source_gets_a_different_ssrc():
     one, other, _ = ends()
     names = []
     for start in (30_000, 20_000, 10_000):

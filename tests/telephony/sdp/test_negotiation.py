@@ -125,7 +125,7 @@ def test_the_answer_to_a_declined_section_without_formats_has_a_format(sdp, loca
     assert str(answer.media[1]) == "m=video 0 RTP/AVP 0"
 
 
-def test_a_type_whose_rtpmap_has_no_clock_is_left_out_of_the_forwarded_offer(sdp, local, origin):
+def test_a_payload_type_without_a_clock_is_left_out_of_the_forwarded_offer(sdp, local, origin):
     lines = ["a=rtpmap:98 iLBC", "a=fmtp:98 mode=30"]
     forwarded = forwarded_offer(parse(sdp(*lines, m="audio 4 RTP/AVP 98 0")), local, origin)
     assert forwarded.media[0].formats == ("0",)
@@ -134,7 +134,9 @@ def test_a_type_whose_rtpmap_has_no_clock_is_left_out_of_the_forwarded_offer(sdp
 
 
 @pytest.mark.parametrize("data", ["ATM NSAP 47.0091", "PSTN E164 +441632960123"])
-def test_audio_of_another_network_is_declined_and_later_audio_is_carried(sdp, local, origin, data):
+def test_an_audio_section_of_another_network_is_declined_and_a_later_one_is_used(
+    sdp, local, origin, data
+):
     lines = [f"c={data}"]
     offered = parse(sdp(*lines, extra=["m=audio 4002 RTP/AVP 8"]))
     answer = own_answer(offered, local, origin)

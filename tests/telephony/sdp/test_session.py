@@ -165,7 +165,7 @@ def test_media_with_the_session_address_of_another_network_is_refused_with_488(s
 
 
 @given(st.ip_addresses())
-def test_an_address_is_the_same_at_the_first_and_the_second_reading(address):
+def test_ip_literal_returns_the_same_address_at_the_first_and_second_call(address):
     assert ip_literal(str(address)) == ip_literal(str(address)) == address
     assert type(ip_literal(str(address))) is type(ip_address(str(address)))
 

@@ -288,7 +288,7 @@ def test_a_codec_keeps_its_payload_type_on_a_leg_and_no_type_is_reused(sdp, loca
         ((["c=IN IP6 ::"], {}), "sendonly"),
     ],
 )
-def test_hold_is_recognised_in_every_form(sdp, local, origin, said, direction):
+def test_hold_is_recognised_in_each_usual_form(sdp, local, origin, said, direction):
     offer = parse(sdp(*said[0], **said[1]))
     asked = forwarded_offer(offer, local, origin)
     assert asked.direction(0) == direction

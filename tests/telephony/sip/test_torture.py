@@ -291,7 +291,7 @@ def test_a_percent_escape_in_a_method_or_header_name_is_not_decoded():
     assert message.to.display_name == "%Z%45"
 
 
-def test_the_other_valid_messages_have_the_values_that_the_rfc_gives():
+def test_further_valid_torture_messages_have_the_values_that_the_rfc_gives():
     assert read("lwsdisp").from_.display_name == "caller"
     assert len(read("longreq").vias) == 34
     assert read("dblreq").body == b""
@@ -310,7 +310,7 @@ def test_the_other_valid_messages_have_the_values_that_the_rfc_gives():
     assert bytes(message).startswith(b"SIP/2.0 100 \r\n")
 
 
-def test_tolerated_faults_are_not_passed_on():
+def test_tolerated_faults_are_corrected_in_the_parsed_message():
     message = read("escruri")
     assert message.start_line == "INVITE sip:user@example.com SIP/2.0"
     assert read("lwsstart").start_line == "INVITE sip:user@example.com SIP/2.0"
@@ -336,7 +336,7 @@ def registered(name):
     return response, registrar.contacts("sip:x", 1000.0)
 
 
-def test_a_registrar_returns_uri_and_header_parameters_where_they_were():
+def test_a_registrar_returns_contact_parameters_inside_or_outside_the_uri_as_received():
     response, _ = registered("cparam01")
     assert response.headers.get("Contact") == (
         "<sip:+19725552222@gw1.example.net>;unknownparam;expires=3600"

@@ -164,7 +164,7 @@ def test_a_request_that_the_application_never_answers_is_forgotten(network, alic
 
 
 @pytest.mark.parametrize("status", [200, 486])
-def test_over_tcp_no_request_is_repeated_and_transactions_end_without_waiting(network, status):
+def test_over_tcp_an_invite_is_not_repeated_and_a_failed_transaction_ends_at_once(network, status):
     one, two = Address("192.0.2.7", 5060, "TCP"), Address("192.0.2.8", 5060, "TCP")
     parties = [network.party(name, at) for name, at in (("one", one), ("two", two))]
     network.drop = lambda d: d.data.startswith(b"INVITE")
