@@ -70,7 +70,7 @@ def unknown_words(words):
     return next((option for option in options if option not in known), "")
 
 
-def test_every_internal_link_leads_somewhere():
+def test_every_internal_link_has_an_existing_target():
     for name, text in TEXTS.items():
         for link in links(text):
             if re.match(r"https?:", link):
@@ -122,7 +122,7 @@ def test_the_readme_shows_every_group_of_the_command_line():
         assert re.search(rf"galwad {noun}\b", TEXTS["README.md"]), noun
 
 
-def test_the_readme_links_the_command_into_usr_local_bin():
+def test_the_readme_has_the_command_that_links_galwad_into_usr_local_bin():
     lines = blocks(TEXTS["README.md"])
     assert "ln -sf /opt/galwad/bin/galwad /usr/local/bin/galwad" in lines
 

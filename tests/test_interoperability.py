@@ -57,7 +57,7 @@ def test_every_cell_that_says_yes_has_a_test_and_every_test_has_a_cell():
     assert claimed(DOCUMENT) == set(named(DOCUMENT))
 
 
-def test_every_test_that_is_named_exists():
+def test_every_test_that_the_interoperability_document_names_exists():
     assert missing(set().union(*named(DOCUMENT).values())) == set()
 
 

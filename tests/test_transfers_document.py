@@ -29,7 +29,7 @@ def test_each_test_that_the_document_names_exists():
         assert re.search(rf"^(?:async )?def {function}\(", text, re.MULTILINE), test
 
 
-def test_the_kinds_that_share_one_test_are_cases_of_it():
+def test_pick_up_park_conference_and_queue_are_cases_of_one_transfer_test():
     text = HERE.joinpath("peers/test_transfer_kinds.py").read_text(encoding="utf-8")
     cases = set(re.findall(r'^    "(.+?)": \[', text, re.MULTILINE))
     assert {"pick-up", "park and retrieve", "conference", "queue"} <= cases

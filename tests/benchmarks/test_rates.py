@@ -22,7 +22,7 @@ from helpers.peers.benchmarks import run
 # Percentiles
 
 
-def test_percentiles_are_exact_to_a_step():
+def test_percentiles_are_exact_to_one_histogram_step():
     histogram = Histogram()
     for part in np.array_split(np.arange(1, 200_001) / 1000, 37):
         histogram.add(part)
@@ -140,7 +140,7 @@ def test_each_placed_call_is_answered_refused_or_unanswered():
     assert figures["refused_by_status"] == {"503": 70, "480": 5}
 
 
-def test_the_calls_in_progress_are_taken_off_the_cost_of_a_set_up():
+def test_the_cost_of_calls_in_progress_is_subtracted_from_the_cost_of_a_set_up():
     cost = rates.each_setup(10.0, 20.0, (0.34, 0.36), 500)
     assert cost == pytest.approx((6_000, 400))
 

@@ -101,7 +101,7 @@ def test_missing_results_are_named_with_the_command_that_makes_them(tmp_path, re
         report.read(tmp_path)
 
 
-def test_kept_results_are_read_back_unchanged(tmp_path, results):
+def test_stored_results_are_read_back_unchanged(tmp_path, results):
     report.keep(results, tmp_path)
     assert report.read(tmp_path) == results
 
@@ -141,7 +141,7 @@ def test_refused_calls_are_shown_by_status(results):
     assert shown["no answer"] == "7"
 
 
-def test_the_cost_of_a_set_up_has_its_error(results):
+def test_the_cost_of_a_set_up_is_shown_with_its_margin_of_error(results):
     row = results["rates"]["rows"][-1]
     row |= {"cpu_us_per_setup": 5_120, "cpu_us_per_setup_error": 340}
     assert (

@@ -83,7 +83,9 @@ async def test_the_client_creates_reads_changes_and_deletes_a_contact(dataverse,
     assert dataverse.rows["contacts"] == {}
 
 
-async def test_the_client_finds_people_with_in_and_or_in_a_batch(dataverse, run):
+async def test_the_client_finds_people_by_a_filter_of_in_and_or_conditions_in_a_batch(
+    dataverse, run
+):
     key = dataverse.add("contacts", **ELIN)
     dataverse.add("contacts", firstname="Bob", mobilephone="07700 900123")
     other = dataverse.add("contacts", firstname="Ann", mobilephone="0163 2960001")

@@ -63,7 +63,7 @@ def test_a_child_reports_its_signal_or_that_its_program_is_missing():
     assert (missing.returncode, missing.stderr[:27]) == (127, "cannot run /nonexistent: [E")
 
 
-def test_another_pythonpath_starts_a_fresh_process(tmp_path):
+def test_a_different_pythonpath_starts_a_fresh_process(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("print('started afresh')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     assert "started afresh" not in run([*GALWAD, "--version"]).stdout

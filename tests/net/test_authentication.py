@@ -155,7 +155,7 @@ async def test_a_server_that_issues_no_token_is_an_error_without_the_secret(
     assert SECRET not in str(caught.value)
 
 
-async def test_a_token_that_its_check_refuses_is_never_used(tokens, secret):
+async def test_a_token_that_fails_its_check_is_neither_returned_nor_kept(tokens, secret):
     def refuse(document):
         assert document["access_token"].startswith("t")
         raise ServerError("for another server")

@@ -28,7 +28,7 @@ def test_repeated_failures_open_the_breaker_and_a_success_between_them_does_not(
     assert breaker.state(0) is BreakerState.CLOSED
 
 
-def test_after_the_rest_one_request_tries_and_its_success_closes_the_breaker():
+def test_after_the_rest_a_single_request_is_allowed_and_its_success_closes_the_breaker():
     breaker = failing()
     assert not breaker.begin(4.9)
     assert breaker.state(5) is BreakerState.HALF_OPEN

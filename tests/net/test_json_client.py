@@ -43,7 +43,7 @@ def search(server, path="/people", **more):
     return JsonRequest("POST", f"{server.url}{path}", **more)
 
 
-async def test_a_request_has_its_query_headers_and_body_and_the_document_is_returned(
+async def test_a_request_is_sent_with_query_headers_and_body_and_returns_the_document(
     client, server
 ):
     server.answers = [answer({"people": []})]

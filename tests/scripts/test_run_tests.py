@@ -77,7 +77,7 @@ def test_a_test_that_passes_by_itself_passes_the_run_and_is_listed_with_both_out
     assert "not in tests/unsteady.toml" in closing
 
 
-def test_a_failed_teardown_is_tried_again_too(run):
+def test_a_test_with_a_failed_teardown_is_tried_again(run):
     done = run(SPOILT_TEARDOWN)
     assert done.returncode == 0, done.stdout
     assert "in the run: teardown: OSError: left open" in done.stdout

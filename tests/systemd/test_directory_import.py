@@ -161,7 +161,7 @@ def test_an_import_that_is_killed_is_tried_again(machine):
     assert machine.run(*invocation) != killed
 
 
-def test_the_import_reaches_nothing_but_the_desks_folder_and_its_own(machine):
+def test_the_import_cannot_write_the_archive_list_spools_open_sockets_or_see_the_desk(machine):
     machine.run("ls", "/var/lib/galwad/archive", "/var/lib/galwad/spool")
     machine.write("/opt/galwad/probe.py", PROBE)
     desk = machine.run("systemctl", "show", "-P", "MainPID", "galwad-desk").strip()

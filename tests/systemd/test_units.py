@@ -72,7 +72,7 @@ def test_each_process_has_its_own_hardened_unit(process):
     assert "WatchdogSec" in settings
 
 
-def test_the_import_has_the_rights_of_the_desk_in_one_folder_and_no_network():
+def test_the_import_unit_is_hardened_uses_the_desks_state_folder_and_has_no_network():
     settings = service("directory-import")
     promised = {**PROMISED, "Type": "oneshot", "PrivateNetwork": "yes"}
     assert {key: settings.get(key) for key in promised} == promised
@@ -83,7 +83,7 @@ def test_the_import_has_the_rights_of_the_desk_in_one_folder_and_no_network():
     assert int(settings["Nice"]) > 0
 
 
-def test_the_import_and_what_starts_it_name_the_same_folder():
+def test_the_import_service_and_its_path_unit_name_the_same_folder():
     settings = service("directory-import")
     folder = settings["ReadWritePaths"]
     assert settings["ExecStart"].endswith(f"directory import-folder {folder}")
