@@ -83,7 +83,7 @@ def test_locks_agree_on_each_package_that_they_share():
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
 
 
-def test_the_versions_under_test_are_the_locked_ones():
+def test_the_versions_under_test_are_the_locked_versions():
     for name, version in {k: v for lock in LOCKS for k, v in pinned(lock).items()}.items():
         try:
             assert distribution(name).version == version

@@ -88,7 +88,7 @@ def test_writing_changes_only_what_is_between_the_markers(site, results):
         2 * f"{_growth.BEGIN}\n{_growth.END}\n",
     ],
 )
-def test_a_page_without_each_marker_once_is_left_as_it_is(site, results, page):
+def test_a_page_that_does_not_have_each_marker_once_in_order_is_not_changed(site, results, page):
     (site / report.PAGE).write_text(page, encoding="utf-8")
     with pytest.raises(SystemExit, match=re.escape(_growth.BEGIN)):
         report.write(site, results)

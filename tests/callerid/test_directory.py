@@ -320,7 +320,7 @@ def test_an_import_stops_soon_after_the_hundredth_repeated_reference(path):
     assert seen[-1] == 1000
 
 
-async def test_many_hidden_people_do_not_displace_a_visible_one(path):
+async def test_many_hidden_people_do_not_displace_a_visible_person(path):
     rows = [f"H-{n},Hidden {n:02},01632 960200,en,person,no,yes,\n" for n in range(50)]
     visible = "V-1,Visible Person,01632 960200,en,person,no,no,\n"
     import_people(path, HEADER + "".join(rows) + visible)
@@ -369,7 +369,7 @@ def test_several_imports_give_the_same_directory_as_a_model_dict(imports):
             }
 
 
-def test_the_id_of_a_removed_person_is_never_given_to_another(path):
+def test_the_id_of_a_removed_person_is_not_given_to_another_person(path):
     import_people(path, HEADER + ELIN + CARE)
     import_people(path, HEADER + ELIN, "remove")
     import_people(path, HEADER + ELIN + NURSE)
@@ -389,9 +389,7 @@ async def test_a_lookup_finds_the_earlier_people_until_the_import_is_put_in_forc
         assert [person.name for person in await find(path, "01632 960005")] == ["Elin Moved"]
 
 
-async def test_a_lookup_that_opened_the_file_before_it_was_replaced_opens_the_new_one(
-    path, monkeypatch
-):
+async def test_a_lookup_whose_file_is_replaced_after_opening_opens_the_new_file(path, monkeypatch):
     import_people(path, HEADER + ELIN)
     directory = EmbeddedDirectory(path)
     opened = []

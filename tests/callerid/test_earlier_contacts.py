@@ -81,7 +81,7 @@ def test_the_newest_ten_contacts_are_returned_newest_first():
     assert found == [f"{day}" for day in range(28, 28 - MOST_CONTACTS, -1)]
 
 
-def test_an_answer_without_a_list_is_an_error_and_an_empty_one_is_not():
+def test_an_answer_without_a_list_is_an_error_and_an_empty_answer_is_not():
     with pytest.raises(ServerError, match='no list where "contacts" points'):
         MAPPING.read({"items": {}}, "P1")
     with pytest.raises(ServerError, match="more than 500"):

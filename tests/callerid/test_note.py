@@ -17,7 +17,7 @@ def test_a_note_is_read_from_values_that_include_other_fields():
     assert Note.of({**asdict(note), "version": 3, "window": "0" * 16}) == note
 
 
-def test_the_texts_of_a_note_are_those_that_are_not_empty():
+def test_a_note_lists_only_its_texts_that_are_not_empty():
     assert written("", "cy", outcome="Done", notes="Bin").texts == ("Done", "Bin")
 
 

@@ -165,7 +165,7 @@ def test_a_number_that_occurs_twice_is_returned_once():
 @pytest.mark.parametrize(
     "text", ["ext 201", "x201", "Ext. 201", "est. 201 (Siân)", "estyniad: 201", "internal 201"]
 )
-def test_an_internal_extension_is_read_after_a_word_for_it(text):
+def test_an_internal_extension_is_read_after_a_word_for_extension(text):
     assert read_numbers(text).numbers == (PhoneNumber("", "201"),)
     both = read_numbers(f"01632 960001 / {text}").numbers
     assert both in ((PhoneNumber(ONE), PhoneNumber("", "201")), (PhoneNumber(ONE, "201"),))

@@ -31,7 +31,7 @@ sys.stdin.read()
 @pytest.mark.parametrize(
     "words", [("--version",), ("keys", "--help"), ("nonsense",), ("status", "--config", "/none")]
 )
-def test_a_forked_command_has_the_output_and_the_status_of_a_fresh_one(words):
+def test_a_forked_command_has_the_output_and_the_status_of_a_fresh_process(words):
     forked, fresh = run_galwad(*words), run_galwad(*words, fresh=True)
     assert (forked.returncode, forked.stdout, forked.stderr) == (
         *(fresh.returncode, fresh.stdout, fresh.stderr),
@@ -87,7 +87,7 @@ def test_no_process_outlives_a_test_process_that_is_killed():
     wait_until(lambda: not any(is_running(pid) for pid in pids), what="their end")
 
 
-def test_a_process_is_killed_with_its_descendants_also_those_in_another_session():
+def test_a_process_is_killed_with_its_descendants_including_those_in_another_session():
     script = "setsid sh -c 'sleep 600 & echo $!; wait' & wait"
     with Child(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as child:
         sleeper = int(child.stdout.readline())
@@ -97,7 +97,7 @@ def test_a_process_is_killed_with_its_descendants_also_those_in_another_session(
     assert child.returncode == -signal.SIGKILL
 
 
-def test_a_forked_finaliser_has_forked_workers_and_replaces_one_that_dies(tmp_path):
+def test_a_forked_finaliser_has_forked_workers_and_replaces_a_worker_that_dies(tmp_path):
     service = Service(tmp_path, OfficerKeys(tmp_path / "officer"))
     service.start("finaliser")
     finaliser = service.processes["finaliser"].pid

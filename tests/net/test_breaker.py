@@ -39,7 +39,7 @@ def test_after_the_rest_a_single_request_is_allowed_and_its_success_closes_the_b
     assert breaker.begin(5)
 
 
-def test_each_failed_attempt_doubles_the_rest_up_to_the_longest_one():
+def test_each_failed_attempt_doubles_the_rest_up_to_the_longest_rest():
     breaker, now, rests = failing(), 0.0, []
     for _ in range(4):
         begun = now

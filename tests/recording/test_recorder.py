@@ -166,7 +166,7 @@ def test_a_pause_erases_the_configured_seconds_before_it(spools):
     ]
 
 
-def test_a_transfer_to_a_department_stops_recording_and_its_failure_resumes_it(spools, call):
+def test_a_transfer_to_a_department_stops_recording_and_its_failure_resumes_recording(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(2)
     call.recorder.referred(DestinationClass.DEPARTMENT, "phone:201", "housing")
@@ -622,7 +622,7 @@ def test_lost_media_of_one_party_is_noted_but_the_other_party_stays_recorded(spo
     assert events(records, "gap-start", "lost") == [(4_950_000, "lost")]
 
 
-def test_lost_media_in_a_pause_changes_nothing(spools, call):
+def test_lost_media_in_a_pause_starts_no_second_gap(spools, call):
     call.recorder.answered("sian", "201")
     call.talk(1)
     call.recorder.pause("page", Trigger.PAGE, SIAN)

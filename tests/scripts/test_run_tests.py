@@ -124,5 +124,5 @@ def test_long(): assert 1 == 2
 
 
 @pytest.mark.parametrize(("options", "status"), [((), 0), (("--all",), 1)])
-def test_tests_marked_long_are_run_only_with_all(run, options, status):
+def test_tests_marked_long_are_run_only_with_the_option_all(run, options, status):
     assert run(STEADY, LONG, options=options).returncode == status

@@ -149,7 +149,7 @@ async def test_a_later_version_changes_the_completed_phone_call_and_its_person(d
 
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize(("version", "step"), [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (2, 4)])
-async def test_a_delivery_after_an_interrupted_one_writes_the_version_once(
+async def test_a_delivery_after_an_interrupted_delivery_writes_the_version_once(
     dataverse, notes, version, step, how
 ):
     elin = dataverse.add("contacts", firstname="Elin")

@@ -115,7 +115,7 @@ async def test_an_object_guid_of_active_directory_becomes_a_uuid_in_the_usual_no
     assert elin.person_id == f"staff:{guid}"
 
 
-async def test_an_entry_without_an_id_gets_a_stable_one_that_does_not_contain_its_name(directory):
+async def test_an_entry_without_an_id_gets_a_stable_id_that_does_not_contain_the_name(directory):
     known = {"cn": [b"Elin"], "mobile": [b"01632 960001"]}
     entries = [(dn, known) for dn in ("cn=Elin,dc=x", "cn=Elin,dc=y", "cn=Elin,dc=x")]
     one, other, again = [each.person_id for each in directory().people_in(entries)]

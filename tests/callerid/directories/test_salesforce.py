@@ -191,7 +191,7 @@ async def test_a_token_for_another_server_is_sent_nowhere(directory, organisatio
     assert [request.path for request in organisation.received] == ["/services/oauth2/token"]
 
 
-async def test_the_token_of_an_ended_session_is_replaced_by_a_new_one(directory, organisation):
+async def test_the_token_of_an_ended_session_is_replaced_by_a_new_token(directory, organisation):
     people = directory()
     await people.find(NUMBER)
     organisation.tokens.clear()

@@ -302,7 +302,7 @@ def test_data_after_a_full_last_chunk_is_trailing_data(tmp_path):
         PayloadReader(io.BytesIO((tmp_path / "p").read_bytes() + bytes(50)), file_key).readall()
 
 
-def test_an_empty_last_chunk_is_refused_unless_it_is_the_only_one(tmp_path):
+def test_an_empty_last_chunk_is_refused_unless_it_is_the_only_chunk(tmp_path):
     file_key, nonce = age.new_file_key(), os.urandom(16)
     cipher = payload_cipher(file_key, nonce)
     first = cipher.encrypt(bytes(12), bytes(CHUNK), None)

@@ -156,7 +156,7 @@ def test_a_certificate_signed_by_another_nodes_key_destroys_no_header(room):
     assert certificates([room.archive], trusted).problems == []
 
 
-def test_a_certificate_whose_call_id_is_malformed_is_a_problem_and_the_others_are_read(room):
+def test_a_certificate_with_a_malformed_call_id_is_a_problem_and_others_are_read(room):
     trusted = {room.office.public_key}
     odd = msgspec.structs.replace(CERTIFICATE.read(room.dispose(), trusted), call_id="x")
     (room.archive / "odd.disposal").write_bytes(CERTIFICATE.sign(odd, room.office.node.key))

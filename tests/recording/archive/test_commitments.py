@@ -232,7 +232,7 @@ def test_facts_that_are_malformed_or_do_not_match_are_refused(forged):
         open_facts(manifest_with(facts, sealed), HEADER, [ME])
 
 
-def test_the_advisor_who_claims_a_call_of_a_group_is_the_committed_one(office):
+def test_the_manifest_commits_to_the_advisor_who_claims_a_call_of_a_group(office):
     """A PBX answers the call without naming a user; later an advisor claims it."""
     call = office.call()
     call.event("call", 0, number=NUMBER, withheld=False, line="main")

@@ -103,7 +103,7 @@ def test_a_trigger_just_before_at_or_in_a_pause_is_not_reported(at_s):
 
 
 @pytest.mark.parametrize("reason", ["transfer", "fault", "erased"])
-def test_a_trigger_in_another_gap_needs_no_gap_of_its_own(reason):
+def test_a_trigger_in_a_gap_of_another_kind_is_not_reported(reason):
     assert ignored(5, Gap(4 * US, 8 * US, reason, "refer", "phone:201")) == []
 
 

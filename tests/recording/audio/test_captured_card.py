@@ -182,7 +182,7 @@ def test_an_unsure_digit_after_a_card_is_not_silenced():
 
 @pytest.mark.parametrize("before", ["1", "*71", "12345", "1234567890" * 3])
 @pytest.mark.parametrize("after", ["", "#", "1225", "#1225#123#"])
-def test_the_run_of_digits_around_a_card_is_silenced_except_the_start_of_a_long_one(before, after):
+def test_the_run_of_digits_around_a_card_is_silenced_except_the_start_of_a_long_run(before, after):
     result = Filtered(between(4, keyed(before + CARDS[0] + after), 15))
     left = result.left()
     assert not left or (len(before) > 19 and before.startswith(left))
@@ -222,7 +222,7 @@ def test_a_digit_that_begins_in_the_margin_of_the_digit_before_is_found():
         assert len(result.spans) == 1
 
 
-def test_audio_is_held_back_only_while_digits_are_keyed():
+def test_held_back_audio_is_two_seconds_without_digits_and_limited_with_digits():
     speech = np.random.default_rng(2).integers(-9000, 9000, 120 * 8000).astype(np.int16)
     second = 8000 * 4
     assert Filtered(speech).held <= 2 * second
@@ -376,7 +376,7 @@ def test_the_released_audio_is_the_audio_with_the_captured_spans_silenced(keys, 
 
 
 @pytest.mark.parametrize("number", CARDS)
-def test_a_published_test_card_is_a_card_number_and_no_other_check_digit_is(number):
+def test_a_published_test_card_is_a_card_number_only_with_its_check_digit(number):
     digits = [int(digit) for digit in number]
     assert is_card_number(bytes(digits))
     others = [bytes([*digits[:-1], last]) for last in range(10) if last != digits[-1]]

@@ -96,7 +96,7 @@ def test_streams_without_audio_do_not_displace_the_speaking_stream():
 
 
 @pytest.mark.parametrize("silence", ["a loss", "a pause", "a hold", "the end", "another codec"])
-def test_the_last_millisecond_before_a_silence_is_recorded_at_another_rate(silence):
+def test_the_last_millisecond_before_a_silence_is_recorded_although_it_is_resampled(silence):
     """The filter from 8000 to 16,000 Hz keeps it back until the next samples are known."""
     loud = bytes([0x80]) * 160
     packets = [(20_000 * n, 0, rtp(n, 160 * n, loud)) for n in range(50)]

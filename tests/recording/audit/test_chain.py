@@ -128,7 +128,7 @@ def test_a_line_that_is_not_an_anchor_raises_chain_error(line):
         parse_anchors([line])
 
 
-def test_anchors_are_appended_and_never_replaced(tmp_path):
+def test_a_second_anchor_is_appended_after_the_first(tmp_path):
     path = tmp_path / "anchors.jsonl"
     anchors = [Anchor("n", Head(seq, f"{seq:064x}"), "now") for seq in (1, 2)]
     for anchor in anchors:

@@ -118,7 +118,7 @@ assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, 0, before)
 """
 
 
-def test_root_writes_with_the_rights_of_the_folders_owner_and_then_has_its_own_again(
+def test_root_writes_with_the_rights_of_the_folders_owner_and_regains_its_own_rights(
     tmp_path, secret
 ):
     folder = tmp_path / "service"

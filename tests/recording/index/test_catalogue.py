@@ -181,7 +181,7 @@ async def test_known_rows_say_which_recordings_have_facts_about_people(catalogue
     ]
 
 
-async def test_writing_rows_together_gives_the_same_rows_as_one_by_one(catalogue):
+async def test_writing_rows_together_gives_the_same_rows_as_writing_them_one_by_one(catalogue):
     kept, old = row("a", gaps=(FAULT,)), row("b", gaps=(PAYMENT, FAULT), network=(CALLER,))
     for each in (kept, old):
         await catalogue.add(each)

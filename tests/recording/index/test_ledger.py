@@ -58,7 +58,7 @@ async def test_a_withdrawn_call_is_removed_unless_it_has_an_end(ledger):
     assert await all_of(ledger) == [ended]
 
 
-async def test_answered_calls_are_found_among_50_000_unknown_ones(ledger):
+async def test_answered_calls_are_found_among_50_000_unknown_calls(ledger):
     """An outage may leave more spools than a statement takes names."""
     await enter(ledger, [Answered(FIRST, 10.0), Answered(SECOND, 11.0)])
     strangers = [f"20260301-{index:06}-strangerr" for index in range(50_000)]

@@ -212,7 +212,7 @@ def test_an_unchanged_set_is_verified_once(room, monkeypatch):
     assert len(verified) == 1
 
 
-def test_a_changed_set_of_the_same_size_and_time_is_in_force_at_once(room):
+def test_a_changed_set_of_the_same_size_and_time_is_in_force_at_the_next_load(room):
     file = room.file
     room.put(1, FORMER)
     assert file.load().recipients.recipients == [FORMER]

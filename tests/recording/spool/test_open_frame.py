@@ -27,7 +27,7 @@ def test_adding_packets_one_by_one_gives_the_same_frame_as_packing_them_at_once(
 
 
 @given(PACKETS, st.integers(0, 3_000_001))
-def test_dropping_packets_from_an_instant_leaves_the_earlier_ones(packets, at_us):
+def test_dropping_packets_from_an_instant_leaves_the_earlier_packets(packets, at_us):
     frame = filled(packets)
     frame.forget_from(at_us)
     kept = filled([packet for packet in packets if packet[0] < at_us])

@@ -31,7 +31,7 @@ def test_the_relays_packets_are_counted_since_the_previous_event():
     assert (caller["received"], caller["refused"], advisor["received"]) == (1, 0, 0)
 
 
-def test_packets_dropped_before_and_after_the_answer_have_the_reason_of_their_time():
+def test_dropped_packets_are_counted_under_the_reason_that_held_when_they_arrived():
     drops = DropCounts()
     counts = PacketCounts(drops)
     add_to(drops.shut, (5, 0))

@@ -326,14 +326,14 @@ def test_without_a_saved_state_a_party_is_dropped_for_as_long_as_the_call_had_la
     assert cost_s(kept, 20.0) == pytest.approx(13.0, abs=0.100)
 
 
-def test_late_packets_of_a_pause_are_not_stored_after_a_restart_that_follows_it(opened_gate):
+def test_late_packets_of_a_pause_are_not_stored_after_a_restart_soon_after_the_pause(opened_gate):
     packets = Talker(lambda sent: 0.030 + min(4.0, max(0, sent - 12))).packets(0, 60)
     kept = play(opened_gate(), packets, [(10.0, 20.0)], [(20.5, 22.0)])
     assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
     assert cost_s(kept, 20.0) < 0.060
 
 
-def test_late_packets_of_a_pause_are_not_stored_after_a_fault_that_follows_it(opened_gate):
+def test_late_packets_of_a_pause_are_not_stored_after_a_fault_soon_after_the_pause(opened_gate):
     gate = opened_gate()
     packets = Talker(lambda sent: 0.030 + min(4.0, max(0, sent - 12))).packets(0, 60)
     kept = play(gate, [each for each in packets if each[0] < 20.5], [(10.0, 20.0)])
@@ -343,7 +343,7 @@ def test_late_packets_of_a_pause_are_not_stored_after_a_fault_that_follows_it(op
     assert not [sent for sent in kept if 9.99 < sent - PACKET_S + 0.030 < 20.0 - 1e-6]
 
 
-def test_no_packet_sent_in_the_pause_by_a_leg_connected_in_it_is_stored_after_a_restart(
+def test_no_packet_of_a_pause_from_a_leg_connected_in_the_pause_is_stored_after_a_restart(
     opened_gate,
 ):
     """The switch has restarted after the end of the pause."""

@@ -265,7 +265,7 @@ def test_a_transfer_in_progress_continues_in_the_new_spool(live, office):
     assert [fields["to"] for _, fields in told(paths[1], office, "segment")] == ["welsh-line"]
 
 
-def test_without_the_first_spool_the_new_one_is_sealed_as_the_whole_call_with_a_gap(live, office):
+def test_without_the_first_spool_the_second_is_sealed_as_the_whole_call_with_a_gap(live, office):
     live.talk(4)
     live.away()
     live.talk(AWAY_S + 3)
@@ -300,7 +300,7 @@ def test_a_first_disk_that_returns_during_the_call_hides_no_audio_stored_meanwhi
     assert all(live.heard(index) for index in sorted(live.kept)[1:-1:25])
 
 
-def test_a_spool_hidden_below_the_mounted_disk_is_a_gap_between_the_others(live, office):
+def test_a_spool_hidden_below_the_mounted_disk_is_a_gap_between_the_other_spools(live, office):
     live.talk(3)
     disk = live.away()
     live.talk(AWAY_S + 3)

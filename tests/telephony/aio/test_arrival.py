@@ -127,7 +127,7 @@ def test_a_datagram_has_the_time_at_which_it_arrived(pair):
     assert receive(bound, clock, before) is None
 
 
-def test_an_icmp_error_for_a_sent_datagram_does_not_hide_a_received_one(pair):
+def test_an_icmp_error_for_a_sent_datagram_does_not_hide_a_received_datagram(pair):
     bound, sender = pair
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gone:
         gone.bind(("127.0.0.1", 0))

@@ -235,7 +235,7 @@ async def test_a_request_to_a_peer_that_accepts_no_connection_fails_after_the_ti
             filler.close()
 
 
-async def test_a_request_lost_with_its_connection_is_sent_again_over_a_new_one(agents):
+async def test_a_request_lost_with_its_connection_is_sent_again_over_a_new_connection(agents):
     heard = []
 
     async def hang_up_once(reader, writer):

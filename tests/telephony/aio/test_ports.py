@@ -22,7 +22,7 @@ def taken(first):
     held.close()
 
 
-def test_rtp_gets_an_even_port_and_rtcp_the_next_one(first):
+def test_rtp_gets_an_even_port_and_rtcp_the_next_port(first):
     pool = PortPool("127.0.0.1", first + 1, first + 9)
     assert pool.size == 4
     pairs = [pool.take() for _ in range(4)]

@@ -366,7 +366,7 @@ async def test_packets_received_before_a_join_do_not_reach_the_new_partner(pair,
     assert kept == [rtp(0, 50)]
 
 
-async def test_a_new_join_ends_the_earlier_one(pair, relay, phone, rtp, until):
+async def test_a_new_join_ends_the_earlier_join(pair, relay, phone, rtp, until):
     a, b = pair
     c = phone("c")
     c.configure()

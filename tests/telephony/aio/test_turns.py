@@ -85,7 +85,7 @@ def test_a_datagram_that_takes_longer_than_a_turn_does_not_stop_later_datagrams(
     assert loop.handled == [0, 1, 2]
 
 
-def test_a_datagram_that_comes_while_another_is_handled_is_handled_after_it():
+def test_a_datagram_that_comes_while_another_is_handled_is_handled_afterwards():
     loop = Loop(0.0)
     began = []
 

@@ -33,7 +33,7 @@ def aim(world):
     return aim
 
 
-def test_an_address_that_does_not_respond_is_followed_by_the_next_one(world, aim):
+def test_an_address_that_does_not_respond_is_followed_by_the_next_address(world, aim):
     aim(NOBODY, world.b.address)
     world.a.call()
     world.net.run(40)
@@ -161,7 +161,7 @@ def test_a_caller_who_hangs_up_after_a_silent_address_leaves_no_phone_ringing(wo
     world.assert_clean()
 
 
-def test_an_unreachable_address_is_followed_by_the_next_one_at_once(world, aim):
+def test_an_unreachable_address_is_followed_by_the_next_address_at_once(world, aim):
     aim(NOBODY, world.b.address)
     world.a.call()
     world.switch.endpoint.unreachable(NOBODY, world.clock.now)
@@ -173,7 +173,7 @@ def test_an_unreachable_address_is_followed_by_the_next_one_at_once(world, aim):
     world.assert_clean()
 
 
-def test_an_address_that_responds_503_is_followed_by_the_next_one(world, aim):
+def test_an_address_that_responds_503_is_followed_by_the_next_address(world, aim):
     world.c.reply = Reply(provisional=(), final=503)
     aim(world.c.address, world.b.address)
     world.talk()
@@ -238,7 +238,7 @@ def test_a_target_fails_if_no_ports_are_free_for_its_next_address(world, aim):
     world.assert_clean()
 
 
-def test_a_challenge_without_credentials_for_it_gives_the_caller_502(world):
+def test_a_challenge_that_we_have_no_credentials_for_gives_the_caller_502(world):
     challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n"')
     world.b.reply = Reply(final=401, headers=(challenge,))
     world.a.call()

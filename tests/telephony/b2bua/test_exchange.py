@@ -197,7 +197,7 @@ def test_a_callees_offer_cancelled_while_it_waits_is_never_sent(world):
     world.assert_clean()
 
 
-def test_a_missing_ack_ends_the_call_and_the_offer_that_waits_for_it(world):
+def test_a_missing_ack_ends_the_call_and_the_offer_that_waits_for_the_ack(world):
     reinvite_before_the_callers_ack(world)
     world.net.run(60)
     assert world.call.ended

@@ -92,7 +92,7 @@ async def test_simultaneous_holds_by_both_sides_both_succeed(phones, monkeypatch
     assert placed.media.stream.remote.receive is taken.media.stream.remote.receive is True
 
 
-async def test_an_update_with_sdp_changes_the_media_and_one_without_only_refreshes(phones):
+async def test_an_update_with_sdp_changes_the_media_and_an_update_without_sdp_does_not(phones):
     placed, taken = await phones.connect()
     placed.media.local_hold = Direction.SENDONLY
     offer = placed.media.offer()

@@ -257,7 +257,7 @@ def test_a_separate_rtcp_address_is_used_only_if_it_is_a_usable_literal(sdp, lin
     assert remote_media(parse(sdp(line))).rtcp_host == host
 
 
-def test_no_media_is_sent_to_a_peer_on_hold(sdp):
+def test_a_peer_that_names_the_null_address_receives_no_media_but_may_send(sdp):
     remote = remote_media(parse(sdp(c="0.0.0.0")))
     assert (remote.send, remote.receive) == (True, False)
 

@@ -193,7 +193,7 @@ def test_a_cancel_after_the_final_response_and_its_ack_gets_200_without_effect(e
     assert not any(isinstance(each, InviteCancelled) for each in events(endpoint))
 
 
-def test_with_rport_the_response_goes_to_the_source_and_names_it_in_the_via(endpoint):
+def test_with_rport_the_response_goes_to_the_source_which_the_via_names(endpoint):
     endpoint.receive(message("BYE"), THERE, HERE, 0.0)
     (datagram,) = endpoint.outgoing()
     via = parse_message(datagram.data).via

@@ -165,7 +165,7 @@ def test_contacts_are_sorted_by_preference_and_then_newest_first(registrar):
     assert [uri.user for uri, _ in registrar.contacts("201", 301.0)] == ["odd", "old", "low"]
 
 
-def test_a_binding_above_the_limit_replaces_the_one_that_would_expire_first():
+def test_a_binding_above_the_limit_replaces_the_binding_that_would_expire_first():
     registrar = Registrar(max_bindings=2)
     for number in range(3):
         contact = f"<sip:{number}@h>"

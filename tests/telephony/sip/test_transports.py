@@ -112,7 +112,7 @@ def test_a_response_uses_the_connection_of_its_request_or_falls_back_to_the_sent
     assert out.fallback == Address("192.0.2.2", 5070, "TCP")
 
 
-def test_rport_is_answered_on_a_connection_too(alice):
+def test_a_response_over_a_connection_fills_in_rport_and_received(alice):
     take(alice, incoming(more=";rport")).respond(486, now=alice.network.now)
     via = parse_message(sent(alice).data).via
     assert (via.received, via.parameter("rport")) == (FLOW.host, str(FLOW.port))
@@ -176,7 +176,7 @@ def test_a_long_request_goes_by_tcp(alice):
     assert parse_message(out.data).via.transport == "TCP"
 
 
-def test_after_tcp_is_refused_this_and_the_next_long_request_go_by_udp(alice):
+def test_a_long_request_refused_over_tcp_and_the_next_long_request_go_by_udp(alice):
     by_udp = THERE._replace(transport="UDP")
     client = invite(alice, by_udp, body=b"x" * 1300)
     alice.network.flush()

@@ -185,7 +185,7 @@ def test_over_tcp_an_invite_is_not_repeated_and_a_failed_transaction_ends_at_onc
     assert counts(parties[1].endpoint).server_transactions == expected
 
 
-def test_the_queue_runs_due_timers_in_order_and_skips_cancelled_ones():
+def test_the_queue_runs_due_timers_in_order_and_skips_cancelled_timers():
     queue, done = TimerQueue(), []
 
     def note(when, _now):

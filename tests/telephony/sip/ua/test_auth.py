@@ -159,7 +159,7 @@ def test_a_password_that_may_not_be_checked_is_unchecked_and_uses_up_no_nonce(se
     ("host", "now", "returned"),
     [("192.0.2.1", 1001.0, True), ("192.0.2.2", 1001.0, False), ("192.0.2.1", 1400.0, False)],
 )
-def test_only_a_fresh_nonce_for_the_same_host_shows_that_the_sender_received_it(
+def test_only_a_fresh_nonce_for_the_same_host_proves_that_the_sender_received_the_nonce(
     server, host, now, returned
 ):
     challenge = server.challenge(register(), 1000.0, host="192.0.2.1")
@@ -289,7 +289,7 @@ def test_the_server_stores_a_limited_number_of_used_nonces_and_accepts_no_replay
         assert server.verify(request, 1000.0).outcome is AuthOutcome.STALE
 
 
-def test_a_nonce_from_before_the_forgotten_ones_is_stale_and_a_new_one_is_accepted(server):
+def test_a_nonce_older_than_the_forgotten_nonces_is_stale_and_a_new_nonce_is_accepted(server):
     early = answered(server)
     for _ in range(MAX_NONCES + 1):
         server.verify(answered(server), 1000.0)

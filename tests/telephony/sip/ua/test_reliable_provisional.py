@@ -141,7 +141,9 @@ def test_a_reliable_response_with_a_gap_in_rseq_is_not_acknowledged(network, ali
     assert len(network.sent("PRACK")) == 1
 
 
-def test_a_prack_with_an_unknown_rack_gets_481_and_an_unreadable_one_400(network, alice, ring):
+def test_a_prack_with_an_unknown_rack_gets_481_and_with_an_unreadable_rack_400(
+    network, alice, ring
+):
     ring().respond(180, reliable=True, now=network.now)
     network.flush()
     dialog = alice.last(InviteProgress).dialog
