@@ -99,7 +99,7 @@ def same_number(people, number="01632 960100"):
     return "".join(f"C-{at},Nurse {at:04},{number},,,,,\n" for at in range(people))
 
 
-async def test_a_number_of_500_people_is_imported_and_one_of_501_is_a_fault(path):
+async def test_a_number_of_500_people_is_imported_and_a_number_of_501_people_is_a_fault(path):
     import_people(path, HEADER + same_number(500))
     assert len(await find(path, "01632 960100")) == 500
     with pytest.raises(ImportFileError) as error:
@@ -165,7 +165,7 @@ asyncio.run(main())
 
 
 def test_all_searches_at_once_use_less_than_a_third_of_the_memory_of_the_desks_unit(path):
-    """Each has the largest answer: 500 people with five details of 2000 characters of 4 bytes."""
+    """Each search finds 500 people with five details of 2000 characters of 4 bytes."""
     fill_beyond_limits(path, 600, 3000)
     done = subprocess.run(
         [sys.executable, "-c", LOOKUPS, str(path)], capture_output=True, text=True, check=True

@@ -171,7 +171,7 @@ def test_references_that_are_too_long_are_not_kept_in_memory():
 
 
 def test_a_row_that_never_ends_is_a_fault_before_it_fills_the_memory():
-    """Each of its lines ends within a cell in quotes, so the row continues in the next line."""
+    """Each line of the row ends inside a quoted cell, so the row continues on the next line."""
     row = 'C-1,"' + 'x","y\n' * 1_000_000
     with pytest.raises(ImportFileError) as error:
         read_people(HEADER + row)

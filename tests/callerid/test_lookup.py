@@ -42,7 +42,7 @@ def short(monkeypatch):
     monkeypatch.setattr(lookup, "LATEST_S", 0.1)
 
 
-async def test_one_match_gives_found_and_two_give_several():
+async def test_one_match_gives_found_and_two_matches_give_several():
     assert (await last(Directory(people=[ELIN]))).status is LookupStatus.FOUND
     both = await last(Directory("a", people=[ELIN]), Directory("b", people=[HUW]))
     assert both.status is LookupStatus.SEVERAL

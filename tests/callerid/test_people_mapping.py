@@ -406,7 +406,7 @@ def test_the_language_is_welsh_or_english_or_unknown(value, language):
         (["payphone"], PersonKind.PERSON),
     ],
 )
-def test_an_unknown_kind_is_a_person(value, kind):
+def test_an_unknown_kind_is_read_as_a_person(value, kind):
     assert read_one({"kind": value}, kind="kind").kind is kind
 
 

@@ -212,7 +212,7 @@ async def test_a_filter_that_cannot_be_read_is_refused(send, sought):
         ("Microsoft.Dynamics.CRM.In(PropertyName='lastname',PropertyValues=['x','y'])", 0),
     ],
 )
-async def test_a_filter_finds_what_it_describes(dataverse, send, sought, found):
+async def test_a_filter_finds_the_described_number_of_records(dataverse, send, sought, found):
     dataverse.add("contacts", **ELIN)
     answer = await send("GET", str(httpx2.URL("contacts", params={"$filter": sought})))
     assert len(answer.json()["value"]) == found

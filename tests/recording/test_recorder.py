@@ -578,7 +578,7 @@ def test_the_recording_begins_at_the_answer_even_if_the_answer_is_read_late(spoo
 def test_a_pause_read_late_after_a_standstill_erases_all_packets_since_the_pause_arrived(
     spools, call
 ):
-    """The keys of the frames would long be published if only the packets' age counted."""
+    """If only the packets' age counted, the keys of their frames would already be published."""
     call.recorder.answered("sian", "201")
     call.talk(2)
     queue = Queue(call)

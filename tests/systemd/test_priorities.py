@@ -38,6 +38,6 @@ def share(*programs):
     ],
 )
 def test_the_switch_gets_most_of_a_processor_that_four_programs_want_for_themselves(ours, rival):
-    """All five have the same right without the setting, which is a fifth for each."""
+    """Without the setting, each of the five programs would get a fifth of the processor."""
     values = {key: setting("switch", key) for key in ("Nice", "CPUWeight")}
     assert share(ours.format(**values), *[rival] * RIVALS) > 0.5

@@ -122,7 +122,7 @@ def test_a_switch_that_hangs_or_dies_is_restarted_within_seconds():
 
 
 def test_restarts_are_unlimited_and_of_switch_and_desk_at_most_two_seconds_apart():
-    """systemd's counter of restarts never falls while a unit is up, so its longest wait counts."""
+    """systemd's restart counter never falls while a unit is up, so the longest delay matters."""
     for process in PROCESSES:
         assert unit(process)["Unit"]["StartLimitIntervalSec"] == "0"
     assert service("switch")["RestartMaxDelaySec"] == "500ms"

@@ -197,13 +197,13 @@ async def test_a_note_that_dataverse_does_not_accept_is_refused_without_its_text
     assert dataverse.rows["phonecalls"] == {}
 
 
-async def test_a_missing_privilege_does_not_refuse_the_note(dataverse, notes):
+async def test_a_note_is_not_refused_if_a_privilege_is_missing(dataverse, notes):
     dataverse.denied = {"phonecalls"}
     with pytest.raises(ServerError, match=r"403 \(0x80040220\)"):
         await notes.deliver(NOTE, FIRST)
 
 
-async def test_a_retry_after_or_a_refused_token_does_not_refuse_the_note(dataverse, notes):
+async def test_a_note_is_not_refused_after_a_retry_after_or_a_revoked_token(dataverse, notes):
     dataverse.throttled = 17
     with pytest.raises(ServerBusyError) as caught:
         await notes.deliver(NOTE, FIRST)
@@ -222,7 +222,7 @@ async def test_no_log_has_the_text_of_a_note(notes, caplog):
 
 
 @pytest.mark.parametrize("status", ["500 Oops", "503 Unavailable", "408 Timeout", "302 Found"])
-async def test_an_error_of_the_server_does_not_refuse_the_note(client, status):
+async def test_a_note_is_not_refused_after_an_error_of_the_server(client, status):
     server = HttpServer()
     await server.start()
     server.answers = [answer({"error": {"code": "0x80040216"}}, status)]

@@ -278,7 +278,7 @@ def test_libldap_reads_no_settings_from_files_or_the_environment(tmp_path):
         assert both[1] == "None"
 
 
-async def test_a_busy_server_asks_for_a_rest(serve, directory):
+async def test_a_busy_ldap_server_raises_server_busy_error(serve, directory):
     answering = LdapAnswering(BOUND, message(2, DONE, result(51)))
     with pytest.raises(ServerBusyError):
         await directory(await serve(answering)).find(EXTENSION)
@@ -357,7 +357,7 @@ async def test_a_server_that_refuses_start_tls_gets_neither_password_nor_search(
 
 
 async def test_answers_that_were_injected_before_tls_are_not_used(serve, directory, authority):
-    """An attacker on the network may add plain answers to that of StartTLS."""
+    """An attacker on the network may inject unencrypted answers after the one to StartTLS."""
     certificate, key = authority.issue("ldap-start-tls", "127.0.0.1")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)

@@ -91,13 +91,13 @@ def test_a_server_on_another_machine_needs_tls(faults):
     assert 'needs an address with "ldaps://", or "start_tls = true"' in message
 
 
-def test_start_tls_in_tls_is_a_fault(faults):
+def test_start_tls_with_an_ldaps_address_is_a_fault(faults):
     ((_, message),) = faults(STAFF + "start_tls = true")
     assert 'has TLS already by "ldaps://": remove "start_tls"' in message
 
 
 @pytest.mark.parametrize("half", ['user = "cn=galwad"\n', SECRET])
-def test_a_user_needs_a_password_and_a_password_a_user(faults, half):
+def test_an_ldap_user_without_a_password_or_a_password_without_a_user_is_a_fault(faults, half):
     ((_, message),) = faults(STAFF + half)
     assert 'needs both "user" and "secret_file", or neither' in message
 

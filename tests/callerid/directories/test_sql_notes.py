@@ -96,7 +96,7 @@ async def test_a_note_that_the_table_does_not_accept_is_refused_without_its_text
     assert str(caught.value) == "the table does not accept the note (SQLITE_CONSTRAINT_CHECK)"
 
 
-async def test_a_missing_table_does_not_refuse_the_note_so_that_it_can_be_delivered_later(
+async def test_a_note_is_not_refused_while_its_table_is_missing_and_is_delivered_later(
     destination, crm
 ):
     crm.execute("ALTER TABLE notes RENAME TO later")

@@ -134,7 +134,7 @@ def test_a_disposal_also_destroys_a_staged_header(room):
 
 
 def test_a_certificate_signed_by_another_nodes_key_is_refused(room):
-    """A thief without the node's key removes a header, and signs a certificate himself."""
+    """A thief without the node's key removes a header and signs a certificate with another key."""
     thief = SealingNode("galwad-1", "x", Ed25519PrivateKey.generate())
     Disposer(room.office.root / "archive", thief).dispose(room.order())
     (problem,) = room.office.verdict().problems

@@ -65,7 +65,7 @@ def older(office, data: bytes) -> bytes:
     return canonical_json(line) + b"\n"
 
 
-def test_a_row_as_it_was_sealed_has_no_problem(recording):
+def test_an_unchanged_row_has_no_problem(recording):
     row, data = recording
     assert compare_file(row, data)[0] == RowComparison((), is_committed=True)
     assert verify_indexed(row, data).state is VerdictState.INDEX_ONLY

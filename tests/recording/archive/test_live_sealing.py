@@ -191,7 +191,7 @@ def test_a_call_that_turns_wideband_is_sealed_live_at_16_khz_from_its_start(offi
 
 
 def test_a_short_wideband_call_is_sealed_live_at_16_khz(office, straight):
-    """Its first packets still wait for others, which would confirm their time, when it ends."""
+    """When the call ends, its first packets still wait for later packets to confirm their time."""
     call = office.call()
     call.answer()
     following = office.follow(call.writer.path)

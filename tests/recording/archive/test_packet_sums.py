@@ -277,7 +277,7 @@ def test_packets_that_the_gate_drops_are_counted_by_reason(tmp_path_factory):
     assert found == [
         ("", 60, {"payment": 25}),
         ("payment", 0, {"payment": 40}),
-        # The sound of the first packet after a resume is from before it.
+        # The sound of the first packet after a resume is from before the resume.
         ("", 29, {"late": 1}),
         ("transfer", 0, {"transfer": 20}),
         ("", 107, {"erased": 2, "late": 1}),

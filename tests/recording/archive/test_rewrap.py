@@ -224,7 +224,7 @@ def test_a_rewrapped_header_is_not_trusted_without_the_officers_key(room):
 
 
 def test_an_invalid_rewrap_record_beside_the_original_header_is_reported(room):
-    """An invalid record is placed beside a header that is right."""
+    """The header is valid; only the rewrap record beside it is not."""
     (room.office.folder / f"{CALL_ID}.rewrap").write_bytes(b"{}")
     assert room.office.verdict().whole
     assert room.verdict().problems == ("the rewrap is malformed",)

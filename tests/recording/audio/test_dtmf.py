@@ -207,7 +207,7 @@ def test_arbitrary_samples_raise_no_error_and_no_key_starts_before_the_settled_t
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000])
-def test_two_parties_fed_together_give_the_same_presses_as_each_by_itself(rate):
+def test_two_parties_detected_together_give_the_same_presses_as_each_separately(rate):
     left, right = (keyed(keys, 60, 60, rate=rate) for keys in ("12345678", "*0#98765"))
     sound = np.stack([left, right], axis=1)
     both = DtmfDetector(rate), DtmfDetector(rate)

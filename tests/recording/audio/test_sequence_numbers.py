@@ -144,7 +144,7 @@ def test_a_constant_timestamp_that_changes_once_does_not_move_the_audio(other):
 
 @pytest.mark.parametrize("ahead", [16_000, 1 << 20, (1 << 31) - 1_000_000])
 def test_a_late_packet_with_a_future_timestamp_is_not_recorded(ahead):
-    """It takes no memory either, though its time would be days ahead."""
+    """Its timestamp is days ahead, but no memory is allocated for the time until then."""
     packets, said = stream()
     at_us, track, late = packets.pop(200)
     said[200 * 160 : 201 * 160] = 0
@@ -161,7 +161,7 @@ def test_a_late_packet_with_a_future_timestamp_is_not_recorded(ahead):
 
 
 def test_a_late_packet_with_another_clock_rate_is_left_out():
-    """Its timestamp counts at another rate than those of the packets around it."""
+    """Its timestamp counts at 12,000 Hz, those of the packets around it count at 8000 Hz."""
     packets, said = stream()
     at_us, track, late = packets.pop(200)
     said[200 * 160 : 201 * 160] = 0

@@ -97,7 +97,7 @@ def test_streams_without_audio_do_not_displace_the_speaking_stream():
 
 @pytest.mark.parametrize("silence", ["a loss", "a pause", "a hold", "the end", "another codec"])
 def test_the_last_millisecond_before_a_silence_is_recorded_although_it_is_resampled(silence):
-    """The filter from 8000 to 16,000 Hz keeps it back until the next samples are known."""
+    """The filter from 8000 to 16,000 Hz holds it back until the next samples arrive."""
     loud = bytes([0x80]) * 160
     packets = [(20_000 * n, 0, rtp(n, 160 * n, loud)) for n in range(50)]
     after = {
@@ -144,7 +144,7 @@ def test_a_senders_clock_that_drifts_is_followed(ppm):
 
 @pytest.mark.slow
 def test_two_drifting_clocks_stay_in_step_for_an_hour():
-    """±200 ppm is 1.4 s in an hour; the recording shows none of it and has the call's length."""
+    """±200 ppm is 1.4 s in an hour, but the parties stay in step and the length is the call's."""
     seconds, drifts, dice = 3600, (200, -200), random.Random(3)
     voices = [speech(seconds, 1), speech(seconds, 2)]
     packets = [

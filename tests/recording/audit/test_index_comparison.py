@@ -147,7 +147,7 @@ async def test_a_changed_time_of_a_call_is_named(engine, audit, comparison, chan
 async def test_the_times_of_a_call_are_the_same_in_the_ledger_and_in_the_audit_entry(
     audit, comparison
 ):
-    """Two ways to round a float to a microsecond differ where it is between two of them."""
+    """Two ways to round a float can differ where it lies between two microseconds."""
     step = (
         2.0**-22
     )  # the distance between two floats at this time, about a quarter of a microsecond

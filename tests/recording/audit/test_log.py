@@ -135,7 +135,7 @@ async def test_a_reason_to_erase_an_entry_does_not_excuse_lost_values_of_another
 
 
 @pytest.mark.parametrize("kind", ["payment.pause", "payment.hold"])
-async def test_a_search_finds_a_kind_under_its_old_and_its_new_name(audit, kind):
+async def test_a_search_by_a_kinds_old_or_new_name_finds_the_entries_with_both_names(audit, kind):
     for each in ("payment.hold", "payment.pause", "payment.resume"):
         await audit.append(each, {}, {})
     found = await audit.search(AuditFilter(kind=kind), None, 9)
@@ -311,7 +311,7 @@ async def test_a_crash_between_announcing_and_adopting_a_day_key_is_repaired(
 async def test_the_slower_of_two_processes_to_adopt_a_day_key_still_writes_its_entry(
     audit, engine, clock, tmp_path, monkeypatch
 ):
-    """An example is the desk, while root adds a user at midnight."""
+    """For example, the desk writes an entry at midnight while root adds a user."""
     await three(audit)
     clock.now += DAY_S
     adopt = DayKeys.rotate

@@ -61,7 +61,7 @@ def paused(office):
     return office.seal(call.end(7 * US)).manifest
 
 
-def test_a_call_on_which_ledger_index_and_manifest_agree_is_clean(office, paused):
+def test_a_call_on_which_ledger_index_and_manifest_agree_has_no_problem(office, paused):
     found = compared(office, paused, told(7 * US + 4_000))
     assert found.is_clean
     assert (found.recorded_us, found.gap_us, found.unexplained_us) == (4 * US, 3 * US, 0)

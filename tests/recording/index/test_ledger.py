@@ -32,7 +32,7 @@ async def all_of(ledger):
     return await ledger.between(0.0, 1e12)
 
 
-async def test_a_call_keeps_its_first_answer_and_gets_its_end(ledger):
+async def test_a_call_in_the_ledger_keeps_its_first_answer_time_and_gets_its_end_time(ledger):
     await enter(ledger, [Answered(FIRST, 10.0)])
     await enter(ledger, [Answered(FIRST, 12.0)])
     assert await all_of(ledger) == [AnsweredCall(FIRST, 10.0)]

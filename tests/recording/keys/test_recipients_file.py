@@ -141,7 +141,7 @@ def test_an_older_set_is_refused_by_a_running_process_if_both_copies_are_lost(ro
 
 @pytest.mark.parametrize("how", ["replaced", "full"])
 def test_a_set_whose_number_cannot_be_stored_anywhere_is_not_used(room, how):
-    """Otherwise a step back from it could not be noticed after a restart."""
+    """Otherwise, after a restart, nothing would show that an older set had replaced this one."""
     room.put(1, FORMER)
     assert room.in_force() == [FORMER]
     room.lose(room.copies[0], how)
@@ -197,7 +197,7 @@ def test_reading_without_loading_writes_nothing(room):
 
 
 def test_an_unchanged_set_is_verified_once(room, monkeypatch):
-    """The signature is the same for each call that ends; only its content matters."""
+    """The file is read for each call that ends, but its content has not changed."""
     room.put(1, PRESENT)
     verified = []
     real = keyring.parse_public

@@ -104,7 +104,7 @@ def test_a_killed_process_loses_less_than_a_second_and_stored_nothing_from_a_shu
             shut_since = at
             expected = {t for t in expected if t < shut_since - ONE_SECOND}
     assert not kept & forbidden
-    # It may have died in a pause that it had no time to print, which erases that second.
+    # The process may have died before it printed a pause, which erases the second before it.
     must = {t for t in expected if t < died_at - ONE_SECOND}
     assert must
     assert must <= kept

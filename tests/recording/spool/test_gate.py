@@ -274,7 +274,7 @@ def test_after_a_resume_the_documented_seconds_are_dropped(opened, line, cost_s)
 
 @pytest.mark.parametrize("is_open", [True, False])
 def test_a_pause_soon_after_a_restart_drops_one_packet_if_the_gate_was_open(spools, is_open):
-    """The earlier process has saved its state at the answer, and the call is long."""
+    """The earlier process saved its state at the answer, ten minutes before the restart."""
     before = RecordingGate(started=0.0, on_failure=fails, writer=spools.writer())
     before.open(0)
     saved = before.saved()

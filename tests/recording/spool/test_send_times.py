@@ -169,7 +169,7 @@ def test_a_new_stream_without_an_interruption_is_stored_almost_at_once(opened_ga
 def test_after_a_pause_a_new_stream_is_dropped_for_as_long_as_the_interruption_lasted(
     opened_gate, delay_s
 ):
-    """The packets were sent after the last packet before the interruption, and may be as late."""
+    """They were sent after the interruption began, so they may be late by its whole length."""
     gate = opened_gate()
     before = Talker(lambda _: 0.030).packets(0, 12)
     after = Talker(lambda _: delay_s, ssrc=8, first_timestamp=99_000).packets(18, 60)
@@ -380,7 +380,7 @@ def test_the_first_packet_of_a_leg_connected_a_second_after_the_pause_is_stored(
 
 
 def test_late_speech_of_a_colleague_from_the_pause_is_not_stored(opened_gate):
-    """The colleague was consulted in the pause, and has been silent since 15 seconds."""
+    """The colleague was consulted in the pause and was last heard at second 15."""
     gate = opened_gate()
     play(gate, Talker(lambda _: 0.030).packets(0, 35), [(10.0, 20.0)])
     gate.attach(0, 36_000_000, 15_000_000)

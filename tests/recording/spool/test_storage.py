@@ -462,7 +462,7 @@ def test_any_sequence_of_events_stores_nothing_from_a_shut_gate_and_explains_eve
                 if isinstance(record, PacketRecord)
             }
     assert stored <= live.kept
-    # Half of the first packet after a pause or transfer can be from before its end.
+    # Half of the first packet after a pause or transfer can be from before it ended.
     ends = sum(what in {"release", "back"} for what, _ in steps)
     assert len(live.kept - stored) <= ends
     manifest = live.office.seal(*paths).manifest

@@ -68,7 +68,7 @@ def test_records_are_read_in_the_order_in_which_they_were_written(spools):
     assert not reader.truncated
 
 
-def test_the_spool_header_holds_call_id_life_start_and_wrapped_key(spools):
+def test_the_spool_header_has_call_id_life_start_and_wrapped_key(spools):
     writer = spools.writer(life=3, wrap=lambda key: b"age:" + key[::-1])
     header = read_header(writer.path)
     assert (header.call_id, header.life) == ("20260301-090000-abcdefgh", 3)
@@ -99,7 +99,7 @@ def test_a_wrong_or_missing_key_does_not_open_a_spool(spools):
         read_spool(writer.path)
 
 
-def test_a_spool_is_live_while_its_writer_holds_it(spools):
+def test_a_spool_is_live_until_its_writer_closes(spools):
     writer = spools.writer()
     assert is_live(writer.path)
     writer.close(0)

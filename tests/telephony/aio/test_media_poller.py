@@ -253,7 +253,7 @@ async def test_waiting_s_is_the_wait_of_the_oldest_packet_read_but_not_handled(p
 async def test_a_packet_that_a_drain_has_read_but_not_handled_is_handled_soon(
     poller, sock, send, until
 ):
-    """It arrived after the drain had begun."""
+    """The packet arrived after the drain had begun."""
 
     class Sending(Recording):
         def handle(self, data, source, arrived):

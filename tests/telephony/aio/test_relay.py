@@ -388,7 +388,7 @@ async def test_a_peer_that_closed_its_port_does_not_stop_the_other_direction(pai
     assert await a.heard() == rtp(0, 0)
 
 
-async def test_the_counters_hold_the_times_of_the_first_and_last_packet(pair, rtp):
+async def test_the_counters_have_the_times_of_the_first_and_last_packet(pair, rtp):
     a, b = pair
     a.send(rtp())
     await b.heard()

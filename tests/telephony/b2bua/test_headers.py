@@ -63,7 +63,7 @@ def trusting():
     return make
 
 
-def test_the_identity_header_crosses_unchanged_with_the_values_it_signs(trusting):
+def test_the_identity_header_crosses_unchanged_with_the_values_that_are_signed(trusting):
     world = trusting(trust=True)
     world.talk(
         headers=(("Identity", PASSPORT), ("Date", DATE)), to="sip:01970000100@council.example"

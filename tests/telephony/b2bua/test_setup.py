@@ -260,7 +260,7 @@ def test_all_phones_of_a_group_ring_and_the_caller_gets_one_180_without_sdp(grou
     assert len(set(group.switch.plane.open_legs.values())) == 3
 
 
-def test_the_first_answer_in_a_group_wins_and_the_other_invites_are_cancelled(group):
+def test_the_first_answer_in_a_group_reaches_the_caller_and_other_invites_are_cancelled(group):
     group.a.call()
     group.c.answer(reply=Reply(provisional=()))
     group.net.flush()

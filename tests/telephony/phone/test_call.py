@@ -148,7 +148,7 @@ async def test_a_refused_refer_returns_its_status(phones):
     assert await within(placed.transfer("203")) == 405
 
 
-async def test_a_phone_that_stops_hangs_up(phones):
+async def test_stopping_a_phone_ends_its_call_on_both_sides(phones):
     placed, taken = await phones.connect()
     await within(phones.first.stop())
     await within(taken.wait_for(CallState.ENDED))

@@ -30,7 +30,7 @@ from telephony.sip.events import (
 )
 
 
-def test_a_2xx_makes_a_dialog_at_both_ends_and_a_bye_ends_it(network, alice, bob, call):
+def test_a_2xx_makes_a_dialog_at_both_ends_and_a_bye_ends_the_dialog(network, alice, bob, call):
     bob.last(AckReceived)
     call.at_alice.request("BYE", now=network.now)
     network.flush()

@@ -234,7 +234,7 @@ def test_a_501_lists_the_allowed_methods_and_a_420_the_unsupported_options():
     ]
 
 
-def test_wsinv_is_parsed_with_all_its_folded_headers():
+def test_the_torture_message_wsinv_is_parsed_with_all_its_folded_headers():
     message = read("wsinv")
     assert message.uri.parameters == (("unknownparam", None),)
     assert (message.to.tag, message.from_.tag) == ("1918181833n", "98asjd8")
@@ -256,7 +256,7 @@ def test_wsinv_is_parsed_with_all_its_folded_headers():
     assert len(message.body) == 150
 
 
-def test_intmeth_keeps_its_unusual_characters_except_the_nul():
+def test_the_torture_message_intmeth_keeps_its_unusual_characters_except_the_nul():
     message = read("intmeth")
     assert message.method == "!interesting-Method0123456789_*+`.%indeed'~"
     assert message.uri.user == "1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"

@@ -404,7 +404,9 @@ def test_a_prack_follows_the_record_route_of_its_response(network, ring):
     assert prack.uri == network.messages("SIP/2.0 183")[0].contacts[0].uri
 
 
-def test_a_core_without_100rel_refuses_it_with_420_and_sends_no_prack(network, alice):
+def test_a_core_without_100rel_refuses_a_required_100rel_with_420_and_sends_no_prack(
+    network, alice
+):
     carol = network.party("carol", Address("192.0.2.3", 5060), supported=())
     alice.call(carol, headers=(*TYPE, ("Require", "100rel")), body=SDP)
     failed = alice.last(InviteFailed)
