@@ -73,5 +73,5 @@ def test_a_uk_telephone_number_is_never_a_card(number, separator):
         assert not has_card_number(text)
 
 
-def test_a_card_number_is_at_most_nineteen_digits_long():
+def test_the_longest_test_card_has_the_length_limit_of_a_card_number():
     assert max(map(len, CARDS)) == LONGEST

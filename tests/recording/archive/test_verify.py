@@ -113,7 +113,7 @@ def test_a_recording_in_the_folder_of_another_day_is_reported(office):
     assert found == "it is in the folder of another day, 2026/03/02"
 
 
-def test_a_change_to_any_byte_of_a_manifest_is_reported(office):
+def test_changed_bytes_all_over_a_manifest_are_reported(office):
     office.seal(office.simple())
     path = office.folder / f"{CALL_ID}.manifest"
     whole = path.read_bytes()
@@ -143,7 +143,7 @@ def signed_anew(office, manifest, **changes):
     return office.verdict(identities=[office.officer.identity]).problems
 
 
-def test_sound_in_a_moved_gap_is_reported(office):
+def test_sound_in_a_lengthened_gap_is_reported(office):
     manifest = paused(office)
     assert signed_anew(office, manifest) == ()
     (gap,), (first, last) = manifest.gaps, manifest.segments

@@ -314,7 +314,7 @@ def test_after_a_restart_in_a_pause_no_late_packet_is_stored_and_under_60_ms_are
     assert cost_s(kept, 20.0) < 0.060  # a packet, and the allowance for the clocks
 
 
-def test_without_a_saved_state_a_party_is_dropped_for_as_long_as_the_call_had_lasted(opened_gate):
+def test_without_a_saved_state_packets_are_dropped_for_as_long_as_the_call_had_lasted(opened_gate):
     gate = opened_gate()
     before = Talker(lambda _: 0.030).packets(0, 12)
     play(gate, before, [(10.0, 99.0)])
