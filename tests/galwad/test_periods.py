@@ -74,7 +74,7 @@ def test_without_a_time_zone_the_machines_own_applies():
         *("2026-11-24T09:30+99:99", "yesterday yesterday", "٢٠٢٦"),
     ],
 )
-def test_words_that_mean_no_period_are_refused(text):
+def test_words_that_cannot_be_read_as_a_period_are_refused(text):
     with pytest.raises(ValueError, match=r"."):
         period(text, NOW, LONDON)
 

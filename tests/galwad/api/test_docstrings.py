@@ -47,7 +47,7 @@ def test_a_function_without_a_docstring_has_neither_summary_nor_errors():
     assert (summary_of(bare), description_of(bare), refusals_of([bare])) == ("", "", {})
 
 
-def test_a_sentence_without_a_status_has_that_of_its_error_or_of_the_sentence_before():
+def test_a_reason_without_a_status_has_that_of_the_reason_before_or_if_first_of_its_error_class():
     assert refusals_of([FULL]) == {
         404: ["The call is another advisor's."],
         403: ["The call is another advisor's."],
@@ -55,7 +55,7 @@ def test_a_sentence_without_a_status_has_that_of_its_error_or_of_the_sentence_be
     }
 
 
-def test_the_same_reason_of_two_functions_is_named_once():
+def test_a_reason_that_two_functions_share_is_listed_once():
     assert refusals_of([FULL, FULL]) == refusals_of([FULL])
 
 

@@ -35,7 +35,7 @@ def schemes(name):
         ("payment_pages_pause", [{"paymentPageToken"}]),
     ],
 )
-def test_an_endpoint_takes_the_sign_ins_of_its_dependencies(name, expected):
+def test_an_endpoint_accepts_the_kinds_of_sign_in_of_its_dependencies(name, expected):
     assert schemes(name) == expected
 
 
@@ -56,7 +56,7 @@ def test_each_scheme_that_an_endpoint_takes_is_described():
         ("payment_pages_pause", "For payment pages."),
     ],
 )
-def test_the_description_names_the_users_of_an_endpoint(name, users):
+def test_the_description_says_who_may_use_an_endpoint(name, users):
     assert who(ROUTES[name]) == users
 
 

@@ -35,7 +35,7 @@ async def last(running):
     return [each for each in entries if each.kind == "recording.released"][-1]
 
 
-async def test_ending_the_hold_of_another_administrator_is_audited_and_raises_an_alarm(
+async def test_ending_the_retention_of_another_administrator_is_audited_and_raises_an_alarm(
     running, administrators
 ):
     gwen, bryn = administrators
@@ -46,7 +46,9 @@ async def test_ending_the_hold_of_another_administrator_is_audited_and_raises_an
     assert (entry.personal["actor"], entry.personal["held_by"]) == ("user:bryn", "user:gwen")
 
 
-async def test_ending_ones_own_hold_raises_no_alarm(running, administrators):
+async def test_an_administrator_who_ends_their_own_retention_raises_no_alarm(
+    running, administrators
+):
     gwen, _ = administrators
     await put(gwen)
     assert await release(running, gwen) == []
@@ -74,7 +76,7 @@ async def test_sixty_new_reasons_do_not_hide_that_another_administrator_retains_
     assert await release(running, bryn) == [CALL]
 
 
-async def test_an_earlier_released_hold_of_another_administrator_raises_no_alarm(
+async def test_a_retention_that_another_administrator_released_earlier_raises_no_alarm(
     running, administrators
 ):
     gwen, bryn = administrators
@@ -84,7 +86,9 @@ async def test_an_earlier_released_hold_of_another_administrator_raises_no_alarm
     assert await release(running, bryn) == []
 
 
-async def test_a_hold_whose_holder_is_not_known_raises_an_alarm(running, administrators):
+async def test_releasing_a_recording_that_an_unknown_person_retains_raises_an_alarm(
+    running, administrators
+):
     gwen, _ = administrators
     await running.desk.archive.custodian.retain(CALL, "from a backup", 1_800_000_000.0)
     assert await release(running, gwen) == [CALL]

@@ -165,7 +165,7 @@ async def test_a_recording_whose_names_are_only_in_its_spool_raises_one_alarm(of
     assert office.indexed == [["a"], []]
 
 
-async def test_an_opened_spool_a_new_manifest_and_captured_cards_are_in_the_audit(office):
+async def test_recovered_spools_changed_manifests_and_captured_cards_are_audited(office):
     card = Gap(10, 20, "captured-card", "", "")
     first = report("a", recovered=(1, 2), gaps=(card,))
     assert await office.index(first, first) == [True, True]
@@ -182,7 +182,9 @@ async def test_an_opened_spool_a_new_manifest_and_captured_cards_are_in_the_audi
     assert [each.from_us for each in incidents] == [10, 30]
 
 
-async def test_a_failure_after_the_commit_makes_the_finaliser_report_again(office):
+async def test_reports_whose_handling_fails_after_the_commit_are_refused_and_accepted_when_repeated(
+    office,
+):
     office.fails = OSError("no space")
     assert await office.index(*map(report, "ab")) == [False, False]
     office.fails = None

@@ -46,7 +46,7 @@ async def test_a_supervisor_may_fetch_anchors_but_not_read_the_audit(running):
     assert (await sian.http.get("/api/v1/audit/head")).status_code == 403
 
 
-async def test_a_machine_with_the_anchors_right_may_only_fetch_anchors(running):
+async def test_a_machine_with_the_anchors_right_may_fetch_anchors_but_not_read_the_audit(running):
     await running.page("gwen")
     keeper = await running.machine("keeper", "anchors")
     assert (await keeper.get("/api/v1/audit/head")).status_code == 200

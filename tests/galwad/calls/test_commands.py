@@ -268,7 +268,9 @@ async def test_a_period_without_calls_is_one_sentence(galwad):
     assert (done.status, done.out) == (0, "No call of this period has ended.\n")
 
 
-async def test_the_csv_file_is_that_of_the_desk_and_its_export_is_audited(galwad, desk, tmp_path):
+async def test_the_csv_file_has_the_figures_of_the_desk_and_the_export_is_audited(
+    galwad, desk, tmp_path
+):
     path = tmp_path / "figures.csv"
     done = await galwad("--date", "2026-11-15", "-o", path)
     assert (done.status, done.out) == (0, f"{path}\n")
@@ -291,7 +293,7 @@ async def test_figures_refuses_an_advisor_and_leaves_no_file(galwad, tmp_path):
     assert list(tmp_path.glob("*figures*")) == []
 
 
-async def test_words_that_name_no_period_are_refused(galwad):
+async def test_an_unreadable_period_of_the_figures_is_wrong_usage(galwad):
     done = await galwad("--date", "someday")
     assert done.status == 2
     assert '"someday"' in done.err

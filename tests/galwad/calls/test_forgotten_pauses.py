@@ -142,7 +142,7 @@ async def test_a_pause_of_thirty_days_is_counted_and_not_released(running):
     assert running.switch.of(Resume) == []
 
 
-async def test_a_page_learns_after_which_times_it_must_warn(running):
+async def test_a_snapshot_has_the_times_after_which_the_page_must_warn_of_a_pause(running):
     page = await running.page("sian")
     snapshot = await page.open()
     assert (snapshot["pause_reminder"], snapshot["pause_alarm"]) == (120, 300)

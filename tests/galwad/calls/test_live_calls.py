@@ -391,7 +391,7 @@ async def test_the_group_member_who_confirms_gets_the_call_and_the_details(runni
     assert taken == ClaimCall(CALL, Party("202", "huw"))
 
 
-async def test_a_call_state_sent_before_the_claim_does_not_undo_it(running):
+async def test_a_call_state_sent_before_the_claim_does_not_undo_the_claim(running):
     import_people(running.settings.directory_file, PEOPLE)
     (sian,) = await behind_a_pbx(running, ("sian",))
     url = f"/api/v1/calls/{CALL}/confirm"

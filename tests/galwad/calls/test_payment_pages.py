@@ -52,7 +52,9 @@ async def kinds(running):
     return [e.kind for e in await running.desk.host.audit.entries() if e.kind.startswith("payment")]
 
 
-async def test_a_page_pauses_renews_and_resumes_its_call_once(running, page, issued):
+async def test_a_payment_page_pauses_renews_and_resumes_its_call_and_cannot_pause_it_again(
+    running, page, issued
+):
     assert issued["call_id"] == CALL
     assert 890 < issued["expires"] - time.time() < 901
     for _ in range(3):

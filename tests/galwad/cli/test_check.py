@@ -288,7 +288,7 @@ def processes(run, settings_file):
     return [(each["grade"], each["text"]) for each in found]
 
 
-def test_all_processes_down_is_an_error_of_status_and_a_warning_of_check(run, settings_file):
+def test_if_no_process_runs_the_status_command_fails_and_check_gives_a_warning(run, settings_file):
     done = run("status", "--config", settings_file)
     assert done.status == 1
     assert "the switch is not running: no call is answered" in done.err

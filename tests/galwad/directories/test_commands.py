@@ -183,7 +183,7 @@ def test_an_import_has_a_lower_priority_than_calls(settings_file, desk):
         )
 
 
-def test_a_killed_import_leaves_the_former_directory_and_the_next_one_removes_its_file(
+def test_the_directory_survives_a_killed_import_whose_leftover_file_the_next_import_removes(
     run, settings_file, desk
 ):
     with import_at_work(settings_file) as process:
@@ -199,7 +199,9 @@ def test_a_killed_import_leaves_the_former_directory_and_the_next_one_removes_it
     assert files_of(desk) == ["directory.db", "directory.db.lock"]
 
 
-def test_an_interrupted_import_leaves_the_former_directory_and_no_file(settings_file, desk):
+def test_an_interrupted_import_keeps_the_earlier_directory_and_leaves_no_temporary_file(
+    settings_file, desk
+):
     with import_at_work(settings_file) as process:
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
@@ -223,7 +225,9 @@ def test_a_second_import_at_the_same_time_is_refused(run, settings_file, desk):
     assert names(desk, "+441970100017") == ["New Person 17"]
 
 
-def test_the_former_directory_stays_if_the_audit_cannot_be_written(run, settings_file, desk):
+def test_the_earlier_directory_stays_in_force_if_the_audit_cannot_be_written(
+    run, settings_file, desk
+):
     file = settings_file.with_name("people.csv")
     file.write_text(PEOPLE + MANY)
     with contextlib.closing(sqlite3.connect(desk / "galwad.db")) as database:
@@ -235,7 +239,7 @@ def test_the_former_directory_stays_if_the_audit_cannot_be_written(run, settings
     assert files_of(desk) == ["directory.db", "directory.db.lock"]
 
 
-def test_the_former_directory_stays_if_the_disk_is_full(settings_file, desk):
+def test_the_earlier_directory_stays_in_force_if_the_disk_is_full(settings_file, desk):
     file = settings_file.with_name("people.csv")
     file.write_text(PEOPLE + MANY)
     done = run_with_small_files(1000, "directory", "import", file, "--config", settings_file)
@@ -390,7 +394,7 @@ def test_a_file_that_would_remove_most_people_is_refused_as_cut_off(
     assert name_of("+441632960002") == "Owen Evans"
 
 
-def test_of_two_files_the_newer_one_is_in_force_at_the_end(take, folder, name_of):
+def test_of_two_files_the_newer_file_is_imported_last(take, folder, name_of):
     for name, person, written in (("a.csv", "Newer", 200), ("b.csv", "Older", 100)):
         (folder / name).write_text(f"{HEADER}P1,{person},01632 960001\n")
         os.utime(folder / name, (written, written))
@@ -399,7 +403,7 @@ def test_of_two_files_the_newer_one_is_in_force_at_the_end(take, folder, name_of
     assert name_of("+441632960001") == "Newer"
 
 
-def test_after_a_faulty_file_the_next_one_is_still_imported(take, folder, name_of):
+def test_a_faulty_file_does_not_prevent_the_import_of_a_later_file(take, folder, name_of):
     (folder / "a.csv").write_text(FAULTY)
     os.utime(folder / "a.csv", (100, 100))
     (folder / "b.csv").write_text(TWO_PEOPLE)
@@ -448,7 +452,7 @@ def wait_until(true):
         time.sleep(0.01)
 
 
-def test_a_killed_import_leaves_the_directory_and_the_file_for_the_next_attempt(
+def test_after_a_killed_import_the_directory_is_unchanged_and_the_file_can_be_imported_again(
     take, folder, name_of, settings_file
 ):
     (folder / "people.csv").write_text(TWO_PEOPLE)

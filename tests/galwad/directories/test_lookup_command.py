@@ -73,7 +73,9 @@ def config(settings_file, crm, tmp_path):
     return settings_file
 
 
-def test_each_directory_shows_its_records_and_why_they_are_kept_or_discarded(run, config, crm):
+def test_directory_test_lists_kept_records_of_each_directory_and_why_a_record_is_discarded(
+    run, config, crm
+):
     done = run("directory", "test", "01632 960001", "--config", config)
     assert done.status == 0, done.err
     assert "The number is +441632960001; its spellings are +441632960001, 01632960001" in done.out
@@ -128,7 +130,7 @@ columns = {{ id = "id", name = "name", numbers = ["phone"], details = {{ town = 
 """
 
 
-def test_directory_test_shows_the_records_of_a_view_and_the_columns_that_it_lacks(
+def test_directory_test_lists_the_records_of_a_database_view_and_names_a_missing_column(
     run, config, tmp_path
 ):
     path = tmp_path / "view.db"

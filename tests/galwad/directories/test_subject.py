@@ -59,7 +59,9 @@ async def search(section):
         await directory.close()
 
 
-async def test_every_setting_of_a_template_reaches_the_request_and_the_answer(section, server):
+async def test_query_headers_and_body_of_a_template_are_sent_and_its_fields_are_read_from_the_answer(
+    section, server
+):
     fields = {**FIELDS, "language": "lang", "shared": "many", "details": {"address": "address"}}
     settings = section(
         method="POST",

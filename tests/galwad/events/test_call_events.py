@@ -114,12 +114,12 @@ def test_restarts_of_the_desk_change_neither_the_events_nor_their_ids(restart_af
     assert again == once
 
 
-def test_events_that_were_missed_follow_with_the_next_state():
+def test_events_that_were_missed_are_created_from_the_next_state_of_the_call():
     assert kinds(events_of(PAUSED)[0]) == ["ringing", "answered", "paused"]
     assert kinds(events_of(RINGING, TRANSFERRED)[0]) == ["ringing", "answered", "transferred"]
 
 
-def test_a_repeated_state_or_end_leads_to_no_event():
+def test_a_repeated_state_or_end_leads_to_no_further_event():
     events, progress = events_of(RINGING, RINGING, ANSWERED, ANSWERED, PAUSED, PAUSED, ended=1065.0)
     assert kinds(events) == ["ringing", "answered", "paused", "ended"]
     assert follow(progress, PAUSED, 2000.0) == (progress, [])

@@ -157,7 +157,7 @@ def test_every_text_survives_the_encoding_of_a_form(line, called, caller, user, 
 
 
 @given(line=st.text(), user=st.text())
-def test_every_text_survives_the_encoding_of_a_document(line, user):
+def test_any_text_is_unchanged_in_the_document_of_an_event(line, user):
     call = EventCall("id", 1.0, line, "", None, advisor=user)
     data = document(WebhookEvent("id", "answered", 1.0, call))["data"]
     assert (data["line"], data["advisor"]) == (line, user or None)

@@ -150,7 +150,7 @@ async def test_damaged_rows_stop_neither_the_desk_nor_the_other_events(outbox, w
     assert await rows("outcome", "reason") == [("dropped", "it cannot be read"), ("", "")]
 
 
-async def test_undelivered_events_are_those_with_a_failed_attempt_followed_by_the_refused(
+async def test_undelivered_events_are_those_that_wait_after_a_failure_and_then_the_refused_ones(
     outbox, write
 ):
     await write([step("a", "ringing", "answered"), step("b", "ringing")], NOW)

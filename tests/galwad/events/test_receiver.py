@@ -135,7 +135,9 @@ async def test_a_redirect_is_not_followed(receiver, server):
         ("500 Oops", "17", 0.0),
     ],
 )
-async def test_the_receiver_can_ask_for_a_rest(receiver, server, status, asked, rest_s):
+async def test_the_status_and_retry_after_of_an_answer_decide_how_long_sending_rests(
+    receiver, server, status, asked, rest_s
+):
     more = {} if asked is None else {"Retry-After": asked}
     server.answers = [answer(b"", status, **more)]
     assert (await receiver().send(EVENT)).rest_s == rest_s

@@ -206,7 +206,9 @@ async def test_an_event_that_always_fails_does_not_stop_those_of_other_calls(sen
     assert set(sending.accepted()["bad"]) == {"ringing"}
 
 
-async def test_a_rest_for_which_the_receiver_asks_is_kept(sending, server, outbox):
+async def test_nothing_is_sent_in_a_rest_that_the_receiver_has_asked_for_although_the_clock_jumps(
+    sending, server, outbox
+):
     server.answers = [answer(b"", "429 Too Many Requests", Retry_After="3600"), OK]
     await sending.add("a")
     sending.start()
@@ -286,7 +288,9 @@ async def test_an_event_whose_answer_was_not_stored_is_sent_again_with_the_same_
     assert ids == ["a-ringing", "a-ringing", "a-answered", "a-ended"]
 
 
-async def test_a_database_that_cannot_be_written_stops_no_event(sending, server, monkeypatch):
+async def test_after_failed_writes_to_the_database_all_events_of_a_call_are_sent(
+    sending, server, monkeypatch
+):
     monkeypatch.setattr(sender_module, "_RETRY_S", 0.01)
     failures = {"settle": 2, "backlog": 2}
 
@@ -328,7 +332,7 @@ async def test_an_unexpected_error_while_one_event_is_sent_does_not_stop_the_oth
     assert sending.accepted() == {"good": list(KINDS)}
 
 
-def test_the_pauses_grow_to_a_longest_one_and_differ():
+def test_the_wait_between_attempts_grows_to_at_most_five_minutes_and_varies():
     jitter = [number / 20 for number in range(20)]
     pauses = [[PAUSES.wait_s(failures, each) for failures in range(40)] for each in jitter]
     for each in pauses:
@@ -338,7 +342,9 @@ def test_the_pauses_grow_to_a_longest_one_and_differ():
     assert len({each[0] for each in pauses}) > 10
 
 
-async def test_a_retry_does_not_wait_for_the_rest_of_the_receiver(sending, server):
+async def test_a_retry_by_hand_does_not_wait_for_a_rest_that_the_receiver_has_asked_for(
+    sending, server
+):
     server.answers = [answer(b"", "503 Busy", Retry_After="3600"), OK]
     await sending.add("call-1", kinds=("ringing",))
     sending.start()

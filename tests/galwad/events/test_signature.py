@@ -28,7 +28,7 @@ def test_the_library_of_the_specification_accepts_the_signature(key, event_id, b
 
 
 @pytest.mark.parametrize("changed", ["id", "timestamp", "body", "key"])
-def test_the_library_refuses_a_request_of_which_anything_was_changed(changed):
+def test_the_library_refuses_a_request_whose_id_time_body_or_key_was_changed(changed):
     key, body, now = b"k" * 32, b'{"a":1}', int(time.time())
     headers = signature_headers(key, "one", now, body)
     if changed == "id":

@@ -247,7 +247,7 @@ def test_a_stream_waits_at_most_until_its_token_expires():
     assert call_events.patience(replace(endless, until=999.0), 1000.0) == 0.0
 
 
-async def test_one_stream_too_many_ends_the_machines_oldest_also_with_another_token(
+async def test_a_stream_above_the_limit_with_another_token_ends_the_oldest_stream_of_the_machine(
     desk, board, follow
 ):
     oldest = await follow(board)

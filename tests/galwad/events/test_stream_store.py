@@ -142,7 +142,7 @@ async def test_old_rows_are_removed_except_the_newest_so_that_no_number_is_used_
     assert await store.position(BEFORE_ALL) is None
 
 
-async def test_after_the_stream_was_switched_off_no_content_is_left_and_a_gap_is_seen(
+async def test_after_the_stream_is_switched_off_contents_are_gone_and_old_positions_unknown(
     store, add, rows, engine
 ):
     await add(event("a"), event("b"))

@@ -177,7 +177,7 @@ async def test_a_desk_that_is_down_delays_indexing_but_not_sealing(site):
                 await site.gone(path)
 
 
-async def test_a_restart_between_sealing_and_indexing_loses_nothing(site):
+async def test_a_recording_is_reported_again_after_a_restart_between_sealing_and_indexing(site):
     path = site.call(FIRST)
     async with site.desk(index=False) as peer, site.running():
         first = await peer.next(Sealed)
@@ -358,7 +358,7 @@ async def test_the_desk_receives_a_list_of_long_waiting_spools_with_the_reasons(
     live.abandon()
 
 
-async def test_only_the_spools_in_the_recording_are_deleted_when_it_is_indexed(site):
+async def test_when_a_recording_is_indexed_only_the_spools_that_it_contains_are_deleted(site):
     path = site.call(FIRST)
     async with site.desk(index=False) as peer, site.running():
         await peer.next(Sealed)

@@ -47,7 +47,9 @@ async def test_a_file_name_that_is_not_utf_8_is_reported_and_prevents_no_seal(si
         (lambda path: path.write_bytes(bytes(4096)), "has no readable spool header"),
     ],
 )
-async def test_a_spool_name_that_is_not_a_spool_raises_an_alarm_and_delays_no_call(site, make, why):
+async def test_a_file_named_like_a_spool_that_is_no_spool_raises_an_alarm_and_delays_no_call(
+    site, make, why
+):
     stranger = site.spool / f"{SECOND}.1.spool"
     make(stranger)
     _old(stranger)

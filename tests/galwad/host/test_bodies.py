@@ -44,7 +44,7 @@ class Counted(ResponseBody):
     """A body with one field of the dataclass."""
 
 
-def test_a_body_with_the_fields_of_a_struct_lists_them_before_its_own():
+def test_a_body_lists_the_fields_of_its_struct_before_its_own_fields():
     whole = Whole("a", "b", (Part(1),), Part(2))
     shown = Shown.model_validate({**msgspec.structs.asdict(whole), "state": "open"})
     assert shown.model_dump() == {

@@ -121,7 +121,7 @@ async def test_transactions_that_write_begin_in_the_order_of_their_requests(tmp_
     await engine.dispose()
 
 
-async def test_a_transaction_that_waited_too_long_fails_and_the_next_ones_are_written(
+async def test_a_transaction_that_waited_too_long_fails_and_later_transactions_are_written(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr("galwad.host.database._TURN_S", 0.05)

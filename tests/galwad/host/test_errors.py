@@ -204,7 +204,7 @@ def test_the_error_422_can_name_each_field_of_each_body():
     assert fields - field_names() == set()
 
 
-async def test_the_error_422_of_an_endpoint_names_the_field(running):
+async def test_an_endpoint_that_refuses_a_value_names_the_field_in_the_error_422(running):
     gwen = (await running.page("gwen")).http
     for method, path, body, named in (
         ("PUT", "/payments", {}, "`advisor` or `extension`"),
@@ -275,14 +275,16 @@ async def test_the_entry_of_a_refused_audit_search_does_not_have_what_was_search
     assert await refusals(running) == [({"act": "POST /audit/search"}, "user:mair")]
 
 
-async def test_a_machine_without_the_right_is_audited_and_a_stranger_is_not(running):
+async def test_the_refusal_of_a_machine_without_the_right_is_audited_and_that_of_a_stranger_is_not(
+    running,
+):
     crm = await running.machine("crm", "payments")
     assert (await crm.get(f"{PREFIX}/audit/head")).status_code == 403
     assert (await running.client().get(f"{PREFIX}/audit/head")).status_code == 401
     assert await refusals(running) == [({"act": "GET /audit/head"}, "token:crm")]
 
 
-async def test_an_advisor_who_ends_the_pause_of_another_one_is_refused_and_audited(running):
+async def test_the_refusal_of_an_advisor_who_ends_the_pause_of_another_advisor_is_audited(running):
     huw = await running.page("huw")
     running.switch.ring(CALL, at=("201",))
     await huw.open()
@@ -314,7 +316,7 @@ async def test_a_refusal_is_answered_even_if_the_audit_cannot_be_written(running
     assert (await sian.http.get(f"{PREFIX}/recordings")).status_code == 403
 
 
-def test_a_refusal_counts_as_new_once_in_ten_minutes_and_at_most_a_hundred_for_a_user():
+def test_a_refusal_is_new_once_in_ten_minutes_and_each_user_has_at_most_a_hundred_new_refusals():
     clock = Clock()
     known = Refusals(clock)
     assert [known.is_new("user:sian", ("GET /audit",)) for _ in range(3)] == [True, False, False]

@@ -22,7 +22,7 @@ def test_a_user_who_has_asked_too_often_must_wait_and_others_need_not(rate):
     assert limit.take("sian") == 0
 
 
-def test_an_event_that_is_removed_again_makes_room_for_another():
+def test_removing_events_from_a_full_window_makes_room_for_new_events():
     clock = Clock()
     window = Window[str](Rate(2, 60.0), clock)
     for _ in range(3):
@@ -36,7 +36,7 @@ def test_an_event_that_is_removed_again_makes_room_for_another():
     assert len(window) == 0
 
 
-def test_a_full_window_is_reported_once_in_its_time():
+def test_a_user_who_reaches_the_limit_is_reported_once_in_each_window_of_time():
     clock = Clock()
     window = Window[str](Rate(1, 60.0), clock)
     assert not window.report_due("sian")

@@ -280,7 +280,7 @@ async def test_the_notes_that_an_earlier_release_did_not_deliver_still_wait(sett
     assert [each["state"] for each in undelivered] == ["refused", "waiting", "waiting"]
 
 
-async def test_a_draft_that_an_earlier_release_left_is_with_its_open_note(tmp_path):
+async def test_a_draft_of_an_earlier_release_still_belongs_to_its_open_note(tmp_path):
     path = left_by(NEWEST, tmp_path)
     upgrade(path)
     engine = open_engine(path)
@@ -371,7 +371,7 @@ async def test_a_token_of_an_earlier_release_keeps_all_rights_and_does_not_expir
     assert token.name == f"token-{row[0][:8]}"
 
 
-async def test_a_call_of_the_log_that_an_earlier_release_left_is_read(tmp_path):
+async def test_a_logged_call_of_an_earlier_release_can_be_read(tmp_path):
     path = left_by(NEWEST, tmp_path)
     upgrade(path)
     engine = open_engine(path)
@@ -546,7 +546,9 @@ def test_a_file_that_is_not_a_database_is_refused_and_not_changed(settings, tmp_
     assert path.read_bytes() == before
 
 
-def test_a_full_disk_while_people_move_stops_the_upgrade_and_changes_nothing(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_when_people_are_copied_stops_the_upgrade_and_changes_no_row(
+    tmp_path, monkeypatch
+):
     path = left_by("0005", tmp_path)
     before = rows_of(path)
     full = f"PRAGMA max_page_count = 1; {bridge._DIRECTORY}"

@@ -118,7 +118,7 @@ async def database_text(running):
         return "".join(str(row) for row in rows)
 
 
-async def test_a_draft_reaches_the_other_window_of_its_author_and_no_stream_of_others(running):
+async def test_a_draft_reaches_the_authors_other_window_and_not_the_stream_of_a_supervisor(running):
     sian = await running.answered(CALL)
     other, mair = await running.page("sian"), await running.page("mair")
     await other.open()
@@ -223,7 +223,9 @@ async def test_users_of_a_group_each_see_only_their_own_draft(running):
         assert pop["draft"]["notes"] == text
 
 
-async def test_a_change_of_a_saved_note_keeps_the_ended_call_open_until_it_is_saved(running):
+async def test_an_unsaved_change_of_a_note_keeps_the_ended_call_open_until_it_is_saved(
+    running,
+):
     sian = await running.answered(CALL)
     url = f"/api/v1/calls/{CALL}/contact"
     await sian.http.put(url, json={"purpose": "Waste"})

@@ -91,7 +91,7 @@ async def test_no_more_earlier_notes_than_the_limit_are_returned(running, sian, 
 
 
 @pytest.mark.parametrize("outcome", [None, "not_them", "new_person"])
-async def test_nothing_is_sent_before_the_caller_is_confirmed(running, sian, outcome):
+async def test_no_earlier_note_is_sent_before_the_caller_is_confirmed(running, sian, outcome):
     if outcome:
         await confirm(sian, outcome)
     assert (await sian.http.get(URL)).status_code == 409

@@ -47,7 +47,7 @@ def test_the_person_of_a_note_has_the_id_of_the_entry_in_the_receiving_directory
     assert NoteForm(directory).note(queued()).person_id == person_id
 
 
-def test_a_person_who_is_only_in_another_system_is_known_by_the_reference():
+def test_a_person_who_is_only_in_another_system_has_a_reference_and_no_person_id():
     note = NoteForm("housing").note(queued())
     assert (note.person_id, note.reference) == ("", "C-1")
 

@@ -80,7 +80,7 @@ def test_a_change_of_language_repeats_no_announcement(desk, page, said):
     assert page.locator("#urgent p, #status p").count() == 0
 
 
-def test_a_second_failed_pause_is_announced_like_the_first(desk, page):
+def test_a_second_failed_pause_is_announced_again(desk, page):
     answered(desk)
     desk.refusing = 503
     page.get_by_role("button", name="Pause for card details").click()

@@ -32,7 +32,7 @@ def form(page):
     return page
 
 
-def test_a_password_change_is_sent_once_announced_and_empties_the_fields(desk, form):
+def test_a_password_change_is_sent_once_and_announced_and_the_fields_are_emptied(desk, form):
     fill(form)
     expect(form.get_by_role("region", name="Change password")).to_be_hidden()
     expect(form.locator("#status")).to_contain_text("Your password is changed.")

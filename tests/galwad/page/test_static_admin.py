@@ -233,7 +233,7 @@ def test_a_new_password_is_shown_once_and_forgotten_when_the_row_is_closed(opene
     expect(sian.get_by_label("Password", exact=True)).to_have_count(0)
 
 
-def test_the_secrets_go_when_the_administration_is_left_or_the_session_ends(opened):
+def test_secrets_are_removed_when_the_administration_is_left_or_the_user_signs_out(opened):
     for leave in ("Back to the calls", "Sign out"):
         sian = panel(opened, "sian")
         sian.get_by_role("button", name="New password…").click()

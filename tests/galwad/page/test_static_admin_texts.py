@@ -203,7 +203,7 @@ def test_the_list_of_the_settings_file_is_used_again_after_a_confirmation(desk, 
     assert sent(desk) == [("DELETE", "/texts/breaks", {"version": f"{1:016x}"})]
 
 
-def test_only_the_names_of_lines_can_be_changed(desk, texts):
+def test_of_a_line_only_the_name_can_be_changed_and_no_line_can_be_added_or_removed(desk, texts):
     opened = form(texts, "Names of lines")
     expect(opened.get_by_role("button", name="Add an entry")).to_be_hidden()
     expect(opened.get_by_role("button", name="Remove")).to_have_count(0)

@@ -144,7 +144,7 @@ def test_the_warning_about_a_failed_resume_disappears_when_the_recording_resumes
 @pytest.mark.parametrize(
     "change", [{"durable": True}, {"state": "wrapup", "recording": "ended"}], ids=["saved", "over"]
 )
-def test_the_warning_about_a_change_not_on_disk_disappears_once_it_is_or_when_the_call_ends(
+def test_the_warning_that_a_change_is_not_on_disk_disappears_once_stored_or_when_the_call_ends(
     desk, page, change
 ):
     answer(desk, MAIR, durable=False)

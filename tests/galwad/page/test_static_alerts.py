@@ -177,7 +177,7 @@ def test_the_banner_about_a_blocked_sound_disappears_when_the_ringing_ends(desk,
     expect(banner).to_be_hidden()
 
 
-def test_only_one_of_two_tabs_sounds_and_notifies_and_the_other_takes_over_when_it_closes(
+def test_only_one_tab_sounds_and_notifies_and_another_takes_over_when_that_tab_closes(
     desk, watched, address
 ):
     switch_on(watched, SOUND, NOTIFY)

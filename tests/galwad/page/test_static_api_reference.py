@@ -30,7 +30,7 @@ def reference(browser_page, address):
     return browser_page
 
 
-def test_each_endpoint_is_shown_with_its_answers(reference):
+def test_each_endpoint_is_listed_and_an_opened_one_shows_errors_an_example_and_sign_ins(reference):
     names = reference.locator("section:not(:last-of-type) .operation").evaluate_all(
         "(all) => all.map((one) => one.id)"
     )

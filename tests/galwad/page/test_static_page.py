@@ -373,7 +373,7 @@ def test_a_new_call_does_not_take_the_focus(desk, page):
     expect(purpose).to_be_focused()
 
 
-def test_a_new_call_is_shown_in_place_of_one_with_an_unwritten_note(desk, page):
+def test_a_new_call_is_shown_in_place_of_a_call_with_an_unwritten_note(desk, page):
     answered(desk)
     desk.put(state="wrapup", recording="ended", caller={"status": "unavailable"})
     expect(page.locator(".lookup")).to_be_hidden()

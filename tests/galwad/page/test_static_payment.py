@@ -63,7 +63,7 @@ def test_f8_only_pauses_and_shift_f8_resumes(desk, timeless):
     assert asked(desk) == ["PUT", "PUT", "DELETE"]
 
 
-def test_a_resume_is_sent_only_after_the_pause_before_it_is_answered(desk, timeless):
+def test_a_resume_is_sent_only_after_the_desk_has_answered_the_preceding_pause(desk, timeless):
     desk.slow["PUT"] = threading.Event()
     timeless.keyboard.press("F8")
     under_way(timeless)
@@ -75,7 +75,7 @@ def test_a_resume_is_sent_only_after_the_pause_before_it_is_answered(desk, timel
     assert asked(desk) == ["PUT", "DELETE"]
 
 
-def test_a_pause_does_not_wait_for_a_slow_resume_and_is_sent_again_after_it(desk, timeless):
+def test_a_pause_does_not_wait_for_a_slow_resume_and_is_sent_again_after_the_resume(desk, timeless):
     timeless.keyboard.press("F8")
     expect(timeless.locator(".recording .word")).to_have_text("PAUSED")
     answered(timeless)
@@ -167,7 +167,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("key", "says"), KEYS)
-def test_a_key_without_a_call_says_that_it_did_nothing(desk, page, said, key, says):
+def test_a_key_pressed_without_a_call_shows_that_the_key_did_nothing(desk, page, said, key, says):
     page.keyboard.press(key)
     expect(page.locator(".notice")).to_have_text(says)
     assert said() == [("urgent", says)]
@@ -201,7 +201,7 @@ def test_f8_in_a_call_that_is_not_recorded_says_that_nothing_was_paused(desk, pa
     expect(alert).to_be_visible()
 
 
-def test_a_phone_key_that_is_not_possible_in_the_call_says_so(desk, page):
+def test_a_phone_key_that_is_not_possible_in_the_call_shows_a_notice(desk, page):
     talk_outside(desk)
     expect(page.locator(".call .word")).to_have_text("REC")
     page.keyboard.press("Shift+F9")

@@ -79,7 +79,7 @@ def test_f9_holds_and_ends_the_hold_and_shift_f9_hangs_up(desk, open_timeless):
     assert [body["act"] for _, body in asked(desk, 3)] == ["hold", "resume", "hangup"]
 
 
-def test_a_second_key_pressed_at_once_sends_nothing(desk, page):
+def test_a_second_phone_key_pressed_right_after_the_first_sends_nothing(desk, page):
     talk(desk)
     expect(page.locator(".phone")).to_be_visible()
     page.keyboard.press("F9")
@@ -204,7 +204,7 @@ def test_a_failed_transfer_is_announced_and_stays_until_it_is_dismissed(desk, pa
     expect(page.locator(FAILED)).to_be_visible()
 
 
-def test_a_failed_transfer_that_was_dismissed_stays_so_after_a_reload_until_the_next_one(
+def test_a_dismissed_transfer_failure_stays_hidden_after_a_reload_until_another_transfer_fails(
     desk, page
 ):
     talk(desk, transfer_failed=486, transfers_begun=1)
@@ -217,7 +217,7 @@ def test_a_failed_transfer_that_was_dismissed_stays_so_after_a_reload_until_the_
     expect(page.locator(FAILED)).to_be_visible()
 
 
-def test_the_next_transfer_removes_the_reason_of_the_failed_one(desk, page):
+def test_a_new_transfer_hides_the_reason_of_the_failed_transfer(desk, page):
     talk(desk, transfer_failed=486, transfers_begun=1)
     expect(page.locator(FAILED)).to_be_visible()
     talk(desk, transfer_failed=0, transferring="centre", transfers_begun=2)

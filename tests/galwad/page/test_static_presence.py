@@ -126,7 +126,7 @@ def test_a_break_that_a_supervisor_has_set_is_announced_once_with_the_supervisor
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_break_during_a_call_is_shown_to_begin_after_it(desk, page):
+def test_a_break_during_a_call_is_shown_to_begin_after_the_call(desk, page):
     desk.be("sian", state="on_call", on_break=True, reason="lunch")
     expect(page.locator(OWN)).to_have_text("On a call")
     expect(page.get_by_text("A break begins after this call")).to_be_visible()
@@ -149,7 +149,7 @@ def test_the_users_own_state_is_unknown_while_the_connection_is_lost(desk, page)
     expect(page.locator(OWN)).to_have_text("Available")
 
 
-def test_a_long_break_shows_one_reminder_that_can_end_it(desk, page):
+def test_a_long_break_shows_one_reminder_that_can_end_the_break(desk, page):
     desk.be("sian", state="break", on_break=True, reason="lunch", since=time.time() - 3700)
     reminder = page.get_by_role("region", name="Reminder of your break")
     expect(reminder).to_contain_text(re.compile(r"on a break for 1:01:\d\d\. Are you back\?"))

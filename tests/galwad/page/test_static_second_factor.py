@@ -77,7 +77,7 @@ def sign_in(page):
     page.keyboard.press("Enter")
 
 
-def test_the_code_is_asked_for_after_the_password_and_sent_with_it(desk, signed_out):
+def test_the_code_is_asked_for_after_the_password_and_sent_with_the_password(desk, signed_out):
     expect(signed_out.get_by_label("Code")).to_be_hidden()
     sign_in(signed_out)
     expect(signed_out.get_by_label("Code")).to_be_focused()
@@ -110,7 +110,9 @@ def test_a_wrong_password_hides_the_code_again(signed_out):
         ("codes_barred", "Use a recovery code"),
     ],
 )
-def test_each_other_reason_for_a_refused_code_has_its_own_text(desk, signed_out, reason, text):
+def test_a_refused_code_says_that_it_was_used_or_that_a_recovery_code_is_needed(
+    desk, signed_out, reason, text
+):
     sign_in(signed_out)
     desk.reason = reason
     signed_out.get_by_label("Code").fill(CODE)

@@ -154,7 +154,9 @@ def test_a_call_that_is_answered_replaces_a_card_in_which_somebody_types(desk, w
     assert confirmed(desk) == []
 
 
-def test_f7_and_enter_confirm_the_call_that_is_talked_in_whichever_card_is_shown(desk, writing):
+def test_f7_and_enter_confirm_the_caller_of_the_call_in_progress_whichever_card_is_shown(
+    desk, writing
+):
     answer(desk, HALL, call_id=FOURTH, line="Planning")
     expect_shown(writing, FOURTH)
     in_strip(writing, CALL).click()

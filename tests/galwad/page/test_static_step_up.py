@@ -96,7 +96,7 @@ def test_a_provider_that_is_down_is_a_clear_error_and_the_form_stays(desk, opene
         ("unheard_of", "The server could not do that."),
     ],
 )
-def test_after_the_provider_the_page_is_at_its_place_and_shows_the_outcome_of_the_step_up(
+def test_after_a_step_up_the_page_returns_to_its_place_and_shows_the_outcome(
     desk, browser_page, address, outcome, text
 ):
     administer(desk)

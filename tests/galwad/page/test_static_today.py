@@ -55,7 +55,7 @@ def test_an_empty_day_says_that_there_are_no_calls_yet(page):
     expect(box.get_by_role("list")).to_have_count(0)
 
 
-def test_a_time_is_in_the_centres_zone_and_names_the_zone_if_this_machine_has_another(desk, page):
+def test_a_time_is_in_the_centres_zone_which_is_named_if_the_browsers_zone_differs(desk, page):
     call = a_call(started=datetime(2026, 12, 1, 9, 30, tzinfo=UTC).timestamp())
     desk.time_zone = "Pacific/Kiritimati"
     show(desk, calls=[call])

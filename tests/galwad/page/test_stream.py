@@ -42,7 +42,9 @@ async def ended(page):
     return [kind for kind, _, _ in page.seen if kind != "presence"][-1]
 
 
-async def test_one_stream_too_many_ends_the_oldest_of_its_session_and_says_so(running, streams):
+async def test_a_stream_above_the_limit_of_a_session_ends_the_oldest_stream_with_the_event_replaced(
+    running, streams
+):
     sian, huw = await running.page("sian"), await running.page("huw")
     await huw.open()
     oldest, second, *_ = await streams(sian, MAX_STREAMS_PER_SESSION)

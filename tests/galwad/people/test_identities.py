@@ -57,7 +57,7 @@ async def test_a_new_user_has_no_extension_no_rights_and_no_password(known, user
     "identity",
     [ProviderIdentity(ISSUER, "oid-2"), ProviderIdentity("https://other.example", "oid-1")],
 )
-async def test_a_person_who_chooses_the_name_of_another_gets_a_user_of_their_own(
+async def test_a_person_whose_suggested_name_is_taken_gets_a_user_of_their_own(
     known, users, identity
 ):
     await users.add(User("gwen", "admin"), PASSWORD)

@@ -26,7 +26,7 @@ def test_spaces_hyphens_capitals_and_misread_digits_do_not_matter(typed):
 @pytest.mark.parametrize(
     "typed", ["", "123456", "k7qd-m2ye-4fxa", "k7qd-m2ye-4fxa-zolbb", "ö" * 16]
 )
-def test_other_texts_are_no_recovery_codes(typed):
+def test_a_text_of_another_shape_is_not_taken_as_a_recovery_code(typed):
     assert recovery_codes.canonical(typed) == ""
 
 

@@ -110,7 +110,7 @@ async def test_a_phone_may_be_half_a_minute_off_and_not_more(
     assert await factors.check("sian", code_at(secret, clock.now + seconds)) is verdict
 
 
-async def test_after_an_accepted_code_it_and_older_codes_are_refused_also_after_a_restart(
+async def test_after_an_accepted_code_that_code_and_older_ones_are_refused_also_after_a_restart(
     factors, set_up, clock, engine, tmp_path
 ):
     secret, _ = set_up
@@ -122,7 +122,9 @@ async def test_after_an_accepted_code_it_and_older_codes_are_refused_also_after_
     assert await again.check("sian", older) is CodeVerdict.USED
 
 
-async def test_of_many_checks_of_one_code_at_once_exactly_one_accepts_it(factors, set_up, clock):
+async def test_of_simultaneous_checks_of_one_code_exactly_one_accepts_the_code(
+    factors, set_up, clock
+):
     secret, codes = set_up
     for code, right in (
         (code_at(secret, clock.now), CodeVerdict.ACCEPTED),

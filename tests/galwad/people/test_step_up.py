@@ -307,7 +307,7 @@ async def test_a_person_who_cancels_at_the_provider_stays_signed_in(desk, admin,
     assert await is_refused(admin)
 
 
-async def test_the_step_up_that_approved_a_command_line_counts_for_it_until_it_expires(
+async def test_the_step_up_that_approved_a_command_line_counts_there_until_the_step_up_expires(
     desk, admin, provider
 ):
     waiting = (await desk.client().post(f"{API}/command-lines")).json()

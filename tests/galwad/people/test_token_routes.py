@@ -88,7 +88,7 @@ async def test_the_key_cannot_name_another_target(running, key, body):
 OPEN_TO_ALL = {"/health", "/metrics", "/payment-page", "/command-lines"}
 
 
-async def test_no_other_endpoint_takes_a_personal_token(running, key):
+async def test_only_the_payments_endpoint_takes_a_personal_token(running, key):
     """Each endpoint refuses the token, or answers as it answers a stranger."""
     seen, stranger = set(), running.client()
     paths = (await stranger.get("/api/v1/openapi.json")).json()["paths"]

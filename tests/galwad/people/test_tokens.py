@@ -36,7 +36,9 @@ async def test_a_token_is_stored_as_a_digest_and_begins_with_the_prefix(sessions
     assert (token.created_by, token.last_used, token.address) == ("os:root", None, "")
 
 
-async def test_a_token_has_only_the_rights_that_both_it_and_its_machine_have(sessions, engine):
+async def test_a_token_gives_only_the_rights_that_both_the_token_and_its_machine_have(
+    sessions, engine
+):
     payments, _ = await sessions.tokens.make(PAY, "os:root", "one", {"payments"})
     every, _ = await sessions.tokens.make(PAY, "os:root", "two")
     assert (await sessions.find(payments)).user.rights == {"payments"}

@@ -72,7 +72,7 @@ def test_the_formats_of_other_systems_need_no_signature(values):
         {"token": "secret"},
     ],
 )
-def test_a_value_that_is_not_valid_is_refused(values):
+def test_an_invalid_value_in_the_webhook_table_is_refused(values):
     with pytest.raises(ValidationError):
         section(**{**KEY, **values})
 

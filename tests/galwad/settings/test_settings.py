@@ -328,7 +328,7 @@ def test_an_endless_file_is_refused_as_too_large():
         load(Path("/dev/zero"))
 
 
-def test_an_error_never_repeats_the_value(write):
+def test_the_error_about_an_invalid_secret_does_not_repeat_the_secret(write):
     secret = "5ebe2294ecd0e0f08eab7690d2a6ee69-and-more"
     with pytest.raises(SettingsError) as caught:
         load(write(LEAST + f"[[phones]]\nextension = '201'\nha1_md5 = '{secret}'"))
@@ -463,7 +463,7 @@ def test_a_route_matches_if_any_form_of_the_number_does(write):
     assert settings.find_route("+441970000100") is None
 
 
-def test_no_setting_resumes_a_recording_by_itself():
+def test_only_the_listed_settings_concern_pauses():
     """Each setting about pauses is listed here: a new one must not end a pause either."""
     words = re.compile(r"paus|resum|releas|hold|payment|auto", re.IGNORECASE)
     assert len(Section.__subclasses__()) >= len(Settings.model_fields)

@@ -24,7 +24,7 @@ def section(**values):
     return SignInSection.model_validate({**LEAST, **values})
 
 
-def test_the_least_settings_identify_people_by_their_subject():
+def test_minimal_sign_in_settings_identify_people_by_their_subject():
     found = section()
     assert (found.identity, found.tenant, found.scopes) == ("sub", "", ("openid", "profile"))
     assert found.password_users is None

@@ -84,7 +84,9 @@ def test_an_outside_number_has_the_class_and_the_address_of_its_destination(sett
         ("560", "the target of --outside 560 is not reached by UDP"),
     ],
 )
-def test_a_number_that_this_command_cannot_answer_is_one_error_with_a_hint(settings, number, error):
+def test_an_outside_number_that_simulate_cannot_answer_is_one_error_with_a_hint(
+    settings, number, error
+):
     with pytest.raises(CliError) as raised:
         outside_number(settings, number)
     assert (raised.value.message, raised.value.status) == (error, 2)
@@ -158,7 +160,7 @@ async def test_each_need_that_is_not_met_says_what_to_configure(settings):
     assert len(set(texts)) == len(Need)
 
 
-async def test_a_need_that_is_met_lacks_nothing(settings):
+async def test_nothing_is_reported_as_missing_if_every_need_is_met(settings):
     recording = settings.recording.model_copy(update={"payment_code_on": "*71"})
     settings = settings.model_copy(update={"recording": recording})
     full = site(

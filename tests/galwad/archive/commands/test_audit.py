@@ -94,7 +94,7 @@ def empty_house(tmp_path, run, monkeypatch):
         yield empty_house
 
 
-def test_a_deleted_actor_is_reported_until_an_erasure_gives_the_reason(run, empty_house):
+def test_an_actor_deleted_from_an_entry_is_reported_until_an_erasure_is_recorded(run, empty_house):
     facts, personal = {"call_id": "x"}, {"actor": "user:sian", "reference": "C-1"}
     seq = empty_house.do(
         empty_house.desk.host.audit.append("recording.fetched", facts, personal)

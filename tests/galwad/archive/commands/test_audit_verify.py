@@ -242,7 +242,9 @@ def test_verify_waits_for_a_recording_that_is_being_sealed(run, archive, tmp_pat
     assert "its entry may come after the chain's end" in done.out
 
 
-def test_a_duplicate_recording_is_reported_in_any_order_of_the_copies(run, archive, tmp_path):
+def test_a_duplicate_recording_and_the_wrong_manifest_of_its_first_copy_are_reported(
+    run, archive, tmp_path
+):
     """The first copy by name has another manifest; the second copy is good."""
     copies = [tmp_path / "a" / each / "2026" / "11" / "25" for each in "12"]
     for folder, manifest in zip(copies, (b"another", archive.manifest), strict=True):

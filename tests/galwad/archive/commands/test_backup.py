@@ -610,7 +610,9 @@ def test_a_restore_writes_nothing_through_a_link_that_the_service_made(
     assert "Traceback" not in done.stderr
 
 
-def test_backup_and_restore_never_overwrite_existing_files(run, site, backup, tmp_path):
+def test_backup_and_restore_refuse_existing_files_and_folders_that_others_own_or_use(
+    run, site, backup, tmp_path
+):
     again = run("backup", "make", backup, "--config", site.config)
     assert again.err.startswith(f"error: {backup} is not empty\n")
     theirs = tmp_path / "theirs"
@@ -732,7 +734,9 @@ def test_a_backup_to_a_full_disk_fails_and_cannot_be_restored(run, site, backup,
     assert run("backup", "restore", tmp_path / "next", "--config", site.config).status == 1
 
 
-def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monkeypatch):
+def test_a_restore_that_failed_on_a_full_disk_succeeds_when_run_again(
+    run, site, backup, monkeypatch
+):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -746,7 +750,7 @@ def test_an_interrupted_restore_succeeds_when_run_again(run, site, backup, monke
     assert run("recordings", "verify", site.settings.archive, "--node-key", key).status == 0
 
 
-def test_a_restore_that_was_interrupted_before_its_report_prints_it_when_run_again(
+def test_a_restore_interrupted_before_it_prints_the_audit_hash_prints_the_hash_when_run_again(
     run, site, backup, monkeypatch
 ):
     """The database has its name, but the hash was not printed."""

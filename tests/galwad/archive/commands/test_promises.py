@@ -250,7 +250,9 @@ class Outline(HTMLParser):
 
 
 @pytest.mark.parametrize("language", ["en", "cy"])
-def test_the_page_is_whole_html_in_its_language_without_scripts_and_other_files(language):
+def test_the_page_is_complete_html_in_its_language_without_scripts_or_links_to_other_files(
+    language,
+):
     texts = Texts(language)
     page = page_of(report_in(EVERY, texts), texts)
     outline = Outline()
@@ -272,7 +274,7 @@ def test_the_page_escapes_what_the_server_sends():
     assert '<span lang="en">&lt;b&gt;&amp; its payload&lt;/b&gt;</span>' in page
 
 
-def test_the_verdicts_on_the_page_are_words_with_classes_of_their_own():
+def test_the_verdicts_kept_and_broken_have_their_words_and_css_classes_on_the_page():
     page = page_of(report_in(EVERY, Texts("en")), Texts("en"))
     assert '<td class="verdict kept">kept</td>' in page
     assert '<td class="verdict broken">BROKEN</td>' in page

@@ -50,7 +50,9 @@ def test_list_shows_the_gap_reasons_of_a_recording(run, server):
         ("--reference", "C-1024", {"reference": "C-1024"}),
     ],
 )
-def test_a_filter_of_list_is_sent_in_the_request_body(run, archive, option, text, asked):
+def test_a_filter_option_of_recordings_list_is_sent_in_the_request_body(
+    run, archive, option, text, asked
+):
     assert run("recordings", "list", option, text).status == 0
     assert archive.asked == [("POST", "/recordings/search", {**asked, "limit": 50})]
 
@@ -292,7 +294,7 @@ def test_releasing_a_recording_that_is_not_retained_is_refused(run, house):
     assert [kind for kind, _ in house.audit()].count("recording.released") == 1
 
 
-def test_of_a_hold_and_a_purge_at_the_same_time_one_is_refused(house):
+def test_if_a_recording_is_retained_and_purged_at_the_same_time_one_request_is_refused(house):
     async def both():
         headers = {"Authorization": f"Bearer {house.token('nia', 'admin', 'purge')}"}
         body = {"reason": "order", "reference": "R-2026"}

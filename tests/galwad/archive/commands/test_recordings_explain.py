@@ -151,7 +151,7 @@ def test_the_sentence_of_a_fault_calls_it_a_fault_and_that_of_a_payment_pause_do
         ({"actor": "payment:CRM-7"}, "(payment page CRM-7)"),
     ],
 )
-def test_a_sentence_says_what_followed_who_acted_and_where_the_proof_is(more, words):
+def test_the_sentence_of_a_gap_says_what_followed_who_acted_and_where_the_proof_is(more, words):
     assert words in said(gap(80, 125, **more))
 
 

@@ -284,7 +284,7 @@ def test_rows_without_facts_get_them_from_a_later_reindex_with_an_identity(run, 
     assert len(house.audit()) == count + 1  # the search
 
 
-def test_another_persons_identity_restores_no_facts(run, house, tmp_path):
+def test_an_identity_that_is_not_a_recipient_restores_no_facts(run, house, tmp_path):
     other = tmp_path / "other.txt"
     OfficerKeys.generate().save(other)
     done = run("recordings", "reindex", CALLS[0], *WHY, "--identity", other)

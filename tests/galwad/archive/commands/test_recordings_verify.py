@@ -287,7 +287,7 @@ WHY = ("--purpose", "complaint", "--reference", "C-1")
 
 
 @pytest.mark.usefixtures("server")
-def test_without_its_files_a_recording_on_the_server_is_only_compared_with_the_index(
+def test_without_purpose_and_reference_a_recording_is_only_compared_with_the_servers_index(
     run, archive, officer, key
 ):
     archive.gaps = []

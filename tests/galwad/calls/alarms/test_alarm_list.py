@@ -134,7 +134,7 @@ def test_the_alarm_about_emergency_calls_ends_when_they_have_a_route(desk):
     assert desk.state(alarm) == "closed"
 
 
-def test_an_alarm_that_comes_back_soon_is_the_same_one_and_is_open_again(desk):
+def test_an_alarm_raised_again_within_ten_minutes_is_opened_again_with_the_same_id(desk):
     first = desk.raised("switch.lost")
     desk.alarms.event("switch.connected", "")
     desk.clock.now += 599

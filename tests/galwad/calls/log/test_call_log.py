@@ -190,7 +190,7 @@ async def test_users_are_notified_of_their_ended_call_and_of_a_missed_call_that_
     assert desk.news == [{"sian", "huw"}]
 
 
-async def test_numbers_and_then_rows_are_removed_when_they_are_old(engine, tmp_path):
+async def test_first_the_number_and_later_the_whole_row_of_an_old_call_is_removed(engine, tmp_path):
     clock = Clock()
     desk = LogOfDesk(engine, tmp_path, clock, CallLogSection(numbers_hours=2, calls_days=7))
     await desk.receive(CallChanged(answered()), ended())

@@ -105,7 +105,7 @@ async def test_an_advisor_a_machine_and_a_stranger_get_no_figures(running, path)
     assert (await (await running.page("gwen")).http.get(path)).status_code == 200
 
 
-async def test_words_that_are_no_period_are_refused(mair):
+async def test_an_unreadable_period_of_the_figures_gets_422(mair):
     assert (await mair.get("/api/v1/figures", params={"when": "soon"})).status_code == 422
 
 

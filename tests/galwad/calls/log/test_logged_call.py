@@ -125,7 +125,7 @@ def test_a_withheld_number_is_marked_and_not_stored():
     assert (row.number, row.withheld) == ("", True)
 
 
-def test_an_external_transfer_is_ringing_then_answered_without_its_number():
+def test_an_external_transfer_is_logged_as_ringing_and_then_as_answered_without_the_number():
     pending = answered(ringing=(Party("01970999999"),), transferring="external")
     done = answered(by=Party("01970999999"), transfers=1, destination="external")
     row = row_after(ringing(), answered(), pending)

@@ -70,7 +70,7 @@ async def test_only_people_who_can_take_calls_are_listed(board):
     assert states(board) == {"huw": "offline", "sian": "offline"}
 
 
-async def test_many_changes_between_two_turns_are_reported_together(board, reports):
+async def test_many_changes_before_a_refresh_are_reported_together(board, reports):
     reports.changes.clear()
     for turn in range(100):
         user = (SIAN, HUW)[turn % 2]
@@ -161,7 +161,9 @@ async def test_a_disabled_user_is_gone_and_still_on_break_when_enabled_again(boa
     assert states(board)["sian"] == "break"
 
 
-async def test_the_break_of_a_removed_user_is_not_that_of_a_new_user_of_this_name(board, users):
+async def test_a_new_user_does_not_inherit_the_break_of_a_removed_user_of_the_same_name(
+    board, users
+):
     await board.begin_break(SIAN, "lunch")
     await remove(users, "sian")
     await users.add(SIAN, PASSWORD)

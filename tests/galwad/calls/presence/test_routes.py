@@ -34,7 +34,7 @@ def about(user, **facts):
     return says
 
 
-async def test_a_break_reaches_the_users_pages_and_the_supervisors_and_no_colleague(listed):
+async def test_a_break_is_sent_to_the_users_pages_and_to_supervisors_but_not_to_a_colleague(listed):
     sian, other_tab, mair, huw = [
         await listed.page(name) for name in ("sian", "sian", "mair", "huw")
     ]
@@ -51,7 +51,9 @@ async def test_a_break_reaches_the_users_pages_and_the_supervisors_and_no_collea
     assert {each["user"] for data in news for each in data["advisors"]} == {"huw"}
 
 
-async def test_a_snapshot_has_the_users_own_presence_and_a_supervisors_has_that_of_all(listed):
+async def test_a_snapshot_has_the_users_own_presence_and_for_a_supervisor_that_of_all_advisors(
+    listed,
+):
     sian, mair, gwen = [await listed.page(name) for name in ("sian", "mair", "gwen")]
     await sian.http.put(URL, json=LUNCH)
     await until(lambda: listed.desk.calls.presence.away == ("sian",))
@@ -121,7 +123,7 @@ async def test_a_break_needs_no_reason_if_the_settings_have_none(listed):
 
 
 @pytest.mark.parametrize("body", [{}, {"state": "on_call"}, {"state": "break", "since": 1}])
-async def test_a_body_that_is_not_a_choice_is_refused(listed, body):
+async def test_a_body_without_a_valid_choice_of_presence_gets_422(listed, body):
     sian = await listed.page("sian")
     assert (await sian.http.put(URL, json=body)).status_code == 422
 
@@ -149,7 +151,7 @@ async def listing(page):
     return (await page.http.get(URL)).json()
 
 
-async def test_the_switch_learns_who_is_away_and_again_after_a_lost_link(listed):
+async def test_the_switch_is_notified_who_is_away_and_again_when_a_lost_link_returns(listed):
     sian = await listed.page("sian")
     await listed.switch.until(SetAway)
     await sian.http.put(URL, json=LUNCH)

@@ -154,7 +154,9 @@ def test_a_wrap_up_that_the_user_has_ended_does_not_return(presence, calls):
     assert presence(wrapped_up={"sian": NOW - 15}).state is PresenceState.WRAP_UP
 
 
-def test_an_advisor_who_has_transferred_a_call_is_in_wrap_up_while_it_goes_on(presence, calls):
+def test_an_advisor_who_has_transferred_a_call_is_in_wrap_up_while_the_call_goes_on(
+    presence, calls
+):
     answered(calls)
     calls.changed(replace(RINGING, version=3, state="answered", ringing=(), advisor=Party("301")))
     assert presence().state is PresenceState.WRAP_UP

@@ -23,7 +23,7 @@ async def users(engine):
     return users
 
 
-async def test_a_new_break_replaces_the_users_present_one(engine, users):
+async def test_a_new_break_replaces_the_users_present_break(engine, users):
     breaks = Breaks(engine)
     await breaks.begin(Break("sian", "lunch", 1.0))
     await breaks.begin(Break("sian", "training", 2.0, "mair"))

@@ -159,7 +159,7 @@ def test_an_origin_without_tls_is_a_fault(found):
 
 
 @pytest.mark.parametrize("tenant", ["common", "organizations", "consumers"])
-def test_an_issuer_of_every_organisation_is_a_fault(found, tenant):
+def test_an_issuer_for_every_organisation_is_a_fault(found, tenant):
     issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
     ((name, grade, text),) = found(SIGN_IN.format(issuer))
     assert (name, grade) == ("sign-in", "fault")

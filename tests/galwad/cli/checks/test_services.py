@@ -57,7 +57,7 @@ def test_a_secret_is_looked_for_in_the_store_of_the_unit(results, tmp_path, monk
     assert [grade for grade, _ in results(authentication=authentication)] == ["fine"]
 
 
-def test_each_file_and_each_template_that_cannot_be_used_is_a_fault(results, tmp_path):
+def test_a_file_or_a_template_that_cannot_be_used_is_a_fault(results, tmp_path):
     ca = tmp_path / "ca.pem"
     assert results(tls={"ca": str(ca)}) == [("fault", f"crm: {ca} does not exist")]
     ca.write_text("not PEM")
@@ -202,7 +202,7 @@ def test_without_a_provider_there_is_no_result(settings_file):
     assert [*services.check_sign_in(load(settings_file))] == []
 
 
-def test_the_secret_is_looked_for_in_the_store_of_the_unit_and_has_one_line(
+def test_the_providers_secret_is_looked_for_in_the_store_of_the_unit_and_must_have_one_line(
     provider_results, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(files, "_STORE", tmp_path)

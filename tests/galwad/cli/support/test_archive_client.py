@@ -201,13 +201,13 @@ def test_a_changed_value_of_a_row_is_named_by_three_commands(desk, run, what):
         (("manifest_sha256",), "not the one that was indexed"),
     ],
 )
-def test_values_exchanged_between_two_rows_are_named_for_both(desk, run, columns, words):
+def test_values_exchanged_between_two_rows_are_named_for_both_rows(desk, run, columns, words):
     desk.sql(swapped(*columns))
     assert_named(run, FIRST, words)
     assert_named(run, WITHHELD, words)
 
 
-def test_rows_whose_call_ids_were_exchanged_are_named_for_both(desk, run):
+def test_two_rows_whose_call_ids_were_exchanged_are_both_named(desk, run):
     desk.sql(
         f"UPDATE recordings SET call_id = 'x' {where(FIRST)};"
         f"UPDATE recordings SET call_id = '{FIRST}' {where(SECOND)};"
@@ -218,7 +218,7 @@ def test_rows_whose_call_ids_were_exchanged_are_named_for_both(desk, run):
 
 
 @pytest.mark.parametrize("other", ["x", MISSING, "20260301-090000-\x1b[31mabc"])
-def test_a_row_that_got_another_call_id_is_named_under_both(desk, run, other):
+def test_a_row_whose_call_id_was_changed_is_named_under_both_call_ids(desk, run, other):
     desk.sql(f"UPDATE recordings SET call_id = '{other}' {where(FIRST)}")
     assert_named(run, FIRST, "its row in the index is gone")
     for command in commands():

@@ -94,7 +94,7 @@ def test_one_session_has_only_its_own_number_of_protected_places():
     assert house.places.counts()["signed-in"] == 5
 
 
-def test_a_session_above_the_limit_does_not_end_an_earlier_one():
+def test_a_session_above_the_limit_does_not_close_connections_of_earlier_sessions():
     house = House()
     first = [house.signed_in(HOME, f"user {number}") for number in range(8)]
     house.signed_in(HOME, "late")
@@ -110,7 +110,7 @@ def test_a_request_without_a_session_ends_the_protection_of_its_connection():
     assert house.places.counts() == {"signed-in": 0, "known": 1, "stranger": 0}
 
 
-def test_behind_a_proxy_a_stranger_takes_the_places_of_the_strangers_network():
+def test_a_stranger_behind_a_proxy_counts_against_the_limit_of_the_strangers_own_network():
     house = House(proxies=(PROXY,))
     behind = [house.arrive(PROXY, str(number)) for number in range(4)]
     for place in behind:
@@ -154,7 +154,7 @@ steps = st.lists(
 
 @settings(deadline=None)
 @given(steps)
-def test_no_kind_of_place_is_ever_overbooked(actions):
+def test_no_kind_of_connection_ever_exceeds_its_limit(actions):
     house = House(proxies=(PROXY,))
     made: list[Place] = []
     networks = [HOME, AWAY, PROXY, "198.51.100.1", "198.51.100.2"]
@@ -178,7 +178,7 @@ def test_no_kind_of_place_is_ever_overbooked(actions):
         assert sum(counts.values()) == sum(not place.left for place in made)
 
 
-def test_known_networks_are_listed_by_their_last_use_and_text_that_is_no_address_is_left_out():
+def test_known_networks_are_listed_by_their_last_use_without_texts_that_are_no_network():
     places = Places(LIMITS, [PROXY])
     for number, network in enumerate([HOME, "unknown", "203.0.113.5:1234", "2001:db8::/64"]):
         places.know(network, 1000.0 + number)

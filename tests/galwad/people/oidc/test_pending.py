@@ -50,7 +50,7 @@ def test_a_sign_in_can_be_used_only_once(sign_ins):
         sign_ins.find(cookie, begun.state)
 
 
-def test_a_sign_in_that_is_only_found_uses_no_memory_and_can_be_found_again(sign_ins):
+def test_looking_up_a_sign_in_stores_nothing_and_can_be_repeated(sign_ins):
     begun, cookie = sign_ins.begin("")
     for _ in range(5):
         assert sign_ins.find(cookie, begun.state) == begun
@@ -79,7 +79,7 @@ def test_the_challenge_is_the_digest_of_the_verifier(sign_ins):
     assert 43 <= len(begun.verifier) <= 128
 
 
-def test_a_response_for_another_browser_is_refused_and_does_not_use_the_state_up(sign_ins):
+def test_a_response_for_another_browser_is_refused_and_leaves_the_state_usable(sign_ins):
     begun, cookie = sign_ins.begin("")
     _, other = sign_ins.begin("")
     for wrong in (other, "", "nonsense", "é", "a" * 5000, cookie[:-4] + "AAAA"):
@@ -120,7 +120,9 @@ def test_a_cookie_from_before_a_restart_is_refused(sign_ins, clock):
         PendingSignIns(clock).find(cookie, begun.state)
 
 
-def test_a_network_above_its_limit_loses_its_own_oldest_used_state(sign_ins, floods, monkeypatch):
+def test_above_the_limit_of_a_network_only_its_own_oldest_used_state_is_forgotten(
+    sign_ins, floods, monkeypatch
+):
     monkeypatch.setattr(pending, "MOST_USED_OF_A_NETWORK", 2)
     ((mine, state),) = use(sign_ins, 1, HOME)
     theirs = use(sign_ins, 3, AWAY)
@@ -131,7 +133,7 @@ def test_a_network_above_its_limit_loses_its_own_oldest_used_state(sign_ins, flo
             sign_ins.find(cookie, used)
 
 
-def test_a_flood_of_used_states_refuses_no_new_sign_in(sign_ins, clock, floods, monkeypatch):
+def test_a_flood_of_used_states_prevents_no_new_sign_in(sign_ins, clock, floods, monkeypatch):
     monkeypatch.setattr(pending, "MOST_USED", 20)
     for number in range(60):
         use(sign_ins, 1, f"198.51.100.{number}")

@@ -103,7 +103,7 @@ async def test_another_site_cannot_begin_a_sign_in(desk):
     assert (await client.post(f"{API}/sign-in/begin", json={})).status_code == 403
 
 
-async def test_without_a_provider_there_is_nothing_to_begin(running):
+async def test_without_a_provider_a_sign_in_at_the_provider_gets_404(running):
     client = running.client()
     assert (await client.get(f"{API}/sign-in")).json() == {
         "provider": False,
@@ -172,7 +172,9 @@ async def test_responses_without_a_code_use_up_no_state_and_a_flood_of_codes_rai
     assert reply.headers["location"] == "/"
 
 
-async def test_no_parameter_leads_the_browser_elsewhere(desk, provider):
+async def test_the_parameters_next_and_redirect_uri_do_not_lead_the_browser_elsewhere(
+    desk, provider
+):
     reply = await sign_in(
         desk.client(), provider, next="https://evil.example", redirect_uri="https://evil.example"
     )
@@ -188,7 +190,9 @@ async def test_a_code_that_is_long_or_looks_like_a_card_number_is_passed_on(desk
     assert too_long.status_code == 414
 
 
-async def test_a_code_and_a_state_are_in_no_log_and_no_entry(desk, provider):
+async def test_the_code_and_the_state_of_a_sign_in_are_neither_in_the_log_nor_in_the_database(
+    desk, provider
+):
     with capture_logs() as logs:
         url = await begin(desk.client())
         response = provider.approve(url, code="the-code")

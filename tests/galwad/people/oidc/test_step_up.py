@@ -18,7 +18,7 @@ def claims(**more):
     return {"iat": NOW, "auth_time": NOW, **more}
 
 
-def test_acr_is_requested_with_a_new_sign_in():
+def test_a_step_up_by_acr_requests_the_value_as_essential_and_a_new_sign_in():
     asked = GOLD.parameters()
     assert json.loads(asked["claims"]) == {
         "id_token": {
@@ -55,7 +55,7 @@ def test_acr_with_another_value_or_type_proves_nothing(given):
 
 
 @pytest.mark.parametrize("age", [0.0, 30.0, 30.0 + SLACK_S, -50.0])
-def test_a_sign_in_since_the_step_up_began_proves_it(age):
+def test_a_sign_in_since_the_step_up_began_proves_the_step_up(age):
     GOLD.check(claims(acr="gold", auth_time=NOW - age), 30.0)
 
 

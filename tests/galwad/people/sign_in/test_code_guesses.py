@@ -54,7 +54,7 @@ def test_wrong_codes_of_strangers_do_not_delay_a_known_place(guesses):
     assert guesses.wait("sian", HOME) == 0
 
 
-def test_a_right_code_removes_only_its_own_count(guesses):
+def test_a_right_code_clears_only_the_count_of_the_place_from_which_it_comes(guesses):
     for _ in range(subject.CODES_OF_STRANGERS.most):
         guesses.wrong("sian", "")
     guesses.wrong("sian", HOME)

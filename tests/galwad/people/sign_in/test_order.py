@@ -167,7 +167,9 @@ def test_guesses_in_the_same_network_do_not_delay_another_account():
         (False, "1,000 /64s", "one account", 3600 / (CHECK_S * (1 + REST))),
     ],
 )
-def test_the_guesses_of_an_hour_are_bounded(known, where, what, most):
+def test_the_passwords_that_a_flood_gets_checked_are_limited_for_each_kind_of_flood(
+    known, where, what, most
+):
     desk, flood = Desk(), crowd(where, what)
     if known:
         desk.throttle.know("huw", HOME)
@@ -176,7 +178,7 @@ def test_the_guesses_of_an_hour_are_bounded(known, where, what, most):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_an_account_that_does_not_exist_has_its_password_checked_after_the_same_time(known):
+def test_an_unknown_account_has_its_password_checked_after_the_same_time_as_an_existing_one(known):
     waits = {}
     for account in ("sian", "unknown"):
         desk, flood = Desk(), crowd("one address", "random accounts")
@@ -186,7 +188,9 @@ def test_an_account_that_does_not_exist_has_its_password_checked_after_the_same_
     assert waits["sian"] == waits["unknown"]
 
 
-def test_known_devices_go_first_and_the_newest_attempt_of_the_busiest_one_makes_room(monkeypatch):
+def test_known_devices_go_first_and_the_newest_attempt_of_the_busiest_device_makes_room(
+    monkeypatch,
+):
     monkeypatch.setitem(subject._MOST, subject._Kind.DEVICE, 3)
     desk = Desk()
     desk.throttle.know("huw", HOME)
@@ -207,7 +211,7 @@ def test_known_networks_and_strangers_take_turns():
     assert [turn.address for turn in turns if turn is not None] == [HOME, AWAY] * 3
 
 
-def test_after_a_strangers_check_other_strangers_wait_but_no_known_network():
+def test_after_the_check_of_a_strangers_password_strangers_wait_but_known_networks_do_not():
     desk = Desk()
     desk.throttle.know("huw", HOME)
     stranger = desk.send("sian", AWAY, "guess")

@@ -205,7 +205,7 @@ async def test_a_user_who_guesses_codes_of_panels_must_wait(panel, sian):
     assert int(reply.headers["retry-after"]) > 0
 
 
-async def test_panels_that_never_ask_keep_no_panel_of_the_same_network_out(
+async def test_panels_that_never_ask_do_not_shut_out_another_panel_of_the_same_network(
     panel, sian, monkeypatch
 ):
     monkeypatch.setattr("galwad.people.sign_in.approvals.MOST_OF_A_NETWORK", 20)

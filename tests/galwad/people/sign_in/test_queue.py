@@ -106,7 +106,7 @@ async def test_a_turn_that_is_given_to_a_client_as_it_leaves_is_passed_on(busy):
     assert busy.order == ["a"]
 
 
-async def test_a_sign_in_with_a_pace_waits_for_it(monkeypatch):
+async def test_a_sign_in_waits_for_the_pace_of_its_device(monkeypatch):
     monkeypatch.setattr("galwad.people.sign_in.throttle.KNOWN_PACE_S", 0.1)
     throttle = Throttle()
     queue, clock = SignInQueue(throttle), asyncio.get_running_loop().time

@@ -287,7 +287,7 @@ async def test_a_body_that_fails_validation_is_not_echoed(running):
     assert "password" in reply.json()["hint"]
 
 
-async def test_every_answer_carries_the_security_headers(running):
+async def test_pages_files_and_api_answers_carry_the_security_headers(running):
     client = running.client()
     pages = ("/", "/static/app.js", "/api-reference")
     for path in (*pages, "/api/v1/me", "/nowhere", "/api/v1/openapi.json"):

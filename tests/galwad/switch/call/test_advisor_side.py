@@ -58,7 +58,7 @@ def test_a_call_to_a_pbx_rings_its_number_and_the_users_behind_it():
     assert not advisor_side.concern(user="ceri")
 
 
-def test_only_the_first_member_of_a_group_can_claim_the_call(behind_a_pbx):
+def test_only_the_first_claim_by_a_member_of_a_group_takes_the_call(behind_a_pbx):
     assert behind_a_pbx.candidates == (Party("", "sian"), Party("", "ceri"))
     assert not behind_a_pbx.claim(Party("203", "huw"))
     assert behind_a_pbx.claim(Party("201", "sian"))

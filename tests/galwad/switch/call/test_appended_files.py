@@ -30,7 +30,7 @@ print("ended")
 """
 
 
-async def test_a_job_returns_its_result_and_raises_its_error():
+async def test_a_write_job_returns_its_result_or_raises_its_error():
     assert await write_later(lambda: 7) == 7
     with pytest.raises(FileNotFoundError):
         await write_later(lambda: open("/nowhere/file"))  # noqa: PTH123, SIM115 - it fails

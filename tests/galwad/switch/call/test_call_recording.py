@@ -42,7 +42,7 @@ def test_a_track_counts_the_packets_of_each_leg_only_while_the_leg_is_recorded()
     assert legs.arrivals(1) == Arrivals(7, 0, 1)
 
 
-def test_a_leg_that_is_closed_already_counts_nothing():
+def test_a_leg_that_was_closed_before_it_was_connected_counts_no_packets():
     relay: Any = CountingRelay()
     legs = RecordedLegs(relay)
     legs.connect(Recorder(no_spool, Clock(0.0, 0.0)), "caller", "closed meanwhile")

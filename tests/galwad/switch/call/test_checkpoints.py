@@ -61,7 +61,9 @@ TALKING = Checkpoint(
 )
 
 
-def test_the_checkpoint_of_a_call_that_ended_as_the_switch_was_killed_says_so(tmp_path):
+def test_the_checkpoint_of_a_call_that_ended_before_the_switch_was_killed_is_marked_as_ended(
+    tmp_path,
+):
     store = CheckpointStore(tmp_path)
     store.save("one", TALKING)
     store.mark_ended("one")

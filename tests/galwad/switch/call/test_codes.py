@@ -106,7 +106,7 @@ def test_no_packet_makes_the_code_listener_fail(data):
         ("offf", None),
     ],
 )
-def test_a_record_key_is_on_or_off_in_any_case_and_nothing_else(value, action):
+def test_only_the_record_values_off_and_on_in_any_case_pause_and_resume(value, action):
     assert record_key(value) is action
 
 

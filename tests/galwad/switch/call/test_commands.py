@@ -68,7 +68,7 @@ async def test_each_live_call_is_in_the_snapshot(commands, talk):
     )
 
 
-async def test_a_group_advisors_claim_of_a_live_call_counts_and_one_of_an_ended_call_is_ignored(
+async def test_a_group_advisors_claim_counts_for_a_live_call_and_is_ignored_for_an_unknown_call(
     commands, talk
 ):
     talk.advisor_side.advisor = Party("")

@@ -115,7 +115,7 @@ async def test_only_the_name_of_the_fork_that_answers_decides(pbx, ring, names, 
     assert stored(pbx.centre, call) == (10 if state is RECORDING else 0)
 
 
-async def test_voicemail_is_not_recorded_or_filed_under_the_advisor_who_did_not_answer(
+async def test_voicemail_is_neither_recorded_nor_filed_under_the_advisor_who_did_not_answer(
     centre, pbx, ring, written
 ):
     pbx.names = {180: "201", 200: "201"}
@@ -319,7 +319,7 @@ async def test_a_transfer_to_the_centre_is_judged_by_the_name_of_the_party_that_
     assert stored(centre, call) == (10 if state is RECORDING else 0)
 
 
-async def test_the_name_of_a_ringing_transfer_target_does_not_change_the_party_that_talks(
+async def test_the_name_of_a_transfer_target_takes_effect_only_when_the_target_answers(
     centre_with, register
 ):
     centre = centre_with(destination("203", "centre", "sip:203@192.0.2.20"))
@@ -408,7 +408,9 @@ async def test_missing_names_raise_no_alarm_for_an_untrusted_pbx_or_one_without_
     assert answered_calls(centre, centre.phone(host, "600"), *[None] * 4) == []
 
 
-async def test_an_asserted_name_counts_although_a_contact_had_it_before(centre, pbx, ring):
+async def test_an_asserted_name_counts_although_a_contact_had_the_same_name_before(
+    centre, pbx, ring
+):
     pbx.contact = "3001"
     call = ring()
     assert state_of(call.recording) is RECORDING

@@ -139,7 +139,7 @@ async def test_calls_that_a_pbx_joins_go_on_as_the_first_with_its_caller_and_the
     assert state_of(pbx.first.recording) is RecordingState.RECORDING
 
 
-async def test_a_joined_call_begins_a_new_segment_within_the_centre(pbx):
+async def test_a_join_within_the_centre_begins_one_new_segment(pbx):
     pbx.consult()
     events = record_events(pbx.first)
     pbx.name_on_first("202")
@@ -255,7 +255,7 @@ async def test_a_transfer_completed_in_the_pbx_while_the_colleague_rings_joins_a
 
 
 @pytest.mark.parametrize("number", ["202", "3001"])
-async def test_naming_a_citizen_on_a_call_not_known_as_a_consultation_shuts_its_gate(
+async def test_a_call_not_known_as_a_consultation_is_no_longer_recorded_once_it_names_a_citizen(
     pbx, centre, number
 ):
     household = centre.phone("192.0.2.3", CITIZEN)
@@ -273,7 +273,7 @@ async def test_naming_a_citizen_on_a_call_not_known_as_a_consultation_shuts_its_
     assert [state_of(call.recording) for call in (pbx.first, other)] == [expected, expected]
 
 
-async def test_naming_a_colleague_shuts_the_gate_of_their_call_not_known_as_a_consultation(
+async def test_when_a_pbx_names_a_colleague_their_unrecognised_consultation_is_no_longer_recorded(
     pbx, centre
 ):
     pbx.phone.user = "01632960777"

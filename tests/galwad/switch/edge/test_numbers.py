@@ -20,7 +20,7 @@ def test_the_forms_of_a_national_number_begin_with_the_called_one(called):
 
 
 @pytest.mark.parametrize("called", ["201", "*71", "999", "123456", "sian", "", "4500", "+", "0"])
-def test_an_extension_code_or_name_has_only_one_form(called):
+def test_an_extension_a_code_and_a_name_each_have_only_one_form(called):
     assert spellings(called) == (called,)
 
 
