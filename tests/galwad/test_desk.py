@@ -138,7 +138,7 @@ async def test_a_recording_whose_events_are_not_stored_is_not_counted(desk, seen
     await desk.host.stop()
 
 
-async def test_calls_are_restored_first_at_the_start_and_reports_are_written_before_the_end(
+async def test_parts_of_the_desk_start_after_open_notes_are_read_and_stop_in_a_fixed_sequence(
     desk, seen
 ):
     socket = desk.host.settings.desk_socket

@@ -90,7 +90,9 @@ async def test_a_connector_reconnects_when_the_listener_returns(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", b"\0\0\0\1\xc1", b"\0\0\0\1"])
-async def test_garbage_closes_its_own_connection_only(tmp_path: Path, garbage: bytes) -> None:
+async def test_garbage_closes_only_the_connection_on_which_it_arrives(
+    tmp_path: Path, garbage: bytes
+) -> None:
     server, received = await _listen(tmp_path / "s")
     reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
     writer.write(garbage)

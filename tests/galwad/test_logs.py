@@ -49,7 +49,7 @@ def test_entries_for_the_journal_begin_with_their_priority(level, priority):
     assert json.loads(line[3:])["event"] == "alarm"
 
 
-def test_entries_for_any_other_output_have_no_priority():
+def test_entries_for_an_output_other_than_the_journal_have_no_priority():
     line = written("structlog.get_logger().error('alarm')", "{0.st_dev}:1{0.st_ino}")
     assert json.loads(line)["level"] == "error"
 

@@ -103,7 +103,7 @@ async def test_the_supervisor_is_ready_with_all_three_children_and_stops_the_des
     assert ends == ["switch ends", "finaliser ends", "desk ends"]
 
 
-async def test_a_killed_desk_is_restarted_without_the_switch(book, announced):
+async def test_a_killed_desk_is_restarted_while_the_switch_keeps_running(book, announced):
     supervisor = Supervisor(commands(book))
     running = asyncio.create_task(supervisor.run())
     await announced()

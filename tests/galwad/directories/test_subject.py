@@ -59,7 +59,7 @@ async def search(section):
         await directory.close()
 
 
-async def test_query_headers_and_body_of_a_template_are_sent_and_its_fields_are_read_from_the_answer(
+async def test_query_headers_and_body_of_a_template_are_sent_and_fields_read_from_the_answer(
     section, server
 ):
     fields = {**FIELDS, "language": "lang", "shared": "many", "details": {"address": "address"}}

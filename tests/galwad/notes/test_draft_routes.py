@@ -223,9 +223,7 @@ async def test_users_of_a_group_each_see_only_their_own_draft(running):
         assert pop["draft"]["notes"] == text
 
 
-async def test_an_unsaved_change_of_a_note_keeps_the_ended_call_open_until_it_is_saved(
-    running,
-):
+async def test_an_unsaved_change_of_a_note_keeps_the_ended_call_open_until_it_is_saved(running):
     sian = await running.answered(CALL)
     url = f"/api/v1/calls/{CALL}/contact"
     await sian.http.put(url, json={"purpose": "Waste"})

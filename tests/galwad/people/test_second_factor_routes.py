@@ -390,7 +390,7 @@ async def test_a_user_of_a_required_role_can_do_nothing_before_the_setup(require
     assert (kept.status_code, kept.json()["reason"]) == (409, "second_factor_needed")
 
 
-async def test_a_session_that_needs_the_setup_is_refused_except_for_sign_in_setup_and_public_endpoints(
+async def test_a_session_that_lacks_a_second_factor_reaches_only_sign_in_setup_and_public_endpoints(
     required,
 ):
     client = required.client(headers={"Origin": required.url})

@@ -61,7 +61,7 @@ def test_a_list_with_more_than_200_entries_is_a_fault():
 
 
 @pytest.mark.parametrize("rows", [[], [LUNCH, LUNCH], [("tea", "Tea", "Te")]])
-def test_a_list_with_fixed_codes_must_have_each_of_them_once(rows):
+def test_a_list_with_fixed_codes_must_have_each_code_exactly_once(rows):
     rules = TextRules(40)
     assert rules.fault_in(entries(*rows), ["lunch"]) == TextFault("codes_fixed")
     assert rules.fault_in(entries(LUNCH), ["lunch"]) is None

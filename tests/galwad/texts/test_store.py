@@ -8,7 +8,7 @@ from galwad.texts.store import StoredTexts, TextStore
 LUNCH = TextEntry("lunch", "Lunch", "Cinio")
 
 
-async def test_a_stored_list_replaces_the_one_with_its_name(engine):
+async def test_a_stored_list_replaces_the_stored_list_of_the_same_name(engine):
     store = TextStore(engine)
     first = StoredTexts((LUNCH,), (), 1.0, "gwen")
     second = StoredTexts(None, (LUNCH,), 2.0, "mair")

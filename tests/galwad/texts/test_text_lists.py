@@ -175,7 +175,7 @@ async def test_the_words_of_a_reason_for_no_note_are_empty_until_they_are_change
     assert made.lists.no_note_words("not_written") == ""
 
 
-async def test_a_line_that_is_new_in_the_settings_has_its_own_name(make):
+async def test_a_line_that_is_new_in_the_settings_is_listed_with_its_name_from_the_settings(make):
     made = await make()
     renamed = TextEntry("Tax", "Council Tax", "Treth Gyngor")
     await change(made, "lines", renamed)

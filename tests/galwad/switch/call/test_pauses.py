@@ -155,7 +155,7 @@ async def test_two_resumes_by_record_key_release_the_pause_once(desk):
     assert sorted(desk.answers) == [(7, 200), (8, 200)]
 
 
-async def test_each_state_of_a_request_is_logged(desk):
+async def test_a_superseded_and_a_not_durable_request_are_logged_with_their_states(desk):
     with structlog.testing.capture_logs() as logs:
         desk.press(7, "on")
         desk.press(8, "off")

@@ -97,7 +97,7 @@ async def test_a_call_by_the_same_extension_from_another_trunk_is_recorded_as_us
     assert state_of(second.recording) is RecordingState.RECORDING
 
 
-async def test_two_anonymous_parties_do_not_join_their_calls(pbx):
+async def test_two_calls_are_not_joined_because_both_have_an_anonymous_party(pbx):
     pbx.department.names = {180: "202"}
     pbx.department.forks, pbx.department.fork = {"other": None}, "other"
     second = pbx.consult("3001")

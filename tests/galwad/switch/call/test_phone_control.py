@@ -147,7 +147,7 @@ async def test_a_transfer_on_the_page_to_a_colleague_begins_a_segment(talk, act)
 
 
 @pytest.mark.parametrize("status", [486, 603, 480, 404])
-async def test_a_failed_transfer_is_shown_with_its_status_until_the_next_one(
+async def test_a_failed_transfer_is_shown_with_its_status_until_the_next_transfer(
     centre, talk, act, status
 ):
     centre.department.final = status
@@ -174,7 +174,7 @@ async def test_a_transfer_to_an_unknown_or_empty_number_is_refused(centre, talk,
     assert centre.sian.requests == []
 
 
-async def test_a_second_transfer_waits_for_the_first(centre, talk, act):
+async def test_a_second_transfer_is_refused_while_the_target_of_the_first_rings(centre, talk, act):
     centre.department.final = None
     assert await act("transfer", "3001") == ""
     assert talk.state().acts[-1] == ActState("transfer", "transferring")
@@ -264,7 +264,9 @@ async def test_only_the_user_whose_phone_rings_can_answer(centre, ringing, answe
     centre.run()
 
 
-async def test_a_phone_that_does_not_know_the_event_is_answered_by_hand(centre, ringing, answer):
+async def test_a_phone_that_does_not_know_the_event_talk_is_not_asked_and_must_be_answered_by_hand(
+    centre, ringing, answer
+):
     centre.sian.allow_events = "refer"
     call = ringing()
     assert call.state().answerable == ()
@@ -275,7 +277,7 @@ async def test_a_phone_that_does_not_know_the_event_is_answered_by_hand(centre, 
 
 
 @pytest.mark.parametrize(("status", "refused"), [(489, "phone_refused"), (None, "phone_silent")])
-async def test_a_phone_that_does_not_accept_the_request_keeps_ringing(
+async def test_a_phone_that_refuses_or_ignores_the_request_to_answer_keeps_ringing(
     centre, ringing, answer, status, refused
 ):
     centre.sian.notify_status = status

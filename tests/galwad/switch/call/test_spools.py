@@ -109,7 +109,7 @@ def test_calls_are_recorded_with_a_boot_key_when_the_host_key_is_unreadable(sett
     assert (tmp_path / "run" / "boot.key").exists()
 
 
-def test_an_unreadable_boot_key_is_never_replaced_by_a_key_on_disk(settings):
+def test_an_unreadable_boot_key_is_an_error_and_is_not_replaced_by_a_key_on_disk(settings):
     (settings.node.runtime / "boot.key").mkdir()
     with pytest.raises(KeyFileError):
         SpoolFactory(settings)
@@ -141,7 +141,9 @@ def test_a_spool_that_a_dead_process_created_is_not_replaced(room, settings):
     assert (spools.lives, left.read_bytes()) == (2, b"left behind")
 
 
-def test_the_first_spool_of_a_new_call_has_the_number_1_and_the_next_is_free(room, settings):
+def test_the_first_spool_of_a_call_has_number_1_and_a_later_spool_the_next_number_not_in_use(
+    room, settings
+):
     call_id, started = "20261125-090000-abcdefgh", Clock(1_795_597_200.0, 0.0)
     spools = CallSpools(room, call_id)
     spools.recorder(started, lambda _: None).close()

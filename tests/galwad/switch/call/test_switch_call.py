@@ -59,7 +59,9 @@ async def test_the_end_of_an_unanswered_call_is_reported_with_its_reason(
     assert list(centre.links.unanswered.values()) == [reported]
 
 
-async def test_the_end_of_a_call_whose_caller_hung_up_while_it_rang_says_so(centre, register):
+async def test_a_call_whose_caller_hangs_up_while_it_rings_ends_with_the_reason_cancelled(
+    centre, register
+):
     trunk = centre.phone("192.0.2.1", "01632960001")
     centre.phone("192.0.2.201", "201", register).final = None
     trunk.call("01970000000")

@@ -157,7 +157,7 @@ async def test_joining_a_consultation_with_a_new_outside_identity_ceases_the_rec
     assert state_of(talk.recording) is RecordingState.CEASED
 
 
-async def test_a_transfer_to_a_ringing_consultation_rings_its_phone_for_the_caller(
+async def test_a_transfer_to_a_ringing_consultation_rings_the_consulted_phone_for_the_caller(
     centre, talk, register
 ):
     centre.ceri = centre.phone("192.0.2.202", "202", register)

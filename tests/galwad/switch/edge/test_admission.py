@@ -288,7 +288,7 @@ def test_challenges_look_the_same_for_known_and_unknown_extensions(guesser, meth
     }
 
 
-def test_the_password_of_an_emergency_call_is_checked_while_the_network_is_guessing(guesser):
+def test_the_password_of_an_emergency_call_is_checked_while_its_network_guesses_passwords(guesser):
     assert guesser.guess("REGISTER", "204", "password").startswith(b"SIP/2.0 200 ")
     for port in range(1, 100):
         guesser.guess("REGISTER", "201", "wrong", source=STRANGER._replace(port=port))
@@ -325,7 +325,7 @@ def test_an_unknown_extension_costs_the_same_digest_work_as_a_known_one(
     assert len(work["999"]) >= 3
 
 
-def test_digest_credentials_are_not_accepted_again_or_from_another_address(guesser):
+def test_digest_credentials_are_not_accepted_twice_or_from_another_address(guesser):
     asked = response_of(guesser.send("REGISTER", "204"))
     bare = request_of(request("REGISTER", user="204", uri="sip:galwad"))
     given = DigestClient("204", "password").answer(bare, asked, "cnonce")

@@ -49,7 +49,7 @@ def test_the_number_of_the_present_caller_in_another_form_is_not_a_new_caller(sa
     assert named(asserted(same)) is None
 
 
-def test_the_other_number_of_the_first_invite_is_not_a_new_caller():
+def test_a_second_number_of_the_first_invite_does_not_name_a_new_caller():
     first = CallerFacts("08001234567", "192.0.2.1", (CITIZEN,), trusted=True)
     assert named(asserted("0800 123 4567"), first) is None
 

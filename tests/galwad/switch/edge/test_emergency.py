@@ -51,7 +51,7 @@ def test_each_form_of_an_emergency_number_is_recognised(settings, uri, called):
     assert called_number(settings, Uri.parse(uri)) == called
 
 
-def test_without_emergency_numbers_a_service_urn_calls_no_number(change, phones):
+def test_without_emergency_numbers_a_service_urn_is_not_translated_to_a_number(change, phones):
     settings = change(emergency_numbers=())
     assert called_number(settings, Uri.parse("urn:service:sos")) == "service:sos"
     assert Router(settings, phones).emergency.fault == ""

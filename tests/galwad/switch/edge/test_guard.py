@@ -149,7 +149,7 @@ def test_a_known_address_has_ten_times_the_rate_of_a_stranger(guard):
     assert heard(guard, OFFICE, 1000) in {305, 306}
 
 
-def test_messages_within_a_call_pass_whatever_the_rate(guard):
+def test_messages_within_a_call_pass_although_their_source_is_above_its_rate(guard):
     for source in (TRUNK, OFFICE, STRANGER):
         heard(guard, source, 400)
         assert heard(guard, source, 5, data=BYE) == 5
@@ -292,7 +292,7 @@ def test_the_ban_of_a_stranger_ends_when_its_address_becomes_known(guard):
     assert guard.accepts_connection(STRANGER, 101.0)
 
 
-def test_a_ban_long_after_the_last_one_is_short_again(guard):
+def test_a_ban_long_after_the_previous_ban_is_short_again(guard):
     for now in (100.0, 1000.0):
         for _ in range(10):
             guard.count_outcome(STRANGER, WRONG, now)
@@ -348,7 +348,7 @@ def test_a_flood_of_datagrams_thins_its_source_while_it_lasts(guard, kernel):
     assert kernel.thinned == ()
 
 
-def test_a_long_flood_below_the_limit_of_a_second_is_not_thinned(guard, kernel):
+def test_a_long_flood_that_stays_below_the_limit_of_one_second_is_not_thinned(guard, kernel):
     for second in range(10):
         heard(guard, STRANGER, 800, now=100.0 + 1.1 * second)
     assert kernel.thinned == ()

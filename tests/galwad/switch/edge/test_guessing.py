@@ -64,7 +64,9 @@ def test_a_familiar_port_has_its_passwords_checked_beside_a_guesser_at_its_addre
     assert not limits.may_check("202", OFFICE._replace(port=7), 100.0)
 
 
-def test_a_phone_with_a_new_port_has_its_password_checked_beside_a_guesser_with_another(limits):
+def test_a_phone_with_a_new_port_has_its_password_checked_beside_a_guesser_with_another_port(
+    limits,
+):
     guess(limits, count=20_000)
     assert limits.may_check("201", OFFICE._replace(port=50_000), 110.0)
 
@@ -109,7 +111,9 @@ def test_guesses_of_one_account_from_many_addresses_are_limited_and_reported(lim
     assert limits.may_check("202", OFFICE, 100.0)
 
 
-def test_a_name_without_an_account_is_limited_in_the_same_way_and_not_reported(limits, alarms):
+def test_an_extension_without_an_account_is_limited_like_one_with_an_account_and_not_reported(
+    limits, alarms
+):
     assert crowd(limits, "999", 1000) == crowd(limits, "201", 1000)
     assert len(alarms) == 1
 

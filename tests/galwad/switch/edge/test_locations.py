@@ -51,7 +51,7 @@ def locations(names, clock):
     return Locations([PBX], [TransportFamily("UDP", ipv6=False)], names, clock=lambda: clock[0])
 
 
-async def test_a_name_has_no_addresses_until_its_first_query(locations):
+async def test_a_host_name_has_no_addresses_until_its_first_query(locations):
     assert locations(PBX) == ()
     await locations.refresh()
     assert locations(PBX) == (ONE, TWO)

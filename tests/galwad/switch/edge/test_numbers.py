@@ -13,7 +13,7 @@ from galwad.switch.edge.routing import Router, spellings
 @pytest.mark.parametrize(
     "called", ["01970000100", "+441970000100", "441970000100", "00441970000100"]
 )
-def test_the_forms_of_a_national_number_begin_with_the_called_one(called):
+def test_the_forms_of_a_national_number_begin_with_the_number_as_it_was_called(called):
     forms = spellings(called)
     assert forms[0] == called
     assert {"01970000100", "+441970000100"} <= set(forms)
@@ -42,7 +42,7 @@ def test_a_route_for_a_number_abroad_matches_it_with_00_and_with_a_plus_sign(
 
 
 @pytest.mark.parametrize("called", ["01632960123", "+441632960123", "441632960123"])
-def test_a_number_at_home_does_not_match_a_pattern_for_numbers_abroad(settings, phones, called):
+def test_a_national_number_does_not_match_a_pattern_for_numbers_abroad(settings, phones, called):
     abroad = Route.model_validate({"called": "00*", "ring": ["201"]})
     router = Router(settings.model_copy(update={"routes": (abroad,)}), phones)
     assert router.route(called) is None
@@ -61,7 +61,7 @@ def test_a_route_matches_each_form_of_its_number(settings, phones, called):
 
 
 @pytest.mark.parametrize("called", ["01632960123", "+441632960123"])
-def test_a_number_whose_country_code_begins_like_an_extension_is_not_routed_to_it(
+def test_a_number_whose_country_code_begins_like_an_extension_is_not_routed_to_that_extension(
     settings, phones, called
 ):
     assert Router(settings, phones).route(called) is None

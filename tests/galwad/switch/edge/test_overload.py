@@ -98,7 +98,7 @@ def late_for(load, tenths, since, *, loop_s=0.0, media_s=0.0, message_s=0.0, cpu
 
 
 @pytest.mark.parametrize("kind", ["loop_s", "media_s"])
-def test_a_lasting_delay_refuses_a_growing_share(load, kind):
+def test_a_lasting_delay_of_loop_or_media_refuses_a_growing_share_of_new_calls(load, kind):
     load.late(0.0, 0.0, 99.9)
     now = late_for(load, 3, 100.0, **{kind: 0.1})
     assert load.share == pytest.approx(0.85)
@@ -140,13 +140,13 @@ def test_a_delay_that_other_programs_cause_refuses_no_call(load, loop_s):
     assert accepted(load, 100, now) == 100
 
 
-def test_the_part_of_a_delay_that_is_the_switchs_own_refuses_calls(load):
+def test_the_switchs_own_part_of_a_delay_refuses_calls_even_if_other_programs_cause_the_rest(load):
     now = late_for(load, 10, 100.0, loop_s=0.9, cpu_wait_s=0.6)
     assert load.lag(now) == pytest.approx(0.3)
     assert accepted(load, 100, now) == 0
 
 
-def test_media_that_waits_refuses_calls_whatever_the_cause(load):
+def test_a_delay_of_media_refuses_calls_even_if_other_programs_cause_the_delay(load):
     now = late_for(load, 100, 100.0, loop_s=0.1, media_s=0.1, cpu_wait_s=0.1)
     assert accepted(load, 1000, now) <= 21
     now = late_for(load, 10, now, loop_s=0.3, media_s=0.3, cpu_wait_s=0.3)
@@ -160,7 +160,7 @@ def test_messages_that_wait_because_of_other_programs_refuse_no_call(load):
     assert load.refuses(1, INVITE, now, 0.8)
 
 
-def test_an_invite_that_waited_as_long_as_the_messages_before_it_is_refused(load):
+def test_an_invite_that_waited_as_long_as_earlier_messages_is_refused(load):
     now = late_for(load, 3, 100.0, message_s=0.3)
     assert load.share == 1.0
     assert load.refuses(1, INVITE, now, 0.3)

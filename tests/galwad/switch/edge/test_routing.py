@@ -29,7 +29,7 @@ def refer(router, text, now=0.0):
     return router.refer(NameAddr.parse(text), now)
 
 
-def test_a_ring_group_is_the_registered_phones_of_its_extensions(router, register):
+def test_a_ring_group_rings_only_the_registered_phones_of_its_extensions(router, register):
     register("201", "sip:201@10.0.0.1", 0.0)
     (target,) = targets(router, "01970000000", 1.0)
     assert (target.name, target.user) == ("201", "sian")

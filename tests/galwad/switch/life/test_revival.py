@@ -332,7 +332,9 @@ async def test_an_internal_error_in_a_restore_ends_one_call_and_not_the_switch(
     assert centre.relay.open_legs == {}
 
 
-async def test_a_caller_waiting_for_a_transfer_is_cut_off_when_no_phone_can_be_rung(centre, talk):
+async def test_a_caller_who_waits_for_a_transfer_is_cut_off_if_no_phone_can_be_rung_after_a_restart(
+    centre, talk
+):
     centre.sian.final = None
     refer = ("Refer-To", "<sip:3001@192.0.2.9>")
     centre.sian.ask("REFER", refer)
