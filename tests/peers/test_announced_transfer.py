@@ -87,7 +87,7 @@ def test_an_announced_caller_is_looked_up_and_the_recording_has_both_callers(sta
             assert 1 < later["from_us"] / 1e6 < row["talk_s"] - 1
 
 
-def test_a_caller_announced_to_a_late_switch_is_recorded_from_the_time_of_the_announcement(stage):
+def test_a_caller_announced_to_a_stopped_switch_is_dated_from_the_announcement(stage):
     service = stage.open_all()
     call = Reception(stage)
     with service.sign_in() as page:

@@ -57,7 +57,9 @@ def transfers(service, tmp_path):
     return transfers
 
 
-def test_transfers_by_asterisk_are_seen_with_the_settings_of_the_guide(service, transfers, ended):
+def test_with_the_settings_of_the_guide_all_transfers_by_asterisk_are_recognised(
+    service, transfers, ended
+):
     ended(Asterisk(service))
     rows = transfers()
     assert {name: row["verdict"] for name, row in rows.items()} == dict.fromkeys(ROWS, "ok")
@@ -124,7 +126,7 @@ async def test_voicemail_of_asterisk_is_not_recorded_as_the_advisor_who_did_not_
     await asyncio.to_thread(judge, service, call_id, [], [(0, said)], ["transfer"])
 
 
-async def test_a_caller_whom_asterisk_parks_is_recorded_only_with_an_advisor(  # noqa: PLR0917 - fixtures
+async def test_a_caller_whom_asterisk_parks_is_recorded_only_while_connected_to_an_advisor(  # noqa: PLR0917 - fixtures
     service, pbx_phone, talker, ended, judge, shown_as
 ):
     asterisk, mouth = await asyncio.to_thread(Asterisk, service), talker("127.0.0.2")
@@ -152,7 +154,7 @@ async def test_a_caller_whom_asterisk_parks_is_recorded_only_with_an_advisor(  #
     await asyncio.to_thread(judge, service, service.call_id(), kept, lost, ["transfer"])
 
 
-async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(  # noqa: PLR0917 - fixtures
+async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_while_connected_to_an_advisor(  # noqa: PLR0917 - fixtures
     service, pbx_phone, talker, ended, judge, shown_as
 ):
     asterisk, mouth = await asyncio.to_thread(Asterisk, service), talker("127.0.0.2")
@@ -180,7 +182,7 @@ async def test_a_caller_in_a_queue_of_asterisk_is_recorded_only_with_an_advisor(
     await asyncio.to_thread(judge, service, service.call_id(), kept, lost, ["transfer"])
 
 
-async def test_asterisk_in_front_brings_a_call_to_a_phone_of_galwad(
+async def test_a_call_from_an_asterisk_in_front_reaches_a_phone_of_galwad_and_is_recorded(
     service, phone, pbx_phone, ended, judge
 ):
     asterisk = ended(await asyncio.to_thread(Asterisk, service))

@@ -64,7 +64,9 @@ def talk(caller, seconds=1.0, seed=32):
     return said
 
 
-def test_an_advisor_answers_holds_and_resumes(service, advisor, answered):
+def test_an_advisor_with_baresip_answers_holds_and_resumes_and_the_call_is_recorded(
+    service, advisor, answered
+):
     said = talk(answered)
     with service.sign_in() as page:
         for command, state in (("hold", "held"), ("resume", "answered")):

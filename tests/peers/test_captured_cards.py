@@ -120,7 +120,7 @@ def test_a_card_number_that_a_phone_sends_as_tones_is_exact_silence(
     assert digits_in(recording.caller, rate) == ""
 
 
-def test_by_default_the_tones_of_a_dialled_code_are_erased_when_it_pauses(start, place_call_on):
+def test_by_default_the_tones_of_a_dialled_pause_code_are_erased(start, place_call_on):
     """An advisor's phone sends the first two keys as sound too, before the code is complete."""
     service = start("switch", "desk", "finaliser", users=True, erase_back="")
     call = place_call_on(service, "uas_plain")

@@ -57,7 +57,9 @@ def test_coverage_explains_every_second_of_a_call_with_a_pause_and_a_crash(servi
     assert "s unexplained" in out.splitlines()[-1]
 
 
-def test_a_ring_all_of_a_pbx_in_front_is_one_recording_with_one_advisor(service, place_call, ended):
+def test_a_lost_fork_of_a_pbx_that_rings_all_leaves_one_call_and_one_recording(
+    service, place_call, ended
+):
     call = place_call()
     phone = ended(Callee(service.folder, "uas", "127.0.0.1"))
     register(service, "301", phone.port)

@@ -238,7 +238,7 @@ def test_the_session_of_a_panel_belongs_to_the_site_around_it(council, browser):
     expect(panel.get_by_label("User name")).to_be_visible()
 
 
-def test_a_site_that_is_not_named_cannot_show_the_page(council, browser):
+def test_a_site_that_the_settings_do_not_name_cannot_show_the_page(council, browser):
     page = browser.new_page()
     with page.expect_console_message(lambda line: "frame-ancestors" in line.text):
         page.goto(f"{council.stranger}/dynamics.html")

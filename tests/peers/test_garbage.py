@@ -43,7 +43,9 @@ def throw_at_stream(family, address, dice):
             sender.sendall(data)
 
 
-def test_garbage_on_every_port_and_socket_does_not_harm_a_call_in_progress(service, place_call):
+def test_garbage_on_ports_and_sockets_of_switch_and_desk_does_not_harm_a_call_in_progress(
+    service, place_call
+):
     call = place_call()
     said = speech(4, 121), speech(4, 122)
     chorus = Chorus()

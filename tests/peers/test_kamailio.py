@@ -149,7 +149,9 @@ def test_a_phone_registered_at_kamailio_answers_holds_and_is_recorded(stage):
     [("P-Asserted-Identity: <sip:500@127.0.0.3>", "500"), ("Allow: INVITE, ACK, BYE", "anonymous")],
     ids=["a department", "without a name"],
 )
-def test_a_phone_that_answers_at_a_forking_kamailio_has_no_name_of_another(stage, name, shown):
+def test_a_phone_that_answers_at_a_forking_kamailio_does_not_get_the_name_of_another_phone(
+    stage, name, shown
+):
     service = stage.open_all()
     registrar, mouth = stage.registrar(), stage.talker("127.0.0.2")
     advisor = "P-Asserted-Identity: <sip:201@127.0.0.3>"

@@ -152,7 +152,7 @@ async def test_a_filter_in_the_settings_leaves_people_out(section):
 @pytest.mark.parametrize(
     "hostile", ["*", "20*", "201)(uid=*", ")(uid=*", "*)(|(uid=*", "\0", "2\0", "\\2a", "\\", "ŵ"]
 )
-async def test_a_number_that_is_not_one_finds_no_person(section, hostile):
+async def test_a_hostile_text_in_place_of_a_number_finds_no_person(section, hostile):
     directory = section().open()
     assert await directory.find(PhoneNumber("", hostile)) == []
 
@@ -163,7 +163,7 @@ async def test_a_filter_that_libldap_cannot_read_gives_a_clear_reason(section):
 
 
 @pytest.mark.parametrize("kind", ["ldaps", "start_tls", "address", "anonymous"])
-async def test_each_kind_of_connection_finds_a_colleague(section, slapd, kind):
+async def test_a_colleague_is_found_over_ldaps_over_starttls_and_anonymously(section, slapd, kind):
     more = {
         "ldaps": {"url": slapd.tls_url},
         "start_tls": {"url": slapd.url.replace("127.0.0.1", "127.1"), "start_tls": True},
@@ -223,7 +223,9 @@ async def test_a_wrong_name_in_the_settings_gives_a_clear_reason(section, more, 
     assert (await ask(section(**more), "201"))[1] == reason
 
 
-async def test_people_whose_numbers_begin_alike_are_told_apart_and_too_many_are_refused(section):
+async def test_a_number_among_similar_ones_finds_one_person_and_too_many_matches_are_refused(
+    section,
+):
     assert await names(section(), "01970 624321") == ["same4321"]
     answer, reason = await ask(section(), "01970 630000")
     assert answer.state is AnswerState.UNAVAILABLE
@@ -259,7 +261,7 @@ class Heartbeat:
 
 
 @pytest.mark.parametrize("url", ["url", "tls_url"])
-def test_a_server_that_stands_still_is_unavailable_in_time_and_the_loop_goes_on(
+def test_a_server_that_stands_still_is_unavailable_in_time_and_the_event_loop_goes_on(
     section, slapd, url
 ):
     settings = section(url=getattr(slapd, url))
@@ -363,7 +365,9 @@ def example(documented, authority, tmp_path):
     return re.sub(r'secret_file = ".*"', f'secret_file = "{tmp_path}/password"', text)
 
 
-def test_the_account_of_the_documentation_can_read_what_the_page_shows_and_nothing_else(documented):
+def test_the_account_of_the_documentation_reads_names_but_no_home_number_uid_or_password(
+    documented,
+):
     command = [program("ldapsearch", "ldap-utils"), "-x", "-LLL", "-H", documented.url]
     command += ["-D", USER, "-w", PASSWORD, "-b", BASE, "(objectClass=*)"]
     assert subprocess.run(command, check=False, capture_output=True).stdout == b""

@@ -54,7 +54,7 @@ def seconds(clock):
     return 60 * int(minutes) + int(rest)
 
 
-def test_two_phones_of_one_extension_make_one_pop_and_a_hold_or_hang_up_makes_no_second_one(
+def test_two_phones_of_one_extension_make_one_pop_and_a_hold_or_hang_up_makes_no_second_pop(
     service, page, talker, ended
 ):
     said = service.folder / "advisor.wav"

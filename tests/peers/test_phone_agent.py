@@ -47,7 +47,7 @@ async def beside(ended, ports, tmp_path):
         await phone.stop()
 
 
-async def test_a_redirected_call_exchanges_keys_by_info_and_is_held_inactive(beside):
+async def test_a_redirected_call_exchanges_dtmf_digits_and_can_be_held_inactive(beside):
     async with asyncio.timeout(PATIENCE_S):
         call, content = await beside("uas_moved", follow=True)
         assert call.statuses == [302, 180, 200]

@@ -231,7 +231,7 @@ def test_a_transfer_that_fails_says_why_and_the_advisor_still_has_the_caller(
     assert recording.gaps() == []
 
 
-def test_one_key_hands_the_caller_over_to_a_welsh_speaker_and_the_pop_follows(
+def test_one_key_hands_the_caller_over_to_a_welsh_speaker_whose_page_then_shows_the_call(
     service, talk, page, open_page, baresip
 ):
     huw, huws_phone = open_page("huw"), baresip("202", 38)

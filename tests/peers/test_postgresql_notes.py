@@ -130,7 +130,7 @@ async def test_a_text_that_is_too_long_is_refused_and_a_missing_right_is_not(ser
     assert rows(server) == ["1|1"]
 
 
-async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_there_once(
+async def test_notes_that_are_delivered_twice_while_the_server_crashes_are_stored_once(
     server, destination
 ):
     """The server crashes and starts again and again: 4 s of CPU time."""
@@ -173,7 +173,7 @@ def service(start, server, tmp_path):
     )
 
 
-def test_a_call_shows_the_person_of_the_view_and_its_note_survives_a_crash_of_the_server(
+def test_a_call_shows_the_person_of_the_database_view_and_its_note_survives_a_server_crash(
     service, place_call, server
 ):
     server.sql("DELETE FROM galwad.notes")

@@ -107,7 +107,7 @@ async def rings(calls):
         return await calls.get()
 
 
-async def test_an_advisor_on_a_break_is_rung_only_when_the_other_is_busy(centre):
+async def test_an_advisor_on_a_break_is_rung_only_when_the_other_advisor_is_busy(centre):
     await centre.away("huw")
     call = await centre.caller.call(LINE)
     at_sian = await rings(centre.sian)
@@ -130,7 +130,7 @@ async def test_all_phones_ring_if_all_advisors_are_on_a_break(centre):
     await call.hangup()
 
 
-async def test_without_the_desk_ringing_follows_the_last_known_breaks_and_these_survive_its_restart(
+async def test_ringing_follows_the_last_breaks_while_the_desk_is_down_and_breaks_survive_its_restart(
     centre,
 ):
     await centre.away("huw")

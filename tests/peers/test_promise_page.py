@@ -71,14 +71,14 @@ def opened(request, chromium, tmp_path):
     assert blocked == []
 
 
-def test_axe_finds_no_fault_on_the_page(opened):
+def test_axe_finds_no_fault_on_the_page_of_promises(opened):
     opened.evaluate(AXE)
     told, passed = opened.evaluate(RUN, RULES)
     assert told == []
     assert passed > 10, "axe has not looked"
 
 
-def test_the_page_is_not_wider_than_a4_in_print(opened):
+def test_the_page_of_promises_is_not_wider_than_a4_in_print(opened):
     opened.emulate_media(media="print")
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert opened.evaluate(wide) <= 0

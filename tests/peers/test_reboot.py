@@ -147,7 +147,9 @@ def test_after_a_reboot_an_officer_recovers_the_recording_of_a_call(service, pla
     assert recording.manifest["talk_us"] >= len(before) / RATE * 1e6
 
 
-def test_at_a_stop_calls_go_on_until_a_second_sigterm_hangs_up_both_sides(service, place_call):
+def test_after_a_first_sigterm_calls_go_on_until_a_second_sigterm_hangs_up_both_sides(
+    service, place_call
+):
     """`systemctl reboot` sends the first, and `systemctl kill` the second."""
     call = place_call()
     before, after = speech(1, 404), speech(1, 405)
@@ -168,7 +170,7 @@ def test_at_a_stop_calls_go_on_until_a_second_sigterm_hangs_up_both_sides(servic
     assert stored_dialogs(service) == ""
 
 
-def test_fifty_calls_get_a_bye_each_after_a_reboot(start, ended):
+def test_after_a_reboot_both_sides_of_fifty_calls_get_a_bye(start, ended):
     """Fifty calls, and two starts of three processes: 2 s of CPU time."""
     service = start(*PROCESSES, users=True, max_calls=60)
     callee = ended(Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50))

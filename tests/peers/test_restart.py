@@ -191,7 +191,7 @@ def test_a_call_that_has_ended_stays_ended_if_the_switch_dies_at_that_moment(
     assert recording.manifest["unexplained"] == []
 
 
-def test_a_call_whose_parties_are_gone_after_a_restart_ends(service, place_call):
+def test_a_call_ends_if_its_parties_are_gone_after_a_restart(service, place_call):
     call = place_call()
     call.caller.say(speech(1, 96), call.from_caller)
     service.kill("switch")

@@ -90,7 +90,9 @@ def test_simulate_pauses_by_the_api_and_sums_up_many_calls(service, simulate):
     assert alike(many, "sound") > 0.6  # a busy machine sends and hears five calls with gaps
 
 
-def test_simulate_names_each_fault_with_a_hint(service, client, simulate):
+def test_simulate_names_faults_of_registration_ringing_and_recording_with_a_hint(
+    service, client, simulate
+):
     def named(step, text, *options, passwords=(), **where):
         steps = simulate(*options, passwords=passwords, status=1, where=where)
         assert (steps[step]["verdict"], steps[step]["text"][: len(text)]) == ("fail", text)

@@ -168,13 +168,13 @@ def all_ok(run, names):
 
 
 @whole_or(PAYMENTS_IN_EVERY_RUN, PAYMENTS)
-def test_the_rows_of_the_payments_matrix_are_ok(matrix, names):
+def test_simulate_reports_the_rows_of_the_payments_matrix_as_ok(matrix, names):
     """Eight calls, with the recordings opened: 5 s of CPU time."""
     all_ok(partial(matrix.payments, "--card"), names)
 
 
 @whole_or(TRANSFERS_IN_EVERY_RUN, TRANSFERS)
-def test_the_rows_of_the_transfers_matrix_are_ok(matrix, pbx, names):
+def test_simulate_reports_the_rows_of_the_transfers_matrix_as_ok(matrix, pbx, names):
     pbx()
     all_ok(partial(matrix.transfers, *AT_PBX), names)
 
@@ -249,7 +249,7 @@ def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):
     failed(matrix, rows, 'the state of the recording is "recording", not "paused"')
 
 
-def test_another_point_of_transfer_than_in_the_settings_is_a_failure(matrix):
+def test_a_matrix_with_another_point_of_transfer_than_the_switch_is_a_failure(matrix):
     other = matrix.settings("point_of_transfer", "request")
     rows = matrix.transfers("--only", "blind, outside", config=other, status=1)
     failed(matrix, rows, "while the other party rings: what the caller said is in the recording")

@@ -213,7 +213,9 @@ def test_digits_of_a_pause_reach_the_srtp_leg_and_are_not_recorded(start, made):
     assert recording.adds_up()
 
 
-def test_a_call_with_srtp_on_both_legs_uses_separate_keys(start, made):
+def test_a_call_with_another_srtp_suite_on_each_leg_is_encrypted_recorded_and_stores_no_key(
+    start, made
+):
     service = all_three(start, trunk_srtp="required", route_srtp="required")
     mouth = made.talkers("127.0.0.2", Suite.AES_CM_128_HMAC_SHA1_32)
     desk, ear = made.talkers("127.0.0.3", Suite.AEAD_AES_256_GCM), made.wire(service)

@@ -56,7 +56,9 @@ def names():
 
 
 @pytest.mark.parametrize("way", ["srv", "addresses", "list"])
-def test_the_second_trunk_gets_the_call_of_a_silent_first_one(start, ended, names, silent, way):
+def test_the_second_trunk_gets_the_calls_that_the_first_trunk_does_not_answer(
+    start, ended, names, silent, way
+):
     port, good = silent.getsockname()[1], free_port(GOOD)
     names["one.trunk.example.", "A"], names["two.trunk.example.", "A"] = SILENT, GOOD
     names["_sip._udp.trunk.example.", "SRV"] = (

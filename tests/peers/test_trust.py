@@ -155,7 +155,7 @@ def test_a_refer_with_embedded_header_fields_sends_none_of_them_to_its_target(pe
         department.close()
 
 
-def test_a_phone_is_called_by_the_name_of_its_account_whatever_it_writes(peers):
+def test_a_call_from_a_phone_shows_the_extension_of_its_account_whatever_names_it_sends(peers):
     service, phone, peer = peers
     pbx = peer("127.0.0.4", port=service.department_port)
     forged = (

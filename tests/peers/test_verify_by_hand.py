@@ -234,7 +234,7 @@ def test_a_row_rewritten_by_sql_is_named_by_hand_and_by_three_commands(desktop):
     checks(0)
 
 
-def test_galwads_own_commands_find_the_same_faults(desktop):
+def test_galwad_audit_verify_finds_a_missing_manifest_a_missing_recording_and_a_cut_chain(desktop):
     folder, call_id = desktop.folder, desktop.call_id
     shutil.copytree(desktop.origin, folder / "copy")
     whole = ("audit", "verify", "chain.jsonl", "--anchors", "anchors.jsonl", "--recordings", "copy")

@@ -111,7 +111,7 @@ async def test_a_foreign_request_in_a_phones_dialog_is_challenged_and_changes_no
     assert call.state() == before
 
 
-async def test_a_phone_that_moved_is_accepted_with_its_password_and_gets_requests_at_its_new_address(
+async def test_a_phone_that_moved_is_accepted_with_its_password_and_gets_requests_there(
     guarded, talking
 ):
     trunk, phone = talking
