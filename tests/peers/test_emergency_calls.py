@@ -103,7 +103,7 @@ def test_a_phone_reaches_999_through_a_switch_that_refuses_all_other_calls(
         ("tel:112;phone-context=+44", "112"),
     ],
 )
-def test_a_pbx_reaches_the_service_by_each_form_of_its_name_and_with_a_location(
+def test_a_pbx_reaches_the_emergency_service_by_each_form_of_its_name_and_with_a_location(
     full, operator, ended, uri, called
 ):
     switch = full(1, max_calls=1)

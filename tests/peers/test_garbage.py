@@ -1,4 +1,4 @@
-"""Random octets on every port and socket, while a call continues."""
+"""Random octets on ports and sockets of the switch and the desk, while a call continues."""
 
 from __future__ import annotations
 

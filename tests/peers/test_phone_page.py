@@ -179,7 +179,7 @@ def test_a_held_caller_hears_nothing_and_the_recording_stays_whole(service, page
     assert recording.adds_up()
 
 
-def test_a_transfer_on_the_page_to_a_department_ends_the_recording_when_it_accepts(
+def test_a_transfer_on_the_page_ends_the_recording_when_the_department_accepts(
     service, page, phone, talk, department
 ):
     other = department()

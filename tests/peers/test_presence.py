@@ -130,7 +130,7 @@ async def test_all_phones_ring_if_all_advisors_are_on_a_break(centre):
     await call.hangup()
 
 
-async def test_ringing_follows_the_last_breaks_while_the_desk_is_down_and_breaks_survive_its_restart(
+async def test_ringing_follows_the_last_breaks_while_the_desk_is_down_and_breaks_survive_that(
     centre,
 ):
     await centre.away("huw")

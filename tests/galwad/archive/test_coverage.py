@@ -496,7 +496,7 @@ async def test_a_missed_nightly_check_runs_at_least_a_minute_after_the_start(run
     assert after is not None
 
 
-async def test_a_desk_that_was_off_for_several_nights_checks_them_all(running):
+async def test_a_desk_that_was_off_for_several_nights_checks_all_of_these_nights(running):
     turn(running, at(10, 4))
     await running.desk.archive.nightly.check()
     await running.stop()

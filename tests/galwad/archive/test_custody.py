@@ -1,4 +1,4 @@
-"""A recording that is retained for a legal matter, and who may end that unnoticed."""
+"""A recording that is retained for a legal matter, and the alarm if another person releases it."""
 
 from __future__ import annotations
 

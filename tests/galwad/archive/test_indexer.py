@@ -130,7 +130,7 @@ async def test_a_task_that_is_cancelled_while_it_waits_loses_no_report(office):
     assert await office.index(report("b")) == [True]
 
 
-async def test_if_the_writing_task_is_cancelled_another_one_writes_the_waiting_reports(office):
+async def test_if_the_writing_task_is_cancelled_another_task_writes_the_waiting_reports(office):
     async def stuck(work):
         del work
         await asyncio.Event().wait()

@@ -68,7 +68,7 @@ async def rows(mair):
 
 
 async def test_resealing_without_names_keeps_the_names_in_the_index(running, sealed):
-    """Its spool is from before a reboot, but the index already had its names."""
+    """The spool is from before a reboot, but the index already had the names of the call."""
     await running.seal(sealed)
     again = msgspec.structs.replace(sealed, **NAMELESS)
     assert (await running.seal(again)).call_id == sealed.call_id

@@ -52,7 +52,7 @@ def answers(pop):
     return {each["name"]: each["answer"] for each in pop["caller"]["directories"]}
 
 
-async def test_a_slow_directory_does_not_delay_the_name_that_another_one_finds(ring):
+async def test_a_slow_directory_does_not_delay_the_name_that_another_directory_finds(ring):
     crm = Directory("crm", [HUW], waits=True)
     sian = await ring(Directory("ours", [ELIN]), crm, budget=20.0)
     first = await sian.filled(CALL)

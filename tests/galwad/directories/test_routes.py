@@ -57,7 +57,9 @@ async def test_only_machines_with_the_right_and_administrators_may_forget_answer
     assert kinds.count("directory.answers-forgotten") == 2
 
 
-async def test_a_machine_with_the_directories_right_may_do_nothing_else(running):
+async def test_a_machine_with_the_directories_right_may_not_read_calls_pause_or_fetch_anchors(
+    running,
+):
     machine = await running.machine("crm", "directories")
     assert (await machine.get("/api/v1/calls")).status_code == 403
     assert (await machine.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 403

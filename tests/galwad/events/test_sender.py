@@ -358,7 +358,7 @@ async def test_a_retry_by_hand_does_not_wait_for_a_rest_that_the_receiver_has_as
     assert sending.accepted() == {"call-1": ["ringing", "ringing"]}
 
 
-async def test_a_discarded_event_is_not_sent_and_the_next_of_its_call_is(sending, server):
+async def test_a_discarded_event_is_not_sent_but_the_next_event_of_its_call_is(sending, server):
     server.answers = [answer(b"", "503 Busy", Retry_After="3600"), OK]
     await sending.add("call-1", kinds=("ringing", "answered"))
     sending.start()

@@ -82,7 +82,9 @@ async def restart(running):
     await running.switch.until(SetPhones, links + 1)
 
 
-async def test_a_call_with_a_pause_and_its_recording_is_sent_in_order(running, accepted, sealed):
+async def test_the_events_of_a_call_with_a_pause_and_of_its_recording_are_sent_in_order(
+    running, accepted, sealed
+):
     switch = running.switch
     switch.ring(CALL)
     switch.answer(CALL, "201", "sian")

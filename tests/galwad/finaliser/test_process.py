@@ -60,7 +60,7 @@ def slow(site):
     return made
 
 
-async def test_a_short_call_is_sealed_without_waiting_for_earlier_long_ones(site, slow):
+async def test_a_short_call_is_sealed_without_waiting_for_earlier_long_calls(site, slow):
     long = [f"20260301-08{number:02}00-abcdefgh" for number in range(3 * SEALING_TASKS)]
     for call_id in long:
         site.call(call_id, seconds=8)

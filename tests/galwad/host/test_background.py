@@ -72,7 +72,7 @@ async def test_an_error_of_spawned_work_is_logged():
     assert [line["event"] for line in logs] == ["desk.task_failed"]
 
 
-async def test_work_with_a_time_limit_continues_after_it():
+async def test_work_with_a_time_limit_continues_after_the_limit():
     tasks, go, done = BackgroundTasks(), asyncio.Event(), []
 
     async def work():

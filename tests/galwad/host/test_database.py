@@ -141,7 +141,9 @@ async def test_a_transaction_that_waited_too_long_fails_and_later_transactions_a
     await engine.dispose()
 
 
-async def test_a_transaction_that_is_cancelled_while_it_waits_does_not_delay_the_next(tmp_path):
+async def test_a_transaction_that_is_cancelled_while_it_waits_does_not_delay_the_next_transaction(
+    tmp_path,
+):
     path = tmp_path / "galwad.db"
     upgrade(path)
     engine = open_engine(path)

@@ -111,7 +111,7 @@ async def test_the_usual_page_needs_no_csrf_token(embeddable):
     assert (await client.post("/api/v1/logout")).status_code == 204
 
 
-async def test_a_pause_from_a_panel_is_recorded_as_one_from_the_page(embeddable):
+async def test_a_pause_from_a_panel_has_the_trigger_and_holder_of_a_pause_from_the_page(embeddable):
     client, csrf = await signed_in(embeddable)
     embeddable.switch.ring(CALL)
     embeddable.switch.answer(CALL, "201", "sian")

@@ -39,7 +39,7 @@ def step(done, name):
     return run
 
 
-async def test_steps_run_in_the_sequence_of_their_kinds_and_after_stop_ones_in_reverse(host):
+async def test_steps_run_in_the_sequence_of_their_kinds_and_steps_after_the_stop_in_reverse(host):
     done: list[str] = []
 
     async def loop():

@@ -82,7 +82,7 @@ async def test_a_refused_version_waits_for_a_decision(outbox, save):
     assert await purpose_of_next(outbox) == "a"
 
 
-async def test_a_later_version_is_delivered_in_place_of_a_refused_one(outbox, save):
+async def test_a_later_version_is_delivered_in_place_of_a_refused_version(outbox, save):
     await save(ONE, "a")
     await outbox.refused(await outbox.next_version(1100.0), "the server refuses it (422)")
     await save(ONE, "b")

@@ -163,7 +163,7 @@ async def test_a_stream_that_waits_again_during_a_wake_up_is_not_woken_twice(hub
     await asyncio.gather(*streams, return_exceptions=True)
 
 
-async def test_a_stream_above_the_limit_of_its_session_replaces_the_oldest(hub):
+async def test_a_stream_above_the_limit_of_its_session_replaces_the_oldest_stream(hub):
     first, *others = [hub.streams.follow("sian", "sian") for _ in range(MAX_STREAMS_PER_SESSION)]
     hub.streams.follow("huw", "sian")
     waiting = asyncio.create_task(hub.streams.wait(first, hub.streams.wake_count, 60))

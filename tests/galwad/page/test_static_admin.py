@@ -323,7 +323,7 @@ def test_an_undelivered_event_is_discarded_with_a_reason_and_a_refused_one_has_n
     assert ("POST", "/webhooks/e1/discard", {"reason": "a test call"}) in desk.asked
 
 
-def test_the_undelivered_notes_are_in_the_administration_and_back_on_the_page_after_it(opened):
+def test_the_undelivered_notes_are_shown_in_the_administration_and_otherwise_on_the_page(opened):
     notes = opened.get_by_role("region", name="Contact notes that were not delivered")
     expect(notes).to_be_visible()
     assert opened.locator(".admin .overview").filter(has_text="Waste").count() == 1

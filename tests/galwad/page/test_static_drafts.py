@@ -127,7 +127,7 @@ EMPTY = dict.fromkeys(("purpose", "outcome", "on_behalf_of", "authority"), "") |
 }
 
 
-def test_windows_with_conflicting_texts_show_both_and_store_nothing_until_one_is_chosen(
+def test_windows_with_conflicting_texts_show_both_texts_and_store_nothing_until_one_is_chosen(
     desk, conflicting
 ):
     texts = ("text of the first window", "text of the second window")

@@ -90,7 +90,7 @@ def test_an_earlier_contact_from_a_directory_is_shown_with_the_name_of_the_direc
     expect(rows.nth(1)).to_contain_text("solved")
 
 
-def test_a_directory_that_did_not_answer_is_named_and_the_list_does_not_say_that_there_is_none(
+def test_a_directory_that_did_not_answer_is_named_instead_of_a_text_that_there_are_no_contacts(
     desk, page
 ):
     desk.earlier_failed = ["crm", "housing"]

@@ -169,7 +169,7 @@ def test_no_row_moves_while_the_focus_is_in_the_table(supervisor, page):
     expect(lines(page)).to_have_text(["Line 003", "Line 002", "Line 001"])
 
 
-def test_the_wall_shows_the_calls_without_any_control_and_escape_leaves_it(supervisor, page):
+def test_the_wall_shows_the_calls_without_any_control_and_escape_leaves_the_wall(supervisor, page):
     put(supervisor, 1, recording="paused", holders=["phone:204"])
     supervisor.alarm("peer.down")
     page.get_by_role("button", name="Show on a wall screen").click()
@@ -182,7 +182,7 @@ def test_the_wall_shows_the_calls_without_any_control_and_escape_leaves_it(super
     assert "#" not in page.url
 
 
-def test_the_address_of_the_wall_opens_it_and_a_lost_connection_is_shown(
+def test_the_address_of_the_wall_opens_the_wall_and_a_lost_connection_is_shown(
     supervisor, browser_page, address
 ):
     put(supervisor, 1)

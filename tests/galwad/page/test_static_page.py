@@ -161,7 +161,7 @@ def test_a_late_answer_keeps_the_person_whom_the_advisor_is_choosing(desk, page)
     expect(page.get_by_role("button", name="Checks passed")).to_be_enabled()
 
 
-def test_a_person_who_was_shown_first_is_not_preselected_when_a_second_one_is_found(desk, page):
+def test_a_person_who_was_shown_first_is_not_preselected_when_a_second_person_is_found(desk, page):
     answered(desk, **found(desk, SIAN))
     expect(page.get_by_role("button", name="Checks passed")).to_be_enabled()
     desk.put(**found(desk, SIAN, OWEN))

@@ -159,7 +159,7 @@ def test_each_refusal_of_a_phone_act_has_its_own_text(desk, page, status, reason
     expect(page.locator(".phone > [role=alert]")).to_have_text(text)
 
 
-def test_a_transfer_in_progress_is_shown_and_no_second_one_is_offered(desk, page):
+def test_a_transfer_in_progress_is_shown_and_no_second_transfer_is_offered(desk, page):
     talk(desk, acts={**ACTS, "transfer": "transferring"}, transferring="department")
     expect(page.locator(".phone .note")).to_contain_text("the other party has not answered yet")
     expect(page.locator(".phone button.transfer")).to_have_attribute("aria-disabled", "true")

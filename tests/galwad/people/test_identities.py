@@ -35,7 +35,7 @@ def known(engine):
     return Identities(engine)
 
 
-async def test_the_first_sign_in_adds_a_user_and_the_next_finds_the_same(known, users):
+async def test_the_first_sign_in_adds_a_user_and_a_later_sign_in_finds_the_same_user(known, users):
     first = await known.sign_in(SIAN, "advisor", "sian.parry@council.example", "cy")
     assert first.created
     assert first.user == User("sian.parry", "advisor", "cy")
@@ -133,7 +133,7 @@ async def test_an_identity_is_linked_once_and_only_to_a_person(known, users):
             await change(users, name, link=SIAN)
 
 
-async def test_a_removed_user_can_sign_in_as_a_new_one(known, users):
+async def test_a_removed_user_can_sign_in_as_a_new_user(known, users):
     await known.sign_in(SIAN, "admin", "sian")
     await remove(users, "sian")
     again = await known.sign_in(SIAN, "advisor", "sian")

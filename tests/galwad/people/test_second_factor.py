@@ -70,7 +70,7 @@ async def test_the_code_that_confirmed_a_setup_is_used_up(factors, session, cloc
     assert await factors.check("sian", code_at(secret, clock.now)) is CodeVerdict.USED
 
 
-async def test_a_setup_expires_and_a_second_one_replaces_it(factors, session, clock):
+async def test_a_setup_expires_and_a_second_setup_replaces_the_first(factors, session, clock):
     first = factors.begin(session)
     second = factors.begin(session)
     with pytest.raises(SetupError, match="wrong"):
@@ -160,7 +160,7 @@ async def test_new_recovery_codes_replace_all_earlier_ones(factors, set_up):
     assert (await factors.status("sian")).recovery_left == 9
 
 
-async def test_a_setup_ends_other_sessions_opened_with_a_password_and_unlocks_its_own(
+async def test_a_setup_ends_other_sessions_opened_with_a_password_and_unlocks_its_own_session(
     factors, sessions, engine, clock
 ):
     tokens = {

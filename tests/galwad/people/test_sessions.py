@@ -191,7 +191,9 @@ async def test_a_known_session_stays_valid_until_idle_while_the_database_hangs(
     await sessions.stop()
 
 
-async def test_a_session_is_checked_in_the_database_again_once_it_answers(database, open_sessions):
+async def test_a_session_is_checked_in_the_database_again_once_the_database_answers(
+    database, open_sessions
+):
     sessions = open_sessions(database)
     token = await sessions.open("sian", "page")
     session = await sessions.find(token)

@@ -74,7 +74,7 @@ def test_a_token_command_that_fails_says_why_and_what_to_do(galwad, words, error
     assert "hint: " in done.err
 
 
-def test_disable_ends_all_tokens_and_enable_gives_one(galwad):
+def test_disable_ends_all_tokens_and_enable_gives_a_new_token(galwad):
     galwad("tokens", "add", "pay", "spring")
     galwad("disable", "pay")
     assert galwad("tokens", "list", "pay", "--json").json() == []

@@ -131,7 +131,7 @@ async def test_a_personal_token_ends_when_revoked_and_another_advisor_cannot_rev
     ]
 
 
-async def test_the_page_shows_the_last_use_but_never_the_secret(running, key):
+async def test_the_list_of_personal_tokens_has_the_last_use_and_no_secret(running, key):
     await key.put(PAYMENTS)
 
     await running.desk.people.sessions.stop()  # the time of the use is stored in the background

@@ -173,7 +173,7 @@ async def tokens(engine, clock):
     return Tokens(engine, clock)
 
 
-async def test_the_expiry_of_a_machines_token_is_logged_once_a_day_before_and_after_it(
+async def test_a_machines_token_is_logged_once_a_day_when_it_expires_soon_and_when_it_has_expired(
     tokens, clock
 ):
     await tokens.make(PAY, "os:root", "soon", days=31)

@@ -267,7 +267,7 @@ def test_the_destination_for_welsh_is_the_name_of_a_destination_of_the_centre(wr
     assert settings.desk.welsh_destination == "600"
 
 
-def test_a_payment_code_must_not_begin_with_the_other_one(faults):
+def test_a_payment_code_must_not_begin_with_the_other_code(faults):
     codes = 'payment_code_on = "*7"\npayment_code_off = "*71"\n'
     ((_, _, expected),) = faults(LEAST + codes)
     assert "neither may begin with the other" in expected

@@ -296,6 +296,6 @@ def test_an_anchor_is_added_only_if_the_chain_still_has_the_last_anchored_entry(
 @pytest.mark.usefixtures("server", "links")
 @pytest.mark.parametrize("place", ["/dev/full", "/dev/zero", "."])
 def test_an_anchor_is_written_only_to_a_regular_file(run, place):
-    """The two devices can be read without end."""
+    """The earlier anchors are read first, and /dev/full and /dev/zero have no end."""
     done = run("audit", "anchor", "-o", place)
     assert (done.status, done.err.splitlines()[0]) == (1, f"error: {place} is not a file")

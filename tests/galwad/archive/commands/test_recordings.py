@@ -160,7 +160,7 @@ def test_a_full_disk_for_the_certificate_is_reported_after_the_disposal(run, hou
     assert command[-1].read_bytes() == house.path(FIRST, "disposal").read_bytes()
 
 
-def test_a_disposal_certificate_names_the_audit_entry_that_ordered_it(run, house):
+def test_a_disposal_certificate_names_the_audit_entry_that_ordered_the_disposal(run, house):
     run("recordings", "purge", FIRST, *WHY)
     certificate = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
     entries = house.do(house.desk.host.audit.entries())

@@ -221,7 +221,7 @@ def test_a_recording_with_unexplained_time_is_not_whole(run, archive, folder):
 def test_a_manifest_with_a_wrong_call_id_does_not_stop_verification_of_the_others(
     run, archive, folder, key, call_id
 ):
-    """The manifest is signed, and its content must not stop the verification of the others."""
+    """The manifest has a valid signature, and only its call id is wrong."""
     other = "20261125-100000-bcdefghi"
     for name in ("header", "payload"):
         (folder / f"{other}.{name}").write_bytes(getattr(archive, name))

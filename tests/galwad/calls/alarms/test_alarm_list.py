@@ -1,6 +1,6 @@
 """The list of alarms: repeated reports, what ends by itself, what people decide, and the database.
 
-Covers `galwad/calls/alarms/store.py` and `galwad/calls/alarms/store.py`.
+Covers `galwad/calls/alarms/store.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The writing of the log of calls, and what a restart of the desk leaves of it.
 
-Covers `galwad/calls/log/store.py` and `galwad/calls/log/store.py`.
+Covers `galwad/calls/log/store.py`.
 """
 
 from __future__ import annotations

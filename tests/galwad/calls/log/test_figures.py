@@ -1,6 +1,6 @@
 """The supervisors' figures and their export as CSV.
 
-Covers `galwad/calls/log/figures.py` and `galwad/calls/log/figures.py`.
+Covers `galwad/calls/log/figures.py`.
 """
 
 from __future__ import annotations

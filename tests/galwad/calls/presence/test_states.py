@@ -116,7 +116,7 @@ def test_a_caller_whose_number_is_an_extension_does_not_put_that_advisor_on_a_ca
     assert presence().state is PresenceState.AVAILABLE
 
 
-def test_a_break_lasts_during_a_call_and_shows_after_it(presence, calls):
+def test_a_break_lasts_during_a_call_and_is_shown_after_the_call(presence, calls):
     answered(calls)
     during = presence(taken=LUNCH)
     assert (during.state, during.reason, during.away) == (PresenceState.ON_CALL, LUNCH.reason, True)

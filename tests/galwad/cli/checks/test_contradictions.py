@@ -75,7 +75,7 @@ def test_the_same_peer_in_two_trunks_is_a_warning_with_the_trunk_that_counts(
         ("0197*", "+441970000000"),
     ],
 )
-def test_a_route_that_an_earlier_one_hides_is_a_warning(found, first, second):
+def test_a_route_that_an_earlier_route_hides_is_a_warning(found, first, second):
     ((name, grade, text),) = found(ROUTE.format(first) + ROUTE.format(second))
     assert (name, grade) == ("routes", "warning")
     hides = f"the route {first}, which is before it, matches all of its calls"
@@ -83,7 +83,7 @@ def test_a_route_that_an_earlier_one_hides_is_a_warning(found, first, second):
 
 
 @pytest.mark.parametrize(("kind", "grade"), [("payment", "fault"), ("centre", "warning")])
-def test_a_destination_that_an_earlier_one_hides_is_named(found, kind, grade):
+def test_a_destination_that_an_earlier_destination_hides_is_named(found, kind, grade):
     target = 'target = "sip:701@pay.example"'
     text = DESTINATION.format("7*", "centre", "") + DESTINATION.format("701", kind, target)
     hides = "7* (centre), which is before it, matches the same parties"

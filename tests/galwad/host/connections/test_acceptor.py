@@ -59,7 +59,7 @@ def test_a_soft_limit_of_files_is_raised_as_far_as_the_connections_need():
     assert limit_of(16384, 16384, 4096) == (4096, 16384)
 
 
-def test_with_few_files_a_third_of_those_beyond_the_reserve_is_left_for_other_use():
+def test_with_few_files_a_third_of_the_files_beyond_the_reserve_is_left_for_other_use():
     assert limit_of(FILES, FILES, 4096) == (512, FILES)
     assert limit_of(300, 300, 4096) == (64, 300)
 

@@ -389,7 +389,9 @@ async def test_an_exchange_that_waits_too_long_is_refused_and_can_be_repeated(
     assert flow.exchanges._running == 0
 
 
-async def test_a_response_that_leads_to_no_exchange_can_be_followed_by_a_right_one(flow, provider):
+async def test_a_response_that_leads_to_no_exchange_can_be_followed_by_a_valid_response(
+    flow, provider
+):
     url, cookie = await flow.begin("")
     response = provider.approve(url)
     denied = {**response, "code": "", "error": "access_denied"}
@@ -446,7 +448,7 @@ async def step_up(flow, provider):
     return await complete(flow, cookie, provider.approve(url))
 
 
-async def test_a_sign_in_without_a_step_up_requests_no_stronger_one(make):
+async def test_a_sign_in_without_a_step_up_requests_no_stronger_sign_in(make):
     url, _ = await make(**GOLD).begin("")
     assert not {"acr_values", "claims", "prompt", "max_age"} & set(asked_of(url))
 
@@ -457,7 +459,7 @@ async def test_a_step_up_asks_for_the_stronger_sign_in_as_an_essential_claim(mak
     assert json.loads(asked_of(url)["claims"]) == wanted
 
 
-async def test_a_step_up_returns_the_person_if_the_token_proves_it(make, provider):
+async def test_a_step_up_returns_the_person_if_the_token_proves_the_step_up(make, provider):
     provider.claims = {"acr": "gold", "auth_time": int(time.time())}
     token = await step_up(make(**GOLD), provider)
     assert token.name == "sian.parry@council.example"

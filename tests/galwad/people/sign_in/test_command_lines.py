@@ -30,7 +30,7 @@ async def fetch(running, waiting):
     return await running.client().post(f"{URL}/token", json={"secret": waiting["secret"]})
 
 
-async def test_a_person_approves_a_command_line_and_it_gets_a_token_once(running):
+async def test_a_command_line_that_a_person_approves_gets_a_token_once(running):
     waiting = await begun(running)
     assert waiting["page"] == f"{running.settings.desk.origin}/#command-line"
     early = await fetch(running, waiting)

@@ -120,7 +120,7 @@ def test_a_crowd_delays_a_right_password_from_a_new_network_by_at_most_ten_secon
 
 
 @pytest.mark.parametrize("where", ["16 addresses", "a /48"])
-def test_the_first_sign_in_of_a_network_is_next_while_others_flood(where):
+def test_the_first_sign_in_of_a_network_is_checked_next_while_other_networks_flood(where):
     desk, flood = Desk(), crowd(where, "one account")
     desk.flood(flood, 50, 3)
     mine = desk.send("sian", HOME, "right")

@@ -132,7 +132,7 @@ def test_memory_is_bounded_whatever_is_tried(recent, monkeypatch):
     assert len(recent._turned_away) == 50
 
 
-def test_a_digest_shows_neither_the_account_nor_the_password_and_each_password_has_its_own():
+def test_each_account_and_password_has_its_own_digest_of_fixed_length():
     digests = {digest_of(account, word) for account in ("sian", "huw") for word in ("a", "b")}
     assert len(digests) == 4
     assert all(len(each) == 12 for each in digests)

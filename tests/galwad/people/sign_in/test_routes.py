@@ -106,7 +106,7 @@ async def test_a_command_line_gets_a_bearer_token(running):
     assert (await bearer.get("/api/v1/me")).json()["user"] == "sian"
 
 
-async def test_a_request_from_another_origin_or_without_one_is_refused(running):
+async def test_a_request_from_another_origin_or_without_an_origin_is_refused(running):
     sian = await running.page("sian")
     evil = {"Origin": "https://evil.example"}
     assert (await sian.http.post("/api/v1/logout", headers=evil)).status_code == 403
@@ -423,7 +423,9 @@ async def test_the_cookie_of_a_device_is_sent_only_with_a_sign_in(running):
     assert "samesite=strict" in text.lower()
 
 
-async def test_a_refused_sign_in_sets_no_cookie_and_is_the_same_for_unknown_accounts(running):
+async def test_a_refused_sign_in_sets_no_cookie_and_gives_the_same_answer_for_unknown_accounts(
+    running,
+):
     replies = [
         await running.client().post(LOGIN, json={"user": name, "password": "wrong"})
         for name in ("sian", "unknown")

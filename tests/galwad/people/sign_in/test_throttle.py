@@ -39,7 +39,7 @@ def fail(throttle, count, account="sian", address=AWAY, device=""):
         throttle.failed(account, address, device)
 
 
-def test_after_ten_failures_an_account_has_a_pace_at_this_network_only(throttle, clock):
+def test_after_ten_failures_from_a_network_an_account_has_a_pace_only_there(throttle, clock):
     fail(throttle, FAILURES.most - 1)
     assert throttle.ready_at("sian", AWAY) == 0.0
     fail(throttle, 1)

@@ -51,7 +51,7 @@ def behind_a_pbx():
     return advisor_side
 
 
-def test_a_call_to_a_pbx_rings_its_number_and_the_users_behind_it():
+def test_a_call_to_a_pbx_is_shown_at_its_number_and_at_the_users_behind_the_pbx():
     advisor_side = parties_of("sian")
     assert advisor_side.ringing == (Party("600", ""), Party("", "sian"))
     assert advisor_side.concern(user="sian")

@@ -74,7 +74,7 @@ def test_the_checkpoint_of_a_call_that_ended_before_the_switch_was_killed_is_mar
 
 
 @pytest.mark.parametrize("checkpoint", [RINGING, TALKING])
-def test_a_checkpoint_of_a_killed_switch_is_loaded_by_the_next(tmp_path, checkpoint):
+def test_a_checkpoint_of_a_killed_switch_is_loaded_by_the_next_switch_process(tmp_path, checkpoint):
     CheckpointStore(tmp_path).save("one", checkpoint)
     assert list(CheckpointStore(tmp_path).left_behind()) == [("one", checkpoint)]
 

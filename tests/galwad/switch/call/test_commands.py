@@ -132,7 +132,7 @@ async def test_a_pause_for_a_phone_reaches_the_consultation_that_it_has_made(
     assert resumed.state == "recording"
 
 
-async def test_the_report_about_users_who_are_away_replaces_the_one_before(centre, phones):
+async def test_a_report_about_users_who_are_away_replaces_the_earlier_report(centre, phones):
     away = AwayUsers()
     commands = DeskCommands(centre.calls, phones, away)
     commands.set_away(("sian",))

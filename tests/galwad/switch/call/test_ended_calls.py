@@ -217,7 +217,7 @@ async def test_nothing_of_an_ended_call_is_left_to_the_garbage_collector(centre,
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_legs_of_an_ended_call_keep_no_session_descriptions(centre, register, kind):
-    """Its transactions refer to its legs for half a minute."""
+    """The transactions of a call refer to its legs for half a minute after its end."""
     parties = Parties(centre, register)
     await getattr(parties, kind)()
     with without_collections():

@@ -122,7 +122,7 @@ async def test_a_line_that_a_crash_cut_short_damages_no_other_line(tmp_path_fact
     assert LedgerOutbox(path, lambda: None).waiting[-1] == ended(9)
 
 
-async def test_a_full_outbox_drops_its_oldest_calls_and_reports_it_once(
+async def test_a_full_outbox_drops_its_oldest_calls_and_reports_the_loss_once(
     begin, forgotten, monkeypatch
 ):
     monkeypatch.setattr(appended_files, "MAX_WAITING", 10)

@@ -400,7 +400,7 @@ async def test_a_trusted_pbx_without_names_in_three_calls_in_a_row_raises_an_ala
 @pytest.mark.parametrize(
     ("trusted", "advisors"), [(False, ["sian"]), (True, [])], ids=["untrusted", "no advisors"]
 )
-async def test_missing_names_raise_no_alarm_for_an_untrusted_pbx_or_one_without_advisors(
+async def test_missing_names_raise_no_alarm_for_an_untrusted_pbx_or_a_pbx_without_advisors(
     centre_with, trusted, advisors
 ):
     host = "192.0.2.20" if trusted else "192.0.2.2"

@@ -1,4 +1,4 @@
-"""The holds of one call: a pause shuts at once, and a phone's answer waits for the disk."""
+"""The pauses of one call: the gate shuts at once, and a phone's answer waits for the disk."""
 
 import asyncio
 from typing import cast

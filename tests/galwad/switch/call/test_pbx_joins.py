@@ -115,7 +115,7 @@ async def test_a_call_that_a_pbx_names_by_its_main_number_is_not_a_consultation(
 
 
 @pytest.mark.parametrize("sides", ["first", "second", "first second", "second first"])
-async def test_calls_that_a_pbx_joins_go_on_as_the_first_with_its_caller_and_the_pauses_of_both(
+async def test_calls_joined_by_a_pbx_go_on_as_the_first_call_with_its_caller_and_the_pauses_of_both(
     pbx, centre, sides
 ):
     second = pbx.consult()

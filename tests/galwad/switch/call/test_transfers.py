@@ -207,7 +207,7 @@ async def settled():
         await asyncio.sleep(0)
 
 
-async def test_a_code_in_the_consultation_pauses_it_and_the_call_that_the_advisor_holds(
+async def test_a_code_in_a_consultation_pauses_the_consultation_and_the_held_call(
     centre, talk, register
 ):
     centre.phone("192.0.2.202", "202", register)
@@ -255,7 +255,7 @@ async def test_a_code_of_a_caller_outside_the_centre_changes_nothing(centre, tal
     assert talk.recording.holders == ()
 
 
-async def test_the_record_key_works_in_a_consultation_for_the_phone_that_made_it(
+async def test_the_record_key_works_in_a_consultation_for_the_phone_that_made_the_consultation(
     centre, talk, consultation
 ):
     centre.sian.ask("INFO", ("Record", "off"))
@@ -319,7 +319,7 @@ def transfers(call):
     return call.state().transfers, call.state().destination
 
 
-async def test_the_desk_gets_the_number_of_transfers_and_the_class_of_the_last_one(
+async def test_the_desk_gets_the_number_of_transfers_and_the_class_of_the_last_transfer(
     centre, talk, department
 ):
     assert transfers(talk) == (0, "")

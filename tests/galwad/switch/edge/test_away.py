@@ -27,7 +27,7 @@ def test_without_a_desk_a_report_counts_for_an_hour(away):
     assert not away.has("sian", 100.0 + KEPT_S)
 
 
-def test_a_desk_that_comes_and_goes_without_a_report_does_not_prolong_an_earlier_one(away):
+def test_a_desk_that_comes_and_goes_without_a_report_does_not_prolong_an_earlier_report(away):
     away.keep_until_forgotten(100.0)
     away.keep_until_forgotten(200.0)
     assert not away.has("sian", 100.0 + KEPT_S)

@@ -140,7 +140,7 @@ async def test_credentials_of_another_extension_do_not_move_a_phone(guarded, tal
     assert guarded.calls
 
 
-async def test_a_phone_that_registered_at_another_host_is_accepted_there(
+async def test_a_phone_that_registered_at_another_host_is_accepted_from_that_host(
     guarded, talking, register
 ):
     _, phone = talking

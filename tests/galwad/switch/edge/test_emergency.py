@@ -101,7 +101,7 @@ def test_an_emergency_call_takes_a_route_that_names_its_number_before_one_for_ev
     assert transfer.targets[0].destination.host == "192.0.2.21"
 
 
-def test_a_route_for_everything_carries_emergency_calls_if_no_other_does(
+def test_a_route_for_everything_carries_emergency_calls_if_no_other_route_does(
     with_everything_at_the_pbx,
 ):
     router = with_everything_at_the_pbx()

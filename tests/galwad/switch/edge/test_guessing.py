@@ -118,7 +118,7 @@ def test_an_extension_without_an_account_is_limited_like_one_with_an_account_and
     assert len(alarms) == 1
 
 
-def test_a_phone_at_its_usual_address_has_its_password_checked_while_many_guess_it(limits):
+def test_a_phone_at_its_usual_address_has_its_password_checked_while_many_addresses_guess(limits):
     limits.count_right("201", OFFICE)
     crowd(limits, "201", 1000)
     assert limits.may_check("201", OFFICE._replace(port=50_000), 100.0)

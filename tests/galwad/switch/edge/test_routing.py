@@ -36,7 +36,7 @@ def test_a_ring_group_rings_only_the_registered_phones_of_its_extensions(router,
     assert target.destination == Address("192.0.2.50", 5066)
 
 
-def test_a_phone_behind_a_proxy_is_rung_through_it(router, register):
+def test_a_phone_behind_a_proxy_is_rung_through_the_proxy(router, register):
     register("201", "sip:201@10.0.0.1", 0.0, path="<sip:192.0.2.50:5070;lr>")
     (target,) = router.targets(router.route("01970000000"), "01970000000", 1.0)
     assert target.destination == Address("192.0.2.50", 5070)

@@ -271,7 +271,9 @@ async def test_a_dialog_that_cannot_be_read_does_not_prevent_the_bye_to_the_othe
     assert (centre.trunk.methods, centre.sian.methods) == ([], ["BYE"])
 
 
-async def test_a_party_that_cannot_be_reached_does_not_prevent_the_bye_to_the_other(centre, talk):
+async def test_a_party_that_cannot_be_reached_does_not_prevent_the_bye_to_the_other_party(
+    centre, talk
+):
     del centre.nodes[centre.sian.address]
     assert (await reboot(centre)).cut_off == 1
     assert (centre.trunk.methods, centre.sian.methods) == (["BYE"], [])
