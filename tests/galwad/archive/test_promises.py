@@ -503,7 +503,7 @@ async def test_a_damaged_manifest_breaks_the_promises_of_recording_and_of_integr
     assert (status, broken) == (1, ["recorded", "intact"])
 
 
-async def test_another_days_damage_breaks_no_promise_of_this_day(day):
+async def test_damage_of_another_day_breaks_no_promise_of_the_checked_day(day):
     call_id = await day.call()
     day.path(call_id, "payload").unlink()
     day.capsys.readouterr()

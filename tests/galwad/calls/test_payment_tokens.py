@@ -40,7 +40,7 @@ async def test_only_the_digest_of_a_token_is_stored(tokens, engine):
     assert secret[:8] not in token.holder
 
 
-async def test_an_unused_token_expires_and_a_used_one_does_not(tokens, clock):
+async def test_an_unused_token_expires_and_a_used_token_does_not(tokens, clock):
     unused, _ = await tokens.make("crm", CALL)
     used, token = await tokens.make("crm", CALL)
     await tokens.paused(token)

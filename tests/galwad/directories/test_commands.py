@@ -469,7 +469,7 @@ def test_after_a_killed_import_the_directory_is_unchanged_and_the_file_can_be_im
     assert name_of("+441632000001") == "New Person 1"
 
 
-def test_an_import_waits_until_another_one_has_ended(take, folder, name_of, settings_file):
+def test_an_import_waits_until_another_import_has_ended(take, folder, name_of, settings_file):
     (folder / "people.csv").write_text(TWO_PEOPLE)
     take()
     lock = settings_file.with_name("state") / "desk" / "directory.db.lock"

@@ -142,7 +142,9 @@ def test_sipgate_gets_its_three_events_as_forms():
 
 
 @given(line=st.text(), called=st.text(), caller=st.text(), user=st.text(), extension=st.text())
-def test_every_text_survives_the_encoding_of_a_form(line, called, caller, user, extension):
+def test_a_form_keeps_any_text_but_drops_a_leading_plus_sign_of_a_number(
+    line, called, caller, user, extension
+):
     call = EventCall("id", 1.0, line, called, caller, advisor=user, extension=extension)
     party = Party(extension, user)
     found = form_of(WebhookEvent("id", "ringing", 1.0, call, ringing=(party,)))

@@ -194,7 +194,7 @@ async def test_after_a_failure_only_one_event_at_a_time_is_tried(sending, server
     assert most["later"] == 1
 
 
-async def test_an_event_that_always_fails_does_not_stop_those_of_other_calls(sending, server):
+async def test_an_event_that_always_fails_does_not_stop_the_events_of_other_calls(sending, server):
     async def handler(request, _writer):
         return answer(b"", "500 Oops") if call_id_of(request) == "bad" else OK
 

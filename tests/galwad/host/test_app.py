@@ -94,7 +94,7 @@ async def test_a_tls_1_2_client_connects_with_aead_and_not_with_cbc(running):
 
 
 @pytest.mark.parametrize("before", [b"", b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\n\r\n"])
-async def test_a_request_with_two_lengths_gets_400_and_the_bytes_after_it_are_not_taken_as_a_request(
+async def test_a_request_with_two_lengths_gets_400_and_the_bytes_after_it_are_no_request(
     running, before
 ):
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -86,7 +86,7 @@ async def test_work_with_a_time_limit_continues_after_the_limit():
     assert await tasks.finishes_within(asyncio.sleep(0), 30)
 
 
-async def test_an_error_within_the_time_limit_is_raised_and_a_later_one_is_not():
+async def test_an_error_within_the_time_limit_is_raised_and_a_later_error_is_not():
     tasks, go = BackgroundTasks(), asyncio.Event()
     with pytest.raises(ZeroDivisionError):
         await tasks.finishes_within(fail(), 30)

@@ -60,7 +60,7 @@ async def test_a_window_whose_answer_was_lost_can_save_again(drafts):
     assert again.note.notes == "one and more"
 
 
-async def test_an_earlier_save_that_arrives_late_does_not_replace_a_later_one(drafts):
+async def test_an_earlier_save_that_arrives_late_does_not_replace_a_later_save(drafts):
     newer = await drafts.save(draft(edit=2, notes="later"), 1060.0)
     assert await drafts.save(draft(edit=1, notes="earlier"), 1061.0) == newer
     assert await drafts.all() == [newer]

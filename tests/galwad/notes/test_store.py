@@ -145,7 +145,7 @@ async def test_a_note_saved_after_its_confirmation_was_forgotten_has_no_person(n
     assert (version.entries, version.fields["reference"]) == ([], "")
 
 
-async def test_an_open_note_passes_to_another_advisor_but_a_saved_one_does_not(notes, queued):
+async def test_an_open_note_passes_to_another_advisor_but_a_saved_note_does_not(notes, queued):
     huw = OpenNote(CALL, 1000.0, "Council Tax", "huw", "202")
     await notes.open_note(huw)
     assert await notes.open_notes() == [huw]

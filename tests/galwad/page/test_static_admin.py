@@ -308,7 +308,7 @@ def test_a_token_of_a_user_is_revoked_after_a_confirmation(desk, opened):
     assert ("DELETE", "/tokens/spring-2027-id", {}) in desk.asked
 
 
-def test_an_undelivered_event_is_discarded_with_a_reason_and_a_refused_one_has_no_buttons(
+def test_a_waiting_event_is_discarded_with_a_reason_and_a_refused_event_has_no_buttons(
     desk, opened
 ):
     events = opened.get_by_role("region", name="Call events that were not delivered")

@@ -150,7 +150,7 @@ def test_an_alarm_is_announced_once_while_it_is_open_and_again_when_it_returns(
     assert said().count(("urgent", text)) == 2
 
 
-def test_an_alarm_raised_while_the_connection_was_lost_is_announced_after_it_is_back(
+def test_an_alarm_raised_while_the_connection_was_lost_is_announced_once_it_is_back(
     supervisor, page, said
 ):
     supervisor.alarm("peer.down")

@@ -152,7 +152,9 @@ def test_a_refused_transfer_says_why_and_keeps_the_number(desk, page):
         (409, "not_yours", "This call is no longer yours."),
     ],
 )
-def test_each_refusal_of_a_phone_act_has_its_own_text(desk, page, status, reason, text):
+def test_a_refusal_of_a_phone_act_has_a_text_for_its_reason_or_a_general_text(
+    desk, page, status, reason, text
+):
     talk(desk)
     desk.refusing, desk.reason = status, reason
     page.locator(".phone .hangup").click()

@@ -317,7 +317,9 @@ async def test_administrators_cannot_change_or_remove_themselves(running, gwen):
     assert (await gwen.http.get("/api/v1/me")).status_code == 200
 
 
-async def test_an_administrator_without_purge_cannot_gain_it_through_another_user(running, gwen):
+async def test_an_administrator_without_the_purge_right_cannot_gain_it_through_another_user(
+    running, gwen
+):
     await running.add("nia", "admin", rights=["purge"])
     new = {"name": "non", "role": "admin", "rights": ["purge"]}
     replies = [await gwen.http.post(USERS, json=new)]

@@ -50,7 +50,7 @@ def test_a_second_factor_is_removed_with_its_codes_and_sessions_and_audited(
 
 
 @pytest.mark.parametrize("name", ["huw", "sian"])
-def test_an_unknown_user_or_one_without_a_second_factor_is_refused(run, settings_file, name):
+def test_an_unknown_user_or_a_user_without_a_second_factor_is_refused(run, settings_file, name):
     run("users", "add", "sian", "--generate", "--config", settings_file)
     done = run("users", "remove-second-factor", name, "--config", settings_file)
     assert done.status == 1

@@ -359,7 +359,7 @@ async def required(desk, clock):
     return desk
 
 
-async def test_a_user_of_a_required_role_can_do_nothing_before_the_setup(required, clock):
+async def test_a_user_of_a_required_role_cannot_use_the_desk_before_the_setup(required, clock):
     client = required.client(headers={"Origin": required.url})
     entered = await client.post(LOGIN, json={**GOOD, "user": "mair"})
     assert entered.json()["needs_second_factor"] is True

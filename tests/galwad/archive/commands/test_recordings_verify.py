@@ -329,7 +329,9 @@ def house(tmp_path, run, monkeypatch):
         yield house
 
 
-def test_each_damage_to_the_files_on_a_server_is_named_when_they_are_fetched(run, house, tmp_path):
+def test_a_changed_shortened_or_missing_payload_or_header_is_found_when_files_are_fetched(
+    run, house, tmp_path
+):
     """Without the files, the verdict is never "whole": the index cannot know."""
     archive = house.site.settings.archive
     key = ("--node-key", archive / "galwad.pub")

@@ -66,7 +66,9 @@ async def test_a_snapshot_has_the_users_own_presence_and_for_a_supervisor_that_o
         assert [each["user"] for each in (await page.open())["presence"]] == ["huw", "sian"]
 
 
-async def test_only_supervisors_read_and_set_the_presence_of_others(listed):
+async def test_an_advisor_a_machine_and_a_stranger_cannot_read_or_set_the_presence_of_others(
+    listed,
+):
     sian = await listed.page("sian")
     machine = await listed.machine("pay", "payments", "metrics")
     nobody = listed.client(headers={"Origin": listed.url})

@@ -48,7 +48,7 @@ def test_markup_characters_in_a_name_are_printed_unchanged(run, archive, monkeyp
         assert (done.status, line in done.out) == (0, True)
 
 
-def test_control_characters_are_never_printed(capsys):
+def test_tables_and_errors_print_no_control_characters(capsys):
     mark = "\x1b[2J"
     print_table(("A", "B"), [(f"x{mark}", f"y{mark}")], empty="")
     print_error(CliError(f"one{mark}\ntwo", f"three{mark}"))

@@ -1,7 +1,7 @@
 """The sign-in of a command line that a person approves on the page.
 
-Covers `galwad/people/sign_in/approval_routes.py`, `galwad/people/sign_in/approval_routes.py`, and
-`galwad/people/sign_in/commands.py` with the option `--browser`.
+Covers `galwad/people/sign_in/approval_routes.py`, and `galwad/people/sign_in/commands.py` with the
+option `--browser`.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ async def test_the_approval_and_the_sign_in_are_audited_with_the_site_and_both_a
     assert waiting["code"] not in str([approved, newest])
 
 
-async def test_a_panel_of_a_provider_account_cannot_change_passwords_and_signs_out_only_itself(
+async def test_a_panel_of_a_provider_account_offers_no_password_change_and_signs_out_only_itself(
     embeddable, panel
 ):
     token = await embeddable.desk.people.sessions.open("sian", "page", provider=True)

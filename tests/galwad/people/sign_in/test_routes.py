@@ -1,9 +1,8 @@
 """Signing in and out, the checks of every request, and the desk's HTTP server.
 
 Covers `galwad/api/system.py`, `galwad/people/sign_in/limits.py`, `galwad/host/request_guard.py`,
-`galwad/host/errors.py`, `galwad/host/errors.py`, `galwad/host/metrics.py`,
-`galwad/host/app.py`, `galwad/people/sign_in/routes.py`, `galwad/api/system.py` and
-`galwad/people/sign_in/commands.py`.
+`galwad/host/errors.py`, `galwad/host/metrics.py`, `galwad/host/app.py`,
+`galwad/people/sign_in/routes.py` and `galwad/people/sign_in/commands.py`.
 """
 
 from __future__ import annotations
@@ -219,7 +218,7 @@ async def test_sixty_networks_that_flood_the_sign_in_do_not_keep_a_new_place_out
     assert statuses[-1] == 200
 
 
-async def test_an_unknown_account_gets_the_same_answers_as_one_that_signs_in_from_the_network(
+async def test_an_unknown_account_gets_the_same_answers_as_an_account_that_signs_in_from_the_network(
     proxied, paces
 ):
     assert (await proxied(GOOD, AWAY)).status_code == 200

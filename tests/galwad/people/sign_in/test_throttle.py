@@ -132,7 +132,7 @@ def test_a_right_password_without_a_code_is_not_counted_and_makes_no_network_kno
     assert not throttle.knows(AWAY)
 
 
-def test_a_source_is_the_device_or_the_network_of_an_account_that_has_signed_in_there(throttle):
+def test_a_known_source_is_the_device_or_else_the_network_of_an_earlier_sign_in(throttle):
     throttle.failed("sian", HOME)
     throttle.succeeded("sian", HOME)
     assert throttle.source("sian", HOME) == HOME

@@ -100,7 +100,9 @@ async def test_a_number_that_the_phone_cannot_reach_rings_nothing(centre, dial, 
 
 
 @pytest.mark.parametrize("asker", ["huw 201", "sian 202", " 201", " 202", "x x"])
-async def test_the_phone_of_another_user_never_rings(centre, dial, sian, register, asker):
+async def test_a_user_cannot_make_the_phone_of_another_user_ring(
+    centre, dial, sian, register, asker
+):
     ceri = centre.phone("192.0.2.202", "202", register)
     user, extension = asker.split(" ")
     assert dial("01970111111", user=user, extension=extension) == "no_phone"

@@ -209,7 +209,7 @@ def test_a_phone_with_its_password_calls_an_emergency_number_in_each_form(
 @pytest.mark.parametrize(
     ("source", "trusted"), [(TRUNK, True), (Address("192.0.2.2", 5060), False)]
 )
-def test_among_trunks_only_a_trusted_one_may_use_the_emergency_reserve(
+def test_of_all_trunks_only_a_trusted_trunk_may_use_the_emergency_reserve(
     admission_control, endpoint, source, trusted
 ):
     called = decide(admission_control, endpoint, source=source, uri="sip:999@192.0.2.9")
@@ -301,7 +301,7 @@ def test_the_password_of_an_emergency_call_is_checked_while_its_network_guesses_
 
 
 @pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
-def test_an_unknown_extension_costs_the_same_digest_work_as_a_known_one(
+def test_an_unknown_extension_costs_the_same_digest_work_as_a_known_extension(
     guesser, method, monkeypatch
 ):
     made = []

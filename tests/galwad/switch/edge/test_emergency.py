@@ -65,7 +65,7 @@ def router(change, phones):
     return lambda *routes: Router(change(*routes), phones)
 
 
-def test_an_emergency_call_takes_a_route_out_of_the_centre_before_one_that_rings_phones(router):
+def test_an_emergency_call_prefers_a_route_out_of_the_centre_to_a_route_that_rings_phones(router):
     ours = Route.model_validate({"called": "*", "ring": ["201"]})
     both = router(ours, OUT)
     assert both.route("999", by_phone=True, emergency=True) == OUT
@@ -91,7 +91,7 @@ def with_everything_at_the_pbx(change, phones):
 
 
 @pytest.mark.parametrize("number", ["999", "112"])
-def test_an_emergency_call_takes_a_route_that_names_its_number_before_one_for_everything(
+def test_an_emergency_call_prefers_a_route_for_its_number_to_a_route_for_every_number(
     with_everything_at_the_pbx, number
 ):
     router = with_everything_at_the_pbx({"match": "999", "class": "external", "target": TRUNK})

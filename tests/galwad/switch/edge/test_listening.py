@@ -43,7 +43,7 @@ async def serial_shown(port):
     return shown
 
 
-async def test_every_listen_address_of_the_settings_is_opened(start, make_authority):
+async def test_udp_tcp_and_tls_listen_addresses_are_opened(start, make_authority):
     certificate, key = make_authority("one").issue("one")
     _, ports = await start(
         listen=["udp:127.0.0.1:0", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "tcp:[::1]:0"],
