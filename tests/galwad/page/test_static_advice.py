@@ -77,7 +77,7 @@ def test_the_directories_that_have_not_answered_are_no_longer_named_after_the_co
 @pytest.mark.parametrize(
     "change", [{"caller": CONFIRMED}, {"state": "wrapup"}], ids=["confirmed", "over"]
 )
-def test_the_notice_of_an_unsent_confirmation_disappears_once_confirmed_or_at_the_end_of_the_call(
+def test_the_notice_of_an_unsent_confirmation_disappears_once_confirmed_or_when_the_call_ends(
     desk, page, change
 ):
     answer(desk, MAIR)

@@ -218,7 +218,7 @@ async def test_sixty_networks_that_flood_the_sign_in_do_not_keep_a_new_place_out
     assert statuses[-1] == 200
 
 
-async def test_an_unknown_account_gets_the_same_answers_as_an_account_that_signs_in_from_the_network(
+async def test_an_unknown_account_gets_the_same_answers_as_an_account_known_in_the_network(
     proxied, paces
 ):
     assert (await proxied(GOOD, AWAY)).status_code == 200
