@@ -143,8 +143,8 @@ class Dialler:
     """Places the calls that the page dials.
 
     `calls` is the dict in which the switch itself stores its live calls, by call id. `stopping`
-    returns whether the switch is stopping. If so, no call is placed. `placed` is called after a
-    call was placed.
+    returns whether the switch is stopping. If so, only emergency calls are placed. `placed` is
+    called after a call was placed.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Dialler:
     ) -> str:
         if not user or self._phones.user_of(extension) != user:
             return "no_phone"
-        if self._stopping():
+        if self._stopping() and not urgent:
             return "failed"
         if any(call.concerns(extension=extension) for call in calls):
             return "busy"

@@ -145,12 +145,15 @@ async def test_a_switch_with_as_many_calls_as_it_may_have_says_that_all_lines_ar
     assert sian.invites == []
 
 
-async def test_a_full_switch_dials_an_emergency_number(settings, phones, register):
+@pytest.mark.parametrize("stopping", [False, True], ids=["full", "full and stopping"])
+async def test_a_full_or_stopping_switch_dials_an_emergency_number(
+    settings, phones, register, stopping
+):
     route = Route.model_validate({"called": "999", "target": "sip:192.0.2.20"})
     sip = settings.sip.model_copy(update={"max_calls": 0})
     centre = Centre(settings.model_copy(update={"routes": (route,), "sip": sip}), phones)
     sian, out = centre.phone("192.0.2.201", "201", register), centre.phone("192.0.2.20", "pbx")
-    dialler = Dialler(centre.context, phones, centre.calls)
+    dialler = Dialler(centre.context, phones, centre.calls, stopping=lambda: stopping)
     assert dialler.dial(DialNumber(1, "sian", "201", "01970111111")) == "unknown_number"
     assert dialler.dial(DialNumber(2, "sian", "201", "112")) == ""
     centre.run()
