@@ -1,9 +1,9 @@
 """Supervision of the three processes, and notices to systemd or to our own supervisor.
 
 `Supervisor` starts switch, desk and finaliser as child processes, and restarts a child that dies.
-At its end, it stops the switch first, after the calls have ended. Then the finaliser seals the
-spools of these calls. The desk stops last, because advisors need its page to pause calls. The
-functions `ready`, `stopping` and `watchdog` send messages of sd_notify(3) without libsystemd.
+At its end, it first asks the switch to stop, which ends after its last call. Then the finaliser
+seals the spools of these calls. The desk stops last, because advisors need its page to pause calls.
+The functions `ready`, `stopping` and `watchdog` send messages of sd_notify(3) without libsystemd.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ _REASONS: Final = {
     "SERVER_DOWN": "cannot connect to the server, or it has ended the connection",
     "TIMEOUT": "no answer in time",
 }
-"""The texts for errors of libldap itself. Other errors are results that the server has sent."""
+"""The texts for usual errors of libldap itself. Most other errors are results from the server."""
 
 
 class LdapAttributesSection(Section):

@@ -1,11 +1,13 @@
-"""Backup and restore of one node: all its data but the payloads of recordings.
+"""Backup and restore of one node: its databases, signing key and small files of recordings.
 
 A backup is a folder with the database, the directory, the signed recipient set, the node's signing
 key, and the small files of recordings, such as headers. `backup.json` is written last. The backup
-never contains the officer's keys or the payloads. Payloads never change, so the operator copies
-them with another tool. A restore needs a backup that `backup_proof` has verified. The node must
-have no database, or only that of an interrupted restore. A restore destroys again the headers of
-recordings that were disposed of after the backup.
+never contains the officer's keys, the settings, other secret keys, spools, payloads or raw packets.
+Payloads and raw packets never change, so the operator copies them with another tool.
+
+A restore needs a backup that `backup_proof` has verified. The node must have no database, or only
+that of an interrupted restore. A restore destroys again the headers of recordings that were
+disposed of after the backup.
 """
 
 from __future__ import annotations

@@ -167,7 +167,10 @@ def _description(folder: Path, trust: RestoreTrust) -> Description:
     try:
         return _DOCUMENT.read(data, trust.backup_keys)
     except ManifestError as error:
-        raise BackupError(f"{folder / INDEX}: {error}", _OLDER) from None
+        raise BackupError(
+            f"{folder / INDEX}: {error}",
+            "if an earlier backup key signed it, add --backup-key; otherwise use an older backup",
+        ) from None
 
 
 def _unsigned(data: bytes) -> Description | None:

@@ -203,7 +203,7 @@ class Worker:
             log.exception("calls.not_followed")
 
     async def close(self) -> None:
-        """Stop following, and discard the parts of calls in progress that are already sealed."""
+        """Stop following, and discard the sealed parts of calls in progress."""
         self._ending.set()
         await asyncio.to_thread(self._sealer.discard_all)
 

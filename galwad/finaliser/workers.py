@@ -79,7 +79,7 @@ class SealingWorker(Protocol):
         """Seal finished parts of calls in progress, for about a second."""
 
     async def close(self) -> None:
-        """Discard the parts of calls in progress that are already sealed, and end."""
+        """Discard the sealed parts of calls in progress, and end."""
 
 
 def how_many() -> int:

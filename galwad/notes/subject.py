@@ -181,9 +181,10 @@ class NotesSubject:
             self.delivery.wake()
 
     async def _recording_indexed(self, indexed: RecordingIndexed) -> None:
-        """Let the advisor write the contact note of an indexed call that is not a live call.
+        """Open the contact note of an indexed call that had an advisor and is not a live call.
 
-        If the note is not written, add the call to the live calls.
+        If no note was saved before, add the call to the live calls, so that the advisor can write
+        it.
         """
         sealed = indexed.sealed
         if not (sealed.advisor or sealed.extension) or self._calls.live.get(sealed.call_id):

@@ -196,7 +196,7 @@ class EventHub:
         self._publish(Event(self._last + 1, day_of=frozenset(users)))
 
     def texts_changed(self, texts: PageTexts) -> None:
-        """Publish the changed lists of texts to all pages."""
+        """Publish all lists of texts to all pages, after one of them has changed."""
         self._publish(Event(self._last + 1, texts=texts))
 
     def since(self, position: int) -> list[Event] | None:

@@ -93,7 +93,7 @@ class UserVersion(RequestBody):
 class NewUser(RequestBody):
     """A request for a new user.
 
-    A password is made for a person, a token for a machine, and a SIP password for a phone.
+    A person gets a password, a machine a token. With an `extension`, a SIP password is made too.
     """
 
     name: RequiredText

@@ -32,7 +32,10 @@ class PhoneTransport(StrEnum):
 
 
 class SrtpPolicy(StrEnum):
-    """The use of SRTP by the simulated phones: off, optional (only offered) or required."""
+    """The use of SRTP by the simulated phones: off, optional or required.
+
+    With "optional", a phone offers plain RTP, and accepts SRTP if the server offers it.
+    """
 
     OFF = "off"
     OPTIONAL = "optional"

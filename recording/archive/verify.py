@@ -439,7 +439,7 @@ def _samples(manifest: Manifest) -> int:
 
 
 def _count_samples(audio: soundfile.SoundFile, manifest: Manifest) -> tuple[int, int]:
-    """Return the numbers of samples in each channel, and of gaps with a sample that is not zero.
+    """Return the number of samples in a channel, and the number of gaps that are not silent.
 
     Gaps with the reason `fault` are not checked, because sound around them may overlap their edges.
     """

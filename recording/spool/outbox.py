@@ -240,7 +240,8 @@ class SpoolOutbox:
     def sync_soon(self) -> "asyncio.Future[None] | None":
         """Start a sync of the spool in a thread and return its future.
 
-        None if no spool is open, or if events still wait. Raises as `SpoolWriter.sync_job`.
+        None if no spool is open, or if events still wait. Raises `OSError`. The future raises
+        `SpoolSyncError` if the sync fails.
         """
         if self.writer is None or self.writer.closed or self._waiting:
             return None

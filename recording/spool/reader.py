@@ -72,7 +72,7 @@ def read_header(path: Path) -> SpoolHeader:
 
 
 def is_live(path: Path) -> bool:
-    """Return True if the file is locked: a process writes it, or copies other spools beside it."""
+    """Return True if the file is locked: a process writes it, or needs it to copy other spools."""
     fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -91,7 +91,7 @@ class SpoolStorage:
     def sync_if_needed(self) -> None:
         """Start a sync if `SpoolSync` does not sync the spool and no sync is running.
 
-        Raises as `SpoolWriter.sync_job`.
+        Raises `OSError`.
         """
         if not self.is_synced_by_thread and (self._probe is None or self._probe.done()):
             self._probe = self.sync_soon()

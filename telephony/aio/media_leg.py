@@ -99,7 +99,11 @@ class MediaListener:
 
 @dataclass(slots=True, eq=False)
 class MediaLeg:
-    """The sockets and settings of a leg. After a change of a setting, new readers are made."""
+    """The sockets and settings of a leg.
+
+    The functions that read its sockets are made for these settings. After a change of a setting,
+    the owner must have them made again.
+    """
 
     leg_id: str
     pair: PortPair

@@ -215,7 +215,7 @@ class CallCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     invite: Any = None
     """A `SavedInvite` while the caller waits; None after our final response.
 
-    After a restart, this and `branches` have the values of the JSON.
+    After a restart, this and `branches` have plain values from the JSON, not `SavedInvite`s.
     """
     branches: tuple[Any, ...] = ()
     """A `SavedInvite` for each of our INVITEs without a final response."""

@@ -94,7 +94,7 @@ def parse_compound(data: bytes) -> tuple[RtcpPacket, ...]:
             raise RtpParseError("an RTCP packet is cut short")
         padding = data[end - 1] if data[offset] & 0x20 else 0
         if padding > end - offset - 4:
-            raise RtpParseError("an RTCP packet is shorter than its padding")
+            raise RtpParseError("the padding of an RTCP packet is longer than its body")
         body = data[offset + 4 : end - padding]
         packet = RtcpPacket(data[offset + 1], data[offset] & 0x1F, body)
         _check_length(packet)

@@ -18,7 +18,7 @@ def failing(now=0.0, times=3):
     return breaker
 
 
-def test_repeated_failures_open_the_breaker_and_a_success_between_them_does_not():
+def test_repeated_failures_open_the_breaker_unless_a_success_is_between_them():
     assert failing(times=2).state(0) is BreakerState.CLOSED
     assert failing(times=3).state(0) is BreakerState.OPEN
     breaker = failing(times=2)

@@ -38,5 +38,5 @@ def test_a_docstring_that_repeats_the_signature_is_found(source):
         "def _load(path):\n return path",
     ],
 )
-def test_a_docstring_that_says_more_or_cannot_be_removed_is_not_found(source):
+def test_a_docstring_with_new_words_or_one_that_is_required_is_not_found(source):
     assert list(empty("a.py", source)) == []

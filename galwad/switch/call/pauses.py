@@ -89,7 +89,10 @@ class CodeListener:
     def __init__(self, book: PaymentCodes) -> None:
         both = {PauseAction.PAUSE: book.pause, PauseAction.RESUME: book.resume}
         self._proven = _Digits(both)
-        """The digits that are proven. Other senders cannot disturb a code in them."""
+        """The digits that are proven. Digits of other senders do not come between them.
+
+        After a complete pause code of another sender, these digits are forgotten too.
+        """
         self._unproven = _Digits({PauseAction.PAUSE: book.pause})
         """All digits, proven or not."""
 

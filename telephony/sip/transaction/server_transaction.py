@@ -80,7 +80,7 @@ class ServerTransaction:
 
     @property
     def answered(self) -> bool:
-        """True after a final response was sent."""
+        """True after a final response was sent, or the transaction has ended without one."""
         return self.state not in {ServerState.TRYING, ServerState.PROCEEDING}
 
     def release_user(self) -> None:

@@ -216,7 +216,7 @@ class InviteClient(UserAgentClient):
             self._core.emit(DialogResponse(self.dialog, self, response))
 
     def _is_next(self, tag: str, rseq: int) -> bool:
-        """Return whether a reliable response is the next in its dialog (To tag). Store its RSeq.
+        """Return whether a reliable response is next in its dialog (To tag). If so, store its RSeq.
 
         The first response in a dialog is accepted. A copy, or a response after a missing one, must
         not be acknowledged. The callee repeats each response until it is acknowledged.

@@ -291,7 +291,7 @@ def test_three_digits_are_silenced_only_within_the_set_distance_of_a_pause(edge,
 
 
 @pytest.mark.parametrize("edges", [{"edges": (5.5,)}, {"erased": (4.9,)}])
-def test_two_digits_beside_a_pause_that_erased_nothing_are_not_silenced(edges):
+def test_two_digits_that_are_not_before_an_erased_stretch_are_not_silenced(edges):
     assert Filtered(between(5, keyed("12"), 30), **edges, near=5).left() == "12"
 
 

@@ -486,6 +486,9 @@ def test_a_machine_without_the_backup_key_restores_only_with_the_right_public_ke
     refused(run, site, backup, "hint: add --backup-key with the public key")
     wrong = public_text(Ed25519PrivateKey.generate().public_key())
     refused(run, site, backup, "is signed by another", "--backup-key", wrong)
+    load_or_create_signing_key(key_file)  # as the next backup would
+    refused(run, site, backup, "hint: if an earlier backup key signed it, add --backup-key")
+    key_file.unlink()
     command = ("backup", "restore", backup, "--config", site.config, "--backup-key", public)
     done = run(*command)
     assert done.status == 0, done.err
