@@ -46,8 +46,18 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
+    """Spread the tests that wait for programs, and those that load browsers, over the whole run."""
+    files = dict.fromkeys(_file(item) for item in items)
+    spread = ("tests/peers/", "tests/galwad/page/")
+    kinds = {kind: [file for file in files if file.startswith(kind)] for kind in spread}
+    kinds["others"] = [file for file in files if not file.startswith(spread)]
+    places = {file: at / len(kind) for kind in kinds.values() for at, file in enumerate(kind)}
     ranks = {file: rank for rank, file in enumerate(LONGEST)}
-    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(LONGEST)))
+    items.sort(key=lambda item: (ranks.get(_file(item), len(LONGEST)), places[_file(item)]))
+
+
+def _file(item):
+    return item.nodeid.partition("::")[0]
 
 
 def pytest_collection_finish():
