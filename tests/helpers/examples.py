@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 TIER = os.environ.get("GALWAD_TESTS", "")
-""""quick" in scripts/check, "all" in `scripts/test --all`, otherwise ""."""
+"""The tier: "quick" in scripts/check, "all" in `scripts/test --all`, otherwise empty."""
 _SHARES = {"quick": 10, "": 2, "all": 1}
 _LEAST = 5
 

@@ -39,6 +39,21 @@ async def test_a_session_is_refreshed_on_both_sides_after_half_its_interval(phon
     assert placed.state is taken.state is CallState.ANSWERED
 
 
+async def test_after_a_refresh_with_an_unreadable_answer_the_peer_can_still_send_an_offer(
+    phones, monkeypatch
+):
+    placed, taken = await phones.connect()
+    refresher, other = sorted((placed, taken), key=lambda call: not call.session.timer.we_refresh)
+    refresher.session.peer_accepts_update = False
+    before = refresher.session.timer.started
+    with monkeypatch.context() as patch:
+        patch.setattr(other.media, "answer", lambda _: b"v=1")
+        age(refresher, 900)
+        await within(refresher.changes.until(lambda: refresher.session.timer.started > before))
+    await within(other.hold())
+    assert refresher.held_by_peer
+
+
 async def test_a_session_without_a_refresh_ends_the_call(phones):
     placed, taken = await phones.connect()
     waiting = placed if taken.session.timer.we_refresh else taken
