@@ -66,6 +66,13 @@ def pytest_collection_finish():
     gc.enable()
 
 
+@pytest.fixture(scope="module")
+def old_objects_ignored():
+    """Exclude what earlier tests left from garbage collections, which then are much faster."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_addoption(parser):
     parser.addoption("--crashes", type=int, default=5, help="of the crash matrix (200 for proof)")
     parser.addoption("--crash-seed", type=int, default=1, help="when, and of which process")

@@ -15,6 +15,8 @@ import httpx2
 import pytest
 import uvloop
 
+from helpers.examples import long_after
+
 CONNECTIONS = 5
 REQUESTS = 600
 PATIENCE_S = 60
@@ -84,7 +86,7 @@ async def statuses_after_cancelled_requests(client, at_once, within_s):
 
 
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-@pytest.mark.parametrize("at_once", [1, CONNECTIONS])
+@pytest.mark.parametrize("at_once", long_after(1, [CONNECTIONS, 1]))
 def test_a_full_pool_answers_after_requests_were_cancelled_at_random_instants(loop, at_once):
     accepted: list = []
 
@@ -103,7 +105,7 @@ and warns of that, which these tests allow."""
 
 
 @UNCLOSED
-@pytest.mark.parametrize("at_once", [1, CONNECTIONS])
+@pytest.mark.parametrize("at_once", long_after(1, [CONNECTIONS, 1]))
 def test_a_full_pool_answers_over_tls_after_requests_were_cancelled(authority, at_once):
     accepted: list = []
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -151,10 +151,9 @@ def chosen(venv):
     return {canonicalize_name(entry["name"]): entry["version"] for entry in found}
 
 
+@pytest.mark.long
 @pytest.mark.peer
-@pytest.mark.parametrize(
-    "name", ["build", *(pytest.param(lock, marks=pytest.mark.long) for lock in LOCKS_OF_TOOLS)]
-)
+@pytest.mark.parametrize("name", ["build", *LOCKS_OF_TOOLS])
 def test_the_oldest_pip_installs_the_locked_versions_where_newer_ones_are_on_offer(old_pip, name):
     venv, environment = old_pip
     lock = ROOT / "requirements" / f"{name}.txt"
@@ -164,6 +163,7 @@ def test_the_oldest_pip_installs_the_locked_versions_where_newer_ones_are_on_off
     assert chosen(venv) == pinned(lock)
 
 
+@pytest.mark.long
 @pytest.mark.peer
 def test_the_oldest_pip_takes_the_newer_version_where_no_lock_binds_it(old_pip):
     venv, environment = old_pip

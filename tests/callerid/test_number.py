@@ -65,10 +65,11 @@ def both_readings(text, region="GB"):
     )
 
 
-def test_every_uk_prefix_is_read_as_libphonenumber_reads_it():
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.long)])
+def test_every_uk_prefix_is_read_as_libphonenumber_reads_it(step):
     """The first five digits after 0 or +44 decide all that libphonenumber decides in the UK."""
     different = []
-    for prefix in range(100_000):
+    for prefix in range(0, 100_000, step):
         for begin in ("0", "+44"):
             text = f"{begin}{prefix:05}{(prefix * 7919) % 100_000:05}"
             ours, theirs = both_readings(text)

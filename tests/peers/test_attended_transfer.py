@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, register
 from helpers.peers.sound import find
@@ -50,7 +51,7 @@ async def shows(service, *wanted):
     await asyncio.to_thread(wait)
 
 
-@pytest.mark.parametrize("extension", ["500", "301"])
+@pytest.mark.parametrize("extension", long_after(1, ["500", "301"]))
 async def test_an_attended_transfer_joins_the_caller_with_the_consulted_party(  # noqa: PLR0917 - fixtures
     service, phone, caller, colleague, judge, extension
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.loopback import free_port
 from helpers.peers import pcaps
 from helpers.peers.evidence import Recording, run
@@ -13,8 +14,7 @@ from helpers.peers.sound import find
 
 pytestmark = pytest.mark.peer
 
-OFTEN = ("PCMA", "Opus")
-RARELY = ("G722", "L16", "L16 at 44.1 kHz", "G729")
+CODECS = ("Opus", "PCMA", "G722", "L16", "L16 at 44.1 kHz", "G729")
 STEP_MS = 20
 FIRST = 4000
 """What is looked for begins half a second on: the very first words may precede the answer."""
@@ -27,9 +27,7 @@ def begun(heard, voice):
     return min(at - ((number - first & 0xFFFF) + 1) * length for at, _, number, _ in heard[:200])
 
 
-@pytest.mark.parametrize(
-    "name", [*OFTEN, *(pytest.param(each, marks=pytest.mark.long) for each in RARELY)]
-)
+@pytest.mark.parametrize("name", long_after(1, CODECS))
 def test_loss_reordering_and_duplicates_leave_both_channels_synchronised(stage, name):
     voice = pcaps.VOICES[name]
     service = stage.open_all()

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.peers.evidence import Recording
 from helpers.peers.pcaps import VOICES, at_rate, payloads
 from helpers.peers.waiting import wait_until
@@ -59,7 +60,8 @@ def test_a_change_of_codec_reaches_the_phone_and_the_recording(stage):
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("G722", "g722"), ("Opus", "opus"), ("L16", "l16/16000/1")]
+    ("name", "codec"),
+    long_after(1, [("Opus", "opus"), ("G722", "g722"), ("L16", "l16/16000/1")]),
 )
 def test_baresip_talks_in_wideband_and_is_recorded(stage, name, codec):
     voice = VOICES[name]

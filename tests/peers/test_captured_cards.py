@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.peers.evidence import Recording, run
 from helpers.peers.programs import Baresip
 from helpers.peers.sound import Chorus, find
@@ -84,7 +85,7 @@ def test_digits_that_are_not_a_card_number_stay_in_the_archive(service, place_ca
 
 @pytest.mark.parametrize(
     ("codec", "rate", "microphone"),
-    [("pcmu", 8000, 8000), ("g722", 16_000, 16_000), ("opus", 16_000, 48_000)],
+    long_after(1, [("opus", 16_000, 48_000), ("g722", 16_000, 16_000), ("pcmu", 8000, 8000)]),
 )
 def test_a_card_number_that_a_phone_sends_as_tones_is_exact_silence(
     stage, ended, codec, rate, microphone

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.peers.evidence import Recording
 from helpers.peers.sound import find
 
@@ -88,7 +89,7 @@ SCENARIOS = {dial_the_code: "uas_plain", press_the_record_key: "uas_record"}
 
 
 @pytest.mark.parametrize(
-    ("pull", "trigger"), [(dial_the_code, "dtmf"), (press_the_record_key, "phone")]
+    ("pull", "trigger"), long_after(1, [(dial_the_code, "dtmf"), (press_the_record_key, "phone")])
 )
 def test_the_phone_pauses_by_code_and_key_while_the_desk_has_no_file_left(
     service, place_call, crowd, pull, trigger

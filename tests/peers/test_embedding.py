@@ -22,6 +22,7 @@ from playwright.sync_api import expect
 
 from galwad.simulate.sound import speech
 from helpers.certificates import Authority
+from helpers.examples import long_after
 from helpers.loopback import free_port
 from helpers.peers.openid import OpenIdProvider
 from helpers.peers.programs import Baresip, Caller
@@ -173,7 +174,7 @@ def open_panel(council, browser, name):
     return page, panel
 
 
-@pytest.mark.parametrize("name", CRMS)
+@pytest.mark.parametrize("name", long_after(1, CRMS))
 def test_the_crm_shows_the_panel_when_it_rings_and_opens_the_record_of_a_confirmed_caller(
     council, browser, talker, ended, name
 ):
@@ -245,7 +246,7 @@ def test_a_site_that_the_settings_do_not_name_cannot_show_the_page(council, brow
     expect(page.frame_locator("iframe").get_by_label("User name")).to_have_count(0)
 
 
-@pytest.mark.parametrize("name", CRMS)
+@pytest.mark.parametrize("name", long_after(1, CRMS))
 def test_a_number_clicked_in_the_crm_is_called_only_after_a_key_press_in_the_panel(
     council, browser, ended, name
 ):
@@ -325,6 +326,7 @@ def test_a_person_of_the_provider_signs_the_panel_in_from_a_window_of_its_own(pr
     expect(window.locator("#who")).to_have_text("mair")
 
 
+@pytest.mark.long
 def test_a_panel_whose_sign_in_is_not_approved_can_still_use_a_password(provided, browser):
     _, panel, window = ask_for_sign_in(provided, browser)
     sign_in_at_the_provider(window, "mair")

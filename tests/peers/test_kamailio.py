@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.loopback import free_port
 from helpers.peers.kamailio import Kamailio
 from helpers.peers.programs import Callee, Caller, register
@@ -30,7 +31,7 @@ def answer(phone):
     phone.wait("CALL_ESTABLISHED")
 
 
-@pytest.mark.parametrize("way", ["udp", "tcp"])
+@pytest.mark.parametrize("way", long_after(1, ["tcp", "udp"]))
 def test_the_callee_holds_and_resumes_a_call_from_a_carrier_with_kamailio(stage, way):
     service = stage.open(listen=("tcp:127.0.0.1",))
     carrier = stage.kamailio("CARRIER", "127.0.0.2", way=way)
@@ -101,7 +102,7 @@ def test_a_registered_phone_that_is_unreachable_for_kamailio_gives_the_caller_40
     stage.caller(scenario="uac_refused", status=408).wait()
 
 
-@pytest.mark.parametrize("status", [480, 486])
+@pytest.mark.parametrize("status", long_after(1, [486, 480]))
 def test_a_refusal_of_a_phone_at_kamailio_reaches_the_caller(stage, status):
     stage.open()
     registrar = stage.registrar()
@@ -146,7 +147,13 @@ def test_a_phone_registered_at_kamailio_answers_holds_and_is_recorded(stage):
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("P-Asserted-Identity: <sip:500@127.0.0.3>", "500"), ("Allow: INVITE, ACK, BYE", "anonymous")],
+    long_after(
+        1,
+        [
+            ("P-Asserted-Identity: <sip:500@127.0.0.3>", "500"),
+            ("Allow: INVITE, ACK, BYE", "anonymous"),
+        ],
+    ),
     ids=["a department", "without a name"],
 )
 def test_a_phone_that_answers_at_a_forking_kamailio_does_not_get_the_name_of_another_phone(

@@ -142,6 +142,7 @@ def test_words_before_a_late_pause_are_recorded_and_the_card_number_in_it_is_not
     assert call.speaks_on(recording.advisor[int(first) : end + 2 * RATE])
 
 
+@pytest.mark.long
 def test_words_before_a_late_transfer_are_recorded_and_the_card_number_after_it_is_not(
     service, stage, switch, call
 ):

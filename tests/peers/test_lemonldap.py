@@ -87,12 +87,14 @@ def test_a_person_gets_name_and_role_stays_signed_in_and_signs_out_at_the_portal
     expect(page.locator("input[name=password]")).to_be_visible()  # the portal's session has ended
 
 
+@pytest.mark.long
 def test_a_person_without_a_role_is_refused(desk, portal, page):
     sign_in(page, "msmith")
     refused = page.get_by_role("alert").get_by_text("Your work account may not use Galwad.")
     expect(refused).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_role_that_changed_at_the_portal_counts_from_the_next_sign_in_on(desk, portal, page):
     sign_in(page, ROSE)
     expect(page.get_by_text("No call at the moment")).to_be_visible()

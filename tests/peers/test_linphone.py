@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.peers.evidence import Recording
 from helpers.peers.pcaps import VOICES, heard_g729, payloads
 from helpers.peers.sound import save
@@ -156,7 +157,7 @@ def test_linphone_transfers_the_caller_to_a_department_after_a_consultation(stag
     assert stage.alike(recording.caller, words) < 0.3
 
 
-@pytest.mark.parametrize("way", ["udp", "tcp", "tls"])
+@pytest.mark.parametrize("way", long_after(2, ["tls", "tcp", "udp"]))
 def test_linphone_is_called_over_each_transport(stage, authority, way):
     srtp = way != "tcp"
     certificate, key = authority.issue("switch", "127.0.0.1")

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from galwad.simulate.sound import speech
+from helpers.examples import long_after
 from helpers.peers.programs import Callee, register
 from helpers.peers.service import CALLER
 from helpers.peers.waiting import wait_until
@@ -112,7 +113,9 @@ def moves_to(stage, judge, name, *, goes_on):
     service.wait_media_ports(0)
 
 
-@pytest.mark.parametrize(("kind", "goes_on"), [("centre", True), ("department", False)])
+@pytest.mark.parametrize(
+    ("kind", "goes_on"), long_after(1, [("department", False), ("centre", True)])
+)
 def test_a_refer_with_replaces_joins_the_caller_with_the_pbxs_consultation(
     stage, judge, kind, goes_on
 ):

@@ -170,6 +170,7 @@ def test_after_a_first_sigterm_calls_go_on_until_a_second_sigterm_hangs_up_both_
     assert stored_dialogs(service) == ""
 
 
+@pytest.mark.long
 def test_after_a_reboot_both_sides_of_fifty_calls_get_a_bye(start, ended):
     """Fifty calls, and two starts of three processes: 2 s of CPU time."""
     service = start(*PROCESSES, users=True, max_calls=60)

@@ -246,6 +246,7 @@ def test_the_earlier_tickets_of_the_confirmed_person_are_shown_without_the_note_
     call.hang_up()
 
 
+@pytest.mark.long
 def test_a_note_that_the_tracker_refuses_with_403_waits_until_its_queue_is_enabled(
     service, place_call, tracker
 ):

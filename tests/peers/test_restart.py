@@ -13,6 +13,7 @@ import threading
 import pytest
 
 from galwad.simulate.sound import RATE, speech
+from helpers.examples import long_after
 from helpers.peers.crashes import Spools
 from helpers.peers.evidence import Recording
 from helpers.peers.programs import Callee, Caller, Sipp
@@ -44,7 +45,7 @@ def payment(service, call_id, method):
         return page.request(method, f"/api/v1/calls/{call_id}/payment").json()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
+@pytest.mark.parametrize("number", long_after(1, [signal.SIGKILL, signal.SIGUSR1]))
 def test_an_answered_call_and_its_recording_continue_after_a_restart(service, place_call, number):
     call = place_call()
     before, after, back = (speech(2, seed) for seed in (91, 92, 93))
@@ -125,7 +126,7 @@ def test_after_a_restart_in_a_pause_late_packets_of_the_pause_are_not_stored(ser
     assert recording.adds_up()
 
 
-@pytest.mark.parametrize("new_ssrc", [False, True])
+@pytest.mark.parametrize("new_ssrc", long_after(1, [True, False]))
 def test_packets_of_a_pause_that_arrive_seconds_after_it_are_not_stored(
     service, place_call, new_ssrc
 ):
@@ -165,7 +166,7 @@ CheckpointStore.remove = remove
 """
 
 
-@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("paused", long_after(1, [True, False]))
 def test_a_call_that_has_ended_stays_ended_if_the_switch_dies_at_that_moment(
     service, place_call, monkeypatch, tmp_path, paused
 ):
@@ -227,6 +228,7 @@ def test_a_ringing_call_and_its_early_pause_survive_a_restart(service, talker, e
     assert not recording.samples.any()
 
 
+@pytest.mark.long
 def test_fifty_calls_continue_after_a_restart(start, ended):
     service = start("switch", "desk", "finaliser", users=True, max_calls=60)
     callee = ended(Callee(service.folder, "uas", "127.0.0.3", port=service.pbx_port, calls=50))

@@ -10,16 +10,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from contextlib import ExitStack
+from subprocess import PIPE
 
 import pytest
 from playwright.sync_api import expect
 
+from helpers.examples import long_after
 from helpers.peers.openid import OpenIdProvider
 from helpers.peers.service import PASSWORD
 from helpers.peers.waiting import PATIENCE_S
-from helpers.processes import GALWAD, run_galwad
+from helpers.processes import GALWAD, Child, run_galwad
 
 pytestmark = pytest.mark.peer
 
@@ -100,6 +101,7 @@ def test_a_person_signs_in_at_the_provider_stays_signed_in_and_signs_out_there(d
     assert page.url == f"{desk.url}/"
 
 
+@pytest.mark.long
 def test_a_person_with_the_name_of_an_administrator_gets_a_user_of_their_own(desk, page):
     sign_in(page, "impostor")
     expect(page.locator("#who")).to_have_text("ceri-2")
@@ -119,6 +121,7 @@ def test_a_person_without_a_role_or_of_another_tenant_is_refused_with_a_reason(p
     expect(page.locator("#who")).to_have_text("")
 
 
+@pytest.mark.long
 def test_a_linked_identity_signs_in_as_the_local_user_with_the_extension(desk, provider, page):
     identity = ("--issuer", provider.issuer, "--subject", "oid-2")
     desk.galwad("users", "link", "sian", *identity)
@@ -128,14 +131,13 @@ def test_a_linked_identity_signs_in_as_the_local_user_with_the_extension(desk, p
 
 def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(desk, page, tmp_path):
     environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
-    with subprocess.Popen(
+    with Child(
         [*GALWAD, "login", "--browser", "--server", desk.url],
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
         text=True,
     ) as command:
-        assert command.stderr is not None
         shown = re.search(r"open (\S+) and enter the code ([A-Z-]{9})", command.stderr.readline())
         assert shown is not None
         sign_in(page, "mair")
@@ -144,8 +146,8 @@ def test_a_person_of_the_provider_signs_a_command_line_in_without_a_password(des
         page.get_by_label("Code of the command line").fill(shown[2])
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Approve", exact=True).click()
-        out, err = command.communicate(timeout=PATIENCE_S)
-    assert command.returncode == 0, err
+        assert command.wait(PATIENCE_S) == 0, command.stderr.read()
+        out = command.stdout.read()
     assert "as mair (supervisor)" in out
     listed = run_galwad("calls", "list", "--json", env=environment, check=True)
     assert json.loads(listed.stdout) == []
@@ -214,10 +216,13 @@ def test_an_administrator_adds_a_user_after_a_stronger_sign_in_at_the_provider(c
 
 @pytest.mark.parametrize(
     ("signed_in", "again", "text"),
-    [
-        ("nest", "mair", "Somebody else signed in at the sign-in service."),
-        ("twm", "twm", "did not ask you for the stronger sign-in"),
-    ],
+    long_after(
+        1,
+        [
+            ("nest", "mair", "Somebody else signed in at the sign-in service."),
+            ("twm", "twm", "did not ask you for the stronger sign-in"),
+        ],
+    ),
     ids=["another person", "no stronger sign-in"],
 )
 def test_a_step_up_that_does_not_prove_the_same_person_more_strongly_changes_nothing(
@@ -240,17 +245,16 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
     page = admin("nest")
     environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "xdg")}
     with (
-        subprocess.Popen(
+        Child(
             [*GALWAD, "login", "--browser", "--server", careful.url],
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
             text=True,
         ) as command,
         ExitStack() as stack,
     ):
         stack.callback(command.kill)  # a failed assertion does not wait until it gives up
-        assert command.stderr is not None
         shown = re.search(r"open (\S+) and enter the code ([A-Z-]{9})", command.stderr.readline())
         assert shown is not None
         for _ in range(2):
@@ -266,7 +270,6 @@ def test_a_command_line_is_approved_after_a_stronger_sign_in_and_reads_the_audit
                 enter(page, "nest")
                 expect(page.get_by_text("Your stronger sign-in counts now.")).to_be_focused()
                 assert page.url == shown[1]
-        _, err = command.communicate(timeout=PATIENCE_S)
-    assert command.returncode == 0, err
+        assert command.wait(PATIENCE_S) == 0, command.stderr.read()
     read = run_galwad("audit", "list", "--kind", "sign-in.stepped-up", env=environment)
     assert "sign-in.stepped-up" in read.stdout, read.stderr

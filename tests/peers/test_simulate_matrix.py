@@ -182,9 +182,10 @@ def test_simulate_reports_the_rows_of_the_transfers_matrix_as_ok(matrix, pbx, na
 # --- transfers that the PBX does not name ---------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("row", "names_answers"),
-    [(PBX_ROWS[0], True), pytest.param(PBX_ROWS[1], False, marks=pytest.mark.long)],
+    [(PBX_ROWS[0], True), (PBX_ROWS[1], False)],
 )
 def test_a_transfer_that_the_pbx_does_not_name_fails_with_what_was_recorded(
     matrix, pbx, row, names_answers
@@ -243,21 +244,22 @@ def failed(matrix, rows, *wanted):
     assert matrix.client.error.startswith(f'error: 1 of 1 rows failed: "{name}"\nhint: ')
 
 
+@pytest.mark.long
 def test_a_code_that_the_switch_does_not_know_is_a_failure(matrix):
     other = matrix.settings("payment_code_on", "*81")
     rows = matrix.bare("payments", "dialled code", config=other, status=1)
     failed(matrix, rows, 'the state of the recording is "recording", not "paused"')
 
 
+@pytest.mark.long
 def test_a_matrix_with_another_point_of_transfer_than_the_switch_is_a_failure(matrix):
     other = matrix.settings("point_of_transfer", "request")
     rows = matrix.transfers("--only", "blind, outside", config=other, status=1)
     failed(matrix, rows, "while the other party rings: what the caller said is in the recording")
 
 
-@pytest.mark.parametrize(
-    "only", [("--only", "blind, outside"), pytest.param((), marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("only", [("--only", "blind, outside"), ()])
 def test_the_transfers_matrix_follows_the_point_of_transfer_in_the_settings(start, tmp_path, only):
     service = start(
         *("switch", "desk", "finaliser"), users=True, erase_back="", point_of_transfer="request"
@@ -323,6 +325,7 @@ def test_a_manifest_whose_gap_was_changed_is_a_failure(matrix, change, reason):
 # --- what it leaves alone, and what it leaves behind ------------------------------------------
 
 
+@pytest.mark.long
 async def test_a_call_of_a_real_phone_at_the_same_extension_is_not_touched(
     service, matrix, phone, caller
 ):

@@ -185,6 +185,7 @@ def moved(disk, call, life=2):
     wait_until(path.exists, what=path.name)
 
 
+@pytest.mark.long
 def test_a_recording_continues_below_the_mount_point_when_its_disk_stays_away(
     service, disk, place_call
 ):
@@ -206,6 +207,7 @@ def test_a_recording_continues_below_the_mount_point_when_its_disk_stays_away(
     assert find(recording.caller, during)[1] < 0.5
 
 
+@pytest.mark.long
 def test_a_recording_moves_back_to_its_returned_disk_and_is_sealed_whole(service, disk, place_call):
     """The returned disk hides the spool below its mount point, but the switch has it open."""
     call = place_call()
@@ -294,6 +296,7 @@ def test_a_call_that_begins_while_the_disk_fails_is_recorded_on_the_spare_disk(
     whole_from_the_spare_disk(service, call, said)
 
 
+@pytest.mark.long
 def test_a_call_that_begins_on_an_unreadable_disk_is_recorded_on_the_spare_disk(
     service, disk, place_call
 ):
@@ -307,6 +310,7 @@ def test_a_call_that_begins_on_an_unreadable_disk_is_recorded_on_the_spare_disk(
     whole_from_the_spare_disk(service, call, said)
 
 
+@pytest.mark.long
 def test_a_call_that_begins_while_the_disk_hangs_is_recorded_on_the_spare_disk(
     service, disk, place_call
 ):
@@ -392,6 +396,7 @@ def wall(tmp_path, monkeypatch):
     return lambda seconds: now.write_text(str(seconds))
 
 
+@pytest.mark.long
 def test_jumps_of_the_wall_clock_displace_no_sound_and_leave_no_second_unexplained(
     wall, start, place_call_on
 ):

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from helpers.examples import long_after
 from helpers.loopback import free_port
 from helpers.name_server import NameServer
 from helpers.peers.programs import Callee, Caller
@@ -55,7 +56,7 @@ def names():
     server.end()
 
 
-@pytest.mark.parametrize("way", ["srv", "addresses", "list"])
+@pytest.mark.parametrize("way", long_after(1, ["srv", "addresses", "list"]))
 def test_the_second_trunk_gets_the_calls_that_the_first_trunk_does_not_answer(
     start, ended, names, silent, way
 ):

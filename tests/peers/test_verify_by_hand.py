@@ -190,6 +190,7 @@ ROW_CHANGES = {
 }
 
 
+@pytest.mark.long
 def test_a_row_rewritten_by_sql_is_named_by_hand_and_by_three_commands(desktop):
     """Seven changes, each with four commands and a run of those by hand: 8 s of CPU time."""
     call_id = desktop.call_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "run_tests.py"
+FEW_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p xdist.plugin"}
+"""The script needs xdist; to load all other plugins takes a second of CPU time."""
 STEADY = "def test_steady(): pass\n"
 BROKEN = "def test_broken(): assert 1 == 2\n"
 UNSTEADY = """
@@ -55,6 +58,7 @@ def run(tmp_path):
             capture_output=True,
             text=True,
             check=False,
+            env={**os.environ, **FEW_PLUGINS},
         )
 
     return run

@@ -117,6 +117,7 @@ def test_a_file_starts_its_import_while_the_desk_runs(machine):
     machine.run("systemctl", "is-active", "galwad-desk", PATH_UNIT)
 
 
+@pytest.mark.long
 def test_a_faulty_file_is_set_aside_and_a_later_file_is_imported(machine):
     import_only(machine, "Gwen")
     put(machine, "people.csv", FAULTY)

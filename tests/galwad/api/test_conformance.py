@@ -35,7 +35,7 @@ LEFT_OUT = {
     "accounts_login": "the same",
 }
 """The endpoints that are left out, each with the reason."""
-EXAMPLES = 6
+EXAMPLES = 4
 """The most requests that each phase makes for one endpoint."""
 PHASES = "examples,coverage,fuzzing"
 

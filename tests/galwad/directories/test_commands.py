@@ -11,9 +11,9 @@ import fcntl
 import os
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import pytest
 from sqlalchemy import Engine, event
@@ -50,15 +50,14 @@ def desk(run, settings_file):
 @contextlib.contextmanager
 def import_at_work(settings_file):
     """Start an import from a pipe, which waits for more rows until the pipe is closed."""
-    with subprocess.Popen(
-        [*GALWAD, "directory", "import", "/dev/stdin", "--config", str(settings_file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    with Child(
+        [*GALWAD, "directory", "import", "/dev/stdin", "--config", settings_file],
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
         text=True,
     ) as process:
         try:
-            assert process.stdin is not None
             process.stdin.write(PEOPLE + MANY)
             process.stdin.flush()
             yield process
@@ -170,7 +169,8 @@ def test_an_import_at_work_locks_neither_the_database_nor_a_lookup(settings_file
             database.commit()
         assert names(desk, "+441970000001") == ["Mair Evans", "Owen Evans"]
         assert names(desk, "+441970100017") == []
-        output, _ = process.communicate()
+        process.stdin.close()
+        output = process.stdout.read()
     assert output == "20000 added, 2 replaced, 0 removed\n"
     assert names(desk, "+441970100017") == ["New Person 17"]
 
@@ -205,7 +205,6 @@ def test_an_interrupted_import_keeps_the_earlier_directory_and_leaves_no_tempora
     with import_at_work(settings_file) as process:
         process.send_signal(signal.SIGINT)
         assert process.wait() == 130
-        assert process.stderr is not None
         assert "error: interrupted" in process.stderr.read()
     assert files_of(desk) == ["directory.db", "directory.db.lock"]
     assert names(desk, "+441970000001") == ["Mair Evans", "Owen Evans"]
@@ -215,8 +214,8 @@ def test_a_second_import_at_the_same_time_is_refused(run, settings_file, desk):
     file = settings_file.with_name("people.csv")
     with import_at_work(settings_file) as process:
         second = run("directory", "import", file, "--config", settings_file)
-        process.communicate()
-        assert process.returncode == 0
+        process.stdin.close()
+        assert process.wait(DEADLINE_S) == 0
     assert second.status == 1
     assert second.err.splitlines() == [
         "error: another import into the directory is running",
@@ -476,7 +475,7 @@ def test_an_import_waits_until_another_import_has_ended(take, folder, name_of, s
     (folder / "people.csv").write_text(TWO_PEOPLE.replace("Mair", "Elin"))
     with lock.open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with start(folder, settings_file, stdout=subprocess.DEVNULL) as process:
+        with start(folder, settings_file, stdout=DEVNULL) as process:
             wait_until(lambda: f"{lock.stat().st_ino} " in waiting_for_locks())
             assert name_of("+441632960001") == "Mair Evans"
             fcntl.flock(held, fcntl.LOCK_UN)

@@ -40,6 +40,7 @@ from galwad.settings.desk import ALL_EVENTS
 from galwad.texts.rules import TextEntry
 from galwad.texts.store import TextStore
 from helpers import processes
+from helpers.examples import long_after
 from helpers.loopback import free_port
 from helpers.processes import GALWAD, Child
 from helpers.stored_databases import STORED, write_database
@@ -216,7 +217,7 @@ def test_check_says_whether_the_desk_will_upgrade_the_database(settings, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("revision", [OF_2026_11_26, MIDDLE, NEWEST])
+@pytest.mark.parametrize("revision", long_after(1, [OF_2026_11_26, MIDDLE, NEWEST]))
 async def test_the_desk_starts_on_the_database_of_an_earlier_version(settings, tmp_path, revision):
     path = left_by(revision, tmp_path)
     known = {row["call_id"] for row in rows_of(path)["recordings"]}

@@ -12,6 +12,7 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import expect
 
+from helpers.examples import long_after
 from helpers.page_states import CALL, MAIR, OWEN, SECOND, answer, pause
 
 pytestmark = pytest.mark.peer
@@ -21,7 +22,7 @@ AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-@pytest.fixture(params=["above all others", "pop-out"])
+@pytest.fixture(params=long_after(1, ["above all others", "pop-out"]))
 def opened(request, desk, browser_page, address):
     """The page and its small window, with a call that is being recorded."""
     if request.param == "pop-out":

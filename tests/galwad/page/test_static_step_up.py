@@ -7,6 +7,7 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import expect
 
+from helpers.examples import long_after
 from helpers.page_states import administer
 
 pytestmark = pytest.mark.peer
@@ -87,14 +88,17 @@ def test_a_provider_that_is_down_is_a_clear_error_and_the_form_stays(desk, opene
 
 @pytest.mark.parametrize(
     ("outcome", "text"),
-    [
-        ("done", "Do again what you wanted to do."),
-        ("weak", "did not ask you for the stronger sign-in"),
-        ("other_person", "Somebody else signed in"),
-        ("denied", "You are still signed in as before."),
-        ("clock", "the server's clock is wrong"),
-        ("unheard_of", "The server could not do that."),
-    ],
+    long_after(
+        2,
+        [
+            ("done", "Do again what you wanted to do."),
+            ("unheard_of", "The server could not do that."),
+            ("weak", "did not ask you for the stronger sign-in"),
+            ("other_person", "Somebody else signed in"),
+            ("denied", "You are still signed in as before."),
+            ("clock", "the server's clock is wrong"),
+        ],
+    ),
 )
 def test_after_a_step_up_the_page_returns_to_its_place_and_shows_the_outcome(
     desk, browser_page, address, outcome, text

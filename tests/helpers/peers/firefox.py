@@ -128,14 +128,21 @@ class Firefox:
             selector,
         )
 
+    def shown(self):
+        """Return all text that the page shows."""
+        return self.run("return document.body.innerText")
+
     def wait_text(self, selector, text):
         """Wait until an element has this text."""
-        wait_until(lambda: self.text(selector) == text, what=f"{selector}: {text}")
+        wait_until(
+            lambda: self.text(selector) == text,
+            what=lambda: f"{selector}: {text}, on a page with {self.shown()!r}",
+        )
 
     def wait_shown(self, text):
         """Wait until the page shows this text."""
         wait_until(
-            lambda: text in self.run("return document.body.innerText"), what=f"the text {text}"
+            lambda: text in self.shown(), what=lambda: f"{text}, on a page with {self.shown()!r}"
         )
 
     def click(self, selector):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.examples import examples
+from helpers.examples import examples, long_after
 from helpers.recording.age_files import chunks, closed, header, mine
 from helpers.terminal import on_terminal
 from recording.age.file import Identity, armored, encrypt_small
@@ -148,7 +148,7 @@ def test_the_age_program_and_pyrage_open_our_protected_identity_file(tmp_path):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("options", [(), ("-a",)], ids=["binary", "armored"])
+@pytest.mark.parametrize("options", long_after(1, [((),), (("-a",),)]), ids=["binary", "armored"])
 def test_an_identity_file_protected_by_the_age_program_is_read(tmp_path, options):
     made = OfficerKeys.generate()
     made.save(tmp_path / "plain")

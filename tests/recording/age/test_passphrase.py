@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from helpers.examples import examples
+from helpers.examples import examples, long_after
 from helpers.recording.age_files import (
     FILE_KEY,
     ME,
@@ -235,6 +235,7 @@ def test_pyrage_opens_our_passphrase_files(text, content, factor):
     assert by_pyrage(sealed, text + "x") is None
 
 
+@pytest.mark.long
 @pytest.mark.slow  # pyrage chooses a work factor that takes a second, and our scrypt is slower
 def test_passphrase_files_of_pyrage_are_opened():
     sealed = pyrage.passphrase.encrypt(b"speech", "Ŵyth o'r gloch", armored=True)
@@ -250,7 +251,7 @@ def test_the_age_program_opens_our_passphrase_files(tmp_path, text, content):
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("options", [(), ("-a",)], ids=["binary", "armored"])
+@pytest.mark.parametrize("options", long_after(1, [((),), (("-a",),)]), ids=["binary", "armored"])
 def test_passphrase_files_of_the_age_program_are_opened(tmp_path, options):
     content = f"{Identity.generate()}\n".encode()
     (tmp_path / "plain").write_bytes(content)

@@ -7,6 +7,8 @@ import tracemalloc
 
 import pytest
 
+from helpers.examples import long_after
+
 MINUTES = 30
 OF_ALL = MINUTES * 60 * 8000 * 2 * 2
 """Octets of all samples of the call."""
@@ -29,7 +31,7 @@ def sealed_in_little_memory(office, *paths):
     return sealed
 
 
-@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("paused", long_after(1, [True, False]))
 def test_sealing_half_an_hour_of_silence_takes_little_memory(office, paused):
     call, end_us = office.call(), MINUTES * 60_000_000
     call.answer()

@@ -127,9 +127,9 @@ def test_the_simulated_packet_loss_really_removes_sound():
     ("voice", "rate"),
     [
         ("en-gb", 8000),
-        ("cy", 8000),
-        ("en-us+f5", 16_000),
-        ("cy+m7", 16_000),
+        pytest.param("cy", 8000, marks=pytest.mark.long),
+        pytest.param("en-us+f5", 16_000, marks=pytest.mark.long),
+        pytest.param("cy+m7", 16_000, marks=pytest.mark.long),
         pytest.param("en-us+f5", 8000, marks=pytest.mark.long),
         pytest.param("cy+m7", 8000, marks=pytest.mark.long),
         pytest.param("en-gb", 16_000, marks=pytest.mark.long),

@@ -142,6 +142,7 @@ def test_a_senders_clock_that_drifts_is_followed(ppm):
         assert abs(offset_ms(samples, voice, at_s=at_s) + true_ms) < 10
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_drifting_clocks_stay_in_step_for_an_hour():
     """±200 ppm is 1.4 s in an hour, but the parties stay in step and the length is the call's."""

@@ -356,6 +356,7 @@ async def test_a_connection_that_we_opened_is_pinged_and_closed_without_a_pong(a
     alice.options(bob.address)
     await alice.wait(StandaloneResponse)
     connection = only_connection(alice)
+    await until(lambda: not alice.transport.connections.turns.is_waiting(connection))
     connection.check_timers(alice.now + 111)
     await until(lambda: connection._ponged)
     connection.check_timers(alice.now + 111 + 111)

@@ -15,6 +15,8 @@ from helpers.garbage import unreachable, without_collections
 from telephony.errors import ProtocolError
 from telephony.sip.events import DialogRequest, IncomingInvite, InviteAnswered, StandaloneRequest
 
+pytestmark = pytest.mark.usefixtures("old_objects_ignored")
+
 LONGEST_WAIT_S = 600.0
 """A time after which no timer of an ended dialog or transaction is left, in seconds."""
 

@@ -16,6 +16,7 @@ import pytest
 from galwad.finaliser.sealer import sealed_message
 from galwad.messages import Sealed
 from helpers.cli import index_agrees
+from helpers.examples import long_after
 from helpers.house import House
 from helpers.site import LATER_US, NUMBER, Site
 from recording.archive.call_facts import CallFacts
@@ -350,14 +351,17 @@ def rewrite(house, change, call_id=CALLS[0], table="recordings"):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        "number = '+441970000000'",
-        "started = 5.0, talk_us = 5",
-        "folder = '2026/03/02', payload_size = 5, interrupted = 1",
-        f"manifest_sha256 = '{'0' * 64}'",
-        f"salt = '{'0' * 64}'",
-        "advisor = '', salt = ''",
-    ],
+    long_after(
+        2,
+        [
+            "number = '+441970000000'",
+            "advisor = '', salt = ''",
+            "started = 5.0, talk_us = 5",
+            "folder = '2026/03/02', payload_size = 5, interrupted = 1",
+            f"manifest_sha256 = '{'0' * 64}'",
+            f"salt = '{'0' * 64}'",
+        ],
+    ),
 )
 def test_reindex_corrects_a_row_that_contradicts_its_manifest(run, house, identity, change):
     run("recordings", "reindex", *WHY, "--identity", identity)

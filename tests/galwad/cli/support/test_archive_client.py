@@ -13,6 +13,7 @@ import pytest
 
 from galwad.messages import CallEnded
 from helpers.cli import index_agrees
+from helpers.examples import long_after
 from helpers.house import House
 from helpers.site import NUMBER, Site
 from recording.archive.call_facts import CallFacts
@@ -185,7 +186,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize("what", CHANGED)
+@pytest.mark.parametrize("what", long_after(6, CHANGED))
 def test_a_changed_value_of_a_row_is_named_by_three_commands(desk, run, what):
     change, words = CHANGED[what]
     desk.sql(f"UPDATE recordings SET {change} {where(FIRST)}")
@@ -194,12 +195,15 @@ def test_a_changed_value_of_a_row_is_named_by_three_commands(desk, run, what):
 
 @pytest.mark.parametrize(
     ("columns", "words"),
-    [
-        (("number",), "number"),
-        (("number", "salt"), "salt"),
-        (("number", "line", "advisor", "extension", "salt"), "salt"),
-        (("manifest_sha256",), "not the one that was indexed"),
-    ],
+    long_after(
+        1,
+        [
+            (("number",), "number"),
+            (("number", "salt"), "salt"),
+            (("number", "line", "advisor", "extension", "salt"), "salt"),
+            (("manifest_sha256",), "not the one that was indexed"),
+        ],
+    ),
 )
 def test_values_exchanged_between_two_rows_are_named_for_both_rows(desk, run, columns, words):
     desk.sql(swapped(*columns))
@@ -276,14 +280,17 @@ def test_an_added_row_is_named_by_three_commands(desk, run):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [
-        ("answered = answered + 1", "its answer:"),
-        ("ended = ended + 1", "its end:"),
-        ("ended = NULL", "its end:"),
-        ("talk_us = 1999999", "its length:"),
-        ("talk_us = NULL", "its length:"),
-        ("answered = 1, ended = 2, talk_us = 3", "its answer and end and length:"),
-    ],
+    long_after(
+        1,
+        [
+            ("answered = 1, ended = 2, talk_us = 3", "its answer and end and length:"),
+            ("answered = answered + 1", "its answer:"),
+            ("ended = ended + 1", "its end:"),
+            ("ended = NULL", "its end:"),
+            ("talk_us = 1999999", "its length:"),
+            ("talk_us = NULL", "its length:"),
+        ],
+    ),
 )
 def test_a_changed_row_of_the_ledger_is_named_by_three_commands(desk, run, change, words):
     desk.sql(f"UPDATE answered_calls SET {change} {where(SECOND)}")

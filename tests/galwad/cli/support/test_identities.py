@@ -68,6 +68,7 @@ def test_keys_init_asks_twice_for_the_passphrase_that_protects_the_keys(tmp_path
     assert b"recipient    age1" in shown.out
 
 
+@pytest.mark.long
 @pytest.mark.peer
 def test_stock_age_opens_a_protected_key_file_and_decrypts_with_it(run, told, folder, tmp_path):
     assert run("keys", "init", tmp_path / "k", "--passphrase").status == 0

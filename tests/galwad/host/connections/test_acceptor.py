@@ -171,6 +171,7 @@ async def test_an_advisor_can_pause_over_a_new_connection_while_strangers_hold_a
                 continue
 
 
+@pytest.mark.long
 async def test_an_advisor_can_sign_in_from_a_new_address_while_strangers_hold_their_places(
     desk, crowd
 ):
@@ -180,6 +181,7 @@ async def test_an_advisor_can_sign_in_from_a_new_address_while_strangers_hold_th
         assert await new_connection_pauses(client)
 
 
+@pytest.mark.long
 async def test_the_kernel_drops_most_new_connections_of_a_flood_but_none_of_a_known_network(
     desk, desk_log, crowd
 ):

@@ -26,6 +26,7 @@ from galwad.people.sign_in import throttle
 from galwad.people.sign_in.order import RETRY_S
 from helpers import people
 from helpers.desk import changed
+from helpers.examples import long_after
 from recording.audit.log import AuditFilter
 
 LOGIN = "/api/v1/login"
@@ -192,7 +193,9 @@ async def test_a_guesser_behind_the_same_address_does_not_lock_the_user_out(prox
     assert statuses[-1] == 200
 
 
-@pytest.mark.parametrize("address", ["198.51.100.{}", "2001:db8:{:x}::1", "2001:db8:bad:{:x}::1"])
+@pytest.mark.parametrize(
+    "address", long_after(1, ["198.51.100.{}", "2001:db8:{:x}::1", "2001:db8:bad:{:x}::1"])
+)
 async def test_sixty_networks_that_flood_the_sign_in_do_not_keep_a_new_place_out(
     proxied, address, running, monkeypatch
 ):
@@ -212,7 +215,8 @@ async def test_sixty_networks_that_flood_the_sign_in_do_not_keep_a_new_place_out
 
     flooding = [asyncio.create_task(flood(number)) for number in range(60)]
     await asyncio.sleep(1)
-    statuses = await tries(proxied, "192.0.2.8")
+    # The flood computes in this process too, so a busy machine answers it late and all at once.
+    statuses = await tries(proxied, "192.0.2.8", most=12)
     ended.set()
     await asyncio.gather(*flooding)
     assert statuses[-1] == 200

@@ -23,6 +23,8 @@ from telephony.b2bua.leg_media import LegMedia
 from telephony.sip.message.messages import Response
 from telephony.sip.ua.server_request import ServerRequest
 
+pytestmark = pytest.mark.usefixtures("old_objects_ignored")
+
 PAUSE = CallPause("user:sian", Trigger.PAGE, "user:sian")
 LONGEST_WAIT_S = 600.0
 """A time after which no transaction and no timer of an ended call is left, in seconds."""

@@ -269,6 +269,7 @@ def test_the_client_skips_challenges_that_it_cannot_answer():
     assert "nc" not in parse_digest(credentials)
 
 
+@pytest.mark.long
 def test_a_user_of_many_nonces_does_not_make_another_users_nonce_stale():
     def find(user, realm, algorithm):
         return ha1(user, realm, "s3cret", algorithm)
