@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 from importlib.metadata import version
 from importlib.resources import files
 from ipaddress import ip_address
@@ -24,8 +25,10 @@ from galwad.people.access import session_of
 from galwad.people.sessions import Session
 
 router = APIRouter()
-_OF_COMMANDS: Final = ("explain.", "promise.")
+_OF_COMMANDS: Final = ("promise.",)
 """The beginnings of the keys of texts that only the command line shows."""
+_OF_PARTS: Final = {"admin": ("admin.",), "recordings": ("explain.", "recordings.")}
+"""The beginnings of the keys of texts in the parts of the page that not everybody opens."""
 
 
 class NodeHealth(BaseModel):
@@ -105,16 +108,19 @@ async def metrics(
     responses={304: {"description": "The client already has these texts."}},
 )
 async def strings(
-    language: Language, if_none_match: Annotated[str | None, Header()] = None
+    language: Language,
+    part: Literal["page", "admin", "recordings"] = "page",
+    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Return all texts of the page in this language, as a JSON object.
+    """Return the texts of the page in this language, as a JSON object.
 
-    The status is 304 if the client already has them (RFC 9110 section 13.1.2).
+    The texts of the administration and of the recordings are parts of their own. The status is 304
+    if the client already has the texts (RFC 9110 section 13.1.2).
 
     Raises:
         ApiError: 404, there are no texts in this language.
     """
-    texts = _page_texts(language)
+    texts = page_texts(language, part)
     if texts is None:
         raise ApiError(404, "there are no texts in this language", "use en or cy")
     tag = f'"{hashlib.sha256(texts).hexdigest()[:16]}"'
@@ -125,13 +131,18 @@ async def strings(
 
 
 @functools.cache
-def _page_texts(language: str) -> bytes | None:
+def page_texts(language: str, part: str) -> bytes | None:
+    """Return the texts of a part of the page as JSON; None if there are none in this language."""
     file = files("galwad.page") / "locale" / f"{language}.json"
     if not file.is_file():
         return None
     texts = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
-    page = {key: text for key, text in texts.items() if not key.startswith(_OF_COMMANDS)}
-    return msgspec.json.encode(page)
+    others = _OF_COMMANDS + tuple(itertools.chain.from_iterable(_OF_PARTS.values()))
+    if part in _OF_PARTS:
+        chosen = {key: text for key, text in texts.items() if key.startswith(_OF_PARTS[part])}
+    else:
+        chosen = {key: text for key, text in texts.items() if not key.startswith(others)}
+    return msgspec.json.encode(chosen)
 
 
 async def _database(desk: ArchiveDesk) -> bool:

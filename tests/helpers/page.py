@@ -7,16 +7,19 @@ import json
 import queue
 import threading
 import time
-from functools import cache
+from functools import cache, cached_property
 from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from galwad.api.app import create_api
+from galwad.api.system import page_texts
 from galwad.calls.alarms.kinds import kind_of
 from galwad.page.stream import BEAT_S
 from galwad.people.totp import QUIET, drawn
+from helpers.page_recordings import FakeRecordings
 from helpers.page_texts import FakeTexts
 from helpers.page_users import FakeUsers
 
@@ -318,6 +321,11 @@ class FakeDesk:
             **{f"/calls/{call_id}/earlier": earlier for call_id in self.calls},
         }
 
+    @cached_property
+    def recordings(self) -> FakeRecordings:
+        """The recordings that the page can search."""
+        return FakeRecordings()
+
     def answer(  # noqa: C901, PLR0911 - one for each kind of request
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | None]:
@@ -338,6 +346,8 @@ class FakeDesk:
             return owner.answer(method, path, body)
         if path.startswith(("/webhooks", "/tokens")):
             return self.administer(path)
+        if path.startswith("/recordings"):
+            return self.recordings.answer(path, body)
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
         if path.endswith(("/phone", "/phone/dial", "/approve")):
@@ -660,8 +670,8 @@ class Handler(BaseHTTPRequestHandler):
             body = root.joinpath("static", name).read_bytes()
             self.send(200, body, TYPES[Path(name).suffix])
         elif self.path.startswith("/api/v1/strings/"):
-            name = f"{self.path[-2:]}.json"
-            texts = json.loads(root.joinpath("locale", name).read_text(encoding="utf-8"))
+            url = urlsplit(self.path)
+            texts = json.loads(page_texts(url.path[-2:], url.query.removeprefix("part=")) or b"{}")
             if self.desk.pseudo:
                 texts = {key: f"⟦{key}⟧" for key in texts}
             self.send_json(200, texts)

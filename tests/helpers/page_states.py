@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.page import FakeDesk
+from helpers.page_recordings import a_pause, a_recording
 from helpers.page_users import a_user
 
 CALL = "20261125-093000-abcdefgh"
@@ -166,6 +167,22 @@ def be_without_phone(desk: FakeDesk) -> None:
     desk.be("sian", state="no_phone", devices=0)
 
 
+def search_recordings(desk: FakeDesk) -> None:
+    """Let a supervisor find recordings with each kind of gap, and one without a known caller."""
+    desk.me |= {"user": "ceri", "role": "supervisor", "extension": None}
+    transfer = a_pause(400, 600, reason="transfer", trigger="refer")
+    fault = a_pause(300, 304, reason="fault", trigger="storage", actor="system")
+    erased = a_pause(25, 30, reason="erased")
+    card = a_pause(200, 215, reason="captured-card", trigger="", actor="")
+    desk.recordings.hold = "claim 17"
+    desk.recordings.rows = [
+        a_recording(9, (a_pause(60, 125), fault, transfer)),
+        a_recording(8, number="", talk_us=65_000_000, line="Housing", advisor="huw"),
+        a_recording(7, (erased, a_pause(30, 120), card), interrupted=True, raw_size=5),
+        a_recording(6, number="", line="", advisor="", extension=""),
+    ]
+
+
 def administer_nothing(desk: FakeDesk) -> None:
     """Let an administrator see a desk without phones, lines and troubles."""
     desk.me |= {"user": "gwen", "role": "admin", "extension": None}
@@ -268,6 +285,16 @@ STATES = {
     "several-calls": PageState(several_calls, ".strip"),
     "supervisor": PageState(supervise, ".all-calls"),
     "supervisor-teams": PageState(supervise_teams, ".advisors .team"),
+    "recordings": PageState(
+        search_recordings,
+        ".recordings .detail li",
+        fragment="#recordings",
+        press=(
+            ".recordings .filters summary",
+            ".recordings button[type=submit]",
+            ".recordings tr:first-child button",
+        ),
+    ),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),
     "administration-idle": PageState(administer_nothing, ".admin-texts h3", fragment=ADMIN),
     "administration-new": PageState(

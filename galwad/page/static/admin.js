@@ -23,7 +23,7 @@ export class Administration {
     this.box = el(
       "div",
       { class: "admin" },
-      el("header", {}, this.title, el("button", { type: "button", class: "quiet", t: "admin.close", on: { click: onClose } })),
+      el("header", {}, this.title, el("button", { type: "button", class: "quiet", t: "door.close", on: { click: onClose } })),
       this.users.box,
       this.nothing,
       this.deliveries,

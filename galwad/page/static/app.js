@@ -2,7 +2,6 @@
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
 import { Account } from "./account.js";
-import { AdminDoor } from "./admin_door.js";
 import { AlarmBanners, AlarmPanel } from "./alarms.js";
 import { Notice, announce, hush } from "./announce.js";
 import { ApiError, ask, connection, protection } from "./api.js";
@@ -12,6 +11,7 @@ import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
 import { Dial, dialling } from "./dial.js";
 import { el, reveal, say } from "./dom.js";
+import { Door } from "./door.js";
 import { guard, storeAll } from "./draft.js";
 import { embedded, host } from "./embedding.js";
 import { Frame } from "./frame.js";
@@ -57,7 +57,8 @@ const measure = watchSticky(document.querySelector(".top"), main);
 const tokens = new OwnTokens();
 const account = new Account();
 const approval = new ApprovalDoor();
-const admin = new AdminDoor();
+const admin = new Door("admin", async () => (await import("./admin.js")).Administration);
+const recordings = new Door("recordings", async () => (await import("./recordings.js")).Recordings);
 const secondFactor = new SecondFactor();
 const dial = new Dial();
 let slots = new Slots();
@@ -108,6 +109,7 @@ function showSignIn(note) {
   secondFactor.update(null);
   watch = null;
   admin.stop();
+  recordings.stop();
   undelivered?.stop();
   undelivered = null;
   figures?.stop();
@@ -172,12 +174,13 @@ async function start(signedIn) {
   const title = el("h1", { class: "unseen", t: "calls.title" });
   const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, dial.box, today?.box];
   const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box, ringing.box];
-  main.replaceChildren(title, approval.box, tokens.box, strip.box, list, admin.box, ...[...own, ...others].filter(Boolean));
+  main.replaceChildren(title, approval.box, tokens.box, strip.box, list, admin.box, recordings.box, ...[...own, ...others].filter(Boolean));
   approval.update(me.user);
   tokens.start();
   i18n.translate(main);
   undelivered?.start();
   if (undelivered) admin.start(me, undelivered);
+  if (supervision) recordings.start(me);
   figures?.start();
   closedNotes?.start();
   stream?.close();
@@ -259,7 +262,7 @@ function receive(type, data) {
     return;
   } else if (type === "texts") {
     takeTexts(data);
-    admin.administration?.texts.refresh();
+    admin.part?.texts.refresh();
   } else if (type === "day") {
     today?.refresh();
     return;
@@ -492,6 +495,7 @@ async function choose(chosen) {
   if (me) render();
   else entitle(null);
   today?.render();
+  recordings.part?.render();
 }
 
 async function leave() {
@@ -508,8 +512,7 @@ async function leave() {
 
 /** Say the result of a step-up when the part of the page that asked for it is there. */
 async function tell(key) {
-  await admin.follow();
-  await approval.ready;
+  await Promise.all([admin.follow(), recordings.follow(), approval.ready]);
   (await import("./step_up.js")).show(key);
 }
 
@@ -533,7 +536,7 @@ async function begin() {
   signOut.before(mini.button, chime.toggle, account.button, secondFactor.button);
   link.after(presence.box);
   session.before(presence.reminder);
-  who.after(admin.button, tokens.button);
+  who.after(recordings.button, admin.button, tokens.button);
   chime.unlocked = () => ringing.apply();
   mini.offer(false);
   session.before(secondFactor.notice);

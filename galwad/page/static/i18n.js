@@ -2,6 +2,7 @@
 
 let texts = {};
 let current = "en";
+const parts = new Set(["page"]); // whose texts are loaded
 
 /** What the council has set in both languages: the names of lines, words by their keys, the teams. */
 export const own = { lines: {}, words: {}, teams: [] };
@@ -43,12 +44,36 @@ export function remember(chosen) {
 
 /** Load a language and show the whole page in it. */
 export async function use(chosen) {
-  const response = await fetch(`/api/v1/strings/${chosen}`);
-  if (!response.ok) throw new Error(`strings: ${response.status}`);
-  texts = await response.json();
+  let found;
+  let loaded;
+  do {
+    loaded = parts.size;
+    found = await Promise.all([...parts].map((part) => textsOf(chosen, part)));
+  } while (loaded !== parts.size);
+  texts = Object.assign({}, ...found);
   current = chosen;
   document.documentElement.lang = chosen;
   translate(document.body);
+}
+
+/** Load the texts of a part of the page that not everybody opens. */
+export async function load(part) {
+  if (parts.has(part)) return;
+  const chosen = current;
+  parts.add(part); // from now on, a change of language loads it too
+  try {
+    const found = await textsOf(chosen, part);
+    if (chosen === current) Object.assign(texts, found);
+  } catch (error) {
+    parts.delete(part);
+    throw error;
+  }
+}
+
+async function textsOf(chosen, part) {
+  const response = await fetch(`/api/v1/strings/${chosen}?part=${part}`);
+  if (!response.ok) throw new Error(`strings: ${response.status}`);
+  return response.json();
 }
 
 /** A text by its key, with `{name}` filled in; `{line}` is the name of a line in this language. */

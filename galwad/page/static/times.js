@@ -25,8 +25,8 @@ export function dateOf(seconds) {
   return formatter(DAY, centre).format(seconds * 1000);
 }
 
-export function timeOf(seconds) {
-  return named(seconds, TIME);
+export function timeOf(seconds, { precise = false } = {}) {
+  return named(seconds, precise ? { ...TIME, second: "2-digit" } : TIME);
 }
 
 export function momentOf(seconds) {

@@ -1,0 +1,272 @@
+// The recordings: a search with filters, and what happened in each recording. The desk enters each
+// search, and each recording that is opened, in its audit.
+
+import { announce } from "./announce.js";
+import { ApiError, ask } from "./api.js";
+import { clock, el, reveal, say, show, showLine } from "./dom.js";
+import { own, t, translate } from "./i18n.js";
+import { REASONS, bar, explanations, nameOf, summary } from "./timeline.js";
+import { momentOf } from "./times.js";
+
+const PERIODS = ["", "today", "yesterday", "this week", "last week", "this month", "last month", "dates"];
+const COLUMNS = ["started", "caller", "line", "advisor", "talk", "what"];
+const LENGTH = /^(\d{1,4})(?::([0-5]\d))?$/;
+const DAY_MS = 86_400_000;
+const STYLES = new URL("./recordings.css", import.meta.url);
+
+export class Recordings {
+  /** `onClose()` goes back to the calls. */
+  constructor(_me, onClose) {
+    this.title = el("h1", { tabindex: "-1", t: "recordings.title" });
+    this.fields = new Map();
+    this.lines = el("datalist", { id: "recordings-lines" });
+    this.dates = el("div", { class: "pair", hidden: true }, this.field("since", { type: "date" }), this.field("until", { type: "date" }));
+    this.submit = el("button", { type: "submit", class: "primary", t: "search.submit" });
+    this.form = el(
+      "form",
+      { class: "filters", role: "search", autocomplete: "off", on: { submit: (event) => this.search(event), reset: () => this.reset(), input: () => reveal(this.problem, false) } },
+      el("div", { class: "pair" }, this.field("number", { type: "tel" }), this.choice("when", PERIODS)),
+      this.dates,
+      el("div", { class: "pair" }, this.field("line", { list: this.lines.id }), this.field("advisor")),
+      el(
+        "details",
+        {},
+        el("summary", { t: "recordings.more_filters" }),
+        el("div", { class: "pair" }, this.field("extension"), this.field("reference"), this.choice("gap_reason", ["", ...REASONS])),
+        el("div", { class: "pair" }, this.field("min_length_s", { hint: true }), this.field("max_length_s", { hint: true })),
+      ),
+      this.lines,
+      el("div", { class: "buttons" }, this.submit, el("button", { type: "reset", class: "quiet", t: "recordings.clear" })),
+    );
+    this.problem = el("p", { class: "warning", role: "alert", hidden: true });
+    this.count = el("p", { class: "note", t: "recordings.hint" });
+    this.rows = [];
+    this.body = el("tbody");
+    const heads = COLUMNS.map((name) => el("th", { scope: "col", t: `recordings.${name}` }));
+    this.found = el("h2", { id: "recordings-found", t: "recordings.found" });
+    const table = el("table", { "aria-labelledby": this.found.id }, el("thead", {}, el("tr", {}, ...heads)), this.body);
+    this.key = el("p", { class: "key", "aria-hidden": "true" });
+    this.table = el(
+      "div",
+      { class: "results", hidden: true },
+      this.key,
+      el("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": this.found.id }, table),
+    );
+    this.next = el("button", { type: "button", t: "recordings.next", hidden: true, on: { click: () => this.more() } });
+    this.box = el(
+      "div",
+      { class: "recordings" },
+      el("link", { rel: "stylesheet", href: STYLES.href }),
+      el("header", {}, this.title, el("button", { type: "button", class: "quiet", t: "door.close", on: { click: onClose } })),
+      el("section", { class: "card", "aria-labelledby": "recordings-filters" }, el("h2", { id: "recordings-filters", t: "recordings.filters" }), this.form, this.problem),
+      el("section", { class: "card", "aria-labelledby": this.found.id }, this.found, this.count, this.table, this.next),
+    );
+    this.query = null; // of the rows that are shown
+    this.after = null; // where the next page begins
+  }
+
+  field(name, { hint = false, ...attributes } = {}) {
+    const input = el("input", { type: "text", id: `recordings-${name}`, maxlength: 200, autocomplete: "off", ...attributes });
+    const note = hint ? el("p", { class: "note", id: `${input.id}-hint`, t: "recordings.length_hint" }) : null;
+    if (note) input.setAttribute("aria-describedby", note.id);
+    this.fields.set(name, input);
+    return el("div", { class: "field" }, el("label", { for: input.id, t: `recordings.by.${name}` }), input, note);
+  }
+
+  choice(name, values) {
+    const options = values.map((value) => el("option", { value, t: `recordings.${name}.${value.replaceAll(" ", "_") || "any"}` }));
+    const select = el("select", { id: `recordings-${name}`, on: { change: () => this.showDates() } }, ...options);
+    this.fields.set(name, select);
+    return el("div", { class: "field" }, el("label", { for: select.id, t: `recordings.by.${name}` }), select);
+  }
+
+  start() {
+    this.lines.replaceChildren(...Object.keys(own.lines).map((value) => el("option", { value })));
+    this.title.focus();
+  }
+
+  /** The part is left. What was found stays until the sign-out: the way back is one key press. */
+  stop() {}
+
+  showDates() {
+    reveal(this.dates, this.fields.get("when").value === "dates");
+  }
+
+  reset() {
+    reveal(this.problem, false);
+    setTimeout(() => this.showDates()); // once the fields are empty
+  }
+
+  /** The filters as the desk reads them; null, with the reason shown, if one of them has no meaning. */
+  filters() {
+    const query = {};
+    for (const [name, field] of this.fields) {
+      const text = field.value.trim();
+      if (text) query[name] = text;
+    }
+    for (const name of ["min_length_s", "max_length_s"]) {
+      if (!(name in query)) continue;
+      const found = LENGTH.exec(query[name]);
+      if (!found) return this.refuse("recordings.bad_length", name);
+      query[name] = Number(found[1]) * 60 + Number(found[2] ?? 0);
+    }
+    if (query.when !== "dates") {
+      delete query.since;
+      delete query.until;
+      return query;
+    }
+    delete query.when;
+    // The desk leaves out the day of `until`, and people mean it to be included.
+    if (query.until) query.until = new Date(Date.parse(query.until) + DAY_MS).toISOString().slice(0, "2026-12-01".length);
+    if (query.since && query.until && query.since >= query.until) return this.refuse("recordings.bad_dates", "until");
+    return query;
+  }
+
+  refuse(key, name) {
+    say(this.problem, key);
+    reveal(this.problem, true);
+    const field = this.fields.get(name);
+    const hidden = field.closest("details");
+    if (hidden) hidden.open = true;
+    field.focus();
+    return null;
+  }
+
+  search(event) {
+    event.preventDefault();
+    const query = this.filters();
+    return query && this.read(query, null);
+  }
+
+  /** Show the next page below, and go to its first recording. */
+  async more() {
+    const before = this.rows.length;
+    await this.read(this.query, this.after);
+    this.rows[before]?.button.focus();
+  }
+
+  /** Ask for a page of recordings. Only the newest request counts. */
+  async read(query, after) {
+    const turn = {};
+    this.turn = turn;
+    this.submit.setAttribute("aria-busy", "true");
+    try {
+      const page = await ask("POST", "/recordings/search", after ? { ...query, after } : query);
+      if (this.turn !== turn) return;
+      reveal(this.problem, false);
+      if (!after) this.rows = [];
+      this.query = query;
+      this.after = page.after;
+      this.rows.push(...page.rows.map((row) => new Row(row)));
+      this.render();
+      announce(this.count.dataset.t, JSON.parse(this.count.dataset.tValues));
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (this.turn !== turn) return;
+      const key = { card_number: "search.card", step_up_needed: "stepup.needed" }[error.reason];
+      say(this.problem, key ?? (error.status === 422 ? "recordings.refused" : "error.notsent"));
+      reveal(this.problem, true);
+    } finally {
+      if (this.turn === turn) this.submit.setAttribute("aria-busy", "false");
+    }
+  }
+
+  /** Show what was found, in the language of the page. */
+  render() {
+    if (!this.query) return;
+    const count = this.rows.length;
+    const key = this.after ? "recordings.newest" : count === 1 ? "recordings.one" : count ? "recordings.all" : "recordings.none";
+    say(this.count, key, { count });
+    this.key.replaceChildren(...REASONS.map((reason) => el("span", { class: `gap-${reason}`, raw: nameOf(reason) })));
+    for (const row of this.rows) row.render();
+    const boxes = this.rows.flatMap(({ line, detail }) => [line, detail]);
+    if (boxes.some((box, at) => this.body.children[at] !== box) || this.body.children.length !== boxes.length) this.body.replaceChildren(...boxes);
+    reveal(this.table, count > 0);
+    reveal(this.next, Boolean(this.after));
+  }
+}
+
+class Row {
+  constructor(row) {
+    this.row = row;
+    const id = `recording-${row.call_id}`;
+    this.button = el("button", { type: "button", class: "quiet", "aria-expanded": "false", "aria-controls": id, on: { click: () => this.toggle() } });
+    this.caller = el("td");
+    this.advisor = el("td");
+    const line = el("td");
+    if (row.named) showLine(line, row.line);
+    else say(line, "recordings.unknown");
+    this.words = el("p", {});
+    this.marks = el("p", { class: "marks" });
+    const what = el("td", { class: "what" }, bar(row), this.words, this.marks);
+    this.line = el("tr", {}, el("th", { scope: "row" }, this.button), this.caller, line, this.advisor, el("td", { raw: clock(row.talk_s) }), what);
+    this.content = el("div", { class: "detail", id });
+    this.detail = el("tr", { hidden: true }, el("td", { colspan: COLUMNS.length }, this.content));
+  }
+
+  render() {
+    const { row } = this;
+    show(this.button, momentOf(row.started));
+    if (!row.named) {
+      for (const cell of [this.caller, this.advisor]) say(cell, "recordings.unknown");
+    } else {
+      if (row.number) show(this.caller, row.number);
+      else say(this.caller, "today.no_number");
+      const advisor = row.advisor || row.extension;
+      if (advisor) show(this.advisor, advisor);
+      else say(this.advisor, "recordings.unknown");
+    }
+    show(this.words, summary(row));
+    this.marks.replaceChildren(...marksOf(row).map((key) => el("span", { t: key })));
+    translate(this.marks);
+    if (this.told) this.explain();
+  }
+
+  async toggle() {
+    const opens = this.detail.hidden;
+    reveal(this.detail, opens);
+    this.button.setAttribute("aria-expanded", String(opens));
+    if (!opens || this.told) return;
+    this.content.replaceChildren(el("p", { class: "note", t: "recordings.loading" }));
+    translate(this.content);
+    const path = `/recordings/${encodeURIComponent(this.row.call_id)}`;
+    try {
+      const [detail, gaps] = await Promise.all([ask("GET", path), ask("GET", `${path}/gaps`)]);
+      this.told = { detail, gaps };
+      this.explain();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.content.replaceChildren(el("p", { class: "warning", role: "alert", t: "error.notsent" }));
+      translate(this.content);
+    }
+  }
+
+  /** Explain the recording's gaps, and name everybody who joined the call later. */
+  explain() {
+    const { detail, gaps } = this.told;
+    const facts = [["id", this.row.call_id], ...laterParties(this.row)];
+    if (detail.hold) facts.push(["hold", detail.hold]);
+    const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
+    const sentences = explanations(gaps).map((text) => el("li", { raw: text }));
+    this.content.replaceChildren(el("dl", {}, ...list), el("ul", {}, ...sentences));
+    translate(this.content);
+  }
+}
+
+/** The keys of the words for what is unusual about a recording. */
+function marksOf(row) {
+  const marks = [];
+  if (row.captured_card) marks.push(`recordings.card.${row.captured_card}`);
+  if (row.interrupted) marks.push("recordings.interrupted");
+  if (row.raw_size) marks.push("recordings.raw");
+  if (row.custody) marks.push(`recordings.${row.custody}`);
+  return marks;
+}
+
+function laterParties(row) {
+  const at = ({ from_us: us }) => clock(us / 1e6);
+  return [
+    ...row.later_callers.map((each) => ["later_caller", `${at(each)}  ${each.withheld ? t("today.withheld") : each.number || t("today.no_number")}`]),
+    ...row.later_advisors.map((each) => ["later_advisor", `${at(each)}  ${[each.advisor, each.extension].filter(Boolean).join(", ") || t("recordings.unknown")}`]),
+  ];
+}

@@ -1,0 +1,77 @@
+"""Recordings of a scripted desk for the tests of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from galwad.archive.routes import row_of
+from recording.archive.manifest import Gap
+from recording.archive.summary import RecordingSummary
+
+STARTED = 1_764_593_400.0
+"""1 December 2025, 12:50 in Greenwich."""
+
+
+def a_recording(place: int, /, gaps: tuple[Gap, ...] = (), **facts: Any) -> dict[str, Any]:
+    """Return the row of a recording, as the API sends it. `place` makes its id and its start."""
+    summary = RecordingSummary(
+        call_id=f"20251201-1250{place:02}-abcdefgh",
+        folder="2025/12/01",
+        started=STARTED + place,
+        payload_size=1000,
+        payload_sha256="0" * 64,
+        manifest_sha256="0" * 64,
+        gaps=gaps,
+        **{
+            "number": "+441970000123",
+            "line": "Council Tax",
+            "advisor": "sian",
+            "extension": "201",
+            "talk_us": 600_000_000,
+            "interrupted": False,
+            **facts,
+        },
+    )
+    return row_of(summary).model_dump(mode="json")
+
+
+def a_pause(from_s: float, to_s: float, **facts: Any) -> Gap:
+    """Return the gap of a pause that sian began on the page."""
+    cause = {"reason": "payment", "trigger": "page", "actor": "user:sian", **facts}
+    return Gap(from_us=round(from_s * 1e6), to_us=round(to_s * 1e6), **cause)
+
+
+class FakeRecordings:
+    """The recordings of a desk: all match each search."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.page = 50
+        self.hold: str | None = None
+        self.refusal: tuple[int, dict[str, str]] | None = None
+
+    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Answer a search, or a request about one recording."""
+        if self.refusal is not None:
+            return self.refusal
+        if path == "/recordings/search":
+            begin = int(body.get("after", 0))
+            end = begin + self.page
+            after = str(end) if end < len(self.rows) else None
+            return 200, {"rows": self.rows[begin:end], "after": after}
+        row = next(each for each in self.rows if each["call_id"] == path.split("/")[2])
+        if not path.endswith("/gaps"):
+            return 200, {"recording": row, "manifest": None, "hold": self.hold}
+        gaps = [
+            {
+                **gap,
+                "began": row["started"] + gap["from_us"] / 1e6,
+                "ended": row["started"] + gap["to_us"] / 1e6,
+                "then": "recorded",
+                "proof": "entry",
+                "stopped_by": 41,
+                "resumed_by": 42,
+            }
+            for gap in row["gaps"]
+        ]
+        return 200, {"signed": True, "gaps": gaps, "unexplained_us": 0}
