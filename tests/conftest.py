@@ -29,6 +29,7 @@ settings.load_profile("galwad")
 
 
 LONGEST = (
+    "tests/sabotage/test_sabotages.py",
     "tests/peers/test_simulate_matrix.py",
     "tests/peers/test_storage.py",
     "tests/scripts/test_demo.py",

@@ -189,6 +189,17 @@ def test_a_refused_search_shows_the_reason_and_keeps_what_was_found(desk, found)
     expect(found.locator(".recordings tbody tr:visible")).to_have_count(3)
 
 
+def test_a_search_that_needs_a_stronger_sign_in_comes_back_to_the_recordings(desk, opened, address):
+    desk.provider = f"{address}/static/icon.svg"
+    desk.recordings.refusal = (403, {"reason": "step_up_needed"})
+    search(opened)
+    expect(opened.get_by_text("This needs a stronger sign-in")).to_be_focused()
+    opened.get_by_role("button", name="Go to the stronger sign-in").click()
+    opened.wait_for_url(desk.provider)
+    body = {"language": "en", "step_up": True, "place": "recordings"}
+    assert ("POST", "/sign-in/begin", body) in desk.asked
+
+
 def test_more_recordings_follow_those_shown_and_get_the_focus(desk, opened):
     desk.recordings.rows = [a_recording(number) for number in range(5, 0, -1)]
     desk.recordings.page = 2
