@@ -63,6 +63,7 @@ def test_nothing_typed_is_lost_when_the_desk_is_killed_in_mid_typing(switch, new
     page = new_page()
     switch.ring(CALLER)
     switch.answer()
+    expect(notes(page)).to_be_visible()  # only now can it take the focus
     notes(page).press_sequentially("Black bin, ")
     stored(page)
     notes(page).press_sequentially("not emptied ")

@@ -65,7 +65,7 @@ async def test_no_answer_contradicts_the_description(running, tmp_path, user, ph
     assert process.returncode == 0, output.decode()[-20_000:]
     passed = re.search(rb"(\d+) generated, (\d+) passed", output)
     assert passed is not None, output.decode()[-2_000:]
-    assert int(passed[2]) > 500, output.decode()[-2_000:]
+    assert int(passed[2]) > 300, output.decode()[-2_000:]
 
 
 async def sign_in(running, user):
