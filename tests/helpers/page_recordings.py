@@ -49,6 +49,8 @@ class FakeRecordings:
         self.page = 50
         self.hold: str | None = None
         self.refusal: tuple[int, dict[str, str]] | None = None
+        self.explanation: dict[str, Any] | None = None
+        """The answer about the gaps of each recording; None: each is explained by its pause."""
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Answer a search, or a request about one recording."""
@@ -62,6 +64,8 @@ class FakeRecordings:
         row = next(each for each in self.rows if each["call_id"] == path.split("/")[2])
         if not path.endswith("/gaps"):
             return 200, {"recording": row, "manifest": None, "hold": self.hold}
+        if self.explanation is not None:
+            return 200, self.explanation
         gaps = [
             {
                 **gap,

@@ -1,19 +1,20 @@
 // The entry to a part of the page that has an address of its own, such as `#admin`. Its code and its
 // texts are loaded when the part is opened, so that the page of the advisors stays small.
 
-import { announce } from "./announce.js";
 import { el, reveal } from "./dom.js";
 import { load, translate } from "./i18n.js";
 
 export class Door {
   /**
    * `name` is the fragment of the address, and names the texts. `code()` loads the class of the part, which is made
-   * with the user and `onClose()`, and has `box`, `start(given)` and `stop()`.
+   * with the user and `onClose()`, and has `box`, `start(given)` and `stop()`. `onFailure()` says that it cannot be
+   * loaded.
    */
-  constructor(name, code) {
+  constructor(name, code, onFailure) {
     this.name = name;
     this.fragment = `#${name}`;
     this.code = code;
+    this.onFailure = onFailure;
     this.button = el("button", { type: "button", class: "quiet", hidden: true, t: `door.${name}`, on: { click: () => this.open() } });
     this.box = el("div", { class: "place", hidden: true });
     this.part = null;
@@ -63,21 +64,29 @@ export class Door {
       this.part?.stop();
       return;
     }
-    let part = this.part;
-    try {
-      const [Part] = part ? [] : await Promise.all([this.code(), load(this.name)]);
-      part ??= new Part(me, () => this.close());
-    } catch {
-      if (this.shown) this.close();
-      announce("error.connection");
+    const Part = await this.prepare();
+    if (this.me !== me || !this.shown) return;
+    if (!Part) {
+      this.close();
+      this.onFailure();
       return;
     }
-    if (this.me !== me || !this.shown) return;
     if (!this.part) {
-      this.part = part;
-      this.box.replaceChildren(part.box);
+      this.part = new Part(me, () => this.close());
+      this.box.replaceChildren(this.part.box);
     }
     this.part.start(this.given);
     translate(this.box);
+  }
+
+  /** Load the code and the texts, once; the class of the part, or null if the desk does not answer. */
+  async prepare() {
+    this.loading ??= Promise.all([this.code(), load(this.name)]);
+    try {
+      return (await this.loading)[0];
+    } catch {
+      this.loading = null;
+      return null;
+    }
   }
 }

@@ -4,13 +4,14 @@
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
-import { own, t, translate } from "./i18n.js";
-import { REASONS, bar, explanations, nameOf, summary } from "./timeline.js";
-import { momentOf } from "./times.js";
+import { lineName, own, t, translate } from "./i18n.js";
+import { REASONS, bar, explanations, nameOf, plain, summary } from "./timeline.js";
+import { preciseTimeOf } from "./times.js";
 
 const PERIODS = ["", "today", "yesterday", "this week", "last week", "this month", "last month", "dates"];
 const COLUMNS = ["started", "caller", "line", "advisor", "talk", "what"];
-const LENGTH = /^(\d{1,4})(?::([0-5]\d))?$/;
+const LENGTH = /^(?:(\d{1,2}):(?=[0-5]\d:))?(\d{1,4})(?::([0-5]\d))?$/; // hours, minutes and seconds
+const LAST_DAY = "9998-12-30"; // of the calendar: the desk gets the day after it
 const DAY_MS = 86_400_000;
 const STYLES = new URL("./recordings.css", import.meta.url);
 
@@ -20,14 +21,14 @@ export class Recordings {
     this.title = el("h1", { tabindex: "-1", t: "recordings.title" });
     this.fields = new Map();
     this.lines = el("datalist", { id: "recordings-lines" });
-    this.dates = el("div", { class: "pair", hidden: true }, this.field("since", { type: "date" }), this.field("until", { type: "date" }));
+    this.dates = el("div", { class: "pair", hidden: true }, this.day("since"), this.day("until"));
     this.submit = el("button", { type: "submit", class: "primary", t: "search.submit" });
     this.form = el(
       "form",
-      { class: "filters", role: "search", autocomplete: "off", on: { submit: (event) => this.search(event), reset: () => this.reset(), input: () => reveal(this.problem, false) } },
+      { class: "filters", role: "search", autocomplete: "off", on: { submit: (event) => this.search(event), reset: () => this.reset(), input: () => this.accept() } },
       el("div", { class: "pair" }, this.field("number", { type: "tel" }), this.choice("when", PERIODS)),
       this.dates,
-      el("div", { class: "pair" }, this.field("line", { list: this.lines.id }), this.field("advisor")),
+      el("div", { class: "pair" }, this.field("line", { list: this.lines.id, on: { focus: () => this.offerLines() } }), this.field("advisor")),
       el(
         "details",
         {},
@@ -38,7 +39,7 @@ export class Recordings {
       this.lines,
       el("div", { class: "buttons" }, this.submit, el("button", { type: "reset", class: "quiet", t: "recordings.clear" })),
     );
-    this.problem = el("p", { class: "warning", role: "alert", hidden: true });
+    this.problem = el("p", { class: "warning", role: "alert", id: "recordings-problem", hidden: true });
     this.count = el("p", { class: "note", t: "recordings.hint" });
     this.rows = [];
     this.body = el("tbody");
@@ -52,6 +53,7 @@ export class Recordings {
       this.key,
       el("div", { class: "scroll", role: "group", tabindex: "0", "aria-labelledby": this.found.id }, table),
     );
+    this.trouble = el("p", { class: "warning", role: "alert", hidden: true }); // of the next page
     this.next = el("button", { type: "button", t: "recordings.next", hidden: true, on: { click: () => this.more() } });
     this.box = el(
       "div",
@@ -59,7 +61,7 @@ export class Recordings {
       el("link", { rel: "stylesheet", href: STYLES.href }),
       el("header", {}, this.title, el("button", { type: "button", class: "quiet", t: "door.close", on: { click: onClose } })),
       el("section", { class: "card", "aria-labelledby": "recordings-filters" }, el("h2", { id: "recordings-filters", t: "recordings.filters" }), this.form, this.problem),
-      el("section", { class: "card", "aria-labelledby": this.found.id }, this.found, this.count, this.table, this.next),
+      el("section", { class: "card", "aria-labelledby": this.found.id }, this.found, this.count, this.table, this.next, this.trouble),
     );
     this.query = null; // of the rows that are shown
     this.after = null; // where the next page begins
@@ -73,6 +75,10 @@ export class Recordings {
     return el("div", { class: "field" }, el("label", { for: input.id, t: `recordings.by.${name}` }), input, note);
   }
 
+  day(name) {
+    return this.field(name, { type: "date", max: LAST_DAY, disabled: true });
+  }
+
   choice(name, values) {
     const options = values.map((value) => el("option", { value, t: `recordings.${name}.${value.replaceAll(" ", "_") || "any"}` }));
     const select = el("select", { id: `recordings-${name}`, on: { change: () => this.showDates() } }, ...options);
@@ -81,19 +87,31 @@ export class Recordings {
   }
 
   start() {
-    this.lines.replaceChildren(...Object.keys(own.lines).map((value) => el("option", { value })));
+    if (this.started) return;
+    this.started = true;
     this.title.focus();
   }
 
   /** The part is left. What was found stays until the sign-out: the way back is one key press. */
-  stop() {}
+  stop() {
+    this.started = false;
+    this.finish();
+  }
 
+  /** Suggest the lines by the names in the page's language. */
+  offerLines() {
+    this.lines.replaceChildren(...Object.keys(own.lines).map((line) => el("option", { value: lineName(line) })));
+  }
+
+  /** Offer the two dates; a hidden date must not keep the browser from sending the form. */
   showDates() {
-    reveal(this.dates, this.fields.get("when").value === "dates");
+    const chosen = this.fields.get("when").value === "dates";
+    for (const name of ["since", "until"]) this.fields.get(name).disabled = !chosen;
+    reveal(this.dates, chosen);
   }
 
   reset() {
-    reveal(this.problem, false);
+    this.accept();
     setTimeout(() => this.showDates()); // once the fields are empty
   }
 
@@ -102,73 +120,88 @@ export class Recordings {
     const query = {};
     for (const [name, field] of this.fields) {
       const text = field.value.trim();
-      if (text) query[name] = text;
+      if (text && !field.disabled) query[name] = text;
     }
+    if (query.line) query.line = codeOf(query.line);
     for (const name of ["min_length_s", "max_length_s"]) {
       if (!(name in query)) continue;
       const found = LENGTH.exec(query[name]);
       if (!found) return this.refuse("recordings.bad_length", name);
-      query[name] = Number(found[1]) * 60 + Number(found[2] ?? 0);
+      const [hours, minutes, seconds] = found.slice(1).map((part) => Number(part ?? 0));
+      query[name] = (hours * 60 + minutes) * 60 + seconds;
     }
-    if (query.when !== "dates") {
-      delete query.since;
-      delete query.until;
-      return query;
-    }
+    if (query.min_length_s > query.max_length_s) return this.refuse("recordings.bad_lengths", "max_length_s");
+    if (query.when !== "dates") return query;
     delete query.when;
-    // The desk leaves out the day of `until`, and people mean it to be included.
-    if (query.until) query.until = new Date(Date.parse(query.until) + DAY_MS).toISOString().slice(0, "2026-12-01".length);
-    if (query.since && query.until && query.since >= query.until) return this.refuse("recordings.bad_dates", "until");
+    if (!query.since && !query.until) return this.refuse("recordings.no_dates", "since");
+    if (query.since && query.until && query.since > query.until) return this.refuse("recordings.bad_dates", "until");
+    if (query.until) query.until = dayAfter(query.until);
     return query;
   }
 
   refuse(key, name) {
-    say(this.problem, key);
-    reveal(this.problem, true);
     const field = this.fields.get(name);
-    const hidden = field.closest("details");
-    if (hidden) hidden.open = true;
+    field.setAttribute("aria-invalid", "true");
+    field.setAttribute("aria-errormessage", this.problem.id);
+    const folded = field.closest("details");
+    if (folded) folded.open = true;
+    warn(this.problem, key);
     field.focus();
     return null;
   }
 
+  /** Forget the fault of a filter, because something is typed. */
+  accept() {
+    reveal(this.problem, false);
+    for (const field of this.fields.values()) {
+      field.removeAttribute("aria-invalid");
+      field.removeAttribute("aria-errormessage");
+    }
+  }
+
   search(event) {
     event.preventDefault();
+    this.accept();
     const query = this.filters();
-    return query && this.read(query, null);
+    return query && this.read(query, null, this.problem);
   }
 
-  /** Show the next page below, and go to its first recording. */
+  /** Show the next page below, and go to its first recording. A new search goes before it. */
   async more() {
+    if (this.turn) return;
     const before = this.rows.length;
-    await this.read(this.query, this.after);
-    this.rows[before]?.button.focus();
+    if (await this.read(this.query, this.after, this.trouble)) this.rows[before]?.button.focus();
   }
 
-  /** Ask for a page of recordings. Only the newest request counts. */
-  async read(query, after) {
+  /** Ask for a page of recordings; whether it is shown. Only the newest request counts. */
+  async read(query, after, problem) {
     const turn = {};
     this.turn = turn;
     this.submit.setAttribute("aria-busy", "true");
+    reveal(this.trouble, false);
     try {
       const page = await ask("POST", "/recordings/search", after ? { ...query, after } : query);
-      if (this.turn !== turn) return;
-      reveal(this.problem, false);
+      if (this.turn !== turn) return false;
       if (!after) this.rows = [];
       this.query = query;
       this.after = page.after;
       this.rows.push(...page.rows.map((row) => new Row(row)));
       this.render();
       announce(this.count.dataset.t, JSON.parse(this.count.dataset.tValues));
+      return true;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (this.turn !== turn) return;
-      const key = { card_number: "search.card", step_up_needed: "stepup.needed" }[error.reason];
-      say(this.problem, key ?? (error.status === 422 ? "recordings.refused" : "error.notsent"));
-      reveal(this.problem, true);
+      if (this.turn === turn) warn(problem, refusalOf(error));
+      return false;
     } finally {
-      if (this.turn === turn) this.submit.setAttribute("aria-busy", "false");
+      if (this.turn === turn) this.finish();
     }
+  }
+
+  /** No request counts any more. */
+  finish() {
+    this.turn = null;
+    this.submit.setAttribute("aria-busy", "false");
   }
 
   /** Show what was found, in the language of the page. */
@@ -206,11 +239,11 @@ class Row {
 
   render() {
     const { row } = this;
-    show(this.button, momentOf(row.started));
+    show(this.button, preciseTimeOf(row.started, { dated: true }));
     if (!row.named) {
       for (const cell of [this.caller, this.advisor]) say(cell, "recordings.unknown");
     } else {
-      if (row.number) show(this.caller, row.number);
+      if (row.number) show(this.caller, plain(row.number));
       else say(this.caller, "today.no_number");
       const advisor = row.advisor || row.extension;
       if (advisor) show(this.advisor, advisor);
@@ -219,38 +252,68 @@ class Row {
     show(this.words, summary(row));
     this.marks.replaceChildren(...marksOf(row).map((key) => el("span", { t: key })));
     translate(this.marks);
-    if (this.told) this.explain();
+    if (this.known) this.explain();
   }
 
-  async toggle() {
+  toggle() {
     const opens = this.detail.hidden;
     reveal(this.detail, opens);
     this.button.setAttribute("aria-expanded", String(opens));
-    if (!opens || this.told) return;
+    if (opens) this.asked ??= this.read();
+  }
+
+  /** Ask the desk, which enters both requests in its audit, so what it answers is kept. */
+  async read() {
     this.content.replaceChildren(el("p", { class: "note", t: "recordings.loading" }));
     translate(this.content);
     const path = `/recordings/${encodeURIComponent(this.row.call_id)}`;
     try {
-      const [detail, gaps] = await Promise.all([ask("GET", path), ask("GET", `${path}/gaps`)]);
-      this.told = { detail, gaps };
+      const { hold } = await ask("GET", path);
+      this.known = { hold, gaps: await ask("GET", `${path}/gaps`) };
       this.explain();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      this.content.replaceChildren(el("p", { class: "warning", role: "alert", t: "error.notsent" }));
+      this.asked = null; // the next press asks again
+      this.content.replaceChildren(el("p", { class: "warning", role: "alert", t: refusalOf(error) }));
       translate(this.content);
     }
   }
 
   /** Explain the recording's gaps, and name everybody who joined the call later. */
   explain() {
-    const { detail, gaps } = this.told;
+    const { hold, gaps } = this.known;
     const facts = [["id", this.row.call_id], ...laterParties(this.row)];
-    if (detail.hold) facts.push(["hold", detail.hold]);
+    if (hold) facts.push(["hold", hold]);
     const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
     const sentences = explanations(gaps).map((text) => el("li", { raw: text }));
     this.content.replaceChildren(el("dl", {}, ...list), el("ul", {}, ...sentences));
     translate(this.content);
   }
+}
+
+/** Show a fault, and say it again if it is the same as before. */
+function warn(node, key) {
+  reveal(node, false);
+  say(node, key);
+  requestAnimationFrame(() => reveal(node, true));
+}
+
+/** The key of the text for a refusal of the desk. */
+function refusalOf(error) {
+  const known = { card_number: "search.card", step_up_needed: "stepup.needed" }[error.reason];
+  return known ?? (error.status === 422 ? "recordings.refused" : "error.notsent");
+}
+
+/** The line that a text names: in a language of the page, or as the settings do. */
+function codeOf(text) {
+  const same = (name) => name.localeCompare(text, undefined, { sensitivity: "accent" }) === 0;
+  const found = Object.keys(own.lines).filter((line) => same(line) || ["en", "cy"].some((spoken) => same(lineName(line, spoken))));
+  return found.length === 1 ? found[0] : text;
+}
+
+/** The desk leaves out the day of `until`, and people mean it to be included. */
+function dayAfter(date) {
+  return new Date(Date.parse(date) + DAY_MS).toISOString().slice(0, date.length);
 }
 
 /** The keys of the words for what is unusual about a recording. */
@@ -266,7 +329,7 @@ function marksOf(row) {
 function laterParties(row) {
   const at = ({ from_us: us }) => clock(us / 1e6);
   return [
-    ...row.later_callers.map((each) => ["later_caller", `${at(each)}  ${each.withheld ? t("today.withheld") : each.number || t("today.no_number")}`]),
+    ...row.later_callers.map((each) => ["later_caller", `${at(each)}  ${each.withheld ? t("today.withheld") : plain(each.number) || t("today.no_number")}`]),
     ...row.later_advisors.map((each) => ["later_advisor", `${at(each)}  ${[each.advisor, each.extension].filter(Boolean).join(", ") || t("recordings.unknown")}`]),
   ];
 }

@@ -1,14 +1,14 @@
-// What happened in a recording: a bar with its gaps, and the same in words. Positions are in
-// microseconds since the recording's start.
+// What happened in a recording: a bar with its gaps, how long they are, and sentences that explain
+// them, as those of the command line. Positions are in microseconds since the recording's start.
 
 import { clock, el } from "./dom.js";
 import { has, t } from "./i18n.js";
-import { timeOf } from "./times.js";
+import { preciseTimeOf } from "./times.js";
 
 /** The reasons of gaps, in the sequence in which they are listed. */
 export const REASONS = ["payment", "transfer", "fault", "erased", "captured-card"];
 
-/** The bar of a recording. It is decoration: `summary` says the same in words. */
+/** The bar of a recording, for the eyes: `summary` and `explanations` say in words what it shows. */
 export function bar({ gaps, talk_s }) {
   const whole = Math.max(1, talk_s * 1e6);
   const spans = gaps.map(({ reason, from_us, to_us }) => {
@@ -33,15 +33,15 @@ export function summary({ gaps, unexplained_s }) {
 
 export function nameOf(reason) {
   const key = `recordings.gap_reason.${reason}`;
-  return has(key) ? t(key) : reason;
+  return has(key) ? t(key) : plain(reason);
 }
 
 /** A length such as "1 min 20 s", as the command line writes it. */
 export function duration(us) {
-  const tenths = Math.round(us / 1e5);
+  const tenths = rounded(us / 1e5);
   if (tenths > 0 && tenths < 100 && tenths % 10) return t("duration.seconds", { count: (tenths / 10).toFixed(1) });
   if (us > 0 && tenths === 0) return t("duration.moment");
-  const whole = Math.round(us / 1e6);
+  const whole = rounded(us / 1e6);
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor(whole / 60) % 60;
   const seconds = whole % 60;
@@ -50,6 +50,17 @@ export function duration(us) {
   if (minutes) parts.push(t(minutes === 2 ? "duration.two_minutes" : "duration.minutes", { count: minutes }));
   if (seconds || !parts.length) parts.push(t("duration.seconds", { count: seconds }));
   return parts.join(" ");
+}
+
+/** The nearest whole number, and of two the even one, as the command line rounds. */
+function rounded(number) {
+  const up = Math.round(number);
+  return up - number === 0.5 && up % 2 ? up - 1 : up;
+}
+
+/** A text without characters that are not seen, or that turn the text around them. */
+export function plain(text) {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, "\ufffd");
 }
 
 /** The sentences that explain a recording's gaps (`/recordings/{id}/gaps`), each with its proof. */
@@ -62,17 +73,17 @@ export function explanations({ gaps, signed, unexplained_us }) {
 }
 
 function sentence(gap) {
-  const values = { time: timeOf(gap.began, { precise: true }), position: clock(gap.from_us / 1e6), length: duration(gap.to_us - gap.from_us) };
+  const values = { time: preciseTimeOf(gap.began), position: clock(gap.from_us / 1e6), length: duration(gap.to_us - gap.from_us) };
   if (gap.reason === "captured-card") return `${t("explain.captured", values)} ${proof(gap)}`;
   const parts = [t(gap.reason === "erased" ? "explain.erased" : "explain.stopped", { ...values, cause: cause(gap) })];
   if (gap.reason === "fault") parts.push(t("explain.fault"));
   // What is erased ends where its pause begins, so no sentence says that a gap follows.
-  if (gap.reason !== "erased" || gap.then !== "gap") parts.push(t(`explain.then.${gap.then}`, { time: timeOf(gap.ended, { precise: true }) }));
+  if (gap.reason !== "erased" || gap.then !== "gap") parts.push(t(`explain.then.${gap.then}`, { time: preciseTimeOf(gap.ended) }));
   return [...parts, proof(gap)].join(" ");
 }
 
 function cause({ reason, trigger, actor }) {
-  const values = { reason, trigger: trigger || "-", actor: actorOf(actor) };
+  const values = { reason: plain(reason), trigger: plain(trigger) || "-", actor: plain(actorOf(actor)) };
   const key = `explain.cause.${reason === "erased" ? "payment" : reason}.${trigger}`;
   if (has(key)) return t(key, values);
   return t(reason === "fault" ? "explain.cause.fault.other" : "explain.cause.other", values);

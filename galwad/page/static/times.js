@@ -25,12 +25,17 @@ export function dateOf(seconds) {
   return formatter(DAY, centre).format(seconds * 1000);
 }
 
-export function timeOf(seconds, { precise = false } = {}) {
-  return named(seconds, precise ? { ...TIME, second: "2-digit" } : TIME);
+export function timeOf(seconds) {
+  return named(seconds, TIME);
 }
 
 export function momentOf(seconds) {
   return named(seconds, { ...DAY, ...TIME });
+}
+
+/** A time with its seconds and zone, and its date if `dated`: no other moment is written so. */
+export function preciseTimeOf(seconds, { dated = false } = {}) {
+  return formatter({ ...(dated ? DAY : {}), ...TIME, second: "2-digit", ...ZONE }, centre).format(seconds * 1000);
 }
 
 /** An hour of the centre's day, from 0 to 23. */

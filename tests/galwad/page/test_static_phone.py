@@ -26,7 +26,9 @@ def asked(desk, count=0):
     def requests():
         return [(path, body) for method, path, body in desk.asked if "phone" in path]
 
-    wait_until(lambda: len(requests()) >= count, what="a phone request")
+    wait_until(
+        lambda: len(requests()) >= count, what=lambda: f"a further phone request after {requests()}"
+    )
     return requests()
 
 

@@ -5,12 +5,17 @@ The page is in `galwad/page/static/`.
 
 from __future__ import annotations
 
-import re
+import threading
+import time
 
 import pytest
 from playwright.sync_api import expect
 
-from helpers.page_recordings import a_pause, a_recording
+from galwad.archive.commands.recordings_show import explanation_lines
+from galwad.cli.support.console import reset_time_zone, use_zone_of_response
+from galwad.cli.support.page_texts import Texts
+from helpers.page_recordings import STARTED, a_pause, a_recording
+from helpers.page_states import MAIR, answer
 
 pytestmark = pytest.mark.peer
 
@@ -152,35 +157,75 @@ def test_all_filters_are_sent_and_the_last_day_is_included(desk, opened):
             "max_length_s": 1200,
         }
     ]
-    opened.get_by_role("button", name="Clear the filters").click()
-    expect(opened.get_by_label("From")).to_be_hidden()
     opened.get_by_label("Started").select_option("Last week")
     search(opened)
-    assert searches(desk)[1] == {"when": "last week"}
+    assert searches(desk)[1]["when"] == "last week"
+    assert not {"since", "until"} & searches(desk)[1].keys()
+    opened.get_by_role("button", name="Clear the filters").click()
+    expect(opened.get_by_label("Line", exact=True)).to_have_value("")
+    search(opened)
+    assert searches(desk)[2] == {}
 
 
-def test_a_filter_without_a_meaning_is_explained_and_nothing_is_sent(desk, opened):
-    opened.get_by_text("More filters").click()
-    opened.get_by_label("At least (minutes)").fill("ten")
-    opened.get_by_text("More filters").click()
+LENGTHS = "At least (minutes)", "At most (minutes)"
+DATES = "From", "To (included)"
+
+
+@pytest.mark.parametrize(
+    ("labels", "values", "text"),
+    [
+        (LENGTHS, ("10 min", "20"), "Write a length as minutes, minutes:seconds or hours:"),
+        (LENGTHS, ("1:00:01", "60"), "The least length is above the greatest."),
+        (DATES, ("", ""), "Choose at least one of the two dates."),
+        (DATES, ("2026-02-28", "2026-02-27"), "The second date must not be before the first."),
+    ],
+)
+def test_a_filter_without_a_meaning_is_explained_and_nothing_is_sent(
+    desk, opened, labels, values, text
+):
+    if labels is DATES:
+        opened.get_by_label("Started").select_option("Between two dates")
+    else:
+        opened.get_by_text("More filters").click()
+    for label, value in zip(labels, values, strict=True):
+        opened.get_by_label(label).fill(value)
+    if labels is LENGTHS:
+        opened.get_by_text("More filters").click()  # the field is shown again
     opened.get_by_role("button", name="Search").click()
-    problem = opened.locator(".recordings [role=alert]")
-    expect(problem).to_have_text("Write a length as minutes, or as minutes:seconds.")
-    expect(opened.get_by_label("At least (minutes)")).to_be_focused()
-    opened.get_by_label("At least (minutes)").fill("")
-    expect(problem).to_be_hidden()
-    opened.get_by_label("Started").select_option("Between two dates")
-    opened.get_by_label("From").fill("2026-02-28")
-    opened.get_by_label("To (included)").fill("2026-02-27")
-    opened.get_by_role("button", name="Search").click()
-    expect(problem).to_have_text("The second date must not be before the first.")
+    problem = opened.locator(".recordings [role=alert]:visible")
+    expect(problem).to_contain_text(text)
+    field = opened.locator("[aria-invalid=true]")
+    expect(field).to_be_focused()
     assert searches(desk) == []
+    opened.get_by_label("Advisor (user name)").fill("sian")
+    expect(problem).to_have_count(0)
+    expect(field).to_have_count(0)
+
+
+def test_a_half_typed_date_that_is_hidden_does_not_prevent_a_search(desk, opened):
+    opened.get_by_label("Started").select_option("Between two dates")
+    opened.get_by_label("From").press("2")
+    opened.get_by_label("Started").select_option("Yesterday")
+    search(opened)
+    assert searches(desk) == [{"when": "yesterday"}]
+
+
+def test_a_line_is_found_by_its_name_in_each_language_of_the_page(desk, opened):
+    line = opened.get_by_label("Line", exact=True)
+    desk.push("texts", {**desk.page_texts(), "line_names": {"ctax": {"en": "Tax", "cy": "Treth"}}})
+    for typed in ("tax", "Treth", "CTAX", "other"):
+        line.fill("")
+        line.focus()
+        expect(opened.locator("#recordings-lines option")).to_have_attribute("value", "Tax")
+        line.fill(typed)
+        search(opened)
+    assert [body["line"] for body in searches(desk)] == ["ctax", "ctax", "ctax", "other"]
 
 
 def test_a_refused_search_shows_the_reason_and_keeps_what_was_found(desk, found):
     for refusal, text in (
         ((422, {"reason": "card_number"}), "This looks like a payment card number. Remove it."),
-        ((422, {}), "The server cannot read a filter. Check the number and the dates."),
+        ((422, {}), "The server cannot read a filter. Check the dates and the lengths."),
         ((503, {}), "That did not reach the server. Try again."),
     ):
         desk.recordings.refusal = refusal
@@ -218,27 +263,135 @@ def test_more_recordings_follow_those_shown_and_get_the_focus(desk, opened):
     ]
 
 
-def test_an_opened_recording_explains_each_gap_with_its_audit_entries(desk, found):
+def test_an_opened_recording_is_asked_for_once(desk, found):
     desk.recordings.hold = "claim 17"
     button = found.locator(".recordings tbody button").first
     expect(button).to_have_attribute("aria-expanded", "false")
-    button.press("Enter")
+    for _ in range(3):
+        button.press("Enter")
     expect(button).to_have_attribute("aria-expanded", "true")
     detail = found.locator(".detail:visible")
     expect(detail.locator("dd").nth(1)).to_have_text("claim 17")
-    expect(detail.locator("li").first).to_have_text(
-        re.compile(
-            r"At \d\d:\d\d:\d\d \(1:00 into the call\) recording stopped for 1 min 5 s because the "
-            r"recording was paused on the page \(sian\)\. It started again at \d\d:\d\d:\d\d\. "
-            r"Audit entry 41; the resume is entry 42\."
-        )
-    )
-    expect(detail.locator("li").nth(1)).to_contain_text("could not write to its disk")
+    expect(detail.locator("li")).to_have_count(2)
     button.press("Enter")
     expect(detail).to_be_hidden()
     button.press("Enter")
+    search(found)  # a later request, so that an earlier one would have arrived
     read = [path for _, path, _ in desk.asked if path.startswith("/recordings/2025")]
-    assert len(read) == 2  # what was read is kept
+    assert [path.rpartition("/")[2] for path in read] == ["20251201-125003-abcdefgh", "gaps"]
+
+
+def test_a_refused_recording_shows_the_reason_and_is_asked_for_again(desk, found):
+    desk.recordings.refusal = (403, {"reason": "step_up_needed"})
+    button = found.locator(".recordings tbody button").first
+    button.press("Enter")
+    expect(found.locator(".detail [role=alert]")).to_contain_text("Not done yet")
+    assert not [path for _, path, _ in desk.asked if path.endswith("/gaps")]
+    desk.recordings.refusal = None
+    button.press("Enter")
+    button.press("Enter")
+    expect(found.locator(".detail li")).to_have_count(2)
+
+
+EXPLAINED = [
+    {"reason": "payment", "trigger": "page", "actor": "user:sian"},
+    {"reason": "payment", "trigger": "dtmf", "actor": "phone:201", "proof": "manifest"},
+    {"reason": "erased", "trigger": "api", "actor": "token:till", "then": "gap", "to_us": 250_000},
+    {
+        "reason": "transfer",
+        "trigger": "refer",
+        "actor": "system",
+        "then": "end",
+        "resumed_by": None,
+    },
+    {"reason": "fault", "trigger": "storage", "actor": "", "proof": "missing"},
+    {"reason": "fault", "trigger": "new", "actor": "system", "to_us": 10_500_000},
+    {
+        "reason": "other",
+        "trigger": "",
+        "actor": "\u202ereversed",
+        "proof": "manifest",
+        "resumed_by": None,
+    },
+    {"reason": "captured-card", "trigger": "", "actor": "", "to_us": 7_265_000_000},
+]
+
+
+@pytest.mark.parametrize("language", ["en", "cy"])
+@pytest.mark.parametrize(("signed", "unexplained_us"), [(True, 0), (False, 40_000)])
+def test_gaps_are_explained_in_the_words_of_the_command_line(
+    desk, opened, language, signed, unexplained_us
+):
+    edges = {"from_us": 0, "to_us": 65_000_000, "began": STARTED, "ended": STARTED + 65}
+    proof = {"then": "recorded", "proof": "entry", "stopped_by": 41, "resumed_by": 42}
+    gaps = [{**edges, **proof, **gap} for gap in EXPLAINED]
+    header = {"call_id": "x", "started": STARTED, "talk_us": 1, "signed": signed}
+    desk.recordings.explanation = {**header, "unexplained_us": unexplained_us, "gaps": gaps}
+    desk.time_zone = "Europe/London"
+    search(opened)
+    opened.get_by_role("button", name={"en": "English", "cy": "Cymraeg"}[language]).click()
+    opened.locator(".recordings tbody button").first.click()
+    use_zone_of_response("Europe/London")
+    texts = explanation_lines(desk.recordings.explanation, Texts(language))
+    expect(opened.locator(".detail li")).to_have_text(texts[1:])
+    reset_time_zone()
+
+
+def test_calls_alarms_and_notes_to_write_stay_in_sight_beside_the_recordings(desk, opened):
+    expect(opened.locator(".alarm-panel")).to_be_hidden()
+    desk.alarm("switch.lost")
+    expect(opened.locator(".alarm-panel li")).to_be_visible()
+    answer(desk, MAIR)
+    expect(opened.locator(".call")).to_be_visible()
+    desk.put(state="wrapup", recording="ended", wrap_up_until=time.time() - 1)
+    expect(opened.locator(".open-notes li")).to_be_visible()
+    expect(opened.locator(".all-calls")).to_be_hidden()
+
+
+@pytest.mark.parametrize("lost", ["recordings.js", "en?part=recordings"])
+def test_a_failed_load_is_shown_and_tried_again(desk, browser_page, address, lost):
+    fails = iter([True])
+    browser_page.route(
+        f"**/{lost}", lambda route: route.abort() if next(fails, False) else route.continue_()
+    )
+    browser_page.goto(address)
+    button = browser_page.get_by_role("button", name="Recordings", exact=True)
+    button.click()
+    expect(browser_page.locator(".notice")).to_contain_text("The server cannot be reached.")
+    expect(browser_page.get_by_role("region", name="All calls")).to_be_visible()
+    button.click()
+    expect(browser_page.get_by_role("heading", name="Recordings", level=1)).to_be_focused()
+
+
+def test_after_a_stronger_sign_in_its_outcome_has_the_focus_beside_the_recordings(
+    desk, browser_page, address
+):
+    def late(route):
+        time.sleep(0.3)
+        route.continue_()
+
+    browser_page.route("**/en?part=recordings", late)
+    browser_page.goto(f"{address}/#step-up=done,recordings")
+    expect(browser_page.get_by_text("Your stronger sign-in counts now.")).to_be_focused()
+    expect(browser_page.get_by_role("heading", name="Recordings", level=1)).to_be_visible()
+
+
+def test_a_new_search_goes_before_more_of_the_last_one(desk, opened):
+    desk.recordings.rows = [a_recording(number) for number in range(4, 0, -1)]
+    desk.recordings.page = 2
+    search(opened)
+    desk.slow["POST"] = held = threading.Event()
+    opened.get_by_label("Advisor (user name)").fill("sian")
+    opened.get_by_role("button", name="Search").click()
+    opened.get_by_role("button", name="Show more").click()
+    held.set()
+    expect(opened.locator(".recordings [aria-busy=false]")).to_be_visible()
+    assert searches(desk) == [{}, {"advisor": "sian"}]
+    expect(opened.locator(".recordings tbody tr:visible")).to_have_count(2)
+    del desk.slow["POST"]
+    desk.recordings.refusal = (503, {})
+    opened.get_by_role("button", name="Show more").click()
+    expect(opened.get_by_role("button", name="Show more").locator("+ .warning")).to_be_visible()
 
 
 def test_the_recordings_are_in_welsh_after_the_change_of_language(found):
