@@ -3,7 +3,6 @@
 let texts = {};
 let current = "en";
 const parts = new Set(["page"]); // whose texts are loaded
-const loads = new Map(); // part → the promise of its texts
 
 /** What the council has set in both languages: the names of lines, words by their keys, the teams. */
 export const own = { lines: {}, words: {}, teams: [] };
@@ -57,18 +56,8 @@ export async function use(chosen) {
   translate(document.body);
 }
 
-/** Load the texts of a part of the page that not everybody opens, once. */
-export function load(part) {
-  let loading = loads.get(part);
-  if (!loading) {
-    loading = begin(part);
-    loads.set(part, loading);
-    loading.catch(() => loads.delete(part)); // the next time, it is tried again
-  }
-  return loading;
-}
-
-async function begin(part) {
+/** Load the texts of a part of the page that not everybody opens. */
+export async function load(part) {
   const chosen = current;
   parts.add(part); // from now on, a change of language loads it too
   try {
