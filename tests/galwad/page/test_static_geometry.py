@@ -91,7 +91,7 @@ JUDGE = """([least, most, steps]) => {
     }
     return [...found].map(([what, at]) => `${what} at ${[...at].slice(0, 3)} (${at.size} sizes)`);
 }"""
-SIZES = [320, 1920, [[900, 32], [500, 64], [250, 64]]]
+SIZES = [320, 1920, [[900, 64], [500, 128], [250, 128]]]
 """The least and the most width, and for each height, how far apart the widths are; in pixels."""
 ALL_SIZES = [320, 1920, [[900, 8], [500, 16], [250, 16]]]
 

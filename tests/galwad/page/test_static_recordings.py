@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -293,7 +294,7 @@ def test_a_refused_recording_shows_the_reason_and_is_asked_for_again(desk, found
     expect(found.locator(".detail li")).to_have_count(2)
 
 
-EXPLAINED = [
+EXPLAINED: list[dict[str, Any]] = [
     {"reason": "payment", "trigger": "page", "actor": "user:sian"},
     {"reason": "payment", "trigger": "dtmf", "actor": "phone:201", "proof": "manifest"},
     {"reason": "erased", "trigger": "api", "actor": "token:till", "then": "gap", "to_us": 250_000},

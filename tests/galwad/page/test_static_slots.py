@@ -11,6 +11,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
+from helpers.examples import long_after
 from helpers.page_states import (
     CALL,
     FOURTH,
@@ -276,7 +277,9 @@ def test_the_focus_stays_on_a_button_of_the_strip_when_calls_come_and_go(desk, s
     expect(several.locator("#main")).to_be_focused()
 
 
-@pytest.mark.parametrize("size", [(1180, 800), (420, 800), (320, 256), (320, 180)])
+@pytest.mark.parametrize(
+    "size", long_after(2, [((1180, 800),), ((320, 180),), ((420, 800),), ((320, 256),)])
+)
 def test_the_strip_and_the_recording_stay_in_sight_and_never_hide_the_focus(several, size):
     several.set_viewport_size({"width": size[0], "height": size[1]})
     expect(shown(several).locator(".bar .word")).to_be_attached()

@@ -279,6 +279,7 @@ def test_a_sender_with_unusable_timestamps_loses_at_most_the_quarantine_after_a_
     assert cost_s(kept, 30.0) <= QUARANTINE_S + 2 * PACKET_S
 
 
+@pytest.mark.long
 def test_no_packet_of_a_thousand_pauses_with_random_delays_is_stored(opened_gate):
     chance = random.Random(20261127)
     for _ in range(examples(1000)):
