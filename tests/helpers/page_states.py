@@ -290,7 +290,6 @@ STATES = {
         ".recordings .detail li",
         fragment="#recordings",
         press=(
-            ".recordings .filters summary",
             ".recordings button[type=submit]",
             ".recordings tr:first-child button",
         ),
