@@ -292,6 +292,7 @@ STATES = {
         press=(
             ".recordings button[type=submit]",
             ".recordings tr:first-child button",
+            ".recordings .filters summary",
         ),
     ),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),

@@ -100,6 +100,7 @@ def test_messages_of_other_shapes_are_ignored(desk, host, panel):
         host.evaluate(SEND, message)
     clicked(host, "301")  # messages arrive in order
     expect(panel.get_by_label("Call a number")).to_have_value("301")
+    expect(panel.locator("#status p")).to_have_count(1)  # of 301; each accepted number is announced
     expect(panel.get_by_role("alert").filter(has_text="CRM")).to_have_count(0)
 
 

@@ -334,8 +334,8 @@ def test_gaps_are_explained_in_the_words_of_the_command_line(
     opened.locator(".recordings tbody button").first.click()
     use_zone_of_response("Europe/London")
     texts = explanation_lines(desk.recordings.explanation, Texts(language))
-    expect(opened.locator(".detail li")).to_have_text(texts[1:])
     reset_time_zone()
+    expect(opened.locator(".detail li")).to_have_text(texts[1:])
 
 
 def test_calls_alarms_and_notes_to_write_stay_in_sight_beside_the_recordings(desk, opened):
