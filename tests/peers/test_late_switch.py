@@ -172,8 +172,7 @@ def takes_effect_when_it_arrived(service, call, signal_to, speak, trigger):
     if state is not None:
         call.caller_sip.hang_up()
     recording = Recording(service, call.call_id)
-    # Without an answer, the BYE would be sent again, to the SIPp of the next call. The scenario
-    # with the key waits for further keys.
+    # Without an answer, the BYE would be sent again, to the SIPp of the next call.
     wait_until(lambda: call.callee_sip.different("BYE") > 1, what="the answer to the BYE")
     call.callee_sip.end()
     gaps = recording.gaps()

@@ -107,8 +107,8 @@ class Sipp:
 
         A retransmission, after half a second without an answer, is not counted.
         """
-        told = re.split(r"(?m)^-{30,} .*\n.*message (?:sent|received).*\n", self.messages())
-        return len({message for message in told if word in message})
+        found = re.split(r"(?m)^-{30,}.*\n.*message (?:sent|received).*\n", self.messages())
+        return len({message.strip() for message in found if word in message})
 
     def poke(self, call_id, header=""):
         """Continue the scenario, perhaps with a parameter: send an INFO as only tests do."""
