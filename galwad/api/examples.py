@@ -100,6 +100,7 @@ _ROW: Final = {
     "extension": "201",
     "interrupted": False,
     "unexplained_s": 0.0,
+    "unexplained": [],
     "raw_size": 0,
     "payload_size": 222104,
     "payload_sha256": "d2" * 32,

@@ -7,17 +7,16 @@ phone numbers in them.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final, Literal
 
 import msgspec
 from fastapi import APIRouter
 
-from galwad.archive.routes import recording_of
+from galwad.archive.routes import indexed_manifest, recording_of
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import ResponseBody, fields_of
 from galwad.people.access import Supervisor
-from recording.archive.manifest import Gap, Manifest, read_manifest
+from recording.archive.manifest import Gap
 from recording.archive.summary import RecordingSummary
 from recording.audit.chain import ChainEntry
 from recording.audit.gap_entries import (
@@ -31,7 +30,6 @@ from recording.audit.gap_entries import (
     entries_of_gaps,
 )
 from recording.audit.log import AuditFilter
-from recording.errors import ManifestError
 
 router = APIRouter()
 _US: Final = 1_000_000
@@ -82,7 +80,7 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
     await desk.host.audit.append(
         "recording.explained", {"call_id": call_id}, {"actor": session.actor}
     )
-    manifest = _indexed_manifest(recording, desk.archive.files.content(recording, "manifest"))
+    manifest = indexed_manifest(desk, recording)
     started_us = round(recording.started * _US) if manifest is None else manifest.started_us
     talk_us = recording.talk_us if manifest is None else manifest.talk_us
     gaps = recording.gaps if manifest is None else manifest.gaps
@@ -100,15 +98,6 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
             "gaps": [_explained(each) for each in found],
         }
     )
-
-
-def _indexed_manifest(recording: RecordingSummary, data: bytes | None) -> Manifest | None:
-    if data is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
-        return None
-    try:
-        return read_manifest(data)
-    except ManifestError:
-        return None
 
 
 async def _entries(

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from galwad.archive.files import checked_id
 from galwad.archive.indexer import index_row
-from galwad.archive.routes import RecordingRow, recording_of, row_of
+from galwad.archive.routes import RecordingRow, recording_of, row_in
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText, fields_of
 from galwad.host.errors import ApiError
@@ -149,7 +149,7 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
             custody.disposed is None and desk.archive.files.content(row, "disposal") is not None
         )
         if corrected is None and not certified:
-            return Reindexed(state="known", row=row_of(row, custody))
+            return Reindexed(state="known", row=row_in(desk, row, custody))
     order = body.node_keys, body.officer_keys
     content = await desk.archive.finaliser.request(
         lambda ref: VerifyRecording(ref, call_id, *(tuple(keys) for keys in order))
@@ -157,7 +157,7 @@ async def reindex(call_id: str, body: Reindex, desk: TheDesk, session: Administr
     proven = msgspec.msgpack.decode(content, type=VerifiedRecording)
     if not body.dry_run:
         return await _write(desk, session, body, proven, corrected)
-    return Reindexed(state="provable", row=_shown(index_row(proven.sealed), proven))
+    return Reindexed(state="provable", row=_shown(desk, index_row(proven.sealed), proven))
 
 
 @router.put("/recordings/{call_id}/facts")
@@ -174,7 +174,8 @@ async def restore_facts(
     """
     row = await recording_of(desk, call_id)
     if row.has_personal_facts or row.salt:
-        return Reindexed(state="known", row=row_of(row, await desk.archive.custodian.one(call_id)))
+        custody = await desk.archive.custodian.one(call_id)
+        return Reindexed(state="known", row=row_in(desk, row, custody))
     erased = AuditFilter(kind=FACTS_ERASED, call_id=call_id)
     if await desk.host.audit.search(erased, limit=1):
         raise ApiError(409, "the facts about people were erased", "they stay erased")
@@ -189,7 +190,7 @@ async def restore_facts(
     restored = msgspec.structs.replace(row, **msgspec.structs.asdict(facts))
     await desk.archive.catalogue.add(restored)
     return Reindexed(
-        state="indexed", row=row_of(restored, await desk.archive.custodian.one(call_id))
+        state="indexed", row=row_in(desk, restored, await desk.archive.custodian.one(call_id))
     )
 
 
@@ -242,9 +243,9 @@ async def _write(
     row = await desk.archive.catalogue.get(sealed.call_id)
     if row is None:
         raise ApiError(409, "the new row was removed meanwhile", "try again")
-    return Reindexed(state="indexed" if new else "known", row=_shown(row, proven))
+    return Reindexed(state="indexed" if new else "known", row=_shown(desk, row, proven))
 
 
-def _shown(row: RecordingSummary, proven: VerifiedRecording) -> RecordingRow:
+def _shown(desk: ArchiveDesk, row: RecordingSummary, proven: VerifiedRecording) -> RecordingRow:
     custody = Custody(disposed=proven.disposed or None, reason=proven.disposal)
-    return row_of(row, custody)
+    return row_in(desk, row, custody)

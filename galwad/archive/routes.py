@@ -8,8 +8,8 @@ interests), only an administrator may fetch recordings.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, replace
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -26,7 +26,8 @@ from galwad.host.errors import ApiError, NotPermittedError
 from galwad.host.host import span_of
 from galwad.people.access import SteppedUpSupervisor, Supervisor
 from galwad.people.sessions import Session
-from recording.archive.manifest import ObjectFacts, read_manifest
+from recording.archive.accounting import balance
+from recording.archive.manifest import Interval, Manifest, ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
 from recording.audit.log import NewEntry
 from recording.errors import ManifestError
@@ -67,6 +68,11 @@ class RecordingQuery(RequestBody):
     after: Annotated[str, Field(max_length=200)] | None = None
 
 
+@fields_of(Interval, "from_us", "to_us")
+class Stretch(ResponseBody):
+    """A part of a call, in microseconds since the recording's start."""
+
+
 @fields_of(
     RecordingSummary,
     "number",
@@ -92,11 +98,15 @@ class RecordingRow(ResponseBody):
     encrypted too; 0 if there is none. `captured_card` is the state of the incidents in which a card
     number was keyed outside a pause: "" if there are none, "open" if at least one is open, and
     "closed" if all are closed. `named` is false if the row has no phone number, line, advisor or
-    extension: it was made only from the manifest, or these facts were erased.
+    extension: it was made only from the manifest, or these facts were erased. `unexplained` has
+    the stretches that are neither recorded nor in a gap, or both. If there are some but the
+    manifest that was indexed is missing, their place is unknown, so it has all time outside the
+    gaps.
     """
 
     talk_s: float
     unexplained_s: float
+    unexplained: list[Stretch]
     custody: Literal["", "held", "disposed"] = ""
     captured_card: Literal["", "open", "closed"] = ""
     named: bool = True
@@ -208,7 +218,7 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
     custody = await desk.archive.custodian.one(call_id)
     incidents = (await desk.archive.captured_cards.of([call_id])).get(call_id, [])
     return RecordingDetail(
-        recording=row_of(recording, custody, incidents),
+        recording=row_in(desk, recording, custody, incidents),
         manifest=desk.archive.files.text(recording, "manifest"),
         rewrap=desk.archive.files.text(recording, "rewrap"),
         hold=custody.retained_for,
@@ -299,12 +309,9 @@ def _requested_object(
         return "payload", ObjectFacts(recording.payload_size, recording.payload_sha256)
     if not recording.raw_size:
         raise ApiError(404, "all packets could be decoded", "fetch the audio: without `raw`")
-    data = desk.archive.files.content(recording, "manifest") or b""
-    try:
-        facts = read_manifest(data).raw
-    except ManifestError:
-        facts = None
-    if facts is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
+    manifest = indexed_manifest(desk, recording)
+    facts = None if manifest is None else manifest.raw
+    if facts is None:
         raise ApiError(
             409, "the manifest is not the one that was indexed", "run `galwad recordings verify`"
         )
@@ -348,7 +355,7 @@ async def _search(desk: ArchiveDesk, session: Session, query: RecordingQuery) ->
     )
     return RecordingPage(
         rows=[
-            row_of(row, known.get(row.call_id, NOT_RETAINED), cards.get(row.call_id, ()))
+            row_in(desk, row, known.get(row.call_id, NOT_RETAINED), cards.get(row.call_id, ()))
             for row in page.rows
         ],
         after=None if page.after is None else str(page.after),
@@ -418,21 +425,48 @@ def _us(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * _US)
 
 
+def indexed_manifest(desk: ArchiveDesk, recording: RecordingSummary) -> Manifest | None:
+    """Return the manifest that was indexed; None if it is missing, damaged or another one."""
+    data = desk.archive.files.content(recording, "manifest")
+    if data is None or hashlib.sha256(data).hexdigest() != recording.manifest_sha256:
+        return None
+    try:
+        return read_manifest(data)
+    except ManifestError:
+        return None
+
+
+def row_in(
+    desk: ArchiveDesk,
+    recording: RecordingSummary,
+    custody: Custody,
+    incidents: Collection[CapturedCard] = (),
+) -> RecordingRow:
+    """Return the response body for an index row, with the unexplained parts of its manifest."""
+    manifest = indexed_manifest(desk, recording) if recording.unexplained_us else None
+    return row_of(recording, custody, incidents, manifest)
+
+
 def row_of(
     recording: RecordingSummary,
     custody: Custody = NOT_RETAINED,
     incidents: Collection[CapturedCard] = (),
+    manifest: Manifest | None = None,
 ) -> RecordingRow:
     """Return the response body for an index row.
 
     `custody` says whether the recording is retained or disposed of. `incidents` are its incidents
-    of captured cards.
+    of captured cards. `manifest` is needed only if the row has unexplained time.
     """
+    unexplained: Iterable[Interval] = () if manifest is None else manifest.unexplained
+    if recording.unexplained_us and manifest is None:
+        unexplained = balance(recording.talk_us, (), recording.gaps).unexplained
     states = {incident.state for incident in incidents}
     facts = {
         **msgspec.to_builtins(recording),
         "talk_s": recording.talk_us / _US,
         "unexplained_s": recording.unexplained_us / _US,
+        "unexplained": [asdict(each) for each in unexplained],
         "custody": custody.label,
         "captured_card": "open" if "open" in states else "closed" if states else "",
         "named": recording.has_personal_facts,

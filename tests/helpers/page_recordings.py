@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from galwad.archive.routes import row_of
-from recording.archive.manifest import Gap
+from recording.archive.manifest import Gap, Interval
 from recording.archive.summary import RecordingSummary
 
 STARTED = 1_764_593_400.0
 """1 December 2025, 12:50 in Greenwich."""
 
 
-def a_recording(place: int, /, gaps: tuple[Gap, ...] = (), **facts: Any) -> dict[str, Any]:
+def a_recording(
+    place: int,
+    /,
+    gaps: tuple[Gap, ...] = (),
+    unexplained: Sequence[Interval] = (),
+    **facts: Any,
+) -> dict[str, Any]:
     """Return the row of a recording, as the API sends it. `place` makes its id and its start."""
     summary = RecordingSummary(
         call_id=f"20251201-1250{place:02}-abcdefgh",
@@ -22,6 +30,7 @@ def a_recording(place: int, /, gaps: tuple[Gap, ...] = (), **facts: Any) -> dict
         payload_sha256="0" * 64,
         manifest_sha256="0" * 64,
         gaps=gaps,
+        unexplained_us=sum(part.length_us for part in unexplained),
         **{
             "number": "+441970000123",
             "line": "Council Tax",
@@ -32,7 +41,8 @@ def a_recording(place: int, /, gaps: tuple[Gap, ...] = (), **facts: Any) -> dict
             **facts,
         },
     )
-    return row_of(summary).model_dump(mode="json")
+    row = row_of(summary).model_dump(mode="json")
+    return {**row, "unexplained": [asdict(part) for part in unexplained]}
 
 
 def a_pause(from_s: float, to_s: float, **facts: Any) -> Gap:

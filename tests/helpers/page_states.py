@@ -13,6 +13,7 @@ from typing import Any
 from helpers.page import FakeDesk
 from helpers.page_recordings import a_pause, a_recording
 from helpers.page_users import a_user
+from recording.archive.manifest import Interval
 
 CALL = "20261125-093000-abcdefgh"
 SECOND, THIRD, FOURTH = (f"20261125-09310{number}-hgfedcba" for number in range(3))
@@ -180,6 +181,7 @@ def search_recordings(desk: FakeDesk) -> None:
         a_recording(8, number="", talk_us=65_000_000, line="Housing", advisor="huw"),
         a_recording(7, (erased, a_pause(30, 120), card), interrupted=True, raw_size=5),
         a_recording(6, number="", line="", advisor="", extension=""),
+        a_recording(5, (a_pause(60, 125),), [Interval(120_000_000, 300_000_000)]),
     ]
 
 

@@ -95,7 +95,11 @@ def spans_of_row(
         )
         for gap in row["gaps"]
     ]
-    return spans_of([*gaps, *partly], round(row["talk_s"] * _US), begins)
+    unexplained = [
+        TimelineSpan(_UNEXPLAINED.name, part["from_us"], part["to_us"])
+        for part in row.get("unexplained", ())
+    ]
+    return spans_of([*unexplained, *gaps, *partly], round(row["talk_s"] * _US), begins)
 
 
 def _why(trigger: str, actor: str) -> str:

@@ -210,7 +210,8 @@ export class Recordings {
     const count = this.rows.length;
     const key = this.after ? "recordings.newest" : count === 1 ? "recordings.one" : count ? "recordings.all" : "recordings.none";
     say(this.count, key, { count });
-    this.key.replaceChildren(...REASONS.map((reason) => el("span", { class: `gap-${reason}`, raw: nameOf(reason) })));
+    const reasons = REASONS.map((reason) => el("span", { class: `gap-${reason}`, raw: nameOf(reason) }));
+    this.key.replaceChildren(...reasons, el("span", { class: "gap-unexplained", raw: t("recordings.unexplained") }));
     for (const row of this.rows) row.render();
     const boxes = this.rows.flatMap(({ line, detail }) => [line, detail]);
     if (boxes.some((box, at) => this.body.children[at] !== box) || this.body.children.length !== boxes.length) this.body.replaceChildren(...boxes);

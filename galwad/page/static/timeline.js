@@ -9,10 +9,14 @@ import { preciseTimeOf } from "./times.js";
 export const REASONS = ["payment", "transfer", "fault", "erased", "captured-card"];
 
 /** The bar of a recording, for the eyes: `summary` and `explanations` say in words what it shows. */
-export function bar({ gaps, talk_s }) {
+export function bar({ gaps, unexplained, talk_s }) {
   const whole = Math.max(1, talk_s * 1e6);
-  const spans = gaps.map(({ reason, from_us, to_us }) => {
-    const span = el("span", { class: `gap-${REASONS.includes(reason) ? reason : "other"}` });
+  const parts = [
+    ...gaps.map(({ reason, ...part }) => ({ kind: REASONS.includes(reason) ? reason : "other", ...part })),
+    ...unexplained.map((part) => ({ kind: "unexplained", ...part })), // above a gap in the same place
+  ];
+  const spans = parts.map(({ kind, from_us, to_us }) => {
+    const span = el("span", { class: `gap-${kind}` });
     span.style.insetInlineStart = `${(100 * from_us) / whole}%`;
     span.style.inlineSize = `${(100 * (to_us - from_us)) / whole}%`;
     return span;

@@ -10,7 +10,7 @@ import hashlib
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recording.archive.manifest import FORMAT, Gap, Manifest, sign_manifest
+from recording.archive.manifest import FORMAT, Gap, Interval, Manifest, sign_manifest
 
 CALL = "20261125-101500-abcdefgh"
 URL = f"/api/v1/recordings/{CALL}/gaps"
@@ -21,9 +21,9 @@ async def entries(running, kind):
     return [each for each in await running.desk.host.audit.entries() if each.kind == kind]
 
 
-async def index(running, sealed, started_us, gaps, talk_us=600 * US):
-    """Store and index a recording with these gaps."""
-    lists = ("tracks", "segments", "unexplained", "faults", "lives", "clock", "recipients")
+async def index(running, sealed, started_us, gaps, *, talk_us=600 * US, unexplained=()):
+    """Store and index a recording with these gaps and unexplained parts."""
+    lists = ("tracks", "segments", "faults", "lives", "clock", "recipients")
     facts = {
         **{key: [] for key in lists},
         **dict.fromkeys(("node", "software", "started", "sealed"), ""),
@@ -36,6 +36,7 @@ async def index(running, sealed, started_us, gaps, talk_us=600 * US):
         "recipients_serial": 1,
         "payload": {"size": sealed.payload_size, "sha256": sealed.payload_sha256},
         "gaps": [msgspec.to_builtins(gap) for gap in gaps],
+        "unexplained": [msgspec.to_builtins(part) for part in unexplained],
     }
     data = sign_manifest(msgspec.convert(facts, Manifest), Ed25519PrivateKey.generate())
     (running.archive / sealed.folder / f"{CALL}.manifest").write_bytes(data)
@@ -45,6 +46,7 @@ async def index(running, sealed, started_us, gaps, talk_us=600 * US):
         started=started_us / US,
         talk_us=talk_us,
         gaps=tuple(gaps),
+        unexplained_us=sum(part.length_us for part in unexplained),
         manifest_sha256=digest,
     )
     await running.seal(row)
@@ -127,3 +129,22 @@ async def test_an_advisor_gets_no_explanation_and_an_unknown_recording_gives_404
     assert (await sian.http.get(URL)).status_code == 403
     other = "/api/v1/recordings/20261125-101500-zzzzzzzz/gaps"
     assert (await mair.http.get(other)).status_code == 404
+
+
+async def test_the_row_of_a_recording_has_the_place_of_its_unexplained_parts(running, sealed):
+    gap = Gap(80 * US, 125 * US, "payment", "page", "user:sian")
+    parts = [Interval(10 * US, 20 * US), Interval(100 * US, 110 * US)]
+    await index(running, sealed, 1_800_000_000 * US, [gap], unexplained=parts)
+    mair = await running.page("mair")
+
+    async def unexplained():
+        (row,) = (await mair.http.get("/api/v1/recordings")).json()["rows"]
+        detail = (await mair.http.get(f"/api/v1/recordings/{CALL}")).json()
+        assert row["unexplained"] == detail["recording"]["unexplained"]
+        assert row["unexplained_s"] == 20
+        return [(part["from_us"] // US, part["to_us"] // US) for part in row["unexplained"]]
+
+    assert await unexplained() == [(10, 20), (100, 110)]
+    (running.archive / sealed.folder / f"{CALL}.manifest").write_bytes(b"another")
+    # Their place is unknown, so all time outside the gap is in doubt.
+    assert await unexplained() == [(0, 80), (125, 600)]

@@ -17,6 +17,7 @@ from galwad.cli.support.console import reset_time_zone, use_zone_of_response
 from galwad.cli.support.page_texts import Texts
 from helpers.page_recordings import STARTED, a_pause, a_recording
 from helpers.page_states import MAIR, answer
+from recording.archive.manifest import Interval
 
 pytestmark = pytest.mark.peer
 
@@ -124,6 +125,22 @@ def test_gaps_are_drawn_at_their_place_in_the_recording(found):
     assert [at for _, at, _ in places] == pytest.approx([0.1, 0.5], abs=0.01)
     assert places[0][2] == pytest.approx(65 / 600, abs=0.01)
     assert places[1][2] > 0
+
+
+def test_unexplained_time_is_drawn_above_a_gap_and_not_as_recorded(desk, opened):
+    parts = [Interval(0, 60_000_000), Interval(90_000_000, 120_000_000)]
+    desk.recordings.rows = [a_recording(1, (a_pause(60, 125),), unexplained=parts)]
+    search(opened)
+    track = opened.locator(".track").first
+    places = track.locator("span").evaluate_all(PLACES)
+    assert [kind for kind, _, _ in places] == ["gap-payment", "gap-unexplained", "gap-unexplained"]
+    assert [at for _, at, _ in places] == pytest.approx([0.1, 0, 0.15], abs=0.01)
+    shown = track.evaluate("""track => {
+        const {x, y, width, height} = track.getBoundingClientRect();
+        return document.elementFromPoint(x + width * 105 / 600, y + height / 2).className;
+    }""")
+    assert shown == "gap-unexplained"
+    expect(opened.locator(".what p").first).to_contain_text("Not explained 1 min 30 s")
 
 
 def test_all_filters_are_sent_and_the_last_day_is_included(desk, opened):

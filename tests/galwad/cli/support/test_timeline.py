@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galwad.cli.support.timeline import TimelineSpan, draw, scale, spans_of
+from galwad.cli.support.timeline import TimelineSpan, draw, scale, spans_of, spans_of_row
 
 US = 1_000_000
 
@@ -44,7 +44,12 @@ def test_overlapping_and_overlong_gaps_are_cut_to_fit():
     ],
 )
 def test_unexplained_time_takes_precedence_over_a_gap(unexplained, shown):
-    gaps = [TimelineSpan("payment", 5 * US, 8 * US)]
-    gaps += [TimelineSpan("unexplained", start * US, end * US) for start, end in unexplained]
-    spans = [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of(gaps, 10 * US)]
+    pause = {"reason": "payment", "trigger": "page", "actor": "user:sian"}
+    parts = [{"from_us": start * US, "to_us": end * US} for start, end in unexplained]
+    row = {
+        "gaps": [{**pause, "from_us": 5 * US, "to_us": 8 * US}],
+        "unexplained": parts,
+        "talk_s": 10,
+    }
+    spans = [(s.kind, s.from_us // US, s.to_us // US) for s in spans_of_row(row)]
     assert spans == [*shown, ("recorded", shown[-1][2], 10)]
