@@ -13,6 +13,8 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import expect
 
+from helpers.peers.waiting import wait_until
+
 pytestmark = pytest.mark.peer
 
 CALL = "20261125-093000-abcdefgh"
@@ -281,10 +283,13 @@ def test_an_unsaved_note_survives_the_end_of_the_session(desk, page):
 def test_an_unsaved_note_is_not_shown_to_the_next_user(desk, page):
     answered(desk)
     page.get_by_label("Notes").fill("wants to pay")
+    wait_until(lambda: desk.drafts, what="the draft")
     desk.signed_in = False
     desk.push("", {})
     expect(page.get_by_text("Your session has ended")).to_be_visible()
     desk.me = {**desk.me, "user": "owen"}
+    desk.drafts.clear()  # the desk shows a draft only to its author
+    desk.put(draft=None)
     page.get_by_label("User name").fill("owen")
     page.get_by_label("Password").fill("correct horse battery")
     page.keyboard.press("Enter")

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from helpers.page_states import administer
+from helpers.peers.waiting import wait_until
 
 pytestmark = pytest.mark.peer
 
@@ -49,6 +50,7 @@ def sent(desk):
 
 
 def saved(desk):
+    wait_until(lambda: sent(desk), what="the request to save")
     (request,) = sent(desk)
     assert request[0] == "PUT"
     return [(each["code"], each["en"], each["cy"]) for each in request[2]["entries"]]
