@@ -63,7 +63,7 @@ class DemoCall:
             names = [person["name"] for person in pop["caller"]["candidates"]]
             expect(names == [_PERSON], f"the pop to name {_PERSON}", names)
             expect(pop["mine"], "the pop to be the advisor's own", pop)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await call.wait_for(CallState.RINGING)
             expect(call.state is CallState.RINGING, "the pop before the answer", call.state)
             self._caller = Talk(call)
@@ -86,7 +86,7 @@ class DemoCall:
 
     async def _answer(self) -> None:
         with self._report.step("The advisor answers; recording starts") as told:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 taken = await self._phones.ringing.get()
                 await taken.answer()
                 await self._caller.call.wait_for(CallState.ANSWERED)
@@ -130,7 +130,7 @@ class DemoCall:
     async def _give_card(self) -> None:
         with self._report.step("The caller dials the card's digits, and speaks them") as told:
             await self._caller.call.send_dtmf(CARD)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 keys = await self._advisor.call.get_dtmf(len(CARD))
             expect(keys == CARD, f"the advisor's phone to get {CARD}", keys)
             await self._caller.say("caller-card")
@@ -151,7 +151,7 @@ class DemoCall:
     async def _transfer(self) -> None:
         with self._report.step("The advisor transfers the caller to Housing") as told:
             await self._advisor.say("advisor-4")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(30):
                 status = await self._advisor.call.transfer(DEPARTMENT)
                 expect(status == 200, "the transfer to succeed (200)", status)
             await self._phones.housing.until("said")
@@ -170,7 +170,7 @@ class DemoCall:
 
     async def _hang_up(self) -> None:
         with self._report.step("The caller hangs up") as told:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await self._caller.end()
                 await self._phones.housing.until("ended")
                 await self._advisor.call.wait_for(CallState.ENDED)

@@ -236,7 +236,7 @@ authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
 
         Raises:
             Unseen: It stopped.
-            TimeoutError: It is not ready after 30 s.
+            TimeoutError: It is not ready after 90 s.
         """
         with self.log.open("wb") as log:
             # In its own session, it does not get Ctrl-C. The demo gets it, and stops the daemon.
@@ -249,7 +249,7 @@ authentication = {{ kind = "bearer", secret_file = "{self.crm_token}" }}
                 start_new_session=True,
             )
         client = httpx2.AsyncClient(base_url=self.url, trust_env=False)  # no proxy
-        async with client, asyncio.timeout(30):
+        async with client, asyncio.timeout(90):
             while not await self._ready(client):
                 if self.daemon.returncode is not None:
                     raise Unseen("that `galwad serve` stays up", self._last_words())

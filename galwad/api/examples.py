@@ -244,6 +244,17 @@ EXAMPLES: Final = {
             "folder": "2026/11/25",
             "salt": "7c" * 16,
             "captured_cards": [],
+            "purposes": ["quality-training", "complaint"],
+        },
+    ),
+    "recordings_listen": Example(
+        {"purpose": "complaint", "reference": "C-1024"},
+        {
+            "entry": 41,
+            "header": "YWdlLWVuY3J5cHRpb24ub3JnL3YxCg==",
+            "payload_size": 183_422,
+            "payload_sha256": "d2" * 32,
+            "manifest": '{"key":"…","manifest":{…},"signature":"…"}',
         },
     ),
     "recordings_fetch": Example({"purpose": "complaint", "reference": "C-1024"}, None),

@@ -102,6 +102,26 @@ class ArchiveFolder:
             opened.pop_all()
         return files
 
+    async def part(self, recording: RecordingSummary, first: int, length: int) -> bytes:
+        """Return `length` bytes of a recording's payload from `first` on.
+
+        Raises:
+            ApiError: 409, the file has no such part, or the folder in the index is malformed.
+        """
+        path = self._path(recording, "payload")
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.run_in_executor(_READERS, _part, path, first, length)
+        except OSError:
+            found = b""
+        if len(found) != length:
+            raise ApiError(
+                409,
+                "a part of this recording's payload is missing",
+                "restore the file from a copy of the archive",
+            )
+        return found
+
     def text(self, recording: RecordingSummary, suffix: str) -> str | None:
         """Return the text of the file with this suffix; None if it cannot be read as UTF-8."""
         data = self.content(recording, suffix)
@@ -124,6 +144,12 @@ def _in_force(path: Path) -> bytes:
         header = path.read_bytes()
         if path.read_bytes() == header:
             return header
+
+
+def _part(path: Path, first: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(first)
+        return file.read(length)
 
 
 def _size(file: BinaryIO) -> int:

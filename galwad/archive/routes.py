@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from fastapi import APIRouter
@@ -29,13 +29,15 @@ from galwad.people.sessions import Session
 from recording.archive.accounting import balance
 from recording.archive.manifest import Interval, Manifest, ObjectFacts, read_manifest
 from recording.archive.summary import RecordingSummary
-from recording.audit.log import NewEntry
+from recording.audit.log import Facts, NewEntry
 from recording.errors import ManifestError
 from recording.index.catalogue import Cursor, Filters, add_fetch_reference
 from recording.index.custody import NOT_RETAINED, CapturedCard, Custody
 
 router = APIRouter(tags=["recordings"])
 
+FETCHED: Final = "recording.fetched"
+"""The kind of the audit entry about each recording that is sent."""
 _US = 1_000_000
 _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
@@ -168,17 +170,23 @@ class RecordingDetail(BaseModel):
     salt: str = ""
     """The salt of the commitments in the manifest, in hexadecimal; "" if the row has no salt."""
     captured_cards: list[CapturedCardIncident] = []
+    purposes: list[Purpose] = []
+    """The purposes for which the signed-in user may fetch and hear the recording."""
 
 
-class Fetch(RequestBody):
-    """A request to fetch a recording. `purpose` and `reference` give the reason.
-
-    The reason is entered in the audit chain before the recording is sent. If `raw` is true, the
-    packets that could not be decoded are sent instead of the audio.
-    """
+class FetchReason(RequestBody):
+    """The reason for which a recording is sent. It is entered in the audit chain before that."""
 
     purpose: Purpose
     reference: RequiredText
+
+
+class Fetch(FetchReason):
+    """A request to fetch a recording.
+
+    If `raw` is true, the packets that could not be decoded are sent instead of the audio.
+    """
+
     raw: bool = False
 
 
@@ -226,6 +234,7 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
         folder=recording.folder,
         salt=recording.salt,
         captured_cards=list(map(CapturedCardIncident.model_validate, incidents)),
+        purposes=purposes_of(session),
     )
 
 
@@ -260,28 +269,11 @@ async def fetch(
             another size, or `raw` is true and the manifest is not the one that was indexed. 410,
             the recording was disposed of.
     """
-    if body.purpose in ADMIN_PURPOSES and session.user.role != "admin":
-        raise NotPermittedError(
-            "only the recording administrator may fetch for this purpose",
-            "ask an administrator to do it",
-            facts={"purpose": body.purpose},
-        )
-    recording = _found(await desk.archive.catalogue.without_parts(checked_id(call_id)))
-    refuse_if_disposed(desk, recording)
+    recording = await recording_for(desk, session, call_id, body.purpose)
     kind, facts = _requested_object(desk, recording, raw=body.raw)
     files = desk.archive.files.open(recording, kind, facts.size)
-    entry = NewEntry(
-        "recording.fetched",
-        {"call_id": call_id, "purpose": body.purpose, f"{kind}_sha256": facts.sha256},
-        {"actor": session.actor, "reference": body.reference},
-    )
-
-    async def note(connection: AsyncConnection) -> list[NewEntry]:
-        await add_fetch_reference(connection, call_id, body.reference)
-        return [entry]
-
     try:
-        await desk.host.audit.append_after(note)
+        await audit_fetch(desk, session, call_id, body, {f"{kind}_sha256": facts.sha256})
     except BaseException:
         files.close()
         raise
@@ -294,6 +286,53 @@ async def fetch(
             "X-Galwad-Payload-SHA256": facts.sha256,
         },
     )
+
+
+async def recording_for(
+    desk: ArchiveDesk, session: Session, call_id: str, purpose: str
+) -> RecordingSummary:
+    """Return a recording that the user of this session may hear for this purpose.
+
+    Raises:
+        ApiError: 403, the purpose is only for administrators. 404, no recording has this id. 410,
+            the recording was disposed of.
+    """
+    if purpose not in purposes_of(session):
+        raise NotPermittedError(
+            "only the recording administrator may fetch for this purpose",
+            "ask an administrator to do it",
+            facts={"purpose": purpose},
+        )
+    recording = _found(await desk.archive.catalogue.without_parts(checked_id(call_id)))
+    refuse_if_disposed(desk, recording)
+    return recording
+
+
+async def audit_fetch(
+    desk: ArchiveDesk, session: Session, call_id: str, body: FetchReason, facts: Facts
+) -> int:
+    """Enter a fetch in the audit, with the reason in `body`; return the entry's number."""
+    entry = NewEntry(
+        FETCHED,
+        {"call_id": call_id, "purpose": body.purpose, **facts},
+        {"actor": session.actor, "reference": body.reference},
+    )
+
+    async def note(connection: AsyncConnection) -> list[NewEntry]:
+        await add_fetch_reference(connection, call_id, body.reference)
+        return [entry]
+
+    head = await desk.host.audit.append_after(note)
+    return head.seq if head is not None else 0
+
+
+def purposes_of(session: Session) -> list[Purpose]:
+    """Return the purposes for which the user of this session may fetch and hear recordings."""
+    return [
+        purpose
+        for purpose in get_args(Purpose)
+        if purpose not in ADMIN_PURPOSES or session.user.role == "admin"
+    ]
 
 
 def _requested_object(

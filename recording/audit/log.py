@@ -226,15 +226,17 @@ class AuditLog:
         except (SQLAlchemyError, OSError) as error:
             raise _not_written(error) from None
 
-    async def append_after(self, work: Work) -> None:
-        """Run `work` and write its entries in one transaction, which an error in either undoes."""
+    async def append_after(self, work: Work) -> Head | None:
+        """Run `work` and write its entries in one transaction, which an error in either undoes.
+
+        Return the new head of the chain, the last of these entries; None if there is no entry.
+        """
         try:
             async with self._writer.begin() as connection:
                 entries = await work(connection)
                 at_us = int(self.clock() * _US)
                 written = await self._append(connection, at_us, entries) if entries else None
-            if written is not None:
-                self._committed(written)
+            return None if written is None else self._committed(written)
         except (SQLAlchemyError, OSError) as error:
             raise _not_written(error) from None
 

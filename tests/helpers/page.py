@@ -328,7 +328,7 @@ class FakeDesk:
 
     def answer(  # noqa: C901, PLR0911 - one for each kind of request
         self, method: str, path: str, body: dict
-    ) -> tuple[int, dict | list | None]:
+    ) -> tuple[int, dict | list | bytes | None]:
         """The API, but for the events."""
         if path in {"/me/password", "/login", "/logout", "/sign-in", "/sign-in/begin"}:
             return self.answer_sign_in(path, body)
@@ -697,7 +697,12 @@ class Handler(BaseHTTPRequestHandler):
         reads = self.command == "GET" and path in self.desk.readable
         asked = self.desk.read if reads else self.desk.asked
         asked.append((self.command, path, body))
-        self.send_json(*self.desk.answer(self.command, path, body))
+        status, value = self.desk.answer(self.command, path, body)
+        if isinstance(value, bytes):
+            first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+            self.send(status, value[first : last + 1], "application/octet-stream")
+        else:
+            self.send_json(status, value)
 
     def events(self) -> None:
         """Server-sent events until the desk cuts the line."""

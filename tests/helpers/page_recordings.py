@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -61,8 +62,10 @@ class FakeRecordings:
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.explanation: dict[str, Any] | None = None
         """The answer about the gaps of each recording; None: each is explained by its pause."""
+        self.files: dict[str, bytes] = {}
+        """The header, payload and manifest of each recording, by these names."""
 
-    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
         """Answer a search, or a request about one recording."""
         if self.refusal is not None:
             return self.refusal
@@ -72,10 +75,25 @@ class FakeRecordings:
             after = str(end) if end < len(self.rows) else None
             return 200, {"rows": self.rows[begin:end], "after": after}
         row = next(each for each in self.rows if each["call_id"] == path.split("/")[2])
+        if path.endswith("/payload?entry=41"):
+            return 206, self.files["payload"]
+        return 200, self._facts(path, row)
+
+    def _facts(self, path: str, row: dict[str, Any]) -> dict[str, Any]:
+        if path.endswith("/listen"):
+            return {
+                "entry": 41,
+                "header": b64encode(self.files["header"]).decode(),
+                "payload_size": len(self.files["payload"]),
+                "payload_sha256": row["payload_sha256"],
+                "manifest": self.files.get("manifest", b"").decode() or None,
+            }
         if not path.endswith("/gaps"):
-            return 200, {"recording": row, "manifest": None, "hold": self.hold}
+            purposes = ["quality-training", "complaint"]
+            shown = {"recording": row, "manifest": None, "hold": self.hold, "disposal": None}
+            return {**shown, "purposes": purposes}
         if self.explanation is not None:
-            return 200, self.explanation
+            return self.explanation
         gaps = [
             {
                 **gap,
@@ -88,4 +106,4 @@ class FakeRecordings:
             }
             for gap in row["gaps"]
         ]
-        return 200, {"signed": True, "gaps": gaps, "unexplained_us": 0}
+        return {"signed": True, "gaps": gaps, "unexplained_us": 0}

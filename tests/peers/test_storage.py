@@ -63,20 +63,20 @@ def fails(service, call):
 
 
 def explained(recording):
-    """Return the only gap, a fault of the storage, and assert that all else is recorded.
+    """Assert that all is recorded except one stretch, in which the storage had a fault.
 
-    A disk that takes a few bytes before it is full again makes two gaps that touch. The first
-    one begins with the last complete packet, whose sound is in the gap.
+    A disk that takes a few bytes before it is full again makes two gaps, with at most a few packets
+    between them. The first gap begins with the last complete packet, whose sound is in the gap.
     """
     assert recording.adds_up()
     gaps = recording.gaps()
     assert {(gap["reason"], gap["trigger"]) for gap in gaps} == {("fault", "storage")}
-    assert all(one["to_us"] == then["from_us"] for one, then in pairwise(gaps)), gaps
-    gap = {**gaps[0], "to_us": gaps[-1]["to_us"]}
-    assert recording.silent_in({**gap, "from_us": gap["from_us"] + PACKET_US})
+    apart_us = [then["from_us"] - one["to_us"] for one, then in pairwise(gaps)]
+    assert all(0 <= us <= 100_000 for us in apart_us), gaps
+    for gap in gaps:
+        assert recording.silent_in({**gap, "from_us": gap["from_us"] + PACKET_US})
     assert recording.manifest["unexplained"] == []
     assert not recording.manifest["damaged"]
-    return gap
 
 
 def test_a_full_disk_leaves_a_fault_gap_and_recording_resumes_when_it_has_room(
@@ -150,7 +150,7 @@ def test_a_disk_that_disappears_in_a_pause_raises_an_alarm_before_the_pause_ends
     call = place_call()
     path = f"/api/v1/calls/{call.call_id}/payment"
     with service.sign_in() as page:
-        assert page.put(path).json()["durable"]
+        assert page.put(path).status_code == 200
         assert not service.log.events("alarm", kind="recording.fault")
         disk.vanish()
         service.log.wait("alarm", kind="recording.fault", call_id=call.call_id)

@@ -41,7 +41,7 @@ _RETRY_S: Final = 5.0
 _CLEANING_S: Final = 3600.0
 _STOP_S: Final = 2.0
 Change: TypeAlias = Callable[[StoredAlarm], StoredAlarm]
-AuditAfter: TypeAlias = Callable[[Work], Awaitable[None]]
+AuditAfter: TypeAlias = Callable[[Work], Awaitable[object]]
 _Key: TypeAlias = tuple[str, str | None, str]
 log = structlog.get_logger()
 

@@ -5,6 +5,7 @@ import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { lineName, own, t, translate } from "./i18n.js";
+import { Listening } from "./listening.js";
 import { REASONS, bar, explanations, nameOf, plain, summary } from "./timeline.js";
 import { preciseTimeOf } from "./times.js";
 
@@ -63,6 +64,7 @@ export class Recordings {
       el("section", { class: "card", "aria-labelledby": "recordings-filters" }, el("h2", { id: "recordings-filters", t: "recordings.filters" }), this.form, this.problem),
       el("section", { class: "card", "aria-labelledby": this.found.id }, this.found, this.count, this.table, this.next, this.trouble),
     );
+    this.ring = { keys: null }; // the officer's keys, once a recording is opened with them
     this.query = null; // of the rows that are shown
     this.after = null; // where the next page begins
   }
@@ -96,6 +98,7 @@ export class Recordings {
   stop() {
     this.started = false;
     this.finish();
+    for (const row of this.rows) row.listening?.pause();
   }
 
   /** Suggest the lines by the names in the page's language. */
@@ -182,10 +185,13 @@ export class Recordings {
     try {
       const page = await ask("POST", "/recordings/search", after ? { ...query, after } : query);
       if (this.turn !== turn) return false;
-      if (!after) this.rows = [];
+      if (!after) {
+        for (const row of this.rows) row.listening?.close();
+        this.rows = [];
+      }
       this.query = query;
       this.after = page.after;
-      this.rows.push(...page.rows.map((row) => new Row(row)));
+      this.rows.push(...page.rows.map((row) => new Row(row, this.ring)));
       this.render();
       announce(this.count.dataset.t, JSON.parse(this.count.dataset.tValues));
       return true;
@@ -221,8 +227,9 @@ export class Recordings {
 }
 
 class Row {
-  constructor(row) {
+  constructor(row, ring) {
     this.row = row;
+    this.ring = ring;
     const id = `recording-${row.call_id}`;
     this.button = el("button", { type: "button", class: "quiet", "aria-expanded": "false", "aria-controls": id, on: { click: () => this.toggle() } });
     this.caller = el("td");
@@ -269,8 +276,9 @@ class Row {
     translate(this.content);
     const path = `/recordings/${encodeURIComponent(this.row.call_id)}`;
     try {
-      const { hold } = await ask("GET", path);
+      const { hold, disposal, purposes } = await ask("GET", path);
       this.known = { hold, gaps: await ask("GET", `${path}/gaps`) };
+      if (!disposal) this.listening = new Listening(this.row, purposes, this.ring);
       this.explain();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -287,7 +295,9 @@ class Row {
     if (hold) facts.push(["hold", hold]);
     const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
     const sentences = explanations(gaps).map((text) => el("li", { raw: text }));
-    this.content.replaceChildren(el("dl", {}, ...list), el("ul", {}, ...sentences));
+    const parts = [el("dl", {}, ...list), el("ul", {}, ...sentences)];
+    if (this.listening) this.content.replaceChildren(...parts, this.listening.box);
+    else this.content.replaceChildren(...parts);
     translate(this.content);
   }
 }

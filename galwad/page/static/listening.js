@@ -1,0 +1,234 @@
+// Listening to a recording: its purpose, the officer's key, the player, and what the page has verified. The desk only
+// sends encrypted parts; everything is opened here.
+
+import { ApiError, ask, connection } from "./api.js";
+import { clock, el, reveal, say, show } from "./dom.js";
+import { t, translate } from "./i18n.js";
+import { FlacFile } from "./flac.js";
+import { KeyError, Keys, octets, verified } from "./keys.js";
+import { Player } from "./player.js";
+import { DamagedError, SealedPayload } from "./sealed.js";
+import { bar, nameOf } from "./timeline.js";
+import { Waveform } from "./waveform.js";
+
+const SPEEDS = ["0.75", "1", "1.25", "1.5", "2"];
+const STEP_S = 10;
+const SHOWN_MS = 200;
+
+export class Listening {
+  /** `ring.keys` are the opened keys, or null; all recordings of the page share the ring. */
+  constructor(row, purposes, ring) {
+    this.row = row;
+    this.ring = ring;
+    this.path = `/recordings/${encodeURIComponent(row.call_id)}`;
+    this.id = `listen-${row.call_id}`;
+    this.file = this.input("file", { type: "file", multiple: true }, "recordings.listen.file_hint");
+    this.passphrase = this.input("passphrase", { type: "password", autocomplete: "off", maxlength: 1000 });
+    this.reference = this.input("reference", { type: "text", required: true, maxlength: 200, autocomplete: "off" });
+    const options = purposes.map((value) => el("option", { value, t: `recordings.purpose.${value}` }));
+    this.purpose = el("select", { id: `${this.id}-purpose`, required: true }, el("option", { value: "", t: "recordings.purpose.none" }), ...options);
+    this.submit = el("button", { type: "submit", class: "primary", t: "recordings.listen" });
+    this.keyFields = el("div", { class: "pair" }, this.field("file", this.file), this.field("passphrase", this.passphrase));
+    this.open = el(
+      "p",
+      { class: "note", hidden: true },
+      el("span", { t: "recordings.listen.key_open" }),
+      el("button", { type: "button", class: "quiet", t: "recordings.listen.forget", on: { click: () => this.forget() } }),
+    );
+    this.form = el(
+      "form",
+      { class: "filters", autocomplete: "off", on: { submit: (event) => this.start(event) } },
+      el("p", { class: "note", t: "recordings.listen.hint" }),
+      el("div", { class: "pair" }, this.field("purpose", this.purpose), this.field("reference", this.reference)),
+      this.keyFields,
+      this.open,
+      el("div", { class: "buttons" }, this.submit),
+    );
+    this.problem = el("p", { class: "warning", role: "alert", hidden: true });
+    this.stage = el("div", { class: "player", hidden: true });
+    this.box = el("section", { class: "listen", "aria-labelledby": `${this.id}-title` }, el("h3", { id: `${this.id}-title`, t: "recordings.listen.title" }), this.form, this.problem, this.stage);
+    this.player = null;
+    this.showKey();
+  }
+
+  input(name, attributes, hint = null) {
+    const input = el("input", { id: `${this.id}-${name}`, ...attributes });
+    if (hint) input.dataset.hint = hint;
+    return input;
+  }
+
+  field(name, input) {
+    const hint = input.dataset.hint ? el("p", { class: "note", id: `${input.id}-hint`, t: input.dataset.hint }) : null;
+    if (hint) input.setAttribute("aria-describedby", hint.id);
+    return el("div", { class: "field" }, el("label", { for: input.id, t: `recordings.listen.${name}` }), input, hint);
+  }
+
+  showKey() {
+    reveal(this.keyFields, !this.ring.keys);
+    reveal(this.open, Boolean(this.ring.keys));
+    this.file.required = !this.ring.keys;
+  }
+
+  forget() {
+    this.ring.keys = null;
+    this.showKey();
+    this.file.focus();
+  }
+
+  /** Open the key, state the purpose, and open the recording. Nothing is fetched before the key is open. */
+  async start(event) {
+    event.preventDefault();
+    if (this.submit.getAttribute("aria-busy") === "true") return;
+    this.submit.setAttribute("aria-busy", "true");
+    reveal(this.problem, false);
+    try {
+      this.ring.keys ??= await Keys.open(this.file.files, this.passphrase.value);
+      this.passphrase.value = "";
+      this.showKey();
+      const opened = await ask("POST", `${this.path}/listen`, { purpose: this.purpose.value, reference: this.reference.value });
+      await this.play(opened);
+    } catch (error) {
+      this.fail(error);
+    } finally {
+      this.submit.setAttribute("aria-busy", "false");
+    }
+  }
+
+  async play(opened) {
+    const fileKey = await this.ring.keys.fileKey(octets(opened.header));
+    const payload = await SealedPayload.open(fileKey, opened.payload_size, (from, to) => this.part(opened.entry, from, to));
+    const file = await FlacFile.open(payload);
+    this.close();
+    this.player = new Player(file);
+    this.player.addEventListener("change", () => this.render());
+    this.player.addEventListener("failed", ({ detail }) => this.fail(detail));
+    this.draw(file);
+    reveal(this.form, false);
+    reveal(this.stage, true);
+    this.button.focus();
+    this.player.play();
+    await this.verify(opened, payload);
+  }
+
+  async part(entry, from, to) {
+    let response;
+    try {
+      response = await fetch(`/api/v1${this.path}/payload?entry=${entry}`, { cache: "no-store", headers: { Range: `bytes=${from}-${to - 1}` } });
+    } catch {
+      connection.failed();
+      throw new ApiError(0);
+    }
+    if (!response.ok) throw new ApiError(response.status);
+    return new Uint8Array(await response.arrayBuffer());
+  }
+
+  draw(file) {
+    this.button = el("button", { type: "button", class: "primary", on: { click: () => (this.player.playing ? this.player.pause() : this.player.play()) } });
+    const step = (key, seconds) => el("button", { type: "button", t: key, on: { click: () => this.player.seek(this.player.position + seconds) } });
+    this.place = el("input", {
+      type: "range",
+      min: 0,
+      max: Math.ceil(this.player.length),
+      step: 1,
+      value: 0,
+      "data-t-label": "recordings.listen.place",
+      on: { input: () => this.player.seek(Number(this.place.value)) },
+    });
+    this.time = el("p", { class: "place-time" });
+    this.here = el("p", { class: "here" });
+    this.verdict = el("p", { class: "verdict", role: "status" });
+    this.waveform = new Waveform(file, (position) => this.player.seek(position));
+    const party = (name) => {
+      const box = el("input", { type: "checkbox", checked: true, id: `${this.id}-${name}`, on: { change: () => this.player.setHeard(name, box.checked) } });
+      return el("label", { for: box.id }, box, el("span", { t: `recordings.listen.hear.${name}` }));
+    };
+    const speeds = SPEEDS.map((value) => el("option", { value, raw: `× ${value}`, selected: value === "1" }));
+    const speed = el("select", { id: `${this.id}-speed`, on: { change: () => this.player.setSpeed(Number(speed.value)) } }, ...speeds);
+    this.stage.replaceChildren(
+      this.waveform.box,
+      bar(this.row),
+      this.place,
+      el("div", { class: "buttons" }, this.button, step("recordings.listen.back", -STEP_S), step("recordings.listen.forward", STEP_S), this.time),
+      this.here,
+      el("div", { class: "buttons" }, party("caller"), party("advisor"), el("label", { for: speed.id, t: "recordings.listen.speed" }), speed),
+      this.verdict,
+    );
+    translate(this.stage);
+    this.timer = setInterval(() => this.render(), SHOWN_MS);
+    this.render();
+  }
+
+  render() {
+    const { player } = this;
+    if (!player) return;
+    const at = player.position;
+    say(this.button, player.playing ? "recordings.listen.pause" : "recordings.listen.play");
+    const [now, length] = [clock(at), clock(player.length)];
+    show(this.time, `${now} / ${length}`);
+    const us = at * 1e6;
+    const holds = ({ from_us: from, to_us: to }) => from <= us && us < to;
+    const gap = this.row.unexplained.some(holds) ? t("recordings.unexplained") : this.row.gaps.filter(holds).map(({ reason }) => nameOf(reason))[0];
+    if (gap) say(this.here, "recordings.listen.gap", { reason: gap });
+    else say(this.here, "recordings.listen.recorded");
+    const shown = Math.floor(at);
+    if (document.activeElement !== this.place || Number(this.place.value) !== shown) this.place.value = shown;
+    const text = t("recordings.listen.position", { now, length, here: this.here.textContent });
+    if (this.place.getAttribute("aria-valuetext") !== text) this.place.setAttribute("aria-valuetext", text);
+    this.waveform.mark(at);
+  }
+
+  /** Read the whole payload, draw it, and say whether it is what the node has signed. */
+  async verify(opened, payload) {
+    const { player, waveform } = this;
+    let key;
+    let signed;
+    try {
+      ({ key, document: signed } = verified(opened.manifest ?? "", "manifest"));
+    } catch {
+      signed = null;
+    }
+    const digest = await payload.digest(async (end) => {
+      if (this.player !== player) throw new ClosedError();
+      say(this.verdict, "recordings.listen.verifying", { percent: Math.floor((100 * end) / payload.length) });
+      await waveform.add(end);
+    });
+    if (this.player !== player) return;
+    const same = signed?.call_id === this.row.call_id && signed.payload.size === payload.size && signed.payload.sha256 === digest;
+    const trusted = this.ring.keys?.trusted ?? null;
+    const finding = !opened.manifest ? "missing" : !same ? "changed" : !trusted ? "unproven" : trusted.has(key) ? "whole" : "stranger";
+    this.verdict.classList.toggle("warning", !["whole", "unproven"].includes(finding));
+    say(this.verdict, `recordings.listen.verdict.${finding}`);
+  }
+
+  fail(error) {
+    if (error instanceof ClosedError) return;
+    let reason = "desk";
+    if (error instanceof KeyError) reason = error.reason;
+    else if (error instanceof DamagedError) reason = "damaged";
+    else if (!(error instanceof ApiError)) throw error;
+    else if (error.reason === "card_number") reason = "card";
+    else if ([403, 404, 409, 410].includes(error.status)) reason = String(error.status);
+    reveal(this.problem, false);
+    say(this.problem, `recordings.listen.error.${reason}`);
+    requestAnimationFrame(() => reveal(this.problem, true));
+    if (!this.player || error instanceof DamagedError || reason === "403") {
+      this.close();
+      reveal(this.stage, false);
+      reveal(this.form, true);
+    }
+  }
+
+  /** End the sound and forget what was opened. */
+  close() {
+    clearInterval(this.timer);
+    this.player?.close();
+    this.player = null;
+  }
+
+  pause() {
+    if (this.player?.playing) this.player.pause();
+  }
+}
+
+/** The recording was closed while it was verified. */
+class ClosedError extends Error {}

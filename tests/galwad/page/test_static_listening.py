@@ -1,0 +1,241 @@
+"""Listening at `#recordings`: the key, the player, and what the page finds out about the recording.
+
+The page is in `galwad/page/static/`. The recording is real, and sealed to the officer of the test.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from helpers.page_recordings import a_pause, a_recording
+from helpers.peers.waiting import wait_until
+from helpers.recording.office import Office
+from helpers.recording.packets import CALL_ID, US
+from recording.age.identity_file import Passphrase, protected
+from recording.keys.keyring import OfficerKeys
+from recording.keys.signed_document import sign_trust
+
+pytestmark = pytest.mark.peer
+
+PASSPHRASE = "five words are long enough"
+LENGTH_S = 90
+PLAYED = """
+window.played = [];
+const start = AudioBufferSourceNode.prototype.start;
+AudioBufferSourceNode.prototype.start = function (at) {
+    window.played.push([0, 1].map(channel => Array.from(this.buffer.getChannelData(channel))));
+    start.call(this, at);
+};
+"""
+"""Keeps the samples of each piece of sound that the page plays."""
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory):
+    """An officer's keys, and a sealed call with a pause of five seconds: 2 s of CPU time."""
+    office = Office(tmp_path_factory.mktemp("office"))
+    call = office.call()
+    call.answer()
+    call.talk(0, 30 * US)
+    call.event("gap", 30 * US, reason="payment", trigger="page", actor="user:sian")
+    call.event("segment", 35 * US, **{"class": "centre", "to": ""})
+    call.talk(35 * US, LENGTH_S * US)
+    office.seal(call.end(LENGTH_S * US))
+    text = office.officer._text().encode()
+    (office.root / "plain.txt").write_bytes(text)
+    sealed = protected(text.decode(), Passphrase(PASSPHRASE, work_factor=10))
+    (office.root / "key.age").write_bytes(sealed)
+    other = OfficerKeys.generate()
+    other.save(office.root / "other.txt")
+    for name, keys, signer in (
+        ("trusted-nodes.json", [office.public_key], office.officer),
+        ("strangers.json", [other.public_key], office.officer),
+        ("forged.json", [office.public_key], other),
+    ):
+        (office.root / name).write_bytes(sign_trust(keys, signer.signing))
+    return office
+
+
+@pytest.fixture
+def desk(desk, office):
+    """A desk at which a supervisor is signed in, with the recording of the office."""
+    desk.me |= {"user": "mair", "role": "supervisor", "extension": None}
+    row = a_recording(3, (a_pause(30, 35),), talk_us=LENGTH_S * US)
+    desk.recordings.rows = [{**row, "call_id": CALL_ID}]
+    desk.recordings.files = {
+        name: (office.folder / f"{CALL_ID}.{name}").read_bytes()
+        for name in ("header", "payload", "manifest")
+    }
+    return desk
+
+
+def reopen(page):
+    """Search again, and open the recording."""
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator(".listen")).to_have_count(0)
+    page.locator(".recordings tbody button").first.press("Enter")
+    page.get_by_role("heading", name="Listen to the recording").wait_for()
+
+
+@pytest.fixture
+def opened(desk, browser_page, address):
+    """The page with the recording opened."""
+    browser_page.add_init_script(PLAYED)
+    browser_page.goto(f"{address}/#recordings")
+    reopen(browser_page)
+    return browser_page
+
+
+@pytest.fixture
+def listen(opened, office):
+    """A function that fills in the form with these files, presses the button, returns the page."""
+
+    def fill(*names, passphrase=PASSPHRASE):
+        if names:
+            files = [office.root / name for name in names]
+            opened.get_by_label("Your key file").set_input_files(files)
+            opened.get_by_label("Passphrase of the key file").fill(passphrase)
+        opened.get_by_label("Purpose", exact=True).select_option("A complaint")
+        opened.get_by_label("Reference of the case").fill("C-1024")
+        opened.get_by_role("button", name="Listen", exact=True).press("Enter")
+        return opened
+
+    return fill
+
+
+def paths(desk):
+    return [path for _, path, _ in desk.asked]
+
+
+def heard(page, before=0):
+    """The samples that were handed to the browser, after the first `before` pieces."""
+    pieces = page.evaluate("window.played")[before:]
+    return np.concatenate([np.array(piece).T for piece in pieces]) if pieces else np.empty((0, 2))
+
+
+def test_the_page_plays_what_was_sealed_and_verifies_every_byte(desk, listen, office):
+    page = listen("key.age", "trusted-nodes.json")
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    verdict = page.locator(".verdict")
+    expect(verdict).to_have_text(re.compile("^Whole and unchanged: a server that your trust file"))
+    expect(page.get_by_label("Your key file")).to_be_hidden()
+    page.get_by_label("Position in the recording").fill("32")
+    expect(page.locator(".here")).to_have_text("Not recorded here: Payment.")
+    page.get_by_role("button", name="Stop").press("Enter")
+    before = len(page.evaluate("window.played"))
+    page.get_by_label("Position in the recording").fill("60")
+    expect(page.locator(".here")).to_have_text("Recorded here.")
+    page.get_by_role("button", name="Play").press("Enter")
+    wait_until(lambda: len(heard(page, before)) > 8000, what="a second of sound")
+    samples, rate = office.audio()
+    sound = heard(page, before)[: rate // 2] * 32_768
+    # A position can be between two samples.
+    assert (
+        min(np.abs(sound - samples[60 * rate + n :][: len(sound)]).max() for n in (-1, 0, 1)) <= 1
+    )
+    (body,) = [body for _, path, body in desk.asked if path.endswith("/listen")]
+    assert body == {"purpose": "complaint", "reference": "C-1024"}
+
+
+def test_the_parties_can_be_silenced_and_a_speed_keeps_the_pitch(listen):
+    page = listen("key.age")
+    page.get_by_label("Hear the caller").uncheck()
+    page.get_by_role("button", name="Stop").press("Enter")
+    page.get_by_label("Speed").select_option("2")
+    before = len(page.evaluate("window.played"))
+    page.get_by_label("Position in the recording").fill("40")
+    page.get_by_role("button", name="Play").press("Enter")
+    wait_until(lambda: len(heard(page, before)) > 8000, what="a second of sound")
+    sound = heard(page, before)[:8000, 1]
+    fast = np.fft.rfft(sound)
+    usual = np.fft.rfft(heard(page)[1000:9000, 1])
+    assert abs(np.argmax(np.abs(fast)) - np.argmax(np.abs(usual))) <= 3
+    assert np.abs(sound).max() < 1.5 * np.abs(heard(page)[1000:9000, 1]).max()
+    page.get_by_role("button", name="Stop").press("Enter")
+    time = page.locator(".place-time")
+    shown = time.inner_text()
+    page.get_by_role("button", name="Forward 10 s").press("Enter")
+    minutes, seconds = shown.split(" / ")[0].split(":")
+    later = int(minutes) * 60 + int(seconds) + 10
+    expect(time).to_have_text(f"{later // 60}:{later % 60:02} / 1:30")
+
+
+def changed(files, name, at):
+    data = bytearray(files[name])
+    data[at] ^= 1
+    files[name] = bytes(data)
+
+
+FAULTS = {
+    "not a key": (("trusted-nodes.json", "plain.txt", "other.txt"), "Choose one key file."),
+    "text": (("text.txt",), "This file has no key"),
+    "no passphrase": (("key.age",), "Enter the passphrase"),
+    "forged trust": (("plain.txt", "forged.json"), "The trust file was not signed with this key"),
+    "another key": (("other.txt",), "This key does not open this recording."),
+}
+
+
+def test_a_fault_of_the_key_is_explained_and_fetches_no_sound(desk, listen, office):
+    (office.root / "text.txt").write_text("Dear Sir or Madam,\n")
+    for fault, (names, says) in FAULTS.items():
+        page = listen(*names, passphrase="")
+        expect(page.locator(".listen .warning").first, fault).to_contain_text(says)
+        if fault == "another key":
+            page.get_by_role("button", name="Close the key").click()
+    assert not [path for path in paths(desk) if "/payload" in path]
+    assert len([path for path in paths(desk) if path.endswith("/listen")]) == 1
+
+
+def test_a_changed_or_missing_part_is_never_called_whole(desk, listen):
+    files = dict(desk.recordings.files)
+    for fault, says in {
+        "header": "The recording's header was changed",
+        "end": "The recording is damaged",
+        "first chunk": "The recording is damaged",
+        "last chunk": "The recording is damaged",
+        "manifest": "Do not rely on this recording: it is not what the server has signed.",
+        "no manifest": "The signed manifest is missing",
+    }.items():
+        damaged = desk.recordings.files = dict(files)
+        if fault == "header":
+            changed(damaged, "header", -5)
+        elif fault == "end":
+            damaged["payload"] = damaged["payload"][:-1]
+        elif fault == "first chunk":
+            changed(damaged, "payload", 1000)
+        elif fault == "last chunk":
+            changed(damaged, "payload", -1)
+        elif fault == "manifest":
+            changed(damaged, "manifest", 100)
+        else:
+            del damaged["manifest"]
+        first = not [path for path in paths(desk) if path.endswith("/listen")]
+        page = listen(*(("key.age", "trusted-nodes.json") if first else ()))
+        expect(page.locator(".listen .warning:visible"), fault).to_contain_text(says)
+        if fault == "manifest":  # the sound is shown; open the recording again
+            reopen(page)
+
+
+def test_without_the_signer_in_the_trust_file_the_page_does_not_call_a_recording_whole(listen):
+    page = listen("key.age", "strangers.json")
+    says = "Do not rely on this recording: a server that your trust file does not name"
+    expect(page.locator(".verdict")).to_contain_text(says)
+
+
+def test_the_key_is_forgotten_at_the_sign_out(desk, listen):
+    page = listen("key.age")
+    expect(page.locator(".verdict")).to_contain_text("Which server signed it is not proven")
+    reopen(page)
+    expect(page.get_by_text("Your key is open until you sign out")).to_be_visible()
+    page.get_by_role("button", name="Sign out").first.click()
+    expect(page.get_by_label("User name")).to_be_visible()
+    desk.signed_in = True
+    page.get_by_label("User name").fill("mair")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    reopen(page)
+    expect(page.get_by_label("Your key file")).to_be_visible()
