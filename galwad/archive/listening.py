@@ -30,7 +30,7 @@ _RANGE: Final = re.compile(r"bytes=(\d{1,15})-(\d{1,15})")
 
 
 class ListeningAccess(BaseModel):
-    """What the page needs to open a recording, and to verify what it plays.
+    """The beginning of a recording, with which the page opens it and verifies what it plays.
 
     `entry` is the number of the audit entry about the fetch. `header` is the header of the age
     file, in base64. `payload_size` and `payload_sha256` are those in the index. `manifest` is the
