@@ -64,6 +64,8 @@ class FakeRecordings:
         """The answer about the gaps of each recording; None: each is explained by its pause."""
         self.files: dict[str, bytes] = {}
         """The header, payload and manifest of each recording, by these names."""
+        self.parts = 1_000_000
+        """How many parts of payloads are sent before the desk fails."""
 
     def answer(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any] | bytes]:
         """Answer a search, or a request about one recording."""
@@ -76,7 +78,8 @@ class FakeRecordings:
             return 200, {"rows": self.rows[begin:end], "after": after}
         row = next(each for each in self.rows if each["call_id"] == path.split("/")[2])
         if path.endswith("/payload?entry=41"):
-            return 206, self.files["payload"]
+            self.parts -= 1
+            return (206, self.files["payload"]) if self.parts >= 0 else (503, {"error": "no"})
         return 200, self._facts(path, row)
 
     def _facts(self, path: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import { load, translate } from "./i18n.js";
 export class Door {
   /**
    * `name` is the fragment of the address, and names the texts. `code()` loads the class of the part, which is made
-   * with the user and `onClose()`, and has `box`, `start(given)` and `stop()`. `onFailure()` says that it cannot be
-   * loaded.
+   * with the user and `onClose()`, and has `box`, `start(given)` and `stop()`, and perhaps `forget()` for the sign-out.
+   * `onFailure()` says that it cannot be loaded.
    */
   constructor(name, code, onFailure) {
     this.name = name;
@@ -33,6 +33,7 @@ export class Door {
   stop() {
     this.me = null;
     this.follow();
+    this.part?.forget?.();
     this.part = null;
     this.box.replaceChildren();
   }

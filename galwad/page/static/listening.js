@@ -16,7 +16,10 @@ const STEP_S = 10;
 const SHOWN_MS = 200;
 
 export class Listening {
-  /** `ring.keys` are the opened keys, or null; all recordings of the page share the ring. */
+  /**
+   * All recordings of the page share the `ring`: `ring.keys` are the opened keys, or null, and `ring.heard` is the
+   * recording that plays, or has played last.
+   */
   constructor(row, purposes, ring) {
     this.row = row;
     this.ring = ring;
@@ -106,8 +109,15 @@ export class Listening {
     reveal(this.form, false);
     reveal(this.stage, true);
     this.button.focus();
+    this.sound();
+    await this.check(opened, payload);
+  }
+
+  /** Play, and stop another recording. */
+  sound() {
+    if (this.ring.heard !== this) this.ring.heard?.pause();
+    this.ring.heard = this;
     this.player.play();
-    await this.verify(opened, payload);
   }
 
   async part(entry, from, to) {
@@ -123,7 +133,7 @@ export class Listening {
   }
 
   draw(file) {
-    this.button = el("button", { type: "button", class: "primary", on: { click: () => (this.player.playing ? this.player.pause() : this.player.play()) } });
+    this.button = el("button", { type: "button", class: "primary", on: { click: () => (this.player.playing ? this.player.pause() : this.sound()) } });
     const step = (key, seconds) => el("button", { type: "button", t: key, on: { click: () => this.player.seek(this.player.position + seconds) } });
     this.place = el("input", {
       type: "range",
@@ -136,6 +146,7 @@ export class Listening {
     });
     this.time = el("p", { class: "place-time" });
     this.here = el("p", { class: "here" });
+    this.progress = el("p", { class: "note" });
     this.verdict = el("p", { class: "verdict", role: "status" });
     this.waveform = new Waveform(file, (position) => this.player.seek(position));
     const party = (name) => {
@@ -151,6 +162,7 @@ export class Listening {
       el("div", { class: "buttons" }, this.button, step("recordings.listen.back", -STEP_S), step("recordings.listen.forward", STEP_S), this.time),
       this.here,
       el("div", { class: "buttons" }, party("caller"), party("advisor"), el("label", { for: speed.id, t: "recordings.listen.speed" }), speed),
+      this.progress,
       this.verdict,
     );
     translate(this.stage);
@@ -178,40 +190,33 @@ export class Listening {
   }
 
   /** Read the whole payload, draw it, and say whether it is what the node has signed. */
-  async verify(opened, payload) {
+  async check(opened, payload) {
     const { player, waveform } = this;
-    let key;
-    let signed;
+    const trusted = this.ring.keys.trusted;
+    let finding = "unfinished";
     try {
-      ({ key, document: signed } = verified(opened.manifest ?? "", "manifest"));
-    } catch {
-      signed = null;
+      const digest = await payload.digest(async (end) => {
+        if (this.player !== player) throw new ClosedError();
+        say(this.progress, "recordings.listen.verifying", { percent: Math.floor((100 * end) / payload.length) });
+        await waveform.add(end);
+      });
+      finding = findingOf(opened.manifest, { call_id: this.row.call_id, size: payload.size, sha256: digest }, trusted);
+    } finally {
+      if (this.player === player) {
+        reveal(this.progress, false);
+        this.verdict.classList.toggle("warning", !["whole", "unproven"].includes(finding));
+        say(this.verdict, `recordings.listen.verdict.${finding}`);
+      }
     }
-    const digest = await payload.digest(async (end) => {
-      if (this.player !== player) throw new ClosedError();
-      say(this.verdict, "recordings.listen.verifying", { percent: Math.floor((100 * end) / payload.length) });
-      await waveform.add(end);
-    });
-    if (this.player !== player) return;
-    const same = signed?.call_id === this.row.call_id && signed.payload.size === payload.size && signed.payload.sha256 === digest;
-    const trusted = this.ring.keys?.trusted ?? null;
-    const finding = !opened.manifest ? "missing" : !same ? "changed" : !trusted ? "unproven" : trusted.has(key) ? "whole" : "stranger";
-    this.verdict.classList.toggle("warning", !["whole", "unproven"].includes(finding));
-    say(this.verdict, `recordings.listen.verdict.${finding}`);
   }
 
   fail(error) {
     if (error instanceof ClosedError) return;
-    let reason = "desk";
-    if (error instanceof KeyError) reason = error.reason;
-    else if (error instanceof DamagedError) reason = "damaged";
-    else if (!(error instanceof ApiError)) throw error;
-    else if (error.reason === "card_number") reason = "card";
-    else if ([403, 404, 409, 410].includes(error.status)) reason = String(error.status);
+    if (![KeyError, DamagedError, ApiError].some((kind) => error instanceof kind)) throw error;
     reveal(this.problem, false);
-    say(this.problem, `recordings.listen.error.${reason}`);
+    say(this.problem, textOf(error));
     requestAnimationFrame(() => reveal(this.problem, true));
-    if (!this.player || error instanceof DamagedError || reason === "403") {
+    if (!this.player || error instanceof DamagedError || error.status === 403) {
       this.close();
       reveal(this.stage, false);
       reveal(this.form, true);
@@ -228,6 +233,30 @@ export class Listening {
   pause() {
     if (this.player?.playing) this.player.pause();
   }
+}
+
+/** What is found about a recording that was read completely: the end of a text's key. */
+function findingOf(manifest, read, trusted) {
+  if (!manifest) return "missing";
+  try {
+    const { key, document } = verified(manifest, "manifest");
+    const { call_id, payload } = document;
+    if (call_id !== read.call_id || payload.size !== read.size || payload.sha256 !== read.sha256) return "changed";
+    if (!trusted) return "unproven";
+    return trusted.has(key) ? "whole" : "stranger";
+  } catch {
+    return "changed";
+  }
+}
+
+/** The key of the text about an error. */
+function textOf(error) {
+  if (error.reason === "step_up_needed") return "stepup.needed";
+  if (error instanceof KeyError) return `recordings.listen.error.${error.reason}`;
+  if (error instanceof DamagedError) return "recordings.listen.error.damaged";
+  if (error.reason === "card_number") return "recordings.listen.error.card";
+  const known = [403, 404, 409, 410].includes(error.status);
+  return `recordings.listen.error.${known ? error.status : "desk"}`;
 }
 
 /** The recording was closed while it was verified. */

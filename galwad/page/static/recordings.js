@@ -64,7 +64,7 @@ export class Recordings {
       el("section", { class: "card", "aria-labelledby": "recordings-filters" }, el("h2", { id: "recordings-filters", t: "recordings.filters" }), this.form, this.problem),
       el("section", { class: "card", "aria-labelledby": this.found.id }, this.found, this.count, this.table, this.next, this.trouble),
     );
-    this.ring = { keys: null }; // the officer's keys, once a recording is opened with them
+    this.ring = { keys: null, heard: null }; // the officer's keys, and the recording that plays
     this.query = null; // of the rows that are shown
     this.after = null; // where the next page begins
   }
@@ -98,7 +98,13 @@ export class Recordings {
   stop() {
     this.started = false;
     this.finish();
-    for (const row of this.rows) row.listening?.pause();
+    this.ring.heard?.pause();
+  }
+
+  /** The user has signed out: forget the keys and what was opened with them. */
+  forget() {
+    for (const row of this.rows) row.listening?.close();
+    this.ring.keys = null;
   }
 
   /** Suggest the lines by the names in the page's language. */
@@ -268,6 +274,7 @@ class Row {
     reveal(this.detail, opens);
     this.button.setAttribute("aria-expanded", String(opens));
     if (opens) this.asked ??= this.read();
+    else this.listening?.pause();
   }
 
   /** Ask the desk, which enters both requests in its audit, so what it answers is kept. */

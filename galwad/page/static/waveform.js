@@ -17,6 +17,7 @@ export class Waveform {
     this.canvas = el("canvas", { height: HEIGHT, "aria-hidden": "true", on: { click: (event) => onSeek((this.length * event.offsetX) / this.canvas.clientWidth) } });
     this.cursor = el("span", { class: "cursor" });
     const names = ["caller", "advisor"].map((party) => el("span", { class: "party", t: `recordings.${party}` }));
+    new ResizeObserver(() => this.draw()).observe(this.canvas);
     this.box = el("div", { class: "waveform", "aria-hidden": "true" }, ...names, this.canvas, this.cursor);
   }
 
@@ -42,7 +43,8 @@ export class Waveform {
 
   draw() {
     const { canvas } = this;
-    const width = Math.max(1, Math.round(canvas.clientWidth));
+    const width = Math.round(canvas.clientWidth);
+    if (!width) return; // it is hidden
     canvas.width = width;
     const context = canvas.getContext("2d");
     context.fillStyle = getComputedStyle(canvas).color;

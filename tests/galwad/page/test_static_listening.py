@@ -30,8 +30,15 @@ AudioBufferSourceNode.prototype.start = function (at) {
     window.played.push([0, 1].map(channel => Array.from(this.buffer.getChannelData(channel))));
     start.call(this, at);
 };
+window.contexts = [];
+window.AudioContext = class extends AudioContext {
+    constructor(options) {
+        super(options);
+        window.contexts.push(this);
+    }
+};
 """
-"""Keeps the samples of each piece of sound that the page plays."""
+"""Keeps the samples of each piece of sound that the page plays, and its audio contexts."""
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +171,32 @@ def test_the_parties_can_be_silenced_and_a_speed_keeps_the_pitch(listen):
     expect(time).to_have_text(f"{later // 60}:{later % 60:02} / 1:30")
 
 
+def test_only_one_recording_plays_and_a_closed_row_is_silent(desk, opened, listen):
+    first = desk.recordings.rows[0]
+    desk.recordings.rows.append({**first, "call_id": CALL_ID.replace("abcdefgh", "bcdefghi")})
+    reopen(opened)
+    page = listen("key.age")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    page.locator(".recordings tbody th button").nth(1).press("Enter")
+    second = page.locator(".listen").nth(1)
+    second.get_by_label("Purpose", exact=True).select_option("A complaint")
+    second.get_by_label("Reference of the case").fill("C-1025")
+    second.get_by_role("button", name="Listen", exact=True).press("Enter")
+    expect(second.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Play")).to_have_count(1)
+    expect(second.locator(".verdict")).to_contain_text("it is not what the server has signed")
+    page.locator(".recordings tbody th button").nth(1).press("Enter")
+    expect(second.get_by_role("button", name="Play", include_hidden=True)).to_have_count(1)
+
+
+def test_a_server_that_stops_sending_leaves_the_recording_unverified(desk, listen):
+    desk.recordings.parts = 3  # enough for the first sound
+    page = listen("key.age")
+    expect(page.locator(".verdict")).to_contain_text("so it was not verified to its end")
+    expect(page.get_by_text("The server did not send the recording.")).to_be_visible()
+    wait_until(lambda: len(heard(page)) > 8000, what="a second of sound")
+
+
 def changed(files, name, at):
     data = bytearray(files[name])
     data[at] ^= 1
@@ -229,10 +262,10 @@ def test_without_the_signer_in_the_trust_file_the_page_does_not_call_a_recording
 def test_the_key_is_forgotten_at_the_sign_out(desk, listen):
     page = listen("key.age")
     expect(page.locator(".verdict")).to_contain_text("Which server signed it is not proven")
-    reopen(page)
-    expect(page.get_by_text("Your key is open until you sign out")).to_be_visible()
     page.get_by_role("button", name="Sign out").first.click()
     expect(page.get_by_label("User name")).to_be_visible()
+    states = "contexts.filter(each => each.sampleRate === 8000).map(each => each.state)"
+    assert page.evaluate(states) == ["closed"]
     desk.signed_in = True
     page.get_by_label("User name").fill("mair")
     page.get_by_label("Password").fill("correct horse battery")
