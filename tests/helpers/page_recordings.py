@@ -59,6 +59,7 @@ class FakeRecordings:
         self.rows: list[dict[str, Any]] = []
         self.page = 50
         self.hold: str | None = None
+        self.disposal: str | None = None
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.explanation: dict[str, Any] | None = None
         """The answer about the gaps of each recording; None: each is explained by its pause."""
@@ -93,8 +94,8 @@ class FakeRecordings:
             }
         if not path.endswith("/gaps"):
             purposes = ["quality-training", "complaint"]
-            shown = {"recording": row, "manifest": None, "hold": self.hold, "disposal": None}
-            return {**shown, "purposes": purposes}
+            state = {"manifest": None, "hold": self.hold, "disposal": self.disposal}
+            return {"recording": row, **state, "purposes": purposes}
         if self.explanation is not None:
             return self.explanation
         gaps = [

@@ -87,6 +87,7 @@ export class Listening {
     try {
       this.ring.keys ??= await Keys.open(this.file.files, this.passphrase.value);
       this.passphrase.value = "";
+      this.file.value = "";
       this.showKey();
       const opened = await ask("POST", `${this.path}/listen`, { purpose: this.purpose.value, reference: this.reference.value });
       await this.play(opened);

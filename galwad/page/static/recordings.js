@@ -5,8 +5,7 @@ import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { lineName, own, t, translate } from "./i18n.js";
-import { Listening } from "./listening.js";
-import { REASONS, bar, explanations, nameOf, plain, summary } from "./timeline.js";
+import { REASONS, actorOf, bar, explanations, nameOf, plain, summary } from "./timeline.js";
 import { preciseTimeOf } from "./times.js";
 
 const PERIODS = ["", "today", "yesterday", "this week", "last week", "this month", "last month", "dates"];
@@ -285,7 +284,9 @@ class Row {
     try {
       const { hold, disposal, purposes } = await ask("GET", path);
       this.known = { hold, gaps: await ask("GET", `${path}/gaps`) };
-      if (!disposal) this.listening = new Listening(this.row, purposes, this.ring);
+      // Both load what others have written for the format age, which nobody needs before.
+      if (disposal) this.certificate = certificateIn(disposal, await part("./keys.js"));
+      else this.listening = new (await part("./listening.js")).Listening(this.row, purposes, this.ring);
       this.explain();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -300,6 +301,7 @@ class Row {
     const { hold, gaps } = this.known;
     const facts = [["id", this.row.call_id], ...laterParties(this.row)];
     if (hold) facts.push(["hold", hold]);
+    if (this.certificate) facts.push(["disposal", disposalOf(this.certificate)]);
     const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
     const sentences = explanations(gaps).map((text) => el("li", { raw: text }));
     const parts = [el("dl", {}, ...list), el("ul", {}, ...sentences)];
@@ -307,6 +309,31 @@ class Row {
     else this.content.replaceChildren(...parts);
     translate(this.content);
   }
+}
+
+/** Load a script; an error like that of a request if the desk does not send it. */
+async function part(name) {
+  try {
+    return await import(name);
+  } catch {
+    throw new ApiError(0);
+  }
+}
+
+/** The certificate of a disposal; empty if its signature is wrong. */
+function certificateIn(text, { verified }) {
+  try {
+    return verified(text, "disposal").document;
+  } catch {
+    return {};
+  }
+}
+
+/** When a recording was disposed of, by whom and why, in words. */
+function disposalOf({ disposed, by, reason, audit }) {
+  if (!disposed) return t("recordings.disposal.changed");
+  const time = preciseTimeOf(Date.parse(disposed) / 1000, { dated: true });
+  return t("recordings.disposal", { time, by: plain(actorOf(by)), reason: t(`recordings.disposal.${reason}`), seq: audit.seq });
 }
 
 /** Show a fault, and say it again if it is the same as before. */

@@ -1,4 +1,4 @@
-// The payload of an age file (https://c2sp.org/age), decrypted in parts. It is 16 bytes of nonce, then chunks of
+// The payload of an age file (c2sp.org/age), decrypted in parts. It is 16 bytes of nonce, then chunks of
 // 64 KiB, each with a tag of 16 bytes. Only the last chunk has a nonce that says so, which shows if the end is missing.
 
 import { chacha20poly1305, hkdf, sha256 } from "./age.js";

@@ -94,7 +94,7 @@ function cause({ reason, trigger, actor }) {
 }
 
 /** Who or what did it, in words: `user:sian` is "sian", and `phone:201` is "phone 201". */
-function actorOf(actor) {
+export function actorOf(actor) {
   const at = actor.indexOf(":");
   const [kind, name] = [actor.slice(0, Math.max(at, 0)), actor.slice(at + 1)];
   if (kind === "user" && name) return name;

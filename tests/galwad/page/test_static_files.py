@@ -136,6 +136,8 @@ def test_the_border_of_a_field_has_enough_contrast():
 def test_no_script_or_style_is_inline_or_from_another_site():
     for source in SOURCES:
         text = source.read_text(encoding="utf-8").replace('"http://www.w3.org/2000/svg"', "a name")
+        if source.name == "age.js":
+            text = text.partition("*/")[2]  # without the licences
         assert not re.search(r"https?://", text), source.name
         inline = r"<style|style=|<script(?![^>]*src=)|\son[a-z]+=|innerHTML|eval\("
         assert not re.search(inline, text), source.name

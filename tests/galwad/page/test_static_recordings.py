@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from playwright.sync_api import expect
 
 from galwad.archive.commands.recordings_show import explanation_lines
@@ -17,7 +18,8 @@ from galwad.cli.support.console import reset_time_zone, use_zone_of_response
 from galwad.cli.support.page_texts import Texts
 from helpers.page_recordings import STARTED, a_pause, a_recording
 from helpers.page_states import MAIR, answer
-from recording.archive.manifest import Interval
+from recording.archive.disposal import CERTIFICATE, AuditPlace, Certificate
+from recording.archive.manifest import Interval, ObjectFacts
 
 pytestmark = pytest.mark.peer
 
@@ -279,6 +281,30 @@ def test_more_recordings_follow_those_shown_and_get_the_focus(desk, opened):
     assert searches(desk) == [
         {"line": "Council Tax", **more} for more in ({}, {"after": "2"}, {"after": "4"})
     ]
+
+
+def test_a_disposed_recording_shows_its_certificate_and_cannot_be_played(desk, found):
+    certificate = Certificate(
+        format=CERTIFICATE.format,
+        call_id=desk.recordings.rows[0]["call_id"],
+        node="galwad-1",
+        payload=ObjectFacts(1000, "0" * 64),
+        header_sha256="0" * 64,
+        reason="erasure",
+        by="user:gwen",
+        disposed="2026-11-30T10:00:00Z",
+        audit=AuditPlace("galwad-1", 77, "0" * 64),
+    )
+    text = CERTIFICATE.sign(certificate, Ed25519PrivateKey.generate()).decode()
+    for disposal, says in (
+        (text, "30 Nov 2026, 10:00:00 UTC, by gwen: a person's right to erasure. Audit entry 77."),
+        (text.replace("gwen", "huw"), "The certificate of its disposal was changed:"),
+    ):
+        desk.recordings.disposal = disposal
+        search(found)
+        found.locator(".recordings tbody button").first.press("Enter")
+        expect(found.locator(".detail:visible dd").nth(1)).to_contain_text(says)
+        expect(found.locator(".listen")).to_have_count(0)
 
 
 def test_an_opened_recording_is_asked_for_once(desk, found):

@@ -32,6 +32,7 @@ SENSITIVE = {
     "recordings_search",
     "recordings_show",
     "recordings_fetch",
+    "recordings_listen",
     "contacts_discard",
     "custody_retain",
     "custody_release",
