@@ -11,6 +11,7 @@ RecordingError
 ├── ArchiveError               a recording cannot be sealed or opened
 │   ├── RewrapError            the new header cannot replace the old header
 │   ├── DisposalError          a disposal order is invalid, or is for another recording
+│   ├── RedactionError         a recording cannot be copied with the stretches that are to be silent
 │   └── AgeError               an age v1 file or key is faulty
 │       ├── KeyTextError       the text is not a recipient or an identity
 │       ├── ArmorError         the ASCII armor does not follow the format
@@ -139,6 +140,10 @@ class RewrapError(ArchiveError):
 
 class DisposalError(ArchiveError):
     """A recording cannot be disposed of, for example because the order is for another recording."""
+
+
+class RedactionError(ArchiveError):
+    """The audio of a recording has another form, or a stretch to silence is outside it."""
 
 
 class AgeError(ArchiveError):

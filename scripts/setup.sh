@@ -27,10 +27,12 @@ die() { printf 'error: %s\n' "$1" >&2; [ -z "${2:-}" ] || printf 'hint: %s\n' "$
 # A command or path, and the Debian packages that give it.
 package_of() {
   case "$1" in
+    /usr/share/doc/*) basename "$1" ;; # a library
     */c2sp.org/CCTV/age) echo golang-github-c2sp-cctv-dev ;;
     */Python.h) echo "python$version-dev" ;;
     */ldap.h) echo libldap-dev ;;
     */sasl.h) echo libsasl2-dev ;;
+    fc-match) echo fontconfig fonts-dejavu-core ;;
     sipp) echo sip-tester ;;
     node) echo nodejs ;;
     systemd-analyze) echo systemd ;;

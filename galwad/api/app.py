@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from galwad.api import system
 from galwad.api.document import PREFIX, describe
 from galwad.api.tags import operation_id
-from galwad.archive import custody, gaps, headers, listening, proof_routes, reindex
+from galwad.archive import custody, evidence, gaps, headers, listening, proof_routes, reindex
 from galwad.archive import routes as recordings
 from galwad.calls import payment_pages, payments, phones
 from galwad.calls import routes as calls
@@ -61,6 +61,7 @@ ENDPOINT_MODULES: Final = (
     recordings,
     gaps,
     listening,
+    evidence,
     headers,
     custody,
     reindex,

@@ -257,6 +257,17 @@ EXAMPLES: Final = {
             "manifest": '{"key":"…","manifest":{…},"signature":"…"}',
         },
     ),
+    "recordings_pack_made": Example(
+        {
+            "purpose": "complaint",
+            "reference": "C-1024",
+            "recipient": "Mair Rees",
+            "sha256": "5b" * 32,
+            "size": 1_904_331,
+            "silenced": 1,
+        },
+        {"entry": 57},
+    ),
     "recordings_fetch": Example({"purpose": "complaint", "reference": "C-1024"}, None),
     "custody_retain": Example({"reason": "complaint C-1024"}, None),
     "tokens": Example(None, [_TOKEN]),

@@ -25,7 +25,7 @@ from galwad.people.access import session_of
 from galwad.people.sessions import Session
 
 router = APIRouter()
-_OF_COMMANDS: Final = ("promise.",)
+_OF_COMMANDS: Final = ("promise.", "evidence.")
 """The beginnings of the keys of texts that only the command line shows."""
 _OF_PARTS: Final = {"admin": ("admin.",), "recordings": ("explain.", "recordings.")}
 """The beginnings of the keys of texts in the parts of the page that not everybody opens."""

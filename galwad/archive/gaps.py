@@ -1,12 +1,13 @@
 """The endpoint that explains the gaps of a recording, with the audit entries that belong to them.
 
-The result names the actors in the manifest or, without a valid manifest, in the index. From the
-audit, it has only the numbers of the entries, because only administrators may see the names and
-phone numbers in them.
+The result names the actors in the manifest or, without a valid manifest, in the index. It has the
+audit entries without their personal values, because only administrators may see the names and phone
+numbers in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from galwad.host.bodies import ResponseBody, fields_of
 from galwad.people.access import Supervisor
 from recording.archive.manifest import Gap
 from recording.archive.summary import RecordingSummary
-from recording.audit.chain import ChainEntry
+from recording.audit.chain import GENESIS, ChainEntry
 from recording.audit.gap_entries import (
     CARD_CAPTURED,
     INDEXED,
@@ -55,16 +56,30 @@ class ExplainedGap(ResponseBody):
     resumed_by: int | None
 
 
+class ChainLink(ResponseBody):
+    """An audit entry without its personal values, and the hash of the entry before it.
+
+    `hash` is the SHA-256 of `previous`, a line feed and `body`, in hexadecimal.
+    """
+
+    previous: str
+    hash: str
+    body: str
+
+
 @fields_of(RecordingSummary, "call_id", "started", "talk_us", "unexplained_us")
 class GapExplanation(ResponseBody):
     """The gaps of a recording, each with its audit entries.
 
     `started` is in Unix seconds. `signed` is false if the manifest is missing or not valid, or is
     not the one that was indexed: the gaps are then those of the index, which has no signature.
+    `entries` are the audit entries that belong to the gaps, and those with the manifest's digest,
+    the oldest first.
     """
 
     signed: bool
     gaps: list[ExplainedGap]
+    entries: list[ChainLink]
 
 
 @router.get("/recordings/{call_id}/gaps")
@@ -96,6 +111,7 @@ async def explain(call_id: str, desk: TheDesk, session: Supervisor) -> GapExplan
             "unexplained_us": unexplained_us,
             "signed": manifest is not None,
             "gaps": [_explained(each) for each in found],
+            "entries": await _links(desk, found, entries),
         }
     )
 
@@ -130,3 +146,17 @@ def _explained(each: GapEntries) -> ExplainedGap:
         "resumed_by": each.resumed_by,
     }
     return ExplainedGap.model_validate(facts)
+
+
+async def _links(
+    desk: ArchiveDesk, gaps: Iterable[GapEntries], entries: Iterable[ChainEntry]
+) -> list[ChainLink]:
+    numbers = {each.seq for each in entries if each.kind == INDEXED}
+    for gap in gaps:
+        numbers |= {seq for seq in (gap.stopped_by, gap.resumed_by) if seq is not None}
+    links = []
+    for seq in sorted(numbers):
+        *before, entry = await desk.host.audit.chain_entries(max(0, seq - 2), min(seq, 2))
+        previous = before[0].hash if before else GENESIS
+        links.append(ChainLink(previous=previous, hash=entry.hash, body=entry.body))
+    return links

@@ -37,6 +37,7 @@ _MODULES: Final = {
     "login": "galwad.people.sign_in.commands",
     "password": "galwad.people.sign_in.commands",
     "promise-check": "galwad.archive.commands.promises",
+    "evidence": "galwad.archive.commands.evidence",
 }
 SUMMARIES: Final = {
     "serve": "Run the daemon: switch, desk and finaliser.",
@@ -45,6 +46,7 @@ SUMMARIES: Final = {
     "login": "Sign in to a server.",
     "password": "Replace your own password.",
     "recordings": "Find, fetch, verify, retain and dispose of recordings.",
+    "evidence": "Make an evidence pack of a recording for somebody.",
     "calls": "List calls in progress; show figures and coverage.",
     "alarms": "List, take and close alarms.",
     "promise-check": "Check what the privacy notice promises, with evidence.",

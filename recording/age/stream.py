@@ -43,14 +43,16 @@ def _chunk_nonce(index: int, *, last: bool) -> bytes:
 
 
 class PayloadWriter(io.RawIOBase):
-    """Encrypts the bytes that are written to it, and stores them in the empty file `fd`.
+    """Encrypts the bytes that are written to it, and stores them in the file `fd`.
 
+    The payload begins at the position `start`, in bytes, and nothing may follow it in the file.
     Only the first chunk can be overwritten. Without `close`, the file cannot be decrypted.
     """
 
-    def __init__(self, fd: int, file_key: bytes) -> None:
+    def __init__(self, fd: int, file_key: bytes, start: int = 0) -> None:
         super().__init__()
         self._fd = fd
+        self._start = start
         nonce = os.urandom(NONCE)
         self._cipher = payload_cipher(file_key, nonce)
         self._first = bytearray()
@@ -127,6 +129,7 @@ class PayloadWriter(io.RawIOBase):
 
     def _put(self, data: bytes, offset: int) -> None:
         view = memoryview(data)
+        offset += self._start
         while view:
             written = os.pwrite(self._fd, view, offset)
             view, offset = view[written:], offset + written

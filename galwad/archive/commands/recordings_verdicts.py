@@ -9,8 +9,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -254,53 +255,101 @@ def _verify_on_server(
     if not is_call_id(call_id):
         return RecordingVerdict(call_id, (disagreement("call id"),))
     detail: dict[str, Any] = ask(server, "GET", f"/recordings/{call_id}")
-    row = _row_of(detail)
     manifest = None if detail["manifest"] is None else detail["manifest"].encode()
     if detail.get("disposal"):
         verdict = verify_disposal(call_id, detail["disposal"].encode(), manifest, keys)
         if verdict.manifest is None:
             return verdict
-        compared, _ = compare_file(row, manifest, keys)
+        compared, _ = compare_file(_row_of(detail), manifest, keys)
         notes = () if compared.is_committed else (NOT_COMMITTED,)
         problems = (*verdict.problems, *compared.problems)
         return replace(verdict, problems=problems, notes=(*verdict.notes, *notes))
-    rewrap = (detail.get("rewrap") or "").encode()
-    indexed = verify_indexed(row, manifest, node_keys=keys, rewrap=rewrap, officer_keys=officers)
     if fetch is None or manifest is None:
-        return indexed
+        return _verify_indexed(detail, keys, officers)
+    with fetched_files(detail, fetch, server) as files:
+        return verify_fetched(detail, files, keys, officers, identities)
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFiles:
+    """The encrypted files of a recording, in a temporary folder.
+
+    `problems` has a text for each file that the server could not send.
+    """
+
+    folder: Path
+    call_id: str
+    problems: Sequence[str] = ()
+
+    def path(self, part: str) -> Path:
+        """Return the path of a file, such as the "payload"."""
+        return self.folder / f"{self.call_id}.{part}"
+
+
+@contextmanager
+def fetched_files(
+    detail: Mapping[str, Any], fetch: tuple[str, str], server: str
+) -> Iterator[FetchedFiles]:
+    """Fetch the files of a recording for a purpose and a reference.
+
+    `detail` is the server's answer about it. Raises `CliError` if the server refuses the request.
+    """
+    row = _row_of(detail)
     with temporary_file_errors(), tempfile.TemporaryDirectory(prefix="galwad-") as name:
-        folder = Path(name)
-        (folder / f"{call_id}.manifest").write_bytes(manifest)
-        if rewrap:
-            (folder / f"{call_id}.rewrap").write_bytes(rewrap)
-        if refused := _fetch_files(folder, row, fetch, server):
-            return replace(indexed, problems=(*refused, *indexed.problems), files_read=True)
-        read = verify_recording(
-            folder, call_id, node_keys=keys, officer_keys=officers, identities=identities
-        )
+        files = FetchedFiles(Path(name), row.call_id)
+        for part in ("manifest", "rewrap"):
+            if detail.get(part):
+                files.path(part).write_bytes(detail[part].encode())
+        yield replace(files, problems=_fetch_files(files, row, fetch, server))
+
+
+def verify_fetched(
+    detail: Mapping[str, Any],
+    files: FetchedFiles,
+    keys: Sequence[str],
+    officers: Sequence[str],
+    identities: Sequence[Identity],
+) -> RecordingVerdict:
+    """Verify a recording's files and its row. The arguments are as for `verify`."""
+    indexed = _verify_indexed(detail, keys, officers)
+    if files.problems:
+        return replace(indexed, problems=(*files.problems, *indexed.problems), files_read=True)
+    read = verify_recording(
+        files.folder, files.call_id, node_keys=keys, officer_keys=officers, identities=identities
+    )
     problems = tuple(dict.fromkeys((*indexed.problems, *read.problems)))
     both = dict.fromkeys((*indexed.notes, *read.notes))
     return replace(read, problems=problems, notes=tuple(both))
 
 
+def _verify_indexed(
+    detail: Mapping[str, Any], keys: Sequence[str], officers: Sequence[str]
+) -> RecordingVerdict:
+    manifest = None if detail["manifest"] is None else detail["manifest"].encode()
+    rewrap = (detail.get("rewrap") or "").encode()
+    return verify_indexed(
+        _row_of(detail), manifest, node_keys=keys, rewrap=rewrap, officer_keys=officers
+    )
+
+
 def _fetch_files(
-    folder: Path, row: RecordingSummary, fetch: tuple[str, str], server: str
+    files: FetchedFiles, row: RecordingSummary, fetch: tuple[str, str], server: str
 ) -> list[str]:
-    """Fetch the encrypted files into `folder`; return a problem for each file that is refused."""
+    """Fetch the encrypted files; return a problem for each file that is refused."""
     problems = []
     parts = ["payload", *(["raw"] if row.raw_size else [])]
     with http_errors(), open_client(server) as client:
         for part in parts:
             try:
-                with (folder / f"{row.call_id}.{part}").open("wb") as file:
+                with files.path(part).open("wb") as file:
                     header, _ = receive(row.call_id, *fetch, client, file, raw=part == "raw")
             except CliError as error:
                 if error.http_status not in _WITHOUT_FILES:
                     raise
                 problems.append(f"the server cannot send the {part}: {error.message}")
-                (folder / f"{row.call_id}.{part}").unlink()
+                files.path(part).unlink()
             else:
-                (folder / f"{row.call_id}.header").write_bytes(header)
+                files.path("header").write_bytes(header)
     return problems
 
 

@@ -34,7 +34,7 @@ VARIABLE: Final = "GALWAD_PASSPHRASE"
 MIN_LENGTH: Final = 12
 """The minimum length of a new passphrase in characters.
 
-A thief who has the key file can try any number of passphrases, so a short passphrase is not safe.
+A thief who has the file can try any number of passphrases, so a short passphrase is not safe.
 """
 
 
@@ -43,13 +43,14 @@ def passphrase_of(path: Path) -> str:
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
-def new_passphrase() -> str:
-    """Return the passphrase for a new key file: `$GALWAD_PASSPHRASE`, or one typed twice.
+def new_passphrase(variable: str = VARIABLE) -> str:
+    """Return a passphrase for a new file: that in the environment's `variable`, or one typed twice.
 
     Raises `CliError` if the passphrase is too short, or if there is no terminal to ask the user.
     """
-    given = os.environ.get(VARIABLE, "")
-    text = given or _asked(f"New passphrase (at least {MIN_LENGTH} characters)", twice=True)
+    given = os.environ.get(variable, "")
+    wanted = f"New passphrase (at least {MIN_LENGTH} characters)"
+    text = given or _asked(wanted, twice=True, variable=variable)
     if len(text) < MIN_LENGTH:
         raise CliError(
             f"the passphrase has fewer than {MIN_LENGTH} characters", "use five words or more"
@@ -57,11 +58,11 @@ def new_passphrase() -> str:
     return text
 
 
-def _asked(what: str, *, twice: bool) -> str:
+def _asked(what: str, *, twice: bool, variable: str = VARIABLE) -> str:
     if not sys.stdin.isatty():
         raise CliError(
             "a passphrase is required, and there is no terminal to ask for it",
-            f"set ${VARIABLE} to the passphrase",
+            f"set ${variable} to the passphrase",
             status=2,
         )
     again = "The same passphrase again" if twice else False

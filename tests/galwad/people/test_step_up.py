@@ -33,6 +33,7 @@ SENSITIVE = {
     "recordings_show",
     "recordings_fetch",
     "recordings_listen",
+    "recordings_pack_made",
     "contacts_discard",
     "custody_retain",
     "custody_release",

@@ -109,6 +109,17 @@ def test_the_first_chunk_can_be_rewritten_until_the_payload_is_closed(
         assert PayloadReader(payload, file_key).readall() == expected
 
 
+def test_a_payload_follows_its_header_in_the_same_file(tmp_path, identity):
+    file_key = age.new_file_key()
+    header = make_header(file_key, [identity.recipient])
+    with (tmp_path / "p").open("wb") as file:
+        file.write(header)
+        file.flush()
+        with PayloadWriter(file.fileno(), file_key, len(header)) as writer:
+            writer.write(bytes(CHUNK) + b"end")
+    assert age.decrypt_small((tmp_path / "p").read_bytes(), [identity]) == bytes(CHUNK) + b"end"
+
+
 def test_a_write_to_an_encrypted_chunk_is_refused(tmp_path):
     with (tmp_path / "p").open("wb") as file:
         writer = PayloadWriter(file.fileno(), age.new_file_key())

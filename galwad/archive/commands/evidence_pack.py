@@ -1,0 +1,214 @@
+"""Makes an evidence pack: fetches, verifies and copies a recording, and encrypts the copy.
+
+The pack is a BagIt folder in a tar archive, encrypted as an age file. It has the audio, in which
+stretches or a whole party can be silenced, what proves the audio, and a letter. No audio is written
+to the disk that is not encrypted. The pack is complete before the server enters its digest and its
+recipient in the audit, and the file gets its name only after that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Self, cast
+
+from galwad.archive.commands import recordings_verdicts as verdicts
+from galwad.archive.commands.evidence_letter import Pack, files_of
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import CliError, clock
+from galwad.cli.support.identities import as_cli_error, opened, public_key, trusted_keys
+from galwad.cli.support.options import read_position
+from galwad.cli.support.page_texts import Texts
+from recording.age.file import new_file_key
+from recording.age.header import AnyRecipient, make_header
+from recording.age.identity_file import IdentityFile
+from recording.age.stream import PayloadWriter
+from recording.archive.bag import BagWriter
+from recording.archive.redaction import (
+    BOTH,
+    FORMAT,
+    REDACTION_NOTE,
+    AudioCopy,
+    RedactionNote,
+    Silence,
+)
+from recording.archive.verify import RecordingVerdict, VerdictState
+from recording.errors import KeyFileError, RedactionError
+from recording.keys.keyring import OfficerKeys
+
+_SILENCE: Final = re.compile(r"(?:(caller|advisor|both)\b)?\s*(?:([\d:.]+)\s*-\s*([\d:.]+))?")
+_US: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the options ask for. `name` is the recipient's name, and `silence` as it was typed."""
+
+    call_id: str
+    purpose: str
+    reference: str
+    name: str
+    recipient: AnyRecipient
+    silence: Sequence[str]
+    why: str
+    not_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Officer:
+    """The officer's keys, and the public keys of the nodes that the officer trusts."""
+
+    file: IdentityFile
+    keys: OfficerKeys
+    nodes: Sequence[str]
+
+    @classmethod
+    def of(cls, file: IdentityFile, node_keys: Sequence[str], trust: Path | None) -> Self:
+        """Return the keys in a key file, and `node_keys` and those of the trust file."""
+        try:
+            keys = OfficerKeys.of(file)
+        except KeyFileError as error:
+            raise as_cli_error(error, "use the key file that `galwad keys init` made") from None
+        nodes = [public_key(text, "--node-key") for text in node_keys]
+        return cls(file, keys, [*nodes, *trusted_keys(trust, file.path, [keys.public_key])])
+
+
+def make(
+    request: Request, officer: Officer, file: io.BufferedRandom, texts: Texts, server: str
+) -> dict[str, Any]:
+    """Write a pack to an empty file, and have it entered in the audit; return the facts about it.
+
+    They are those of `EvidencePack` in `galwad.archive.evidence`, and the number of the audit
+    entry. Raises `CliError`.
+    """
+    call_id = request.call_id
+    detail = ask(server, "GET", f"/recordings/{call_id}")
+    silenced = _silences(request, detail["recording"]["talk_s"])
+    audio, verdict = _copy(request, detail, officer, silenced, server)
+    note = RedactionNote(
+        format=FORMAT,
+        call_id=call_id,
+        made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        purpose=request.purpose,
+        reference=request.reference,
+        recipient=request.name,
+        manifest_sha256=hashlib.sha256(detail["manifest"].encode()).hexdigest(),
+        payload_sha256=detail["recording"]["payload_sha256"],
+        verdict=verdict.state.value,
+        original=audio.original,
+        copy=audio.facts,
+        rate=audio.rate,
+        silenced=silenced,
+        reason=request.why,
+    )
+    pack = Pack(
+        detail=detail,
+        explanation=ask(server, "GET", f"/recordings/{call_id}/gaps"),
+        note=note,
+        signed_note=REDACTION_NOTE.sign(note, officer.keys.signing),
+        flac=audio.flac,
+        node_key=verdict.signer,
+        officer_key=officer.keys.public_key,
+    )
+    _write(file.fileno(), note, files_of(pack, texts), request.recipient)
+    facts = {
+        "purpose": request.purpose,
+        "reference": request.reference,
+        "recipient": request.name,
+        "silenced": len(silenced),
+        "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        "size": os.fstat(file.fileno()).st_size,
+    }
+    entry: int = ask(server, "POST", f"/recordings/{call_id}/evidence", facts)["entry"]
+    return {**facts, "entry": entry}
+
+
+def _silences(request: Request, talk_s: float) -> list[Silence]:
+    """Return the stretches that the options --silence name, sorted. Raises `CliError`."""
+    if bool(request.silence) != bool(request.why):
+        raise CliError(
+            "--silence and --why belong together",
+            "say why parts are silenced, or leave out --why",
+            status=2,
+        )
+    return sorted(_silence(text, talk_s) for text in request.silence)
+
+
+def _silence(text: str, talk_s: float) -> Silence:
+    found = _SILENCE.fullmatch(text.strip())
+    if found is None or not text.strip():
+        raise CliError(
+            f'cannot read --silence "{text}"',
+            'write it as "caller", "1:20-1:45" or "advisor 1:20-1:45"',
+            status=2,
+        )
+    party, *edges = found.groups()
+    begin, end = (read_position(edge or "", "--silence") for edge in edges)
+    from_s, to_s = begin or 0.0, talk_s if end is None else min(end, talk_s)
+    if from_s >= to_s:
+        raise CliError(
+            f'--silence "{text}" has no part of the call',
+            f"give a start before its end; the call ends at {clock(talk_s)}",
+            status=2,
+        )
+    return Silence(round(from_s * _US), round(to_s * _US), party or BOTH)
+
+
+def _copy(
+    request: Request,
+    detail: dict[str, Any],
+    officer: Officer,
+    silenced: Sequence[Silence],
+    server: str,
+) -> tuple[AudioCopy, RecordingVerdict]:
+    """Fetch and verify the recording, and return the copy of its audio, and the verdict."""
+    if detail["manifest"] is None or detail.get("disposal"):
+        raise CliError(
+            "the recording has no manifest, or was disposed of",
+            f"`galwad recordings verify {request.call_id}` shows more",
+        )
+    why = request.purpose, request.reference
+    with verdicts.fetched_files(detail, why, server) as files:
+        signers, identities = [officer.keys.public_key], officer.file.identities
+        verdict = verdicts.verify_fetched(detail, files, officer.nodes, signers, identities)
+        if not verdict.is_trusted:
+            raise CliError(
+                "no key that you trust signed the manifest", verdicts.next_step([verdict])
+            )
+        if verdict.state is not VerdictState.WHOLE and not request.not_whole:
+            raise CliError(verdicts.sentence(verdict), "to make the pack anyway, add --not-whole")
+        header, payload = (files.path(part) for part in ("header", "payload"))
+        with (
+            payload.open("rb") as source,
+            opened(header.read_bytes(), source, identities) as plain,
+        ):
+            try:
+                return AudioCopy.of(plain, silenced), verdict
+            except RedactionError as error:
+                raise CliError(str(error), "correct --silence") from None
+
+
+def _write(
+    fd: int, note: RedactionNote, content: Mapping[str, bytes], recipient: AnyRecipient
+) -> None:
+    """Write the encrypted pack to the empty file `fd`."""
+    file_key = new_file_key()
+    header = make_header(file_key, [recipient])
+    os.pwrite(fd, header, 0)
+    with PayloadWriter(fd, file_key, len(header)) as writer:
+        bag = BagWriter(cast("BinaryIO", writer), note.call_id, int(time.time()))
+        for name, octets in content.items():
+            bag.add(name, octets)
+        bag.close(
+            {
+                "External-Identifier": note.call_id,
+                "Internal-Sender-Identifier": note.reference,
+                "Bagging-Date": note.made[:10],
+            }
+        )
