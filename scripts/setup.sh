@@ -125,9 +125,9 @@ install_locked() {
   say "installing $(basename "$lock") for Python $version"
   # A lock names every package that is needed. --no-deps keeps pip from choosing any itself: an old
   # pip takes the newest release for a requirement with an extra (coverage[toml]), pinned or not.
-  # There is no wheel of python-ldap, so it is built here, with the locked setuptools.
+  # There are no wheels of python-ldap and bagit, so they are built here, with the locked setuptools.
   "$venv/bin/pip" install --quiet --disable-pip-version-check \
-    --no-deps --only-binary :all: --no-binary python-ldap --no-build-isolation \
+    --no-deps --only-binary :all: --no-binary python-ldap,bagit --no-build-isolation \
     --require-hashes -r "$lock"
   cp "$lock" "$stamp"
 }

@@ -119,6 +119,7 @@ _ROW: Final = {
     "network": [],
     "custody": "",
     "captured_card": "",
+    "flags": ["sensitive"],
     "named": True,
 }
 _POP: Final = {
@@ -244,6 +245,7 @@ EXAMPLES: Final = {
             "folder": "2026/11/25",
             "salt": "7c" * 16,
             "captured_cards": [],
+            "flags": [{"flag": "sensitive", "reason": "medical details", "since": 1795743681.2}],
             "purposes": ["quality-training", "complaint"],
         },
     ),
@@ -269,6 +271,7 @@ EXAMPLES: Final = {
         {"entry": 57},
     ),
     "recordings_fetch": Example({"purpose": "complaint", "reference": "C-1024"}, None),
+    "custody_flag": Example({"reason": "medical details"}, None),
     "custody_retain": Example({"reason": "complaint C-1024"}, None),
     "tokens": Example(None, [_TOKEN]),
     "tokens_make_machine_token": Example(

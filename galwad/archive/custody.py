@@ -1,8 +1,8 @@
-"""Endpoints to retain, release and dispose of recordings, and to note the recovery of a spool.
+"""Endpoints to retain, release, flag and dispose of recordings, and to note a spool's recovery.
 
-Only administrators may use these endpoints. What they do is entered in the audit chain. Before a
-disposal, this module checks whether the recording may be disposed of. The finaliser then signs the
-certificate and destroys the recording's header.
+Only administrators may use these endpoints, but supervisors may set flags too. What they do is
+entered in the audit chain. Before a disposal, this module checks whether the recording may be
+disposed of. The finaliser then signs the certificate and destroys the recording's header.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field, model_validator
 
 from galwad.archive.files import checked_id
 from galwad.archive.routes import recording_of
-from galwad.archive.rules import DisposalReason
+from galwad.archive.rules import DisposalReason, FlagName
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError, NotPermittedError
 from galwad.messages import Alarm, Dispose
-from galwad.people.access import SteppedUpAdministrator
+from galwad.people.access import SteppedUpAdministrator, SteppedUpSupervisor
 from galwad.people.sessions import Session
 from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
@@ -31,8 +31,8 @@ from recording.audit.log import AuditFilter, Facts
 router = APIRouter()
 
 
-class RetainReason(RequestBody):
-    """A request with a reason, either to retain a recording or to end its retention."""
+class StatedReason(RequestBody):
+    """A request with the reason for it, which is entered in the audit."""
 
     reason: RequiredText
 
@@ -83,7 +83,7 @@ class Purged(BaseModel):
 
 @router.put("/recordings/{call_id}/hold", status_code=204)
 async def retain(
-    call_id: str, body: RetainReason, desk: TheDesk, session: SteppedUpAdministrator
+    call_id: str, body: StatedReason, desk: TheDesk, session: SteppedUpAdministrator
 ) -> None:
     """Retain a recording: it cannot be disposed of until it is released.
 
@@ -102,7 +102,7 @@ async def retain(
 
 @router.delete("/recordings/{call_id}/hold", status_code=204)
 async def release(
-    call_id: str, body: RetainReason, desk: TheDesk, session: SteppedUpAdministrator
+    call_id: str, body: StatedReason, desk: TheDesk, session: SteppedUpAdministrator
 ) -> None:
     """Release a retained recording, so that its disposal is allowed again.
 
@@ -125,6 +125,56 @@ async def release(
         if others is not None:
             desk.host.alarm(Alarm("recording.hold_ended", call_id))
         await desk.archive.custodian.release(call_id)
+
+
+@router.put("/recordings/{call_id}/flags/{flag}", status_code=204)
+async def flag(
+    call_id: str,
+    flag: FlagName,
+    body: StatedReason,
+    desk: TheDesk,
+    session: SteppedUpSupervisor,
+) -> None:
+    """Flag a recording, for example because it is sensitive. Only administrators restrict one.
+
+    Raises:
+        ApiError: 403, only an administrator may restrict a recording. 404, no recording has this
+            id.
+    """
+    if flag == "restricted" and session.user.role != "admin":
+        raise NotPermittedError(
+            "only the recording administrator may restrict a recording",
+            "ask an administrator to do it",
+        )
+    await recording_of(desk, call_id)
+    async with desk.archive.custodian.deciding:
+        personal = {"actor": session.actor, "reason": body.reason}
+        facts: Facts = {"call_id": call_id, "flag": flag}
+        await desk.host.audit.append("recording.flagged", facts, personal)
+        await desk.archive.custodian.flag(call_id, flag, body.reason, time.time())
+
+
+@router.delete("/recordings/{call_id}/flags/{flag}", status_code=204)
+async def unflag(
+    call_id: str,
+    flag: FlagName,
+    body: StatedReason,
+    desk: TheDesk,
+    session: SteppedUpAdministrator,
+) -> None:
+    """Remove a flag from a recording.
+
+    Raises:
+        ApiError: 404, no recording has this id. 409, the recording does not have this flag.
+    """
+    await recording_of(desk, call_id)
+    async with desk.archive.custodian.deciding:
+        if flag not in (await desk.archive.custodian.one(call_id)).flag_names:
+            raise ApiError(409, "the recording does not have this flag", "check the call id")
+        personal = {"actor": session.actor, "reason": body.reason}
+        facts: Facts = {"call_id": call_id, "flag": flag}
+        await desk.host.audit.append("recording.unflagged", facts, personal)
+        await desk.archive.custodian.unflag(call_id, flag)
 
 
 async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | None:

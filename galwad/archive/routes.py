@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad.archive.files import SealedResponse, checked_id
-from galwad.archive.rules import ADMIN_PURPOSES, Purpose
+from galwad.archive.rules import ADMIN_PURPOSES, RESTRICTED_PURPOSES, FlagName, Purpose
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.calls.live_calls import indexed_number
 from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
@@ -32,7 +32,7 @@ from recording.archive.summary import RecordingSummary
 from recording.audit.log import Facts, NewEntry
 from recording.errors import ManifestError
 from recording.index.catalogue import Cursor, Filters, add_fetch_reference
-from recording.index.custody import NOT_RETAINED, CapturedCard, Custody
+from recording.index.custody import NOT_RETAINED, CapturedCard, Custody, Flag
 
 router = APIRouter(tags=["recordings"])
 
@@ -60,6 +60,7 @@ class RecordingQuery(RequestBody):
     extension: ShortText | None = None
     line: ShortText | None = None
     reference: ShortText | None = None
+    flag: FlagName | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased", "captured-card"] | None = None
     when: ShortText | None = None
     since: Time | None = None
@@ -109,6 +110,7 @@ class RecordingRow(ResponseBody):
     talk_s: float
     unexplained_s: float
     unexplained: list[Stretch]
+    flags: list[FlagName]
     custody: Literal["", "held", "disposed"] = ""
     captured_card: Literal["", "open", "closed"] = ""
     named: bool = True
@@ -151,6 +153,13 @@ class CapturedCardList(BaseModel):
     rows: list[CapturedCardIncident]
 
 
+@fields_of(Flag, "reason", "since")
+class RecordingFlag(ResponseBody):
+    """A flag of a recording, with its reason. `since` is in Unix seconds."""
+
+    flag: FlagName
+
+
 class RecordingDetail(BaseModel):
     """One recording: its row in the index, and the text of its signed manifest.
 
@@ -170,6 +179,7 @@ class RecordingDetail(BaseModel):
     salt: str = ""
     """The salt of the commitments in the manifest, in hexadecimal; "" if the row has no salt."""
     captured_cards: list[CapturedCardIncident] = []
+    flags: list[RecordingFlag] = []
     purposes: list[Purpose] = []
     """The purposes for which the signed-in user may fetch and hear the recording."""
 
@@ -234,7 +244,8 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
         folder=recording.folder,
         salt=recording.salt,
         captured_cards=list(map(CapturedCardIncident.model_validate, incidents)),
-        purposes=purposes_of(session),
+        flags=list(map(RecordingFlag.model_validate, custody.flags)),
+        purposes=purposes_of(session, custody.flag_names),
     )
 
 
@@ -294,8 +305,8 @@ async def recording_for(
     """Return a recording that the user of this session may hear for this purpose.
 
     Raises:
-        ApiError: 403, the purpose is only for administrators. 404, no recording has this id. 410,
-            the recording was disposed of.
+        ApiError: 403, the purpose is only for administrators, or a flag of the recording forbids
+            it. 404, no recording has this id. 410, the recording was disposed of.
     """
     if purpose not in purposes_of(session):
         raise NotPermittedError(
@@ -304,6 +315,14 @@ async def recording_for(
             facts={"purpose": purpose},
         )
     recording = _found(await desk.archive.catalogue.without_parts(checked_id(call_id)))
+    flags = (await desk.archive.custodian.one(call_id)).flag_names
+    if purpose not in purposes_of(session, flags):
+        raise NotPermittedError(
+            f"the recording is flagged: {', '.join(flags)}",
+            "only an administrator may fetch a sensitive recording; a restricted one, only for: "
+            + ", ".join(sorted(RESTRICTED_PURPOSES)),
+            facts={"purpose": purpose, "call_id": call_id},
+        )
     refuse_if_disposed(desk, recording)
     return recording
 
@@ -326,12 +345,20 @@ async def audit_fetch(
     return head.seq if head is not None else 0
 
 
-def purposes_of(session: Session) -> list[Purpose]:
-    """Return the purposes for which the user of this session may fetch and hear recordings."""
+def purposes_of(session: Session, flags: Collection[str] = ()) -> list[Purpose]:
+    """Return the purposes for which a user may fetch and hear a recording with these flags.
+
+    Only an administrator may hear a sensitive recording. A restricted recording may be heard only
+    for `RESTRICTED_PURPOSES`.
+    """
+    is_admin = session.user.role == "admin"
+    if "sensitive" in flags and not is_admin:
+        return []
     return [
         purpose
         for purpose in get_args(Purpose)
-        if purpose not in ADMIN_PURPOSES or session.user.role == "admin"
+        if (is_admin or purpose not in ADMIN_PURPOSES)
+        and ("restricted" not in flags or purpose in RESTRICTED_PURPOSES)
     ]
 
 
@@ -416,6 +443,7 @@ def _filters(query: RecordingQuery, desk: ArchiveDesk) -> Filters:
         max_us=_us(query.max_length_s),
         gap_reason=query.gap_reason,
         reference=query.reference,
+        flag=query.flag,
     )
     _reject_contradicting_filters(filters)
     return filters
@@ -507,6 +535,7 @@ def row_of(
         "unexplained_s": recording.unexplained_us / _US,
         "unexplained": [asdict(each) for each in unexplained],
         "custody": custody.label,
+        "flags": list(custody.flag_names),
         "captured_card": "open" if "open" in states else "closed" if states else "",
         "named": recording.has_personal_facts,
     }

@@ -39,6 +39,8 @@ GROUPS: Final = {
             "recover": "Recover spools that a reboot locked.",
             "hold": "Retain a recording: it cannot be disposed of.",
             "release": "End the retention of a recording.",
+            "flag": "Flag a recording, so that fewer people can hear it.",
+            "unflag": "Remove a flag from a recording.",
             "purge": "Dispose of a recording.",
             "reindex": "Index recordings again from their signed manifests.",
         },

@@ -46,7 +46,7 @@ class CopyFacts(ObjectFacts, frozen=True):
 
 
 class RedactionNote(RecordingDocument, frozen=True):
-    """What an officer declares about a copy of a recording."""
+    """An officer's statement about a copy of a recording."""
 
     made: str
     """The time at which the copy was made, in ISO 8601, UTC."""

@@ -1,4 +1,4 @@
-"""Custody: the recordings that are retained, that were disposed of, or that had a captured card.
+"""Custody: recordings that are retained, flagged, or disposed of, or that had a captured card.
 
 A recording is retained for a reason, from `Custodian.retain` to `Custodian.release`. Each gap with
 the reason `captured-card` is an incident: a card number was keyed into a call outside a pause. The
@@ -9,8 +9,9 @@ what was changed. An incident has no digit of the card number.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -29,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Interval
 from recording.index.catalogue import index_errors, metadata
+from recording.index.tables import flags
 
 _BATCH = 2000
 """The most call ids that one database query reads."""
@@ -63,6 +65,15 @@ captured_cards = Table(
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag of a recording, such as "sensitive", with its reason and time (Unix seconds)."""
+
+    flag: str
+    reason: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Custody:
     """The custody of one recording.
 
@@ -73,6 +84,12 @@ class Custody:
     retained_for: str | None = None
     disposed: float | None = None
     reason: str = ""
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def flag_names(self) -> tuple[str, ...]:
+        """The names of the flags, sorted."""
+        return tuple(each.flag for each in self.flags)
 
     @property
     def label(self) -> Literal["", "held", "disposed"]:
@@ -99,19 +116,23 @@ class Custodian:
         self._writer = engine.execution_options(immediate=True)
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
-        """Return the custody of the recordings that are retained or disposed of, by call id."""
+        """Return the custody of the recordings that have an entry in any table, by call id."""
+        held, gone, flagged = (
+            select(table).where(table.c.call_id.in_(call_ids))
+            for table in (retentions, disposals, flags)
+        )
+        found: dict[str, Custody] = {}
         with index_errors():
             async with self._engine.connect() as connection:
-                held = await connection.execute(
-                    select(retentions).where(retentions.c.call_id.in_(call_ids))
-                )
-                found = {row.call_id: Custody(retained_for=row.reason) for row in held}
-                gone = await connection.execute(
-                    select(disposals).where(disposals.c.call_id.in_(call_ids))
-                )
-                for row in gone:
-                    held_for = found.get(row.call_id, NOT_RETAINED).retained_for
-                    found[row.call_id] = Custody(held_for, row.at, row.reason)
+                for row in await connection.execute(held):
+                    found[row.call_id] = Custody(retained_for=row.reason)
+                for row in await connection.execute(gone):
+                    known = found.get(row.call_id, NOT_RETAINED)
+                    found[row.call_id] = replace(known, disposed=row.at, reason=row.reason)
+                for row in await connection.execute(flagged.order_by(flags.c.flag)):
+                    known = found.get(row.call_id, NOT_RETAINED)
+                    new = Flag(row.flag, row.reason, row.since)
+                    found[row.call_id] = replace(known, flags=(*known.flags, new))
         return found
 
     async def one(self, call_id: str) -> Custody:
@@ -142,6 +163,26 @@ class Custodian:
         with index_errors():
             async with self._writer.begin() as connection:
                 await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
+
+    async def flag(self, call_id: str, flag: str, reason: str, now: float) -> None:
+        """Flag a recording from `now` (Unix seconds) on; replace an earlier reason and time."""
+        async with self._changing_flag(call_id, flag) as connection:
+            values = {"call_id": call_id, "flag": flag, "reason": reason, "since": now}
+            await connection.execute(insert(flags).values(values))
+
+    async def unflag(self, call_id: str, flag: str) -> None:
+        """Remove a flag from a recording, if it has the flag."""
+        async with self._changing_flag(call_id, flag):
+            pass
+
+    @asynccontextmanager
+    async def _changing_flag(self, call_id: str, flag: str) -> AsyncIterator[AsyncConnection]:
+        """Remove a flag, and yield the transaction's connection, to add it again."""
+        with index_errors():
+            async with self._writer.begin() as connection:
+                own = flags.c.call_id == call_id, flags.c.flag == flag
+                await connection.execute(delete(flags).where(*own))
+                yield connection
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
         """Store the disposal of a recording at `at` (Unix seconds); keep an earlier disposal."""

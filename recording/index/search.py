@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from recording.index.tables import (
+    flags,
     gap_reasons,
     later_advisors,
     later_callers,
@@ -65,6 +66,7 @@ class Filters:
     max_us: int | None = None
     gap_reason: str | None = None
     reference: str | None = None
+    flag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def search_statement(
     filters of `LATER_PARTIES` whose value also belongs to a later party of any call. Only for these
     filters, the statement searches the later parties.
     """
-    one = filters.number, filters.advisor, filters.extension, filters.reference
+    one = filters.number, filters.advisor, filters.extension, filters.reference, filters.flag
     narrow = rare or any(one)
     statement = select(recordings)
     source = recordings
@@ -133,6 +135,7 @@ def search_statement(
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
         *((_party(name, is_later=name in later), getattr(filters, name)) for name in LATER_PARTIES),
         (_has_reference, filters.reference),
+        (_has_flag, filters.flag),
         (line.__eq__, filters.line),
         (at.started.__ge__, filters.since),
         (at.started.__lt__, filters.until),
@@ -184,3 +187,8 @@ def _party(name: str, *, is_later: bool) -> Callable[[Any], ColumnElement[bool]]
 def _has_reference(reference: str) -> ColumnElement[bool]:
     fetched = select(references.c.call_id).where(references.c.reference == reference)
     return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))
+
+
+def _has_flag(flag: str) -> ColumnElement[bool]:
+    # Few recordings have a flag, so SQLite begins with them and sorts what it finds.
+    return recordings.c.call_id.in_(select(flags.c.call_id).where(flags.c.flag == flag))

@@ -122,3 +122,14 @@ references = Table(
     Column("reference", String(200), primary_key=True),
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
 )
+
+flags = Table(
+    "recording_flags",
+    metadata,
+    Column("flag", String(20), primary_key=True),
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("reason", String(200), nullable=False),
+    Column("since", Float, nullable=False),
+    Index("recording_flags_by_call", "call_id"),
+    sqlite_with_rowid=False,
+)

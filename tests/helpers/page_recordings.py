@@ -59,6 +59,8 @@ class FakeRecordings:
         self.rows: list[dict[str, Any]] = []
         self.page = 50
         self.hold: str | None = None
+        self.flags: list[dict[str, Any]] = []
+        self.purposes = ["quality-training", "complaint"]
         self.disposal: str | None = None
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.explanation: dict[str, Any] | None = None
@@ -78,6 +80,8 @@ class FakeRecordings:
             after = str(end) if end < len(self.rows) else None
             return 200, {"rows": self.rows[begin:end], "after": after}
         row = next(each for each in self.rows if each["call_id"] == path.split("/")[2])
+        if "/flags/" in path:
+            return 200, {}
         if path.endswith("/payload?entry=41"):
             self.parts -= 1
             return (206, self.files["payload"]) if self.parts >= 0 else (503, {"error": "no"})
@@ -93,9 +97,8 @@ class FakeRecordings:
                 "manifest": self.files.get("manifest", b"").decode() or None,
             }
         if not path.endswith("/gaps"):
-            purposes = ["quality-training", "complaint"]
             state = {"manifest": None, "hold": self.hold, "disposal": self.disposal}
-            return {"recording": row, **state, "purposes": purposes}
+            return {"recording": row, **state, "flags": self.flags, "purposes": self.purposes}
         if self.explanation is not None:
             return self.explanation
         gaps = [

@@ -45,7 +45,7 @@ _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What an evidence pack is made from."""
+    """The facts and files from which an evidence pack is made."""
 
     detail: dict[str, Any]
     """The server's answer about the recording: `RecordingDetail` of `galwad.archive.routes`."""

@@ -48,7 +48,7 @@ _US: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the options ask for. `name` is the recipient's name, and `silence` as it was typed."""
+    """The options of the command. `name` is the recipient's name, and `silence` as it was typed."""
 
     call_id: str
     purpose: str

@@ -1,14 +1,14 @@
-"""`galwad recordings`: list recordings, retain them, end their retention, and dispose of them."""
+"""`galwad recordings`: list, retain, release, flag and dispose of recordings."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from galwad.archive.rules import OrdinaryReason
+from galwad.archive.rules import FlagName, OrdinaryReason
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import (
@@ -37,6 +37,7 @@ from recording.policy import GapReason
 
 app = new_command()
 _PAGE: Final = 500
+Flag: TypeAlias = Annotated[FlagName, typer.Argument(help="The flag.")]
 
 
 @app.command("list", epilog="Example: galwad recordings list --when yesterday --gap payment")
@@ -54,6 +55,7 @@ def list_(
     longer: Annotated[str, typer.Option(help="At least this much talk: 10:00, or 600.")] = "",
     shorter: Annotated[str, typer.Option(help="At most this much talk.")] = "",
     reference: Annotated[str, typer.Option(help="A call id, or the reference of a fetch.")] = "",
+    flag: Annotated[FlagName | None, typer.Option(help="With this flag.")] = None,
     gap: Annotated[GapReason | None, typer.Option(help="With a gap for this reason.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 50,
     after: Annotated[
@@ -78,6 +80,7 @@ def list_(
         "min_length_s": read_position(longer, "--longer"),
         "max_length_s": read_position(shorter, "--shorter"),
         "reference": reference,
+        "flag": flag,
         "gap_reason": gap.value if gap else None,
         "after": after,
     }
@@ -116,6 +119,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         notes.append("kept raw")
     if row.get("captured_card"):
         notes.append(f"card incident {row['captured_card']}")
+    notes += row.get("flags", ())
     notes.append(row.get("custody", ""))
     named = row.get("named", True)
     return (
@@ -132,7 +136,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 @app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')
 def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
     """Retain a recording: it cannot be disposed of before `galwad recordings release`."""
-    _change_retention("held", call_id, reason, server, as_json=json)
+    _change("PUT", "hold", (call_id, "held"), reason, server, as_json=json)
 
 
 @app.command(
@@ -140,15 +144,56 @@ def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = F
 )
 def release(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
     """End the retention of a recording, so that it can be disposed of again."""
-    _change_retention("released", call_id, reason, server, as_json=json)
+    _change("DELETE", "hold", (call_id, "released"), reason, server, as_json=json)
 
 
-def _change_retention(
-    state: Literal["held", "released"], call_id: str, reason: str, server: str, *, as_json: bool
+@app.command(
+    "flag",
+    epilog="Example: galwad recordings flag 20261125-093000-abcdefgh sensitive "
+    '--reason "medical details"',
+)
+def flag_(
+    call_id: CallId,
+    flag: Flag,
+    *,
+    reason: Reason,
+    server: Server = "",
+    json: Json = False,
 ) -> None:
+    """Flag a recording, which narrows who can hear it.
+
+    Only administrators can hear a sensitive recording. A restricted one can be heard only for legal
+    claims, disclosures that the law requires, and vital interests. The flag third-party says that
+    an interpreter or a relay service takes part.
+    """
+    _change("PUT", f"flags/{flag}", (call_id, f"flagged {flag}"), reason, server, as_json=json)
+
+
+@app.command(
+    epilog="Example: galwad recordings unflag 20261125-093000-abcdefgh sensitive "
+    '--reason "wrong call"'
+)
+def unflag(
+    call_id: CallId, flag: Flag, *, reason: Reason, server: Server = "", json: Json = False
+) -> None:
+    """Remove a flag from a recording. Only administrators can do it."""
+    done = f"no longer flagged {flag}"
+    _change("DELETE", f"flags/{flag}", (call_id, done), reason, server, as_json=json)
+
+
+def _change(
+    method: str,
+    path: str,
+    done: tuple[str, str],
+    reason: str,
+    server: str,
+    *,
+    as_json: bool,
+) -> None:
+    """Send a change of a recording, and print the call id and the new state in `done`."""
+    call_id, state = done
     body = {"reason": required("--reason", reason, "claim 17")}
-    method = "PUT" if state == "held" else "DELETE"
-    ask(server, method, f"/recordings/{checked_id(call_id)}/hold", body)
+    ask(server, method, f"/recordings/{checked_id(call_id)}/{path}", body)
     if as_json:
         print_json({"call_id": call_id, "state": state})
     else:

@@ -182,6 +182,9 @@ def _captured_cards(detail: dict[str, Any]) -> None:
 
 def _custody(detail: dict[str, Any]) -> None:
     out = console()
+    for flag in detail.get("flags", ()):
+        since = date_and_time(flag["since"])
+        out.print(f"{flag['flag']} since {since}: {flag['reason']}", style="bold", markup=False)
     if detail.get("hold"):
         out.print(f"held: {detail['hold']}", style="bold")
     if detail.get("disposal"):

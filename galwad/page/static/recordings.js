@@ -4,6 +4,7 @@
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
+import { FLAGS, Flags } from "./flags.js";
 import { lineName, own, t, translate } from "./i18n.js";
 import { REASONS, actorOf, bar, explanations, nameOf, plain, summary } from "./timeline.js";
 import { preciseTimeOf } from "./times.js";
@@ -17,7 +18,8 @@ const STYLES = new URL("./recordings.css", import.meta.url);
 
 export class Recordings {
   /** `onClose()` goes back to the calls. */
-  constructor(_me, onClose) {
+  constructor(me, onClose) {
+    this.isAdmin = me.role === "admin";
     this.title = el("h1", { tabindex: "-1", t: "recordings.title" });
     this.fields = new Map();
     this.lines = el("datalist", { id: "recordings-lines" });
@@ -33,7 +35,7 @@ export class Recordings {
         "details",
         {},
         el("summary", { t: "recordings.more_filters" }),
-        el("div", { class: "pair" }, this.field("extension"), this.field("reference"), this.choice("gap_reason", ["", ...REASONS])),
+        el("div", { class: "pair" }, this.field("extension"), this.field("reference"), this.choice("gap_reason", ["", ...REASONS]), this.choice("flag", ["", ...FLAGS])),
         el("div", { class: "pair" }, this.field("min_length_s", { hint: true }), this.field("max_length_s", { hint: true })),
       ),
       this.lines,
@@ -196,7 +198,7 @@ export class Recordings {
       }
       this.query = query;
       this.after = page.after;
-      this.rows.push(...page.rows.map((row) => new Row(row, this.ring)));
+      this.rows.push(...page.rows.map((row) => new Row(row, this.ring, this.isAdmin)));
       this.render();
       announce(this.count.dataset.t, JSON.parse(this.count.dataset.tValues));
       return true;
@@ -232,9 +234,10 @@ export class Recordings {
 }
 
 class Row {
-  constructor(row, ring) {
+  constructor(row, ring, isAdmin) {
     this.row = row;
     this.ring = ring;
+    this.isAdmin = isAdmin;
     const id = `recording-${row.call_id}`;
     this.button = el("button", { type: "button", class: "quiet", "aria-expanded": "false", "aria-controls": id, on: { click: () => this.toggle() } });
     this.caller = el("td");
@@ -282,18 +285,28 @@ class Row {
     translate(this.content);
     const path = `/recordings/${encodeURIComponent(this.row.call_id)}`;
     try {
-      const { hold, disposal, purposes } = await ask("GET", path);
+      const { hold, disposal, purposes, flags } = await ask("GET", path);
       this.known = { hold, gaps: await ask("GET", `${path}/gaps`) };
+      this.row.flags = flags.map(({ flag }) => flag);
+      this.flags = new Flags(this.row.call_id, flags, this.isAdmin, () => this.again());
       // Both load what others have written for the format age, which nobody needs before.
       if (disposal) this.certificate = certificateIn(disposal, await part("./keys.js"));
-      else this.listening = new (await part("./listening.js")).Listening(this.row, purposes, this.ring);
-      this.explain();
+      else if (purposes.length) this.listening = new (await part("./listening.js")).Listening(this.row, purposes, this.ring);
+      this.render();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.asked = null; // the next press asks again
       this.content.replaceChildren(el("p", { class: "warning", role: "alert", t: refusalOf(error) }));
       translate(this.content);
     }
+  }
+
+  /** Read the recording again, because a flag was changed: other people may hear it now. */
+  async again() {
+    this.listening?.close();
+    this.listening = null;
+    await (this.asked = this.read());
+    this.button.focus();
   }
 
   /** Explain the recording's gaps, and name everybody who joined the call later. */
@@ -304,9 +317,11 @@ class Row {
     if (this.certificate) facts.push(["disposal", disposalOf(this.certificate)]);
     const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
     const sentences = explanations(gaps).map((text) => el("li", { raw: text }));
-    const parts = [el("dl", {}, ...list), el("ul", {}, ...sentences)];
-    if (this.listening) this.content.replaceChildren(...parts, this.listening.box);
-    else this.content.replaceChildren(...parts);
+    this.flags.render();
+    const parts = [el("dl", {}, ...list), el("ul", {}, ...sentences), this.flags.box];
+    if (this.listening) parts.push(this.listening.box);
+    else if (!this.certificate) parts.push(el("p", { class: "note", t: "recordings.listen.not_allowed" }));
+    this.content.replaceChildren(...parts);
     translate(this.content);
   }
 }
@@ -368,6 +383,7 @@ function marksOf(row) {
   if (row.interrupted) marks.push("recordings.interrupted");
   if (row.raw_size) marks.push("recordings.raw");
   if (row.custody) marks.push(`recordings.${row.custody}`);
+  marks.push(...row.flags.map((flag) => `recordings.flag.${flag}`));
   return marks;
 }
 

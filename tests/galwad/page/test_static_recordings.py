@@ -465,3 +465,46 @@ def test_a_hostile_number_line_or_actor_is_shown_as_text(desk, opened):
     assert cells(opened, 0)[1:4] == [hostile] * 3
     assert opened.locator("img[src='x']").count() == 0
     assert opened.evaluate("window.hacked") is None
+
+
+def test_a_supervisor_flags_a_recording_and_sees_why_it_may_not_be_heard(desk, found):
+    since = STARTED + 3600
+    found.get_by_role("button", name="12:50:03").click()
+    flags = found.get_by_role("region", name="Flags")
+    choices = flags.get_by_label("Flag", exact=True).locator("option")
+    expect(choices).to_have_text(["sensitive", "third party present"])
+    flags.get_by_label("Reason for the change").fill("medical details")
+    desk.recordings.flags = [{"flag": "sensitive", "reason": "medical details", "since": since}]
+    desk.recordings.purposes = []
+    flags.get_by_role("button", name="Set the flag").click()
+    expect(flags.get_by_text("sensitive, since 1 Dec 2025, ")).to_be_visible()
+    call_id = desk.recordings.rows[0]["call_id"]
+    sent = [(method, path, body) for method, path, body in desk.asked if "/flags/" in path]
+    path = f"/recordings/{call_id}/flags/sensitive"
+    assert sent == [("PUT", path, {"reason": "medical details"})]
+    expect(found.get_by_text("You may not hear this recording")).to_be_visible()
+    expect(found.get_by_label("Passphrase")).to_have_count(0)
+    assert "sensitive" in cells(found, 0)[-1]
+    expect(flags.get_by_role("button", name="Remove")).to_have_count(0)
+
+
+def test_an_administrator_restricts_a_recording_and_removes_a_flag_only_with_a_reason(
+    desk, found, address
+):
+    desk.me["role"] = "admin"
+    desk.recordings.flags = [{"flag": "sensitive", "reason": "health", "since": STARTED}]
+    found.reload()
+    search(found)
+    found.get_by_role("button", name="12:50:03").click()
+    flags = found.get_by_role("region", name="Flags")
+    remove = flags.get_by_role("button", name="Remove: sensitive")
+    remove.click()
+    assert [path for _, path, _ in desk.asked if "/flags/" in path] == []
+    flags.get_by_label("Flag", exact=True).select_option("restricted")
+    flags.get_by_label("Reason for the change").fill("wrong call")
+    remove.click()
+    expect(found.locator(".recordings [aria-busy=true]")).to_have_count(0)
+    call_id = desk.recordings.rows[0]["call_id"]
+    (sent,) = [each for each in desk.asked if "/flags/" in each[1]]
+    path = f"/recordings/{call_id}/flags/sensitive"
+    assert sent == ("DELETE", path, {"reason": "wrong call"})

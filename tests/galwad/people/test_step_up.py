@@ -35,6 +35,8 @@ SENSITIVE = {
     "recordings_listen",
     "recordings_pack_made",
     "contacts_discard",
+    "custody_flag",
+    "custody_unflag",
     "custody_retain",
     "custody_release",
     "custody_recover",

@@ -28,6 +28,7 @@ from recording.index.catalogue import (
     known_rows,
     write_rows,
 )
+from recording.index.custody import Custodian, Custody, Flag
 from recording.index.search import search_statement
 from recording.index.tables import recordings
 
@@ -242,6 +243,39 @@ async def test_a_recording_is_found_by_its_call_id_and_by_its_fetch_references(c
     await refer(catalogue, row("b").call_id, "CMP-12")
     assert await found(catalogue, reference="CMP-12") == ["b"]
     assert await found(catalogue, reference=row("a").call_id) == ["a"]
+
+
+async def test_flagged_recordings_are_found_without_a_scan_the_newest_first(catalogue, engine):
+    custodian = Custodian(engine)
+    for place, letter in enumerate("abc"):
+        await catalogue.add(row(letter, started=1000.0 + place))
+    for letter in "ac":
+        await custodian.flag(row(letter).call_id, "sensitive", "health", 2000.0)
+    await custodian.flag(row("b").call_id, "restricted", "asked", 2000.0)
+    assert await found(catalogue, flag="sensitive") == ["c", "a"]
+    assert await found(catalogue, flag="restricted", since=1002.0) == []
+    text = (
+        search_statement(Filters(flag="sensitive"))
+        .limit(3)
+        .compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
+    )
+    async with engine.connect() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
+        assert [each[3] for each in plan if each[3].startswith("SCAN")] == []
+
+
+async def test_a_recording_keeps_its_other_custody_when_a_flag_is_set_or_removed(catalogue, engine):
+    custodian, call_id = Custodian(engine), row("a").call_id
+    await catalogue.add(row("a"))
+    await custodian.retain(call_id, "claim 17", 1.0)
+    for flag in ("third-party", "sensitive"):
+        await custodian.flag(call_id, flag, "first", 1.0)
+    await custodian.flag(call_id, "sensitive", "second", 2.0)
+    await custodian.disposed(call_id, "order", 3.0)
+    found = Flag("sensitive", "second", 2.0), Flag("third-party", "first", 1.0)
+    assert await custodian.one(call_id) == Custody("claim 17", 3.0, "order", found)
+    await custodian.unflag(call_id, "third-party")
+    assert (await custodian.one(call_id)).flag_names == ("sensitive",)
 
 
 LINES, ADVISORS, NUMBERS = ("Waste", "Housing"), ("sian", "huw", "mair"), ("+441", "+442", None)

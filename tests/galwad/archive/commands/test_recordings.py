@@ -284,6 +284,22 @@ def test_purging_a_retained_recording_is_refused_until_its_release(run, house):
     assert kinds.count("recording.held") == kinds.count("recording.released") == 1
 
 
+def test_a_flag_is_set_listed_shown_and_removed(run, house):
+    why = ("--reason", "medical details")
+    assert (
+        run("recordings", "flag", FIRST, "sensitive", *why).out == f"{FIRST}  flagged sensitive\n"
+    )
+    listed = run("recordings", "list", "--flag", "sensitive")
+    assert (listed.out.count(FIRST), listed.out.count(SECOND)) == (1, 0)
+    assert "sensitive" in listed.out
+    assert ": medical details" in run("recordings", "show", FIRST).out
+    done = run("recordings", "unflag", FIRST, "sensitive", *why)
+    assert done.out == f"{FIRST}  no longer flagged sensitive\n"
+    again = run("recordings", "unflag", FIRST, "sensitive", *why)
+    assert again.err.startswith("error: the recording does not have this flag\n")
+    assert run("recordings", "flag", FIRST, "secret", *why).status == 2
+
+
 def test_releasing_a_recording_that_is_not_retained_is_refused(run, house):
     """Otherwise a user who mistook the id would believe that the other one is released."""
     for call_id in (FIRST, SECOND):
