@@ -26,7 +26,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 REGISTER = ROOT / "tests" / "unsteady.toml"
 SHORT = ("-m", "not long")
-PARALLEL = ("-n", "8", "--dist", "loadfile", "--no-loadscope-reorder")
+PARALLEL = ("-n", "6", "--dist", "loadfile", "--no-loadscope-reorder")
 MOST_RETRIES = 20
 """More failures than this are a fault, not unsteadiness."""
 RETRY_TIMEOUT_S = 900

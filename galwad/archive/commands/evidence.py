@@ -112,7 +112,7 @@ def evidence(
 
     evidence_letter.check_library()
     name, recipient = _recipient(to)
-    request = evidence_pack.Request(
+    request = evidence_pack.PackRequest(
         call_id=call_id,
         purpose=purpose,
         reference=reference,

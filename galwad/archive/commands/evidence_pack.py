@@ -47,7 +47,7 @@ _US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class PackRequest:
     """The options of the command. `name` is the recipient's name, and `silence` as it was typed."""
 
     call_id: str
@@ -80,7 +80,7 @@ class Officer:
 
 
 def make(
-    request: Request, officer: Officer, file: io.BufferedRandom, texts: Texts, server: str
+    request: PackRequest, officer: Officer, file: io.BufferedRandom, texts: Texts, server: str
 ) -> dict[str, Any]:
     """Write a pack to an empty file, and have it entered in the audit; return the facts about it.
 
@@ -129,7 +129,7 @@ def make(
     return {**facts, "entry": entry}
 
 
-def _silences(request: Request, talk_s: float) -> list[Silence]:
+def _silences(request: PackRequest, talk_s: float) -> list[Silence]:
     """Return the stretches that the options --silence name, sorted. Raises `CliError`."""
     if bool(request.silence) != bool(request.why):
         raise CliError(
@@ -161,7 +161,7 @@ def _silence(text: str, talk_s: float) -> Silence:
 
 
 def _copy(
-    request: Request,
+    request: PackRequest,
     detail: dict[str, Any],
     officer: Officer,
     silenced: Sequence[Silence],
