@@ -116,8 +116,11 @@ def outcomes(rows):
     return {name: row["verdict"] for name, row in rows.items()}
 
 
-BUSY = ("cannot pause: 500", "cannot resume: 503", "there is no recording")
-"""The reasons of a row that ran out of time: 250 ms to sync a pause, 5 s a resume, 30 s to seal."""
+BUSY = ("cannot pause: 500", "cannot pause: 503", "cannot resume: 503", "there is no recording")
+"""The reasons of a row that ran out of time.
+
+A pause has 250 ms to be on the disk (500). The switch has 5 s to answer (503). Sealing has 30 s.
+"""
 
 
 PAYMENTS_IN_EVERY_RUN = (
