@@ -73,8 +73,8 @@ class GapExplanation(ResponseBody):
 
     `started` is in Unix seconds. `signed` is false if the manifest is missing or not valid, or is
     not the one that was indexed: the gaps are then those of the index, which has no signature.
-    `entries` are the audit entries that belong to the gaps, and those with the manifest's digest,
-    the oldest first.
+    `entries` are the audit entries that belong to the gaps, and those about the indexing, the
+    oldest first. Entries that name other calls too are left out.
     """
 
     signed: bool
@@ -132,7 +132,15 @@ async def _entries(
         AuditFilter(RESUMED, since=since, until=until),
     ]
     found = [entry for each in sought async for entry in desk.host.audit.search_all(each)]
-    return [entry for entry in found if entry.facts.get("call_id") in {call_id, ""}]
+    return [entry for entry in found if _concerns(entry, call_id)]
+
+
+def _concerns(entry: ChainEntry, call_id: str) -> bool:
+    """Return True if an entry is about this call, or can be about all calls of its advisor."""
+    own, calls = entry.facts.get("call_id"), entry.facts.get("calls")
+    if own or not isinstance(calls, str):
+        return own in {call_id, ""}
+    return call_id in calls.split()
 
 
 def _explained(each: GapEntries) -> ExplainedGap:
@@ -151,11 +159,15 @@ def _explained(each: GapEntries) -> ExplainedGap:
 async def _links(
     desk: ArchiveDesk, gaps: Iterable[GapEntries], entries: Iterable[ChainEntry]
 ) -> list[ChainLink]:
-    numbers = {each.seq for each in entries if each.kind == INDEXED}
-    for gap in gaps:
-        numbers |= {seq for seq in (gap.stopped_by, gap.resumed_by) if seq is not None}
+    numbers = {seq for gap in gaps for seq in (gap.stopped_by, gap.resumed_by)}
+    # An entry without a call id is about all calls of an advisor: it names the calls of others.
+    own = {
+        each.seq
+        for each in entries
+        if each.facts.get("call_id") and (each.kind == INDEXED or each.seq in numbers)
+    }
     links = []
-    for seq in sorted(numbers):
+    for seq in sorted(own):
         *before, entry = await desk.host.audit.chain_entries(max(0, seq - 2), min(seq, 2))
         previous = before[0].hash if before else GENESIS
         links.append(ChainLink(previous=previous, hash=entry.hash, body=entry.body))

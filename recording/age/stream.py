@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+from types import TracebackType
 from typing import BinaryIO, Final
 
 from cryptography.exceptions import InvalidTag
@@ -89,8 +90,10 @@ class PayloadWriter(io.RawIOBase):
         """Write all of `data` at the current position, and return its length.
 
         Raises `PayloadError` if the position is after the plaintext's end, or if a byte after the
-        first chunk would be overwritten.
+        first chunk would be overwritten. Raises `ValueError` if the writer is closed.
         """
+        if self.closed:
+            raise ValueError("the payload is closed")
         view = memoryview(data).cast("B")
         if self._position > self._length:
             raise PayloadError("the position is after the end of the payload")
@@ -149,6 +152,18 @@ class PayloadWriter(io.RawIOBase):
         self._first.clear()
         self._tail.clear()
         super().close()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the writer; after an exception, discard it, so that no half of a file is valid."""
+        if error is None:
+            self.close()
+        else:
+            self.discard()
 
     def __del__(self) -> None:
         """Discard an unclosed writer. The base class would `close` it, which completes the file."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, Self
 
 import numpy as np
@@ -69,6 +69,8 @@ class RedactionNote(RecordingDocument, frozen=True):
     silenced: list[Silence]
     reason: str
     """Why parts are silenced; "" if nothing is."""
+    files: dict[str, str]
+    """The SHA-256 of each other file in the evidence pack, such as the letter, by its name."""
 
 
 REDACTION_NOTE: Final = DocumentType("redaction-note", FORMAT, RedactionNote, "officer")
@@ -84,11 +86,12 @@ class AudioCopy:
     facts: CopyFacts
 
     @classmethod
-    def of(cls, plain: BinaryIO, silenced: Collection[Silence] = ()) -> Self:
+    def of(cls, plain: BinaryIO, silenced: Collection[Silence] = (), talk_us: int = 0) -> Self:
         """Read a decrypted recording to its end, and return a copy in which parts are silenced.
 
-        The copy is held in memory: about 30 MB for an hour of speech. Without `silenced`, it has
-        the same bytes as the recording.
+        A stretch that ends at `talk_us` or later ends with the last sample, even if the audio is
+        longer. Recording and copy are held in memory: each has about 30 MB for an hour of speech.
+        Without `silenced`, the copy has the same bytes as the recording.
 
         Raises:
             RedactionError: The file is not FLAC audio with a channel for each party, or a stretch
@@ -99,6 +102,13 @@ class AudioCopy:
         try:
             with soundfile.SoundFile(io.BytesIO(content)) as source:
                 _check(source, silenced)
+                length_us = -(-source.frames * _US // source.samplerate)
+                silenced = [
+                    replace(each, to_us=max(each.to_us, length_us))
+                    if talk_us and each.to_us >= talk_us
+                    else each
+                    for each in silenced
+                ]
                 before, after, flac = _copied(source, silenced)
                 rate = source.samplerate
         except soundfile.LibsndfileError:

@@ -147,7 +147,12 @@ def _resume(ended_us: int, entries: Iterable[ChainEntry]) -> int | None:
         for entry in entries
         if entry.kind in same_kinds(RESUMED) and abs(entry.at_us - ended_us) <= SPACING_US
     ]
-    nearest = min(near, key=lambda entry: abs(entry.at_us - ended_us), default=None)
+    # An entry without a call id may be about the calls of another advisor.
+    nearest = min(
+        near,
+        key=lambda entry: (not entry.facts.get("call_id"), abs(entry.at_us - ended_us)),
+        default=None,
+    )
     return None if nearest is None else nearest.seq
 
 

@@ -32,6 +32,7 @@ from recording.age.identity_file import Passphrase
 from recording.errors import AgeError
 
 app = new_command()
+_LONGEST_NAME: Final = 200
 _VARIABLE: Final = "GALWAD_PACK_PASSPHRASE"
 
 
@@ -72,6 +73,12 @@ def evidence(
         list[str] | None,
         typer.Option(help="The public key of a node that you trust, or a file with it."),
     ] = None,
+    officer_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The public key of another officer whose rewraps you accept, or a file with it."
+        ),
+    ] = None,
     trust: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +89,8 @@ def evidence(
         bool,
         typer.Option(
             "--not-whole",
-            help="Make the pack even if the recording is not whole: the letter says so.",
+            help="Make the pack even if the recording is not whole, if its sound can be read: the "
+            "letter says so.",
         ),
     ] = False,
     output: Annotated[
@@ -100,7 +108,7 @@ def evidence(
     recording in the archive is not changed. A note that you sign names each silenced part.
 
     The server enters the purpose, the reference, the recipient and the pack's digest in the audit.
-    Nothing that the command writes to the disk can be read without the recipient's key.
+    The command writes no sound to the disk that is not encrypted.
     """
     texts = texts_in(language)
     call_id = checked_id(call_id)
@@ -122,7 +130,9 @@ def evidence(
         why=one_line(why.strip()),
         not_whole=not_whole,
     )
-    officer = evidence_pack.Officer.of(read_identity(identity), node_key or (), trust)
+    officer = evidence_pack.Officer.of(
+        read_identity(identity), node_key or (), officer_key or (), trust
+    )
     with atomic_file(output, replace=force) as file:
         made = evidence_pack.make(request, officer, file, texts, server)
     if json:
@@ -136,11 +146,13 @@ def _recipient(text: str) -> tuple[str, AnyRecipient]:
     """Return the recipient's name, and the key or passphrase to encrypt to. Raises `CliError`."""
     name, equals, key = text.partition("=")
     name = one_line(name.strip())
-    if not name:
+    if not name or name.startswith("age1"):
         raise CliError("--to has no name", "write it as NAME=age1…, or only NAME", status=2)
+    if len(name) > _LONGEST_NAME:
+        raise CliError(f"the name in --to has more than {_LONGEST_NAME} characters", "shorten it")
     try:
         if equals:
             return name, Recipient.parse(key.strip())
-        return name, Passphrase(new_passphrase(_VARIABLE))
+        return name, Passphrase(new_passphrase(_VARIABLE, "Passphrase for the pack"))
     except AgeError as error:
         raise CliError(f"--to: {error}", "write it as NAME=age1…", status=2) from None

@@ -52,10 +52,18 @@ class Pack:
     explanation: dict[str, Any]
     """The answer of the server about the gaps: `GapExplanation` of `galwad.archive.gaps`."""
     note: RedactionNote
-    signed_note: bytes
     flac: bytes
     node_key: str
     officer_key: str
+
+
+class _LetterTexts(Texts):
+    """The texts about gaps, of which some have another wording for people outside the council."""
+
+    def text(self, key: str, **values: str | int) -> str:
+        """Return the text `evidence.KEY` if there is one, otherwise the text of the page."""
+        outside = f"evidence.{key}"
+        return super().text(outside if outside in self else key, **values)
 
 
 def check_library() -> None:
@@ -67,7 +75,7 @@ def check_library() -> None:
 
 
 def files_of(pack: Pack, texts: Texts) -> dict[str, bytes]:
-    """Return the data files of an evidence pack by name, the letter first."""
+    """Return the data files of an evidence pack by name, without the redaction note."""
     page = letter(pack, texts)
     links = (json.dumps(each, ensure_ascii=False) + "\n" for each in pack.explanation["entries"])
     return {
@@ -75,7 +83,6 @@ def files_of(pack: Pack, texts: Texts) -> dict[str, bytes]:
         "letter.pdf": pdf_of(page),
         "verify.txt": _instructions(pack, texts).encode(),
         f"{pack.note.call_id}.flac": pack.flac,
-        f"{pack.note.call_id}.redaction-note": pack.signed_note,
         f"{pack.note.call_id}.manifest": pack.detail["manifest"].encode(),
         "audit.jsonl": "".join(links).encode(),
         "node.pub": f"{pack.node_key}\n".encode(),
@@ -84,7 +91,7 @@ def files_of(pack: Pack, texts: Texts) -> dict[str, bytes]:
 
 
 def pdf_of(page: str) -> bytes:
-    """Return an HTML page as a tagged PDF. Nothing is loaded from the network or the disk."""
+    """Return an HTML page as a tagged PDF. The page can load nothing but this machine's fonts."""
     document = import_module("weasyprint").HTML(string=page, url_fetcher=_refuse)
     content: bytes = document.write_pdf(pdf_variant=_PDF)
     return content
@@ -138,6 +145,8 @@ def _facts(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
         "length": texts.duration(pack.explanation["talk_us"]),
         "line": row["line"],
         "verdict": texts.text(f"evidence.verdict.{'whole' if note.verdict == 'whole' else 'not'}"),
+        "interrupted": texts.text("evidence.interrupted") if row["interrupted"] else "",
+        "raw": texts.text("evidence.raw") if row.get("raw_size") else "",
     }
     for name, value in values.items():
         if value:
@@ -147,7 +156,7 @@ def _facts(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
 def _sections(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
     """Yield the sections: the name of the title's text, and the HTML below the title."""
     yield "silenced", _silenced(pack.note, texts)
-    yield "gaps", _list(explanation_lines(pack.explanation, texts)[1:])
+    yield "gaps", _list(explanation_lines(pack.explanation, _LetterTexts(texts.language))[1:])
     received = {
         "letter": "letter.html, letter.pdf",
         "audio": f"{pack.note.call_id}.flac",
@@ -167,7 +176,7 @@ def _sections(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
 def _silenced(note: RedactionNote, texts: Texts) -> str:
     if not note.silenced:
         return f"<p>{escape(texts.text('evidence.silenced.none'))}</p>"
-    reason = escape(texts.text("evidence.silenced.reason", reason=note.reason))
+    reason = escape(texts.text("evidence.silenced.reason", reason=note.reason.rstrip(".")))
     return f"{_list([_stretch(each, texts) for each in note.silenced])}\n<p>{reason}</p>"
 
 

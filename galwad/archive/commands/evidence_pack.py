@@ -12,11 +12,14 @@ import hashlib
 import io
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, cast
+
+from msgspec.structs import replace
 
 from galwad.archive.commands import recordings_verdicts as verdicts
 from galwad.archive.commands.evidence_letter import Pack, files_of
@@ -39,11 +42,12 @@ from recording.archive.redaction import (
     Silence,
 )
 from recording.archive.verify import RecordingVerdict, VerdictState
-from recording.errors import KeyFileError, RedactionError
+from recording.errors import AgeError, KeyFileError, RedactionError
 from recording.keys.keyring import OfficerKeys
 
 _SILENCE: Final = re.compile(r"(?:(caller|advisor|both)\b)?\s*(?:([\d:.]+)\s*-\s*([\d:.]+))?")
 _US: Final = 1_000_000
+_GAP_FIELDS: Final = ("from_us", "to_us", "reason", "trigger", "actor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +66,29 @@ class PackRequest:
 
 @dataclass(frozen=True, slots=True)
 class Officer:
-    """The officer's keys, and the public keys of the nodes that the officer trusts."""
+    """The officer's keys, and the public keys of the nodes and other officers that they trust."""
 
     file: IdentityFile
     keys: OfficerKeys
     nodes: Sequence[str]
+    officers: Sequence[str]
 
     @classmethod
-    def of(cls, file: IdentityFile, node_keys: Sequence[str], trust: Path | None) -> Self:
-        """Return the keys in a key file, and `node_keys` and those of the trust file."""
+    def of(
+        cls,
+        file: IdentityFile,
+        node_keys: Sequence[str],
+        officer_keys: Sequence[str],
+        trust: Path | None,
+    ) -> Self:
+        """Return the keys in a key file, the keys given, and those of the trust file."""
         try:
             keys = OfficerKeys.of(file)
         except KeyFileError as error:
             raise as_cli_error(error, "use the key file that `galwad keys init` made") from None
         nodes = [public_key(text, "--node-key") for text in node_keys]
-        return cls(file, keys, [*nodes, *trusted_keys(trust, file.path, [keys.public_key])])
+        officers = [keys.public_key, *(public_key(each, "--officer-key") for each in officer_keys)]
+        return cls(file, keys, [*nodes, *trusted_keys(trust, file.path, officers)], officers)
 
 
 def make(
@@ -88,9 +100,17 @@ def make(
     entry. Raises `CliError`.
     """
     call_id = request.call_id
+    file_key = new_file_key()
+    try:
+        header = make_header(file_key, [request.recipient])
+    except AgeError as error:  # before the fetch, which is audited
+        raise CliError(f"--to: {error}", "ask the recipient for the key again", status=2) from None
     detail = ask(server, "GET", f"/recordings/{call_id}")
     silenced = _silences(request, detail["recording"]["talk_s"])
+    _warn(detail, silenced)
     audio, verdict = _copy(request, detail, officer, silenced, server)
+    explanation = ask(server, "GET", f"/recordings/{call_id}/gaps")
+    _compare(explanation, verdict, not_whole=request.not_whole)
     note = RedactionNote(
         format=FORMAT,
         call_id=call_id,
@@ -106,17 +126,21 @@ def make(
         rate=audio.rate,
         silenced=silenced,
         reason=request.why,
+        files={},
     )
     pack = Pack(
         detail=detail,
-        explanation=ask(server, "GET", f"/recordings/{call_id}/gaps"),
+        explanation=explanation,
         note=note,
-        signed_note=REDACTION_NOTE.sign(note, officer.keys.signing),
         flac=audio.flac,
         node_key=verdict.signer,
         officer_key=officer.keys.public_key,
     )
-    _write(file.fileno(), note, files_of(pack, texts), request.recipient)
+    content = files_of(pack, texts)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    signed = REDACTION_NOTE.sign(replace(note, files=digests), officer.keys.signing)
+    content[f"{call_id}.redaction-note"] = signed
+    _write(file.fileno(), note, content, (header, file_key))
     facts = {
         "purpose": request.purpose,
         "reference": request.reference,
@@ -127,6 +151,39 @@ def make(
     }
     entry: int = ask(server, "POST", f"/recordings/{call_id}/evidence", facts)["entry"]
     return {**facts, "entry": entry}
+
+
+def _warn(detail: dict[str, Any], silenced: Sequence[Silence]) -> None:
+    """Warn the officer if other people take part in the call, and nothing is silenced."""
+    flags = {each["flag"] for each in detail.get("flags", ())}
+    if "third-party" in flags and not silenced:
+        print("the recording is flagged third-party, and nothing is silenced", file=sys.stderr)
+
+
+def _compare(explanation: dict[str, Any], verdict: RecordingVerdict, *, not_whole: bool) -> None:
+    """Raise a `CliError` if the server explains other gaps than the verified manifest has.
+
+    The letter has the explanation, so a server that was changed could otherwise put a false one
+    into a letter that the officer sends. With `not_whole`, the explanation of a recording without
+    a valid manifest in the index is accepted: the letter says so.
+    """
+    manifest = verdict.manifest
+    shown = [tuple(gap[name] for name in _GAP_FIELDS) for gap in explanation["gaps"]]
+    agrees = manifest is not None and (
+        sorted(shown) == sorted(astuple(gap) for gap in manifest.gaps)
+        and explanation["talk_us"] == manifest.talk_us
+        and round(explanation["started"] * _US) == manifest.started_us
+    )
+    links = explanation["entries"]
+    chained = all(
+        hashlib.sha256(f"{link['previous']}\n{link['body']}".encode()).hexdigest() == link["hash"]
+        for link in links
+    )
+    if not chained or not (agrees or (not_whole and not explanation["signed"])):
+        raise CliError(
+            "the server's explanation of the gaps differs from the signed manifest",
+            "`galwad audit verify` and `galwad calls coverage` show more",
+        )
 
 
 def _silences(request: PackRequest, talk_s: float) -> list[Silence]:
@@ -175,31 +232,40 @@ def _copy(
         )
     why = request.purpose, request.reference
     with verdicts.fetched_files(detail, why, server) as files:
-        signers, identities = [officer.keys.public_key], officer.file.identities
-        verdict = verdicts.verify_fetched(detail, files, officer.nodes, signers, identities)
+        identities = officer.file.identities
+        verdict = verdicts.verify_fetched(
+            detail, files, officer.nodes, officer.officers, identities
+        )
         if not verdict.is_trusted:
             raise CliError(
                 "no key that you trust signed the manifest", verdicts.next_step([verdict])
             )
+        if files.problems:
+            raise CliError("; ".join(files.problems), "restore the missing file from a copy")
         if verdict.state is not VerdictState.WHOLE and not request.not_whole:
-            raise CliError(verdicts.sentence(verdict), "to make the pack anyway, add --not-whole")
+            hint = verdicts.next_step([verdict]) or "look at what is missing"
+            raise CliError(
+                verdicts.sentence(verdict), f"{hint}; to make the pack anyway, add --not-whole"
+            )
         header, payload = (files.path(part) for part in ("header", "payload"))
         with (
             payload.open("rb") as source,
             opened(header.read_bytes(), source, identities) as plain,
         ):
             try:
-                return AudioCopy.of(plain, silenced), verdict
+                talk_us = round(detail["recording"]["talk_s"] * _US)
+                return AudioCopy.of(plain, silenced, talk_us), verdict
             except RedactionError as error:
-                raise CliError(str(error), "correct --silence") from None
+                raise CliError(
+                    f"no copy can be made: {error}", "`galwad recordings verify` shows more"
+                ) from None
 
 
 def _write(
-    fd: int, note: RedactionNote, content: Mapping[str, bytes], recipient: AnyRecipient
+    fd: int, note: RedactionNote, content: Mapping[str, bytes], key: tuple[bytes, bytes]
 ) -> None:
-    """Write the encrypted pack to the empty file `fd`."""
-    file_key = new_file_key()
-    header = make_header(file_key, [recipient])
+    """Write the encrypted pack to the empty file `fd`. `key` is the age header and its file key."""
+    header, file_key = key
     os.pwrite(fd, header, 0)
     with PayloadWriter(fd, file_key, len(header)) as writer:
         bag = BagWriter(cast("BinaryIO", writer), note.call_id, int(time.time()))

@@ -43,13 +43,13 @@ def passphrase_of(path: Path) -> str:
     return os.environ.get(VARIABLE, "") or _asked(f"Passphrase of {path}", twice=False)
 
 
-def new_passphrase(variable: str = VARIABLE) -> str:
+def new_passphrase(variable: str = VARIABLE, what: str = "New passphrase") -> str:
     """Return a passphrase for a new file: that in the environment's `variable`, or one typed twice.
 
     Raises `CliError` if the passphrase is too short, or if there is no terminal to ask the user.
     """
     given = os.environ.get(variable, "")
-    wanted = f"New passphrase (at least {MIN_LENGTH} characters)"
+    wanted = f"{what} (at least {MIN_LENGTH} characters)"
     text = given or _asked(wanted, twice=True, variable=variable)
     if len(text) < MIN_LENGTH:
         raise CliError(

@@ -2,6 +2,7 @@
 // is sent or stored: they are forgotten with the page.
 
 import { Decrypter, armor, ed25519 } from "./age.js";
+import { ApiError } from "./api.js";
 
 const ARMOR = "-----BEGIN AGE";
 const MAGIC = "age-encryption.org/v1";
@@ -87,9 +88,9 @@ async function textOf(bytes, passphrase) {
 
 function inWorker(question) {
   const worker = new Worker(new URL("./key_worker.js", import.meta.url), { type: "module" });
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     worker.addEventListener("message", ({ data }) => resolve(data));
-    worker.addEventListener("error", () => resolve({ error: "the worker does not start" }));
+    worker.addEventListener("error", () => reject(new ApiError(0))); // the desk did not send its script
     worker.postMessage(question);
   }).finally(() => worker.terminate());
 }
@@ -106,6 +107,8 @@ export function verified(text, name) {
   if (!found) throw new Error(`the ${name} is malformed`);
   const [key, signature, body] = ["key", "signature", name].map((each) => found[names.indexOf(each)]);
   const message = new TextEncoder().encode(`galwad ${name} v1\n${body}`);
+  // The last character before "=" has bits that do not count.
+  if ([key, signature].some((each) => btoa(atob(each)) !== each)) throw new Error(`the ${name} was changed`);
   if (!ed25519.verify(octets(signature), message, octets(key))) throw new Error(`the ${name} was changed`);
   return { key, document: JSON.parse(body) };
 }

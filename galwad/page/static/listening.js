@@ -17,8 +17,8 @@ const SHOWN_MS = 200;
 
 export class Listening {
   /**
-   * All recordings of the page share the `ring`: `ring.keys` are the opened keys, or null, and `ring.heard` is the
-   * recording that plays, or has played last.
+   * All recordings of the page share the `ring`: `ring.keys` are the opened keys, or null, `ring.heard` is the recording
+   * that plays, or has played last, and `ring.showKeys()` shows in all recordings whether there are keys.
    */
   constructor(row, purposes, ring) {
     this.row = row;
@@ -51,6 +51,7 @@ export class Listening {
     this.stage = el("div", { class: "player", hidden: true });
     this.box = el("section", { class: "listen", "aria-labelledby": `${this.id}-title` }, el("h3", { id: `${this.id}-title`, t: "recordings.listen.title" }), this.form, this.problem, this.stage);
     this.player = null;
+    this.turn = null; // the attempt to open the recording; null once it is not wanted any more
     this.showKey();
   }
 
@@ -74,7 +75,7 @@ export class Listening {
 
   forget() {
     this.ring.keys = null;
-    this.showKey();
+    this.ring.showKeys();
     this.file.focus();
   }
 
@@ -84,13 +85,20 @@ export class Listening {
     if (this.submit.getAttribute("aria-busy") === "true") return;
     this.submit.setAttribute("aria-busy", "true");
     reveal(this.problem, false);
+    const turn = {};
+    this.turn = turn;
+    const wanted = (found) => {
+      if (this.turn !== turn) throw new ClosedError();
+      return found;
+    };
     try {
-      this.ring.keys ??= await Keys.open(this.file.files, this.passphrase.value);
+      const keys = this.ring.keys ?? wanted(await Keys.open(this.file.files, this.passphrase.value));
+      this.ring.keys = keys;
       this.passphrase.value = "";
       this.file.value = "";
-      this.showKey();
-      const opened = await ask("POST", `${this.path}/listen`, { purpose: this.purpose.value, reference: this.reference.value });
-      await this.play(opened);
+      this.ring.showKeys();
+      const opened = wanted(await ask("POST", `${this.path}/listen`, { purpose: this.purpose.value, reference: this.reference.value }));
+      await this.play(opened, keys, wanted);
     } catch (error) {
       this.fail(error);
     } finally {
@@ -98,10 +106,10 @@ export class Listening {
     }
   }
 
-  async play(opened) {
-    const fileKey = await this.ring.keys.fileKey(octets(opened.header));
-    const payload = await SealedPayload.open(fileKey, opened.payload_size, (from, to) => this.part(opened.entry, from, to));
-    const file = await FlacFile.open(payload);
+  async play(opened, keys, wanted) {
+    const fileKey = wanted(await keys.fileKey(octets(opened.header)));
+    const payload = wanted(await SealedPayload.open(fileKey, opened.payload_size, (from, to) => this.part(opened.entry, from, to)));
+    const file = wanted(await FlacFile.open(payload));
     this.close();
     this.player = new Player(file);
     this.player.addEventListener("change", () => this.render());
@@ -111,7 +119,7 @@ export class Listening {
     reveal(this.stage, true);
     this.button.focus();
     this.sound();
-    await this.check(opened, payload);
+    await this.check(opened, payload, keys.trusted);
   }
 
   /** Play, and stop another recording. */
@@ -191,9 +199,8 @@ export class Listening {
   }
 
   /** Read the whole payload, draw it, and say whether it is what the node has signed. */
-  async check(opened, payload) {
+  async check(opened, payload, trusted) {
     const { player, waveform } = this;
-    const trusted = this.ring.keys.trusted;
     let finding = "unfinished";
     try {
       const digest = await payload.digest(async (end) => {
@@ -201,7 +208,7 @@ export class Listening {
         say(this.progress, "recordings.listen.verifying", { percent: Math.floor((100 * end) / payload.length) });
         await waveform.add(end);
       });
-      finding = findingOf(opened.manifest, { call_id: this.row.call_id, size: payload.size, sha256: digest }, trusted);
+      finding = findingOf(opened.manifest, this.row, { size: payload.size, sha256: digest }, trusted);
     } finally {
       if (this.player === player) {
         reveal(this.progress, false);
@@ -213,7 +220,6 @@ export class Listening {
 
   fail(error) {
     if (error instanceof ClosedError) return;
-    if (![KeyError, DamagedError, ApiError].some((kind) => error instanceof kind)) throw error;
     reveal(this.problem, false);
     say(this.problem, textOf(error));
     requestAnimationFrame(() => reveal(this.problem, true));
@@ -222,32 +228,44 @@ export class Listening {
       reveal(this.stage, false);
       reveal(this.form, true);
     }
+    if (!KNOWN.some((kind) => error instanceof kind)) throw error; // the browser's console shows it
   }
 
   /** End the sound and forget what was opened. */
   close() {
+    this.turn = null;
     clearInterval(this.timer);
     this.player?.close();
     this.player = null;
   }
 
+  /** Stop the sound, or do not begin it. */
   pause() {
+    this.turn = null;
     if (this.player?.playing) this.player.pause();
   }
 }
 
 /** What is found about a recording that was read completely: the end of a text's key. */
-function findingOf(manifest, read, trusted) {
+function findingOf(manifest, row, read, trusted) {
   if (!manifest) return "missing";
   try {
     const { key, document } = verified(manifest, "manifest");
     const { call_id, payload } = document;
-    if (call_id !== read.call_id || payload.size !== read.size || payload.sha256 !== read.sha256) return "changed";
+    if (call_id !== row.call_id || payload.size !== read.size || payload.sha256 !== read.sha256) return "changed";
+    if (gapsOf(document) !== gapsOf(row)) return "changed";
     if (!trusted) return "unproven";
-    return trusted.has(key) ? "whole" : "stranger";
+    if (!trusted.has(key)) return "stranger";
+    return document.damaged || document.unexplained.length ? "faulty" : "whole";
   } catch {
     return "changed";
   }
+}
+
+/** The gaps that the timeline shows, as a text that can be compared. */
+function gapsOf({ gaps }) {
+  const found = gaps.map(({ from_us, to_us, reason, trigger, actor }) => [from_us, to_us, reason, trigger, actor]);
+  return JSON.stringify(found.sort((one, other) => one[0] - other[0]));
 }
 
 /** The key of the text about an error. */
@@ -255,6 +273,7 @@ function textOf(error) {
   if (error.reason === "step_up_needed") return "stepup.needed";
   if (error instanceof KeyError) return `recordings.listen.error.${error.reason}`;
   if (error instanceof DamagedError) return "recordings.listen.error.damaged";
+  if (!(error instanceof ApiError)) return "recordings.listen.error.page";
   if (error.reason === "card_number") return "recordings.listen.error.card";
   const known = [403, 404, 409, 410].includes(error.status);
   return `recordings.listen.error.${known ? error.status : "desk"}`;
@@ -262,3 +281,5 @@ function textOf(error) {
 
 /** The recording was closed while it was verified. */
 class ClosedError extends Error {}
+
+const KNOWN = [KeyError, DamagedError, ApiError];

@@ -58,7 +58,7 @@ export class Player extends EventTarget {
     const goesOn = this.playing;
     if (goesOn) this.pause();
     this.rest = Math.min(Math.max(0, position), this.length);
-    if (goesOn) this.play();
+    if (goesOn && this.rest < this.length) this.play(); // at the end, it would begin again
     this.changed();
   }
 

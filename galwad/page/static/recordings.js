@@ -65,7 +65,7 @@ export class Recordings {
       el("section", { class: "card", "aria-labelledby": "recordings-filters" }, el("h2", { id: "recordings-filters", t: "recordings.filters" }), this.form, this.problem),
       el("section", { class: "card", "aria-labelledby": this.found.id }, this.found, this.count, this.table, this.next, this.trouble),
     );
-    this.ring = { keys: null, heard: null }; // the officer's keys, and the recording that plays
+    this.ring = { keys: null, heard: null, showKeys: () => this.showKeys() }; // the officer's keys, and the recording that plays
     this.query = null; // of the rows that are shown
     this.after = null; // where the next page begins
   }
@@ -99,7 +99,11 @@ export class Recordings {
   stop() {
     this.started = false;
     this.finish();
-    this.ring.heard?.pause();
+    for (const row of this.rows) row.listening?.pause();
+  }
+
+  showKeys() {
+    for (const row of this.rows) row.listening?.showKey();
   }
 
   /** The user has signed out: forget the keys and what was opened with them. */

@@ -103,6 +103,25 @@ async def test_a_pause_of_all_calls_of_an_advisor_by_a_payment_system_is_found_i
     assert (only["proof"], only["stopped_by"], only["resumed_by"]) == ("entry", hold.seq, None)
 
 
+async def test_an_audit_entry_that_names_other_calls_is_not_among_the_entries_of_a_recording(
+    running, sealed
+):
+    """Otherwise, a person who gets an evidence pack learns when others called."""
+    other = CALL.replace("abcdefgh", "bcdefghi")
+    for call_id in (CALL, other):
+        await running.answered(call_id)
+    pay = await running.machine("pay", "payments")
+    assert (await pay.put("/api/v1/payments", json={"advisor": "sian"})).status_code == 200
+    (hold,) = await entries(running, "payment.pause")
+    assert other in hold.facts["calls"]
+    gaps = [Gap(80 * US, 125 * US, "payment", "api", "token:pay")]
+    await index(running, sealed, hold.at_us - 80 * US, gaps)
+    mair = await running.page("mair")
+    reply = await mair.http.get(URL)
+    assert reply.json()["gaps"][0]["stopped_by"] == hold.seq
+    assert other not in reply.text
+
+
 async def test_a_pause_on_the_page_without_an_audit_entry_has_no_proof(running, sealed):
     gaps = [Gap(80 * US, 125 * US, "payment", "page", "user:sian")]
     await index(running, sealed, 1_800_000_000 * US, gaps)

@@ -9,13 +9,14 @@ import re
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
-from helpers.page_recordings import a_pause, a_recording
+from helpers.page_recordings import a_recording
 from helpers.peers.waiting import wait_until
 from helpers.recording.office import Office
 from helpers.recording.packets import CALL_ID, US
 from recording.age.identity_file import Passphrase, protected
+from recording.archive.manifest import read_manifest
 from recording.keys.keyring import OfficerKeys
 from recording.keys.signed_document import sign_trust
 
@@ -48,7 +49,8 @@ def office(tmp_path_factory):
     call = office.call()
     call.answer()
     call.talk(0, 30 * US)
-    call.event("gap", 30 * US, reason="payment", trigger="page", actor="user:sian")
+    call.event("gap-start", 30 * US, reason="payment", trigger="page", actor="user:sian")
+    call.event("gap-end", 35 * US)
     call.event("segment", 35 * US, **{"class": "centre", "to": ""})
     call.talk(35 * US, LENGTH_S * US)
     office.seal(call.end(LENGTH_S * US))
@@ -71,7 +73,8 @@ def office(tmp_path_factory):
 def desk(desk, office):
     """A desk at which a supervisor is signed in, with the recording of the office."""
     desk.me |= {"user": "mair", "role": "supervisor", "extension": None}
-    row = a_recording(3, (a_pause(30, 35),), talk_us=LENGTH_S * US)
+    gaps = read_manifest((office.folder / f"{CALL_ID}.manifest").read_bytes()).gaps
+    row = a_recording(3, tuple(gaps), talk_us=LENGTH_S * US)
     desk.recordings.rows = [{**row, "call_id": CALL_ID}]
     desk.recordings.files = {
         name: (office.folder / f"{CALL_ID}.{name}").read_bytes()
@@ -252,6 +255,42 @@ def test_a_changed_or_missing_part_is_never_called_whole(desk, listen):
         expect(page.locator(".listen .warning:visible"), fault).to_contain_text(says)
         if fault == "manifest":  # the sound is shown; open the recording again
             reopen(page)
+
+
+def test_a_timeline_with_other_gaps_than_the_signed_manifest_is_never_called_whole(
+    desk, opened, listen
+):
+    row = desk.recordings.rows[0]
+    desk.recordings.rows = [{**row, "gaps": row["gaps"][1:]}]
+    reopen(opened)
+    page = listen("key.age", "trusted-nodes.json")
+    expect(page.locator(".verdict")).to_contain_text("Do not rely on this recording")
+
+
+def test_a_recording_that_is_closed_while_it_is_opened_does_not_begin_to_play(desk, opened, listen):
+    waiting: list[Route] = []
+    opened.route("**/listen", lambda route: waiting.append(route))  # noqa: PLW0108 - it marks it
+    page = listen("key.age")
+    wait_until(lambda: page.evaluate("1") and waiting, what="the request")
+    row = page.locator(".recordings tbody th button").first
+    row.press("Enter")
+    with page.expect_response("**/listen"):
+        waiting[0].continue_()
+    expect(page.locator(".listen [aria-busy=true]")).to_have_count(0)
+    row.press("Enter")
+    expect(page.get_by_label("Reference of the case")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    assert pieces(page) == 0
+    assert [path for path in paths(desk) if "/payload" in path] == []
+
+
+def test_a_step_beyond_the_end_does_not_begin_again(listen):
+    page = listen("key.age")
+    place = page.get_by_label("Position in the recording")
+    place.fill("85")
+    page.get_by_role("button", name="Forward 10 s").press("Enter")
+    expect(page.locator(".place-time")).to_have_text("1:30 / 1:30")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
 def test_without_the_signer_in_the_trust_file_the_page_does_not_call_a_recording_whole(listen):

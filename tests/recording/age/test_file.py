@@ -6,6 +6,7 @@ Other implementations are in `test_peers.py`; files like the published vectors a
 Covers `recording/age/header.py`, `recording/age/stream.py` and `recording/errors.py`.
 """
 
+import contextlib
 import io
 import os
 import tracemalloc
@@ -118,6 +119,19 @@ def test_a_payload_follows_its_header_in_the_same_file(tmp_path, identity):
         with PayloadWriter(file.fileno(), file_key, len(header)) as writer:
             writer.write(bytes(CHUNK) + b"end")
     assert age.decrypt_small((tmp_path / "p").read_bytes(), [identity]) == bytes(CHUNK) + b"end"
+
+
+def test_an_error_while_a_payload_is_written_leaves_no_file_that_opens(tmp_path):
+    file_key = age.new_file_key()
+    with (tmp_path / "p").open("wb") as file:
+        writer = PayloadWriter(file.fileno(), file_key)
+        with contextlib.suppress(RuntimeError), writer:
+            writer.write(b"half of it")
+            raise RuntimeError
+        with pytest.raises(ValueError, match="closed"):
+            writer.write(b"more")
+    with (tmp_path / "p").open("rb") as payload, pytest.raises(PayloadError):
+        PayloadReader(payload, file_key).readall()
 
 
 def test_a_write_to_an_encrypted_chunk_is_refused(tmp_path):

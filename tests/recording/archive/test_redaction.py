@@ -78,6 +78,13 @@ def test_the_facts_are_those_of_both_files(speech, recording):
     assert copy.rate == RATE
 
 
+def test_a_silence_to_the_end_of_the_call_ends_with_the_last_sample_of_longer_audio(recording):
+    silence = Silence(0, LENGTH_US // 2, "advisor")
+    copy = AudioCopy.of(io.BytesIO(recording), [silence], talk_us=LENGTH_US // 2)
+    assert not samples_of(copy.flac)[:, 1].any()
+    assert samples_of(copy.flac)[:, 0].all()
+
+
 def test_a_copy_without_silence_is_the_recording_itself(recording):
     copy = AudioCopy.of(io.BytesIO(recording))
     assert copy.flac == recording

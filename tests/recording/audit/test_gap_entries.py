@@ -68,6 +68,15 @@ def test_a_pause_on_the_page_without_its_own_entry_is_reported_as_missing(other)
     assert (only.proof, only.stopped_by) == (Proof.MISSING, None)
 
 
+def test_a_resume_of_this_call_counts_before_a_nearer_one_of_all_calls_of_an_advisor():
+    """The second may be of another advisor, whose calls this call is not one of."""
+    own, other = entry(11, "payment.resume", 124), entry(12, "payment.resume", 125, call_id="")
+    (only,) = found([gap(80, 125)], entry(10, "payment.pause", 80), own, other)
+    assert only.resumed_by == 11
+    (only,) = found([gap(80, 125)], entry(10, "payment.pause", 80), other)
+    assert only.resumed_by == 12
+
+
 def test_an_entry_whose_actor_was_erased_still_belongs_to_the_pause():
     (only,) = found([gap(80, 125)], entry(10, "payment.pause", 80, None))
     assert (only.proof, only.stopped_by) == (Proof.ENTRY, 10)
