@@ -1,7 +1,7 @@
 """A million index rows of invented recordings, such as a centre has after some years.
 
 Some callers call often, most only once. Few calls are long. One in seven has a payment, one in ten
-a transfer, one in four thousand a fault. There is no audio.
+a transfer, one in four thousand a fault. One in fifty is flagged. There is no audio.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.dialects import sqlite
 
 from galwad.host.database import upgrade
-from recording.index.tables import gap_reasons, gaps, recordings, references
+from recording.index.tables import flags, gap_reasons, gaps, recordings, references
 
 YEARS = 4
 LINES = ("Council Tax", "Housing", "Waste", "Planning", "Parking", "Licensing", "Elections")
@@ -23,9 +23,10 @@ LINE_SHARES = (40, 25, 15, 10, 5, 4, 1)
 ADVISORS = 200
 REASONS = (("payment", 0.15), ("transfer", 0.1), ("fault", 0.00025))
 FETCHED = 0.001
+FLAGGED = 0.02
 _CHUNK = 20_000
 _YEAR_S = 365 * 86400
-_TABLES = (recordings, gaps, gap_reasons, references)
+_TABLES = (recordings, gaps, gap_reasons, references, flags)
 Rows = dict[str, list[dict[str, object]]]
 
 
@@ -97,4 +98,7 @@ def _call(chance: random.Random, started: float) -> Rows:
     if chance.random() < FETCHED:
         case = f"C-{chance.randrange(1000)}"
         rows[references.name] = [{"call_id": call_id, "reference": case}]
+    if chance.random() < FLAGGED:
+        facts = {"started": started, "reason": "health", "since": started}
+        rows[flags.name] = [{"flag": "sensitive", "call_id": call_id, **facts}]
     return rows

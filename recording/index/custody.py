@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     delete,
     insert,
+    literal,
     select,
     update,
 )
@@ -30,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Interval
 from recording.index.catalogue import index_errors, metadata
-from recording.index.tables import flags
+from recording.index.tables import flags, recordings
 
 _BATCH = 2000
 """The most call ids that one database query reads."""
@@ -167,8 +168,11 @@ class Custodian:
     async def flag(self, call_id: str, flag: str, reason: str, now: float) -> None:
         """Flag a recording from `now` (Unix seconds) on; replace an earlier reason and time."""
         async with self._changing_flag(call_id, flag) as connection:
-            values = {"call_id": call_id, "flag": flag, "reason": reason, "since": now}
-            await connection.execute(insert(flags).values(values))
+            columns = ["flag", "started", "call_id", "reason", "since"]
+            at = recordings.c
+            values = literal(flag), at.started, at.call_id, literal(reason), literal(now)
+            row = select(*values).where(at.call_id == call_id)
+            await connection.execute(insert(flags).from_select(columns, row))
 
     async def unflag(self, call_id: str, flag: str) -> None:
         """Remove a flag from a recording, if it has the flag."""

@@ -105,26 +105,33 @@ def search_statement(
     filters of `LATER_PARTIES` whose value also belongs to a later party of any call. Only for these
     filters, the statement searches the later parties.
     """
-    one = filters.number, filters.advisor, filters.extension, filters.reference, filters.flag
+    one = filters.number, filters.advisor, filters.extension, filters.reference
     narrow = rare or any(one)
     statement = select(recordings)
-    source = recordings
-    if filters.gap_reason is not None and narrow:
+    place = at = recordings.c
+    if filters.flag is not None and narrow:
+        statement = statement.where(_has_flag(filters.flag))
+    elif filters.flag is not None:
+        place = flags.c
+        statement = statement.join(flags, place.call_id == recordings.c.call_id)
+        statement = statement.where(place.flag == filters.flag)
+    if filters.gap_reason is not None and (narrow or filters.flag is not None):
         statement = statement.where(_has_gap(filters.gap_reason))
     elif filters.gap_reason is not None:
-        source = gap_reasons
-        statement = statement.join(source, source.c.call_id == recordings.c.call_id)
-        statement = statement.where(source.c.reason == filters.gap_reason)
-    at = source.c
+        place = at = gap_reasons.c
+        statement = statement.join(gap_reasons, at.call_id == recordings.c.call_id)
+        statement = statement.where(at.reason == filters.gap_reason)
     if after is not None:
         statement = statement.where(
-            tuple_(at.started, at.call_id) < tuple_(literal(after.started), literal(after.call_id))
+            tuple_(place.started, place.call_id)
+            < tuple_(literal(after.started), literal(after.call_id))
         )
     # SQLite does not use the database index of a column that is inside an expression, such as
     # `talk_us + 0`. Such expressions are used here where an index would be slow:
-    # - for `line`, if `narrow` is True. Another filter then matches fewer recordings.
+    # - for `line`, if `narrow` is True or a flag is sought. The other filter then matches fewer
+    #   recordings.
     # - for `talk_us`, always. Only the subquery below uses the index of `talk_us`.
-    line = at.line.concat("") if narrow else at.line
+    line = at.line.concat("") if narrow or filters.flag is not None else at.line
     if rare:
         others = recordings.alias("others")
         statement = statement.where(
@@ -135,15 +142,14 @@ def search_statement(
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
         *((_party(name, is_later=name in later), getattr(filters, name)) for name in LATER_PARTIES),
         (_has_reference, filters.reference),
-        (_has_flag, filters.flag),
         (line.__eq__, filters.line),
-        (at.started.__ge__, filters.since),
-        (at.started.__lt__, filters.until),
+        (place.started.__ge__, filters.since),
+        (place.started.__lt__, filters.until),
     )
     return statement.where(
         *(condition(value) for condition, value in conditions if value is not None),
         *_lengths(at.talk_us + 0, filters),
-    ).order_by(at.started.desc(), at.call_id.desc())
+    ).order_by(place.started.desc(), place.call_id.desc())
 
 
 def _lengths(talk_us: ColumnElement[int], filters: Filters) -> list[ColumnElement[bool]]:
@@ -190,5 +196,8 @@ def _has_reference(reference: str) -> ColumnElement[bool]:
 
 
 def _has_flag(flag: str) -> ColumnElement[bool]:
-    # Few recordings have a flag, so SQLite begins with them and sorts what it finds.
-    return recordings.c.call_id.in_(select(flags.c.call_id).where(flags.c.flag == flag))
+    return exists().where(
+        flags.c.flag == flag,
+        flags.c.started == recordings.c.started,
+        flags.c.call_id == recordings.c.call_id,
+    )

@@ -123,10 +123,12 @@ references = Table(
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
 )
 
+# Searches by flag read this table, which has the order of a result, as `gap_reasons` has.
 flags = Table(
     "recording_flags",
     metadata,
     Column("flag", String(20), primary_key=True),
+    Column("started", Float, primary_key=True),
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
     Column("reason", String(200), nullable=False),
     Column("since", Float, nullable=False),

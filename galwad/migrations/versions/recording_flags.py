@@ -16,10 +16,11 @@ def upgrade() -> None:
     op.create_table(
         "recording_flags",
         sa.Column("flag", sa.String(20), nullable=False),
+        sa.Column("started", sa.Float(), nullable=False),
         sa.Column("call_id", sa.String(24), nullable=False),
         sa.Column("reason", sa.String(200), nullable=False),
         sa.Column("since", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("flag", "call_id"),
+        sa.PrimaryKeyConstraint("flag", "started", "call_id"),
         sa.ForeignKeyConstraint(["call_id"], ["recordings.call_id"]),
         sqlite_with_rowid=False,
     )

@@ -254,14 +254,22 @@ async def test_flagged_recordings_are_found_without_a_scan_the_newest_first(cata
     await custodian.flag(row("b").call_id, "restricted", "asked", 2000.0)
     assert await found(catalogue, flag="sensitive") == ["c", "a"]
     assert await found(catalogue, flag="restricted", since=1002.0) == []
-    text = (
-        search_statement(Filters(flag="sensitive"))
-        .limit(3)
-        .compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
-    )
-    async with engine.connect() as connection:
-        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
-        assert [each[3] for each in plan if each[3].startswith("SCAN")] == []
+    assert await found(catalogue, flag="sensitive", line=row("a").line) == ["c", "a"]
+    assert await found(catalogue, flag="sensitive", reference=row("a").call_id) == ["a"]
+    assert await found(catalogue, flag="sensitive", gap_reason="payment") == []
+    page = await catalogue.search(Filters(flag="sensitive"), limit=1)
+    rest = await catalogue.search(Filters(flag="sensitive"), limit=1, after=page.after)
+    assert [each.call_id for each in (*page.rows, *rest.rows)] == [
+        row(letter).call_id for letter in "ca"
+    ]
+    assert rest.after is None
+    for filters in (Filters(flag="sensitive"), Filters(flag="sensitive", line="Waste")):
+        statement = search_statement(filters, Cursor(1001.0, "x")).limit(3)
+        text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
+        async with engine.connect() as connection:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
+            steps = [each[3] for each in plan]
+        assert not [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step]
 
 
 async def test_a_recording_keeps_its_other_custody_when_a_flag_is_set_or_removed(catalogue, engine):
