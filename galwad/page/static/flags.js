@@ -26,8 +26,8 @@ export class Flags {
     this.form = el(
       "form",
       { autocomplete: "off", on: { submit: (event) => this.submit(event) } },
-      el("div", { class: "pair" }, field("flag", this.flag), field("reason", this.reason)),
-      el("div", { class: "buttons" }, el("button", { type: "submit", t: "recordings.flags.set" }), ...this.removers.values()),
+      el("div", { class: "pair" }, others.length ? field("flag", this.flag) : null, field("reason", this.reason)),
+      el("div", { class: "buttons" }, others.length ? el("button", { type: "submit", t: "recordings.flags.set" }) : null, ...this.removers.values()),
     );
     this.list = el("ul", {}, ...flags.map(() => el("li")));
     const title = el("h3", { id, t: "recordings.flags.title" });
@@ -42,7 +42,7 @@ export class Flags {
 
   submit(event) {
     event.preventDefault();
-    return this.change("PUT", this.flag.value);
+    return this.flag.value && this.change("PUT", this.flag.value);
   }
 
   /** Remove a flag. This needs a reason, too. */

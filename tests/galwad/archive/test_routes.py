@@ -252,7 +252,7 @@ async def test_a_row_in_the_api_omits_internal_columns_and_adds_computed_fields(
     columns = set(recordings.c.keys())
     assert columns - set(row) == {"folder", "talk_us", "unexplained_us", "salt"}
     own = {"talk_s", "unexplained_s", "custody", "captured_card", "named"}
-    lists = {"gaps", "unexplained", "network", "later_callers", "later_advisors"}
+    lists = {"gaps", "flags", "unexplained", "network", "later_callers", "later_advisors"}
     assert set(row) - columns == own | lists
 
 

@@ -508,3 +508,17 @@ def test_an_administrator_restricts_a_recording_and_removes_a_flag_only_with_a_r
     (sent,) = [each for each in desk.asked if "/flags/" in each[1]]
     path = f"/recordings/{call_id}/flags/sensitive"
     assert sent == ("DELETE", path, {"reason": "wrong call"})
+
+
+def test_a_recording_with_all_flags_offers_none_to_set(desk, found):
+    desk.recordings.flags = [
+        {"flag": flag, "reason": "health", "since": STARTED}
+        for flag in ("sensitive", "third-party")
+    ]
+    found.get_by_role("button", name="12:50:03").click()
+    flags = found.get_by_role("region", name="Flags")
+    expect(flags.get_by_label("Reason for the change")).to_be_visible()
+    expect(flags.get_by_role("button", name="Set the flag")).to_have_count(0)
+    flags.get_by_label("Reason for the change").fill("health")
+    flags.get_by_label("Reason for the change").press("Enter")
+    assert [path for _, path, _ in desk.asked if "/flags/" in path] == []
