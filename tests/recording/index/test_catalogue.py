@@ -272,6 +272,16 @@ async def test_flagged_recordings_are_found_without_a_scan_the_newest_first(cata
         assert not [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step]
 
 
+async def test_a_flagged_recording_that_is_indexed_again_with_another_start_is_still_found(
+    catalogue, engine
+):
+    await catalogue.add(row("a", started=1000.0))
+    await Custodian(engine).flag(row("a").call_id, "sensitive", "health", 2000.0)
+    await catalogue.add(row("a", started=1001.0))
+    assert await found(catalogue, flag="sensitive") == ["a"]
+    assert await found(catalogue, flag="sensitive", number=row("a").number) == ["a"]
+
+
 async def test_a_recording_keeps_its_other_custody_when_a_flag_is_set_or_removed(catalogue, engine):
     custodian, call_id = Custodian(engine), row("a").call_id
     await catalogue.add(row("a"))
