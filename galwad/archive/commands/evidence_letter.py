@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from galwad.archive.commands.recordings_show import explanation_lines
 from galwad.cli.support.console import CliError, centre_time, clock
-from galwad.cli.support.page_texts import Texts
+from galwad.cli.support.page_texts import Texts, html_page
 from recording.archive.redaction import RedactionNote, Silence
 
 _US: Final = 1_000_000
@@ -103,32 +103,17 @@ def _refuse(url: str, *_: Any, **__: Any) -> Any:
 
 def letter(pack: Pack, texts: Texts) -> str:
     """Return the letter as an HTML document, which loads nothing."""
-    title = escape(texts.text("evidence.title"))
+    title = texts.text("evidence.title")
     sections = "\n".join(
         f"<h2>{escape(texts.text(f'evidence.{name}.title'))}</h2>\n{body}"
         for name, body in _sections(pack, texts)
     )
-    return f"""\
-<!DOCTYPE html>
-<html lang="{texts.language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
+    content = f"""\
 {_table(_facts(pack, texts))}
 <p>{escape(texts.text("evidence.private"))}</p>
 {sections}
-</main>
-</body>
-</html>
 """
+    return html_page(texts.language, title, _STYLE, content)
 
 
 def _facts(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:

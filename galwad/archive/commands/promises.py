@@ -23,7 +23,7 @@ from galwad.cli.support.console import CliError, centre_time, console, one_line,
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Days, Json, Language, Server, checked_period, texts_in
 from galwad.cli.support.output_file import atomic_file, check_writable
-from galwad.cli.support.page_texts import Texts
+from galwad.cli.support.page_texts import Texts, html_page
 
 app = new_command()
 _TIMEOUT_S: Final = 1800.0
@@ -263,21 +263,8 @@ def page_of(report: ReportText, texts: Texts) -> str:
         for name in ("notice", "checks", "evidence", "verdict")
     )
     rows = "\n".join(_row(line, texts) for line in report.lines)
-    title = escape(report.title)
-    return f"""\
-<!DOCTYPE html>
-<html lang="{texts.language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{_STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
+    title = report.title
+    content = f"""\
 <p>{escape(report.checked)}</p>
 <p class="summary">{escape(report.summary)}</p>
 <table>
@@ -287,10 +274,8 @@ def page_of(report: ReportText, texts: Texts) -> str:
 </tbody>
 </table>
 <p>{escape(texts.text("promise.limits"))}</p>
-</main>
-</body>
-</html>
 """
+    return html_page(texts.language, title, _STYLE, content)
 
 
 def _row(line: PromiseText, texts: Texts) -> str:

@@ -1,4 +1,4 @@
-"""The texts in Welsh and English, for the command line.
+"""The texts in Welsh and English for the command line, and the HTML pages that it writes.
 
 The texts are those of the page: the files `en.json` and `cy.json` in `galwad/page/locale`. A text
 may have placeholders, such as `{name}`.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from html import escape
 from importlib.resources import files
 from typing import Final
 
@@ -57,6 +58,32 @@ class Texts:
         if seconds or not parts:
             parts.append(self.text("duration.seconds", count=seconds))
         return " ".join(parts)
+
+
+def html_page(language: str, title: str, style: str, content: str) -> str:
+    """Return an HTML document for printing, which has no scripts and loads nothing.
+
+    `style` is CSS, and `content` is the HTML below the heading. The title is escaped here.
+    """
+    heading = escape(title)
+    return f"""\
+<!DOCTYPE html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{heading}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{heading}</h1>
+{content}</main>
+</body>
+</html>
+"""
 
 
 def preferred_language(environment: Mapping[str, str] | None = None) -> str:
