@@ -51,6 +51,9 @@ trunk_rate = 10000
 [media]
 listen = "{host}"
 ports = "{first}-{last}"
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer}"
 recipients = "{folder}/recipients.json"

@@ -82,6 +82,9 @@ ha1_md5 = "{ha1}"
 [media]
 listen = "127.0.0.1"
 ports = "{first}-{last}"
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer}"
 """

@@ -41,7 +41,7 @@ class Desk:
         self.texts = TextsSubject(host)
         self.directories = DirectoriesSubject(host, sources)
         self.calls = CallsSubject(host, self.people, self.directories)
-        self.archive = ArchiveSubject(host, self.people, self.calls)
+        self.archive = ArchiveSubject(host, self.people, self.texts, self.calls)
         self.notes = NotesSubject(host, self.texts, self.directories, self.calls)
         self.events = EventsSubject(host, self.calls)
         self.page = PageSubject(host, self.texts)

@@ -17,6 +17,7 @@ from typing import Literal, Self, TypeAlias
 
 import msgspec
 
+from recording.archive.disposal import AppliedRule
 from recording.archive.summary import RecordingSummary
 
 Role: TypeAlias = Literal["desk", "finaliser", "command"]
@@ -513,8 +514,9 @@ class Dispose(LinkMessage, frozen=True):
     """From the desk to the finaliser: certify the disposal of a recording and destroy its header.
 
     `reason` is why the recording is disposed of. The audit chain has an entry about the disposal:
-    `audit_node`, `audit_seq` and `audit_hash` are this entry's node, number and hash. The
-    certificate contains `reason`, `actor`, and these three values.
+    `audit_node`, `audit_seq` and `audit_hash` are this entry's node, number and hash. `rule` is the
+    rule of retention that orders the disposal, None if a person does. The certificate contains
+    `reason`, `actor`, these three values and the rule.
     """
 
     ref: int
@@ -525,6 +527,7 @@ class Dispose(LinkMessage, frozen=True):
     audit_node: str
     audit_seq: int
     audit_hash: str
+    rule: AppliedRule | None = None
 
 
 class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):

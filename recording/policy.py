@@ -14,8 +14,17 @@ the gap ends and the next gap begins at the same instant.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 import msgspec
+
+FlagName: TypeAlias = Literal["sensitive", "restricted", "third-party"]
+"""The flags of recordings.
+
+- sensitive: the call has special categories of personal data, such as health
+- restricted: a person has asked to restrict the processing (UK GDPR, article 18)
+- third-party: a third person takes part, such as an interpreter or a relay service
+"""
 
 
 class RecordingState(StrEnum):

@@ -178,6 +178,9 @@ line = "Sian's extension"
 listen = "{HOST}"
 ports = "{base}-{base + 199}"
 
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer_key}"
 # So that you can ring from a softphone of your own and be recorded.

@@ -11,7 +11,16 @@ from starlette.types import ASGIApp
 from galwad.api import system
 from galwad.api.document import PREFIX, describe
 from galwad.api.tags import operation_id
-from galwad.archive import custody, evidence, gaps, headers, listening, proof_routes, reindex
+from galwad.archive import (
+    custody,
+    evidence,
+    gaps,
+    headers,
+    listening,
+    proof_routes,
+    reindex,
+    retention_routes,
+)
 from galwad.archive import routes as recordings
 from galwad.calls import payment_pages, payments, phones
 from galwad.calls import routes as calls
@@ -64,6 +73,7 @@ ENDPOINT_MODULES: Final = (
     evidence,
     headers,
     custody,
+    retention_routes,
     reindex,
     proof_routes,
     today,

@@ -180,6 +180,23 @@ PARAMETERS: Final = {
     "when": Parameter("A period in words.", "last week"),
     "language": Parameter("The language of the texts.", "cy"),
 }
+_RULES = {
+    "version": 3,
+    "rules": [
+        {
+            "category": "general",
+            "keep": "12 months",
+            "counted_from": "call",
+            "minimum": None,
+            "lines": [],
+            "purposes": [],
+            "flags": [],
+        }
+    ],
+    "stored": 1795743681.2,
+    "in_force": 1795743681.2,
+    "approved_by": "",
+}
 EXAMPLES: Final = {
     "payments_pause": Example({"heartbeat": 30}, _PAUSED),
     "payments_resume": Example({"holder": "phone:201"}, _RECORDING),
@@ -273,6 +290,46 @@ EXAMPLES: Final = {
     "recordings_fetch": Example({"purpose": "complaint", "reference": "C-1024"}, None),
     "custody_flag": Example({"reason": "medical details"}, None),
     "custody_retain": Example({"reason": "complaint C-1024"}, None),
+    "retention_plan": Example(
+        None,
+        {
+            "in_force": _RULES,
+            "waiting": None,
+            "clock_in_doubt": "",
+            "until": 1798335681.2,
+            "due": [
+                {
+                    "category": "general",
+                    "recordings": 412,
+                    "retained": 3,
+                    "restricted": 1,
+                    "incidents": 0,
+                    "first": 1795824000.0,
+                }
+            ],
+            "kept": [{"category": "general", "recordings": 61_204}],
+        },
+    ),
+    "retention_preview": Example(
+        None,
+        {
+            "version": 4,
+            "categories": [
+                {
+                    "category": "general",
+                    "recordings": 61_204,
+                    "earlier": 61_204,
+                    "later": 0,
+                    "due": 18_033,
+                }
+            ],
+        },
+    ),
+    "retention_approve": Example({"version": 4}, {"in_force": False}),
+    "retention_confirm_clock": Example({"reason": "compared with the mobile network"}, None),
+    "retention_run": Example(
+        {"limit": 100}, {"disposed": 41, "failed": 0, "waits": "", "more": False}
+    ),
     "tokens": Example(None, [_TOKEN]),
     "tokens_make_machine_token": Example(
         {"user": "pay", "name": "spring-2027", "rights": ["payments"], "days": 365},

@@ -46,6 +46,11 @@ TAGS = (
         ("custody", "headers", "reindex"),
     ),
     Tag(
+        "Retention",
+        "How long recordings are kept, and the disposal of those whose term is over.",
+        ("retention",),
+    ),
+    Tag(
         "Evidence",
         "The audit chain, and the checks that prove what was recorded.",
         ("audit", "coverage", "promises"),

@@ -13,20 +13,21 @@ from typing import Self
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 
+from galwad.archive.disposals import Decision
 from galwad.archive.files import checked_id
 from galwad.archive.routes import recording_of
-from galwad.archive.rules import DisposalReason, FlagName
+from galwad.archive.rules import DisposalReason
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.messages import Alarm, Dispose
+from galwad.messages import Alarm
 from galwad.people.access import SteppedUpAdministrator, SteppedUpSupervisor
 from galwad.people.sessions import Session
 from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
-from recording.audit.chain import Head
 from recording.audit.index_comparison import CARD_PREVENTION
 from recording.audit.log import AuditFilter, Facts
+from recording.policy import FlagName
 
 router = APIRouter()
 
@@ -152,6 +153,7 @@ async def flag(
         facts: Facts = {"call_id": call_id, "flag": flag}
         await desk.host.audit.append("recording.flagged", facts, personal)
         await desk.archive.custodian.flag(call_id, flag, body.reason, time.time())
+        await desk.archive.retention.assign([call_id])
 
 
 @router.delete("/recordings/{call_id}/flags/{flag}", status_code=204)
@@ -175,6 +177,7 @@ async def unflag(
         facts: Facts = {"call_id": call_id, "flag": flag}
         await desk.host.audit.append("recording.unflagged", facts, personal)
         await desk.archive.custodian.unflag(call_id, flag)
+        await desk.archive.retention.assign([call_id])
 
 
 async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | None:
@@ -221,14 +224,11 @@ async def purge(
 
     Raises:
         ApiError: 403, the user does not have the right `purge`. 404, no recording has this id. 409,
-            the recording is retained, no card number was keyed in it, or the finaliser refuses.
+            the recording is retained, its term is not over (if the reason is retention), no card
+            number was keyed in it, or the finaliser refuses.
             503, the finaliser does not answer: it may have disposed of the recording.
     """
-    if PURGE not in session.user.rights:
-        raise NotPermittedError(
-            "disposing of recordings needs the right `purge`",
-            "`galwad users rights NAME --right purge` on the server gives it",
-        )
+    require_purge(session)
     recording = await recording_of(desk, call_id)
     async with desk.archive.custodian.deciding:
         custody = await desk.archive.custodian.one(call_id)
@@ -238,6 +238,8 @@ async def purge(
                 "the recording is retained",
                 f"release it first; it is retained for: {custody.retained_for}",
             )
+        if body.reason == "retention":
+            await desk.archive.retention.refuse_before_term(call_id)
         if body.missing_trigger is None or body.changed is None:
             return await _dispose(desk, session, recording, body)
         if not await desk.archive.captured_cards.of([call_id]):
@@ -257,34 +259,18 @@ async def purge(
         return purged
 
 
+def require_purge(session: Session) -> None:
+    """Raise an `ApiError` (403) unless the user has the right to dispose of recordings."""
+    if PURGE not in session.user.rights:
+        raise NotPermittedError(
+            "disposing of recordings needs the right `purge`",
+            "`galwad users rights NAME --right purge` on the server gives it",
+        )
+
+
 async def _dispose(
     desk: ArchiveDesk, session: Session, recording: RecordingSummary, body: Purge
 ) -> Purged:
-    facts = {
-        "call_id": recording.call_id,
-        "payload_sha256": recording.payload_sha256,
-        "reason": body.reason,
-    }
-    personal = {"actor": session.actor, "reference": body.reference}
-    ordered = await desk.host.audit.append("recording.purge-ordered", facts, personal)
-    try:
-        content = await desk.archive.finaliser.request(
-            lambda ref: _order(ref, facts, session.actor, desk.host.settings.node.name, ordered)
-        )
-    except ApiError as error:
-        # If there is a certificate, the disposal has begun, and a repeated request completes it. So
-        # no failure is entered in the audit chain.
-        if desk.archive.files.content(recording, "disposal") is None:
-            await desk.host.audit.append(
-                "recording.not-purged", {**facts, "why": error.error}, personal
-            )
-        raise
-    await desk.archive.custodian.disposed(recording.call_id, body.reason, time.time())
-    await desk.calls.log.store.forget_number_of(recording.call_id)
-    await desk.host.audit.append("recording.purged", facts, personal)
+    decision = Decision(body.reason, session.actor, body.reference)
+    content = await desk.archive.disposals.dispose(recording, decision)
     return Purged(certificate=content.decode())
-
-
-def _order(ref: int, facts: dict[str, str], actor: str, node: str, entry: Head) -> Dispose:
-    known = facts["call_id"], facts["payload_sha256"], facts["reason"]
-    return Dispose(ref, *known, actor, node, entry.seq, entry.hash)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad.archive.files import SealedResponse, checked_id
-from galwad.archive.rules import ADMIN_PURPOSES, RESTRICTED_PURPOSES, FlagName, Purpose
+from galwad.archive.rules import ADMIN_PURPOSES, RESTRICTED_PURPOSES, Purpose
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.calls.live_calls import indexed_number
 from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
@@ -33,6 +33,7 @@ from recording.audit.log import Facts, NewEntry
 from recording.errors import ManifestError
 from recording.index.catalogue import Cursor, Filters, add_fetch_reference
 from recording.index.custody import NOT_RETAINED, CapturedCard, Custody, Flag
+from recording.policy import FlagName
 
 router = APIRouter(tags=["recordings"])
 

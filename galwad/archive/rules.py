@@ -19,13 +19,6 @@ Purpose: TypeAlias = Literal[
 ]
 ADMIN_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
 """The purposes for which only an administrator may fetch recordings."""
-FlagName: TypeAlias = Literal["sensitive", "restricted", "third-party"]
-"""The flags of recordings.
-
-- sensitive: the call has special categories of personal data, such as health
-- restricted: a person has asked to restrict the processing (UK GDPR, article 18)
-- third-party: a third person takes part, such as an interpreter or a relay service
-"""
 RESTRICTED_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "vital-interests"})
 """The purposes for which a restricted recording may still be fetched."""
 OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]

@@ -12,19 +12,24 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from galwad.archive.coverage import CoverageChecker, CoverageResult, IndexChecker
 from galwad.archive.desk_socket import DeskSocket, FinaliserClient
+from galwad.archive.disposals import Disposals
 from galwad.archive.files import ArchiveFolder
 from galwad.archive.indexer import Indexer
 from galwad.archive.periodic import COVERAGE_CHECKED, AnchorFile, NightlyCheck, RecipientsWatch
 from galwad.archive.promises import PromiseChecker
+from galwad.archive.retention import Retention
 from galwad.calls.alarms.kinds import Ending
 from galwad.calls.subject import CallsSubject
 from galwad.host.host import Host, desk_of
 from galwad.messages import Alarm, Sealed
+from galwad.notes.store import notes
 from galwad.people.subject import PeopleDesk, PeopleSubject
+from galwad.texts.subject import TextsSubject
 from recording.audit.index_comparison import IndexComparison
 from recording.index.catalogue import Catalogue
 from recording.index.custody import CapturedCards, Custodian
 from recording.index.ledger import Ledger
+from recording.index.terms import Terms
 from recording.keys.keyring import RecipientsFile
 
 
@@ -80,7 +85,9 @@ class ArchiveMetrics:
 class ArchiveSubject:
     """The desk's part for the recordings of its node: files, index, checks and alarms."""
 
-    def __init__(self, host: Host, people: PeopleSubject, calls: CallsSubject) -> None:
+    def __init__(
+        self, host: Host, people: PeopleSubject, texts: TextsSubject, calls: CallsSubject
+    ) -> None:
         settings, engine, audit = host.settings, host.engine, host.audit
         self._host = host
         self._calls = calls
@@ -91,6 +98,14 @@ class ArchiveSubject:
         self.files = ArchiveFolder(settings.archive)
         self.anchors = AnchorFile(settings.anchor_file, settings.node.name, audit, host.alarm)
         self.finaliser = FinaliserClient()
+        self.disposals = Disposals(host, calls, self.files, self.finaliser, self.custodian)
+        self.retention = Retention(
+            host,
+            Terms(engine, notes),
+            texts.lists,
+            self.catalogue,
+            self.disposals,
+        )
         comparison = IndexComparison(engine, settings.node.name)
         self.coverage = CoverageChecker(
             *(Ledger(engine), self.catalogue, self.custodian, self.files, comparison),
@@ -128,9 +143,11 @@ class ArchiveSubject:
             on_spools=self.coverage.spools_left,
         )
         host.on_start(self._show_newest_result)
+        host.on_start(self.retention.start)
         host.after_start(self.socket.start)
         host.loop(RecipientsWatch(self.recipients, audit, on_alarm=host.alarm).run)
         host.loop(self.nightly.run)
+        host.loop(self.retention.run)
         host.before_stop(self.socket.stop)
 
     @cached_property
@@ -154,8 +171,9 @@ class ArchiveSubject:
     async def indexed(self, reports: Sequence[Sealed]) -> None:
         """Pass indexed recordings to the log of calls and to other subjects, then handle each one.
 
-        Raises `AuditError`.
+        Raises `AuditError` or `CatalogueError`.
         """
+        await self.retention.assign([each.call_id for each in reports])
         await self._calls.log.sealed(reports)
         await self._host.publish_and_wait(RecordingsIndexed(reports))
         for sealed in reports:

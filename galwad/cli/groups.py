@@ -45,6 +45,17 @@ GROUPS: Final = {
             "reindex": "Index recordings again from their signed manifests.",
         },
     ),
+    "retention": LazyGroup(
+        "Show how long recordings are kept; approve changed rules; dispose of what is due.",
+        "galwad.archive.commands.retention",
+        summaries={
+            "plan": "Show the rules, and what is due in the next days.",
+            "preview": "Show what changed rules would do, before they are approved.",
+            "approve": "Approve changed rules; two administrators must do it.",
+            "run": "Dispose of the recordings whose term is over.",
+            "confirm-clock": "Confirm that the server's clock is right.",
+        },
+    ),
     "calls": LazyGroup(
         "List calls in progress; show figures; check that each second of the calls is explained.",
         "galwad.calls.commands",

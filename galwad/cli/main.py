@@ -47,6 +47,7 @@ SUMMARIES: Final = {
     "password": "Replace your own password.",
     "recordings": "Find, fetch, verify, retain and dispose of recordings.",
     "evidence": "Make an evidence pack of a recording for somebody.",
+    "retention": "Show and approve how long recordings are kept.",
     "calls": "List calls in progress; show figures and coverage.",
     "alarms": "List, take and close alarms.",
     "promise-check": "Check what the privacy notice promises, with evidence.",

@@ -336,7 +336,7 @@ class Sealer:
                 place = AuditPlace(order.audit_node, order.audit_seq, order.audit_hash)
                 known = order.call_id, order.payload_sha256
                 return self._disposals.dispose(
-                    DisposalOrder(*known, order.reason, order.actor, place)
+                    DisposalOrder(*known, order.reason, order.actor, place, order.rule)
                 )
             case VerifyRecording():
                 return msgspec.msgpack.encode(self._proven(order))

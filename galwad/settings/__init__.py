@@ -23,6 +23,7 @@ from galwad.settings.desk import (
     WebhookSection,
 )
 from galwad.settings.node import NodeSection, RecordingSection
+from galwad.settings.retention import RetentionRule, check_rules
 from galwad.settings.switch import (
     Destination,
     MediaSection,
@@ -50,6 +51,9 @@ class Settings(Section):
     media: MediaSection = Field(default=MediaSection(), description="the table [media]")
     recording: RecordingSection = Field(
         description='the table [recording] with at least "officer_key"'
+    )
+    retention: tuple[RetentionRule, ...] = Field(
+        description='at least one table [[retention]] with "category", "keep" and "counted_from"'
     )
     desk: DeskSection = Field(default=DeskSection(), description="the table [desk]")
     presence: PresenceSection = Field(default=PresenceSection(), description="the table [presence]")
@@ -83,6 +87,11 @@ class Settings(Section):
             raise ValueError(
                 "Two [[directories]] have a table [directories.contact_notes]; keep only one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_retention(self) -> Self:
+        check_rules(self.retention)
         return self
 
     @model_validator(mode="after")

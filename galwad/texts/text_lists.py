@@ -144,6 +144,13 @@ class TextLists:
         purposes = self._lists["purposes"].entries
         return self.free_text or any(text in {each.en, each.cy} for each in purposes)
 
+    def purpose_in_both(self, text: str) -> tuple[str, ...]:
+        """Return a purpose and its translation, if the list has it, or had it before."""
+        listed = self._lists["purposes"]
+        known = (*listed.entries, *listed.former)
+        pairs = ((each.en, each.cy) for each in known if text in {each.en, each.cy})
+        return next(pairs, (text,) if text else ())
+
     def purpose_code(self, text: str) -> str:
         """Return the CRM's code of a present or former purpose; "" without a code."""
         listed = self._lists["purposes"]

@@ -1,5 +1,7 @@
 """Disposal: writes a signed certificate (`ID.disposal`), then destroys the recording's header.
 
+The certificate is the next version of the signed record of the call. It names the manifest, which
+was the version before, and says what was destroyed, when, and by which rule or person.
 Without the header, no recipient can decrypt the payload or a copy of it. The certificate is on the
 disk first, so each destroyed recording has one. Disposal is final: if the header comes back with a
 backup, `recording.archive.backup` destroys it again.
@@ -22,7 +24,7 @@ from recording.archive.manifest import (
     RecordingDocument,
     SealingNode,
     folder_of,
-    verify_manifest,
+    read_manifest,
 )
 from recording.archive.rewrap import facts_of
 from recording.errors import ArchiveError, DisposalError, ManifestError
@@ -42,6 +44,20 @@ class AuditPlace(msgspec.Struct, frozen=True):
     hash: str
 
 
+class AppliedRule(msgspec.Struct, frozen=True):
+    """The rule of retention by which a recording was disposed of.
+
+    `category`, `keep` and `counted_from` are as in the settings, `version` is that of the rules in
+    force, and `due` is the end of the term (ISO 8601, UTC).
+    """
+
+    category: str
+    keep: str
+    counted_from: str
+    version: int
+    due: str
+
+
 class Certificate(RecordingDocument, frozen=True):
     """The certificate that a recording was disposed of."""
 
@@ -57,6 +73,10 @@ class Certificate(RecordingDocument, frozen=True):
     by: str
     disposed: str
     audit: AuditPlace
+    rule: AppliedRule | None = None
+    """None if a person ordered the disposal."""
+    manifest_sha256: str = ""
+    """The SHA-256 of the manifest; empty in certificates of older software."""
 
 
 CERTIFICATE: Final = DocumentType("disposal", FORMAT, Certificate, "node")
@@ -71,6 +91,7 @@ class DisposalOrder:
     reason: str
     by: str
     audit: AuditPlace
+    rule: AppliedRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +140,7 @@ class Disposer:
     def _certificate(self, order: DisposalOrder) -> Certificate:
         if order.reason not in REASONS:
             raise DisposalError("the reason of the disposal is unknown")
-        manifest = self._manifest(order)
+        manifest, digest = self._manifest(order)
         header = self.path(order.call_id).with_suffix(".header")
         known = header.exists()
         return Certificate(
@@ -132,16 +153,24 @@ class Disposer:
             by=order.by,
             disposed=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             audit=order.audit,
+            rule=order.rule,
+            manifest_sha256=digest,
         )
 
-    def _manifest(self, order: DisposalOrder) -> Manifest:
+    def _manifest(self, order: DisposalOrder) -> tuple[Manifest, str]:
+        """Return the recording's manifest, and the SHA-256 of its file."""
+        path = self.path(order.call_id).with_suffix(".manifest")
         try:
-            manifest = verify_manifest(self.path(order.call_id).with_suffix(".manifest"))
+            data = path.read_bytes()
+            manifest = read_manifest(data)
+        except OSError as error:
+            why = f"{path.name}: {(error.strerror or '').lower()}"
+            raise DisposalError(f"the recording cannot be certified: {why}") from None
         except ManifestError as error:
             raise DisposalError(f"the recording cannot be certified: {error}") from None
         if (manifest.call_id, manifest.payload.sha256) != (order.call_id, order.payload_sha256):
             raise DisposalError("the manifest is not that of the recording in the index")
-        return manifest
+        return manifest, facts_of(data).sha256
 
 
 def destroy_header(folder: Path, call_id: str) -> bool:

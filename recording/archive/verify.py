@@ -235,6 +235,10 @@ def verify_disposal(
         return RecordingVerdict(
             call_id, ("the disposal certificate belongs to another recording",), notes
         )
+    if manifest is not None and read.manifest_sha256 not in {"", facts_of(manifest).sha256}:
+        return RecordingVerdict(
+            call_id, ("the disposal certificate is about another version of the manifest",), notes
+        )
     return RecordingVerdict(
         *(call_id, (), notes, (), beside, read),
         signer=unverified_key(certificate),

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Interval
 from recording.index.catalogue import index_errors, metadata
-from recording.index.tables import flags, recordings
+from recording.index.tables import flags, recordings, terms
 
 _BATCH = 2000
 """The most call ids that one database query reads."""
@@ -189,9 +189,15 @@ class Custodian:
                 yield connection
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Store the disposal of a recording at `at` (Unix seconds); keep an earlier disposal."""
+        """Store the disposal of a recording at `at` (Unix seconds), and remove its term.
+
+        An earlier disposal is kept.
+        """
         if (await self.one(call_id)).disposed is None:
             await self._put(disposals, call_id, reason=reason, at=at)
+        with index_errors():
+            async with self._writer.begin() as connection:
+                await connection.execute(delete(terms).where(terms.c.call_id == call_id))
 
     async def _put(self, table: Table, call_id: str, **values: str | float) -> None:
         with index_errors():

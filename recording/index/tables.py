@@ -135,3 +135,15 @@ flags = Table(
     Index("recording_flags_by_call", "call_id"),
     sqlite_with_rowid=False,
 )
+
+# Until when recordings are kept, by the rules of retention.
+terms = Table(
+    "recording_terms",
+    metadata,
+    Column("call_id", String(24), primary_key=True),
+    Column("category", String(40), nullable=False),
+    # None if people alone decide when the recording is disposed of.
+    Column("due", Float),
+    Column("version", Integer, nullable=False),
+    Index("recording_terms_by_due", "due", "call_id", "category"),
+)

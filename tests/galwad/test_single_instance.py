@@ -30,6 +30,9 @@ def config(tmp_path):
         runtime = "{tmp_path}/run"
         [sip]
         listen = ["udp:127.0.0.1:{free_port()}"]
+        [[retention]]
+        category = "general"
+        keep = "by hand"
         [recording]
         officer_key = "{OfficerKeys.generate().public_key}"
         [desk]

@@ -82,6 +82,9 @@ max_calls = 10
 [media]
 listen = "127.0.0.1"
 ports = "{ports}"
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer.public_key}"
 [desk]

@@ -279,6 +279,7 @@ def settings_in(folder: Path) -> Settings:
             "node": {"state": folder, "runtime": folder},
             "sip": {"listen": ["udp:127.0.0.1:5060"]},
             "recording": {"officer_key": "B" * 43 + "="},
+            "retention": [{"category": "general", "keep": "by hand"}],
         }
     )
     return changed(

@@ -72,6 +72,7 @@ class Site:
         self.config.write_text(
             f'[node]\nstate = "{self.root}/state"\nruntime = "{self.root}/run"\n'
             '[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
+            '[[retention]]\ncategory = "general"\nkeep = "by hand"\n'
             f'[recording]\nofficer_key = "{self.officer.public_key}"\n'
         )
         self.sign()

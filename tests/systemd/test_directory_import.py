@@ -20,6 +20,9 @@ PATH_UNIT, SERVICE = "galwad-directory-import.path", "galwad-directory-import.se
 SETTINGS = """\
 [sip]
 listen = ["udp:127.0.0.1:5060"]
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer_key}"
 [desk]

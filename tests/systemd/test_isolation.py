@@ -40,6 +40,9 @@ listen = ["udp:127.0.0.1:5060"]
 [media]
 listen = "127.0.0.1"
 ports = "20000-20099"
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer_key}"
 recipients = "/etc/galwad/recipients.json"

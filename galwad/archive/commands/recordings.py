@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from galwad.archive.rules import FlagName, OrdinaryReason
+from galwad.archive.rules import OrdinaryReason
 from galwad.cli.support import timeline
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import (
@@ -33,7 +33,7 @@ from galwad.cli.support.options import (
 )
 from galwad.cli.support.output_file import atomic_file, check_writable
 from recording.errors import ManifestError
-from recording.policy import GapReason
+from recording.policy import FlagName, GapReason
 
 app = new_command()
 _PAGE: Final = 500

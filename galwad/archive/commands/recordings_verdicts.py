@@ -114,10 +114,16 @@ def next_step(verdicts: Sequence[RecordingVerdict]) -> str:
 
 def disposal_text(certificate: Certificate) -> str:
     """Return a text about the disposal of a recording, from its certificate of disposal."""
-    place = certificate.audit
-    return (
+    place, rule = certificate.audit, certificate.rule
+    text = (
         f"disposed of {certificate.disposed} ({certificate.reason}) by {certificate.by}, "
         f"by certificate: entry {place.seq} of {place.node}'s audit"
+    )
+    if rule is None:
+        return text
+    return (
+        f"{text}; rule {rule.category} of version {rule.version}: {rule.keep} from the "
+        f"{rule.counted_from}, due {rule.due}"
     )
 
 

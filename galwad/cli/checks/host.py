@@ -6,7 +6,6 @@ folders of the units (DynamicUser=), so the units must have permission to traver
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import resource
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from galwad.archive.clock import is_synchronised
 from galwad.cli.checks import CheckResult, fault, fine, warning
 from galwad.process_state import ProcessState, State, states
 from galwad.settings import Settings
@@ -35,8 +35,6 @@ _CONSEQUENCES: Final = {
     "desk": "the page and the API are down",
     "finaliser": "no recording is sealed",
 }
-_TIMEX_BYTES = 208
-_TIME_ERROR = 5
 _FILES_A_CALL = 12
 _FILES_BESIDES = 200
 
@@ -195,11 +193,12 @@ def check_machine(settings: Settings) -> Iterator[CheckResult]:
 
 def _clock() -> CheckResult:
     """Check that the kernel reports its clock as synchronised (adjtimex(2))."""
-    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    if state == _TIME_ERROR or state < 0:
+    if not is_synchronised():
         return warning(
             "clock",
-            "this machine's clock is not synchronised: times in recordings could be wrong",
+            "this machine's clock is not synchronised: times in recordings could be wrong, and "
+            "no recording is disposed of when its term is over, until an administrator confirms "
+            "the clock",
             "apt install chrony, or: timedatectl set-ntp true",
         )
     return fine("clock", "this machine's clock is synchronised")

@@ -14,6 +14,9 @@ from galwad.settings import load
 LEAST = """\
 [sip]
 listen = ["udp:127.0.0.1:5060"]
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 """

@@ -90,8 +90,8 @@ def test_faulty_settings_are_reported_with_their_line_numbers(run, settings_file
     done = run("check", "--config", settings_file)
     assert done.status == 1
     unknown = 'Unknown setting "desk.lisen"; did you mean "desk.listen"?'
-    assert f"error: {settings_file}:15: {unknown}" in done.err
-    assert f'error: {settings_file}:16: Unknown setting "nonsense"; ' in done.err
+    assert f"error: {settings_file}:18: {unknown}" in done.err
+    assert f'error: {settings_file}:19: Unknown setting "nonsense"; ' in done.err
     assert done.err.splitlines()[-1].startswith("hint: ")
 
 

@@ -41,7 +41,9 @@ class Site:
         key = base64.b64encode(bytes([1]) * 32).decode()
         self.settings.write_text(
             f'[node]\nname = "a"\nstate = "{folder}/state"\nruntime = "{folder}/run"\n'
-            f'[sip]\nlisten = ["udp:127.0.0.1:0"]\n[recording]\nofficer_key = "{key}"\n'
+            f'[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
+            '[[retention]]\ncategory = "general"\nkeep = "by hand"\n'
+            f'[recording]\nofficer_key = "{key}"\n'
             f'[desk]\nlisten = "127.0.0.1:{self.port}"\n[event_stream]\n'
         )
         self.switch = FakeSwitch(load(self.settings).switch_socket)

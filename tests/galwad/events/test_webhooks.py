@@ -219,7 +219,9 @@ async def desk_process(tmp_path, server, section):
     settings = tmp_path / "galwad.toml"
     settings.write_text(
         f'[node]\nname = "killed"\nstate = "{tmp_path}/state"\nruntime = "{run}"\n'
-        '[sip]\nlisten = ["udp:127.0.0.1:0"]\n[recording]\nofficer_key = "'
+        '[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
+        '[[retention]]\ncategory = "general"\nkeep = "by hand"\n'
+        '[recording]\nofficer_key = "'
         f'{base64.b64encode(bytes([1]) * 32).decode()}"\n'
         f'[desk]\nlisten = "127.0.0.1:{free_port()}"\n'
         f'[webhook]\nurl = "{server.url}"\nsecret_file = "{section().secret_file}"\n'

@@ -141,6 +141,9 @@ def settings(tmp_path):
         runtime = "{tmp_path}/run"
         [sip]
         listen = ["udp:127.0.0.1:0"]
+        [[retention]]
+        category = "general"
+        keep = "by hand"
         [recording]
         officer_key = "{officer}"
         [desk]

@@ -132,7 +132,9 @@ def settings(tmp_path):
     file = tmp_path / "galwad.toml"
     file.write_text(
         f'[node]\nname = "old"\nstate = "{tmp_path}/state"\nruntime = "{tmp_path}/run"\n'
-        '[sip]\nlisten = ["udp:127.0.0.1:0"]\n[recording]\nofficer_key = "'
+        '[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
+        '[[retention]]\ncategory = "general"\nkeep = "by hand"\n'
+        '[recording]\nofficer_key = "'
         f'AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="\n[desk]\nlisten = "127.0.0.1:{port}"\n'
     )
     return file, f"http://127.0.0.1:{port}/api/v1"

@@ -388,6 +388,7 @@ async def test_the_page_and_the_commands_write_the_same_audit_entries(provided, 
         f'[node]\nname = "{running.settings.node.name}"\nstate = "{running.folder}"\n'
         f'runtime = "{running.folder}"\n[sip]\nlisten = ["udp:127.0.0.1:0"]\n'
         '[media]\nlisten = "127.0.0.1"\nports = "20000-20099"\n'
+        '[[retention]]\ncategory = "general"\nkeep = "by hand"\n'
         f'[recording]\nofficer_key = "{OfficerKeys.generate().public_key}"\n'
         '[desk]\nlisten = "127.0.0.1:0"\n'
     )

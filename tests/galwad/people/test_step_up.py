@@ -41,6 +41,9 @@ SENSITIVE = {
     "custody_release",
     "custody_recover",
     "custody_purge",
+    "retention_approve",
+    "retention_confirm_clock",
+    "retention_run",
     "audit_entries",
     "audit_search",
 }

@@ -80,6 +80,9 @@ def test_an_invalid_value_in_the_webhook_table_is_refused(values):
 LEAST = """\
 [sip]
 listen = ["udp:127.0.0.1:5060"]
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 """
@@ -111,7 +114,7 @@ def test_a_fault_in_the_table_has_its_line(read):
     with pytest.raises(SettingsError) as caught:
         read('[webhook]\nformat = "sipgate"\nurl = "http://crm.example"\n')
     (fault,) = caught.value.faults
-    assert (fault.line, fault.key) == (7, "webhook.url")
+    assert (fault.line, fault.key) == (10, "webhook.url")
     assert 'begins with "https://"' in fault.message
 
 

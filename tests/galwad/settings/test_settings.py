@@ -21,6 +21,7 @@ from galwad.settings.desk import ALL_EVENTS, EventStreamSection, WebhookSection
 
 OFFICER_KEY = "3q2+7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 LEAST = f"""\
+retention = [{{ category = "general", keep = "by hand" }}]
 [sip]
 listen = ["udp:127.0.0.1:5060"]
 [recording]
@@ -75,7 +76,9 @@ def test_the_example_file_shows_every_setting_and_every_default():
     shown = "\n".join(
         line.removeprefix("# ")
         if re.match(
-            r"# [a-z_]+ = [\d\"tf]|# \[\[directories\]\]|# \[(webhook|event_stream|sign_in)\]", line
+            r"# (?!category|keep =|counted_from|minimum)[a-z_]+ = [\d\"tf]"
+            r"|# \[\[directories\]\]|# \[(webhook|event_stream|sign_in)\]",
+            line,
         )
         else line
         for line in text.splitlines()
@@ -122,95 +125,95 @@ def test_a_minimal_file_has_the_documented_defaults(write):
 @pytest.mark.parametrize(
     ("extra", "key", "line", "wanted"),
     [
-        ("[media]\nports = '20001-20010'", "media.ports", 6, "FIRST even and LAST odd"),
+        ("[media]\nports = '20001-20010'", "media.ports", 7, "FIRST even and LAST odd"),
         (
             "[media]\nport = '20000-20099'",
             "media.port",
-            6,
+            7,
             'Unknown setting "media.port"; did you mean "media.ports"?',
         ),
-        ("[medai]\nports = 1", "medai", 5, 'Unknown setting "medai"; did you mean "media"?'),
+        ("[medai]\nports = 1", "medai", 6, 'Unknown setting "medai"; did you mean "media"?'),
         (
             "[[routes]]\ncalled = '1'",
             "routes[1]",
-            5,
+            6,
             '[[routes]] number 1 needs either "target" or "ring"',
         ),
         (
             "[[routes]]\ncalled = '1'\ntarget = 'sip:600@192.0.2.20'\nskip_away = true",
             "routes[1]",
-            5,
+            6,
             '[[routes]] number 1 needs "ring" for "skip_away"',
         ),
         (
             "[[routes]]\ncalled = '1'\nring = ['201']\nline_cy = 'Treth Gyngor'",
             "routes[1]",
-            5,
+            6,
             '[[routes]] number 1 needs "line" for "line_cy"',
         ),
         (
             "[[routes]]\ncalled = '1 2'\nring = ['201']",
             "routes[1].called",
-            6,
+            7,
             '"routes[1].called" must be exact',
         ),
-        ("[[routes]]\ncalled = '*'\ntarget = '301'", "routes[1].target", 7, "must be a SIP URI"),
-        ("[[routes]]\ncalled = '*'\ntarget = []", "routes[1].target", 7, "or a list of different"),
+        ("[[routes]]\ncalled = '*'\ntarget = '301'", "routes[1].target", 8, "must be a SIP URI"),
+        ("[[routes]]\ncalled = '*'\ntarget = []", "routes[1].target", 8, "or a list of different"),
         (
             "[[routes]]\ncalled = '*'\ntarget = ['sip:h', 'sip:h']",
             "routes[1].target",
-            7,
+            8,
             "or a list of different ones",
         ),
-        ("[[trunks]]\nname = 'a'\npeers = [\n '192.0.2.300']", "trunks[1].peers[1]", 7, "network"),
-        ("[[phones]]\nextension = '201'", "phones[1]", 5, 'needs "ha1_md5", "ha1_sha256" or both'),
+        ("[[trunks]]\nname = 'a'\npeers = [\n '192.0.2.300']", "trunks[1].peers[1]", 8, "network"),
+        ("[[phones]]\nextension = '201'", "phones[1]", 6, 'needs "ha1_md5", "ha1_sha256" or both'),
         (
             "[desk]\nlisten = '0.0.0.0:443'",
             "desk",
-            5,
+            6,
             '[desk] needs "tls_certificate" and "tls_key"',
         ),
         (
             "[[trunks]]\nname='a'\npeers=['::1']\ntransport = 'sctp'",
             "trunks[1].transport",
-            8,
+            9,
             '"tls"',
         ),
         (
             "[[trunks]]\nname='a'\npeers=['::1']\nauto_answer = true",
             "trunks[1]",
-            5,
+            6,
             'needs "trusted = true" for "auto_answer"',
         ),
         (
             "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nheaders=['alert-INFO']",
             "trunks[1]",
-            5,
+            6,
             'needs "ring_tones" or "auto_answer", not "headers"',
         ),
         (
             "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nring_tones=['Ring Answer']",
             "trunks[1]",
-            5,
+            6,
             'needs "auto_answer = true" for a ring tone that makes phones answer',
         ),
         (
             "[[trunks]]\nname='a'\npeers=['::1']\ntrusted=true\nring_tones=['http://a']",
             "trunks[1].ring_tones[1]",
-            9,
+            10,
             "must be",
         ),
-        ("[desk]\ntls_key = 'key.pem'", "desk.tls_key", 6, "must be a full path"),
+        ("[desk]\ntls_key = 'key.pem'", "desk.tls_key", 7, "must be a full path"),
         (
             "[desk]\nsession_idle = 'long'",
             "desk.session_idle",
-            6,
+            7,
             "must be a whole number of seconds, 60 or more",
         ),
         (
             "[[destinations]]\nmatch = '3*'",
             "destinations[1].class",
-            5,
+            6,
             'Missing setting "destinations[1].class": add "centre"',
         ),
     ],
@@ -276,6 +279,7 @@ def test_a_payment_code_must_not_begin_with_the_other_code(faults):
 def test_all_faults_are_reported_together_in_file_order(faults):
     found = faults('[sip]\nlisten = ["sctp:127.0.0.1:5060"]\nmax_calls = 0\n[recording]\n')
     assert [key for _, key, _ in found] == [
+        "retention",
         "sip.listen[1]",
         "sip.max_calls",
         "recording.officer_key",
@@ -283,7 +287,7 @@ def test_all_faults_are_reported_together_in_file_order(faults):
 
 
 def test_a_missing_table_is_named(faults):
-    assert {key for _, key, _ in faults("")} == {"sip", "recording"}
+    assert {key for _, key, _ in faults("")} == {"sip", "recording", "retention"}
 
 
 def test_broken_toml_names_its_line(faults):
@@ -372,7 +376,8 @@ def test_a_trunk_is_found_by_its_network(write):
 
 def test_the_spool_key_is_on_disk_only_with_unattended_recovery(tmp_path):
     path = tmp_path / "galwad.toml"
-    text = f'[node]\nstate = "/state"\nruntime = "/run/g"\n{LEAST}'
+    node = '[node]\nstate = "/state"\nruntime = "/run/g"\n'
+    text = LEAST.replace("[sip]", f"{node}[sip]")
     path.write_text(text)
     assert load(path).boot_keys[0] == Path("/run/g/boot.key")
     path.write_text(f"{text}\nunattended_recovery = true\n")
@@ -405,7 +410,11 @@ def test_an_unknown_srtp_rule_is_a_fault_that_lists_the_valid_ones(faults):
     ],
 )
 def test_a_fault_in_the_sip_addresses_is_explained(faults, lines, wanted):
-    ((_, _, expected),) = faults(f'[sip]\n{lines}\n[recording]\nofficer_key = "{OFFICER_KEY}"\n')
+    ((_, _, expected),) = faults(
+        f"[sip]\n{lines}\n"
+        '[[retention]]\ncategory = "general"\nkeep = "by hand"\n'
+        f'[recording]\nofficer_key = "{OFFICER_KEY}"\n'
+    )
     assert wanted in expected
 
 
@@ -435,7 +444,7 @@ def test_a_trunk_or_phone_can_be_restricted_to_one_transport(write):
 def test_a_value_of_the_wrong_type_for_a_number_is_a_fault(faults, key, value):
     text = LEAST.replace("[recording]", f"{key} = {value}\n[recording]")
     ((line, named, _),) = faults(text)
-    assert (line, named) == (3, f"sip.{key}")
+    assert (line, named) == (4, f"sip.{key}")
 
 
 @pytest.mark.parametrize("value", ['"true"', "1", "0", '"yes"'])

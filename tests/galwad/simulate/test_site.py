@@ -99,6 +99,7 @@ def test_any_text_as_an_outside_number_raises_only_a_command_line_error(text):
         {
             "sip": {"listen": ["udp:127.0.0.1:0"]},
             "recording": {"officer_key": OFFICER_KEY},
+            "retention": [{"category": "general", "keep": "by hand"}],
             "destinations": [{"match": "5*", "class": "external", "target": "sip:127.0.0.4"}],
         }
     )

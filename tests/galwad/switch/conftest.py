@@ -67,6 +67,9 @@ class = "centre"
 match = "299"
 class = "payment"
 target = "sip:pay@pbx.invalid"
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{OFFICER}"
 payment_code_on = "*71"

@@ -96,6 +96,9 @@ target = "sip:500@127.0.0.4:{department_port}"
 listen = {media_listen}
 ports = "{media_ports}"
 
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "{officer_key}"
 recipients = "{recipients}"

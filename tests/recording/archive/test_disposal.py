@@ -18,7 +18,7 @@ from recording.archive.disposal import (
     Disposer,
     destroy_header,
 )
-from recording.archive.manifest import SealingNode
+from recording.archive.manifest import SealingNode, sign_manifest
 from recording.archive.summary import RecordingSummary
 from recording.archive.verify import recordings_below, verify_recording
 from recording.errors import CatalogueError, DisposalError
@@ -101,6 +101,18 @@ def test_verification_distinguishes_a_disposed_recording_from_a_lost_one(room):
     assert "--node-key" in without_key.problems[1]
     room.path("disposal").unlink()
     assert room.office.verdict().has_unexplained_damage
+
+
+def test_a_manifest_that_was_signed_again_after_the_disposal_is_damage(room):
+    """A thief of the node's key could otherwise change what the record says about the call."""
+    room.dispose()
+    other = msgspec.structs.replace(room.manifest, talk_us=1)
+    room.path("manifest").write_bytes(sign_manifest(other, room.office.node.key))
+    verdict = room.office.verdict()
+    assert verdict.problems == (
+        "the disposal certificate is about another version of the manifest",
+    )
+    assert verdict.has_unexplained_damage
 
 
 def test_a_header_that_returns_after_disposal_is_damage_until_destroyed_again(room):

@@ -328,6 +328,8 @@ def test_a_backup_lists_the_names_of_settings_without_their_values(run, site, si
         "node.runtime",
         "node.state",
         "recording.officer_key",
+        "retention.category",
+        "retention.keep",
         "sip.listen",
         "trunks.name",
         "trunks.peers",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import sqlite3
 import time
@@ -194,8 +195,14 @@ def test_a_forged_disposal_certificate_without_an_order_in_the_audit_is_reported
     run("recordings", "purge", FIRST, *WHY)
     assert run("audit", "verify", "--recordings", archive).status == 0
     signed = CERTIFICATE.read(house.path(FIRST, "disposal").read_bytes())
-    payload = read_manifest(house.path(SECOND, "manifest").read_bytes()).payload
-    forged = replace(signed, call_id=SECOND, payload=payload, disposed="2026-03-02T09:00:00Z")
+    manifest = house.path(SECOND, "manifest").read_bytes()
+    forged = replace(
+        signed,
+        call_id=SECOND,
+        payload=read_manifest(manifest).payload,
+        manifest_sha256=hashlib.sha256(manifest).hexdigest(),
+        disposed="2026-03-02T09:00:00Z",
+    )
     key = load_or_create_signing_key(house.site.root / "state" / "finaliser" / "manifest.key")
     house.path(SECOND, "disposal").write_bytes(CERTIFICATE.sign(forged, key))
     house.path(SECOND, "header").unlink()

@@ -198,6 +198,9 @@ ha1_md5 = "00000000000000000000000000000000"
 called = "1"
 target = "sip:600@192.0.2.20{parameter}"
 {route}
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "KwkUlZ3cD2rQKwd+trTdFK5XKpo9xov980Lv0Jm5VFc="
 """

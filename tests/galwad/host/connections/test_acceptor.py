@@ -33,6 +33,9 @@ state = "{folder}/state"
 runtime = "{folder}/run"
 [sip]
 listen = ["udp:127.0.0.1:0"]
+[[retention]]
+category = "general"
+keep = "by hand"
 [recording]
 officer_key = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
 [desk]

@@ -34,6 +34,7 @@ def settings(tmp_path, officer, recipients):
         "node": {"state": tmp_path / "state", "runtime": tmp_path / "run"},
         "sip": {"listen": ["udp:127.0.0.1:5060"]},
         "recording": {"officer_key": officer.public_key, "recipients": recipients},
+        "retention": [{"category": "general", "keep": "by hand"}],
     }
     (tmp_path / "run").mkdir()
     return Settings.model_validate(settings)

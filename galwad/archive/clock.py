@@ -1,0 +1,85 @@
+"""Decides whether this machine's clock can be trusted when the term of a recording is over.
+
+A clock that is a year ahead would dispose of a year of recordings. So the clock is in doubt if the
+kernel does not report it as synchronised, if it was set by a large step, or if the newest nightly
+run is days ago or in the future. A step stays in doubt until an administrator confirms the clock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from typing import Final
+
+from recording.audit.log import AuditEntry, AuditLog
+
+CONFIRMED: Final = "clock.confirmed"
+DOUBTED: Final = "clock.doubted"
+_LARGEST_STEP_S: Final = 300.0
+_LONGEST_GAP_S: Final = 3 * 86_400.0
+_TIME_ERROR: Final = 5
+"""The result of adjtimex(2) for a clock that is not synchronised."""
+_TIMEX_BYTES: Final = 512
+"""More than struct timex has; with modes 0, the call only reads."""
+
+
+def is_synchronised() -> bool:
+    """Return whether the kernel reports its clock as synchronised (adjtimex(2))."""
+    state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return 0 <= state != _TIME_ERROR
+
+
+class ClockWatch:
+    """Watches this machine's clock. Its methods raise `AuditError`.
+
+    `clock` returns Unix seconds, and `uptime` the seconds since the machine started, which a change
+    of the clock does not affect.
+    """
+
+    def __init__(
+        self,
+        audit: AuditLog,
+        *,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        is_synchronised: Callable[[], bool] = is_synchronised,
+    ) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._uptime = uptime
+        self._is_synchronised = is_synchronised
+        self._started = clock() - uptime()
+
+    async def check_step(self) -> None:
+        """Enter a doubt in the audit if the clock was set by a large step since the last call."""
+        started = self._clock() - self._uptime()
+        step, self._started = started - self._started, started
+        if abs(step) > _LARGEST_STEP_S:
+            await self._doubt(f"the clock was set by {step:+.0f} s")
+
+    async def check_gap(self, newest_run: AuditEntry | None) -> None:
+        """Enter a doubt in the audit if the newest nightly run is days ago, or in the future.
+
+        An administrator who has confirmed the clock since that run has confirmed this gap.
+        """
+        confirmed = await self._audit.last(CONFIRMED)
+        if newest_run is None or (confirmed is not None and confirmed.seq > newest_run.seq):
+            return
+        gap = self._clock() - newest_run.at_us / 1_000_000
+        if gap > _LONGEST_GAP_S:
+            await self._doubt(f"the nightly run before was {gap / 86_400:.0f} days ago")
+        elif gap < -_LARGEST_STEP_S:
+            await self._doubt("the nightly run before has a later time than now")
+
+    async def why_in_doubt(self) -> str:
+        """Return why the clock is in doubt; "" if it can be trusted."""
+        doubted, confirmed = await self._audit.last(DOUBTED), await self._audit.last(CONFIRMED)
+        if doubted is not None and (confirmed is None or confirmed.seq < doubted.seq):
+            return str(doubted.facts.get("why", "the clock was set"))
+        if confirmed is None and not self._is_synchronised():
+            return "the clock is not synchronised"
+        return ""
+
+    async def _doubt(self, why: str) -> None:
+        await self._audit.append(DOUBTED, {"why": why})

@@ -1,0 +1,425 @@
+"""Retention: until when each recording is kept, and the disposal of those whose term is over.
+
+The rules are in the settings. A changed set of rules is a new version. If some recording may go
+earlier by it than before, the version waits until two administrators have approved it; until then
+the version before it stays in force. The first version waits too if there are recordings already.
+
+A recording's term is computed when it is indexed, when its flags change, and each night, because
+its contact note can change too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galwad.archive.clock import CONFIRMED, ClockWatch
+from galwad.archive.disposals import Decision, Disposals
+from galwad.archive.periodic import next_time
+from galwad.host.errors import ApiError
+from galwad.host.host import Host
+from galwad.messages import Alarm
+from galwad.settings.retention import (
+    RetentionFacts,
+    RetentionRule,
+    keep_text,
+    rule_for,
+    shortens,
+)
+from galwad.texts.text_lists import TextLists
+from recording.archive.disposal import AppliedRule
+from recording.audit.log import Facts, NewEntry
+from recording.errors import CatalogueError, RecordingError
+from recording.index.catalogue import Catalogue
+from recording.index.terms import RulesVersion, Term, TermFacts, Terms
+
+RUN: Final = "retention.run"
+_ACTOR: Final = "galwad"
+_INTERVAL_S: Final = 30.0
+_SETTLE_S: Final = 60.0
+"""The seconds after the desk's start until the first pass over all recordings."""
+_BATCH: Final = 500
+_RULES: Final = TypeAdapter(tuple[RetentionRule, ...])
+_FIRST: Final = (float("-inf"), "")
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class DisposalCounts:
+    """The result of disposing of recordings whose term is over.
+
+    `waits` says why nothing more was disposed of; "" if nothing prevented it. `more` is true if
+    further recordings are due.
+    """
+
+    disposed: int
+    failed: int
+    waits: str
+    more: bool = False
+
+
+@dataclass(slots=True)
+class CategoryPreview:
+    """The effect of a version of the rules on the recordings of one of its categories."""
+
+    category: str
+    recordings: int = 0
+    earlier: int = 0
+    """The recordings that may go earlier than by the rules in force."""
+    later: int = 0
+    due: int = 0
+    """The recordings whose term would be over at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RulesInForce:
+    """The rules in force, and the number of their version."""
+
+    rules: tuple[RetentionRule, ...]
+    version: int
+
+
+class Retention:
+    """Keeps the terms of all recordings, and disposes of those whose term is over."""
+
+    def __init__(
+        self,
+        host: Host,
+        terms: Terms,
+        lists: TextLists,
+        catalogue: Catalogue,
+        disposals: Disposals,
+        *,
+        clock: Callable[[], float] = time.time,
+        watch: ClockWatch | None = None,
+    ) -> None:
+        self._host = host
+        self._rules = host.settings.retention
+        self._zone = host.settings.desk.time_zone
+        self.terms = terms
+        self._lists = lists
+        self._catalogue = catalogue
+        self._disposals = disposals
+        self.clock = clock
+        self.watch = watch or ClockWatch(host.audit, clock=clock)
+        self._in_force: RulesInForce | None = None
+        self._started_at = clock()
+        self._running = asyncio.Lock()
+
+    @property
+    def in_force(self) -> RulesInForce | None:
+        """The rules in force; None if the first version waits for approval."""
+        return self._in_force
+
+    # The versions of the rules
+
+    async def start(self) -> None:
+        """Compare the rules in the settings with those in force, and store a new version if needed.
+
+        Raises `AuditError` or `CatalogueError`.
+        """
+        stored, waiting = await self.terms.in_force(), await self.terms.waiting()
+        self._in_force = None if stored is None else rules_of(stored)
+        text = _text(self._rules)
+        if stored is not None and stored.rules == text:
+            if waiting is not None:
+                await self._withdraw(waiting)
+            return
+        if waiting is None or waiting.rules != text:
+            await self._add(text)
+        if self._in_force is None or _text(self._in_force.rules) != text:
+            self._host.alarm(Alarm("retention.waiting"))
+
+    async def _add(self, text: str) -> None:
+        before = None if self._in_force is None else self._in_force.rules
+        is_first = before is None and await self.terms.is_empty()
+        in_force = is_first or not shortens(before, self._rules)
+        now = self.clock()
+        number = 0
+
+        async def add(connection: AsyncConnection) -> list[NewEntry]:
+            nonlocal number
+            number = await self.terms.add_version(connection, text, now, in_force=in_force)
+            kind = "retention.changed" if in_force else "retention.proposed"
+            return [NewEntry(kind, {"version": number, "rules": text})]
+
+        await self._host.audit.append_after(add)
+        if in_force:
+            self._in_force = RulesInForce(self._rules, number)
+
+    async def _withdraw(self, waiting: RulesVersion) -> None:
+        async def withdraw(connection: AsyncConnection) -> list[NewEntry]:
+            await self.terms.withdraw(connection)
+            return [NewEntry("retention.withdrawn", {"version": waiting.version})]
+
+        await self._host.audit.append_after(withdraw)
+
+    async def preview(self) -> list[CategoryPreview]:
+        """Return what the version that waits would change; empty if none waits.
+
+        It reads all recordings. Raises `CatalogueError`.
+        """
+        waiting = await self.terms.waiting()
+        if waiting is None:
+            return []
+        new, now = rules_of(waiting), self.clock()
+        found = {rule.category: CategoryPreview(rule.category) for rule in new.rules}
+        async for facts in self._all_facts():
+            after = self._term(facts, new)
+            if after is None:
+                continue
+            old = None if facts.term is None else facts.term.due
+            counts = found[after.category]
+            counts.recordings += 1
+            counts.earlier += _time(after.due) < _time(old)
+            counts.later += _time(after.due) > _time(old)
+            counts.due += _time(after.due) <= now
+        return list(found.values())
+
+    async def approve(self, version: int, actor: str) -> bool:
+        """Approve a version; return whether it is in force now, with the second approval.
+
+        Raises:
+            ApiError: 409, this version does not wait, or the same person has approved it before.
+            AuditError: The audit cannot be written.
+            CatalogueError: The index cannot be read or written.
+        """
+        async with self._running:
+            waiting = await self.terms.waiting()
+            if waiting is None or waiting.version != version:
+                raise ApiError(
+                    409, "this version does not wait for approval", "read the plan again"
+                )
+            if waiting.approver == actor:
+                raise ApiError(
+                    409, "you have approved this version already", "ask a second administrator"
+                )
+            counts = await self.preview()
+            facts: Facts = {
+                "version": version,
+                "earlier": sum(each.earlier for each in counts),
+                "due": sum(each.due for each in counts),
+            }
+            in_force = self.clock() if waiting.approver else None
+
+            entries = [NewEntry("retention.approved", facts, {"actor": actor})]
+            if in_force is not None:
+                changed: Facts = {"version": version, "rules": waiting.rules}
+                entries.append(NewEntry("retention.changed", changed))
+
+            async def approve(connection: AsyncConnection) -> list[NewEntry]:
+                await self.terms.approve(connection, version, actor, in_force)
+                return entries
+
+            await self._host.audit.append_after(approve)
+            if in_force is None:
+                return False
+            self._in_force = rules_of(waiting)
+            await self._assign_all()
+            return True
+
+    # The terms of recordings
+
+    async def assign(self, call_ids: Collection[str]) -> None:
+        """Compute the terms of at most 500 recordings again. Raises `CatalogueError`."""
+        await self._write(await self.terms.facts_of(call_ids))
+
+    async def _assign_all(self) -> None:
+        facts: list[TermFacts] = []
+        async for each in self._all_facts():
+            facts.append(each)
+            if len(facts) == _BATCH:
+                await self._write(facts)
+                facts = []
+        await self._write(facts)
+
+    async def _all_facts(self) -> AsyncIterator[TermFacts]:
+        last = ""
+        while batch := await self.terms.facts_after(last, _BATCH):
+            for each in batch:
+                yield each
+            last = batch[-1].call_id
+            await asyncio.sleep(0)  # Other tasks run between two batches.
+
+    async def _write(self, facts: Sequence[TermFacts]) -> None:
+        if self._in_force is None:
+            return
+        new = [(each.term, self._term(each, self._in_force)) for each in facts]
+        await self.terms.put([after for before, after in new if after not in {None, before}])
+
+    def _term(self, facts: TermFacts, rules: RulesInForce) -> Term | None:
+        rule = self._rule(facts, rules)
+        if rule is None:
+            return None
+        due = rule.due(facts.ended, self._zone)
+        return Term(facts.call_id, rule.category, due, rules.version)
+
+    def _rule(self, facts: TermFacts, rules: RulesInForce) -> RetentionRule | None:
+        purposes = self._lists.purpose_in_both(facts.purpose)
+        return rule_for(rules.rules, RetentionFacts(facts.line, purposes, facts.flags))
+
+    async def refuse_before_term(self, call_id: str) -> None:
+        """Raise an `ApiError` (409) if a person may not yet dispose of a recording as outdated.
+
+        The term must be over, or the minimum if the rule leaves the decision to people. Without
+        rules in force, each recording may be disposed of.
+        """
+        found = await self.terms.facts_of([call_id])
+        rule = self._rule(found[0], self._in_force) if found and self._in_force else None
+        if rule is None:
+            return
+        ended = found[0].ended
+        due = rule.due(ended, self._zone)
+        over = rule.least(ended, self._zone) if due is None else due
+        if self.clock() < over:
+            day = datetime.fromtimestamp(over, self._zone).date()
+            raise ApiError(
+                409,
+                f"the term of this recording ({rule.category}) is not over before {day}",
+                "wait until then; an erasure, a mistake or an order is another reason",
+            )
+        doubt = "" if over == ended else await self.why_in_doubt()
+        if doubt:
+            raise ApiError(409, f"this machine's clock is in doubt: {doubt}", _CONFIRM)
+
+    # The disposal of recordings whose term is over
+
+    async def run(self) -> None:
+        """Compute all terms after the start, then dispose of recordings each night."""
+        await asyncio.sleep(_SETTLE_S)
+        try:
+            await self._assign_all()
+        except (RecordingError, OSError) as error:
+            log.error("retention.not_assigned", why=str(error))  # noqa: TRY400 - it says what
+        while True:
+            try:
+                await self.watch.check_step()
+                if await self.is_due():
+                    await self.nightly()
+            except (RecordingError, OSError) as error:
+                log.error("retention.not_run", why=str(error))  # noqa: TRY400 - it says what
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def is_due(self) -> bool:
+        """Return whether the nightly time has passed since the newest run, or since the start."""
+        now = self.clock()
+        last = await self._host.audit.last(RUN, by=now)
+        self._started_at = min(self._started_at, now)
+        since = self._started_at if last is None else last.at_us / 1_000_000
+        return now >= next_time(self._host.settings.desk.nightly, since, self._zone)
+
+    async def nightly(self) -> DisposalCounts:
+        """Compute all terms again, and dispose of each recording whose term is over.
+
+        Raises `AuditError` or `CatalogueError`.
+        """
+        async with self._running:
+            await self._assign_all()
+        counts = await self.dispose_due(None)
+        if counts.waits:
+            self._host.alarm(Alarm("retention.clock", None, counts.waits))
+        if counts.failed:
+            self._host.alarm(Alarm("retention.failed", None, str(counts.failed)))
+        facts: Facts = {"disposed": counts.disposed, "failed": counts.failed, "waits": counts.waits}
+        await self._host.audit.append(RUN, facts)
+        log.info(RUN, **facts)
+        return counts
+
+    async def why_in_doubt(self) -> str:
+        """Return why this machine's clock is in doubt; "" if it can be trusted.
+
+        Raises `AuditError`.
+        """
+        await self.watch.check_step()
+        await self.watch.check_gap(await self._host.audit.last(RUN))
+        return await self.watch.why_in_doubt()
+
+    async def confirm_clock(self, reason: str, actor: str) -> None:
+        """Enter in the audit that an administrator has checked the clock. Raises `AuditError`."""
+        await self.watch.check_step()
+        await self._host.audit.append(CONFIRMED, {}, {"actor": actor, "reason": reason})
+
+    async def dispose_due(self, limit: int | None) -> DisposalCounts:
+        """Dispose of at most `limit` recordings whose term is over (None: of all), oldest first.
+
+        Raises `AuditError` or `CatalogueError`.
+        """
+        async with self._running:
+            disposed = failed = 0
+            after = _FIRST
+            while limit is None or disposed + failed < limit:
+                waits = await self.why_in_doubt()
+                if waits:
+                    return DisposalCounts(disposed, failed, waits)
+                most = _BATCH if limit is None else min(_BATCH, limit - disposed - failed)
+                batch = await self.terms.due(self.clock(), most, after)
+                if not batch:
+                    return DisposalCounts(disposed, failed, "")
+                for term in batch:
+                    after = term.due or 0.0, term.call_id
+                    try:
+                        disposed += await self._dispose(term.call_id)
+                    except ApiError as error:
+                        log.warning("retention.failed", call_id=term.call_id, why=error.error)
+                        failed += 1
+            more = await self.terms.due(self.clock(), 1, after)
+            return DisposalCounts(disposed, failed, "", more=bool(more))
+
+    async def _dispose(self, call_id: str) -> bool:
+        """Dispose of a recording if its term is over by the facts of now; return whether it was.
+
+        Raises `ApiError`, `AuditError` or `CatalogueError`.
+        """
+        async with self._disposals.custodian.deciding:
+            recording = await self._catalogue.get(call_id)
+            found = await self.terms.facts_of([call_id])
+            if recording is None or not found or self._in_force is None:
+                return False
+            await self._write(found)
+            rule = self._rule(found[0], self._in_force)
+            due = None if rule is None else rule.due(found[0].ended, self._zone)
+            if rule is None or due is None or not await self.terms.is_due(call_id, self.clock()):
+                return False
+            applied = AppliedRule(
+                category=rule.category,
+                keep=keep_text(rule.keep),
+                counted_from=rule.counted_from or "",
+                version=self._in_force.version,
+                due=datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            )
+            reference = f"retention: {rule.category}, version {self._in_force.version}"
+            await self._disposals.dispose(
+                recording, Decision("retention", _ACTOR, reference, applied)
+            )
+            return True
+
+
+_CONFIRM: Final = "check the clock, then: galwad retention confirm-clock"
+
+
+def _time(due: float | None) -> float:
+    return float("inf") if due is None else due
+
+
+def _text(rules: Sequence[RetentionRule]) -> str:
+    """Return the text of rules that is stored and compared: JSON, as in the settings."""
+    return json.dumps(_RULES.dump_python(tuple(rules), mode="json"), sort_keys=True)
+
+
+def rules_of(version: RulesVersion) -> RulesInForce:
+    """Read stored rules. Raises `CatalogueError` if another program has changed them."""
+    try:
+        return RulesInForce(_RULES.validate_json(version.rules), version.version)
+    except ValidationError:
+        raise CatalogueError(
+            f"version {version.version} of the rules of retention was changed"
+        ) from None

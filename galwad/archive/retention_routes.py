@@ -1,0 +1,202 @@
+"""Endpoints for retention: the rules, the plan of disposals, and the approval of changed rules."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from galwad.archive.custody import StatedReason, require_purge
+from galwad.archive.retention import rules_of
+from galwad.archive.subject import TheDesk
+from galwad.host.bodies import RequestBody, ResponseBody
+from galwad.people.access import Administrator, SteppedUpAdministrator
+from galwad.settings.retention import RetentionRule
+from recording.index.terms import RulesVersion
+
+router = APIRouter(prefix="/retention", tags=["retention"])
+_DAY_S: Final = 86_400.0
+
+
+class RulesOfVersion(BaseModel):
+    """A version of the rules, as in the settings. Times are in Unix seconds.
+
+    `approved_by` is the first of the two administrators who approve it; "" if none has, or if the
+    version needed no approval.
+    """
+
+    version: int
+    rules: list[RetentionRule]
+    stored: float
+    in_force: float | None
+    approved_by: str
+
+
+class DueInCategory(ResponseBody):
+    """The recordings of a category that are due in the period of a plan.
+
+    `retained`, `restricted` and `incidents` of them are kept longer, each counted once: they are
+    retained, restricted, or have an open incident of a captured card. `first` is when the first of
+    them is due (Unix seconds). It can be in the past.
+    """
+
+    category: str
+    recordings: int
+    retained: int
+    restricted: int
+    incidents: int
+    first: float
+
+
+class RecordingsInCategory(ResponseBody):
+    """The number of recordings in a category that were not disposed of."""
+
+    category: str
+    recordings: int
+
+
+class RetentionPlan(BaseModel):
+    """The rules, and what they dispose of in the next days.
+
+    `in_force` is None if the first version waits for approval. Then nothing is disposed of.
+    `clock_in_doubt` says why this machine's clock is in doubt, and nothing is disposed of; "" if it
+    can be trusted. `until` is the end of the plan (Unix seconds).
+    """
+
+    in_force: RulesOfVersion | None
+    waiting: RulesOfVersion | None
+    clock_in_doubt: str
+    until: float
+    due: list[DueInCategory]
+    kept: list[RecordingsInCategory]
+
+
+class EffectOnCategory(ResponseBody):
+    """The effect of the waiting version on the recordings of one of its categories.
+
+    `earlier` and `later` count the recordings that may go earlier or later than by the rules in
+    force. The term of `due` recordings would be over at once.
+    """
+
+    category: str
+    recordings: int
+    earlier: int
+    later: int
+    due: int
+
+
+class RulesPreview(BaseModel):
+    """The effect of the version that waits; `version` is None if none waits."""
+
+    version: int | None
+    categories: list[EffectOnCategory]
+
+
+class Approval(RequestBody):
+    """The approval of a version of the rules."""
+
+    version: int = Field(ge=1)
+
+
+class Approved(BaseModel):
+    """`in_force` is false if a second administrator must approve the version too."""
+
+    in_force: bool
+
+
+class DisposalRun(RequestBody):
+    """A request to dispose of recordings whose term is over, at most `limit`."""
+
+    limit: int = Field(default=100, ge=1, le=500)
+
+
+class DisposalResult(ResponseBody):
+    """The result of a run.
+
+    The finaliser refused `failed` recordings. `waits` says why nothing more was disposed of, or is
+    "". If `more` is true, further recordings are due.
+    """
+
+    disposed: int
+    failed: int
+    waits: str
+    more: bool
+
+
+@router.get("")
+async def plan(
+    desk: TheDesk, session: Administrator, days: Annotated[int, Query(ge=0, le=3660)] = 30
+) -> RetentionPlan:
+    """Return the rules, and which recordings are due in the next days."""
+    await desk.host.audit.append("retention.shown", {"days": days}, {"actor": session.actor})
+    retention = desk.archive.retention
+    until = time.time() + days * _DAY_S
+    return RetentionPlan(
+        in_force=_version(await retention.terms.in_force()),
+        waiting=_version(await retention.terms.waiting()),
+        clock_in_doubt=await retention.why_in_doubt(),
+        until=until,
+        due=list(map(DueInCategory.model_validate, await retention.terms.plan(until))),
+        kept=list(map(RecordingsInCategory.model_validate, await retention.terms.by_category())),
+    )
+
+
+@router.get("/preview")
+async def preview(desk: TheDesk, _session: Administrator) -> RulesPreview:
+    """Return what the version of the rules that waits would change, by category."""
+    waiting = await desk.archive.retention.terms.waiting()
+    return RulesPreview(
+        version=None if waiting is None else waiting.version,
+        categories=list(
+            map(EffectOnCategory.model_validate, await desk.archive.retention.preview())
+        ),
+    )
+
+
+@router.post("/approve")
+async def approve(body: Approval, desk: TheDesk, session: SteppedUpAdministrator) -> Approved:
+    """Approve the version of the rules that waits. It is in force after the second approval.
+
+    Raises:
+        ApiError: 403, the user does not have the right `purge`. 409, this version does not wait,
+            or the same user has approved it before.
+    """
+    require_purge(session)
+    return Approved(in_force=await desk.archive.retention.approve(body.version, session.actor))
+
+
+@router.post("/clock", status_code=204)
+async def confirm_clock(body: StatedReason, desk: TheDesk, session: SteppedUpAdministrator) -> None:
+    """Confirm that this machine's clock is right, so that disposals go on.
+
+    Raises:
+        ApiError: 403, the user does not have the right `purge`.
+    """
+    require_purge(session)
+    await desk.archive.retention.confirm_clock(body.reason, session.actor)
+
+
+@router.post("/run")
+async def run(body: DisposalRun, desk: TheDesk, session: SteppedUpAdministrator) -> DisposalResult:
+    """Dispose of recordings whose term is over now, and not only at night.
+
+    Raises:
+        ApiError: 403, the user does not have the right `purge`.
+    """
+    require_purge(session)
+    await desk.host.audit.append("retention.run-ordered", {}, {"actor": session.actor})
+    return DisposalResult.model_validate(await desk.archive.retention.dispose_due(body.limit))
+
+
+def _version(stored: RulesVersion | None) -> RulesOfVersion | None:
+    if stored is None:
+        return None
+    return RulesOfVersion(
+        version=stored.version,
+        rules=list(rules_of(stored).rules),
+        stored=stored.stored,
+        in_force=stored.in_force,
+        approved_by=stored.approver,
+    )

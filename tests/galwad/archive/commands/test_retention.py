@@ -1,0 +1,308 @@
+"""`galwad retention`, the nightly disposal, and the approval of shorter rules.
+
+Covers `galwad/archive/retention.py`, `galwad/archive/retention_routes.py`,
+`galwad/archive/disposals.py` and `recording/index/terms.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import time
+
+import pytest
+from msgspec.structs import asdict
+
+from galwad.archive.clock import ClockWatch
+from galwad.archive.retention import DisposalCounts
+from galwad.messages import Alarm
+from helpers.house import House
+from helpers.site import Site
+from recording.archive.disposal import CERTIFICATE
+
+CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]
+FIRST, SECOND, THIRD = CALLS
+ONE_DAY = 'keep = "1 day"\ncounted_from = "call"'
+BY_HAND = 'keep = "by hand"'
+
+
+@pytest.fixture
+def house(tmp_path, run, monkeypatch):
+    """Three recordings that are kept until a person disposes of them, and gwen, who may purge."""
+    del run  # it clears the environment first
+    with House(Site(tmp_path / "node")) as house:
+        house.record(*CALLS)
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
+        trust_clock(house)
+        yield house
+
+
+def trust_clock(house, **more):
+    retention = house.desk.archive.retention
+    watch = {"clock": retention.clock, "is_synchronised": lambda: True, **more}
+    retention.watch = ClockWatch(house.desk.host.audit, **watch)
+    return retention
+
+
+@pytest.fixture
+def change(house, monkeypatch):
+    """A function that restarts the desk with other rules."""
+
+    def change(before, after):
+        text = house.site.config.read_text()
+        assert before in text
+        house.site.config.write_text(text.replace(before, after))
+        house.restart()
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        return trust_clock(house)
+
+    return change
+
+
+def set_clock(house, clock):
+    house.desk.archive.retention.clock = clock
+    trust_clock(house)
+
+
+@pytest.fixture
+def second(house, monkeypatch):
+    """A function that runs a command as nia, the second administrator who may purge."""
+    token = house.token("nia", "admin", "purge")
+
+    def as_second(run, *words):
+        with monkeypatch.context() as patch:
+            patch.setenv("GALWAD_TOKEN", token)
+            return run(*words)
+
+    return as_second
+
+
+@pytest.fixture
+def approved(run, change, second):
+    """A function that puts rules in force which need two approvals."""
+
+    def approved(before, after):
+        retention = change(before, after)
+        assert "a second administrator must" in run("retention", "approve", "2", "--yes").out
+        assert second(run, "retention", "approve", "2", "--yes").status == 0
+        return retention
+
+    return approved
+
+
+def headers(house):
+    return [call_id for call_id in CALLS if house.path(call_id, "header").exists()]
+
+
+def kinds(house, *wanted):
+    return [(kind, facts) for kind, facts in house.audit() if kind in wanted]
+
+
+def test_rules_without_a_period_dispose_of_nothing(run, house):
+    set_clock(house, lambda: time.time() + 10 * 366 * 86_400)
+    assert house.do(house.desk.archive.retention.nightly()).disposed == 0
+    done = run("retention", "plan")
+    assert "Rules in force: version 1" in done.out
+    assert "No recording is due" in done.out
+    assert headers(house) == CALLS
+
+
+def test_shorter_rules_wait_until_two_administrators_have_approved_them(run, house, change, second):
+    retention = change(BY_HAND, ONE_DAY)
+    assert house.do(retention.nightly()).disposed == 0
+    plan = run("retention", "plan").out
+    assert "Version 2 of the rules waits for two approvals" in plan
+    preview = run("retention", "preview", "--json").json()
+    assert preview["categories"] == [
+        {"category": "general", "recordings": 3, "earlier": 3, "later": 0, "due": 3}
+    ]
+    assert run("retention", "approve", "3", "--yes").status == 1
+    assert run("retention", "approve", "2").status == 2
+    assert run("retention", "approve", "2", "--yes").status == 0
+    again = run("retention", "approve", "2", "--yes")
+    assert (again.status, "you have approved this version already" in again.err) == (1, True)
+    assert house.do(retention.nightly()).disposed == 0
+    assert headers(house) == CALLS
+    assert "Version 2 is in force." in second(run, "retention", "approve", "2", "--yes").out
+    counts = {"version": 2, "earlier": 3, "due": 3}
+    assert kinds(house, "retention.approved") == [
+        ("retention.approved", {**counts, "actor": "user:gwen"}),
+        ("retention.approved", {**counts, "actor": "user:nia"}),
+    ]
+    assert second(run, "retention", "approve", "2", "--yes").status == 1
+    assert house.do(retention.nightly()).disposed == 3
+    assert headers(house) == []
+
+
+def test_longer_rules_are_in_force_at_once_and_the_old_rules_withdraw_those_that_wait(
+    house, change
+):
+    retention = change(BY_HAND, ONE_DAY)
+    assert house.do(retention.terms.waiting()).version == 2
+    retention = change(ONE_DAY, BY_HAND)
+    assert house.do(retention.terms.waiting()) is None
+    assert retention.in_force.version == 1
+    retention = change(BY_HAND, f'{BY_HAND}\nminimum = "1 week"')
+    assert retention.in_force.version == 2
+    found = kinds(house, "retention.proposed", "retention.withdrawn", "retention.changed")
+    assert [(kind.partition(".")[2], facts["version"]) for kind, facts in found] == [
+        ("changed", 1),
+        ("proposed", 2),
+        ("withdrawn", 2),
+        ("changed", 2),
+    ]
+
+
+def test_the_first_rules_on_a_server_with_recordings_wait_too(house, change):
+    """As after an upgrade from software without rules."""
+    path = house.site.settings.database
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM retention_versions")
+    retention = change(BY_HAND, ONE_DAY)
+    assert retention.in_force is None
+    assert house.do(retention.terms.waiting()).version == 1
+    assert house.do(retention.nightly()).disposed == 0
+
+
+def test_retained_and_restricted_recordings_and_those_with_card_incidents_are_kept(
+    run, house, approved
+):
+    retention = approved(BY_HAND, ONE_DAY)
+    assert run("recordings", "hold", FIRST, "--reason", "claim 17").status == 0
+    flagged = run("recordings", "flag", SECOND, "restricted", "--reason", "asked")
+    assert flagged.status == 0
+    cards = house.desk.archive.captured_cards
+    path = house.site.settings.database
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO captured_cards VALUES (?, 1, 2, 3, NULL, NULL, NULL)", (THIRD,)
+        )
+    (due,) = run("retention", "plan", "--json").json()["due"]
+    kept = ("retained", "restricted", "incidents")
+    assert (due["recordings"], [due[name] for name in kept]) == (3, [1, 1, 1])
+    assert run("retention", "run").out == "disposed of: 0, refused: 0\n"
+    assert headers(house) == CALLS
+    house.do(cards.close(THIRD, "no key", "a key", time.time()))
+    assert run("retention", "run").out == "disposed of: 1, refused: 0\n"
+    assert headers(house) == [FIRST, SECOND]
+    assert run("recordings", "release", FIRST, "--reason", "settled").status == 0
+    counts = house.do(retention.nightly())
+    assert (counts.disposed, counts.failed, counts.waits) == (1, 0, "")
+    assert headers(house) == [SECOND]
+
+
+def test_the_certificate_names_the_rule_and_the_manifest_and_is_verified(run, house, approved):
+    approved(BY_HAND, ONE_DAY)
+    assert run("retention", "run", "--json").json() == {"disposed": 3, "failed": 0, "waits": ""}
+    data = house.path(FIRST, "disposal").read_bytes()
+    certificate = CERTIFICATE.read(data)
+    manifest = house.path(FIRST, "manifest").read_bytes()
+    assert certificate.manifest_sha256 == hashlib.sha256(manifest).hexdigest()
+    assert (certificate.by, certificate.reason) == ("galwad", "retention")
+    assert certificate.rule is not None
+    facts = {"category": "general", "keep": "1 day", "counted_from": "call", "version": 2}
+    assert asdict(certificate.rule) == {**facts, "due": certificate.rule.due}
+    archive = house.site.settings.archive
+    verified = run("recordings", "verify", archive, "--node-key", archive / "galwad.pub")
+    assert (verified.status, "rule general of version 2: 1 day from the call" in verified.out) == (
+        0,
+        True,
+    )
+    assert run("audit", "verify", "--recordings", archive).status == 0
+    other = house.path(SECOND, "manifest").read_bytes()
+    house.path(FIRST, "manifest").write_bytes(other)
+    assert run("recordings", "verify", archive, "--node-key", archive / "galwad.pub").status == 1
+
+
+def test_a_flag_moves_a_recording_to_another_category_at_once(run, house, change):
+    tables = f'category = "short"\n{BY_HAND}\nflags = ["sensitive"]\n[[retention]]\n'
+    retention = change('category = "general"', f'{tables}category = "general"')
+    assert house.do(retention.terms.one(FIRST)).category == "general"
+    assert run("recordings", "flag", FIRST, "sensitive", "--reason", "health").status == 0
+    term = house.do(retention.terms.one(FIRST))
+    assert (term.category, term.version) == ("short", 2)
+    assert run("recordings", "unflag", FIRST, "sensitive", "--reason", "wrong").status == 0
+    assert house.do(retention.terms.one(FIRST)).category == "general"
+
+
+def test_a_person_cannot_dispose_of_a_recording_as_outdated_before_its_term(run, house, change):
+    change(BY_HAND, f'{BY_HAND}\nminimum = "10 years"')
+    words = ("recordings", "purge", FIRST, "--reference", "R-1", "--yes", "--reason")
+    done = run(*words, "retention")
+    assert (done.status, "the term of this recording (general) is not over" in done.err) == (
+        1,
+        True,
+    )
+    assert headers(house) == CALLS
+    assert run(*words, "erasure").status == 0
+
+
+def test_a_clock_in_doubt_disposes_of_nothing_until_an_administrator_confirms_it(
+    run, house, approved
+):
+    retention = approved(BY_HAND, ONE_DAY)
+    trust_clock(house, is_synchronised=lambda: False)
+    alarms: list[Alarm] = []
+    house.desk.host.hear(Alarm, alarms.append)
+    assert house.do(retention.nightly()).waits == "the clock is not synchronised"
+    assert [each.kind for each in alarms] == ["retention.clock"]
+    done = run("retention", "run")
+    assert (done.status, "the clock is not synchronised" in done.err) == (1, True)
+    assert "Nothing is disposed of" in run("retention", "plan").out
+    assert headers(house) == CALLS
+    reason = "compared with the mobile network"
+    assert run("retention", "confirm-clock", "--reason", reason).status == 0
+    assert run("retention", "run").status == 0
+    assert headers(house) == []
+
+
+def test_a_clock_that_jumps_ahead_by_days_disposes_of_nothing(run, house, approved):
+    """The machine has been up for as long as before, but its clock says that days have passed."""
+    retention = approved(BY_HAND, ONE_DAY)
+    started = house.do(house.desk.archive.catalogue.get(FIRST)).started
+    now = [started + 3600]
+    retention.clock = lambda: now[0]
+    trust_clock(house, uptime=lambda: 10_000.0)
+    nothing = DisposalCounts(0, 0, "")
+    assert house.do(retention.dispose_due(None)) == nothing
+    now[0] += 2.5 * 86_400
+    assert house.do(retention.dispose_due(None)).waits == "the clock was set by +216000 s"
+    now[0] -= 2.5 * 86_400
+    assert house.do(retention.why_in_doubt()) == "the clock was set by -216000 s"
+    assert headers(house) == CALLS
+    assert run("retention", "confirm-clock", "--reason", "ok").status == 0
+    assert house.do(retention.dispose_due(None)) == nothing
+
+
+def test_a_desk_that_starts_with_its_clock_years_ahead_disposes_of_nothing(house, approved):
+    retention = approved(BY_HAND, 'keep = "5 years"\ncounted_from = "call"')
+    house.do(retention.nightly())
+    set_clock(house, lambda: time.time() + 10 * 366 * 86_400)
+    assert "days ago" in house.do(retention.nightly()).waits
+    assert headers(house) == CALLS
+
+
+def test_a_recording_that_the_finaliser_refuses_is_kept_and_tried_again(run, house, approved):
+    retention = approved(BY_HAND, ONE_DAY)
+    manifest = house.path(SECOND, "manifest")
+    data = manifest.read_bytes()
+    manifest.write_bytes(data.replace(b"caller", b"callee", 1))
+    counts = house.do(retention.nightly())
+    assert (counts.disposed, counts.failed) == (2, 1)
+    assert headers(house) == [SECOND]
+    manifest.write_bytes(data)
+    assert run("retention", "run").out == "disposed of: 1, refused: 0\n"
+
+
+def test_changed_rules_and_disposals_are_for_administrators_with_the_right(
+    run, house, change, monkeypatch
+):
+    change(BY_HAND, ONE_DAY)
+    monkeypatch.setenv("GALWAD_TOKEN", house.token("iolo", "admin"))
+    for words in (("approve", "2", "--yes"), ("run",), ("confirm-clock", "--reason", "x")):
+        done = run("retention", *words)
+        assert (done.status, "needs the right `purge`" in done.err) == (1, True), words
+    monkeypatch.setenv("GALWAD_TOKEN", house.token("mair", "supervisor"))
+    assert run("retention", "plan").status == 1
