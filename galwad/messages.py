@@ -11,6 +11,7 @@ so no process logs a whole message, except an `Alarm`.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib.metadata import version
 from typing import Literal, Self, TypeAlias
@@ -516,7 +517,8 @@ class Dispose(LinkMessage, frozen=True):
     `reason` is why the recording is disposed of. The audit chain has an entry about the disposal:
     `audit_node`, `audit_seq` and `audit_hash` are this entry's node, number and hash. `rule` is the
     rule of retention that orders the disposal, None if a person does. The certificate contains
-    `reason`, `actor`, these three values and the rule.
+    `reason`, `actor`, these three values and the rule. The order is valid until `until`, in seconds
+    of the monotonic clock, which all processes of the machine share.
     """
 
     ref: int
@@ -528,6 +530,7 @@ class Dispose(LinkMessage, frozen=True):
     audit_seq: int
     audit_hash: str
     rule: AppliedRule | None = None
+    until: float = math.inf
 
 
 class VerifyRecording(LinkMessage, frozen=True, tag="Prove"):

@@ -263,6 +263,7 @@ EXAMPLES: Final = {
             "salt": "7c" * 16,
             "captured_cards": [],
             "flags": [{"flag": "sensitive", "reason": "medical details", "since": 1795743681.2}],
+            "term": {"category": "general", "due": 1827446400.0},
             "purposes": ["quality-training", "complaint"],
         },
     ),
@@ -328,7 +329,7 @@ EXAMPLES: Final = {
     "retention_approve": Example({"version": 4}, {"in_force": False}),
     "retention_confirm_clock": Example({"reason": "compared with the mobile network"}, None),
     "retention_run": Example(
-        {"limit": 100}, {"disposed": 41, "failed": 0, "waits": "", "more": False}
+        {"limit": 100}, {"disposed": 41, "failed": 0, "waits": "", "after": None}
     ),
     "tokens": Example(None, [_TOKEN]),
     "tokens_make_machine_token": Example(

@@ -2,7 +2,9 @@
 
 A clock that is a year ahead would dispose of a year of recordings. So the clock is in doubt if the
 kernel does not report it as synchronised, if it was set by a large step, or if the newest nightly
-run is days ago or in the future. A step stays in doubt until an administrator confirms the clock.
+run is days ago or in the future. A step or a gap stays in doubt until an administrator confirms the
+clock. On a machine whose clock is not synchronised, a confirmation counts until the next start of
+the machine, or until its clock is set.
 """
 
 from __future__ import annotations
@@ -54,32 +56,48 @@ class ClockWatch:
     async def check_step(self) -> None:
         """Enter a doubt in the audit if the clock was set by a large step since the last call."""
         started = self._clock() - self._uptime()
-        step, self._started = started - self._started, started
+        step = started - self._started
         if abs(step) > _LARGEST_STEP_S:
             await self._doubt(f"the clock was set by {step:+.0f} s")
+        self._started = started
 
     async def check_gap(self, newest_run: AuditEntry | None) -> None:
         """Enter a doubt in the audit if the newest nightly run is days ago, or in the future.
 
-        An administrator who has confirmed the clock since that run has confirmed this gap.
+        If an administrator has confirmed the clock since then, the confirmation counts instead.
         """
         confirmed = await self._audit.last(CONFIRMED)
-        if newest_run is None or (confirmed is not None and confirmed.seq > newest_run.seq):
+        newest = max(filter(None, (newest_run, confirmed)), key=lambda e: e.seq, default=None)
+        if newest is None:
             return
-        gap = self._clock() - newest_run.at_us / 1_000_000
+        gap = self._clock() - newest.at_us / 1_000_000
         if gap > _LONGEST_GAP_S:
             await self._doubt(f"the nightly run before was {gap / 86_400:.0f} days ago")
         elif gap < -_LARGEST_STEP_S:
             await self._doubt("the nightly run before has a later time than now")
+
+    async def confirm(self, reason: str, actor: str) -> None:
+        """Enter in the audit that an administrator has checked the clock."""
+        await self.check_step()
+        facts = {"uptime_s": int(self._uptime())}
+        await self._audit.append(CONFIRMED, facts, {"actor": actor, "reason": reason})
 
     async def why_in_doubt(self) -> str:
         """Return why the clock is in doubt; "" if it can be trusted."""
         doubted, confirmed = await self._audit.last(DOUBTED), await self._audit.last(CONFIRMED)
         if doubted is not None and (confirmed is None or confirmed.seq < doubted.seq):
             return str(doubted.facts.get("why", "the clock was set"))
-        if confirmed is None and not self._is_synchronised():
-            return "the clock is not synchronised"
-        return ""
+        if self._is_synchronised() or (confirmed is not None and self._still_counts(confirmed)):
+            return ""
+        return "the clock is not synchronised"
+
+    def _still_counts(self, confirmed: AuditEntry) -> bool:
+        """Return whether the machine runs since a confirmation, and its clock was not set."""
+        passed = self._clock() - confirmed.at_us / 1_000_000
+        run = self._uptime() - int(confirmed.facts.get("uptime_s", 0))
+        return run >= 0 and abs(passed - run) <= _LARGEST_STEP_S
 
     async def _doubt(self, why: str) -> None:
-        await self._audit.append(DOUBTED, {"why": why})
+        """Enter a doubt, unless the newest doubt is the same and is not confirmed."""
+        if await self.why_in_doubt() != why:
+            await self._audit.append(DOUBTED, {"why": why})

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Final
 
-from galwad.archive.desk_socket import FinaliserClient
+from galwad.archive.desk_socket import REPLY_S, FinaliserClient
 from galwad.archive.files import ArchiveFolder
 from galwad.calls.subject import CallsSubject
 from galwad.host.errors import ApiError
@@ -17,7 +18,13 @@ from galwad.host.host import Host
 from galwad.messages import Dispose
 from recording.archive.disposal import AppliedRule
 from recording.archive.summary import RecordingSummary
+from recording.index.catalogue import index_errors
 from recording.index.custody import Custodian
+
+_VALID_S: Final = REPLY_S - 5
+"""The seconds for which an order is valid. It ends before the desk stops to wait for the reply and
+allows others to retain the recording.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,11 @@ class Disposals:
         self._finaliser = finaliser
         self.custodian = custodian
 
+    @property
+    def possible(self) -> bool:
+        """True while a finaliser is connected, which alone destroys headers."""
+        return self._finaliser.connected
+
     async def dispose(self, recording: RecordingSummary, decision: Decision) -> bytes:
         """Dispose of a recording and return the certificate's file, also if it exists already.
 
@@ -80,6 +92,7 @@ class Disposals:
                     audit_seq=entry.seq,
                     audit_hash=entry.hash,
                     rule=decision.rule,
+                    until=time.monotonic() + _VALID_S,
                 )
             )
         except ApiError as error:
@@ -90,7 +103,9 @@ class Disposals:
                     "recording.not-purged", {**facts, "why": error.error}, personal
                 )
             raise
-        await self.custodian.disposed(recording.call_id, decision.reason, time.time())
-        await self._calls.log.store.forget_number_of(recording.call_id)
+        # The index comes last: until it knows of the disposal, a repeated one completes all steps.
+        with index_errors():
+            await self._calls.log.store.forget_number_of(recording.call_id)
         await self._host.audit.append("recording.purged", facts, personal)
+        await self.custodian.disposed(recording.call_id, decision.reason, time.time())
         return content

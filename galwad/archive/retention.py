@@ -14,15 +14,17 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad.archive.clock import CONFIRMED, ClockWatch
+from galwad.archive.desk_socket import FinaliserDownError
 from galwad.archive.disposals import Decision, Disposals
 from galwad.archive.periodic import next_time
 from galwad.host.errors import ApiError
@@ -37,19 +39,25 @@ from galwad.settings.retention import (
 )
 from galwad.texts.text_lists import TextLists
 from recording.archive.disposal import AppliedRule
+from recording.archive.verify import recordings_below
 from recording.audit.log import Facts, NewEntry
 from recording.errors import CatalogueError, RecordingError
 from recording.index.catalogue import Catalogue
 from recording.index.terms import RulesVersion, Term, TermFacts, Terms
 
 RUN: Final = "retention.run"
-_ACTOR: Final = "galwad"
+_ACTOR: Final = "system"
 _INTERVAL_S: Final = 30.0
 _SETTLE_S: Final = 60.0
 """The seconds after the desk's start until the first pass over all recordings."""
 _BATCH: Final = 500
 _RULES: Final = TypeAdapter(tuple[RetentionRule, ...])
-_FIRST: Final = (float("-inf"), "")
+Place: TypeAlias = tuple[float, str]
+"""The place of a recording in the order of disposal: when it is due, and its call id."""
+_FIRST: Final[Place] = (float("-inf"), "")
+_NO_FINALISER: Final = "the finaliser cannot be reached"
+_RETRY_S: Final = 600.0
+"""The seconds until the next try if the finaliser could not be reached."""
 log = structlog.get_logger()
 
 
@@ -57,14 +65,14 @@ log = structlog.get_logger()
 class DisposalCounts:
     """The result of disposing of recordings whose term is over.
 
-    `waits` says why nothing more was disposed of; "" if nothing prevented it. `more` is true if
-    further recordings are due.
+    `waits` says why nothing more was disposed of; "" if nothing prevented it. If further recordings
+    may be due, `after` is the place of the last one in their order.
     """
 
     disposed: int
     failed: int
     waits: str
-    more: bool = False
+    after: Place | None = None
 
 
 @dataclass(slots=True)
@@ -141,8 +149,8 @@ class Retention:
 
     async def _add(self, text: str) -> None:
         before = None if self._in_force is None else self._in_force.rules
-        is_first = before is None and await self.terms.is_empty()
-        in_force = is_first or not shortens(before, self._rules)
+        is_first = before is None and not await self._has_recordings()
+        in_force = is_first or not shortens(before, self._rules, self._lists.purpose_in_both)
         now = self.clock()
         number = 0
 
@@ -156,9 +164,16 @@ class Retention:
         if in_force:
             self._in_force = RulesInForce(self._rules, number)
 
+    async def _has_recordings(self) -> bool:
+        """Return whether the index or the archive has a recording. The index may be lost."""
+        if not await self.terms.is_empty():
+            return True
+        archive = self._host.settings.archive
+        return bool(await asyncio.to_thread(recordings_below, archive))
+
     async def _withdraw(self, waiting: RulesVersion) -> None:
         async def withdraw(connection: AsyncConnection) -> list[NewEntry]:
-            await self.terms.withdraw(connection)
+            await self.terms.withdraw(connection, self.clock())
             return [NewEntry("retention.withdrawn", {"version": waiting.version})]
 
         await self._host.audit.append_after(withdraw)
@@ -173,16 +188,18 @@ class Retention:
             return []
         new, now = rules_of(waiting), self.clock()
         found = {rule.category: CategoryPreview(rule.category) for rule in new.rules}
-        async for facts in self._all_facts():
-            after = self._term(facts, new)
-            if after is None:
-                continue
-            old = None if facts.term is None else facts.term.due
-            counts = found[after.category]
-            counts.recordings += 1
-            counts.earlier += _time(after.due) < _time(old)
-            counts.later += _time(after.due) > _time(old)
-            counts.due += _time(after.due) <= now
+        async for batch in self._all_facts():
+            for facts in batch:
+                after = self._term(facts, new)
+                if after is None:
+                    continue
+                term = None if self._in_force is None else self._term(facts, self._in_force)
+                old = None if term is None else term.due
+                counts = found[after.category]
+                counts.recordings += 1
+                counts.earlier += _time(after.due) < _time(old)
+                counts.later += _time(after.due) > _time(old)
+                counts.due += _time(after.due) <= now
         return list(found.values())
 
     async def approve(self, version: int, actor: str) -> bool:
@@ -193,7 +210,7 @@ class Retention:
             AuditError: The audit cannot be written.
             CatalogueError: The index cannot be read or written.
         """
-        async with self._running:
+        async with self._alone():
             waiting = await self.terms.waiting()
             if waiting is None or waiting.version != version:
                 raise ApiError(
@@ -224,8 +241,18 @@ class Retention:
             if in_force is None:
                 return False
             self._in_force = rules_of(waiting)
-            await self._assign_all()
-            return True
+        self._host.background.spawn(self._assign_all(version))
+        return True
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold the lock of all work with terms; raise an `ApiError` (409) while others hold it."""
+        if self._running.locked():
+            raise ApiError(
+                409, "recordings are being disposed of, or rules approved", "try again later"
+            )
+        async with self._running:
+            yield
 
     # The terms of recordings
 
@@ -233,22 +260,16 @@ class Retention:
         """Compute the terms of at most 500 recordings again. Raises `CatalogueError`."""
         await self._write(await self.terms.facts_of(call_ids))
 
-    async def _assign_all(self) -> None:
-        facts: list[TermFacts] = []
-        async for each in self._all_facts():
-            facts.append(each)
-            if len(facts) == _BATCH:
-                await self._write(facts)
-                facts = []
-        await self._write(facts)
+    async def _assign_all(self, outdated: int | None = None) -> None:
+        """Compute the terms of all recordings, or of those without a term of a version."""
+        async for batch in self._all_facts(outdated):
+            await self._write(batch)
 
-    async def _all_facts(self) -> AsyncIterator[TermFacts]:
+    async def _all_facts(self, outdated: int | None = None) -> AsyncIterator[list[TermFacts]]:
         last = ""
-        while batch := await self.terms.facts_after(last, _BATCH):
-            for each in batch:
-                yield each
+        while batch := await self.terms.facts_after(last, _BATCH, outdated):
+            yield batch
             last = batch[-1].call_id
-            await asyncio.sleep(0)  # Other tasks run between two batches.
 
     async def _write(self, facts: Sequence[TermFacts]) -> None:
         if self._in_force is None:
@@ -260,8 +281,18 @@ class Retention:
         rule = self._rule(facts, rules)
         if rule is None:
             return None
-        due = rule.due(facts.ended, self._zone)
-        return Term(facts.call_id, rule.category, due, rules.version)
+        return Term(facts.call_id, rule.category, self._due(rule, facts, rules), rules.version)
+
+    def _due(self, rule: RetentionRule, facts: TermFacts, rules: RulesInForce) -> float | None:
+        """Return when a recording is due by its rule.
+
+        If its line is lost, and an earlier rule asks for a line, the recording may belong there: it
+        is due only by hand.
+        """
+        before = rules.rules[: rules.rules.index(rule)]
+        if not facts.is_known and any(each.lines for each in before):
+            return None
+        return rule.due(facts.ended, self._zone)
 
     def _rule(self, facts: TermFacts, rules: RulesInForce) -> RetentionRule | None:
         purposes = self._lists.purpose_in_both(facts.purpose)
@@ -270,21 +301,20 @@ class Retention:
     async def refuse_before_term(self, call_id: str) -> None:
         """Raise an `ApiError` (409) if a person may not yet dispose of a recording as outdated.
 
-        The term must be over, or the minimum if the rule leaves the decision to people. Without
-        rules in force, each recording may be disposed of.
+        The minimum of its rule must be over; without a minimum, the term. Without rules in force,
+        each recording may be disposed of.
         """
         found = await self.terms.facts_of([call_id])
         rule = self._rule(found[0], self._in_force) if found and self._in_force else None
         if rule is None:
             return
         ended = found[0].ended
-        due = rule.due(ended, self._zone)
-        over = rule.least(ended, self._zone) if due is None else due
+        over = rule.by_hand_after(ended, self._zone)
         if self.clock() < over:
             day = datetime.fromtimestamp(over, self._zone).date()
             raise ApiError(
                 409,
-                f"the term of this recording ({rule.category}) is not over before {day}",
+                f"nobody may dispose of this recording ({rule.category}) as outdated before {day}",
                 "wait until then; an erasure, a mistake or an order is another reason",
             )
         doubt = "" if over == ended else await self.why_in_doubt()
@@ -297,34 +327,49 @@ class Retention:
         """Compute all terms after the start, then dispose of recordings each night."""
         await asyncio.sleep(_SETTLE_S)
         try:
-            await self._assign_all()
+            if self._in_force is not None:
+                await self._assign_all(self._in_force.version)
         except (RecordingError, OSError) as error:
             log.error("retention.not_assigned", why=str(error))  # noqa: TRY400 - it says what
         while True:
+            rest = _INTERVAL_S
             try:
                 await self.watch.check_step()
-                if await self.is_due():
-                    await self.nightly()
-            except (RecordingError, OSError) as error:
-                log.error("retention.not_run", why=str(error))  # noqa: TRY400 - it says what
-            await asyncio.sleep(_INTERVAL_S)
+                if await self.is_due() and (await self.nightly()).waits == _NO_FINALISER:
+                    rest = _RETRY_S
+            except Exception:  # A fault of one night must not end the disposals of all nights.
+                log.exception("retention.not_run")
+                rest = _RETRY_S
+            await asyncio.sleep(rest)
 
     async def is_due(self) -> bool:
-        """Return whether the nightly time has passed since the newest run, or since the start."""
+        """Return whether the nightly time has passed since the newest run, or since the start.
+
+        A run that waited for the clock is repeated at once when the clock is confirmed.
+        """
         now = self.clock()
         last = await self._host.audit.last(RUN, by=now)
         self._started_at = min(self._started_at, now)
+        if last is not None and last.facts.get("waits"):
+            confirmed = await self._host.audit.last(CONFIRMED)
+            if confirmed is not None and confirmed.seq > last.seq:
+                return True
         since = self._started_at if last is None else last.at_us / 1_000_000
         return now >= next_time(self._host.settings.desk.nightly, since, self._zone)
 
     async def nightly(self) -> DisposalCounts:
         """Compute all terms again, and dispose of each recording whose term is over.
 
+        While the finaliser cannot be reached, the run does not count, and is repeated later.
+
         Raises `AuditError` or `CatalogueError`.
         """
         async with self._running:
             await self._assign_all()
         counts = await self.dispose_due(None)
+        if counts.waits == _NO_FINALISER:
+            log.warning("retention.waits", why=counts.waits, disposed=counts.disposed)
+            return counts
         if counts.waits:
             self._host.alarm(Alarm("retention.clock", None, counts.waits))
         if counts.failed:
@@ -343,36 +388,38 @@ class Retention:
         await self.watch.check_gap(await self._host.audit.last(RUN))
         return await self.watch.why_in_doubt()
 
-    async def confirm_clock(self, reason: str, actor: str) -> None:
-        """Enter in the audit that an administrator has checked the clock. Raises `AuditError`."""
-        await self.watch.check_step()
-        await self._host.audit.append(CONFIRMED, {}, {"actor": actor, "reason": reason})
-
-    async def dispose_due(self, limit: int | None) -> DisposalCounts:
+    async def dispose_due(self, limit: int | None, after: Place = _FIRST) -> DisposalCounts:
         """Dispose of at most `limit` recordings whose term is over (None: of all), oldest first.
 
-        Raises `AuditError` or `CatalogueError`.
+        Begin after the place `after`. Recordings that the finaliser refuses count too.
+
+        Raises:
+            ApiError: 409, recordings are being disposed of already.
+            AuditError: The audit cannot be read or written.
+            CatalogueError: The index cannot be read or written.
         """
-        async with self._running:
+        async with self._alone():
             disposed = failed = 0
-            after = _FIRST
-            while limit is None or disposed + failed < limit:
-                waits = await self.why_in_doubt()
-                if waits:
-                    return DisposalCounts(disposed, failed, waits)
+            waits = await self.why_in_doubt()
+            while not waits and (limit is None or disposed + failed < limit):
                 most = _BATCH if limit is None else min(_BATCH, limit - disposed - failed)
                 batch = await self.terms.due(self.clock(), most, after)
                 if not batch:
                     return DisposalCounts(disposed, failed, "")
                 for term in batch:
-                    after = term.due or 0.0, term.call_id
+                    if not self._disposals.possible:
+                        return DisposalCounts(disposed, failed, _NO_FINALISER, after)
                     try:
                         disposed += await self._dispose(term.call_id)
+                    except FinaliserDownError:
+                        return DisposalCounts(disposed, failed, _NO_FINALISER, after)
                     except ApiError as error:
                         log.warning("retention.failed", call_id=term.call_id, why=error.error)
                         failed += 1
-            more = await self.terms.due(self.clock(), 1, after)
-            return DisposalCounts(disposed, failed, "", more=bool(more))
+                    after = term.due or 0.0, term.call_id
+                await self.watch.check_step()
+                waits = await self.watch.why_in_doubt()
+            return DisposalCounts(disposed, failed, waits, after)
 
     async def _dispose(self, call_id: str) -> bool:
         """Dispose of a recording if its term is over by the facts of now; return whether it was.
@@ -386,7 +433,7 @@ class Retention:
                 return False
             await self._write(found)
             rule = self._rule(found[0], self._in_force)
-            due = None if rule is None else rule.due(found[0].ended, self._zone)
+            due = None if rule is None else self._due(rule, found[0], self._in_force)
             if rule is None or due is None or not await self.terms.is_due(call_id, self.clock()):
                 return False
             applied = AppliedRule(

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from galwad.archive.custody import StatedReason, require_purge
-from galwad.archive.retention import rules_of
+from galwad.archive.retention import Place, rules_of
 from galwad.archive.subject import TheDesk
 from galwad.host.bodies import RequestBody, ResponseBody
+from galwad.host.errors import ApiError
 from galwad.people.access import Administrator, SteppedUpAdministrator
 from galwad.settings.retention import RetentionRule
 from recording.index.terms import RulesVersion
@@ -107,22 +108,26 @@ class Approved(BaseModel):
 
 
 class DisposalRun(RequestBody):
-    """A request to dispose of recordings whose term is over, at most `limit`."""
+    """A request to dispose of recordings whose term is over, at most `limit`.
+
+    `after` is the value in the result before; None begins with the oldest recording.
+    """
 
     limit: int = Field(default=100, ge=1, le=500)
+    after: str | None = Field(default=None, max_length=60, pattern=r"^[0-9.]+ [0-9a-z-]+$")
 
 
-class DisposalResult(ResponseBody):
+class DisposalResult(BaseModel):
     """The result of a run.
 
     The finaliser refused `failed` recordings. `waits` says why nothing more was disposed of, or is
-    "". If `more` is true, further recordings are due.
+    "". If further recordings may be due, `after` is the value for the next request.
     """
 
     disposed: int
     failed: int
     waits: str
-    more: bool
+    after: str | None
 
 
 @router.get("")
@@ -175,7 +180,7 @@ async def confirm_clock(body: StatedReason, desk: TheDesk, session: SteppedUpAdm
         ApiError: 403, the user does not have the right `purge`.
     """
     require_purge(session)
-    await desk.archive.retention.confirm_clock(body.reason, session.actor)
+    await desk.archive.retention.watch.confirm(body.reason, session.actor)
 
 
 @router.post("/run")
@@ -183,11 +188,27 @@ async def run(body: DisposalRun, desk: TheDesk, session: SteppedUpAdministrator)
     """Dispose of recordings whose term is over now, and not only at night.
 
     Raises:
-        ApiError: 403, the user does not have the right `purge`.
+        ApiError: 403, the user does not have the right `purge`. 409, recordings are being disposed
+            of already. 422, `after` cannot be read.
     """
     require_purge(session)
+    after: Place = (float("-inf"), "")
+    if body.after is not None:
+        due, _, call_id = body.after.partition(" ")
+        try:
+            after = float(due), call_id
+        except ValueError:
+            raise ApiError(
+                422, "cannot read `after`", "send the value of the result before"
+            ) from None
     await desk.host.audit.append("retention.run-ordered", {}, {"actor": session.actor})
-    return DisposalResult.model_validate(await desk.archive.retention.dispose_due(body.limit))
+    done = await desk.archive.retention.dispose_due(body.limit, after)
+    return DisposalResult(
+        disposed=done.disposed,
+        failed=done.failed,
+        waits=done.waits,
+        after=None if done.after is None else f"{done.after[0]} {done.after[1]}",
+    )
 
 
 def _version(stored: RulesVersion | None) -> RulesOfVersion | None:

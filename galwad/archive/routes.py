@@ -161,6 +161,16 @@ class RecordingFlag(ResponseBody):
     flag: FlagName
 
 
+class RecordingTerm(ResponseBody):
+    """The category of a recording by the rules in force, and when the recording is due.
+
+    `due` is in Unix seconds; None if people alone decide when it is disposed of.
+    """
+
+    category: str
+    due: float | None
+
+
 class RecordingDetail(BaseModel):
     """One recording: its row in the index, and the text of its signed manifest.
 
@@ -181,6 +191,8 @@ class RecordingDetail(BaseModel):
     """The salt of the commitments in the manifest, in hexadecimal; "" if the row has no salt."""
     captured_cards: list[CapturedCardIncident] = []
     flags: list[RecordingFlag] = []
+    term: RecordingTerm | None = None
+    """None if the recording was disposed of, or if no rules are in force."""
     purposes: list[Purpose] = []
     """The purposes for which the signed-in user may fetch and hear the recording."""
 
@@ -236,6 +248,7 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
     await desk.host.audit.append("recording.shown", {"call_id": call_id}, {"actor": session.actor})
     custody = await desk.archive.custodian.one(call_id)
     incidents = (await desk.archive.captured_cards.of([call_id])).get(call_id, [])
+    term = await desk.archive.retention.terms.one(call_id)
     return RecordingDetail(
         recording=row_in(desk, recording, custody, incidents),
         manifest=desk.archive.files.text(recording, "manifest"),
@@ -246,6 +259,7 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
         salt=recording.salt,
         captured_cards=list(map(CapturedCardIncident.model_validate, incidents)),
         flags=list(map(RecordingFlag.model_validate, custody.flags)),
+        term=None if term is None else RecordingTerm.model_validate(term),
         purposes=purposes_of(session, custody.flag_names),
     )
 

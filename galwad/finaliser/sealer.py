@@ -40,6 +40,7 @@ from recording.archive.store import Archive, SealedRecording, verify_unindexed
 from recording.archive.summary import NO_PERSONAL_FACTS, party_networks
 from recording.errors import (
     ArchiveError,
+    DisposalError,
     KeyFileError,
     KeySetError,
     RecordingError,
@@ -333,6 +334,8 @@ class Sealer:
                 known = order.call_id, order.payload_sha256
                 self._headers.commit(*known, order.header_sha256)
             case Dispose():
+                if time.monotonic() > order.until:
+                    raise DisposalError("the order is too old: the desk no longer waits for it")
                 place = AuditPlace(order.audit_node, order.audit_seq, order.audit_hash)
                 known = order.call_id, order.payload_sha256
                 return self._disposals.dispose(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import chain, combinations, product
@@ -110,7 +110,9 @@ class RetentionRule(Section):
     minimum: (
         Annotated[KeepPeriod, parse_with(KeepPeriod), PlainSerializer(str, return_type=str)] | None
     ) = Field(default=None, description='a period such as "30 days", not longer than "keep"')
-    lines: tuple[str, ...] = Field(default=(), description='a list of lines, such as ["633900"]')
+    lines: tuple[str, ...] = Field(
+        default=(), description='a list of lines, such as ["Council Tax"]'
+    )
     purposes: tuple[str, ...] = Field(
         default=(), description='a list of purposes, such as ["Council Tax"]'
     )
@@ -152,9 +154,16 @@ class RetentionRule(Section):
             return None
         return _end_of(self.keep, self.counted_from, ended, zone)
 
-    def least(self, ended: float, zone: tzinfo | None) -> float:
-        """Return when the minimum of a recording is over, in Unix seconds, as `due` does."""
-        return ended if self.minimum is None else _end_of(self.minimum, "call", ended, zone)
+    def by_hand_after(self, ended: float, zone: tzinfo | None) -> float:
+        """Return when people may dispose of a recording as outdated, in Unix seconds.
+
+        It is when the minimum is over; without a minimum, when the recording is due. If it is never
+        due, it is the end of the call.
+        """
+        if self.minimum is not None:
+            return _end_of(self.minimum, "call", ended, zone)
+        due = self.due(ended, zone)
+        return ended if due is None else due
 
 
 def rule_for(rules: Sequence[RetentionRule], facts: RetentionFacts) -> RetentionRule | None:
@@ -180,20 +189,25 @@ def check_rules(rules: Sequence[RetentionRule]) -> None:
         )
 
 
-def shortens(old: Sequence[RetentionRule] | None, new: Sequence[RetentionRule]) -> bool:
+def shortens(
+    old: Sequence[RetentionRule] | None,
+    new: Sequence[RetentionRule],
+    in_both_languages: Callable[[str], Collection[str]] = lambda purpose: (purpose,),
+) -> bool:
     """Return whether some recording may go earlier by the new rules than by the old ones.
 
     Without old rules (None), recordings were disposed of only by hand. The rules are compared for
     each line, purpose and set of flags that they name, and for another line and purpose.
+    `in_both_languages` returns a purpose with its translation.
     """
     if old is None:
         return any(rule.keep is not None for rule in new)
     rules = (*old, *new)
     lines = dict.fromkeys(each.casefold() for rule in rules for each in rule.lines)
-    purposes = dict.fromkeys(each.casefold() for rule in rules for each in rule.purposes)
+    purposes = {tuple(in_both_languages(each)) for rule in rules for each in rule.purposes}
     pairs: dict[tuple[str, str], tuple[RetentionRule, RetentionRule]] = {}
-    for line, purpose, flags in product((*lines, ""), (*purposes, ""), _sets_of_flags()):
-        facts = RetentionFacts(line, (purpose,), flags)
+    for line, both, flags in product((*lines, ""), (*purposes, ()), _sets_of_flags()):
+        facts = RetentionFacts(line, both, flags)
         before, after = rule_for(old, facts), rule_for(new, facts)
         if before is not None and after is not None:
             pairs[before.category, after.category] = before, after
@@ -206,7 +220,12 @@ def _sets_of_flags() -> Iterator[tuple[str, ...]]:
 
 
 def _goes_earlier(before: RetentionRule, after: RetentionRule) -> bool:
-    return _is_shorter(after, before) or _is_shorter(_least(after), _least(before))
+    if _is_shorter(after, before):
+        return True
+    if after.minimum is None:
+        return before.minimum is not None and after.keep is None
+    earliest = before if before.minimum is None else _least(before)
+    return earliest.keep is not None and _is_shorter(_least(after), earliest)
 
 
 def _least(rule: RetentionRule) -> RetentionRule:

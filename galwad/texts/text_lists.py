@@ -148,7 +148,12 @@ class TextLists:
         """Return a purpose and its translation, if the list has it, or had it before."""
         listed = self._lists["purposes"]
         known = (*listed.entries, *listed.former)
-        pairs = ((each.en, each.cy) for each in known if text in {each.en, each.cy})
+        sought = text.casefold()
+        pairs = (
+            (each.en, each.cy)
+            for each in known
+            if sought in {each.en.casefold(), each.cy.casefold()}
+        )
         return next(pairs, (text,) if text else ())
 
     def purpose_code(self, text: str) -> str:

@@ -193,10 +193,12 @@ class Custodian:
 
         An earlier disposal is kept.
         """
-        if (await self.one(call_id)).disposed is None:
-            await self._put(disposals, call_id, reason=reason, at=at)
+        own = disposals.c.call_id == call_id
         with index_errors():
             async with self._writer.begin() as connection:
+                if await connection.scalar(select(disposals.c.call_id).where(own)) is None:
+                    row = {"call_id": call_id, "reason": reason, "at": at}
+                    await connection.execute(insert(disposals).values(**row))
                 await connection.execute(delete(terms).where(terms.c.call_id == call_id))
 
     async def _put(self, table: Table, call_id: str, **values: str | float) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     tuple_,
     update,
@@ -44,6 +45,8 @@ versions = Table(
     # The first of the two people who approve the version; "" if none of them has.
     Column("approver", String(200), nullable=False, server_default=""),
     Column("in_force", Float),
+    # When the version was replaced while it waited for approval. Its number is not used again.
+    Column("withdrawn", Float),
 )
 
 
@@ -82,6 +85,8 @@ class TermFacts:
     ended: float
     """The end of the recorded call in Unix seconds."""
     line: str
+    is_known: bool
+    """False if the number, the line, the advisor and the extension are lost, or not yet known."""
     purpose: str
     flags: tuple[str, ...]
     term: Term | None
@@ -118,7 +123,8 @@ _RESTRICTED = exists().where(flags.c.call_id == terms.c.call_id, flags.c.flag ==
 _INCIDENT = exists().where(
     captured_cards.c.call_id == terms.c.call_id, captured_cards.c.closed.is_(None)
 )
-_NOT_KEPT = ~_RETAINED, ~_RESTRICTED, ~_INCIDENT
+_EXISTS = ~exists().where(disposals.c.call_id == terms.c.call_id)
+_NOT_KEPT = _EXISTS, ~_RETAINED, ~_RESTRICTED, ~_INCIDENT
 
 
 class Terms:
@@ -135,6 +141,10 @@ class Terms:
                 recordings.c.call_id,
                 (recordings.c.started + recordings.c.talk_us / 1_000_000.0).label("ended"),
                 recordings.c.line,
+                or_(
+                    *(recordings.c[name] != "" for name in ("number", "line", "advisor")),
+                    recordings.c.extension != "",
+                ).label("is_known"),
                 func.coalesce(notes.c.purpose, "").label("purpose"),
                 terms.c.category,
                 terms.c.due,
@@ -145,10 +155,17 @@ class Terms:
             .where(~exists().where(disposals.c.call_id == recordings.c.call_id))
         )
 
-    async def facts_after(self, call_id: str, limit: int) -> list[TermFacts]:
-        """Return the facts of recordings that were not disposed of, by call id after `call_id`."""
-        order = recordings.c.call_id
-        return await self._read(order > call_id, limit)
+    async def facts_after(
+        self, call_id: str, limit: int, outdated: int | None = None
+    ) -> list[TermFacts]:
+        """Return the facts of recordings that were not disposed of, by call id after `call_id`.
+
+        With `outdated`, the number of a version, only recordings without a term of it are returned.
+        """
+        which = recordings.c.call_id > call_id
+        if outdated is not None:
+            which &= or_(terms.c.version.is_(None), terms.c.version != outdated)
+        return await self._read(which, limit)
 
     async def facts_of(self, call_ids: Collection[str]) -> list[TermFacts]:
         """Return the facts of these recordings, as `facts_after` does. At most 500 ids."""
@@ -165,6 +182,7 @@ class Terms:
                 row.call_id,
                 row.ended,
                 row.line,
+                bool(row.is_known),
                 row.purpose,
                 tuple(flagged.get(row.call_id, ())),
                 None
@@ -222,7 +240,7 @@ class Terms:
                 func.sum(_one_if(and_(~_RETAINED, ~_RESTRICTED, _INCIDENT))),
                 func.min(terms.c.due),
             )
-            .where(terms.c.due < until)
+            .where(terms.c.due < until, _EXISTS)
             .group_by(terms.c.category)
             .order_by(terms.c.category)
         )
@@ -234,6 +252,7 @@ class Terms:
         """Return the number of recordings in each category."""
         statement = (
             select(terms.c.category, func.count())
+            .where(_EXISTS)
             .group_by(terms.c.category)
             .order_by(terms.c.category)
         )
@@ -256,23 +275,25 @@ class Terms:
 
     async def waiting(self) -> RulesVersion | None:
         """Return the version of the rules that waits for approval; None if none waits."""
-        return await self._version(versions.c.in_force.is_(None))
+        return await self._version(
+            and_(versions.c.in_force.is_(None), versions.c.withdrawn.is_(None))
+        )
 
     async def _version(self, which: ColumnElement[bool]) -> RulesVersion | None:
         statement = select(versions).where(which).order_by(versions.c.version.desc()).limit(1)
         with index_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(statement)).first()
-        return None if row is None else RulesVersion(*row)
+        return None if row is None else RulesVersion(*row[:5])
 
     async def add_version(
         self, connection: AsyncConnection, rules: str, now: float, *, in_force: bool
     ) -> int:
         """Store a version of the rules, in force or waiting, and return its number.
 
-        A version that waited before is removed. The caller commits the transaction.
+        A version that waited before is withdrawn. The caller commits the transaction.
         """
-        await self.withdraw(connection)
+        await self.withdraw(connection, now)
         last = await connection.scalar(select(func.max(versions.c.version)))
         number = (last or 0) + 1
         await connection.execute(
@@ -282,9 +303,10 @@ class Terms:
         )
         return number
 
-    async def withdraw(self, connection: AsyncConnection) -> None:
-        """Remove the version that waits for approval, if one does. The caller commits."""
-        await connection.execute(delete(versions).where(versions.c.in_force.is_(None)))
+    async def withdraw(self, connection: AsyncConnection, now: float) -> None:
+        """Withdraw the version that waits for approval, if one does. The caller commits."""
+        waiting = versions.c.in_force.is_(None), versions.c.withdrawn.is_(None)
+        await connection.execute(update(versions).where(*waiting).values(withdrawn=now))
 
     async def approve(
         self, connection: AsyncConnection, version: int, approver: str, in_force: float | None

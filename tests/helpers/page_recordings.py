@@ -62,6 +62,7 @@ class FakeRecordings:
         self.flags: list[dict[str, Any]] = []
         self.purposes = ["quality-training", "complaint"]
         self.disposal: str | None = None
+        self.term: dict[str, Any] | None = None
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.explanation: dict[str, Any] | None = None
         """The answer about the gaps of each recording; None: each is explained by its pause."""
@@ -97,8 +98,9 @@ class FakeRecordings:
                 "manifest": self.files.get("manifest", b"").decode() or None,
             }
         if not path.endswith("/gaps"):
-            state = {"manifest": None, "hold": self.hold, "disposal": self.disposal}
-            return {"recording": row, **state, "flags": self.flags, "purposes": self.purposes}
+            state: dict[str, Any] = {"manifest": None, "hold": self.hold, "disposal": self.disposal}
+            state |= {"flags": self.flags, "purposes": self.purposes, "term": self.term}
+            return {"recording": row, **state}
         if self.explanation is not None:
             return self.explanation
         gaps = [

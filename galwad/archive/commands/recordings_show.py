@@ -185,6 +185,11 @@ def _custody(detail: dict[str, Any]) -> None:
     for flag in detail.get("flags", ()):
         since = date_and_time(flag["since"])
         out.print(f"{flag['flag']} since {since}: {flag['reason']}", style="bold", markup=False)
+    term = detail.get("term")
+    if term is not None and term["due"] is None:
+        out.print(f"kept until a person disposes of it ({term['category']})", markup=False)
+    elif term is not None:
+        out.print(f"kept until {date_and_time(term['due'])} ({term['category']})", markup=False)
     if detail.get("hold"):
         out.print(f"held: {detail['hold']}", style="bold")
     if detail.get("disposal"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,8 @@ from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import Json, Reason, Server, required
 
 app = new_command()
+_TIMEOUT_S: Final = 600.0
+"""The longest time in seconds for requests that read a million recordings or dispose of many."""
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
@@ -101,7 +103,7 @@ def _print_waiting(waiting: dict[str, Any]) -> None:
 @app.command(epilog="Example: galwad retention preview")
 def preview(*, server: Server = "", json: Json = False) -> None:
     """Show, by category, what the version of the rules that waits would change."""
-    found = ask(server, "GET", "/retention/preview")
+    found = ask(server, "GET", "/retention/preview", timeout_s=_TIMEOUT_S)
     if json:
         print_json(found)
     elif found["version"] is None:
@@ -138,7 +140,7 @@ def approve(
     The command first shows how many recordings may go earlier, and how many would be due at once.
     You need the right "purge" (`galwad users rights`).
     """
-    found = ask(server, "GET", "/retention/preview")
+    found = ask(server, "GET", "/retention/preview", timeout_s=_TIMEOUT_S)
     if found["version"] != version:
         waits = "none waits" if found["version"] is None else f"{found['version']} waits"
         raise CliError(
@@ -154,7 +156,8 @@ def approve(
             )
         if not typer.confirm(f"Approve version {version}?", err=True):
             raise CliError("nothing was approved", "")
-    done = ask(server, "POST", "/retention/approve", {"version": version})
+    body = {"version": version}
+    done = ask(server, "POST", "/retention/approve", body, timeout_s=_TIMEOUT_S)
     if json:
         print_json({"version": version, **done})
     elif done["in_force"]:
@@ -170,12 +173,13 @@ def run(*, server: Server = "", json: Json = False) -> None:
     You need the right "purge" (`galwad users rights`).
     """
     total = {"disposed": 0, "failed": 0}
+    body: dict[str, Any] = {"limit": 100}
     while True:
-        done = ask(server, "POST", "/retention/run", {"limit": 100})
+        done = ask(server, "POST", "/retention/run", body, timeout_s=_TIMEOUT_S)
         total = {name: count + done[name] for name, count in total.items()}
-        # A run that only fails would try the same recordings again and again.
-        if not done["more"] or not done["disposed"]:
+        if done["waits"] or done["after"] is None:
             break
+        body["after"] = done["after"]
     if json:
         print_json({**total, "waits": done["waits"]})
         return
@@ -183,7 +187,7 @@ def run(*, server: Server = "", json: Json = False) -> None:
     if done["waits"]:
         raise CliError(
             f"nothing more was disposed of: {done['waits']}",
-            "check the server's clock, then: galwad retention confirm-clock",
+            "`galwad retention plan` says what to do",
         )
 
 

@@ -45,6 +45,20 @@ def check_contradictions(settings: Settings) -> Iterator[CheckResult]:
     yield from _payment_codes(settings)
     yield from _origin(settings)
     yield from _issuer(settings)
+    yield from _retained_lines(settings)
+
+
+def _retained_lines(settings: Settings) -> Iterator[CheckResult]:
+    known = {route.line.casefold() for route in settings.routes if route.line}
+    for rule in settings.retention:
+        for line in rule.lines:
+            if line.casefold() not in known:
+                yield warning(
+                    "retention",
+                    f"no route has the line {line}, which [[retention]] {rule.category} names",
+                    "write the line as in [[routes]]; keep the name of a line that is gone while "
+                    "there are recordings of it",
+                )
 
 
 def _same_peers(trunks: Sequence[Trunk]) -> Iterator[CheckResult]:

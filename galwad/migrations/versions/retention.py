@@ -29,5 +29,6 @@ def upgrade() -> None:
         sa.Column("stored", sa.Float(), nullable=False),
         sa.Column("approver", sa.String(200), nullable=False, server_default=""),
         sa.Column("in_force", sa.Float()),
+        sa.Column("withdrawn", sa.Float()),
         sa.PrimaryKeyConstraint("version"),
     )

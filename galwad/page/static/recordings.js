@@ -7,7 +7,7 @@ import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { FLAGS, Flags } from "./flags.js";
 import { lineName, own, t, translate } from "./i18n.js";
 import { REASONS, actorOf, bar, explanations, nameOf, plain, summary } from "./timeline.js";
-import { preciseTimeOf } from "./times.js";
+import { dateOf, preciseTimeOf } from "./times.js";
 
 const PERIODS = ["", "today", "yesterday", "this week", "last week", "this month", "last month", "dates"];
 const COLUMNS = ["started", "caller", "line", "advisor", "talk", "what"];
@@ -289,8 +289,8 @@ class Row {
     translate(this.content);
     const path = `/recordings/${encodeURIComponent(this.row.call_id)}`;
     try {
-      const { hold, disposal, purposes, flags } = await ask("GET", path);
-      this.known = { hold, gaps: await ask("GET", `${path}/gaps`) };
+      const { hold, disposal, purposes, flags, term } = await ask("GET", path);
+      this.known = { hold, term, gaps: await ask("GET", `${path}/gaps`) };
       this.row.flags = flags.map(({ flag }) => flag);
       this.flags = new Flags(this.row.call_id, flags, this.isAdmin, () => this.again());
       // Both load what others have written for the format age, which nobody needs before.
@@ -315,8 +315,9 @@ class Row {
 
   /** Explain the recording's gaps, and name everybody who joined the call later. */
   explain() {
-    const { hold, gaps } = this.known;
+    const { hold, term, gaps } = this.known;
     const facts = [["id", this.row.call_id], ...laterParties(this.row)];
+    if (term) facts.push(["term", termOf(term)]);
     if (hold) facts.push(["hold", hold]);
     if (this.certificate) facts.push(["disposal", disposalOf(this.certificate)]);
     const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
@@ -337,6 +338,12 @@ async function part(name) {
   } catch {
     throw new ApiError(0);
   }
+}
+
+/** Until when the rules keep a recording, in words. */
+function termOf({ due, category }) {
+  if (due === null) return t("recordings.term.by_hand", { category });
+  return t("recordings.term", { day: dateOf(due), category });
 }
 
 /** The certificate of a disposal; empty if its signature is wrong. */

@@ -71,7 +71,7 @@ def test_the_documentation_has_four_examples_of_http_directories():
 )
 def test_an_address_without_tls_or_with_a_password_is_a_fault(faults, url):
     ((line, message),) = faults(CRM.replace("https://crm.example/people", url))
-    assert line == 8
+    assert line == 11
     assert message.startswith('"directories[1].url" must be an address that begins with "https://"')
 
 
@@ -94,7 +94,7 @@ def test_an_address_without_tls_or_with_a_password_is_a_fault(faults, url):
 )
 def test_a_page_that_is_not_a_safe_template_is_a_fault(faults, page):
     ((line, message),) = faults(CRM.replace("people =", f'page = "{page}"\npeople ='))
-    assert line == 9
+    assert line == 12
     assert message.startswith('"directories[1].page" must be an address with {id}, such as')
 
 

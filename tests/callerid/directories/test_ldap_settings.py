@@ -81,7 +81,7 @@ def test_host_and_tls_are_read_from_the_address_and_start_tls(read, url, more, e
 )
 def test_an_address_that_is_not_a_server_is_a_fault(faults, url):
     ((line, message),) = faults(STAFF.replace("ldaps://dc1.council.example", url))
-    assert line == 8
+    assert line == 11
     assert 'must be the address of an LDAP server, such as "ldaps://dc1.council.example"' in message
 
 
@@ -117,16 +117,16 @@ def test_a_filter_with_balanced_brackets_is_accepted(read, text):
 @pytest.mark.parametrize("text", ["", "x", "(", ")", "(a=b", "(a=b))", "(a=b)(c=d)", "()a(", ")("])
 def test_a_filter_without_balanced_brackets_is_a_fault(faults, text):
     ((line, message),) = faults(f"{STAFF}filter = '{text}'")
-    assert line == 10
+    assert line == 13
     assert 'must be an LDAP filter, such as "(objectClass=person)", with balanced' in message
 
 
 @pytest.mark.parametrize("name", ["", "*", "tele phone", "a=b", "a)(b=*", "ŵ", "+", "1.1", "a;b"])
 def test_an_invalid_attribute_name_is_a_fault(faults, name):
     found = faults(f'{STAFF}[directories.attributes]\nnumbers = ["{name}"]')
-    assert [line for line, _ in found] == [11]
+    assert [line for line, _ in found] == [14]
 
 
 def test_an_empty_list_of_attributes_is_a_fault(faults):
     ((line, _),) = faults(f"{STAFF}[directories.attributes]\nname = []")
-    assert line == 11
+    assert line == 14

@@ -276,6 +276,7 @@ async def test_after_the_call_a_confirmation_is_refused_except_for_a_new_person(
     running.switch.hang_up(CALL)
     await sian.event("call", lambda pop: pop["state"] == "wrapup")
     assert await confirm(sian) == (409, {})
+    await asyncio.gather(*running.desk.host.background.tasks)  # one writes the empty note
     assert await confirmation_of(running) == ""
     assert (await confirm(sian, outcome="new_person"))[0] == 200
 

@@ -61,6 +61,7 @@ NOT_TEXTS = {
     ("SealedAdvisor", "extension"): "accepted only if it matches the signed manifest",
     ("RestoreFacts", "salt"): "64 hexadecimal digits that match the signed manifest",
     ("RecordingQuery", "after"): "the desk itself has made it; it is parsed, and never stored",
+    ("DisposalRun", "after"): "the desk itself has made it; it is parsed, and never stored",
 }
 """The fields that may hold any digits, each with the reason."""
 

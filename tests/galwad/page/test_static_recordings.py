@@ -307,6 +307,17 @@ def test_a_disposed_recording_shows_its_certificate_and_cannot_be_played(desk, f
         expect(found.locator(".listen")).to_have_count(0)
 
 
+def test_an_opened_recording_shows_until_when_it_is_kept(desk, found):
+    for due, says in (
+        (None, "a person disposes of it (category general)"),
+        (1_796_083_200.0, "1 Dec 2026 (category general)"),
+    ):
+        desk.recordings.term = {"category": "general", "due": due}
+        search(found)
+        found.locator(".recordings tbody button").first.press("Enter")
+        expect(found.locator(".detail:visible dd").nth(1)).to_have_text(says)
+
+
 def test_an_opened_recording_is_asked_for_once(desk, found):
     desk.recordings.hold = "claim 17"
     button = found.locator(".recordings tbody button").first

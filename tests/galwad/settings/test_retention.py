@@ -70,9 +70,11 @@ def test_a_recording_is_due_at_the_midnight_after_the_last_day_of_its_period(
 def test_a_recording_that_people_dispose_of_has_no_date_but_may_have_a_minimum():
     ended = datetime(2026, 3, 1, 9, tzinfo=ZONE).timestamp()
     assert by_hand().due(ended, ZONE) is None
-    assert by_hand().least(ended, ZONE) == ended
+    assert by_hand().by_hand_after(ended, ZONE) == ended
     over = datetime(2026, 4, 1, tzinfo=ZONE).timestamp()
-    assert by_hand(minimum="30 days").least(ended, ZONE) == over
+    assert by_hand(minimum="30 days").by_hand_after(ended, ZONE) == over
+    assert rule(minimum="30 days").by_hand_after(ended, ZONE) == over
+    assert rule().by_hand_after(ended, ZONE) == rule().due(ended, ZONE)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +155,12 @@ LINES = rule(category="a", lines=["Waste"])
         ((rule("1 year", "financial-year"),), (rule("1 year", "year"),), True),
         ((rule("1 month", "month"),), (rule("1 month"),), True),
         ((rule("1 month"),), (rule("1 month", "month"),), False),
-        ((rule(minimum="30 days"),), (rule(),), True),
-        ((rule(),), (rule(minimum="30 days"),), False),
+        ((rule(minimum="30 days"),), (rule(),), False),
+        ((rule(minimum="30 days"),), (rule(minimum="29 days"),), True),
+        ((rule(),), (rule(minimum="30 days"),), True),
+        ((by_hand(minimum="30 days"),), (by_hand(),), True),
+        ((by_hand(),), (by_hand(minimum="30 days"),), False),
+        ((rule("1 week"),), (by_hand(minimum="30 days"),), False),
         ((rule(),), (rule("1 month", category="a", lines=["Waste"]), rule()), True),
         ((LINES, rule("1 month")), (rule("1 month"),), True),
         ((rule("1 month"),), (LINES, rule("1 month")), False),
@@ -167,6 +173,15 @@ LINES = rule(category="a", lines=["Waste"])
 )
 def test_rules_are_shorter_if_some_recording_may_go_earlier(old, new, expected):
     assert shortens(old, new) is expected
+
+
+def test_rules_are_compared_for_a_purpose_in_both_languages():
+    """A recording whose note has one of the two texts belongs to the first rule with either."""
+    welsh = rule("6 years", category="a", purposes=["Treth Gyngor"])
+    english = rule("1 year", category="b", purposes=["council tax"])
+    old, new = (welsh, english, rule()), (english, welsh, rule())
+    assert shortens(old, new, lambda _: ("Council Tax", "Treth Gyngor"))
+    assert not shortens(old, new)
 
 
 @given(st.integers(1, 100), st.sampled_from(["day", "week", "month", "year"]), st.dates())

@@ -164,3 +164,12 @@ def test_an_issuer_for_every_organisation_is_a_fault(found, tenant):
     ((name, grade, text),) = found(SIGN_IN.format(issuer))
     assert (name, grade) == ("sign-in", "fault")
     assert text == f'[sign_in] issuer is {issuer}: "{tenant}" is not one organisation'
+
+
+def test_a_rule_of_retention_for_a_line_that_no_route_has_is_a_warning(found):
+    rule = '[[retention]]\ncategory = "waste"\nkeep = "by hand"\nlines = ["{}"]\n'
+    route = ROUTE.format("01970000000") + 'line = "Waste"\n'
+    assert found(route, "[[retention]]", f"{rule.format('WASTE')}[[retention]]") == []
+    ((name, grade, text),) = found(route, "[[retention]]", f"{rule.format('Waist')}[[retention]]")
+    assert (name, grade) == ("retention", "warning")
+    assert "no route has the line Waist" in text

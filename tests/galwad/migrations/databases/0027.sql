@@ -12,8 +12,9 @@ CREATE TABLE retention_versions (
     stored FLOAT NOT NULL,
     approver VARCHAR(200) DEFAULT '' NOT NULL,
     in_force FLOAT,
+    withdrawn FLOAT,
     PRIMARY KEY (version)
 );
 UPDATE alembic_version SET version_num = '0027';
 INSERT INTO recording_terms ("call_id", "category", "due", "version") VALUES ('20261125-080100-tttttttt','general',NULL,1);
-INSERT INTO retention_versions ("version", "rules", "stored", "approver", "in_force") VALUES (1,'[{"category": "general", "counted_from": null, "flags": [], "keep": "by hand", "lines": [], "minimum": null, "purposes": []}]',1795593600.0,'',1795593600.0);
+INSERT INTO retention_versions ("version", "rules", "stored", "approver", "in_force", "withdrawn") VALUES (1,'[{"category": "general", "counted_from": null, "flags": [], "keep": "by hand", "lines": [], "minimum": null, "purposes": []}]',1795593600.0,'',1795593600.0,NULL);
