@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -41,8 +41,9 @@ from galwad.texts.text_lists import TextLists
 from recording.archive.disposal import AppliedRule
 from recording.archive.verify import recordings_below
 from recording.audit.log import Facts, NewEntry
-from recording.errors import CatalogueError, RecordingError
+from recording.errors import CatalogueError
 from recording.index.catalogue import Catalogue
+from recording.index.search import Cursor
 from recording.index.terms import RulesVersion, Term, TermFacts, Terms
 
 RUN: Final = "retention.run"
@@ -52,9 +53,7 @@ _SETTLE_S: Final = 60.0
 """The seconds after the desk's start until the first pass over all recordings."""
 _BATCH: Final = 500
 _RULES: Final = TypeAdapter(tuple[RetentionRule, ...])
-Place: TypeAlias = tuple[float, str]
-"""The place of a recording in the order of disposal: when it is due, and its call id."""
-_FIRST: Final[Place] = (float("-inf"), "")
+_CONFIRM: Final = "check the clock, then: galwad retention confirm-clock"
 _NO_FINALISER: Final = "the finaliser cannot be reached"
 _RETRY_S: Final = 600.0
 """The seconds until the next try if the finaliser could not be reached."""
@@ -65,27 +64,29 @@ log = structlog.get_logger()
 class DisposalCounts:
     """The result of disposing of recordings whose term is over.
 
-    `waits` says why nothing more was disposed of; "" if nothing prevented it. If further recordings
-    may be due, `after` is the place of the last one in their order.
+    The finaliser refused `failed` recordings. `waits` says why nothing more was disposed of, or is
+    "". If further recordings may be due, `after` is where the next run begins.
     """
 
     disposed: int
     failed: int
     waits: str
-    after: Place | None = None
+    after: str | None = None
 
 
 @dataclass(slots=True)
 class CategoryPreview:
-    """The effect of a version of the rules on the recordings of one of its categories."""
+    """The effect of a version of the rules on the recordings of one of its categories.
+
+    `earlier` and `later` count the recordings that may go earlier or later than by the rules in
+    force. The term of `due` recordings would be over at once.
+    """
 
     category: str
     recordings: int = 0
     earlier: int = 0
-    """The recordings that may go earlier than by the rules in force."""
     later: int = 0
     due: int = 0
-    """The recordings whose term would be over at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,8 +330,8 @@ class Retention:
         try:
             if self._in_force is not None:
                 await self._assign_all(self._in_force.version)
-        except (RecordingError, OSError) as error:
-            log.error("retention.not_assigned", why=str(error))  # noqa: TRY400 - it says what
+        except Exception:  # The next night computes them again.
+            log.exception("retention.not_assigned")
         while True:
             rest = _INTERVAL_S
             try:
@@ -388,7 +389,7 @@ class Retention:
         await self.watch.check_gap(await self._host.audit.last(RUN))
         return await self.watch.why_in_doubt()
 
-    async def dispose_due(self, limit: int | None, after: Place = _FIRST) -> DisposalCounts:
+    async def dispose_due(self, limit: int | None, after: Cursor | None = None) -> DisposalCounts:
         """Dispose of at most `limit` recordings whose term is over (None: of all), oldest first.
 
         Begin after the place `after`. Recordings that the finaliser refuses count too.
@@ -406,26 +407,27 @@ class Retention:
                 batch = await self.terms.due(self.clock(), most, after)
                 if not batch:
                     return DisposalCounts(disposed, failed, "")
-                for term in batch:
-                    if not self._disposals.possible:
-                        return DisposalCounts(disposed, failed, _NO_FINALISER, after)
+                for place in batch:
+                    call_id = place.call_id
                     try:
-                        disposed += await self._dispose(term.call_id)
+                        disposed += await self._dispose(call_id)
                     except FinaliserDownError:
-                        return DisposalCounts(disposed, failed, _NO_FINALISER, after)
+                        return DisposalCounts(disposed, failed, _NO_FINALISER, _text_of(after))
                     except ApiError as error:
-                        log.warning("retention.failed", call_id=term.call_id, why=error.error)
+                        log.warning("retention.failed", call_id=call_id, why=error.error)
                         failed += 1
-                    after = term.due or 0.0, term.call_id
+                    after = place
                 await self.watch.check_step()
                 waits = await self.watch.why_in_doubt()
-            return DisposalCounts(disposed, failed, waits, after)
+            return DisposalCounts(disposed, failed, waits, _text_of(after))
 
     async def _dispose(self, call_id: str) -> bool:
         """Dispose of a recording if its term is over by the facts of now; return whether it was.
 
         Raises `ApiError`, `AuditError` or `CatalogueError`.
         """
+        if not self._disposals.possible:
+            raise FinaliserDownError  # before an order is entered in the audit
         async with self._disposals.custodian.deciding:
             recording = await self._catalogue.get(call_id)
             found = await self.terms.facts_of([call_id])
@@ -450,7 +452,8 @@ class Retention:
             return True
 
 
-_CONFIRM: Final = "check the clock, then: galwad retention confirm-clock"
+def _text_of(place: Cursor | None) -> str | None:
+    return None if place is None else str(place)
 
 
 def _time(due: float | None) -> float:

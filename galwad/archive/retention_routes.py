@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from galwad.archive.custody import StatedReason, require_purge
-from galwad.archive.retention import Place, rules_of
+from galwad.archive.retention import CategoryPreview, DisposalCounts, rules_of
+from galwad.archive.routes import cursor_in
 from galwad.archive.subject import TheDesk
-from galwad.host.bodies import RequestBody, ResponseBody
-from galwad.host.errors import ApiError
+from galwad.host.bodies import RequestBody
 from galwad.people.access import Administrator, SteppedUpAdministrator
 from galwad.settings.retention import RetentionRule
-from recording.index.terms import RulesVersion
+from recording.index.terms import CategoryCount, DueCount, RulesVersion
 
 router = APIRouter(prefix="/retention", tags=["retention"])
 _DAY_S: Final = 86_400.0
@@ -35,29 +34,6 @@ class RulesOfVersion(BaseModel):
     approved_by: str
 
 
-class DueInCategory(ResponseBody):
-    """The recordings of a category that are due in the period of a plan.
-
-    `retained`, `restricted` and `incidents` of them are kept longer, each counted once: they are
-    retained, restricted, or have an open incident of a captured card. `first` is when the first of
-    them is due (Unix seconds). It can be in the past.
-    """
-
-    category: str
-    recordings: int
-    retained: int
-    restricted: int
-    incidents: int
-    first: float
-
-
-class RecordingsInCategory(ResponseBody):
-    """The number of recordings in a category that were not disposed of."""
-
-    category: str
-    recordings: int
-
-
 class RetentionPlan(BaseModel):
     """The rules, and what they dispose of in the next days.
 
@@ -70,29 +46,15 @@ class RetentionPlan(BaseModel):
     waiting: RulesOfVersion | None
     clock_in_doubt: str
     until: float
-    due: list[DueInCategory]
-    kept: list[RecordingsInCategory]
-
-
-class EffectOnCategory(ResponseBody):
-    """The effect of the waiting version on the recordings of one of its categories.
-
-    `earlier` and `later` count the recordings that may go earlier or later than by the rules in
-    force. The term of `due` recordings would be over at once.
-    """
-
-    category: str
-    recordings: int
-    earlier: int
-    later: int
-    due: int
+    due: list[DueCount]
+    kept: list[CategoryCount]
 
 
 class RulesPreview(BaseModel):
     """The effect of the version that waits; `version` is None if none waits."""
 
     version: int | None
-    categories: list[EffectOnCategory]
+    categories: list[CategoryPreview]
 
 
 class Approval(RequestBody):
@@ -110,24 +72,11 @@ class Approved(BaseModel):
 class DisposalRun(RequestBody):
     """A request to dispose of recordings whose term is over, at most `limit`.
 
-    `after` is the value in the result before; None begins with the oldest recording.
+    `after` is the value in the result before; without it, the oldest recording is the first.
     """
 
     limit: int = Field(default=100, ge=1, le=500)
-    after: str | None = Field(default=None, max_length=60, pattern=r"^[0-9.]+ [0-9a-z-]+$")
-
-
-class DisposalResult(BaseModel):
-    """The result of a run.
-
-    The finaliser refused `failed` recordings. `waits` says why nothing more was disposed of, or is
-    "". If further recordings may be due, `after` is the value for the next request.
-    """
-
-    disposed: int
-    failed: int
-    waits: str
-    after: str | None
+    after: str | None = Field(default=None, max_length=100)
 
 
 @router.get("")
@@ -137,14 +86,14 @@ async def plan(
     """Return the rules, and which recordings are due in the next days."""
     await desk.host.audit.append("retention.shown", {"days": days}, {"actor": session.actor})
     retention = desk.archive.retention
-    until = time.time() + days * _DAY_S
+    until = retention.clock() + days * _DAY_S
     return RetentionPlan(
         in_force=_version(await retention.terms.in_force()),
         waiting=_version(await retention.terms.waiting()),
         clock_in_doubt=await retention.why_in_doubt(),
         until=until,
-        due=list(map(DueInCategory.model_validate, await retention.terms.plan(until))),
-        kept=list(map(RecordingsInCategory.model_validate, await retention.terms.by_category())),
+        due=await retention.terms.plan(until),
+        kept=await retention.terms.by_category(),
     )
 
 
@@ -154,9 +103,7 @@ async def preview(desk: TheDesk, _session: Administrator) -> RulesPreview:
     waiting = await desk.archive.retention.terms.waiting()
     return RulesPreview(
         version=None if waiting is None else waiting.version,
-        categories=list(
-            map(EffectOnCategory.model_validate, await desk.archive.retention.preview())
-        ),
+        categories=await desk.archive.retention.preview(),
     )
 
 
@@ -184,7 +131,7 @@ async def confirm_clock(body: StatedReason, desk: TheDesk, session: SteppedUpAdm
 
 
 @router.post("/run")
-async def run(body: DisposalRun, desk: TheDesk, session: SteppedUpAdministrator) -> DisposalResult:
+async def run(body: DisposalRun, desk: TheDesk, session: SteppedUpAdministrator) -> DisposalCounts:
     """Dispose of recordings whose term is over now, and not only at night.
 
     Raises:
@@ -192,23 +139,9 @@ async def run(body: DisposalRun, desk: TheDesk, session: SteppedUpAdministrator)
             of already. 422, `after` cannot be read.
     """
     require_purge(session)
-    after: Place = (float("-inf"), "")
-    if body.after is not None:
-        due, _, call_id = body.after.partition(" ")
-        try:
-            after = float(due), call_id
-        except ValueError:
-            raise ApiError(
-                422, "cannot read `after`", "send the value of the result before"
-            ) from None
+    after = cursor_in(body.after)
     await desk.host.audit.append("retention.run-ordered", {}, {"actor": session.actor})
-    done = await desk.archive.retention.dispose_due(body.limit, after)
-    return DisposalResult(
-        disposed=done.disposed,
-        failed=done.failed,
-        waits=done.waits,
-        after=None if done.after is None else f"{done.after[0]} {done.after[1]}",
-    )
+    return await desk.archive.retention.dispose_due(body.limit, after)
 
 
 def _version(stored: RulesVersion | None) -> RulesOfVersion | None:

@@ -423,7 +423,7 @@ def refuse_if_disposed(desk: ArchiveDesk, recording: RecordingSummary) -> None:
 
 
 async def _search(desk: ArchiveDesk, session: Session, query: RecordingQuery) -> RecordingPage:
-    filters, after = await _with_known_line(desk, _filters(query, desk)), _cursor(query.after)
+    filters, after = await _with_known_line(desk, _filters(query, desk)), cursor_in(query.after)
     given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
     await desk.host.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
@@ -494,7 +494,11 @@ def _start_of(moment: float | str | None, desk: ArchiveDesk, field: str) -> floa
     return None if span is None else span.since
 
 
-def _cursor(text: str | None) -> Cursor | None:
+def cursor_in(text: str | None) -> Cursor | None:
+    """Return the place that a request's `after` names; None if it is None or empty.
+
+    Raises `ApiError` (422) if it cannot be read.
+    """
     try:
         return Cursor.parse(text) if text else None
     except ValueError:

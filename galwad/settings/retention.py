@@ -67,8 +67,6 @@ class KeepPeriod:
 
 def _keep(value: object) -> KeepPeriod | None:
     """Return the period in a text; None for "by hand"."""
-    if value is None or isinstance(value, KeepPeriod):
-        return value
     try:
         return None if value == BY_HAND else KeepPeriod.parse(str(value))
     except ValueError:

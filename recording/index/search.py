@@ -71,12 +71,13 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The end of a page of a list: the start (Unix seconds) and call id of its final recording.
+    """The end of a page of a list that is sorted by a time and the call id.
 
-    A cursor stays correct if recordings are added or removed before the next page is read.
+    `at` is the time of the final recording, in Unix seconds, such as its start. A cursor stays
+    correct if recordings are added or removed before the next page is read.
     """
 
-    started: float
+    at: float
     call_id: str
 
     @classmethod
@@ -88,7 +89,7 @@ class Cursor:
         return cls(float(found[1]), found[2])
 
     def __str__(self) -> str:
-        return f"{self.started}/{self.call_id}"
+        return f"{self.at}/{self.call_id}"
 
 
 def search_statement(
@@ -123,8 +124,7 @@ def search_statement(
         statement = statement.where(at.reason == filters.gap_reason)
     if after is not None:
         statement = statement.where(
-            tuple_(place.started, place.call_id)
-            < tuple_(literal(after.started), literal(after.call_id))
+            tuple_(place.started, place.call_id) < tuple_(literal(after.at), literal(after.call_id))
         )
     # SQLite does not use the database index of a column that is inside an expression, such as
     # `talk_us + 0`. Such expressions are used here where an index would be slow:

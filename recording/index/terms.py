@@ -34,6 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.index.catalogue import index_errors, metadata
 from recording.index.custody import captured_cards, disposals, retentions
+from recording.index.search import Cursor
 from recording.index.tables import flags, recordings, terms
 
 versions = Table(
@@ -106,12 +107,12 @@ class DueCount:
     restricted: int
     incidents: int
     first: float
-    """When the first of them is due (Unix seconds)."""
+    """When the first of them is due (Unix seconds). It can be in the past."""
 
 
 @dataclass(frozen=True, slots=True)
 class CategoryCount:
-    """The recordings of a category that were not disposed of."""
+    """The number of recordings in a category that were not disposed of."""
 
     category: str
     recordings: int
@@ -123,8 +124,8 @@ _RESTRICTED = exists().where(flags.c.call_id == terms.c.call_id, flags.c.flag ==
 _INCIDENT = exists().where(
     captured_cards.c.call_id == terms.c.call_id, captured_cards.c.closed.is_(None)
 )
-_EXISTS = ~exists().where(disposals.c.call_id == terms.c.call_id)
-_NOT_KEPT = _EXISTS, ~_RETAINED, ~_RESTRICTED, ~_INCIDENT
+_NOT_DISPOSED = ~exists().where(disposals.c.call_id == terms.c.call_id)
+_MAY_GO = _NOT_DISPOSED, ~_RETAINED, ~_RESTRICTED, ~_INCIDENT
 
 
 class Terms:
@@ -202,28 +203,29 @@ class Terms:
                 await connection.execute(_CLEAR, [{"own": each.call_id} for each in new])
                 await connection.execute(insert(terms), rows)
 
-    async def due(self, now: float, limit: int, after: tuple[float, str]) -> list[Term]:
-        """Return terms that are over at `now` (Unix seconds), the earliest first.
+    async def due(self, now: float, limit: int, after: Cursor | None) -> list[Cursor]:
+        """Return the recordings whose term is over at `now` (Unix seconds), the earliest first.
 
-        The list begins after the time and call id in `after`. Recordings that are retained or
-        restricted, or have an open incident of a captured card, are left out.
+        The list begins after the place `after`. Recordings that are retained or restricted, or have
+        an open incident of a captured card, are left out.
         """
-        position = tuple_(terms.c.due, terms.c.call_id) > tuple_(*map(literal, after))
         statement = (
-            select(terms)
-            .where(terms.c.due <= now, position, *_NOT_KEPT)
+            select(terms.c.due, terms.c.call_id)
+            .where(terms.c.due <= now, *_MAY_GO)
             .order_by(terms.c.due, terms.c.call_id)
             .limit(limit)
         )
+        if after is not None:
+            place = tuple_(literal(after.at), literal(after.call_id))
+            statement = statement.where(tuple_(terms.c.due, terms.c.call_id) > place)
         with index_errors():
             async with self._engine.connect() as connection:
-                rows = (await connection.execute(statement)).all()
-        return [Term(row.call_id, row.category, row.due, row.version) for row in rows]
+                return [Cursor(*row) for row in await connection.execute(statement)]
 
     async def is_due(self, call_id: str, now: float) -> bool:
         """Return whether a recording's term is over, and nothing keeps it, as for `due`."""
         statement = select(terms.c.call_id).where(
-            terms.c.call_id == call_id, terms.c.due <= now, *_NOT_KEPT
+            terms.c.call_id == call_id, terms.c.due <= now, *_MAY_GO
         )
         with index_errors():
             async with self._engine.connect() as connection:
@@ -240,7 +242,7 @@ class Terms:
                 func.sum(_one_if(and_(~_RETAINED, ~_RESTRICTED, _INCIDENT))),
                 func.min(terms.c.due),
             )
-            .where(terms.c.due < until, _EXISTS)
+            .where(terms.c.due < until, _NOT_DISPOSED)
             .group_by(terms.c.category)
             .order_by(terms.c.category)
         )
@@ -252,7 +254,7 @@ class Terms:
         """Return the number of recordings in each category."""
         statement = (
             select(terms.c.category, func.count())
-            .where(_EXISTS)
+            .where(_NOT_DISPOSED)
             .group_by(terms.c.category)
             .order_by(terms.c.category)
         )
