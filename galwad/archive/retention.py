@@ -242,7 +242,7 @@ class Retention:
             if in_force is None:
                 return False
             self._in_force = rules_of(waiting)
-        self._host.background.spawn(self._assign_all(version))
+        self._host.background.spawn(self._assign_outdated())
         return True
 
     @asynccontextmanager
@@ -261,10 +261,16 @@ class Retention:
         """Compute the terms of at most 500 recordings again. Raises `CatalogueError`."""
         await self._write(await self.terms.facts_of(call_ids))
 
-    async def _assign_all(self, outdated: int | None = None) -> None:
-        """Compute the terms of all recordings, or of those without a term of a version."""
-        async for batch in self._all_facts(outdated):
+    async def _assign_all(self) -> None:
+        """Compute the terms of all recordings again."""
+        async for batch in self._all_facts():
             await self._write(batch)
+
+    async def _assign_outdated(self) -> None:
+        """Compute the terms that are not of the version in force."""
+        if self._in_force is not None:
+            async for batch in self._all_facts(self._in_force.version):
+                await self._write(batch)
 
     async def _all_facts(self, outdated: int | None = None) -> AsyncIterator[list[TermFacts]]:
         last = ""
@@ -328,8 +334,7 @@ class Retention:
         """Compute all terms after the start, then dispose of recordings each night."""
         await asyncio.sleep(_SETTLE_S)
         try:
-            if self._in_force is not None:
-                await self._assign_all(self._in_force.version)
+            await self._assign_outdated()
         except Exception:  # The next night computes them again.
             log.exception("retention.not_assigned")
         while True:
@@ -401,6 +406,7 @@ class Retention:
         """
         async with self._alone():
             disposed = failed = 0
+            await self._assign_outdated()
             waits = await self.why_in_doubt()
             while not waits and (limit is None or disposed + failed < limit):
                 most = _BATCH if limit is None else min(_BATCH, limit - disposed - failed)

@@ -199,7 +199,8 @@ def test_retained_and_restricted_recordings_and_those_with_card_incidents_are_ke
 
 def test_the_certificate_names_the_rule_and_the_manifest_and_is_verified(run, house, approved):
     retention = approved(BY_HAND, ONE_DAY)
-    due = datetime.fromtimestamp(house.do(retention.terms.one(FIRST)).due, UTC)
+    ended = house.do(retention.terms.facts_of([FIRST]))[0].ended
+    due = datetime.fromtimestamp(retention.in_force.rules[0].due(ended, None), UTC)
     assert run("retention", "run", "--json").json() == {"disposed": 3, "failed": 0, "waits": ""}
     data = house.path(FIRST, "disposal").read_bytes()
     certificate = CERTIFICATE.read(data)
