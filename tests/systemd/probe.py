@@ -13,6 +13,7 @@ import mmap
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,18 @@ def mount() -> None:
         raise OSError(ctypes.get_errno(), "mount")
 
 
+def read_clock_state() -> None:
+    """Read whether the kernel's clock is synchronised (adjtimex(2) with modes 0)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.adjtimex(ctypes.create_string_buffer(512)) < 0:
+        raise OSError(ctypes.get_errno(), "adjtimex")
+
+
+def set_clock() -> None:
+    """Set the clock to its present time."""
+    time.clock_settime(time.CLOCK_REALTIME, time.time())
+
+
 def attempts(private: str, public: str, *pids: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield all attempts by their names. `pids` are the ids of `PROCESSES`, in their order."""
     for name in FOLDERS:
@@ -88,6 +101,8 @@ def attempts(private: str, public: str, *pids: str) -> Iterator[tuple[str, Calla
     yield "become root", partial(os.setuid, 0)
     yield "mount", mount
     yield "run written memory", run_written_memory
+    yield "read the state of the clock", read_clock_state
+    yield "set the clock", set_clock
 
 
 def outcome(attempt: Callable[[], object]) -> str:

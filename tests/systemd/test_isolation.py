@@ -205,3 +205,10 @@ def test_no_process_can_become_root_mount_or_open_a_packet_or_netlink_socket(att
     assert tried["open a packet socket"] == tried["open a netlink socket"] == "EAFNOSUPPORT"
     # The library that writes FLAC needs such memory in the finaliser.
     assert tried["run written memory"] == ("yes" if process == "finaliser" else "EACCES")
+
+
+def test_only_the_desk_reads_whether_the_clock_is_synchronised_and_none_can_set_it(attempts):
+    """Without this state, the desk would never dispose of a recording because of its age."""
+    read = {process: tried["read the state of the clock"] for process, tried in attempts.items()}
+    assert read == {"switch": "EPERM", "desk": "yes", "finaliser": "EPERM"}
+    assert {tried["set the clock"] for tried in attempts.values()} == {"EPERM"}

@@ -77,6 +77,32 @@ def lose(site, tmp_path, *also):
     shutil.copytree(copy, archive)
 
 
+def test_a_restore_repeats_the_disposals_of_a_night(run, site, signed_in, tmp_path):
+    """The certificate names the rule; the header is in a backup from before the night."""
+    keep, period = 'keep = "by hand"', 'keep = "1 day"\ncounted_from = "call"'
+    backup, config = tmp_path / "backup", ("--config", site.config)
+    site.config.write_text(site.config.read_text().replace(keep, period))
+    with House(site) as house:
+        signed_in(house)
+        house.record(*CALLS[:2])
+        assert run("backup", "make", backup, *config).status == 0
+        retention = house.desk.archive.retention
+        assert run("recordings", "hold", CALLS[1], "--reason", "claim 17").status == 0
+        assert run("retention", "confirm-clock", "--reason", "a test").status == 0
+        counts = house.do(retention.nightly())
+        assert (counts.disposed, counts.failed, counts.waits) == (1, 0, "")
+    lose(site, tmp_path)
+    done = run("backup", "restore", backup, *config, "--json")
+    assert done.status == 0, done.err
+    assert (done.json()["disposals"], done.json()["headers"]) == (1, 1)
+    with House(site) as house:
+        signed_in(house, "huw")
+        assert not house.path(CALLS[0], "header").exists()
+        assert house.path(CALLS[1], "header").exists()
+        rows = run("recordings", "list", "--json").json()["rows"]
+        assert {row["call_id"]: row["custody"] for row in rows}[CALLS[0]] == "disposed"
+
+
 def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(
     run, site, signed_in, tmp_path
 ):
