@@ -83,6 +83,7 @@ def test_an_added_user_signs_in_and_registers_a_phone_and_is_signed_out_when_dis
     expect(nia.get_by_text("The user name or password is not right.")).to_be_visible()
 
     row.get_by_role("button", name="Enable").click()
+    expect(row).not_to_contain_text("disabled")  # the desk has enabled the user
     sign_in(nia, "nia", password)
     nia.locator("#link[data-state=live]").wait_for()
     row.get_by_role("button", name="Remove…").click()
