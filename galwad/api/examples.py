@@ -90,6 +90,20 @@ _PRESENCE: Final = {
     "ringing": False,
     "team": "",
 }
+_HOLD: Final = {
+    "hold_id": 12,
+    "reference": "Claim 2026/17",
+    "reason": "a fall in Bridge Street",
+    "owner": "gwen",
+    "review": "2027-06-01",
+    "number": "+441632960001",
+    "opened": 1795743681.2,
+    "released": None,
+    "version": 2,
+    "recordings": 3,
+    "asked_by": "",
+    "asked_for": "",
+}
 _ROW: Final = {
     "call_id": _CALL,
     "started": 1795570868.4,
@@ -257,7 +271,8 @@ EXAMPLES: Final = {
             "recording": _ROW,
             "manifest": '{"key":"…","manifest":{…},"signature":"…"}',
             "rewrap": None,
-            "hold": None,
+            "holds": [{"hold_id": 12, "reference": "Claim 2026/17", "since": 1795743681.2}],
+            "kept_until": None,
             "disposal": None,
             "folder": "2026/11/25",
             "salt": "7c" * 16,
@@ -290,7 +305,30 @@ EXAMPLES: Final = {
     ),
     "recordings_fetch": Example({"purpose": "complaint", "reference": "C-1024"}, None),
     "custody_flag": Example({"reason": "medical details"}, None),
-    "custody_retain": Example({"reason": "complaint C-1024"}, None),
+    "holds_listed": Example(None, {"rows": [_HOLD]}),
+    "holds_open_hold": Example(
+        {
+            "reference": "Claim 2026/17",
+            "reason": "a fall in Bridge Street",
+            "owner": "gwen",
+            "review": "2027-06-01",
+            "query": {"number": "01632 960001", "since": "2026-11-01"},
+            "future": True,
+        },
+        {"hold_id": 12, "retained": 3, "before": 0, "disposed": 0},
+    ),
+    "holds_show": Example(
+        None,
+        {
+            "hold": _HOLD,
+            "requests": [{"call_id": _CALL, "asked_by": "gwen", "reason": "another street"}],
+        },
+    ),
+    "holds_change": Example({"version": 2, "review": "2027-12-01"}, None),
+    "holds_add": Example(
+        {"call_ids": [_CALL]}, {"hold_id": 12, "retained": 1, "before": 0, "disposed": 0}
+    ),
+    "holds_release": Example({"version": 2, "reason": "settled"}, {"released": False}),
     "retention_plan": Example(
         None,
         {

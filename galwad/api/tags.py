@@ -41,9 +41,14 @@ TAGS = (
     ),
     Tag(
         "Custody",
-        "Retain, dispose of and recover recordings, seal them to other recipients, and repair "
+        "Flag, dispose of and recover recordings, seal them to other recipients, and repair "
         "the index.",
         ("custody", "headers", "reindex"),
+    ),
+    Tag(
+        "Legal holds",
+        "The cases for which recordings are retained, and their release by two people.",
+        ("holds",),
     ),
     Tag(
         "Retention",

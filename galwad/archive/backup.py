@@ -418,7 +418,6 @@ async def _record_disposals(
             known = set((await connection.scalars(select(recordings.c.call_id))).all())
         for call_id, (certificate, _) in sorted(proven.items()):
             if call_id in known and (await custodian.one(call_id)).disposed is None:
-                await custodian.release(call_id)
                 await custodian.disposed(call_id, certificate.reason, time.time())
                 await audit.append(
                     _REPLAYED, {"call_id": call_id, "disposed": certificate.disposed}

@@ -5,6 +5,8 @@ kernel does not report it as synchronised, if it was set by a large step, or if 
 run is days ago or in the future. A step or a gap stays in doubt until an administrator confirms the
 clock. On a machine whose clock is not synchronised, a confirmation counts until the next start of
 the machine, or until its clock is set.
+
+A restored backup may lack legal holds. So disposals wait for a confirmation after a restore, too.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from recording.audit.chain import RESTORED
 from recording.audit.log import AuditEntry, AuditLog
 
 CONFIRMED: Final = "clock.confirmed"
@@ -87,6 +90,9 @@ class ClockWatch:
         doubted, confirmed = await self._audit.last(DOUBTED), await self._audit.last(CONFIRMED)
         if doubted is not None and (confirmed is None or confirmed.seq < doubted.seq):
             return str(doubted.facts.get("why", "the clock was set"))
+        restored = await self._audit.last(RESTORED)
+        if restored is not None and (confirmed is None or confirmed.seq < restored.seq):
+            return "a backup was restored, so legal holds may be missing: open them again"
         if self._is_synchronised() or (confirmed is not None and self._still_counts(confirmed)):
             return ""
         return "the clock is not synchronised"

@@ -1,4 +1,4 @@
-"""Endpoints to retain, release, flag and dispose of recordings, and to note a spool's recovery.
+"""Endpoints to flag and dispose of recordings, and to note a spool's recovery.
 
 Only administrators may use these endpoints, but supervisors may set flags too. What they do is
 entered in the audit chain. Before a disposal, this module checks whether the recording may be
@@ -20,13 +20,12 @@ from galwad.archive.rules import DisposalReason
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText
 from galwad.host.errors import ApiError, NotPermittedError
-from galwad.messages import Alarm
 from galwad.people.access import SteppedUpAdministrator, SteppedUpSupervisor
 from galwad.people.sessions import Session
 from galwad.people.user import PURGE
 from recording.archive.summary import RecordingSummary
 from recording.audit.index_comparison import CARD_PREVENTION
-from recording.audit.log import AuditFilter, Facts
+from recording.audit.log import Facts
 from recording.policy import FlagName
 
 router = APIRouter()
@@ -82,52 +81,6 @@ class Purged(BaseModel):
     certificate: str
 
 
-@router.put("/recordings/{call_id}/hold", status_code=204)
-async def retain(
-    call_id: str, body: StatedReason, desk: TheDesk, session: SteppedUpAdministrator
-) -> None:
-    """Retain a recording: it cannot be disposed of until it is released.
-
-    Raises:
-        ApiError: 404, no recording has this id. 409, the recording was disposed of.
-    """
-    recording = await recording_of(desk, call_id)
-    async with desk.archive.custodian.deciding:
-        certified = desk.archive.files.content(recording, "disposal") is not None
-        if certified or (await desk.archive.custodian.one(call_id)).disposed is not None:
-            raise ApiError(409, "the recording was disposed of", "check the call id")
-        personal = {"actor": session.actor, "reason": body.reason}
-        await desk.host.audit.append("recording.held", {"call_id": call_id}, personal)
-        await desk.archive.custodian.retain(call_id, body.reason, time.time())
-
-
-@router.delete("/recordings/{call_id}/hold", status_code=204)
-async def release(
-    call_id: str, body: StatedReason, desk: TheDesk, session: SteppedUpAdministrator
-) -> None:
-    """Release a retained recording, so that its disposal is allowed again.
-
-    If another administrator has retained the recording, or the audit does not say who has, an alarm
-    is raised.
-
-    Raises:
-        ApiError: 404, no recording has this id. 409, the recording is not retained.
-    """
-    await recording_of(desk, call_id)
-    async with desk.archive.custodian.deciding:
-        if (await desk.archive.custodian.one(call_id)).retained_for is None:
-            raise ApiError(409, "the recording is not retained", "check the call id")
-        others = await _other_holders(desk, call_id, session.actor)
-        facts: Facts = {"call_id": call_id, "of_another": others is not None}
-        personal = {"actor": session.actor, "reason": body.reason}
-        if others:
-            personal["held_by"] = others
-        await desk.host.audit.append("recording.released", facts, personal)
-        if others is not None:
-            desk.host.alarm(Alarm("recording.hold_ended", call_id))
-        await desk.archive.custodian.release(call_id)
-
-
 @router.put("/recordings/{call_id}/flags/{flag}", status_code=204)
 async def flag(
     call_id: str,
@@ -180,21 +133,6 @@ async def unflag(
         await desk.archive.retention.assign([call_id])
 
 
-async def _other_holders(desk: ArchiveDesk, call_id: str, actor: str) -> str | None:
-    """Return the other administrators who retain a recording; None if only `actor` does.
-
-    The names are from all audit entries `recording.held` since the last release, so that `actor`
-    cannot hide another holder by retaining the recording too. If the audit does not say who retains
-    it, the result is "".
-    """
-    audit, released = desk.host.audit, AuditFilter("recording.released", call_id)
-    last = max((entry.seq for entry in await audit.search(released, limit=1)), default=0)
-    entries = audit.search_all(AuditFilter("recording.held", call_id))
-    holders = {e.values.get("actor", (b"", ""))[1] async for e in entries if e.seq > last}
-    others = holders - {actor}
-    return None if holders and not others else ", ".join(sorted(filter(None, others)))
-
-
 @router.post("/recordings/{call_id}/recover", status_code=204)
 async def recover(
     call_id: str, body: Recover, desk: TheDesk, session: SteppedUpAdministrator
@@ -232,11 +170,10 @@ async def purge(
     recording = await recording_of(desk, call_id)
     async with desk.archive.custodian.deciding:
         custody = await desk.archive.custodian.one(call_id)
-        if custody.retained_for is not None:
+        if custody.holds:
+            cases = "; ".join(f"{hold.hold_id} ({hold.reference})" for hold in custody.holds)
             raise ApiError(
-                409,
-                "the recording is retained",
-                f"release it first; it is retained for: {custody.retained_for}",
+                409, "the recording is retained", f"release it first; its legal holds: {cases}"
             )
         if body.reason == "retention":
             await desk.archive.retention.refuse_before_term(call_id)

@@ -1,8 +1,9 @@
 """Writes index rows for recordings that the finaliser has sealed, or has verified for a reindex.
 
 The same transaction adds the manifest's digest to the audit chain, so that a lost or changed
-manifest is detected. It also enters an incident for each card number that was silenced. If a
-report of a sealed recording is repeated, no second row or incident is added.
+manifest is detected. It also enters an incident for each card number that was silenced, and
+retains the recording for the legal holds that name its caller's number. If a report of a sealed
+recording is repeated, no second row or incident is added.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from recording.audit.index_comparison import CARD_CAPTURED
 from recording.audit.log import AuditLog, NewEntry
 from recording.index.catalogue import MOST_IDS, KnownRow, known_rows, write_rows
 from recording.index.custody import enter_new
+from recording.index.holds import retain_new_calls
 from recording.policy import GapReason
 
 _REST_S: Final = 0.1
@@ -172,6 +174,7 @@ class _Writing:
             *(_recovery_entry(e) for e in reports if e.recovered and not self._has_row_of(e)),
             *(_digest_entry(e) for e in reports if self._digest(e) != e.manifest_sha256),
             *await _enter_captured_cards(connection, reports),
+            *await _retain_for_holds(connection, reports),
         ]
 
     @property
@@ -218,7 +221,8 @@ class _Rewriting:
         if self.new:
             await write_rows(connection, [row], known)
         incidents = [] if corrected else await _enter_captured_cards(connection, [sealed])
-        return [_digest_entry(sealed), *incidents]
+        held = await _retain_for_holds(connection, [sealed])
+        return [_digest_entry(sealed), *incidents, *held]
 
 
 def _recovery_entry(sealed: Sealed) -> NewEntry:
@@ -249,6 +253,17 @@ async def _enter_captured_cards(
             CARD_CAPTURED, {"call_id": card.call_id, "from_us": card.from_us, "to_us": card.to_us}
         )
         for card in await enter_new(connection, found, time.time())
+    ]
+
+
+async def _retain_for_holds(
+    connection: AsyncConnection, reports: Sequence[Sealed]
+) -> list[NewEntry]:
+    """Retain recordings for the legal holds that name their callers; return audit entries."""
+    found = await retain_new_calls(connection, [each.call_id for each in reports], time.time())
+    return [
+        NewEntry("recording.held", {"call_id": call_id, "hold": hold_id})
+        for call_id, hold_id in found
     ]
 
 

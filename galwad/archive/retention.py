@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
@@ -43,6 +43,7 @@ from recording.archive.verify import recordings_below
 from recording.audit.log import Facts, NewEntry
 from recording.errors import CatalogueError
 from recording.index.catalogue import Catalogue
+from recording.index.holds import LegalHolds
 from recording.index.search import Cursor
 from recording.index.terms import RulesVersion, Term, TermFacts, Terms
 
@@ -108,6 +109,7 @@ class Retention:
         catalogue: Catalogue,
         disposals: Disposals,
         *,
+        holds: LegalHolds,
         clock: Callable[[], float] = time.time,
         watch: ClockWatch | None = None,
     ) -> None:
@@ -118,6 +120,7 @@ class Retention:
         self._lists = lists
         self._catalogue = catalogue
         self._disposals = disposals
+        self._holds = holds
         self.clock = clock
         self.watch = watch or ClockWatch(host.audit, clock=clock)
         self._in_force: RulesInForce | None = None
@@ -309,8 +312,12 @@ class Retention:
         """Raise an `ApiError` (409) if a person may not yet dispose of a recording as outdated.
 
         The minimum of its rule must be over; without a minimum, the term. Without rules in force,
-        each recording may be disposed of.
+        each recording may be disposed of. If the recording was retained, the time after the release
+        must be over, too.
         """
+        kept_until = (await self._disposals.custodian.one(call_id)).kept_until
+        if self.clock() < kept_until:
+            self._refuse_before(kept_until, "it was retained for a legal hold")
         found = await self.terms.facts_of([call_id])
         rule = self._rule(found[0], self._in_force) if found and self._in_force else None
         if rule is None:
@@ -318,15 +325,18 @@ class Retention:
         ended = found[0].ended
         over = rule.by_hand_after(ended, self._zone)
         if self.clock() < over:
-            day = datetime.fromtimestamp(over, self._zone).date()
-            raise ApiError(
-                409,
-                f"nobody may dispose of this recording ({rule.category}) as outdated before {day}",
-                "wait until then; an erasure, a mistake or an order is another reason",
-            )
+            self._refuse_before(over, rule.category)
         doubt = "" if over == ended else await self.why_in_doubt()
         if doubt:
             raise ApiError(409, f"this machine's clock is in doubt: {doubt}", _CONFIRM)
+
+    def _refuse_before(self, over: float, why: str) -> NoReturn:
+        day = datetime.fromtimestamp(over, self._zone).date()
+        raise ApiError(
+            409,
+            f"nobody may dispose of this recording ({why}) as outdated before {day}",
+            "wait until then; an erasure, a mistake or an order is another reason",
+        )
 
     # The disposal of recordings whose term is over
 
@@ -380,6 +390,9 @@ class Retention:
             self._host.alarm(Alarm("retention.clock", None, counts.waits))
         if counts.failed:
             self._host.alarm(Alarm("retention.failed", None, str(counts.failed)))
+        today = datetime.fromtimestamp(self.clock(), self._zone).date().isoformat()
+        if for_review := await self._holds.count_for_review(today):
+            self._host.alarm(Alarm("hold.review", None, str(for_review)))
         facts: Facts = {"disposed": counts.disposed, "failed": counts.failed, "waits": counts.waits}
         await self._host.audit.append(RUN, facts)
         log.info(RUN, **facts)

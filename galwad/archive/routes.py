@@ -32,7 +32,7 @@ from recording.archive.summary import RecordingSummary
 from recording.audit.log import Facts, NewEntry
 from recording.errors import ManifestError
 from recording.index.catalogue import Cursor, Filters, add_fetch_reference
-from recording.index.custody import NOT_RETAINED, CapturedCard, Custody, Flag
+from recording.index.custody import NOT_RETAINED, CapturedCard, Custody, Flag, HoldOfRecording
 from recording.policy import FlagName
 
 router = APIRouter(tags=["recordings"])
@@ -62,6 +62,7 @@ class RecordingQuery(RequestBody):
     line: ShortText | None = None
     reference: ShortText | None = None
     flag: FlagName | None = None
+    hold: Annotated[int, Field(ge=1)] | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased", "captured-card"] | None = None
     when: ShortText | None = None
     since: Time | None = None
@@ -161,6 +162,11 @@ class RecordingFlag(ResponseBody):
     flag: FlagName
 
 
+@fields_of(HoldOfRecording, "hold_id", "reference", "since")
+class HoldOnRecording(ResponseBody):
+    """A legal hold for which a recording is retained. `since` is in Unix seconds."""
+
+
 class RecordingTerm(ResponseBody):
     """The category of a recording by the rules in force, and when the recording is due.
 
@@ -181,8 +187,10 @@ class RecordingDetail(BaseModel):
     manifest: str | None
     rewrap: str | None = None
     """The text of the record of the most recent rewrap; None if there was no rewrap."""
-    hold: str | None = None
-    """The reason why the recording is retained; None if it is not retained."""
+    holds: list[HoldOnRecording] = []
+    """The legal holds for which the recording is retained."""
+    kept_until: float | None = None
+    """If the recording was released: it is not disposed of as outdated before (Unix seconds)."""
     disposal: str | None = None
     """The text of the certificate of disposal; None if the recording was not disposed of."""
     folder: str = ""
@@ -253,7 +261,8 @@ async def show(call_id: str, desk: TheDesk, session: SteppedUpSupervisor) -> Rec
         recording=row_in(desk, recording, custody, incidents),
         manifest=desk.archive.files.text(recording, "manifest"),
         rewrap=desk.archive.files.text(recording, "rewrap"),
-        hold=custody.retained_for,
+        holds=list(map(HoldOnRecording.model_validate, custody.holds)),
+        kept_until=custody.kept_until or None,
         disposal=desk.archive.files.text(recording, "disposal"),
         folder=recording.folder,
         salt=recording.salt,
@@ -423,7 +432,7 @@ def refuse_if_disposed(desk: ArchiveDesk, recording: RecordingSummary) -> None:
 
 
 async def _search(desk: ArchiveDesk, session: Session, query: RecordingQuery) -> RecordingPage:
-    filters, after = await _with_known_line(desk, _filters(query, desk)), cursor_in(query.after)
+    filters, after = await search_in(desk, query), cursor_in(query.after)
     given = sorted(query.model_dump(exclude_none=True, exclude={"limit", "after"}))
     await desk.host.audit.append(
         "recordings.searched", {"by": ",".join(given)}, {"actor": session.actor}
@@ -443,6 +452,14 @@ async def _search(desk: ArchiveDesk, session: Session, query: RecordingQuery) ->
     )
 
 
+async def search_in(desk: ArchiveDesk, query: RecordingQuery) -> Filters:
+    """Return the filters of a query.
+
+    Raises `ApiError` (422) if they contradict each other, or if a time cannot be read.
+    """
+    return await _with_known_line(desk, _filters(query, desk))
+
+
 def _filters(query: RecordingQuery, desk: ArchiveDesk) -> Filters:
     span = span_of(query.when, desk)
     begins = [_start_of(query.since, desk, "since"), None if span is None else span.since]
@@ -459,6 +476,7 @@ def _filters(query: RecordingQuery, desk: ArchiveDesk) -> Filters:
         gap_reason=query.gap_reason,
         reference=query.reference,
         flag=query.flag,
+        hold=query.hold,
     )
     _reject_contradicting_filters(filters)
     return filters

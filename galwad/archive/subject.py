@@ -28,6 +28,7 @@ from galwad.texts.subject import TextsSubject
 from recording.audit.index_comparison import IndexComparison
 from recording.index.catalogue import Catalogue
 from recording.index.custody import CapturedCards, Custodian
+from recording.index.holds import LegalHolds
 from recording.index.ledger import Ledger
 from recording.index.terms import Terms
 from recording.keys.keyring import RecipientsFile
@@ -95,6 +96,7 @@ class ArchiveSubject:
         self.catalogue = Catalogue(engine)
         self.custodian = Custodian(engine)
         self.captured_cards = CapturedCards(engine)
+        self.holds = LegalHolds(engine)
         self.files = ArchiveFolder(settings.archive)
         self.anchors = AnchorFile(settings.anchor_file, settings.node.name, audit, host.alarm)
         self.finaliser = FinaliserClient()
@@ -105,6 +107,7 @@ class ArchiveSubject:
             texts.lists,
             self.catalogue,
             self.disposals,
+            holds=self.holds,
         )
         comparison = IndexComparison(engine, settings.node.name)
         self.coverage = CoverageChecker(

@@ -22,7 +22,7 @@ _TOKENS: Final = LazyGroup(
 
 GROUPS: Final = {
     "recordings": LazyGroup(
-        "Find, show, fetch, verify, retain and dispose of recordings.",
+        "Find, show, fetch, verify, flag and dispose of recordings.",
         "galwad.archive.commands.recordings",
         modules={
             "show": "galwad.archive.commands.recordings_show",
@@ -37,12 +37,22 @@ GROUPS: Final = {
             "fetch": "Fetch a recording, and decrypt it here.",
             "verify": "Verify signatures, digests and lengths of recordings.",
             "recover": "Recover spools that a reboot locked.",
-            "hold": "Retain a recording: it cannot be disposed of.",
-            "release": "End the retention of a recording.",
             "flag": "Flag a recording, so that fewer people can hear it.",
             "unflag": "Remove a flag from a recording.",
             "purge": "Dispose of a recording.",
             "reindex": "Index recordings again from their signed manifests.",
+        },
+    ),
+    "holds": LazyGroup(
+        "Open, list, change and release legal holds, for which recordings are retained.",
+        "galwad.archive.commands.holds",
+        summaries={
+            "list": "List legal holds, the earliest review first.",
+            "show": "Show a legal hold, and who has asked for releases.",
+            "open": "Open a legal hold, and retain recordings for it.",
+            "add": "Retain further recordings for a legal hold.",
+            "change": "Change a legal hold.",
+            "release": "Release a legal hold; two administrators must do it.",
         },
     ),
     "retention": LazyGroup(

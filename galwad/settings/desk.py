@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
 from config.fields import FilePath, Flag, Number, TimeZone, Whole, parse_with
 from config.section import Section, TlsSection
 from config.values import URL, HostPort, Url
+from galwad.settings.retention import KeepPeriod
 from galwad.texts.rules import BREAKS, CODE, FAULTY_LISTS, ONE_LINE, PURPOSES
 
 Origin: TypeAlias = Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]
@@ -98,6 +99,10 @@ class DeskSection(Section):
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$",
         description='a local time of day, such as "03:00"',
     )
+    hold_grace: Annotated[
+        KeepPeriod, parse_with(KeepPeriod), PlainSerializer(str, return_type=str)
+    ] = Field(default=KeepPeriod(14, "day"), description='a period such as "14 days"')
+    """The least time for which recordings are kept after their legal hold is released."""
 
     @model_validator(mode="after")
     def _check_tls_or_loopback(self) -> Self:

@@ -150,7 +150,7 @@ class RetentionRule(Section):
         """
         if self.keep is None or self.counted_from is None:
             return None
-        return _end_of(self.keep, self.counted_from, ended, zone)
+        return period_end(self.keep, self.counted_from, ended, zone)
 
     def by_hand_after(self, ended: float, zone: tzinfo | None) -> float:
         """Return when people may dispose of a recording as outdated, in Unix seconds.
@@ -159,7 +159,7 @@ class RetentionRule(Section):
         due, it is the end of the call.
         """
         if self.minimum is not None:
-            return _end_of(self.minimum, "call", ended, zone)
+            return period_end(self.minimum, "call", ended, zone)
         due = self.due(ended, zone)
         return ended if due is None else due
 
@@ -250,7 +250,12 @@ def _day_after(rule: RetentionRule, day: date) -> date:
     return _first_day_after(rule.keep or KeepPeriod(0, "day"), rule.counted_from or "call", day)
 
 
-def _end_of(period: KeepPeriod, start: CountedFrom, ended: float, zone: tzinfo | None) -> float:
+def period_end(period: KeepPeriod, start: CountedFrom, ended: float, zone: tzinfo | None) -> float:
+    """Return the midnight after the last day of a period, in Unix seconds.
+
+    The period is counted from the day of `ended` (Unix seconds) in `zone`, or from the end of this
+    day's month or year.
+    """
     last_day = datetime.fromtimestamp(ended, zone).date()
     return datetime.combine(_first_day_after(period, start, last_day), time(), zone).timestamp()
 

@@ -1,7 +1,7 @@
 """Custody: recordings that are retained, flagged, or disposed of, or that had a captured card.
 
-A recording is retained for a reason, from `Custodian.retain` to `Custodian.release`. Each gap with
-the reason `captured-card` is an incident: a card number was keyed into a call outside a pause. The
+A recording is retained while a legal hold has it (`recording.index.holds`). Each gap with the
+reason `captured-card` is an incident: a card number was keyed into a call outside a pause. The
 incident is open until a person has disposed of the recording and has stored what was missing and
 what was changed. An incident has no digit of the card number.
 """
@@ -31,18 +31,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Interval
 from recording.index.catalogue import index_errors, metadata
-from recording.index.tables import flags, recordings, terms
+from recording.index.tables import flags, legal_holds, recordings, retentions, terms
 
 _BATCH = 2000
 """The most call ids that one database query reads."""
-
-retentions = Table(
-    "recording_holds",
-    metadata,
-    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
-    Column("reason", String(200), nullable=False),
-    Column("since", Float, nullable=False),
-)
 
 disposals = Table(
     "recording_disposals",
@@ -75,17 +67,28 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldOfRecording:
+    """A legal hold for which a recording is retained since a time (Unix seconds)."""
+
+    hold_id: int
+    reference: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Custody:
     """The custody of one recording.
 
-    `retained_for` is None if the recording is not retained. `disposed` is the time of its disposal
-    in Unix seconds, and `reason` the disposal's reason: None and "" if it was not disposed of.
+    The recording is retained for `holds`. `disposed` is the time of its disposal in Unix seconds,
+    and `reason` the disposal's reason: None and "" if it was not disposed of. If the recording was
+    released, it is not disposed of as outdated before `kept_until` (Unix seconds).
     """
 
-    retained_for: str | None = None
+    holds: tuple[HoldOfRecording, ...] = ()
     disposed: float | None = None
     reason: str = ""
     flags: tuple[Flag, ...] = ()
+    kept_until: float = 0.0
 
     @property
     def flag_names(self) -> tuple[str, ...]:
@@ -97,14 +100,14 @@ class Custody:
         """One word for lists of recordings: "disposed" even if the recording is retained too."""
         if self.disposed is not None:
             return "disposed"
-        return "" if self.retained_for is None else "held"
+        return "held" if self.holds else ""
 
 
 NOT_RETAINED = Custody()
 
 
 class Custodian:
-    """Stores retentions and disposals. Every method raises `CatalogueError`."""
+    """Stores flags and disposals. Every method raises `CatalogueError`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.deciding = asyncio.Lock()
@@ -118,15 +121,20 @@ class Custodian:
 
     async def of(self, call_ids: Collection[str]) -> dict[str, Custody]:
         """Return the custody of the recordings that have an entry in any table, by call id."""
-        held, gone, flagged = (
-            select(table).where(table.c.call_id.in_(call_ids))
-            for table in (retentions, disposals, flags)
+        gone, flagged = (
+            select(table).where(table.c.call_id.in_(call_ids)) for table in (disposals, flags)
+        )
+        held = (
+            select(retentions, legal_holds.c.reference)
+            .join(legal_holds, legal_holds.c.hold_id == retentions.c.hold_id)
+            .where(retentions.c.call_id.in_(call_ids))
+            .order_by(retentions.c.hold_id)
         )
         found: dict[str, Custody] = {}
         with index_errors():
             async with self._engine.connect() as connection:
                 for row in await connection.execute(held):
-                    found[row.call_id] = Custody(retained_for=row.reason)
+                    found[row.call_id] = _with_hold(found.get(row.call_id, NOT_RETAINED), row)
                 for row in await connection.execute(gone):
                     known = found.get(row.call_id, NOT_RETAINED)
                     found[row.call_id] = replace(known, disposed=row.at, reason=row.reason)
@@ -155,16 +163,6 @@ class Custodian:
                         return found
                     last = rows[-1]
 
-    async def retain(self, call_id: str, reason: str, now: float) -> None:
-        """Retain a recording from `now` (Unix seconds); replace an earlier reason and time."""
-        await self._put(retentions, call_id, reason=reason, since=now)
-
-    async def release(self, call_id: str) -> None:
-        """End the retention of a recording, if there is one."""
-        with index_errors():
-            async with self._writer.begin() as connection:
-                await connection.execute(delete(retentions).where(retentions.c.call_id == call_id))
-
     async def flag(self, call_id: str, flag: str, reason: str, now: float) -> None:
         """Flag a recording from `now` (Unix seconds) on; replace an earlier reason and time."""
         async with self._changing_flag(call_id, flag) as connection:
@@ -189,23 +187,27 @@ class Custodian:
                 yield connection
 
     async def disposed(self, call_id: str, reason: str, at: float) -> None:
-        """Store the disposal of a recording at `at` (Unix seconds), and remove its term.
+        """Store the disposal of a recording at `at` (Unix seconds), and remove its term and holds.
 
         An earlier disposal is kept.
         """
         own = disposals.c.call_id == call_id
+        held = retentions.c.call_id == call_id, retentions.c.released.is_(None)
         with index_errors():
             async with self._writer.begin() as connection:
                 if await connection.scalar(select(disposals.c.call_id).where(own)) is None:
                     row = {"call_id": call_id, "reason": reason, "at": at}
                     await connection.execute(insert(disposals).values(**row))
                 await connection.execute(delete(terms).where(terms.c.call_id == call_id))
+                await connection.execute(update(retentions).where(*held).values(released=at))
 
-    async def _put(self, table: Table, call_id: str, **values: str | float) -> None:
-        with index_errors():
-            async with self._writer.begin() as connection:
-                await connection.execute(delete(table).where(table.c.call_id == call_id))
-                await connection.execute(insert(table).values(call_id=call_id, **values))
+
+def _with_hold(custody: Custody, row: Any) -> Custody:
+    """Return the custody with the facts of a row of `retentions` and its hold's reference."""
+    if row.released is None:
+        hold = HoldOfRecording(row.hold_id, row.reference, row.since)
+        return replace(custody, holds=(*custody.holds, hold))
+    return replace(custody, kept_until=max(custody.kept_until, row.kept_until or 0.0))
 
 
 @dataclass(frozen=True, slots=True)

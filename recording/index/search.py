@@ -31,6 +31,7 @@ from recording.index.tables import (
     later_callers,
     recordings,
     references,
+    retentions,
 )
 
 RARE_BELOW: Final = 2000
@@ -54,6 +55,7 @@ class Filters:
     Times are in Unix seconds; `until` is excluded. `number` matches any caller of the call.
     `advisor` and `extension` match anyone who got the call; `extension` may be the name that a PBX
     gave to it. `reference` is the call id, or a text that a user gave when fetching the recording.
+    `hold` is the number of a legal hold for which the recording is retained.
     """
 
     number: str | None = None
@@ -67,6 +69,7 @@ class Filters:
     gap_reason: str | None = None
     reference: str | None = None
     flag: str | None = None
+    hold: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def search_statement(
     filters of `LATER_PARTIES` whose value also belongs to a later party of any call. Only for these
     filters, the statement searches the later parties.
     """
-    one = filters.number, filters.advisor, filters.extension, filters.reference
+    one = filters.number, filters.advisor, filters.extension, filters.reference, filters.hold
     narrow = rare or any(one)
     statement = select(recordings)
     place = at = recordings.c
@@ -142,6 +145,7 @@ def search_statement(
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
         *((_party(name, is_later=name in later), getattr(filters, name)) for name in LATER_PARTIES),
         (_has_reference, filters.reference),
+        (_has_hold, filters.hold),
         (line.__eq__, filters.line),
         (place.started.__ge__, filters.since),
         (place.started.__lt__, filters.until),
@@ -193,6 +197,13 @@ def _party(name: str, *, is_later: bool) -> Callable[[Any], ColumnElement[bool]]
 def _has_reference(reference: str) -> ColumnElement[bool]:
     fetched = select(references.c.call_id).where(references.c.reference == reference)
     return recordings.c.call_id.in_(union_all(select(literal(reference)), fetched))
+
+
+def _has_hold(hold_id: int) -> ColumnElement[bool]:
+    held = select(retentions.c.call_id).where(
+        retentions.c.hold_id == hold_id, retentions.c.released.is_(None)
+    )
+    return recordings.c.call_id.in_(held)
 
 
 def _has_flag(flag: str) -> ColumnElement[bool]:

@@ -136,6 +136,48 @@ flags = Table(
     sqlite_with_rowid=False,
 )
 
+# The legal holds. Each is a case for which recordings are retained, until two people release it.
+legal_holds = Table(
+    "legal_holds",
+    metadata,
+    Column("hold_id", Integer, primary_key=True),
+    Column("reference", String(200), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("owner", String(100), nullable=False),
+    # The day on which the owner checks whether the hold is still needed, such as "2027-06-01".
+    Column("review", String(10), nullable=False),
+    # Each later call of this number is retained, too. It is erased when the hold is released.
+    Column("number", String(64)),
+    Column("opened", Float, nullable=False),
+    Column("released", Float),
+    # Counts the changes, so that a change does not overwrite that of another person.
+    Column("version", Integer, nullable=False),
+    Index("legal_holds_by_number", "number"),
+)
+
+retentions = Table(
+    "recording_holds",
+    metadata,
+    Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
+    Column("hold_id", Integer, ForeignKey("legal_holds.hold_id"), primary_key=True),
+    Column("since", Float, nullable=False),
+    Column("released", Float),
+    # Until then a released recording is not disposed of because its term is over.
+    Column("kept_until", Float),
+    Index("recording_holds_by_hold", "hold_id", "released", "call_id"),
+)
+
+# The requests to release a hold, or one of its recordings, that wait for a second person.
+hold_releases = Table(
+    "hold_releases",
+    metadata,
+    Column("hold_id", Integer, ForeignKey("legal_holds.hold_id"), primary_key=True),
+    # "" if the whole hold is to be released.
+    Column("call_id", String(24), primary_key=True),
+    Column("asked_by", String(100), nullable=False),
+    Column("reason", String(200), nullable=False),
+)
+
 # Until when recordings are kept, by the rules of retention.
 terms = Table(
     "recording_terms",

@@ -33,9 +33,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.index.catalogue import index_errors, metadata
-from recording.index.custody import captured_cards, disposals, retentions
+from recording.index.custody import captured_cards, disposals
 from recording.index.search import Cursor
-from recording.index.tables import flags, recordings, terms
+from recording.index.tables import flags, recordings, retentions, terms
 
 versions = Table(
     "retention_versions",
@@ -119,13 +119,23 @@ class CategoryCount:
 
 
 _CLEAR = delete(terms).where(terms.c.call_id == bindparam("own"))
-_RETAINED = exists().where(retentions.c.call_id == terms.c.call_id)
 _RESTRICTED = exists().where(flags.c.call_id == terms.c.call_id, flags.c.flag == "restricted")
 _INCIDENT = exists().where(
     captured_cards.c.call_id == terms.c.call_id, captured_cards.c.closed.is_(None)
 )
 _NOT_DISPOSED = ~exists().where(disposals.c.call_id == terms.c.call_id)
-_MAY_GO = _NOT_DISPOSED, ~_RETAINED, ~_RESTRICTED, ~_INCIDENT
+
+
+def _retained(at: float) -> ColumnElement[bool]:
+    """Return whether a recording is retained, or `at` (Unix seconds) is too soon after that."""
+    return exists().where(
+        retentions.c.call_id == terms.c.call_id,
+        or_(retentions.c.released.is_(None), retentions.c.kept_until > at),
+    )
+
+
+def _may_go(at: float) -> tuple[ColumnElement[bool], ...]:
+    return _NOT_DISPOSED, ~_retained(at), ~_RESTRICTED, ~_INCIDENT
 
 
 class Terms:
@@ -211,7 +221,7 @@ class Terms:
         """
         statement = (
             select(terms.c.due, terms.c.call_id)
-            .where(terms.c.due <= now, *_MAY_GO)
+            .where(terms.c.due <= now, *_may_go(now))
             .order_by(terms.c.due, terms.c.call_id)
             .limit(limit)
         )
@@ -225,7 +235,7 @@ class Terms:
     async def is_due(self, call_id: str, now: float) -> bool:
         """Return whether a recording's term is over, and nothing keeps it, as for `due`."""
         statement = select(terms.c.call_id).where(
-            terms.c.call_id == call_id, terms.c.due <= now, *_MAY_GO
+            terms.c.call_id == call_id, terms.c.due <= now, *_may_go(now)
         )
         with index_errors():
             async with self._engine.connect() as connection:
@@ -233,13 +243,14 @@ class Terms:
 
     async def plan(self, until: float) -> list[DueCount]:
         """Return the counts of recordings that are due before `until` (Unix seconds)."""
+        retained = _retained(until)
         statement = (
             select(
                 terms.c.category,
                 func.count(),
-                func.sum(_one_if(_RETAINED)),
-                func.sum(_one_if(and_(~_RETAINED, _RESTRICTED))),
-                func.sum(_one_if(and_(~_RETAINED, ~_RESTRICTED, _INCIDENT))),
+                func.sum(_one_if(retained)),
+                func.sum(_one_if(and_(~retained, _RESTRICTED))),
+                func.sum(_one_if(and_(~retained, ~_RESTRICTED, _INCIDENT))),
                 func.min(terms.c.due),
             )
             .where(terms.c.due < until, _NOT_DISPOSED)

@@ -20,6 +20,7 @@ from galwad.calls.alarms.kinds import kind_of
 from galwad.page.stream import BEAT_S
 from galwad.people.totp import QUIET, drawn
 from helpers.page_recordings import FakeRecordings
+from helpers.page_retention import FakeRetention
 from helpers.page_texts import FakeTexts
 from helpers.page_users import FakeUsers
 
@@ -326,6 +327,11 @@ class FakeDesk:
         """The recordings that the page can search."""
         return FakeRecordings()
 
+    @cached_property
+    def retention(self) -> FakeRetention:
+        """The rules of retention, and the plan by them."""
+        return FakeRetention()
+
     def answer(  # noqa: C901, PLR0911 - one for each kind of request
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | bytes | None]:
@@ -348,6 +354,8 @@ class FakeDesk:
             return self.administer(path)
         if path.startswith("/recordings"):
             return self.recordings.answer(path, body)
+        if path.startswith("/retention"):
+            return self.retention.answer(method, path, body, str(self.me["user"]))
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
         if path.endswith(("/phone", "/phone/dial", "/approve")):

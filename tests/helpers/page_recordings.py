@@ -58,7 +58,7 @@ class FakeRecordings:
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
         self.page = 50
-        self.hold: str | None = None
+        self.holds: list[dict[str, Any]] = []
         self.flags: list[dict[str, Any]] = []
         self.purposes = ["quality-training", "complaint"]
         self.disposal: str | None = None
@@ -98,7 +98,11 @@ class FakeRecordings:
                 "manifest": self.files.get("manifest", b"").decode() or None,
             }
         if not path.endswith("/gaps"):
-            state: dict[str, Any] = {"manifest": None, "hold": self.hold, "disposal": self.disposal}
+            state: dict[str, Any] = {
+                "manifest": None,
+                "holds": self.holds,
+                "disposal": self.disposal,
+            }
             state |= {"flags": self.flags, "purposes": self.purposes, "term": self.term}
             return {"recording": row, **state}
         if self.explanation is not None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from helpers.page import FakeDesk
 from helpers.page_recordings import a_pause, a_recording
+from helpers.page_retention import due
 from helpers.page_users import a_user
 from recording.archive.manifest import Interval
 
@@ -175,7 +176,7 @@ def search_recordings(desk: FakeDesk) -> None:
     fault = a_pause(300, 304, reason="fault", trigger="storage", actor="system")
     erased = a_pause(25, 30, reason="erased")
     card = a_pause(200, 215, reason="captured-card", trigger="", actor="")
-    desk.recordings.hold = "claim 17"
+    desk.recordings.holds = [{"hold_id": 12, "reference": "claim 17", "since": 1.0}]
     desk.recordings.rows = [
         a_recording(9, (a_pause(60, 125), fault, transfer)),
         a_recording(8, number="", talk_us=65_000_000, line="Housing", advisor="huw"),
@@ -219,6 +220,20 @@ def administer(desk: FakeDesk) -> None:
     desk.texts.put("breaks", ("break", "Short break", "Seibiant byr"), ("lunch", "Lunch", "Lunch"))
     desk.texts.put("teams", ("housing", "Housing", "Tai"))
     desk.texts.put("no_note_reasons", ("test", "Test call", "Galwad brawf"))
+
+
+def plan_retention(desk: FakeDesk) -> None:
+    """Let an administrator see rules that wait for approval, and recordings that are due."""
+    administer_nothing(desk)
+    desk.retention.propose()
+    desk.retention.due = [due("general", 412, retained=3, restricted=1), due("highways", 9)]
+
+
+def doubt_clock(desk: FakeDesk) -> None:
+    """Let an administrator see a clock in doubt, before any rules are in force."""
+    administer_nothing(desk)
+    desk.retention.in_force, desk.retention.kept = None, {}
+    desk.retention.doubt = "the clock was set by +7200 s"
 
 
 def waits(attempts: int, reason: str, state: str = "waiting") -> dict[str, Any]:
@@ -297,6 +312,16 @@ STATES = {
             ".recordings .filters summary",
         ),
     ),
+    "retention": PageState(
+        plan_retention,
+        ".retention .ask:visible",
+        fragment="#retention",
+        press=(
+            "button[data-t='admin.retention.effect.show']",
+            "button[data-t='admin.retention.approve']",
+        ),
+    ),
+    "retention-clock": PageState(doubt_clock, "#retention-clock:visible", fragment="#retention"),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),
     "administration-idle": PageState(administer_nothing, ".admin-texts h3", fragment=ADMIN),
     "administration-new": PageState(

@@ -1,4 +1,4 @@
-"""`galwad recordings`: list, retain, release, flag and dispose of recordings."""
+"""`galwad recordings`: list, flag and dispose of recordings."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def list_(
     shorter: Annotated[str, typer.Option(help="At most this much talk.")] = "",
     reference: Annotated[str, typer.Option(help="A call id, or the reference of a fetch.")] = "",
     flag: Annotated[FlagName | None, typer.Option(help="With this flag.")] = None,
+    hold: Annotated[int | None, typer.Option(min=1, help="Retained for this legal hold.")] = None,
     gap: Annotated[GapReason | None, typer.Option(help="With a gap for this reason.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 50,
     after: Annotated[
@@ -81,6 +82,7 @@ def list_(
         "max_length_s": read_position(shorter, "--shorter"),
         "reference": reference,
         "flag": flag,
+        "hold": hold,
         "gap_reason": gap.value if gap else None,
         "after": after,
     }
@@ -131,20 +133,6 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         (row["number"] or "no number") if named else "unknown",
         ", ".join(note for note in notes if note),
     )
-
-
-@app.command(epilog='Example: galwad recordings hold 20261125-093000-abcdefgh --reason "claim 17"')
-def hold(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
-    """Retain a recording: it cannot be disposed of before `galwad recordings release`."""
-    _change("PUT", "hold", (call_id, "held"), reason, server, as_json=json)
-
-
-@app.command(
-    epilog='Example: galwad recordings release 20261125-093000-abcdefgh --reason "claim settled"'
-)
-def release(call_id: CallId, *, reason: Reason, server: Server = "", json: Json = False) -> None:
-    """End the retention of a recording, so that it can be disposed of again."""
-    _change("DELETE", "hold", (call_id, "released"), reason, server, as_json=json)
 
 
 @app.command(
@@ -245,7 +233,7 @@ def purge(
     This cannot be undone, because no copy of the payload can be read without the header. Keep the
     certificate. If you later restore a backup that still has the header, the restore finds the
     certificate and destroys the header again. You need the right "purge" (`galwad users rights`).
-    The command does not dispose of a retained recording (`galwad recordings hold`).
+    The command does not dispose of a recording that a legal hold retains (`galwad holds`).
 
     With --captured-card, the command disposes of recordings in which a card number was silenced,
     and closes their incidents. The audit and the incidents keep --missing-trigger and --changed.

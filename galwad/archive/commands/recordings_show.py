@@ -190,8 +190,11 @@ def _custody(detail: dict[str, Any]) -> None:
         out.print(f"kept until a person disposes of it ({term['category']})", markup=False)
     elif term is not None:
         out.print(f"kept until {date_and_time(term['due'])} ({term['category']})", markup=False)
-    if detail.get("hold"):
-        out.print(f"held: {detail['hold']}", style="bold")
+    for hold in detail.get("holds", ()):
+        line = f"retained for legal hold {hold['hold_id']}: {hold['reference']}"
+        out.print(line, style="bold", markup=False)
+    if detail.get("kept_until"):
+        out.print(f"released; kept at least until {date_and_time(detail['kept_until'])}")
     if detail.get("disposal"):
         out.print("! disposed of: `galwad recordings verify` shows its certificate", style="bold")
 

@@ -87,7 +87,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "recording.trigger_ignored": AlarmKind(Severity.CRITICAL),
     "recording.miscounted": AlarmKind(Severity.WARNING),
     "recording.missing": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
-    "recording.hold_ended": AlarmKind(Severity.CRITICAL),
+    "hold.review": AlarmKind(Severity.WARNING),
     "retention.waiting": AlarmKind(Severity.WARNING),
     "retention.clock": AlarmKind(Severity.WARNING),
     "retention.failed": AlarmKind(Severity.WARNING),

@@ -6,15 +6,16 @@ import { load, translate } from "./i18n.js";
 
 export class Door {
   /**
-   * `name` is the fragment of the address, and names the texts. `code()` loads the class of the part, which is made
-   * with the user and `onClose()`, and has `box`, `start(given)` and `stop()`, and perhaps `forget()` for the sign-out.
-   * `onFailure()` says that it cannot be loaded.
+   * `name` is the fragment of the address. `code()` loads the class of the part, which is made with the user and
+   * `onClose()`, and has `box`, `start(given)` and `stop()`, and perhaps `forget()` for the sign-out. `onFailure()` says
+   * that it cannot be loaded. `texts` are the parts of the locale that it needs.
    */
-  constructor(name, code, onFailure) {
+  constructor(name, code, onFailure, texts = [name]) {
     this.name = name;
     this.fragment = `#${name}`;
     this.code = code;
     this.onFailure = onFailure;
+    this.texts = texts;
     this.button = el("button", { type: "button", class: "quiet", hidden: true, t: `door.${name}`, on: { click: () => this.open() } });
     this.box = el("div", { class: "place", hidden: true });
     this.part = null;
@@ -82,7 +83,7 @@ export class Door {
 
   /** Load the code and the texts, once; the class of the part, or null if the desk does not answer. */
   async prepare() {
-    this.loading ??= Promise.all([this.code(), load(this.name)]);
+    this.loading ??= Promise.all([this.code(), ...this.texts.map(load)]);
     try {
       return (await this.loading)[0];
     } catch {

@@ -289,8 +289,8 @@ class Row {
     translate(this.content);
     const path = `/recordings/${encodeURIComponent(this.row.call_id)}`;
     try {
-      const { hold, disposal, purposes, flags, term } = await ask("GET", path);
-      this.known = { hold, term, gaps: await ask("GET", `${path}/gaps`) };
+      const { holds, disposal, purposes, flags, term } = await ask("GET", path);
+      this.known = { holds, term, gaps: await ask("GET", `${path}/gaps`) };
       this.row.flags = flags.map(({ flag }) => flag);
       this.flags = new Flags(this.row.call_id, flags, this.isAdmin, () => this.again());
       // Both load what others have written for the format age, which nobody needs before.
@@ -315,10 +315,10 @@ class Row {
 
   /** Explain the recording's gaps, and name everybody who joined the call later. */
   explain() {
-    const { hold, term, gaps } = this.known;
+    const { holds, term, gaps } = this.known;
     const facts = [["id", this.row.call_id], ...laterParties(this.row)];
     if (term) facts.push(["term", termOf(term)]);
-    if (hold) facts.push(["hold", hold]);
+    for (const { hold_id: number, reference } of holds) facts.push(["hold", `${number}: ${reference}`]);
     if (this.certificate) facts.push(["disposal", disposalOf(this.certificate)]);
     const list = facts.flatMap(([name, text]) => [el("dt", { t: `recordings.fact.${name}` }), el("dd", { raw: text })]);
     const sentences = explanations(gaps).map((text) => el("li", { raw: text }));

@@ -23,7 +23,7 @@ from recording.errors import AuditError
 
 CALL = "20261125-101500-aaaaaaaa"
 PREFIX = "/api/v1"
-HOLD = {"reason": "claim 17"}
+UNFLAG = {"reason": "wrong call"}
 FETCH = {"purpose": "crime", "reference": "CMP-12"}
 PURGE = {"reason": "retention", "reference": "R-1"}
 JSON = {"Content-Type": "application/json"}
@@ -236,8 +236,7 @@ async def test_a_refused_act_on_a_recording_is_audited(running):
     pages = {user: await running.page(user) for user in ("mair", "gwen", "sian")}
     for user, request_line, body, facts in (
         ("mair", f"POST /recordings/{CALL}/fetch", FETCH, {"purpose": "crime"}),
-        ("mair", f"PUT /recordings/{CALL}/hold", HOLD, {}),
-        ("mair", f"DELETE /recordings/{CALL}/hold", HOLD, {}),
+        ("mair", f"DELETE /recordings/{CALL}/flags/sensitive", UNFLAG, {}),
         ("mair", f"POST /recordings/{CALL}/purge", PURGE, {}),
         ("gwen", f"POST /recordings/{CALL}/purge", PURGE, {}),
         ("sian", f"POST /recordings/{CALL}/fetch", FETCH, {}),
@@ -247,7 +246,7 @@ async def test_a_refused_act_on_a_recording_is_audited(running):
         method, path = request_line.split()
         reply = await pages[user].http.request(method, PREFIX + path, json=body)
         assert reply.status_code == 403, request_line
-        act = f"{method} {path.replace(CALL, '{call_id}')}"
+        act = f"{method} {path.replace(CALL, '{call_id}').replace('sensitive', '{flag}')}"
         expected = {"act": act, "call_id": CALL, **facts}
         assert await refusals(running) == [*before, (expected, f"user:{user}")]
 
@@ -256,6 +255,7 @@ async def test_a_refused_reading_is_audited(running):
     pages = {user: await running.page(user) for user in ("mair", "sian")}
     for user, method, path in (
         ("mair", "GET", "/audit"),
+        ("mair", "GET", "/holds"),
         ("sian", "GET", "/audit/head"),
         ("mair", "GET", "/users"),
         ("sian", "GET", "/recordings"),

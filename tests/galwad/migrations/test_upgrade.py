@@ -14,6 +14,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from datetime import date
 from typing import Any
 
 import httpx2
@@ -202,8 +203,24 @@ def test_an_upgrade_makes_the_newest_schema_and_keeps_each_row(tmp_path, revisio
     if "state" not in before["contact_outbox"][0]:
         for row in expected["contact_outbox"]:
             row["state"] = "delivered" if row["delivered"] else "waiting"
+    if "legal_holds" not in before:
+        expected |= holds_from(before.get("recording_holds", []))
+        for hold in after["legal_holds"]:
+            assert date.fromisoformat(hold.pop("review"))
     assert set(before) <= set(after)
     assert after == expected
+
+
+def holds_from(rows):
+    """Return the expected rows after the upgrade of retentions that were not cases yet."""
+    held, holds = [], []
+    for number, row in enumerate(rows, 1):
+        since, reason = row["since"], row["reason"]
+        kept = {"since": since, "released": None, "kept_until": None}
+        held.append({"call_id": row["call_id"], "hold_id": number, **kept})
+        facts = {"reference": reason, "reason": reason, "owner": "", "number": None, "version": 1}
+        holds.append({"hold_id": number, **facts, "opened": since, "released": None})
+    return {"recording_holds": held, "legal_holds": holds}
 
 
 @pytest.mark.parametrize(
@@ -408,9 +425,11 @@ async def custody_works(client, rows):
     assert states == ({THIRD[0]: "held", THIRD[1]: "disposed"} if THIRD[0] in rows else {})
     for call_id in states:
         detail = (await client.get(f"/recordings/{call_id}")).json()
-        assert detail["hold"] == ("claim 17" if call_id == THIRD[0] else None)
-    held = await client.put(f"/recordings/{FIRST[0]}/hold", json={"reason": "claim 18"})
-    assert held.status_code == 204
+        held = [each["reference"] for each in detail["holds"]]
+        assert held == (["claim 17"] if call_id == THIRD[0] else [])
+    hold = {"reference": "claim 18", "reason": "claim 18", "review": "2099-01-01"}
+    held = await client.post("/holds", json={**hold, "call_ids": [FIRST[0]]})
+    assert held.status_code == 201
     assert (await search(client, reference=FIRST[0]))[FIRST[0]]["custody"] == "held"
 
 

@@ -319,14 +319,14 @@ def test_an_opened_recording_shows_until_when_it_is_kept(desk, found):
 
 
 def test_an_opened_recording_is_asked_for_once(desk, found):
-    desk.recordings.hold = "claim 17"
+    desk.recordings.holds = [{"hold_id": 12, "reference": "claim 17", "since": 1.0}]
     button = found.locator(".recordings tbody button").first
     expect(button).to_have_attribute("aria-expanded", "false")
     for _ in range(3):
         button.press("Enter")
     expect(button).to_have_attribute("aria-expanded", "true")
     detail = found.locator(".detail:visible")
-    expect(detail.locator("dd").nth(1)).to_have_text("claim 17")
+    expect(detail.locator("dd").nth(1)).to_have_text("12: claim 17")
     expect(detail.locator("li")).to_have_count(2)
     button.press("Enter")
     expect(detail).to_be_hidden()

@@ -489,6 +489,7 @@ def test_only_the_listed_settings_concern_pauses():
         "pause_alarm",  # when the supervisors are warned
         "payment_page_origins",  # whose pages can pause, and end their own pause
         "digits_near_pause",  # how many digits near a pause are silenced
+        "hold_grace",  # how long a recording is kept after a legal hold
         "class",  # of a destination, which can be a payment line
         "auto_answer",  # whether a PBX may make phones answer calls
     }

@@ -21,9 +21,9 @@ from recording.archive.disposal import (
 from recording.archive.manifest import SealingNode, sign_manifest
 from recording.archive.summary import RecordingSummary
 from recording.archive.verify import recordings_below, verify_recording
-from recording.errors import CatalogueError, DisposalError
+from recording.errors import DisposalError
 from recording.index.catalogue import Catalogue
-from recording.index.custody import NOT_RETAINED, Custodian
+from recording.index.custody import Custodian
 from recording.index.orphans import orphans
 from recording.keys.keyring import public_text
 from recording.keys.signed_document import unverified_key
@@ -234,20 +234,8 @@ async def custodian(engine):
     return Custodian(engine)
 
 
-async def test_a_recording_is_retained_until_it_is_released(custodian):
-    assert await custodian.one(CALL_ID) == NOT_RETAINED
-    await custodian.retain(CALL_ID, "claim 17", 5.0)
-    await custodian.retain(CALL_ID, "claim 18", 6.0)
-    assert (await custodian.one(CALL_ID)).retained_for == "claim 18"
-    await custodian.release(CALL_ID)
-    await custodian.release(CALL_ID)
-    assert await custodian.one(CALL_ID) == NOT_RETAINED
-
-
 async def test_a_repeated_disposal_keeps_its_first_date_and_reason(custodian):
     await custodian.disposed(CALL_ID, "retention", 7.0)
     await custodian.disposed(CALL_ID, "order", 8.0)
     found = await custodian.one(CALL_ID)
-    assert (found.disposed, found.reason, found.retained_for) == (7.0, "retention", None)
-    with pytest.raises(CatalogueError):
-        await custodian.retain("20260301-090000-zzzzzzzz", "of no recording", 1.0)
+    assert (found.disposed, found.reason) == (7.0, "retention")

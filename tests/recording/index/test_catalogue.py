@@ -285,13 +285,12 @@ async def test_a_flagged_recording_that_is_indexed_again_with_another_start_is_s
 async def test_a_recording_keeps_its_other_custody_when_a_flag_is_set_or_removed(catalogue, engine):
     custodian, call_id = Custodian(engine), row("a").call_id
     await catalogue.add(row("a"))
-    await custodian.retain(call_id, "claim 17", 1.0)
     for flag in ("third-party", "sensitive"):
         await custodian.flag(call_id, flag, "first", 1.0)
     await custodian.flag(call_id, "sensitive", "second", 2.0)
     await custodian.disposed(call_id, "order", 3.0)
     found = Flag("sensitive", "second", 2.0), Flag("third-party", "first", 1.0)
-    assert await custodian.one(call_id) == Custody("claim 17", 3.0, "order", found)
+    assert await custodian.one(call_id) == Custody((), 3.0, "order", found)
     await custodian.unflag(call_id, "third-party")
     assert (await custodian.one(call_id)).flag_names == ("sensitive",)
 

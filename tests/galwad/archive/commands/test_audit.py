@@ -28,7 +28,8 @@ def house(tmp_path, run, monkeypatch):
 def looked(run, house):
     """The house after gwen has shown two recordings and retained one."""
     run("recordings", "show", CALL)
-    run("recordings", "hold", CALL, "--reason", "claim 17")
+    case = ("--reference", "C-17", "--reason", "claim", "--review", "2099-01-01")
+    run("holds", "open", CALL, *case)
     run("recordings", "show", OTHER)
     return house
 
@@ -52,7 +53,7 @@ def test_list_by_recording_shows_each_action_and_its_actor(run, looked):
 
 def test_list_by_user_shows_only_the_actions_of_that_user(run, looked):
     kinds = [kind for kind, _ in listed(run, "--by", "Gwen")]
-    assert kinds == ["recording.shown", "recording.held", "recording.shown"]
+    assert kinds == ["recording.shown", "hold.opened", "recording.held", "recording.shown"]
     assert "recording.shown" not in [kind for kind, _ in listed(run, "--by", "os:root")]
     assert "No entry matches." in run("audit", "list", "--by", "nobody").out
 

@@ -39,6 +39,7 @@ from recording.keys.signed_document import canonical_json
 
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(4)]
 WHY = ("--reason", "retention", "--reference", "R-1", "--yes")
+CASE = ("--reference", "C-17", "--reason", "claim", "--review", "2099-01-01")
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_a_restore_repeats_the_disposals_of_a_night(run, site, signed_in, tmp_pa
         house.record(*CALLS[:2])
         assert run("backup", "make", backup, *config).status == 0
         retention = house.desk.archive.retention
-        assert run("recordings", "hold", CALLS[1], "--reason", "claim 17").status == 0
+        assert run("holds", "open", CALLS[1], *CASE).status == 0
         assert run("retention", "confirm-clock", "--reason", "a test").status == 0
         counts = house.do(retention.nightly())
         assert (counts.disposed, counts.failed, counts.waits) == (1, 0, "")
@@ -101,6 +102,13 @@ def test_a_restore_repeats_the_disposals_of_a_night(run, site, signed_in, tmp_pa
         assert house.path(CALLS[1], "header").exists()
         rows = run("recordings", "list", "--json").json()["rows"]
         assert {row["call_id"]: row["custody"] for row in rows}[CALLS[0]] == "disposed"
+        # The backup does not have the legal hold, so the server waits for a person.
+        retention = house.desk.archive.retention
+        assert "legal holds may be missing" in house.do(retention.nightly()).waits
+        assert run("holds", "open", CALLS[1], *CASE).status == 0
+        assert run("retention", "confirm-clock", "--reason", "a test").status == 0
+        assert house.do(retention.nightly()).waits == ""
+        assert house.path(CALLS[1], "header").exists()
 
 
 def test_a_restored_server_keeps_its_recordings_disposals_and_tokens(

@@ -179,12 +179,16 @@ def test_a_recording_without_a_captured_card_is_not_purged_for_that_reason(run, 
     assert house.path(PLAIN, "header").exists()
 
 
-def test_a_retained_recording_keeps_its_incident_open_until_its_release(run, house):
-    run("recordings", "hold", FIRST, "--reason", "claim 17")
+def test_a_retained_recording_keeps_its_incident_open_until_its_release(run, house, monkeypatch):
+    case = ("--reference", "C-17", "--reason", "claim", "--review", "2099-01-01")
+    run("holds", "open", FIRST, *case)
     done = run("recordings", "purge", FIRST, *WHY, *PREVENTION)
     assert done.err.startswith("error: the recording is retained\n")
     assert listed(run)[FIRST]["captured_card"] == "open"
-    run("recordings", "release", FIRST, "--reason", "settled")
+    run("holds", "release", "1", "--reason", "settled")
+    with monkeypatch.context() as patch:
+        patch.setenv("GALWAD_TOKEN", house.token("nia", "admin"))
+        run("holds", "release", "1", "--reason", "settled")
     assert run("recordings", "purge", FIRST, *WHY, *PREVENTION).status == 0
     assert listed(run)[FIRST]["captured_card"] == "closed"
 
