@@ -23,6 +23,7 @@ CONFIRMED: Final = "clock.confirmed"
 DOUBTED: Final = "clock.doubted"
 _LARGEST_STEP_S: Final = 300.0
 _LONGEST_GAP_S: Final = 3 * 86_400.0
+_HOLDS_MISSING: Final = "a backup was restored, so legal holds may be missing: open them again"
 _TIME_ERROR: Final = 5
 """The result of adjtimex(2) for a clock that is not synchronised."""
 _TIMEX_BYTES: Final = 512
@@ -86,13 +87,17 @@ class ClockWatch:
         await self._audit.append(CONFIRMED, facts, {"actor": actor, "reason": reason})
 
     async def why_in_doubt(self) -> str:
-        """Return why the clock is in doubt; "" if it can be trusted."""
-        doubted, confirmed = await self._audit.last(DOUBTED), await self._audit.last(CONFIRMED)
+        """Return why the clock, or a restored backup, is in doubt; "" if both can be trusted."""
+        confirmed, restored = await self._audit.last(CONFIRMED), await self._audit.last(RESTORED)
+        reasons = [await self._why_clock_in_doubt(confirmed)]
+        if restored is not None and (confirmed is None or confirmed.seq < restored.seq):
+            reasons.append(_HOLDS_MISSING)
+        return "; ".join(filter(None, reasons))
+
+    async def _why_clock_in_doubt(self, confirmed: AuditEntry | None) -> str:
+        doubted = await self._audit.last(DOUBTED)
         if doubted is not None and (confirmed is None or confirmed.seq < doubted.seq):
             return str(doubted.facts.get("why", "the clock was set"))
-        restored = await self._audit.last(RESTORED)
-        if restored is not None and (confirmed is None or confirmed.seq < restored.seq):
-            return "a backup was restored, so legal holds may be missing: open them again"
         if self._is_synchronised() or (confirmed is not None and self._still_counts(confirmed)):
             return ""
         return "the clock is not synchronised"
@@ -105,5 +110,5 @@ class ClockWatch:
 
     async def _doubt(self, why: str) -> None:
         """Enter a doubt, unless the newest doubt is the same and is not confirmed."""
-        if await self.why_in_doubt() != why:
+        if await self._why_clock_in_doubt(await self._audit.last(CONFIRMED)) != why:
             await self._audit.append(DOUBTED, {"why": why})

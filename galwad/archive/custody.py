@@ -170,7 +170,8 @@ async def purge(
     recording = await recording_of(desk, call_id)
     async with desk.archive.custodian.deciding:
         custody = await desk.archive.custodian.one(call_id)
-        if custody.holds:
+        # A repeated request completes a disposal that has begun.
+        if custody.holds and desk.archive.files.content(recording, "disposal") is None:
             cases = "; ".join(f"{hold.hold_id} ({hold.reference})" for hold in custody.holds)
             raise ApiError(
                 409, "the recording is retained", f"release it first; its legal holds: {cases}"

@@ -16,7 +16,9 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from galwad.archive.agreement import refuse_dependent
 from galwad.archive.files import checked_id
+from galwad.archive.retention import CONFIRM
 from galwad.archive.routes import RecordingQuery, recording_of, search_in
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
@@ -24,13 +26,15 @@ from galwad.host.errors import ApiError
 from galwad.people.access import SteppedUpAdministrator
 from galwad.people.sessions import Session
 from galwad.settings.retention import period_end
+from recording.archive.summary import RecordingSummary
 from recording.audit.log import NewEntry
 from recording.index import holds
+from recording.index.catalogue import Filters
 from recording.index.holds import WHOLE, LegalHold, ReleaseRequest
 
 router = APIRouter(prefix="/holds", tags=["holds"])
 _BATCH: Final = 500
-Version = Annotated[int, Field(ge=1)]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class WhichRecordings(RequestBody):
@@ -61,7 +65,7 @@ class OpenHold(WhichRecordings):
 class ChangeHold(RequestBody):
     """A change of a legal hold. What is None stays as it is."""
 
-    version: Version
+    version: Number
     reference: RequiredText | None = None
     reason: RequiredText | None = None
     owner: RequiredText | None = None
@@ -71,7 +75,7 @@ class ChangeHold(RequestBody):
 class ReleaseHold(RequestBody):
     """A request to release a hold, or with `call_id` one of its recordings."""
 
-    version: Version
+    version: Number
     reason: RequiredText
     call_id: ShortText | None = None
 
@@ -177,6 +181,7 @@ async def open_hold(body: OpenHold, desk: TheDesk, session: SteppedUpAdministrat
             now=time.time(),
         )
         personal = {"reference": body.reference, "reason": body.reason, "owner": owner}
+        personal["review"] = body.review.isoformat()
         return [_entry("opened", hold_id, session, personal, future=number is not None)]
 
     await desk.host.audit.append_after(store)
@@ -184,7 +189,7 @@ async def open_hold(body: OpenHold, desk: TheDesk, session: SteppedUpAdministrat
 
 
 @router.get("/{hold_id}")
-async def show(hold_id: int, desk: TheDesk, session: SteppedUpAdministrator) -> HoldDetail:
+async def show(hold_id: Number, desk: TheDesk, session: SteppedUpAdministrator) -> HoldDetail:
     """Return a legal hold. Search for recordings with `hold` to get those that it retains.
 
     Raises:
@@ -201,9 +206,9 @@ async def show(hold_id: int, desk: TheDesk, session: SteppedUpAdministrator) -> 
 
 @router.put("/{hold_id}", status_code=204)
 async def change(
-    hold_id: int, body: ChangeHold, desk: TheDesk, session: SteppedUpAdministrator
+    hold_id: Number, body: ChangeHold, desk: TheDesk, session: SteppedUpAdministrator
 ) -> None:
-    """Change a legal hold. A request to release it as a whole is withdrawn.
+    """Change a legal hold. Requests to release it or recordings of it are withdrawn.
 
     Raises:
         ApiError: 404, no hold has this number. 409, it was changed or released meanwhile. 422, the
@@ -222,7 +227,7 @@ async def change(
     async def store(connection: AsyncConnection) -> list[NewEntry]:
         if not await holds.change_hold(connection, hold_id, body.version, **new):
             _changed_meanwhile()
-        await holds.withdraw_release(connection, hold_id)
+        await holds.withdraw_releases(connection, hold_id)
         return [_entry("changed", hold_id, session, new)]
 
     await desk.host.audit.append_after(store)
@@ -230,9 +235,9 @@ async def change(
 
 @router.post("/{hold_id}/recordings")
 async def add(
-    hold_id: int, body: WhichRecordings, desk: TheDesk, session: SteppedUpAdministrator
+    hold_id: Number, body: WhichRecordings, desk: TheDesk, session: SteppedUpAdministrator
 ) -> Retained:
-    """Retain further recordings. A request to release the hold as a whole is withdrawn.
+    """Retain further recordings. Requests to release the hold or recordings of it are withdrawn.
 
     Raises:
         ApiError: 404, no hold has this number, or no recording one of the ids. 409, the hold was
@@ -248,7 +253,7 @@ async def add(
 
 @router.post("/{hold_id}/release")
 async def release(
-    hold_id: int, body: ReleaseHold, desk: TheDesk, session: SteppedUpAdministrator
+    hold_id: Number, body: ReleaseHold, desk: TheDesk, session: SteppedUpAdministrator
 ) -> Released:
     """Ask to release a hold or one of its recordings, or agree to the request of another person.
 
@@ -257,17 +262,26 @@ async def release(
 
     Raises:
         ApiError: 404, no hold has this number. 409, it was changed or released meanwhile, it does
-            not retain this recording, or the same administrator has asked before.
+            not retain this recording, the same administrator has asked before or has made or
+            changed this account lately, or the clock, which counts the time of grace, is in doubt.
     """
     await _hold(desk, hold_id)
     call_id = WHOLE if body.call_id is None else checked_id(body.call_id)
     async with desk.archive.custodian.deciding:
         requests = await desk.archive.holds.requests(hold_id)
         asked = next((each for each in requests if each.call_id == call_id), None)
+        if asked is not None and not await _is_administrator(desk, asked.asked_by):
+            asked = None  # The request of a person who has left does not count.
         if asked is not None and asked.asked_by == session.user.name:
             raise ApiError(
                 409, "you have asked for this release already", "ask a second administrator"
             )
+        if asked is not None:
+            audit, second = desk.host.audit, session.user.name
+            await refuse_dependent(audit, asked.asked_by, second, time.time())
+        doubt = "" if asked is None else await desk.archive.retention.why_in_doubt()
+        if doubt:
+            raise ApiError(409, f"this machine's clock is in doubt: {doubt}", CONFIRM)
         if call_id:
             custody = await desk.archive.custodian.one(call_id)
             if all(each.hold_id != hold_id for each in custody.holds):
@@ -281,6 +295,7 @@ async def release(
             if not await holds.change_hold(connection, hold_id, body.version):
                 _changed_meanwhile()
             if asked is None:
+                await holds.withdraw_releases(connection, hold_id)
                 await holds.ask_for_release(
                     connection, hold_id, call_id, session.user.name, body.reason
                 )
@@ -294,36 +309,40 @@ async def release(
 
 
 async def _retain(
-    desk: ArchiveDesk, session: Session, hold_id: int, body: WhichRecordings
+    desk: ArchiveDesk, session: Session, hold_id: Number, body: WhichRecordings
 ) -> Retained:
     """Retain the recordings of a request for a hold, 500 in each transaction."""
     counts = Retained(hold_id=hold_id, retained=0, before=0, disposed=0)
     if body.call_ids:
-        await _retain_some(desk, session, counts, sorted(set(body.call_ids)))
+        rows = [await recording_of(desk, each) for each in sorted(set(body.call_ids))]
+        await _retain_some(desk, session, counts, rows)
     if body.query is None:
         return counts
     filters, after = await search_in(desk, body.query), None
     while True:
         page = await desk.archive.catalogue.search(filters, _BATCH, after)
-        await _retain_some(desk, session, counts, [row.call_id for row in page.rows])
+        await _retain_some(desk, session, counts, page.rows)
         if page.after is None:
             return counts
         after = page.after
 
 
 async def _retain_some(
-    desk: ArchiveDesk, session: Session, counts: Retained, call_ids: Sequence[str]
+    desk: ArchiveDesk, session: Session, counts: Retained, rows: Sequence[RecordingSummary]
 ) -> None:
+    call_ids = [row.call_id for row in rows]
     async with desk.archive.custodian.deciding:
         custody = await desk.archive.custodian.of(call_ids)
         gone = {each for each, known in custody.items() if known.disposed is not None}
+        # A disposal that was interrupted has a certificate before the index knows of it.
+        gone |= {row.call_id for row in rows if desk.archive.files.content(row, "disposal")}
         kept = [each for each in call_ids if each not in gone]
         new: list[str] = []
 
         async def store(connection: AsyncConnection) -> list[NewEntry]:
             if not await holds.change_hold(connection, counts.hold_id, None):
                 raise ApiError(409, "the hold was released", "open a new one")
-            await holds.withdraw_release(connection, counts.hold_id)
+            await holds.withdraw_releases(connection, counts.hold_id)
             new.extend(await holds.retain(connection, counts.hold_id, kept, time.time()))
             facts = {"hold": counts.hold_id}
             personal = {"actor": session.actor}
@@ -338,11 +357,8 @@ async def _retain_some(
 
 async def _check(desk: ArchiveDesk, body: WhichRecordings) -> None:
     """Raise an `ApiError` unless the recordings of a request exist, and its query has a filter."""
-    if body.query is not None:
-        given = body.query.model_dump(exclude_none=True, exclude={"limit", "after"})
-        if not given:
-            raise ApiError(422, "the query has no filter", "look at: body.query; add a filter")
-        await search_in(desk, body.query)
+    if body.query is not None and await search_in(desk, body.query) == Filters():
+        raise ApiError(422, "the query has no filter", "look at: body.query; add a filter")
     for call_id in body.call_ids:
         recording = await recording_of(desk, call_id)
         certified = desk.archive.files.content(recording, "disposal") is not None
@@ -359,10 +375,14 @@ async def _hold(desk: ArchiveDesk, hold_id: int) -> LegalHold:
 
 async def _owner(desk: ArchiveDesk, name: str) -> str:
     """Return the name of an owner. Raises `ApiError` (422) unless it is an administrator."""
-    user = await desk.people.users.get(name.lower())
-    if user is None or user.role != "admin" or user.disabled:
+    if not await _is_administrator(desk, name.lower()):
         raise ApiError(422, "the owner is not an administrator", "look at: body.owner")
-    return user.name
+    return name.lower()
+
+
+async def _is_administrator(desk: ArchiveDesk, name: str) -> bool:
+    user = await desk.people.users.get(name)
+    return user is not None and user.role == "admin" and not user.disabled
 
 
 def _refuse_early_review(desk: ArchiveDesk, review: date) -> None:
@@ -377,7 +397,7 @@ def _changed_meanwhile() -> NoReturn:
 
 
 def _entry(
-    event: str, hold_id: int, session: Session, personal: dict[str, str], **facts: str | bool
+    event: str, hold_id: Number, session: Session, personal: dict[str, str], **facts: str | bool
 ) -> NewEntry:
     values = {"actor": session.actor, **personal}
     return NewEntry(f"hold.{event}", {"hold": hold_id, **facts}, values)

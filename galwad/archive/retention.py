@@ -23,6 +23,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from galwad.archive.agreement import refuse_dependent
 from galwad.archive.clock import CONFIRMED, ClockWatch
 from galwad.archive.desk_socket import FinaliserDownError
 from galwad.archive.disposals import Decision, Disposals
@@ -54,7 +55,10 @@ _SETTLE_S: Final = 60.0
 """The seconds after the desk's start until the first pass over all recordings."""
 _BATCH: Final = 500
 _RULES: Final = TypeAdapter(tuple[RetentionRule, ...])
-_CONFIRM: Final = "check the clock, then: galwad retention confirm-clock"
+CONFIRM: Final = (
+    "check the clock, and after a restore the legal holds, then: galwad retention confirm-clock"
+)
+_OTHER_REASON: Final = "wait until then; an erasure, a mistake or an order is another reason"
 _NO_FINALISER: Final = "the finaliser cannot be reached"
 _RETRY_S: Final = 600.0
 """The seconds until the next try if the finaliser could not be reached."""
@@ -210,7 +214,8 @@ class Retention:
         """Approve a version; return whether it is in force now, with the second approval.
 
         Raises:
-            ApiError: 409, this version does not wait, or the same person has approved it before.
+            ApiError: 409, this version does not wait, the same person has approved it before, or
+                the first approver has made or changed this account lately.
             AuditError: The audit cannot be written.
             CatalogueError: The index cannot be read or written.
         """
@@ -224,6 +229,9 @@ class Retention:
                 raise ApiError(
                     409, "you have approved this version already", "ask a second administrator"
                 )
+            if waiting.approver:
+                first, second = (each.removeprefix("user:") for each in (waiting.approver, actor))
+                await refuse_dependent(self._host.audit, first, second, self.clock())
             counts = await self.preview()
             facts: Facts = {
                 "version": version,
@@ -317,7 +325,7 @@ class Retention:
         """
         kept_until = (await self._disposals.custodian.one(call_id)).kept_until
         if self.clock() < kept_until:
-            self._refuse_before(kept_until, "it was retained for a legal hold")
+            self._refuse_before(kept_until, "it was retained for a legal hold", "wait until then")
         found = await self.terms.facts_of([call_id])
         rule = self._rule(found[0], self._in_force) if found and self._in_force else None
         if rule is None:
@@ -325,18 +333,15 @@ class Retention:
         ended = found[0].ended
         over = rule.by_hand_after(ended, self._zone)
         if self.clock() < over:
-            self._refuse_before(over, rule.category)
+            self._refuse_before(over, rule.category, _OTHER_REASON)
         doubt = "" if over == ended else await self.why_in_doubt()
         if doubt:
-            raise ApiError(409, f"this machine's clock is in doubt: {doubt}", _CONFIRM)
+            raise ApiError(409, f"this machine's clock is in doubt: {doubt}", CONFIRM)
 
-    def _refuse_before(self, over: float, why: str) -> NoReturn:
+    def _refuse_before(self, over: float, why: str, hint: str) -> NoReturn:
         day = datetime.fromtimestamp(over, self._zone).date()
-        raise ApiError(
-            409,
-            f"nobody may dispose of this recording ({why}) as outdated before {day}",
-            "wait until then; an erasure, a mistake or an order is another reason",
-        )
+        text = f"nobody may dispose of this recording ({why}) as outdated before {day}"
+        raise ApiError(409, text, hint)
 
     # The disposal of recordings whose term is over
 

@@ -62,7 +62,7 @@ class RecordingQuery(RequestBody):
     line: ShortText | None = None
     reference: ShortText | None = None
     flag: FlagName | None = None
-    hold: Annotated[int, Field(ge=1)] | None = None
+    hold: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased", "captured-card"] | None = None
     when: ShortText | None = None
     since: Time | None = None

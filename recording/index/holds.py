@@ -1,8 +1,8 @@
 """Legal holds: the cases for which recordings are retained, and their release by two people.
 
 A recording can have several holds, and is retained while at least one of them has it. A hold can
-name a number: then each later call of this number is retained, too. After its release, a recording
-is still kept for a time, because its term may be over long since.
+name a number: then each later call of this number is retained, too. A recording whose term is over
+is not disposed of at once when it is released, but only some days later.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.index.catalogue import index_errors
+from recording.index.custody import disposals
 from recording.index.tables import (
     hold_releases,
     later_callers,
@@ -182,10 +183,9 @@ async def change_hold(
     return (await connection.execute(statement)).rowcount > 0
 
 
-async def withdraw_release(connection: AsyncConnection, hold_id: int) -> None:
-    """Withdraw the request to release a hold as a whole, if there is one. The caller commits."""
-    own = hold_releases.c.hold_id == hold_id, hold_releases.c.call_id == WHOLE
-    await connection.execute(delete(hold_releases).where(*own))
+async def withdraw_releases(connection: AsyncConnection, hold_id: int) -> None:
+    """Withdraw the requests to release a hold or recordings of it. The caller commits."""
+    await connection.execute(delete(hold_releases).where(hold_releases.c.hold_id == hold_id))
 
 
 async def retain(
@@ -205,8 +205,6 @@ async def retain(
         await connection.execute(delete(retentions).where(*again))
         values = [{"call_id": each, "hold_id": hold_id, "since": now} for each in new]
         await connection.execute(insert(retentions), values)
-        again = hold_releases.c.hold_id == hold_id, hold_releases.c.call_id.in_(new)
-        await connection.execute(delete(hold_releases).where(*again))
     return new
 
 
@@ -215,8 +213,8 @@ async def retain_new_calls(
 ) -> list[tuple[str, int]]:
     """Retain each of these recordings for the holds that name a number of its callers.
 
-    Return the call ids with the number of the hold, except those that were in the hold before. The
-    caller commits. Raises `SQLAlchemyError`.
+    Return the call ids with the number of the hold, except those that were in the hold before.
+    Requests to release such a hold are withdrawn. The caller commits. Raises `SQLAlchemyError`.
     """
     numbers = (
         select(table.c.call_id, table.c.number).where(table.c.call_id.in_(call_ids))
@@ -226,15 +224,19 @@ async def retain_new_calls(
     known = exists().where(
         retentions.c.call_id == callers.c.call_id, retentions.c.hold_id == legal_holds.c.hold_id
     )
+    gone = exists().where(disposals.c.call_id == callers.c.call_id)
     statement = (
         select(callers.c.call_id, legal_holds.c.hold_id)
         .join(legal_holds, legal_holds.c.number == callers.c.number)
-        .where(legal_holds.c.released.is_(None), ~known)
+        .where(legal_holds.c.released.is_(None), ~known, ~gone)
     )
     found = [(row.call_id, row.hold_id) for row in await connection.execute(statement)]
     if found:
         values = [{"call_id": call, "hold_id": hold, "since": now} for call, hold in found]
         await connection.execute(insert(retentions), values)
+    for hold_id in {hold for _, hold in found}:
+        await change_hold(connection, hold_id, None)
+        await withdraw_releases(connection, hold_id)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -66,7 +67,7 @@ def list_(
             (
                 str(each["hold_id"]),
                 each["reference"],
-                each["owner"] or "nobody",
+                each["owner"] or "none",
                 each["review"],
                 str(each["recordings"]),
                 _state(each),
@@ -93,11 +94,15 @@ def show(hold: Hold, *, server: Server = "", json: Json = False) -> None:
     if json:
         print_json(found)
         return
+    _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
     out, row = console(), found["hold"]
     lines = {
         "hold": f"{row['hold_id']}: {row['reference']}",
         "reason": row["reason"],
-        "owner": row["owner"] or "nobody",
+        "owner": row["owner"] or "none",
         "review": row["review"],
         "opened": date_and_time(row["opened"]),
         "recordings": str(row["recordings"]),
@@ -206,10 +211,13 @@ def release(
     recording: Annotated[
         str, typer.Option(help="Release only this recording, and not the whole hold.")
     ] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     server: Server = "",
     json: Json = False,
 ) -> None:
     """Ask to release a legal hold, or agree to it: two administrators must run this command.
+
+    The command first shows the hold, and who has asked to release it.
 
     After the release, the recordings are kept for some time ([desk] hold_grace), even if their term
     is over. Another legal hold still retains them.
@@ -217,7 +225,17 @@ def release(
     body: dict[str, Any] = {"reason": required("--reason", reason, "claim settled")}
     if recording:
         body["call_id"] = checked_id(recording)
-    body["version"] = ask(server, "GET", f"/holds/{hold}")["hold"]["version"]
+    found = ask(server, "GET", f"/holds/{hold}")
+    if not json:
+        _print(found)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CliError(
+                "confirmation is required, and there is no terminal to ask", "add --yes", status=2
+            )
+        if not typer.confirm(f"Release {recording or 'this legal hold'}?", err=True):
+            raise CliError("nothing was released", "")
+    body["version"] = found["hold"]["version"]
     done = ask(server, "POST", f"/holds/{hold}/release", body)
     what = recording or f"Legal hold {hold}"
     if json:

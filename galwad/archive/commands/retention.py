@@ -59,7 +59,8 @@ def plan(
     if found["clock_in_doubt"]:
         print(
             f"\nNothing is disposed of: {found['clock_in_doubt']}. "
-            "Check the server's clock, then: galwad retention confirm-clock"
+            "Check the server's clock, and after a restore the legal holds, then: "
+            "galwad retention confirm-clock"
         )
     if found["waiting"] is not None:
         _print_waiting(found["waiting"])

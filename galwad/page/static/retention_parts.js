@@ -51,7 +51,11 @@ function appliesTo({ lines, purposes, flags }) {
 }
 
 /** Why the desk disposes of nothing, in words: the desk says it in English only. */
-export function whyOf(text) {
+export function whyOf(texts) {
+  return texts.split("; ").map(reasonOf).join(" ");
+}
+
+function reasonOf(text) {
   const [, step] = /^the clock was set by ([+-]\d+) s$/.exec(text) ?? [];
   if (step) return t(step < 0 ? "admin.retention.why.back" : "admin.retention.why.ahead", { length: duration(Math.abs(step) * 1e6) });
   const [, count] = /^the nightly run before was (\d+) days ago$/.exec(text) ?? [];

@@ -184,7 +184,10 @@ CARD = "4111 1111 1111 1111"
     [
         ("--reference", ("recordings", "list", "--reference", f"C {CARD}")),
         ("--number", ("recordings", "list", f"--number={CARD}")),
-        ("--reason", ("recordings", "hold", "20261125-093000-abcdefgh", "--reason", CARD)),
+        (
+            "--reason",
+            ("recordings", "unflag", "20261125-093000-abcdefgh", "sensitive", "--reason", CARD),
+        ),
         ("--by", ("audit", "list", "--by", CARD)),
         ("--when", ("calls", "coverage", "--when", CARD)),
         ("an argument", ("recordings", "show", CARD)),

@@ -185,10 +185,12 @@ def test_a_retained_recording_keeps_its_incident_open_until_its_release(run, hou
     done = run("recordings", "purge", FIRST, *WHY, *PREVENTION)
     assert done.err.startswith("error: the recording is retained\n")
     assert listed(run)[FIRST]["captured_card"] == "open"
-    run("holds", "release", "1", "--reason", "settled")
+    run("retention", "confirm-clock", "--reason", "a test")
+    release = ("holds", "release", "1", "--reason", "settled", "--yes")
+    run(*release)
     with monkeypatch.context() as patch:
         patch.setenv("GALWAD_TOKEN", house.token("nia", "admin"))
-        run("holds", "release", "1", "--reason", "settled")
+        run(*release)
     assert run("recordings", "purge", FIRST, *WHY, *PREVENTION).status == 0
     assert listed(run)[FIRST]["captured_card"] == "closed"
 

@@ -192,7 +192,7 @@ def test_retained_and_restricted_recordings_and_those_with_card_incidents_are_ke
     house.do(cards.close(THIRD, "no key", "a key", time.time()))
     assert run("retention", "run").out == "disposed of: 1, refused: 0\n"
     assert headers(house) == [FIRST, SECOND]
-    release = ("holds", "release", "1", "--reason", "settled")
+    release = ("holds", "release", "1", "--reason", "settled", "--yes")
     assert (run(*release).status, second(run, *release).status) == (0, 0)
     assert run("recordings", "unflag", SECOND, "restricted", "--reason", "over").status == 0
     counts = house.do(retention.nightly())

@@ -357,7 +357,8 @@ def test_retained_and_disposed_recordings_raise_no_alarm_unless_their_row_was_ch
         house.record(FIRST, SECOND)
         monkeypatch.setenv("GALWAD_SERVER", house.url)
         monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
-        assert run("recordings", "hold", FIRST, "--reason", "claim").status == 0
+        case = ("--reference", "C-17", "--reason", "claim", "--review", "2099-01-01")
+        assert run("holds", "open", FIRST, *case).status == 0
         why = ("--reason", "retention", "--reference", "R-2026", "--yes")
         assert run("recordings", "purge", SECOND, *why).status == 0
         for command in commands():
