@@ -1,11 +1,13 @@
 """Acts that two administrators must agree to, such as the release of a legal hold.
 
-An administrator could make a second account, or give another one a password, and agree with it. So
-an account does not count that the first administrator has made or changed in the last 30 days.
+An administrator could make a second account, or give another one a password, and agree with it, or
+ask with it. So two accounts do not count if one of them has made or changed the other in the last
+30 days.
 """
 
 from __future__ import annotations
 
+from itertools import permutations, product
 from typing import Final
 
 from galwad.host.errors import ApiError
@@ -25,17 +27,17 @@ _CHANGES: Final = (
 
 
 async def refuse_dependent(audit: AuditLog, first: str, second: str, now: float) -> None:
-    """Raise an `ApiError` (409) if `first` has made or changed the account of `second` lately.
+    """Raise an `ApiError` (409) if one account has made or changed the other lately.
 
-    Both are names of administrators, and `now` is in Unix seconds. Raises `AuditError` if the audit
-    cannot be read.
+    `first` and `second` are names of administrators, and `now` is in Unix seconds. Raises
+    `AuditError` if the audit cannot be read.
     """
-    for kind in _CHANGES:
-        sought = AuditFilter(kind, actor=f"user:{first}", since=now - _COOLING_S)
+    for kind, (actor, user) in product(_CHANGES, permutations((first, second))):
+        sought = AuditFilter(kind, actor=f"user:{actor}", since=now - _COOLING_S)
         async for entry in audit.search_all(sought):
-            if entry.values.get("user", (b"", ""))[1] == second:
+            if entry.values.get("user", (b"", ""))[1] == user:
                 raise ApiError(
                     409,
-                    f"{first} has made or changed your account in the last 30 days",
+                    f"{actor} has made or changed the account of {user} in the last 30 days",
                     "ask another administrator to agree",
                 )

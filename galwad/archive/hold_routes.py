@@ -262,8 +262,8 @@ async def release(
 
     Raises:
         ApiError: 404, no hold has this number. 409, it was changed or released meanwhile, it does
-            not retain this recording, the same administrator has asked before or has made or
-            changed this account lately, or the clock, which counts the time of grace, is in doubt.
+            not retain this recording, the same administrator has asked before, one of the two
+            accounts has made or changed the other lately, or the clock is in doubt.
     """
     await _hold(desk, hold_id)
     call_id = WHOLE if body.call_id is None else checked_id(body.call_id)
@@ -295,7 +295,6 @@ async def release(
             if not await holds.change_hold(connection, hold_id, body.version):
                 _changed_meanwhile()
             if asked is None:
-                await holds.withdraw_releases(connection, hold_id)
                 await holds.ask_for_release(
                     connection, hold_id, call_id, session.user.name, body.reason
                 )

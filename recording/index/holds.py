@@ -243,7 +243,12 @@ async def retain_new_calls(
 async def ask_for_release(
     connection: AsyncConnection, hold_id: int, call_id: str, actor: str, reason: str
 ) -> None:
-    """Store a request to release a hold (`WHOLE`) or one of its recordings. The caller commits."""
+    """Store a request to release a hold (`WHOLE`) or one of its recordings. The caller commits.
+
+    It replaces an earlier request for the same.
+    """
+    own = hold_releases.c.hold_id == hold_id, hold_releases.c.call_id == call_id
+    await connection.execute(delete(hold_releases).where(*own))
     row = {"hold_id": hold_id, "call_id": call_id, "asked_by": actor, "reason": reason}
     await connection.execute(insert(hold_releases).values(**row))
 

@@ -140,18 +140,38 @@ def test_after_a_release_the_night_keeps_a_due_recording_for_the_time_of_grace(
     assert due == [False, True]
 
 
-def test_an_account_that_the_first_administrator_has_made_cannot_agree(run, house, monkeypatch):
-    open_hold(run, FIRST)
-    run("holds", "release", "1", *SETTLED)
+def account_made_by(house, token):
+    """Return the token of the administrator `other`, whom the owner of `token` makes."""
     with httpx2.Client(base_url=f"{house.url}/api/v1") as client:
-        client.headers["Authorization"] = f"Bearer {os.environ['GALWAD_TOKEN']}"
-        made = client.post("/users", json={"name": "gwen2", "role": "admin"})
-        password = made.json()["password"]
-        login = {"user": "gwen2", "password": password, "client": "cli"}
-        monkeypatch.setenv("GALWAD_TOKEN", client.post("/login", json=login).json()["token"])
-    done = run("holds", "release", "1", *SETTLED)
-    assert done.err.startswith("error: gwen has made or changed your account in the last 30 days\n")
+        client.headers["Authorization"] = f"Bearer {token}"
+        made = client.post("/users", json={"name": "other", "role": "admin", "rights": ["purge"]})
+        login = {"user": "other", "password": made.json()["password"], "client": "cli"}
+        return client.post("/login", json=login).json()["token"]
+
+
+@pytest.mark.parametrize("maker_asks", [True, False])
+def test_two_accounts_cannot_release_if_one_has_made_the_other(run, house, monkeypatch, maker_asks):
+    open_hold(run, FIRST)
+    gwen = os.environ["GALWAD_TOKEN"]
+    tokens = [gwen, account_made_by(house, gwen)]
+    for token in tokens if maker_asks else tokens[::-1]:
+        monkeypatch.setenv("GALWAD_TOKEN", token)
+        done = run("holds", "release", "1", *SETTLED)
+    refusal = "error: gwen has made or changed the account of other in the last 30 days\n"
+    assert done.err.startswith(refusal)
     assert held(run, 1) == [FIRST]
+
+
+def test_requests_for_two_recordings_wait_beside_each_other(run, house, second):
+    open_hold(run, FIRST, SECOND)
+    requests = [
+        ("holds", "release", "1", "--recording", each, *SETTLED) for each in (FIRST, SECOND)
+    ]
+    for request in requests:
+        assert run(*request).status == 0
+    for request in requests:
+        assert second(*request).out.endswith(" is released.\n")
+    assert held(run, 1) == []
 
 
 def test_a_release_waits_while_the_clock_is_in_doubt(run, house, second):
