@@ -110,7 +110,6 @@ export class DisposalRun {
 
   async end(total, done) {
     const focused = this.box.contains(document.activeElement);
-    this.running = false;
     reveal(this.stopper, false);
     reveal(this.progress, false);
     if (done) {
@@ -121,6 +120,8 @@ export class DisposalRun {
       this.tell(parts.map(([name, values]) => [`admin.retention.run.${name}`, values]));
     }
     await this.page.refresh();
+    this.running = false; // only now can the next run be asked for: the focus is set below
+    this.render(this.page.state);
     if (!focused) return;
     if (this.asked.button.hidden) this.page.title.focus();
     else this.asked.button.focus();
