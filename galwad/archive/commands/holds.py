@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -15,8 +14,10 @@ from galwad.cli.support.options import (
     Json,
     Reason,
     Server,
+    Yes,
     checked_id,
     checked_period,
+    confirm,
     required,
 )
 
@@ -211,7 +212,7 @@ def release(
     recording: Annotated[
         str, typer.Option(help="Release only this recording, and not the whole hold.")
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: Yes = False,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -229,12 +230,7 @@ def release(
     if not json:
         _print(found)
     if not yes:
-        if not sys.stdin.isatty():
-            raise CliError(
-                "confirmation is required, and there is no terminal to ask", "add --yes", status=2
-            )
-        if not typer.confirm(f"Release {recording or 'this legal hold'}?", err=True):
-            raise CliError("nothing was released", "")
+        confirm(f"Release {recording or 'this legal hold'}?", "nothing was released")
     body["version"] = found["hold"]["version"]
     done = ask(server, "POST", f"/holds/{hold}/release", body)
     what = recording or f"Legal hold {hold}"

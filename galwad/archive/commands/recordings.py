@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -26,8 +25,10 @@ from galwad.cli.support.options import (
     Reason,
     Reference,
     Server,
+    Yes,
     checked_id,
     checked_period,
+    confirm,
     read_position,
     required,
 )
@@ -224,7 +225,7 @@ def purge(
         Path | None,
         typer.Option("--output", "-o", help="Write a copy of the certificate to this file."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    yes: Yes = False,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -308,16 +309,11 @@ def _purge(
 
 
 def _confirm(rows: list[dict[str, Any]]) -> None:
-    if not sys.stdin.isatty():
-        raise CliError(
-            "confirmation is required, and there is no terminal to ask", "add --yes", status=2
-        )
     each = [
         f"{row['call_id']}, {row['line']}, {date_and_time(row['started'])}, {clock(row['talk_s'])}"
         for row in rows
     ]
-    if not typer.confirm(f"Destroy {'; '.join(each)}? This cannot be undone", err=True):
-        raise CliError("nothing was destroyed", "")
+    confirm(f"Destroy {'; '.join(each)}? This cannot be undone", "nothing was destroyed")
 
 
 def _keep(text: str, output: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -11,12 +10,11 @@ import typer
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, date_and_time, print_json, print_table
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import Json, Reason, Server, required
+from galwad.cli.support.options import Json, Reason, Server, Yes, confirm, required
 
 app = new_command()
 _TIMEOUT_S: Final = 600.0
 """The longest time in seconds for requests that read a million recordings or dispose of many."""
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 
 @app.command(epilog="Example: galwad retention plan --days 30")
@@ -151,12 +149,7 @@ def approve(
     if not json:
         _print_preview(found)
     if not yes:
-        if not sys.stdin.isatty():
-            raise CliError(
-                "confirmation is required, and there is no terminal to ask", "add --yes", status=2
-            )
-        if not typer.confirm(f"Approve version {version}?", err=True):
-            raise CliError("nothing was approved", "")
+        confirm(f"Approve version {version}?", "nothing was approved")
     body = {"version": version}
     done = ask(server, "POST", "/retention/approve", body, timeout_s=_TIMEOUT_S)
     if json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -42,6 +43,7 @@ Reference: TypeAlias = Annotated[
 Reason: TypeAlias = Annotated[
     str, typer.Option("--reason", help="The reason; the audit records it.")
 ]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Days: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -80,6 +82,19 @@ def required(option: str, text: str, example: str) -> str:
             f"{option} is empty", f'write a value, such as {option} "{example}"', status=2
         )
     return text.strip()
+
+
+def confirm(question: str, refused: str) -> None:
+    """Ask the question on the terminal. Raise `CliError` with the text `refused` after a no.
+
+    Without a terminal, raise `CliError` with the hint to add --yes.
+    """
+    if not sys.stdin.isatty():
+        raise CliError(
+            "confirmation is required, and there is no terminal to ask", "add --yes", status=2
+        )
+    if not typer.confirm(question, err=True):
+        raise CliError(refused)
 
 
 def texts_in(language: str) -> Texts:
