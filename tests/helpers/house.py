@@ -4,6 +4,8 @@ import asyncio
 import concurrent.futures
 import threading
 
+import httpx2
+
 from config.values import HostPort
 from galwad.desk import Desk, server_of
 from galwad.finaliser.process import Finaliser, sealer_of
@@ -93,6 +95,15 @@ class House:
         machine = role == "machine"
         self.do(self.desk.people.users.add(user, None if machine else "correct horse battery"))
         return self.do(self.desk.people.sessions.open(name, "machine" if machine else "cli"))
+
+    def account_made_by(self, token: str) -> str:
+        """Return the token of the administrator `other`, whom the owner of `token` makes."""
+        with httpx2.Client(base_url=f"{self.url}/api/v1") as client:
+            client.headers["Authorization"] = f"Bearer {token}"
+            new = {"name": "other", "role": "admin", "rights": ["purge"]}
+            made = client.post("/users", json=new)
+            login = {"user": "other", "password": made.json()["password"], "client": "cli"}
+            return client.post("/login", json=login).json()["token"]
 
     def record(self, *call_ids: str, later_caller: str = "") -> None:
         """Calls of two seconds, until each is in archive and index and its spool is gone."""

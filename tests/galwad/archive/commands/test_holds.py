@@ -140,20 +140,11 @@ def test_after_a_release_the_night_keeps_a_due_recording_for_the_time_of_grace(
     assert due == [False, True]
 
 
-def account_made_by(house, token):
-    """Return the token of the administrator `other`, whom the owner of `token` makes."""
-    with httpx2.Client(base_url=f"{house.url}/api/v1") as client:
-        client.headers["Authorization"] = f"Bearer {token}"
-        made = client.post("/users", json={"name": "other", "role": "admin", "rights": ["purge"]})
-        login = {"user": "other", "password": made.json()["password"], "client": "cli"}
-        return client.post("/login", json=login).json()["token"]
-
-
 @pytest.mark.parametrize("maker_asks", [True, False])
 def test_two_accounts_cannot_release_if_one_has_made_the_other(run, house, monkeypatch, maker_asks):
     open_hold(run, FIRST)
     gwen = os.environ["GALWAD_TOKEN"]
-    tokens = [gwen, account_made_by(house, gwen)]
+    tokens = [gwen, house.account_made_by(gwen)]
     for token in tokens if maker_asks else tokens[::-1]:
         monkeypatch.setenv("GALWAD_TOKEN", token)
         done = run("holds", "release", "1", *SETTLED)

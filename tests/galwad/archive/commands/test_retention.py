@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -110,6 +111,17 @@ def test_rules_without_a_period_dispose_of_nothing(run, house):
     assert "kept until a person disposes of it (general)" in run("recordings", "show", FIRST).out
     assert "No recording is due" in done.out
     assert headers(house) == CALLS
+
+
+def test_an_account_that_the_first_approver_has_made_cannot_approve(
+    run, house, change, monkeypatch
+):
+    retention = change(BY_HAND, ONE_DAY)
+    assert run("retention", "approve", "2", "--yes").status == 0
+    monkeypatch.setenv("GALWAD_TOKEN", house.account_made_by(os.environ["GALWAD_TOKEN"]))
+    done = run("retention", "approve", "2", "--yes")
+    assert done.err.startswith("error: gwen has made or changed the account of other in the last")
+    assert house.do(retention.nightly()).disposed == 0
 
 
 def test_shorter_rules_wait_until_two_administrators_have_approved_them(run, house, change, second):
