@@ -19,6 +19,7 @@ from galwad.api.system import page_texts
 from galwad.calls.alarms.kinds import kind_of
 from galwad.page.stream import BEAT_S
 from galwad.people.totp import QUIET, drawn
+from helpers.page_holds import FakeHolds
 from helpers.page_recordings import FakeRecordings
 from helpers.page_retention import FakeRetention
 from helpers.page_texts import FakeTexts
@@ -332,7 +333,12 @@ class FakeDesk:
         """The rules of retention, and the plan by them."""
         return FakeRetention()
 
-    def answer(  # noqa: C901, PLR0911 - one for each kind of request
+    @cached_property
+    def holds(self) -> FakeHolds:
+        """The legal holds."""
+        return FakeHolds()
+
+    def answer(  # noqa: C901, PLR0911, PLR0912 - one for each kind of request
         self, method: str, path: str, body: dict
     ) -> tuple[int, dict | list | bytes | None]:
         """The API, but for the events."""
@@ -356,6 +362,8 @@ class FakeDesk:
             return self.recordings.answer(path, body)
         if path.startswith("/retention"):
             return self.retention.answer(method, path, body, str(self.me["user"]))
+        if path.startswith("/holds"):
+            return self.holds.answer(method, path, body, str(self.me["user"]))
         if path.startswith("/alarms"):
             return self.answer_alarms(path, body)
         if path.endswith(("/phone", "/phone/dial", "/approve")):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.page import FakeDesk
+from helpers.page_holds import a_hold
 from helpers.page_recordings import a_pause, a_recording
 from helpers.page_retention import due
 from helpers.page_users import a_user
@@ -236,6 +237,18 @@ def doubt_clock(desk: FakeDesk) -> None:
     desk.retention.doubt = "the clock was set by +7200 s"
 
 
+def retain(desk: FakeDesk) -> None:
+    """Let an administrator see legal holds: one for review, one whose release was asked for."""
+    administer_nothing(desk)
+    desk.recordings.rows = [a_recording(place) for place in range(2)]
+    asked = {"asked_by": "nia", "asked_for": "claim settled"}
+    desk.holds.put(
+        a_hold(12, number="+441632960001", **asked),
+        a_hold(13, "Complaint 4", review="2026-11-01", owner=""),
+        a_hold(11, "Claim 3", released=1_795_000_000.0, recordings=0),
+    )
+
+
 def waits(attempts: int, reason: str, state: str = "waiting") -> dict[str, Any]:
     """Return what has become of the attempts to deliver something."""
     return {"attempts": attempts, "reason": reason, "state": state, "due": time.time() + 60}
@@ -322,6 +335,16 @@ STATES = {
         ),
     ),
     "retention-clock": PageState(doubt_clock, "#retention-clock:visible", fragment="#retention"),
+    "holds": PageState(
+        retain,
+        ".retention form:visible",
+        fragment="#holds",
+        press=(
+            "tbody tr:has-text('12:') button",
+            "button[data-t='admin.holds.recordings.show']",
+            "summary[data-t='admin.holds.change']",
+        ),
+    ),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),
     "administration-idle": PageState(administer_nothing, ".admin-texts h3", fragment=ADMIN),
     "administration-new": PageState(

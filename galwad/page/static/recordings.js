@@ -6,14 +6,13 @@ import { ApiError, ask } from "./api.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { FLAGS, Flags } from "./flags.js";
 import { lineName, own, t, translate } from "./i18n.js";
+import { LAST_DAY, codeOf, dayAfter } from "./recording_filters.js";
 import { REASONS, actorOf, bar, explanations, nameOf, plain, summary } from "./timeline.js";
 import { dateOf, preciseTimeOf } from "./times.js";
 
 const PERIODS = ["", "today", "yesterday", "this week", "last week", "this month", "last month", "dates"];
 const COLUMNS = ["started", "caller", "line", "advisor", "talk", "what"];
 const LENGTH = /^(?:(\d{1,2}):(?=[0-5]\d:))?(\d{1,4})(?::([0-5]\d))?$/; // hours, minutes and seconds
-const LAST_DAY = "9998-12-30"; // of the calendar: the desk gets the day after it
-const DAY_MS = 86_400_000;
 const STYLES = new URL("./recordings.css", import.meta.url);
 
 export class Recordings {
@@ -373,18 +372,6 @@ function warn(node, key) {
 function refusalOf(error) {
   const known = { card_number: "search.card", step_up_needed: "stepup.needed" }[error.reason];
   return known ?? (error.status === 422 ? "recordings.refused" : "error.notsent");
-}
-
-/** The line that a text names: in a language of the page, or as the settings do. */
-function codeOf(text) {
-  const same = (name) => name.localeCompare(text, undefined, { sensitivity: "accent" }) === 0;
-  const found = Object.keys(own.lines).filter((line) => same(line) || ["en", "cy"].some((spoken) => same(lineName(line, spoken))));
-  return found.length === 1 ? found[0] : text;
-}
-
-/** The desk leaves out the day of `until`, and people mean it to be included. */
-function dayAfter(date) {
-  return new Date(Date.parse(date) + DAY_MS).toISOString().slice(0, date.length);
 }
 
 /** The keys of the words for what is unusual about a recording. */

@@ -25,6 +25,11 @@ export function dateOf(seconds) {
   return formatter(DAY, centre).format(seconds * 1000);
 }
 
+/** A date such as "2026-12-01", as an input for dates has it. */
+export function isoDayOf(seconds) {
+  return new Intl.DateTimeFormat("sv-SE", { timeZone: centre }).format(seconds * 1000);
+}
+
 export function timeOf(seconds) {
   return named(seconds, TIME);
 }
