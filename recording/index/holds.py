@@ -203,7 +203,10 @@ async def retain(
     if new:
         again = retentions.c.hold_id == hold_id, retentions.c.call_id.in_(new)
         await connection.execute(delete(retentions).where(*again))
-        values = [{"call_id": each, "hold_id": hold_id, "since": now} for each in new]
+        started = await connection.execute(
+            select(recordings.c.call_id, recordings.c.started).where(recordings.c.call_id.in_(new))
+        )
+        values = [{**row, "hold_id": hold_id, "since": now} for row in started.mappings()]
         await connection.execute(insert(retentions), values)
     return new
 
@@ -226,18 +229,18 @@ async def retain_new_calls(
     )
     gone = exists().where(disposals.c.call_id == callers.c.call_id)
     statement = (
-        select(callers.c.call_id, legal_holds.c.hold_id)
+        select(callers.c.call_id, legal_holds.c.hold_id, recordings.c.started)
         .join(legal_holds, legal_holds.c.number == callers.c.number)
+        .join(recordings, recordings.c.call_id == callers.c.call_id)
         .where(legal_holds.c.released.is_(None), ~known, ~gone)
     )
-    found = [(row.call_id, row.hold_id) for row in await connection.execute(statement)]
+    found = (await connection.execute(statement)).mappings().all()
     if found:
-        values = [{"call_id": call, "hold_id": hold, "since": now} for call, hold in found]
-        await connection.execute(insert(retentions), values)
-    for hold_id in {hold for _, hold in found}:
+        await connection.execute(insert(retentions), [{**row, "since": now} for row in found])
+    for hold_id in {row["hold_id"] for row in found}:
         await change_hold(connection, hold_id, None)
         await withdraw_releases(connection, hold_id)
-    return found
+    return [(row["call_id"], row["hold_id"]) for row in found]
 
 
 async def ask_for_release(

@@ -109,10 +109,16 @@ def search_statement(
     filters of `LATER_PARTIES` whose value also belongs to a later party of any call. Only for these
     filters, the statement searches the later parties.
     """
-    one = filters.number, filters.advisor, filters.extension, filters.reference, filters.hold
-    narrow = rare or any(one)
+    narrow = rare or any((filters.number, filters.advisor, filters.extension, filters.reference))
     statement = select(recordings)
     place = at = recordings.c
+    if filters.hold is not None and narrow:
+        statement = statement.where(_has_hold(filters.hold))
+    elif filters.hold is not None:
+        place = retentions.c
+        statement = statement.join(retentions, place.call_id == recordings.c.call_id)
+        statement = statement.where(place.hold_id == filters.hold, place.released.is_(None))
+        narrow = True
     if filters.flag is not None and narrow:
         statement = statement.where(_has_flag(filters.flag))
     elif filters.flag is not None:
@@ -145,7 +151,6 @@ def search_statement(
     conditions: tuple[tuple[Callable[[Any], ColumnElement[bool]], Any], ...] = (
         *((_party(name, is_later=name in later), getattr(filters, name)) for name in LATER_PARTIES),
         (_has_reference, filters.reference),
-        (_has_hold, filters.hold),
         (line.__eq__, filters.line),
         (place.started.__ge__, filters.since),
         (place.started.__lt__, filters.until),

@@ -155,16 +155,18 @@ legal_holds = Table(
     Index("legal_holds_by_number", "number"),
 )
 
+# Searches by hold read this table, which has the order of a result, as `gap_reasons` has.
 retentions = Table(
     "recording_holds",
     metadata,
     Column("call_id", String(24), ForeignKey("recordings.call_id"), primary_key=True),
     Column("hold_id", Integer, ForeignKey("legal_holds.hold_id"), primary_key=True),
+    Column("started", Float, nullable=False),
     Column("since", Float, nullable=False),
     Column("released", Float),
     # Until then a released recording is not disposed of because its term is over.
     Column("kept_until", Float),
-    Index("recording_holds_by_hold", "hold_id", "released", "call_id"),
+    Index("recording_holds_by_hold", "hold_id", "released", "started", "call_id"),
 )
 
 # The requests to release a hold, or one of its recordings, that wait for a second person.

@@ -29,6 +29,7 @@ from recording.index.catalogue import (
     write_rows,
 )
 from recording.index.custody import Custodian, Custody, Flag
+from recording.index.holds import open_hold, release, retain
 from recording.index.search import search_statement
 from recording.index.tables import recordings
 
@@ -263,13 +264,39 @@ async def test_flagged_recordings_are_found_without_a_scan_the_newest_first(cata
         row(letter).call_id for letter in "ca"
     ]
     assert rest.after is None
-    for filters in (Filters(flag="sensitive"), Filters(flag="sensitive", line="Waste")):
+    await plan_is_sorted(engine, Filters(flag="sensitive"), Filters(flag="sensitive", line="W"))
+
+
+async def plan_is_sorted(engine, *searches):
+    """Check that SQLite reads no whole table for these searches, and sorts nothing."""
+    for filters in searches:
         statement = search_statement(filters, Cursor(1001.0, "x")).limit(3)
         text = statement.compile(engine.sync_engine, compile_kwargs={"literal_binds": True})
         async with engine.connect() as connection:
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
             steps = [each[3] for each in plan]
         assert not [step for step in steps if step.startswith("SCAN") or "TEMP B-TREE" in step]
+
+
+async def test_the_recordings_of_a_hold_are_found_without_a_scan_the_newest_first(
+    catalogue, engine
+):
+    for place, letter in enumerate("abcd"):
+        await catalogue.add(row(letter, started=1000.0 + place))
+    facts: dict[str, Any] = {"reason": "a fall", "owner": "gwen", "review": "2099-01-01"}
+    async with engine.begin() as connection:
+        hold = await open_hold(connection, reference="Claim 17", number=None, now=2.0, **facts)
+        await retain(connection, hold, [row(letter).call_id for letter in "adc"], 2000.0)
+        await release(connection, hold, row("d").call_id, 2001.0, 2002.0)
+    assert await found(catalogue, hold=hold) == ["c", "a"]
+    assert await found(catalogue, hold=hold, since=1001.0) == ["c"]
+    assert await found(catalogue, hold=hold, number=row("a").number) == ["c", "a"]
+    assert await found(catalogue, hold=hold, flag="sensitive") == []
+    assert await found(catalogue, hold=hold + 1) == []
+    page = await catalogue.search(Filters(hold=hold), limit=1)
+    rest = await catalogue.search(Filters(hold=hold), limit=1, after=page.after)
+    assert ([each.call_id for each in rest.rows], rest.after) == ([row("a").call_id], None)
+    await plan_is_sorted(engine, Filters(hold=hold), Filters(hold=hold, line="W", flag="sensitive"))
 
 
 async def test_a_flagged_recording_that_is_indexed_again_with_another_start_is_still_found(
