@@ -24,6 +24,7 @@ export class HoldDetail {
     this.further = new FurtherRecordings(page, this);
     this.release = new Release(page, this);
     this.recordings = new RetainedRecordings(page, this.release);
+    this.number = null; // of the hold that is shown
     this.open = el("div", { class: "sections" }, this.changed.box, this.further.box, this.recordings.box, this.release.box);
     this.box = el("section", { class: "card", "aria-labelledby": this.title.id, hidden: true }, this.title, this.done, this.facts, this.open);
   }
@@ -38,6 +39,8 @@ export class HoldDetail {
     reveal(this.box, Boolean(shown));
     if (!shown) return;
     const { hold } = shown;
+    const ends = hold.released !== null && this.number === hold.hold_id && !this.open.hidden;
+    this.number = hold.hold_id;
     show(this.title, plain(t("admin.holds.detail", { number: hold.hold_id, reference: hold.reference })));
     const facts = [
       ["reason", plain(hold.reason)],
@@ -53,6 +56,9 @@ export class HoldDetail {
     this.changed.render(hold, owners);
     this.recordings.render(hold);
     this.release.render(shown);
+    if (!ends) return;
+    this.tell("admin.holds.say.released", { number: this.number }); // also if another person has released it
+    this.title.focus();
   }
 
   /** Say what was done with the hold. */
@@ -221,7 +227,8 @@ class Release {
       const { released } = await ask("POST", `/holds/${hold.hold_id}/release`, body);
       this.leave();
       await this.page.refresh();
-      this.section.tell(`admin.holds.say.${released ? (target ? "released_one" : "released") : "asked"}`, { number: hold.hold_id });
+      if (released && !target) return; // the section says it
+      this.section.tell(`admin.holds.say.${released ? "released_one" : "asked"}`, { number: hold.hold_id });
       this.section.title.focus();
     } catch (error) {
       this.asked.shut();

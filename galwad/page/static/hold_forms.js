@@ -162,6 +162,7 @@ export class NewHold {
     try {
       const done = await ask("POST", "/holds", body);
       this.form.reset();
+      this.facts.inputs.owner.value = ""; // the signed-in administrator is offered again
       await this.page.choose(done.hold_id);
       this.page.detail.tell(...retainedOf(done));
     } catch (error) {

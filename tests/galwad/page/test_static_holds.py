@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from helpers.page_holds import a_hold
+from helpers.page_holds import OPENED, a_hold
 from helpers.page_states import administer_nothing, retain
 from helpers.page_users import a_user
 
@@ -111,12 +111,12 @@ def test_the_holds_are_listed_with_what_waits_and_what_is_due(desk, open_page):
 def test_a_hold_is_opened_for_ids_and_a_search_and_later_calls(desk, open_page):
     desk.holds.rows.clear()
     desk.holds.disposed = 1
-    page = open_page()
+    page = open_page("nia")
     expect(page.get_by_text("There is no open hold.")).to_be_visible()
     options = field(page, "new", "owner").locator("option").all_inner_texts()
-    assert (options, field(page, "new", "owner").input_value()) == (["gwen", "nia"], "gwen")
+    assert (options, field(page, "new", "owner").input_value()) == (["gwen", "nia"], "nia")
     new_hold(page)
-    field(page, "new", "owner").select_option("nia")
+    field(page, "new", "owner").select_option("gwen")
     button(page, "Open the hold").press("Enter")
     refused(page, "Give at least one recording id or one filter.")
     field(page, "new", "ids").fill(f"{CALL}\n\n another")
@@ -137,9 +137,10 @@ def test_a_hold_is_opened_for_ids_and_a_search_and_later_calls(desk, open_page):
     expect(page.locator(".retention .approvals", has_text=done)).to_be_visible()
     expect(page.locator("#status")).to_contain_text(done)
     query = {"number": "01632 960001", "since": "2026-11-02", "until": "2026-12-01"}
-    body = {**REVIEW, "owner": "nia", "future": True, "query": query}
+    body = {**REVIEW, "owner": "gwen", "future": True, "query": query}
     assert sent(desk) == [("/holds", {**body, "call_ids": [CALL, "another"]})]
-    assert field(page, "new", "reference").input_value() == ""
+    facts = [field(page, "new", name).input_value() for name in ("reference", "owner")]
+    assert facts == ["", "nia"]
 
 
 @pytest.mark.parametrize(
@@ -302,6 +303,12 @@ def test_a_refused_release_says_why_from_the_present_state(desk, open_page):
         desk.holds.rows[12] |= {"version": 2, "asked_by": ""}
     refused(page, "Not done: the hold was changed or released meanwhile.")
     expect(page.get_by_text("It has not been asked for yet.")).to_be_visible()
+    desk.holds.rows[12] |= {"released": OPENED, "version": 3}
+    page.get_by_text("Change the hold").click()
+    field(page, "change", "reason").fill("too late")
+    button(page, "Save the change").click()
+    expect(page.locator(".retention .approvals:visible")).to_have_text("Hold 12 is released.")
+    expect(page.get_by_role("heading", name="Hold 12: ")).to_be_focused()
 
 
 def test_the_page_is_only_for_administrators_and_says_if_it_is_not_up_to_date(

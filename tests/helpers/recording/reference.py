@@ -248,7 +248,7 @@ def offsets(heard, should, rate, *, put_right=0, within_ms=60, piece_ms=100):
         alike = np.correlate(window, piece, "valid")
         alike /= np.sqrt(np.maximum(energies, 1) * (piece @ piece))
         best = int(np.argmax(alike))
-        if alike[best] > 0.8:
+        if alike[best] > 0.75:  # two equal parts with different delays are alike by 0.7
             found.append((at / rate, (best - margin) * 1000 / rate))
         else:
             missed.append((at / rate, round(alike[best], 2)))

@@ -397,6 +397,68 @@ def test_a_recording_that_the_finaliser_refuses_is_kept_and_tried_again(run, hou
     assert run("retention", "run").out == "disposed of: 1, refused: 0\n"
 
 
+class KilledError(Exception):
+    """The desk ends here."""
+
+
+def kill_in(house, patch, step):
+    """Let the desk end before this step of the next disposal, or in "destroyed" after it."""
+    archive = house.desk.archive
+    request, append = archive.finaliser.request, house.desk.host.audit.append
+
+    async def killed(*_):
+        raise KilledError
+
+    async def killed_after(*given):
+        await request(*given)
+        raise KilledError
+
+    async def killed_at_the_end(kind, *given):
+        if kind == "recording.purged":
+            raise KilledError
+        return await append(kind, *given)
+
+    patch.setattr(
+        *{
+            "ordered": (archive.finaliser, "request", killed),
+            "destroyed": (archive.finaliser, "request", killed_after),
+            "numbered": (house.desk.calls.log.store, "forget_number_of", killed),
+            "forgotten": (house.desk.host.audit, "append", killed_at_the_end),
+            "entered": (archive.custodian, "disposed", killed),
+        }[step]
+    )
+
+
+def test_a_disposal_that_ends_in_any_of_its_steps_is_completed_by_the_next_run(
+    run, house, approved, monkeypatch
+):
+    """The steps are `Disposals.dispose`: order, destruction, number, audit entry, index."""
+    steps = ("ordered", "destroyed", "numbered", "forgotten", "entered")
+    calls = [*CALLS, *(f"20260301-10{minute:02}00-abcdefgh" for minute in range(2))]
+    house.record(*calls[3:])
+    retention = approved(BY_HAND, ONE_DAY)
+    for step, call_id in zip(steps, calls, strict=True):
+        with monkeypatch.context() as patch:
+            kill_in(house, patch, step)
+            with pytest.raises(KilledError):
+                house.do(retention.dispose_due(1))
+        is_destroyed = not house.path(call_id, "header").exists()
+        assert is_destroyed == house.path(call_id, "disposal").exists() == (step != "ordered")
+        house.restart()
+        monkeypatch.setenv("GALWAD_SERVER", house.url)
+        retention = trust_clock(house)
+        if is_destroyed:  # a legal hold comes too late
+            facts = ("--reference", "R", "--reason", "a claim", "--review", "2099-01-01")
+            assert run("holds", "open", call_id, *facts).status == 1
+        assert house.do(retention.dispose_due(1)).disposed == 1
+        assert not house.path(call_id, "header").exists()
+        assert house.do(house.desk.archive.custodian.one(call_id)).disposed is not None
+        purged = [facts for kind, facts in house.audit() if kind == "recording.purged"]
+        assert call_id in {facts["call_id"] for facts in purged}
+    assert house.do(retention.nightly()) == DisposalCounts(0, 0, "")
+    assert run("audit", "verify").status == 0
+
+
 def test_changed_rules_and_disposals_are_for_administrators_with_the_right(
     run, house, change, monkeypatch
 ):
