@@ -233,6 +233,7 @@ class Release {
     } catch (error) {
       this.asked.shut();
       await refuseHold(this.trouble, error, () => this.conflict(hold));
+      if (this.fields.hidden) this.what.focus(); // the button has gone
     }
   }
 

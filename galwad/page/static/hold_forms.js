@@ -206,7 +206,7 @@ export class FurtherRecordings {
   }
 
   async add(which) {
-    const number = this.page.chosen;
+    const { number } = this.section;
     try {
       const done = await ask("POST", `/holds/${number}/recordings`, which);
       this.leave();
@@ -276,7 +276,7 @@ export class ChangedFacts {
   }
 
   async change(body) {
-    const number = this.page.chosen;
+    const { number } = this.section;
     try {
       await ask("PUT", `/holds/${number}`, body);
       this.leave();

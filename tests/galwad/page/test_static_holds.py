@@ -297,6 +297,7 @@ def test_a_refused_release_says_why_from_the_present_state(desk, open_page):
     for _ in agree():
         desk.holds.rows[12] |= {"asked_by": "gwen", "asked_for": "in another window"}
     refused(page, "you have asked for this release yourself")
+    expect(page.get_by_label("What is to be released")).to_be_focused()
     desk.holds.rows[12] |= {"asked_by": "nia"}
     page = open_page(hold=12)
     for _ in agree():

@@ -79,6 +79,7 @@ def test_the_page_is_drawn_at_most_once_a_frame_and_shows_the_newest_state(desk,
 def test_typing_is_not_disturbed_by_two_hundred_events(desk, page):
     answer(desk, MAIR)
     note = page.get_by_label("Notes")
+    expect(note).to_be_visible()
     note.focus()
     for number in range(EVENTS):
         desk.put(line=f"Line {number}")
