@@ -2,12 +2,12 @@
 
 An administrator could make a second account, or give another one a password, and agree with it, or
 ask with it. So two accounts do not count if one of them has made or changed the other in the last
-30 days.
+30 days, or if both are linked so through further accounts.
 """
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from collections import defaultdict
 from typing import Final
 
 from galwad.host.errors import ApiError
@@ -27,17 +27,27 @@ _CHANGES: Final = (
 
 
 async def refuse_dependent(audit: AuditLog, first: str, second: str, now: float) -> None:
-    """Raise an `ApiError` (409) if one account has made or changed the other lately.
+    """Raise an `ApiError` (409) if the accounts are linked by accounts made or changed lately.
 
     `first` and `second` are names of administrators, and `now` is in Unix seconds. Raises
     `AuditError` if the audit cannot be read.
     """
-    for kind, (actor, user) in product(_CHANGES, permutations((first, second))):
-        sought = AuditFilter(kind, actor=f"user:{actor}", since=now - _COOLING_S)
-        async for entry in audit.search_all(sought):
-            if entry.values.get("user", (b"", ""))[1] == user:
-                raise ApiError(
-                    409,
-                    f"{actor} has made or changed the account of {user} in the last 30 days",
-                    "ask another administrator to agree",
-                )
+    linked = defaultdict(set)
+    for kind in _CHANGES:
+        async for entry in audit.search_all(AuditFilter(kind, since=now - _COOLING_S)):
+            actor, user = (entry.values.get(name, (b"", ""))[1] for name in ("actor", "user"))
+            if actor.startswith("user:") and user:
+                actor = actor.removeprefix("user:")
+                linked[actor].add(user)
+                linked[user].add(actor)
+    found, new = {first}, {first}
+    while new:
+        new = set().union(*(linked[each] for each in new)) - found
+        found |= new
+    if second in found:
+        raise ApiError(
+            409,
+            f"{first} and {second} do not count as two people: one account has made or changed the "
+            "other in the last 30 days, perhaps through further accounts",
+            "ask another administrator to agree",
+        )

@@ -237,7 +237,7 @@ async def change(
 async def add(
     hold_id: Number, body: WhichRecordings, desk: TheDesk, session: SteppedUpAdministrator
 ) -> Retained:
-    """Retain further recordings. Requests to release the hold or recordings of it are withdrawn.
+    """Retain further recordings. If one is new, requests to release any of them are withdrawn.
 
     Raises:
         ApiError: 404, no hold has this number, or no recording one of the ids. 409, the hold was
@@ -262,8 +262,8 @@ async def release(
 
     Raises:
         ApiError: 404, no hold has this number. 409, it was changed or released meanwhile, it does
-            not retain this recording, the same administrator has asked before, one of the two
-            accounts has made or changed the other lately, or the clock is in doubt.
+            not retain this recording, the same administrator has asked before, the two
+            accounts are linked (`refuse_dependent`), or the clock is in doubt.
     """
     await _hold(desk, hold_id)
     call_id = WHOLE if body.call_id is None else checked_id(body.call_id)
@@ -341,8 +341,9 @@ async def _retain_some(
         async def store(connection: AsyncConnection) -> list[NewEntry]:
             if not await holds.change_hold(connection, counts.hold_id, None):
                 raise ApiError(409, "the hold was released", "open a new one")
-            await holds.withdraw_releases(connection, counts.hold_id)
             new.extend(await holds.retain(connection, counts.hold_id, kept, time.time()))
+            if new:
+                await holds.withdraw_releases(connection, counts.hold_id)
             facts = {"hold": counts.hold_id}
             personal = {"actor": session.actor}
             return [NewEntry("recording.held", {"call_id": e, **facts}, personal) for e in new]

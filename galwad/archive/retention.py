@@ -215,7 +215,7 @@ class Retention:
 
         Raises:
             ApiError: 409, this version does not wait, the same person has approved it before, or
-                one of the two accounts has made or changed the other lately.
+                the two accounts are linked (`refuse_dependent`).
             AuditError: The audit cannot be written.
             CatalogueError: The index cannot be read or written.
         """

@@ -42,6 +42,7 @@ from recording.index.search import (
     search_statement,
 )
 from recording.index.tables import (
+    flags,
     gap_reasons,
     gaps,
     later_advisors,
@@ -50,6 +51,7 @@ from recording.index.tables import (
     networks,
     recordings,
     references,
+    retentions,
 )
 
 __all__ = ["Catalogue", "Cursor", "Filters", "Page", "metadata"]
@@ -298,6 +300,10 @@ async def write_rows(
     for fields in old:
         own = recordings.c.call_id == fields["call_id"]
         await connection.execute(recordings.update().where(own).values(**fields))
+        # The order of a search by flag or hold is that of these tables.
+        for table in (flags, retentions):
+            start = table.c.call_id == fields["call_id"], table.c.started != fields["started"]
+            await connection.execute(table.update().where(*start).values(started=fields["started"]))
     ids = [each.call_id for each in summaries]
     # A recording whose row was lost can still have rows in the tables of `_PARTS`.
     if old or await connection.scalar(_HAVE_PARTS, {"ids": ids}):

@@ -212,5 +212,4 @@ def _has_hold(hold_id: int) -> ColumnElement[bool]:
 
 
 def _has_flag(flag: str) -> ColumnElement[bool]:
-    # A recording that is indexed again can have another start than its flag.
     return exists().where(flags.c.flag == flag, flags.c.call_id == recordings.c.call_id)

@@ -96,13 +96,13 @@ class House:
         self.do(self.desk.people.users.add(user, None if machine else "correct horse battery"))
         return self.do(self.desk.people.sessions.open(name, "machine" if machine else "cli"))
 
-    def account_made_by(self, token: str) -> str:
-        """Return the token of the administrator `other`, whom the owner of `token` makes."""
+    def account_made_by(self, token: str, name: str = "other") -> str:
+        """Return the token of an administrator whom the owner of `token` makes."""
         with httpx2.Client(base_url=f"{self.url}/api/v1") as client:
             client.headers["Authorization"] = f"Bearer {token}"
-            new = {"name": "other", "role": "admin", "rights": ["purge"]}
+            new = {"name": name, "role": "admin", "rights": ["purge"]}
             made = client.post("/users", json=new)
-            login = {"user": "other", "password": made.json()["password"], "client": "cli"}
+            login = {"user": name, "password": made.json()["password"], "client": "cli"}
             return client.post("/login", json=login).json()["token"]
 
     def record(self, *call_ids: str, later_caller: str = "") -> None:

@@ -63,12 +63,14 @@ class FakeHolds:
         self, hold: dict[str, Any], path: str, body: dict[str, Any], user: str
     ) -> tuple[int, dict[str, Any] | None]:
         """Change a hold, or the recordings that it retains."""
-        if path.endswith("/recordings"):
-            hold["recordings"] += 2
-            return 200, self.retained(hold["hold_id"])
         hold["version"] += 1
         if path.endswith("/release"):
             return self.release(hold, body, user)
+        self.requests = []
+        hold |= {"asked_by": "", "asked_for": ""}
+        if path.endswith("/recordings"):
+            hold["recordings"] += 2
+            return 200, self.retained(hold["hold_id"])
         hold |= {name: value for name, value in body.items() if name != "version"}
         return 204, None
 

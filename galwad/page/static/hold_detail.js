@@ -55,17 +55,17 @@ export class HoldDetail {
     reveal(this.open, hold.released === null);
     this.changed.render(hold, owners);
     this.recordings.render(hold);
-    this.release.render(shown);
-    if (!ends) return;
-    this.tell("admin.holds.say.released", { number: this.number }); // also if another person has released it
-    this.title.focus();
+    this.release.render(shown, owners);
+    if (ends) this.tell(this.number, "admin.holds.say.released", { number: this.number }); // perhaps by another person
   }
 
-  /** Say what was done with the hold. */
-  tell(key, values) {
+  /** Say what was done with a hold, and go to its title if it is shown. */
+  tell(number, key, values) {
+    announce(key, values);
+    if (this.number !== number) return;
     say(this.done, key, values);
     reveal(this.done, true);
-    announce(key, values);
+    this.title.focus();
   }
 }
 
@@ -89,25 +89,26 @@ class RetainedRecordings {
   leave() {
     this.rows = [];
     this.after = null;
-    this.version = null; // of the hold whose recordings are shown
+    this.isRead = false;
+    this.turn = {}; // only an answer to a request since then counts
     reveal(this.trouble, false);
   }
 
-  /** Show the recordings that were read; those of an older version of the hold are forgotten. */
+  /** Show the recordings that were read, unless the hold has others now. */
   render(hold) {
-    if (this.version !== hold.version) this.leave();
+    if (this.hold?.recordings !== hold.recordings) this.leave();
     this.hold = hold;
     this.show();
   }
 
   async read() {
-    const { hold } = this;
+    const { hold, turn } = this;
     reveal(this.trouble, false);
     try {
       const page = await ask("POST", "/recordings/search", { hold: hold.hold_id, ...(this.after ? { after: this.after } : {}) });
-      if (this.hold.version !== hold.version || this.hold.hold_id !== hold.hold_id) return;
+      if (this.turn !== turn) return;
       const before = this.rows.length;
-      this.version = hold.version;
+      this.isRead = true;
       this.rows.push(...page.rows);
       this.after = page.after;
       this.show();
@@ -121,12 +122,11 @@ class RetainedRecordings {
   }
 
   show() {
-    const read = this.version !== null;
     this.body.replaceChildren(...this.rows.map((row) => this.row(row)));
     reveal(this.table, this.rows.length > 0);
     reveal(this.none, this.hold.recordings === 0);
-    reveal(this.more, this.hold.recordings > 0 && (!read || Boolean(this.after)));
-    say(this.more, read ? "recordings.next" : "admin.holds.recordings.show");
+    reveal(this.more, this.hold.recordings > 0 && (!this.isRead || Boolean(this.after)));
+    say(this.more, this.isRead ? "recordings.next" : "admin.holds.recordings.show");
   }
 
   row({ call_id: id, started, named, number, line, advisor, extension, talk_s: talk }) {
@@ -155,13 +155,13 @@ class Release {
     this.section = section;
     const title = el("h3", { id: "holds-release", t: "admin.holds.release" });
     this.what = el("select", { on: { change: () => this.explain() } });
-    this.waits = el("p", { class: "approvals" });
-    this.reason = el("input", { type: "text", maxlength: 200, autocomplete: "off", required: true });
-    this.asked = new ReasonedButton(() => this.reason.reportValidity() && Boolean(this.reason.value.trim()), () => busily(this.asked.yes, () => this.send()));
+    this.waits = el("p", { class: "approvals", id: "holds-release-waits", role: "status" });
+    this.reason = el("input", { type: "text", maxlength: 200, autocomplete: "off", required: true, "aria-describedby": this.waits.id });
+    this.asked = new ReasonedButton(() => this.isReasoned(), () => busily(this.asked.yes, () => this.send()));
     this.trouble = el("p", { class: "problem", role: "alert", hidden: true });
     this.fields = el(
-      "div",
-      { class: "sections" },
+      "form",
+      { class: "sections", autocomplete: "off", on: { submit: (event) => this.submit(event) } },
       field("holds-release-reason", "admin.holds.release.reason", this.reason),
       el("div", { class: "buttons" }, this.asked.button),
       this.asked.ask,
@@ -179,28 +179,50 @@ class Release {
     this.leave();
   }
 
+  isReasoned() {
+    this.reason.value = this.reason.value.trim();
+    return this.reason.reportValidity();
+  }
+
+  submit(event) {
+    event.preventDefault();
+    this.asked.open();
+  }
+
   leave() {
-    this.target = WHOLE;
+    this.target = null; // what is chosen; null: what waits, if anything does
     this.reason.value = "";
     reveal(this.asked.ask, false);
     reveal(this.trouble, false);
   }
 
   /** Offer the whole hold, the recordings whose release was asked for, and one that was chosen. */
-  render({ hold, requests }) {
+  render({ hold, requests }, owners) {
     this.hold = hold;
-    this.requests = new Map(requests.map((each) => [each.call_id, each]));
-    if (hold.asked_by) this.requests.set(WHOLE, { asked_by: hold.asked_by, reason: hold.asked_for });
+    const all = [{ call_id: WHOLE, asked_by: hold.asked_by, reason: hold.asked_for }, ...requests];
+    // The request of a person who is no longer an administrator does not count.
+    this.requests = new Map(all.filter(({ asked_by: user }) => owners.includes(user)).map((each) => [each.call_id, each]));
+    this.target ??= this.requests.keys().next().value ?? WHOLE;
+    this.offer();
+  }
+
+  offer() {
     const ids = new Set([WHOLE, ...this.requests.keys(), this.target]);
-    const texts = [...ids].map((id) => [id, t(`admin.holds.release.${id ? "recording" : "whole"}`, { id, count: numberOf(hold.recordings) })]);
+    const texts = [...ids].map((id) => [id, this.nameOf(id)]);
     this.what.replaceChildren(...texts.map(([value, raw]) => el("option", { value, raw })));
     this.what.value = this.target;
     this.explain();
   }
 
+  nameOf(id) {
+    if (!id) return t("admin.holds.release.whole", { count: numberOf(this.hold.recordings) });
+    const user = this.requests.get(id)?.asked_by;
+    return user ? t("admin.holds.release.recording.asked", { id, user }) : t("admin.holds.release.recording", { id });
+  }
+
   choose(id) {
     this.target = id;
-    this.render({ hold: this.hold, requests: [...this.requests.values()].filter(({ call_id: each }) => each) });
+    this.offer();
     (this.fields.hidden ? this.what : this.reason).focus();
   }
 
@@ -225,11 +247,11 @@ class Release {
     reveal(this.trouble, false);
     try {
       const { released } = await ask("POST", `/holds/${hold.hold_id}/release`, body);
-      this.leave();
-      await this.page.refresh();
-      if (released && !target) return; // the section says it
-      this.section.tell(`admin.holds.say.${released ? "released_one" : "asked"}`, { number: hold.hold_id });
-      this.section.title.focus();
+      if (this.section.number === hold.hold_id) this.leave();
+      const isShown = await this.page.refresh();
+      if (isShown && released && !target) return; // the section has said it
+      const what = released ? "released" : "asked";
+      this.section.tell(hold.hold_id, `admin.holds.say.${what}${target ? "_one" : ""}`, { number: hold.hold_id });
     } catch (error) {
       this.asked.shut();
       await refuseHold(this.trouble, error, () => this.conflict(hold));
@@ -239,15 +261,15 @@ class Release {
 
   /** Why the desk has refused a release: the present state says it. */
   async conflict({ version }) {
-    await this.page.refresh();
-    if (this.hold.version !== version || this.hold.released !== null) return "admin.holds.refused.changed";
+    if (!(await this.page.refresh())) return "admin.holds.refused.unclear";
     if (this.requests.get(this.target)?.asked_by === this.page.me) return "admin.holds.refused.own";
+    if (this.hold.version !== version || this.hold.released !== null) return "admin.holds.refused.changed";
     try {
       const { clock_in_doubt: doubt } = await ask("GET", "/retention?days=0");
       return doubt ? ["admin.holds.refused.clock", { why: whyOf(doubt) }] : "admin.holds.refused.dependent";
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      return "error.notsent";
+      return "admin.holds.refused.unclear";
     }
   }
 }

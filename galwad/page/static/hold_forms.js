@@ -1,7 +1,6 @@
 // The forms of legal holds: the facts of a hold, the recordings that it retains, and a new hold.
 
 import { sayRefusal } from "./admin_parts.js";
-import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
 import { el, reveal, say } from "./dom.js";
 import { lineName, own } from "./i18n.js";
@@ -10,12 +9,14 @@ import { numberOf } from "./retention_parts.js";
 import { isoDayOf } from "./times.js";
 
 const FILTERS = ["number", "advisor", "line", "since", "until"];
+const MOST_IDS = 500; // in one request
 const DAY_S = 86_400;
 
 /** Say why the desk has refused something; `conflict()` finds the key of the text for a conflict. */
 export async function refuseHold(node, error, conflict) {
   if (!(error instanceof ApiError)) throw error;
   if (error.status === 409) say(node, ...[await conflict()].flat());
+  else if (error.status === 0 || error.status >= 500) say(node, "admin.holds.refused.unclear");
   else if (error.status === 404) say(node, "admin.holds.refused.unknown");
   else if (error.status === 422 && !error.reason) say(node, "admin.holds.refused.invalid");
   else sayRefusal(node, error);
@@ -65,8 +66,13 @@ export class HoldFacts {
     for (const [name, input] of Object.entries(this.inputs)) input.value = hold[name];
   }
 
+  /** Remove spaces around the texts, so that a blank one counts as missing. */
+  trim() {
+    for (const input of Object.values(this.inputs)) if (input.type === "text") input.value = input.value.trim();
+  }
+
   get values() {
-    return Object.fromEntries(Object.entries(this.inputs).map(([name, input]) => [name, input.value.trim()]));
+    return Object.fromEntries(Object.entries(this.inputs).map(([name, input]) => [name, input.value]));
   }
 }
 
@@ -106,6 +112,7 @@ export class WhichRecordings {
     const filled = FILTERS.map((name) => [name, this.filters[name].value.trim()]).filter(([, text]) => text);
     const query = Object.fromEntries(filled);
     if (!ids.length && !filled.length) return this.refuse("admin.holds.which.none", this.ids);
+    if (ids.length > MOST_IDS) return this.refuse("admin.holds.which.many", this.ids);
     if (this.future.checked && !query.number) return this.refuse("admin.holds.future.number", this.filters.number);
     if (query.since > query.until) return this.refuse("recordings.bad_dates", this.filters.until);
     if (query.line) query.line = codeOf(query.line);
@@ -154,17 +161,20 @@ export class NewHold {
   send(event) {
     event.preventDefault();
     reveal(this.trouble, false);
-    const which = this.which.read();
+    this.facts.trim();
+    const which = this.form.reportValidity() && this.which.read();
     if (which) busily(this.submit, () => this.open({ ...this.facts.values, ...which, future: this.which.future.checked }));
   }
 
   async open(body) {
+    const { chosen } = this.page;
     try {
       const done = await ask("POST", "/holds", body);
       this.form.reset();
       this.facts.inputs.owner.value = ""; // the signed-in administrator is offered again
-      await this.page.choose(done.hold_id);
-      this.page.detail.tell(...retainedOf(done));
+      if (this.page.chosen === chosen) await this.page.choose(done.hold_id);
+      else await this.page.refresh(); // another hold was opened meanwhile
+      this.page.detail.tell(done.hold_id, ...retainedOf(done));
     } catch (error) {
       await this.page.refresh(); // the desk may have opened it before the connection ended
       await refuseHold(this.trouble, error, () => "admin.holds.refused.disposed");
@@ -209,10 +219,9 @@ export class FurtherRecordings {
     const { number } = this.section;
     try {
       const done = await ask("POST", `/holds/${number}/recordings`, which);
-      this.leave();
+      if (this.section.number === number) this.leave();
       await this.page.refresh();
-      this.section.tell(...retainedOf(done));
-      this.section.title.focus();
+      this.section.tell(number, ...retainedOf(done));
     } catch (error) {
       await this.page.refresh();
       await refuseHold(this.trouble, error, () => "admin.holds.refused.disposed");
@@ -237,20 +246,20 @@ export class ChangedFacts {
       this.trouble,
       el("div", { class: "buttons" }, this.submit),
     );
-    this.box = el("details", { on: { toggle: () => this.box.open || this.fill() } }, el("summary", { t: "admin.holds.change" }), this.form);
+    this.box = el("details", {}, el("summary", { t: "admin.holds.change" }), this.form);
     this.shown = null; // the hold whose facts the fields have, but for what a person has typed
   }
 
   leave() {
     this.box.open = false;
-    this.shown = null;
+    this.fill();
     reveal(this.trouble, false);
   }
 
   /** Show the facts of the hold; what a person has changed in the form stays. */
   render(hold, owners) {
     const { inputs, values } = this.facts;
-    const typed = this.shown && this.box.open ? Object.entries(values).filter(([name, text]) => text !== this.shown[name]) : [];
+    const typed = this.shown ? Object.entries(values).filter(([name, text]) => text !== this.shown[name]) : [];
     this.facts.offer(owners.includes(hold.owner) || !hold.owner ? owners : [...owners, hold.owner], hold.owner);
     inputs.review.removeAttribute("min"); // the present date may have passed
     this.shown = hold;
@@ -266,6 +275,8 @@ export class ChangedFacts {
     event.preventDefault();
     reveal(this.trouble, false);
     const { shown } = this;
+    this.facts.trim();
+    if (!this.form.reportValidity()) return;
     const changed = Object.entries(this.facts.values).filter(([name, text]) => text && text !== shown[name]);
     if (changed.length) {
       busily(this.submit, () => this.change({ version: shown.version, ...Object.fromEntries(changed) }));
@@ -279,14 +290,12 @@ export class ChangedFacts {
     const { number } = this.section;
     try {
       await ask("PUT", `/holds/${number}`, body);
-      this.leave();
+      if (this.section.number === number) this.leave();
       await this.page.refresh();
-      announce("admin.holds.say.changed", { number });
-      this.section.title.focus();
+      this.section.tell(number, "admin.holds.say.changed", { number });
     } catch (error) {
       await refuseHold(this.trouble, error, async () => {
-        await this.page.refresh();
-        return "admin.holds.refused.changed";
+        return (await this.page.refresh()) ? "admin.holds.refused.changed" : "admin.holds.refused.unclear";
       });
     }
   }

@@ -46,7 +46,7 @@ export class Holds {
     this.started = false;
   }
 
-  /** Read everything again. Only the newest answer counts. */
+  /** Read everything again; whether it is shown. Only the newest answer counts. */
   async refresh() {
     const turn = {};
     this.turn = turn;
@@ -57,14 +57,16 @@ export class Holds {
         ask("GET", "/users"),
         chosen && ask("GET", `/holds/${chosen}`),
       ]);
-      if (this.turn !== turn) return;
+      if (this.turn !== turn) return false;
       const owners = users.filter(({ role, disabled }) => role === "admin" && !disabled).map(({ name }) => name);
       this.state = { rows, owners, shown };
       this.render();
       reveal(this.trouble, false);
+      return true;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (this.turn === turn) reveal(this.trouble, true);
+      return false;
     }
   }
 
@@ -73,7 +75,7 @@ export class Holds {
     this.chosen = number;
     this.detail.leave();
     await this.refresh();
-    if (!this.detail.box.hidden) this.detail.title.focus();
+    if (this.detail.number === number) this.detail.title.focus();
   }
 
   /** Show everything in the language of the page. */
@@ -105,7 +107,8 @@ class HoldList {
     );
   }
 
-  render({ rows }) {
+  render({ rows, owners }) {
+    this.owners = owners;
     const focused = [...this.buttons].find(([, button]) => button === document.activeElement)?.[0];
     this.buttons = new Map(rows.map((hold) => [hold.hold_id, this.button(hold)]));
     this.body.replaceChildren(...rows.map((hold) => this.row(hold)));
@@ -121,14 +124,15 @@ class HoldList {
 
   row(hold) {
     const name = el("th", { scope: "row" }, this.buttons.get(hold.hold_id));
-    return el("tr", {}, name, cell(plain(hold.reason)), cell(ownerOf(hold)), cell(reviewOf(hold)), cell(hold.recordings), cell(stateOf(hold)));
+    return el("tr", {}, name, cell(plain(hold.reason)), cell(ownerOf(hold)), cell(reviewOf(hold)), cell(hold.recordings), cell(stateOf(hold, this.owners)));
   }
 }
 
-function stateOf({ released, number, asked_by: user }) {
+/** The state of a hold. A request of a person who is no longer an administrator does not count. */
+function stateOf({ released, number, asked_by: user }, owners) {
   if (released !== null) return t("admin.holds.state.released", { day: dateOf(released) });
   const parts = [];
-  if (user) parts.push(t("admin.holds.state.asked", { user }));
+  if (owners.includes(user)) parts.push(t("admin.holds.state.asked", { user }));
   if (number) parts.push(t("admin.holds.state.future", { number: plain(number) }));
   return parts.join(" ") || t("admin.holds.state.open");
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import expect
@@ -34,7 +35,7 @@ def open_page(desk, browser_page, address):
         desk.me["user"] = user
         browser_page.goto("about:blank")
         browser_page.goto(f"{address}/#holds")
-        browser_page.get_by_role("heading", name="Open holds").wait_for()
+        browser_page.get_by_role("heading", name="Holds", exact=True).wait_for()
         if hold is not None:
             browser_page.get_by_role("button", name=re.compile(f"^{hold}: ")).press("Enter")
             heading = browser_page.get_by_role("heading", name=f"Hold {hold}: ")
@@ -77,7 +78,7 @@ def refused(page, text):
 def test_the_holds_are_listed_with_what_waits_and_what_is_due(desk, open_page):
     page = open_page()
     expect(page.get_by_role("heading", name="Legal holds")).to_be_focused()
-    assert [cells(page, "Open holds", row) for row in range(2)] == [
+    assert [cells(page, "Holds", row) for row in range(2)] == [
         [
             "13: Complaint 4",
             "a fall in Bridge Street",
@@ -97,15 +98,19 @@ def test_the_holds_are_listed_with_what_waits_and_what_is_due(desk, open_page):
     ]
     page.get_by_label("Show released holds too").check()
     expect(button(page, "11: Claim 3")).to_be_visible()
-    assert cells(page, "Open holds", 2)[5] == "released on 18 Nov 2026"
+    assert cells(page, "Holds", 2)[5] == "released on 18 Nov 2026"
     button(page, "11: Claim 3").click()
     expect(page.get_by_role("heading", name="Hold 11: Claim 3")).to_be_focused()
     expect(page.get_by_text("Change the hold")).to_be_hidden()
+    button(page, "12: Claim 2026/17").click()
+    expect(page.get_by_role("heading", name="Hold 12: Claim 2026/17")).to_be_focused()
+    for part in page.locator(".retention summary").all():
+        part.click()
     page.get_by_role("button", name="Cymraeg").click()
-    expect(page.get_by_role("heading", name="Daliadau agored")).to_be_visible()
-    assert cells(page, "Daliadau agored", 0)[3].endswith(" 2026: angen ei adolygu")
+    expect(page.get_by_role("heading", name="Daliadau", exact=True)).to_be_visible()
+    assert cells(page, "Daliadau", 0)[3].endswith(" 2026: angen ei adolygu")
     text = page.locator(".retention").inner_text()
-    assert not re.search(r"\b(the|recordings|hold|release|of)\b", text)
+    assert not re.search(r"\b(the|recordings?|holds?|released?|of)\b", text, re.IGNORECASE)
 
 
 def test_a_hold_is_opened_for_ids_and_a_search_and_later_calls(desk, open_page):
@@ -133,7 +138,7 @@ def test_a_hold_is_opened_for_ids_and_a_search_and_later_calls(desk, open_page):
     assert sent(desk) == []
     button(page, "Open the hold").click()
     expect(page.get_by_role("heading", name="Hold 1: Claim 9")).to_be_focused()
-    done = "Hold 1: newly retained: 2; retained already: 0; disposed of earlier: 1."
+    done = "Hold 1: newly retained 2, retained already 0, disposed of earlier 1."
     expect(page.locator(".retention .approvals", has_text=done)).to_be_visible()
     expect(page.locator("#status")).to_contain_text(done)
     query = {"number": "01632 960001", "since": "2026-11-02", "until": "2026-12-01"}
@@ -146,11 +151,11 @@ def test_a_hold_is_opened_for_ids_and_a_search_and_later_calls(desk, open_page):
 @pytest.mark.parametrize(
     ("status", "reason", "text"),
     [
-        (404, "", "no recording has one of these ids"),
+        (404, "", "at least one of these recordings does not exist"),
         (409, "", "one of these recordings was disposed of"),
         (422, "", "the owner must be an administrator"),
         (422, "card_number", "a field contains a payment card number"),
-        (503, "", "Try again"),
+        (503, "", "It is not known whether this was done."),
     ],
 )
 def test_a_refused_hold_shows_the_reason_and_keeps_what_was_typed(
@@ -193,7 +198,7 @@ def test_further_recordings_are_retained_for_a_hold(desk, open_page):
     button(page, "Retain these recordings").click()
     expect(page.get_by_role("heading", name="Hold 13: ")).to_be_focused()
     expect(page.locator("#status")).to_contain_text("Hold 13 now retains these recordings: 2.")
-    assert cells(page, "Open holds", 0)[4] == "59"
+    assert cells(page, "Holds", 0)[4] == "59"
     query = {"call_ids": [], "query": {"advisor": "sian"}}
     assert sent(desk) == [("/holds/13/recordings", query)]
     desk.holds.conflict = True
@@ -266,7 +271,9 @@ def test_one_recording_of_a_hold_is_chosen_in_the_list_and_released_by_two(desk,
     button(page, "Ask for it").click()
     expect(page.locator("#status")).to_contain_text("was asked for")
     page = open_page("nia", hold=13)
-    page.get_by_label("What is to be released").select_option(f"recording {CALL}")
+    asked = f"recording {CALL}, asked for by gwen"
+    expect(page.get_by_label("What is to be released").locator(":checked")).to_have_text(asked)
+    expect(page.get_by_text("gwen has asked for it. Reason: another street")).to_be_visible()
     page.get_by_label("Reason for the release").fill("yes")
     button(page, "Agree to the release…").click()
     button(page, "Agree and release").click()
@@ -289,27 +296,58 @@ def test_a_refused_release_says_why_from_the_present_state(desk, open_page):
 
     for _ in agree():
         desk.holds.conflict = True
-    refused(page, "they do not count as two people")
+    refused(page, "do not count as two people")
     desk.retention.doubt = "the clock is not synchronised"
     for _ in agree():
         pass
     refused(page, "the server's clock is in doubt. The clock is not synchronised.")
     for _ in agree():
-        desk.holds.rows[12] |= {"asked_by": "gwen", "asked_for": "in another window"}
+        desk.holds.rows[12] |= {"asked_by": "gwen", "asked_for": "elsewhere", "version": 2}
     refused(page, "you have asked for this release yourself")
     expect(page.get_by_label("What is to be released")).to_be_focused()
     desk.holds.rows[12] |= {"asked_by": "nia"}
     page = open_page(hold=12)
     for _ in agree():
-        desk.holds.rows[12] |= {"version": 2, "asked_by": ""}
+        desk.holds.rows[12] |= {"version": 3, "asked_by": ""}
     refused(page, "Not done: the hold was changed or released meanwhile.")
     expect(page.get_by_text("It has not been asked for yet.")).to_be_visible()
-    desk.holds.rows[12] |= {"released": OPENED, "version": 3}
+    desk.holds.rows[12] |= {"released": OPENED, "version": 4}
     page.get_by_text("Change the hold").click()
     field(page, "change", "reason").fill("too late")
     button(page, "Save the change").click()
     expect(page.locator(".retention .approvals:visible")).to_have_text("Hold 12 is released.")
     expect(page.get_by_role("heading", name="Hold 12: ")).to_be_focused()
+
+
+def test_a_request_of_a_former_administrator_does_not_count(desk, open_page):
+    desk.holds.rows[12] |= {"asked_by": "old"}
+    page = open_page(hold=12)
+    assert "asked" not in cells(page, "Holds", 1)[5]
+    expect(page.get_by_text("It has not been asked for yet.")).to_be_visible()
+    expect(button(page, "Ask for the release…")).to_be_visible()
+
+
+def test_a_late_answer_about_another_hold_changes_nothing_of_the_hold_that_is_shown(
+    desk, open_page
+):
+    page, held = open_page(hold=12), threading.Event()
+    desk.slow = {"POST": held}
+    button(page, "Show the recordings").click()
+    page.get_by_text("Retain further recordings").click()
+    field(page, "add", "ids").fill(CALL)
+    button(page, "Retain these recordings").click()
+    button(page, "13: Complaint 4").click()
+    expect(page.get_by_role("heading", name="Hold 13: ")).to_be_focused()
+    page.get_by_label("Reason for the release").fill("typed for 13")
+    held.set()
+    expect(page.locator("#status")).to_contain_text("Hold 12 now retains these recordings: 2.")
+    expect(page.get_by_label("Reason for the release")).to_be_focused()
+    assert page.get_by_label("Reason for the release").input_value() == "typed for 13"
+    expect(button(page, "Show the recordings")).to_be_visible()
+    expect(page.get_by_role("table", name="Retained recordings")).to_be_hidden()
+    expect(page.locator(".retention .approvals:visible")).to_have_text(
+        "It has not been asked for yet."
+    )
 
 
 def test_the_page_is_only_for_administrators_and_says_if_it_is_not_up_to_date(

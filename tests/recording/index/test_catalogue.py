@@ -297,6 +297,8 @@ async def test_the_recordings_of_a_hold_are_found_without_a_scan_the_newest_firs
     rest = await catalogue.search(Filters(hold=hold), limit=1, after=page.after)
     assert ([each.call_id for each in rest.rows], rest.after) == ([row("a").call_id], None)
     await plan_is_sorted(engine, Filters(hold=hold), Filters(hold=hold, line="W", flag="sensitive"))
+    await catalogue.add(row("a", started=1009.0))  # indexed again
+    assert await found(catalogue, hold=hold) == ["a", "c"]
 
 
 async def test_a_flagged_recording_that_is_indexed_again_with_another_start_is_still_found(

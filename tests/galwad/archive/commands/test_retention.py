@@ -120,7 +120,7 @@ def test_an_account_that_the_first_approver_has_made_cannot_approve(
     assert run("retention", "approve", "2", "--yes").status == 0
     monkeypatch.setenv("GALWAD_TOKEN", house.account_made_by(os.environ["GALWAD_TOKEN"]))
     done = run("retention", "approve", "2", "--yes")
-    assert done.err.startswith("error: gwen has made or changed the account of other in the last")
+    assert done.err.startswith("error: gwen and other do not count as two people: ")
     assert house.do(retention.nightly()).disposed == 0
 
 
