@@ -283,6 +283,7 @@ def test_the_focus_stays_on_a_button_of_the_strip_when_calls_come_and_go(desk, s
 def test_the_strip_and_the_recording_stay_in_sight_and_never_hide_the_focus(several, size):
     several.set_viewport_size({"width": size[0], "height": size[1]})
     expect(shown(several).locator(".bar .word")).to_be_attached()
+    expect(several.locator(".today")).to_be_visible()  # it moves what is below it
     shown(several).get_by_label("Purpose of the call").focus()
     hidden = []
     for _ in range(12):
