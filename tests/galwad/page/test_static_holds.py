@@ -338,11 +338,14 @@ def test_a_late_answer_about_another_hold_changes_nothing_of_the_hold_that_is_sh
     button(page, "Retain these recordings").click()
     button(page, "13: Complaint 4").click()
     expect(page.get_by_role("heading", name="Hold 13: ")).to_be_focused()
+    page.get_by_text("Retain further recordings").click()
+    field(page, "add", "ids").fill("for 13")
     page.get_by_label("Reason for the release").fill("typed for 13")
     held.set()
     expect(page.locator("#status")).to_contain_text("Hold 12 now retains these recordings: 2.")
     expect(page.get_by_label("Reason for the release")).to_be_focused()
     assert page.get_by_label("Reason for the release").input_value() == "typed for 13"
+    assert field(page, "add", "ids").input_value() == "for 13"
     expect(button(page, "Show the recordings")).to_be_visible()
     expect(page.get_by_role("table", name="Retained recordings")).to_be_hidden()
     expect(page.locator(".retention .approvals:visible")).to_have_text(
