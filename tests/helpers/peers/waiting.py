@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE_S = 60
@@ -20,13 +21,15 @@ def stop_group(group):
 def _states(group):
     """Return the states of all threads of a group's processes."""
     states = set()
-    for thread in Path("/proc").glob("[0-9]*/task/*/stat"):
-        try:
-            state, _, of_group = thread.read_text().rpartition(")")[2].split()[:3]
-        except (FileNotFoundError, ProcessLookupError):  # which has ended meanwhile
-            continue
-        if int(of_group) == group:
-            states.add(state)
+    for process in Path("/proc").glob("[0-9]*"):
+        # A process or thread that ends meanwhile has no state any more.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for thread in (process / "task").iterdir():
+                with suppress(FileNotFoundError, ProcessLookupError):
+                    text = (thread / "stat").read_text()
+                    state, _, of_group = text.rpartition(")")[2].split()[:3]
+                    if int(of_group) == group:
+                        states.add(state)
     return states
 
 

@@ -222,9 +222,11 @@ def _family(pid):
     """Return the process ids of a process and of all its descendants."""
     family = [pid]
     for each in family:
-        for children in Path(f"/proc/{each}/task").glob("*/children"):
-            with suppress(OSError):  # of a process that has ended meanwhile
-                family += map(int, children.read_text(encoding="ascii").split())
+        with suppress(OSError):  # of a process that has ended meanwhile
+            for thread in Path(f"/proc/{each}/task").iterdir():
+                with suppress(OSError):
+                    children = (thread / "children").read_text(encoding="ascii")
+                    family += map(int, children.split())
     return family
 
 
