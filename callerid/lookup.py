@@ -105,6 +105,11 @@ class Lookup:
         """True if a directory can be searched by a text."""
         return any(source.can_search for source in self._sources)
 
+    @property
+    def names(self) -> dict[str, bool]:
+        """The names of all directories; True if the directory can be searched by a text."""
+        return {source.name: source.can_search for source in self._sources}
+
     async def search(self, text: str) -> SearchResult:
         """Search by a text, such as a name, in all directories that allow it.
 

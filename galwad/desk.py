@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from galwad.api.app import create_app
 from galwad.archive.subject import ArchiveSubject
 from galwad.calls.subject import CallsSubject
+from galwad.cases.subject import CasesSubject
 from galwad.directories.subject import DirectoriesSubject, Sources
 from galwad.events.subject import EventsSubject
 from galwad.host import app
@@ -43,6 +44,7 @@ class Desk:
         self.calls = CallsSubject(host, self.people, self.directories)
         self.archive = ArchiveSubject(host, self.people, self.texts, self.calls)
         self.notes = NotesSubject(host, self.texts, self.directories, self.calls)
+        self.cases = CasesSubject(host, self.directories, self.calls, self.archive, self.notes)
         self.events = EventsSubject(host, self.calls)
         self.page = PageSubject(host, self.texts)
 

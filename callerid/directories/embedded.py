@@ -45,12 +45,13 @@ FROM (
 ORDER BY other, found.do_not_pop, found.name, person_id
 """  # noqa: S608 - no values in it
 _SEARCH = f"""
-SELECT {_COLUMNS}, '' AS e164, '' AS extension
+SELECT {_COLUMNS}, coalesce(e164, '') AS e164, coalesce(extension, '') AS extension
 FROM (
     SELECT id FROM people
     WHERE reference = :text OR (:words AND {{conditions}})
     ORDER BY reference <> :text, name, id LIMIT 50
 ) AS found JOIN people ON people.id = found.id
+LEFT JOIN numbers ON numbers.person_id = people.id
 ORDER BY reference <> :text, name, people.id
 """  # noqa: S608 - no values in it
 _NAME = "CASE WHEN name GLOB '*[^ -~]*' THEN plain(name) ELSE name END"
@@ -81,10 +82,7 @@ class EmbeddedDirectory:
         who must not be shown come last.
         """
         values = {"e164": number.e164, "extension": number.extension}
-        by_id: dict[int, list[Any]] = {}
-        for row in await self._rows(_QUERY, values):
-            by_id.setdefault(row["id"], []).append(row)
-        return [_person(own) for own in by_id.values()]
+        return _people(await self._rows(_QUERY, values))
 
     async def search(self, text: str) -> list[Person]:
         """Return at most 50 people with this reference, or with all words of `text` in the name.
@@ -98,8 +96,7 @@ class EmbeddedDirectory:
         values: dict[str, object] = {"text": text.strip(), "words": len(words)}
         for place, word in enumerate(words):
             values |= {f"w{place}": f"%{word}%", f"p{place}": f"{word}%"}
-        rows = await self._rows(_SEARCH.format(conditions=conditions), values)
-        return [_person([row]) for row in rows]
+        return _people(await self._rows(_SEARCH.format(conditions=conditions), values))
 
     async def close(self) -> None:
         """Do nothing, because each search opens and closes the file."""
@@ -147,6 +144,14 @@ def _plain(text: str) -> str:
 def _escaped(word: str) -> str:
     """Return a word as a pattern of LIKE that matches only this word."""
     return "".join(f"!{each}" if each in "!%_" else each for each in word)
+
+
+def _people(rows: list[Any]) -> list[Person]:
+    """Return the people of these rows, in their order."""
+    by_id: dict[int, list[Any]] = {}
+    for row in rows:
+        by_id.setdefault(row["id"], []).append(row)
+    return [_person(own) for own in by_id.values()]
 
 
 def _person(rows: list[Any]) -> Person:

@@ -90,6 +90,73 @@ _PRESENCE: Final = {
     "ringing": False,
     "team": "",
 }
+_CASE: dict[str, Any] = {
+    "case_id": 3,
+    "kind": "access",
+    "reference": "SAR 2026/4",
+    "name": "Mair Evans",
+    "representative": "",
+    "authority": "",
+    "details": "all calls about my Council Tax",
+    "channel": "telephone",
+    "language": "cy",
+    "call_id": _CALL,
+    "received": "2026-11-25",
+    "owner": "gwen",
+    "opened": 1795600000.0,
+    "version": 2,
+    "state": "open",
+    "answer_by": "2026-12-29",
+    "extend_by": "2026-12-29",
+    "acknowledge_by": None,
+}
+_CASE_DETAIL: dict[str, Any] = {
+    "case": _CASE,
+    "steps": [
+        {
+            "position": 1,
+            "kind": "acknowledged",
+            "day": "2026-11-26",
+            "note": "",
+            "outcome": "",
+            "actor": "user:gwen",
+            "at": 1795680000.0,
+            "withdrawn": "",
+        }
+    ],
+    "searches": [
+        {
+            "position": 1,
+            "text": "the call in which the person asked",
+            "person": "",
+            "places": [
+                {
+                    "place": "the call in which the person asked",
+                    "spelling": _CALL,
+                    "found": 1,
+                    "failed": "",
+                }
+            ],
+            "found": 1,
+            "actor": "user:gwen",
+            "at": 1795600000.0,
+        },
+        {
+            "position": 2,
+            "text": "Mair Evans",
+            "person": "crm:1042",
+            "places": [
+                {"place": "directory: crm", "spelling": "Mair Evans", "found": 1, "failed": ""},
+                {"place": "recordings", "spelling": "+441970123456", "found": 12, "failed": ""},
+            ],
+            "found": 12,
+            "actor": "user:gwen",
+            "at": 1795681000.0,
+        },
+    ],
+    "calls": 12,
+    "excluded": 0,
+}
 _HOLD: Final = {
     "hold_id": 12,
     "reference": "Claim 2026/17",
@@ -329,6 +396,61 @@ EXAMPLES: Final = {
         {"call_ids": [_CALL]}, {"hold_id": 12, "retained": 1, "before": 0, "disposed": 0}
     ),
     "holds_release": Example({"version": 2, "reason": "settled"}, {"released": False}),
+    "cases_listed": Example(None, {"rows": [_CASE]}),
+    "cases_open_case": Example(
+        {
+            "kind": "access",
+            "reference": "SAR 2026/4",
+            "name": "Mair Evans",
+            "details": "all calls about my Council Tax",
+            "language": "cy",
+            "call_id": _CALL,
+        },
+        {**_CASE_DETAIL, "steps": [], "searches": _CASE_DETAIL["searches"][:1], "calls": 1},
+    ),
+    "cases_show": Example(None, _CASE_DETAIL),
+    "cases_change": Example({"version": 2, "owner": "gwen"}, _CASE_DETAIL),
+    "cases_take_step": Example({"version": 1, "kind": "acknowledged"}, _CASE_DETAIL),
+    "cases_withdraw_step": Example(
+        {"version": 2, "reason": "entered in the wrong case"}, _CASE_DETAIL
+    ),
+    "cases_search": Example(
+        {"text": "Mair Evans", "person": "crm:1042"},
+        {
+            "search": _CASE_DETAIL["searches"][1],
+            "people": [
+                {
+                    "person": "crm:1042",
+                    "name": "Mair Evans",
+                    "kind": "person",
+                    "reference": "CT-4471902",
+                    "numbers": ["01970 123456"],
+                }
+            ],
+            "new": 11,
+        },
+    ),
+    "cases_calls": Example(
+        None,
+        {
+            "rows": [
+                {
+                    "call_id": _CALL,
+                    "started": 1795599000.4,
+                    "searches": [1, 2],
+                    "excluded": "",
+                    "line": "Council Tax",
+                    "advisor": "sian",
+                    "talk_s": 183.2,
+                    "recording": "recorded",
+                    "flags": [],
+                    "person": "crm:1042",
+                }
+            ],
+            "after": None,
+        },
+    ),
+    "cases_exclude": Example({"call_ids": [_CALL], "reason": "a call of Owen Evans"}, None),
     "retention_plan": Example(
         None,
         {

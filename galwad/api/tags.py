@@ -56,6 +56,11 @@ TAGS = (
         ("retention",),
     ),
     Tag(
+        "Cases",
+        "Requests by people about their data, and complaints: deadlines, steps and found calls.",
+        ("cases",),
+    ),
+    Tag(
         "Evidence",
         "The audit chain, and the checks that prove what was recorded.",
         ("audit", "coverage", "promises"),

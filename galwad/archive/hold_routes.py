@@ -23,7 +23,7 @@ from galwad.archive.routes import RecordingQuery, recording_of, search_in
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
 from galwad.host.errors import ApiError
-from galwad.people.access import SteppedUpAdministrator
+from galwad.people.access import SteppedUpAdministrator, is_administrator, owner_named
 from galwad.people.sessions import Session
 from galwad.settings.retention import period_end
 from recording.archive.summary import RecordingSummary
@@ -162,7 +162,7 @@ async def open_hold(body: OpenHold, desk: TheDesk, session: SteppedUpAdministrat
             cannot be read.
     """
     _refuse_early_review(desk, body.review)
-    owner = session.user.name if body.owner is None else await _owner(desk, body.owner)
+    owner = session.user.name if body.owner is None else await owner_named(desk, body.owner)
     await _check(desk, body)
     number = (await search_in(desk, body.query)).number if body.query and body.future else None
     if body.future and not number:
@@ -219,7 +219,7 @@ async def change(
     if not new:
         raise ApiError(422, "the request changes nothing", "give a new value")
     if body.owner is not None:
-        new["owner"] = await _owner(desk, body.owner)
+        new["owner"] = await owner_named(desk, body.owner)
     if body.review is not None:
         _refuse_early_review(desk, body.review)
         new["review"] = body.review.isoformat()
@@ -270,7 +270,7 @@ async def release(
     async with desk.archive.custodian.deciding:
         requests = await desk.archive.holds.requests(hold_id)
         asked = next((each for each in requests if each.call_id == call_id), None)
-        if asked is not None and not await _is_administrator(desk, asked.asked_by):
+        if asked is not None and not await is_administrator(desk, asked.asked_by):
             asked = None  # The request of a person who has left does not count.
         if asked is not None and asked.asked_by == session.user.name:
             raise ApiError(
@@ -371,18 +371,6 @@ async def _hold(desk: ArchiveDesk, hold_id: int) -> LegalHold:
     if hold is None:
         raise ApiError(404, "no legal hold has this number", "`galwad holds list` shows them")
     return hold
-
-
-async def _owner(desk: ArchiveDesk, name: str) -> str:
-    """Return the name of an owner. Raises `ApiError` (422) unless it is an administrator."""
-    if not await _is_administrator(desk, name.lower()):
-        raise ApiError(422, "the owner is not an administrator", "look at: body.owner")
-    return name.lower()
-
-
-async def _is_administrator(desk: ArchiveDesk, name: str) -> bool:
-    user = await desk.people.users.get(name)
-    return user is not None and user.role == "admin" and not user.disabled
 
 
 def _refuse_early_review(desk: ArchiveDesk, review: date) -> None:

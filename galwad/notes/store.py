@@ -102,6 +102,7 @@ notes = Table(
     # Keeps `open_notes` fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
     Index("contacts_by_person", "person_id", "started"),
+    Index("contacts_by_reference", "reference", "started"),
 )
 
 drafts = Table(
@@ -388,6 +389,46 @@ class NoteStore:
         async with self._engine.connect() as connection:
             rows = await connection.execute(statement)
             return [EarlierContact(**row) for row in rows.mappings()]
+
+    async def calls_of(
+        self,
+        *,
+        person_ids: Collection[str] = (),
+        reference: str = "",
+        number: str = "",
+        on_behalf_of: str = "",
+    ) -> dict[str, float]:
+        """Return the start (Unix seconds) of each call whose note matches one of these, by call id.
+
+        They are the person's entries in directories, their reference there, the caller's number
+        (only in notes that are not saved), and a part of the text in `on_behalf_of`.
+        """
+        conditions = [
+            and_(notes.c.person_id.in_(person_ids), notes.c.person_id != ""),
+            and_(notes.c.reference == reference, notes.c.reference != ""),
+            and_(
+                notes.c.version == 0,
+                or_(notes.c.number == number, notes.c.number.startswith(f"{number};ext=")),
+            ),
+            notes.c.on_behalf_of.icontains(on_behalf_of, autoescape=True),
+        ]
+        given = (person_ids, reference, number, on_behalf_of)
+        found: dict[str, float] = {}
+        async with self._engine.connect() as connection:
+            for value, condition in zip(given, conditions, strict=True):
+                if value:
+                    matching = select(notes.c.call_id, notes.c.started).where(condition)
+                    rows = await connection.execute(matching)
+                    found.update((call_id, started) for call_id, started in rows)
+        return found
+
+    async def people_of(self, call_ids: Collection[str]) -> dict[str, str]:
+        """Return the id of the confirmed person of each of these calls that has one, by call id."""
+        statement = select(notes.c.call_id, notes.c.person_id).where(
+            notes.c.call_id.in_(call_ids), notes.c.person_id != ""
+        )
+        async with self._engine.connect() as connection:
+            return {row.call_id: row.person_id for row in await connection.execute(statement)}
 
 
 class NoteDrafts:

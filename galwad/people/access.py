@@ -166,6 +166,19 @@ async def administrator(session: Person) -> Session:
 Administrator = Annotated[Session, Depends(administrator)]
 
 
+async def is_administrator(desk: PeopleDesk, name: str) -> bool:
+    """Return whether a user is an administrator and not disabled."""
+    user = await desk.people.users.get(name)
+    return user is not None and user.role == "admin" and not user.disabled
+
+
+async def owner_named(desk: PeopleDesk, name: str) -> str:
+    """Return the user name of an owner. Raises `ApiError` (422) unless it is an administrator."""
+    if not await is_administrator(desk, name.lower()):
+        raise ApiError(422, "the owner is not an administrator", "look at: body.owner")
+    return name.lower()
+
+
 def _present(request: Request) -> Session:
     session: Session | None = request.scope[SESSION]
     if session is None:

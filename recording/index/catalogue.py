@@ -174,6 +174,21 @@ class Catalogue:
         rows = await self._read(statement.limit(limit + 1))
         return _page(rows, limit)
 
+    async def starts(self, filters: Filters) -> dict[str, float]:
+        """Return the start (Unix seconds) of each recording that matches every filter, by id."""
+        later = await self._later_parties(filters)
+        rows = search_statement(filters, later=later).with_only_columns(
+            recordings.c.call_id, recordings.c.started
+        )
+        with index_errors():
+            async with self._engine.connect() as connection:
+                return {row.call_id: row.started for row in await connection.execute(rows)}
+
+    async def some(self, call_ids: Collection[str]) -> dict[str, RecordingSummary]:
+        """Return those of at most `MOST_IDS` recordings that the index has, by call id."""
+        rows = await self._read(select(recordings).where(recordings.c.call_id.in_(call_ids)))
+        return {row.call_id: row for row in rows}
+
     async def line_named(self, text: str) -> str:
         """Return the name of the telephone line that a user means by `text`.
 

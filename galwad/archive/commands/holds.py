@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
@@ -15,6 +14,7 @@ from galwad.cli.support.options import (
     Reason,
     Server,
     Yes,
+    checked_day,
     checked_id,
     checked_period,
     confirm,
@@ -152,7 +152,7 @@ def open_(
     body = {
         "reference": required("--reference", reference, "Claim 2026/17"),
         "reason": required("--reason", reason, "a fall in Bridge Street"),
-        "review": _day(required("--review", review, "2027-06-01")),
+        "review": checked_day(required("--review", review, "2027-06-01"), "--review"),
         "owner": owner or None,
         "future": future,
         **_which(call_ids, when, since, until, number=number, advisor=advisor, line=line),
@@ -195,7 +195,7 @@ def change(
     """Change a legal hold. This withdraws a request to release it."""
     new = {"reference": reference, "reason": reason, "owner": owner}
     if review:
-        new["review"] = _day(review)
+        new["review"] = checked_day(review, "--review")
     body = {name: text for name, text in new.items() if text}
     if not body:
         raise CliError("nothing changes", "add --review, or another option", status=2)
@@ -255,15 +255,6 @@ def _which(
             "no recordings are named", "give ids, or an option such as --number", status=2
         )
     return {"call_ids": ids, "query": query or None}
-
-
-def _day(text: str) -> str:
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise CliError(
-            f'cannot read --review "{text}"', "write a date such as 2027-06-01", status=2
-        ) from None
 
 
 def _counts(done: dict[str, Any]) -> str:

@@ -156,6 +156,18 @@ class CallStore:
             rows = await _read(connection, _OF_IDS, [call_id])
         return rows.get(call_id)
 
+    async def calls_with(self, number: str) -> dict[str, float]:
+        """Return the start (Unix seconds) of each call whose number is still kept, by call id."""
+        own = logged_calls.c
+        statement = select(own.call_id, own.started).where(own.number == number)
+        async with self._engine.connect() as connection:
+            return {row.call_id: row.started for row in await connection.execute(statement)}
+
+    async def some(self, call_ids: Collection[str]) -> Rows:
+        """Return at most `MOST_IDS` calls by id; those that the log does not have are left out."""
+        async with self._engine.connect() as connection:
+            return await _read(connection, _OF_IDS, call_ids)
+
     async def forget_numbers(self, before: float) -> int:
         """Remove the numbers of all calls that began before this time; return how many had one."""
         return await self._forget((logged_calls.c.number != "", logged_calls.c.started < before))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
@@ -136,6 +137,16 @@ def checked_period(words: str, option: str) -> str:
     """Return `words` for the server, which computes the period; raise CliError if unreadable."""
     read_period(words, option)
     return words
+
+
+def checked_day(text: str, option: str) -> str:
+    """Return a date such as 2027-06-01 as it is; raise CliError if `text` is not a date."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise CliError(
+            f'cannot read {option} "{text}"', "write a date such as 2027-06-01", status=2
+        ) from None
 
 
 def read_position(text: str, option: str) -> float | None:

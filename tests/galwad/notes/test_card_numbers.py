@@ -47,6 +47,7 @@ NOT_TEXTS = {
     ("FactorProof", "code"): "only compared with a secret or a hash",
     ("ConfirmSetup", "code"): "only compared with a secret",
     ("WhichRecordings", "call_ids"): "each must be the id of a recording",
+    ("ExcludeCalls", "call_ids"): "each must be the id of a call",
     ("OpenHold", "call_ids"): "each must be the id of a recording",
     ("NewHeader", "header"): "a signed file in base64",
     ("NewHeader", "rewrap"): "a signed file in base64",

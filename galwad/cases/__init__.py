@@ -1,0 +1,1 @@
+"""The register of requests by people about their data, and of complaints, with their deadlines."""

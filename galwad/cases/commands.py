@@ -1,0 +1,409 @@
+"""`galwad cases`: requests by people about their data, complaints, and their deadlines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeAlias
+
+import typer
+
+from galwad.cases.rules import CaseKind, Channel, Outcome, StepKind
+from galwad.cli.support.client import ask
+from galwad.cli.support.console import (
+    CliError,
+    console,
+    date_and_time,
+    one_line,
+    print_json,
+    print_table,
+)
+from galwad.cli.support.lazy import new_command
+from galwad.cli.support.options import Json, Reason, Server, checked_day, checked_id, required
+
+app = new_command()
+_TIMEOUT_S: Final = 120.0
+"""The longest time in seconds to wait for a search in a million recordings."""
+_PAGE: Final = 500
+Case: TypeAlias = Annotated[int, typer.Argument(min=1, help="The number of the case.")]
+CallIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID...", help="The calls.")]
+CaseReference: TypeAlias = Annotated[
+    str, typer.Option("--reference", help="The reference of the case in your own register.")
+]
+Name: TypeAlias = Annotated[str, typer.Option("--name", help="The person whose data it is.")]
+Details: TypeAlias = Annotated[str, typer.Option("--details", help="What the person asks for.")]
+CaseLanguage: TypeAlias = Annotated[
+    str, typer.Option("--language", help="The language of the answer: cy or en.")
+]
+Received: TypeAlias = Annotated[
+    str, typer.Option("--received", help="The day of receipt, such as 2026-12-03.")
+]
+Owner: TypeAlias = Annotated[
+    str, typer.Option("--owner", help="The administrator who is responsible; by default, you.")
+]
+Representative: TypeAlias = Annotated[
+    str, typer.Option("--representative", help="Who asks, if it is another person.")
+]
+Authority: TypeAlias = Annotated[
+    str, typer.Option("--authority", help="By which right they ask, such as a power of attorney.")
+]
+_STATES: Final = {
+    "open": "",
+    "waiting-for-identity": "waits for the identity of the person",
+    "waiting-for-scope": "waits for a clarification",
+    "closed": "closed",
+}
+
+
+@app.command("list", epilog="Example: galwad cases list")
+def list_(
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Also list those that are closed.")] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """List cases. Those with the earliest deadline are the first."""
+    found = ask(server, "GET", f"/cases?closed={str(every).lower()}")
+    if json:
+        print_json(found)
+        return
+    print_table(
+        ("CASE", "KIND", "REFERENCE", "RECEIVED", "DUE", "OWNER", "STATE"),
+        (
+            (
+                str(each["case_id"]),
+                each["kind"],
+                each["reference"],
+                each["received"],
+                _due(each),
+                each["owner"],
+                _STATES[each["state"]],
+            )
+            for each in found["rows"]
+        ),
+        empty="There are no cases.",
+    )
+
+
+def _due(case: dict[str, Any]) -> str:
+    """Return the next deadline of a case; "" while it has none."""
+    days = [case[name] for name in ("acknowledge_by", "answer_by") if case[name]]
+    return min(days, default="") if case["state"] == "open" else ""
+
+
+@app.command(epilog="Example: galwad cases show 3")
+def show(case: Case, *, server: Server = "", json: Json = False) -> None:
+    """Show a case: its deadlines, its steps, and the searches for the calls of the person."""
+    found = ask(server, "GET", f"/cases/{case}")
+    print_json(found) if json else _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    case = found["case"]
+    waits = case["state"] == "waiting-for-scope"
+    lines = {
+        "case": f"{case['case_id']}: {case['reference']}",
+        "kind": case["kind"],
+        "person": case["name"],
+        "asked by": case["representative"] and f"{case['representative']} ({case['authority']})",
+        "asks for": case["details"],
+        "received": f"{case['received']}, by {case['channel']} {case['call_id']}".rstrip(),
+        "language of the answer": case["language"],
+        "owner": case["owner"],
+        "state": _STATES[case["state"]],
+        "acknowledge by": case["acknowledge_by"],
+        "answer by": case["answer_by"] and f"{case['answer_by']}{', if it came today' * waits}",
+        "last day to extend": case["extend_by"],
+        "calls found": f"{found['calls']}, of which excluded: {found['excluded']}",
+    }
+    for name, text in lines.items():
+        if text:
+            _print_line(f"{name}: ", text)
+    for each in found["steps"]:
+        what = " ".join(filter(None, (each["day"], each["kind"], each["outcome"])))
+        withdrawn = f"; withdrawn: {each['withdrawn']}" if each["withdrawn"] else ""
+        note = f": {each['note']}" if each["note"] else ""
+        _print_line(f"step {each['position']}: ", f"{what} ({each['actor']}){note}{withdrawn}")
+    for each in found["searches"]:
+        _print_search(each)
+
+
+def _print_search(search: dict[str, Any]) -> None:
+    person = f", person {search['person']}" if search["person"] else ""
+    when = f"{date_and_time(search['at'])} ({search['actor']})"
+    _print_line(
+        f"search {search['position']}: ",
+        f'"{search["text"]}"{person}, {when}; calls found: {search["found"]}',
+    )
+    for place in search["places"]:
+        result = place["failed"] or str(place["found"])
+        _print_line("  ", f'{place["place"]}, as "{place["spelling"]}": {result}')
+
+
+def _print_line(title: str, text: str) -> None:
+    """Print a text that may have several lines."""
+    first, *rest = map(one_line, text.split("\n"))
+    console().print(title + first)
+    for line in rest:
+        console().print("  " + line)
+
+
+@app.command(
+    "open",
+    epilog='Example: galwad cases open access --reference "SAR 2026/4" --name "Mair Evans" '
+    "--language cy --call 20261125-093000-abcdefgh",
+)
+def open_(
+    kind: Annotated[CaseKind, typer.Argument(help="What the person asks for.")],
+    *,
+    reference: CaseReference = "",
+    name: Name = "",
+    language: CaseLanguage = "",
+    call: Annotated[
+        str, typer.Option("--call", help="The id of the call in which the person asked.")
+    ] = "",
+    received: Received = "",
+    channel: Annotated[
+        Channel | None, typer.Option("--channel", help="How it came, if not in a call.")
+    ] = None,
+    details: Details = "",
+    representative: Representative = "",
+    authority: Authority = "",
+    owner: Owner = "",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Open a case. Its clock starts on the day of the call, or on the day --received.
+
+    A request can be made by telephone, to any advisor, without a form.
+    """
+    if not call and not (received and channel):
+        raise CliError(
+            "the receipt is not known", "add --call, or --received and --channel", status=2
+        )
+    body = {
+        "kind": kind,
+        "reference": required("--reference", reference, "SAR 2026/4"),
+        "name": required("--name", name, "Mair Evans"),
+        "language": _language(required("--language", language, "cy")),
+        "call_id": checked_id(call) if call else None,
+        "received": checked_day(received, "--received") if received else None,
+        "channel": channel,
+        "details": details,
+        "representative": representative,
+        "authority": authority,
+        "owner": owner or None,
+    }
+    _print_changed(ask(server, "POST", "/cases", body), as_json=json)
+
+
+def _language(text: str) -> str:
+    if text not in {"cy", "en"}:
+        raise CliError(f'cannot read --language "{text}"', "write cy or en", status=2)
+    return text
+
+
+@app.command(epilog="Example: galwad cases change 3 --owner gwen")
+def change(
+    case: Case,
+    *,
+    kind: Annotated[
+        CaseKind | None, typer.Option("--kind", help="What the person asks for.")
+    ] = None,
+    reference: CaseReference = "",
+    name: Name = "",
+    details: Details = "",
+    language: CaseLanguage = "",
+    received: Received = "",
+    representative: Representative = "",
+    authority: Authority = "",
+    owner: Owner = "",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Change what was entered when the case was opened. The deadlines are computed again."""
+    new = {
+        "kind": kind or "",
+        "reference": reference,
+        "name": name,
+        "details": details,
+        "language": _language(language) if language else "",
+        "received": checked_day(received, "--received") if received else "",
+        "representative": representative,
+        "authority": authority,
+        "owner": owner,
+    }
+    body: dict[str, Any] = {each: text for each, text in new.items() if text}
+    if not body:
+        raise CliError("nothing changes", "add --owner, or another option", status=2)
+    body["version"] = _version(server, case)
+    _print_changed(ask(server, "PUT", f"/cases/{case}", body), as_json=json)
+
+
+def _version(server: str, case: int) -> int:
+    return int(ask(server, "GET", f"/cases/{case}")["case"]["version"])
+
+
+def _print_changed(found: dict[str, Any], *, as_json: bool) -> None:
+    """Print a case that was changed, with its deadlines."""
+    if as_json:
+        print_json(found)
+        return
+    case = found["case"]
+    state, due = _STATES[case["state"]], _due(case)
+    print(f"Case {case['case_id']}: {state or f'due {due}' if state or due else 'open'}.")
+
+
+@app.command(epilog='Example: galwad cases step 3 identity-asked --note "asked for by letter"')
+def step(
+    case: Case,
+    kind: Annotated[StepKind, typer.Argument(help="What has happened.")],
+    *,
+    day: Annotated[str, typer.Option("--day", help="On which day; by default, today.")] = "",
+    note: Annotated[
+        str, typer.Option("--note", help="A note; with a refusal or extension, the reason.")
+    ] = "",
+    outcome: Annotated[
+        Outcome | None, typer.Option("--outcome", help='How the case ends, with "closed".')
+    ] = None,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Enter what has happened in a case: a question, an answer, an extension, or its end.
+
+    - While the identity of the person is asked for, there is no deadline. The month begins when
+      the information is received.
+
+    - The days during which a request for access waits for a clarification do not count.
+
+    - An extension makes three months out of one. The person must be informed in the first month.
+    """
+    if (kind == "closed") != (outcome is not None):
+        raise CliError('"closed" and --outcome belong together', "add the other one", status=2)
+    body = {
+        "kind": kind,
+        "day": checked_day(day, "--day") if day else None,
+        "note": note,
+        "outcome": outcome,
+        "version": _version(server, case),
+    }
+    _print_changed(ask(server, "POST", f"/cases/{case}/steps", body), as_json=json)
+
+
+@app.command(epilog='Example: galwad cases undo 3 --reason "entered in the wrong case"')
+def undo(case: Case, *, reason: Reason = "", server: Server = "", json: Json = False) -> None:
+    """Withdraw the newest step of a case. The case still shows it, with the reason."""
+    body = {
+        "reason": required("--reason", reason, "entered in the wrong case"),
+        "version": _version(server, case),
+    }
+    _print_changed(ask(server, "POST", f"/cases/{case}/steps/withdraw", body), as_json=json)
+
+
+@app.command(epilog='Example: galwad cases search 3 --text "Mair Evans" --person crm:1042')
+def search(
+    case: Case,
+    *,
+    number: Annotated[str, typer.Option("--number", help="A telephone number.")] = "",
+    text: Annotated[str, typer.Option("--text", help="A name, or a reference in the CRM.")] = "",
+    person: Annotated[
+        str, typer.Option("--person", help="The right one of the people whom --text has found.")
+    ] = "",
+    remove: Annotated[
+        int | None,
+        typer.Option("--remove", min=1, help="Remove this search, made by mistake."),
+    ] = None,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Search for the calls of a person, and add them to the case.
+
+    By name, first search with --text only: the directories list the people whom they know. Then
+    repeat it with --person: the calls of this person and of each of their numbers are added.
+    """
+    if sum(map(bool, (number, text, remove))) != 1 or (person and not text):
+        raise CliError(
+            "the search is not clear", "give --number, --text or --remove, and no two", status=2
+        )
+    if remove:
+        ask(server, "DELETE", f"/cases/{case}/searches/{remove}")
+        print_json({"removed": remove}) if json else print(f"Search {remove} is removed.")
+        return
+    body = {"number": number} if number else {"text": text, "person": person}
+    done = ask(server, "POST", f"/cases/{case}/searches", body, timeout_s=_TIMEOUT_S)
+    if json:
+        print_json(done)
+        return
+    _print_search(done["search"])
+    if text and not person and done["people"]:
+        print_table(
+            ("PERSON", "NAME", "REFERENCE", "NUMBERS"),
+            (
+                (each["person"], each["name"], each["reference"], ", ".join(each["numbers"]))
+                for each in done["people"]
+            ),
+            empty="",
+        )
+        print("Repeat the search with --person, for the right one of these.")
+    print(f"Calls added to the case: {done['new']}")
+
+
+@app.command(epilog="Example: galwad cases calls 3")
+def calls(case: Case, *, server: Server = "", json: Json = False) -> None:
+    """List the calls that were found for a case, the newest first."""
+    rows: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None:
+        page = ask(server, "GET", f"/cases/{case}/calls?limit={_PAGE}&after={after}")
+        rows += page["rows"]
+        after = page["after"]
+    if json:
+        print_json({"rows": rows})
+        return
+    print_table(
+        ("CALL", "STARTED", "LINE", "ADVISOR", "RECORDING", "PERSON", "FOUND BY", "EXCLUDED"),
+        (
+            (
+                each["call_id"],
+                date_and_time(each["started"]),
+                each["line"],
+                each["advisor"],
+                ", ".join(filter(None, (each["recording"] or "none", *each["flags"]))),
+                each["person"],
+                ", ".join(map(str, each["searches"])),
+                each["excluded"],
+            )
+            for each in rows
+        ),
+        empty="No calls were found for this case.",
+    )
+
+
+@app.command(
+    epilog="Example: galwad cases exclude 3 20261125-093000-abcdefgh "
+    '--reason "a call of the other person who uses this number"'
+)
+def exclude(
+    case: Case,
+    call_ids: CallIds,
+    *,
+    reason: Reason = "",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Exclude calls from the answer to the person, for a reason."""
+    why = required("--reason", reason, "a call of the other person who uses this number")
+    _set_excluded(server, case, call_ids, why, as_json=json)
+
+
+@app.command(epilog="Example: galwad cases include 3 20261125-093000-abcdefgh")
+def include(case: Case, call_ids: CallIds, *, server: Server = "", json: Json = False) -> None:
+    """Include calls in the answer again that were excluded."""
+    _set_excluded(server, case, call_ids, "", as_json=json)
+
+
+def _set_excluded(
+    server: str, case: int, call_ids: list[str], reason: str, *, as_json: bool
+) -> None:
+    ids = sorted({checked_id(each) for each in call_ids})
+    ask(server, "PUT", f"/cases/{case}/calls", {"call_ids": ids, "reason": reason})
+    state = "excluded" if reason else "included"
+    print_json({"calls": ids}) if as_json else print(f"Calls {state}: {len(ids)}")

@@ -1,0 +1,672 @@
+"""Endpoints for the register of requests by people about their data, and of complaints.
+
+Only administrators may use these endpoints. Each change of a case names the version that the
+administrator has seen, so it does not overwrite the change of another person.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from galwad.archive.files import checked_id
+from galwad.archive.routes import cursor_in
+from galwad.cases import store
+from galwad.cases.deadlines import CaseStepError, DatedStep, Deadlines, check_step
+from galwad.cases.rules import NEED_REASON, CaseKind, Channel, Outcome, StepKind
+from galwad.cases.scope import Found
+from galwad.cases.store import (
+    Case,
+    CaseCall,
+    CaseOnDay,
+    CaseSearch,
+    StoredStep,
+    valid,
+)
+from galwad.cases.subject import CasesDesk, TheDesk
+from galwad.host.bodies import (
+    NO_CARD_NUMBER,
+    Language,
+    RequestBody,
+    RequiredText,
+    ResponseBody,
+    ShortText,
+    fields_of,
+)
+from galwad.host.errors import ApiError
+from galwad.people.access import SteppedUpAdministrator, owner_named
+from galwad.people.sessions import Session
+from recording.audit.log import NewEntry
+from recording.index.custody import NOT_RETAINED
+from recording.index.search import Cursor
+from recording.policy import FlagName
+
+router = APIRouter(prefix="/cases", tags=["cases"])
+LINKED: Final = "the call in which the person asked"
+_US: Final = 1_000_000
+Number: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+LongText: TypeAlias = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True,
+        max_length=2000,
+        pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]*$",
+    ),
+    NO_CARD_NUMBER,
+]
+"""A text of up to 2,000 characters that may have several lines."""
+
+
+class _Representative(RequestBody):
+    """The person who asks for the data of another person, and by which right."""
+
+    representative: ShortText = ""
+    authority: ShortText = ""
+
+
+class OpenCase(_Representative):
+    """A new case.
+
+    It needs `call_id`, or both `received` and `channel`. Without `received`, it is received on the
+    day of the call. `owner` is the
+    administrator who is responsible for it: the signed-in user if it is None.
+    """
+
+    kind: CaseKind
+    reference: RequiredText
+    name: RequiredText
+    details: LongText = ""
+    channel: Channel | None = None
+    language: Language
+    call_id: ShortText | None = None
+    received: date | None = None
+    owner: ShortText | None = None
+
+
+class ChangeCase(_Representative):
+    """A change of a case. What is None, or missing, stays as it is."""
+
+    version: Number
+    kind: CaseKind | None = None
+    reference: RequiredText | None = None
+    name: RequiredText | None = None
+    details: LongText | None = None
+    language: Language | None = None
+    received: date | None = None
+    owner: RequiredText | None = None
+
+
+class NewStep(RequestBody):
+    """A step of a case. `day` is today if it is None.
+
+    Only a step "closed" has an outcome, which it needs. A refusal, an extension and a step "noted"
+    need a note.
+    """
+
+    version: Number
+    kind: StepKind
+    day: date | None = None
+    note: LongText = ""
+    outcome: Outcome | None = None
+
+
+class WithdrawStep(RequestBody):
+    """A request to withdraw the newest step of a case, which was entered by mistake."""
+
+    version: Number
+    reason: RequiredText
+
+
+class NewSearch(RequestBody):
+    """A search for the calls of a person: by a number, or by a text such as their name.
+
+    `person` is the id of one of the people whom an earlier search for the text has found. Without
+    it, only these people, and contact notes with the text, are searched for.
+    """
+
+    number: Annotated[RequiredText, StringConstraints(max_length=40)] | None = None
+    text: Annotated[RequiredText, StringConstraints(min_length=2, max_length=100)] | None = None
+    person: ShortText = ""
+
+
+class ExcludeCalls(RequestBody):
+    """Calls that are not part of the answer, and the reason; with an empty reason, they are."""
+
+    call_ids: list[ShortText] = Field(min_length=1, max_length=500)
+    reason: ShortText
+
+
+@fields_of(Case, *Case.__dataclass_fields__)
+@fields_of(Deadlines, *Deadlines.__dataclass_fields__)
+class CaseRow(ResponseBody):
+    """A case, with its state and its deadlines today. `opened` is in Unix seconds.
+
+    `answer_by` and `acknowledge_by` are the last days to answer and to acknowledge it, and
+    `extend_by` is the last day to inform the person that the answer takes longer. They are None if
+    there is no such deadline. While the case waits for a clarification, `answer_by` is the day if
+    it came today.
+    """
+
+
+class CaseList(BaseModel):
+    """Cases. Those with the earliest deadline are the first."""
+
+    rows: list[CaseRow]
+
+
+@fields_of(StoredStep, *StoredStep.__dataclass_fields__)
+class CaseStep(ResponseBody):
+    """A step of a case, with who entered it, and when (Unix seconds)."""
+
+
+@fields_of(CaseSearch, *CaseSearch.__dataclass_fields__)
+class SearchRow(ResponseBody):
+    """A search that was made for a case: its places, spellings and results."""
+
+
+class CaseDetail(BaseModel):
+    """A case with its steps and searches. `calls` were found, of which `excluded` do not count."""
+
+    case: CaseRow
+    steps: list[CaseStep]
+    searches: list[SearchRow]
+    calls: int
+    excluded: int
+
+
+class FoundPerson(BaseModel):
+    """A person whom the directories have found."""
+
+    person: str
+    name: str
+    kind: str
+    reference: str
+    numbers: list[str]
+
+
+class SearchDone(BaseModel):
+    """The result of a search. `new` calls were not found by an earlier search of the case."""
+
+    search: SearchRow
+    people: list[FoundPerson]
+    new: int
+
+
+@fields_of(CaseCall, *CaseCall.__dataclass_fields__)
+class FoundCall(ResponseBody):
+    """A call that was found for a case. `started` is in Unix seconds.
+
+    `recording` says whether there is a recording of it. `person` is the id of the person whom the
+    advisor has confirmed in the call, or "".
+    """
+
+    line: str
+    advisor: str
+    talk_s: float
+    recording: Literal["", "recorded", "disposed"]
+    flags: list[FlagName]
+    person: str
+
+
+class FoundCalls(BaseModel):
+    """A page of the calls of a case, the newest first. `after` is None on the last page."""
+
+    rows: list[FoundCall]
+    after: str | None
+
+
+@router.get("")
+async def listed(
+    desk: TheDesk,
+    session: SteppedUpAdministrator,
+    closed: bool = False,  # noqa: FBT001, FBT002 - FastAPI reads it from the query
+) -> CaseList:
+    """Return the cases; with `closed`, those that are closed, too."""
+    await desk.host.audit.append("cases.listed", {}, {"actor": session.actor})
+    found = await desk.cases.store.all(desk.cases.today(), closed=closed)
+    return CaseList(rows=list(map(_row, found)))
+
+
+@router.post("", status_code=201)
+async def open_case(body: OpenCase, desk: TheDesk, session: SteppedUpAdministrator) -> CaseDetail:
+    """Open a case. The clock starts on the day of receipt.
+
+    Raises:
+        ApiError: 404, there is no call with this id. 422, the day of receipt is in the future, or
+            the owner is not an administrator, or fields are missing that belong together.
+    """
+    _check_representative(body)
+    if body.call_id is None and (body.received is None or body.channel is None):
+        raise ApiError(
+            422, "the receipt is not known", "give `call_id`, or `received` and `channel`"
+        )
+    owner = session.user.name if body.owner is None else await owner_named(desk, body.owner)
+    started = None if body.call_id is None else await _start_of(desk, checked_id(body.call_id))
+    received = body.received or desk.cases.day_of(started or 0.0)
+    _refuse_future(desk, received)
+    now = time.time()
+    case = Case(
+        case_id=0,
+        kind=body.kind,
+        reference=body.reference,
+        name=body.name,
+        representative=body.representative,
+        authority=body.authority,
+        details=body.details,
+        channel=body.channel or "telephone",
+        language=body.language,
+        call_id=body.call_id or "",
+        received=received,
+        owner=owner,
+        opened=now,
+        version=1,
+    )
+    case_id = 0
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        nonlocal case_id
+        case_id = await store.add_case(connection, case)
+        if started is not None:
+            found = Found()
+            found.add(LINKED, case.call_id, {case.call_id: started})
+            await _store_search(connection, session, case_id, found, LINKED)
+        facts = {"kind": body.kind, "received": received.isoformat()}
+        return [_entry("opened", case_id, session, {"reference": body.reference}, **facts)]
+
+    await desk.host.audit.append_after(write)
+    return await _detail(desk, case_id)
+
+
+@router.get("/{case_id}")
+async def show(case_id: Number, desk: TheDesk, session: SteppedUpAdministrator) -> CaseDetail:
+    """Return a case with its steps and searches.
+
+    Raises:
+        ApiError: 404, no case has this number.
+    """
+    detail = await _detail(desk, case_id)
+    await desk.host.audit.append("case.shown", {"case": case_id}, {"actor": session.actor})
+    return detail
+
+
+@router.put("/{case_id}")
+async def change(
+    case_id: Number, body: ChangeCase, desk: TheDesk, session: SteppedUpAdministrator
+) -> CaseDetail:
+    """Change a case.
+
+    Raises:
+        ApiError: 404, no case has this number. 409, it was changed meanwhile, or is closed. 422,
+            nothing changes, the owner is not an administrator, or the day of receipt is in the
+            future or after a step, or the steps do not fit to the new kind.
+    """
+    _check_representative(body)
+    found = await _case(desk, case_id)
+    _refuse_closed(found)
+    new: dict[str, Any] = body.model_dump(exclude_unset=True, exclude={"version"})
+    new = {name: value for name, value in new.items() if value is not None}
+    if not new:
+        raise ApiError(422, "the request changes nothing", "give a new value")
+    if body.owner is not None:
+        new["owner"] = await owner_named(desk, body.owner)
+    if body.received is not None:
+        _refuse_future(desk, body.received)
+        new["received"] = body.received.isoformat()
+    _refuse_steps(desk, body.kind or found.case.kind, body.received or found.case.received, found)
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        if not await store.change_case(connection, case_id, body.version, **new):
+            _changed_meanwhile()
+        return [_entry("changed", case_id, session, {name: str(new[name]) for name in new})]
+
+    await desk.host.audit.append_after(write)
+    return await _detail(desk, case_id)
+
+
+@router.post("/{case_id}/steps")
+async def take_step(
+    case_id: Number, body: NewStep, desk: TheDesk, session: SteppedUpAdministrator
+) -> CaseDetail:
+    """Add a step to a case.
+
+    Raises:
+        ApiError: 404, no case has this number. 409, it was changed meanwhile, or the step does not
+            fit to its state. 422, it needs a note, or an outcome.
+    """
+    _check_step_body(body)
+    found, today = await _case(desk, case_id), desk.cases.today()
+    day = body.day or today
+    try:
+        step = DatedStep(body.kind, day)
+        check_step(found.case.kind, found.case.received, valid(found.steps), step, today)
+    except CaseStepError as error:
+        raise ApiError(409, str(error), f"`galwad cases show {case_id}` shows its steps") from None
+    stored = StoredStep(
+        position=len(found.steps) + 1,
+        kind=body.kind,
+        day=day,
+        note=body.note,
+        outcome=body.outcome or "",
+        actor=session.actor,
+        at=time.time(),
+        withdrawn="",
+    )
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        if not await store.change_case(connection, case_id, body.version):
+            _changed_meanwhile()
+        await store.add_step(connection, case_id, stored)
+        facts = {"kind": body.kind, "day": day.isoformat(), "outcome": stored.outcome}
+        return [_entry("step", case_id, session, {}, **facts)]
+
+    await desk.host.audit.append_after(write)
+    return await _detail(desk, case_id)
+
+
+@router.post("/{case_id}/steps/withdraw")
+async def withdraw_step(
+    case_id: Number, body: WithdrawStep, desk: TheDesk, session: SteppedUpAdministrator
+) -> CaseDetail:
+    """Withdraw the newest step of a case. It stays in the case, and does not count any more.
+
+    Raises:
+        ApiError: 404, no case has this number. 409, it was changed meanwhile, or has no step.
+    """
+    found = await _case(desk, case_id)
+    last = next((each for each in reversed(found.steps) if not each.withdrawn), None)
+    if last is None:
+        raise ApiError(409, "the case has no step", f"`galwad cases show {case_id}` shows it")
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        if not await store.change_case(connection, case_id, body.version):
+            _changed_meanwhile()
+        await store.withdraw_step(connection, case_id, last.position, body.reason)
+        facts = {"step": last.position, "kind": last.kind}
+        return [_entry("step-withdrawn", case_id, session, {"reason": body.reason}, **facts)]
+
+    await desk.host.audit.append_after(write)
+    return await _detail(desk, case_id)
+
+
+@router.post("/{case_id}/searches")
+async def search(
+    case_id: Number, body: NewSearch, desk: TheDesk, session: SteppedUpAdministrator
+) -> SearchDone:
+    """Search for the calls of a person, and add them to the case.
+
+    The search is entered in the audit first, and becomes part of the case, even if it finds
+    nothing.
+
+    Raises:
+        ApiError: 404, no case has this number, or the directories do not find the person. 409, the
+            case is closed. 422, `number` is not a telephone number, or there is not exactly one
+            of `number` and `text`.
+    """
+    if (body.number is None) == (body.text is None) or (body.person and body.text is None):
+        raise ApiError(
+            422, "the search is not clear", "give either `number`, or `text` and perhaps `person`"
+        )
+    _refuse_closed(await _case(desk, case_id))
+    text = body.number or body.text or ""
+    await desk.host.audit.append(
+        "case.search", {"case": case_id}, {"actor": session.actor, "text": text}
+    )
+    searcher = desk.cases.searcher
+    if body.number is not None:
+        found = await searcher.by_number(body.number)
+    else:
+        found = await searcher.by_text(text, body.person)
+    before, _ = await desk.cases.store.count_calls(case_id)
+    position = 0
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        nonlocal position
+        position = await _store_search(
+            connection, session, case_id, found, text, person=body.person
+        )
+        return [_entry("searched", case_id, session, {}, found=len(found.calls))]
+
+    await desk.host.audit.append_after(write)
+    after, _ = await desk.cases.store.count_calls(case_id)
+    made = await desk.cases.store.searches(case_id)
+    done = next(each for each in made if each.position == position)
+    people = [
+        FoundPerson(
+            person=each.person_id,
+            name=each.name,
+            kind=each.kind,
+            reference=each.detail("reference"),
+            numbers=[number.display for number in searcher.numbers_of(each)],
+        )
+        for each in found.people
+    ]
+    return SearchDone(search=SearchRow.model_validate(done), people=people, new=after - before)
+
+
+@router.delete("/{case_id}/searches/{position}", status_code=204)
+async def remove_search(
+    case_id: Number, position: Number, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Remove a search that was made by mistake, and the calls that only this search has found.
+
+    Raises:
+        ApiError: 404, no case has this number, or no search of it has this position. 409, the case
+            is closed.
+    """
+    _refuse_closed(await _case(desk, case_id))
+    if all(each.position != position for each in await desk.cases.store.searches(case_id)):
+        raise ApiError(
+            404, "the case has no such search", f"`galwad cases show {case_id}` shows its searches"
+        )
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        removed = await store.remove_search(connection, case_id, position)
+        return [_entry("search-removed", case_id, session, {}, search=position, calls=removed)]
+
+    await desk.host.audit.append_after(write)
+
+
+@router.get("/{case_id}/calls")
+async def calls(
+    case_id: Number,
+    desk: TheDesk,
+    session: SteppedUpAdministrator,
+    limit: Annotated[int, Field(ge=1, le=500)] = 100,
+    after: Annotated[str, Field(max_length=200)] = "",
+) -> FoundCalls:
+    """Return a page of the calls that were found for a case, the newest first.
+
+    To get the next page, set `after` to the value of `after` in the previous page.
+
+    Raises:
+        ApiError: 404, no case has this number. 422, `after` cannot be read.
+    """
+    await _case(desk, case_id)
+    place = cursor_in(after)
+    await desk.host.audit.append("case.calls-shown", {"case": case_id}, {"actor": session.actor})
+    found = await desk.cases.store.calls(case_id, limit + 1, place)
+    shown = found[:limit]
+    more = str(Cursor(shown[-1].started, shown[-1].call_id)) if len(found) > limit else None
+    return FoundCalls(rows=await _calls(desk, shown), after=more)
+
+
+@router.put("/{case_id}/calls", status_code=204)
+async def exclude(
+    case_id: Number, body: ExcludeCalls, desk: TheDesk, session: SteppedUpAdministrator
+) -> None:
+    """Exclude calls from the answer for a reason, or with an empty reason include them again.
+
+    Raises:
+        ApiError: 404, no case has this number, or the case does not have one of the calls. 409, the
+            case is closed.
+    """
+    _refuse_closed(await _case(desk, case_id))
+    wanted = {checked_id(each) for each in body.call_ids}
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        known = await store.exclude_calls(connection, case_id, wanted, body.reason)
+        if known != wanted:
+            missing = min(wanted - known)
+            raise ApiError(404, f"the case does not have the call {missing}", "search for it first")
+        kind = "calls-excluded" if body.reason else "calls-included"
+        personal = {"reason": body.reason} if body.reason else {}
+        return [_entry(kind, case_id, session, personal, calls=len(known))]
+
+    await desk.host.audit.append_after(write)
+
+
+async def _store_search(
+    connection: AsyncConnection,
+    session: Session,
+    case_id: int,
+    found: Found,
+    text: str,
+    *,
+    person: str = "",
+) -> int:
+    row = CaseSearch(
+        position=0,
+        text=text,
+        person=person,
+        places=tuple(found.places),
+        found=len(found.calls),
+        actor=session.actor,
+        at=time.time(),
+    )
+    return await store.add_search(connection, case_id, row, found.calls)
+
+
+async def _calls(desk: CasesDesk, found: Collection[CaseCall]) -> list[FoundCall]:
+    """Add to each call what the index, the log of calls and the contact notes say about it."""
+    ids = [each.call_id for each in found]
+    recorded = await desk.archive.catalogue.some(ids)
+    custody = await desk.archive.custodian.of(ids)
+    logged = await desk.calls.log.store.some(ids)
+    people = await desk.notes.contacts.people_of(ids)
+    rows = []
+    for each in found:
+        recording, call = recorded.get(each.call_id), logged.get(each.call_id)
+        known = custody.get(each.call_id, NOT_RETAINED)
+        facts = recording or call
+        state = "" if recording is None else "recorded" if known.disposed is None else "disposed"
+        rows.append(
+            FoundCall.model_validate(
+                {
+                    **asdict(each),
+                    "line": facts.line if facts else "",
+                    "advisor": facts.advisor if facts else "",
+                    "talk_s": facts.talk_us / _US if facts else 0.0,
+                    "recording": state,
+                    "flags": list(known.flag_names),
+                    "person": people.get(each.call_id, ""),
+                }
+            )
+        )
+    return rows
+
+
+async def _detail(desk: CasesDesk, case_id: int) -> CaseDetail:
+    found = await _case(desk, case_id)
+    every, excluded = await desk.cases.store.count_calls(case_id)
+    return CaseDetail(
+        case=_row(found),
+        steps=[CaseStep.model_validate(each) for each in found.steps],
+        searches=[
+            SearchRow.model_validate(each) for each in await desk.cases.store.searches(case_id)
+        ],
+        calls=every,
+        excluded=excluded,
+    )
+
+
+def _row(found: CaseOnDay) -> CaseRow:
+    return CaseRow.model_validate({**asdict(found.case), **asdict(found.deadlines)})
+
+
+async def _case(desk: CasesDesk, case_id: int) -> CaseOnDay:
+    found = await desk.cases.store.one(case_id, desk.cases.today())
+    if found is None:
+        raise ApiError(404, "no case has this number", "`galwad cases list` shows them")
+    return found
+
+
+async def _start_of(desk: CasesDesk, call_id: str) -> float:
+    """Return the start of a call in Unix seconds. Raises `ApiError` (404) if there is none."""
+    live = desk.calls.live.get(call_id)
+    if live is not None:
+        return live.state.started
+    recording = await desk.archive.catalogue.without_parts(call_id)
+    call = recording or await desk.calls.log.store.call(call_id)
+    if call is None:
+        raise ApiError(404, "there is no call with this id", "check the id, or give `received`")
+    return call.started
+
+
+def _check_representative(body: _Representative) -> None:
+    if bool(body.representative) != bool(body.authority):
+        raise ApiError(
+            422,
+            "a representative needs an authority, and an authority a representative",
+            "look at: body.representative, body.authority",
+        )
+
+
+def _check_step_body(body: NewStep) -> None:
+    """Raise an `ApiError` (422) if a step lacks its outcome or note, or has a wrong outcome."""
+    if (body.kind == "closed") != (body.outcome is not None):
+        raise ApiError(
+            422,
+            'a step "closed" needs an outcome, and other steps have none',
+            "look at: body.outcome",
+        )
+    needs = body.outcome in NEED_REASON or body.kind in {"extended", "noted"}
+    if needs and not body.note:
+        raise ApiError(
+            422,
+            "this step needs a note",
+            "look at: body.note; for a refusal or an extension, give the reason",
+        )
+
+
+def _refuse_future(desk: CasesDesk, received: date) -> None:
+    if received > desk.cases.today():
+        raise ApiError(422, "the day of receipt is in the future", "look at: body.received")
+
+
+def _refuse_closed(found: CaseOnDay) -> None:
+    if found.deadlines.state == "closed":
+        raise ApiError(
+            409, "the case is closed", "withdraw the step that closed it, if this was a mistake"
+        )
+
+
+def _refuse_steps(desk: CasesDesk, kind: CaseKind, received: date, found: CaseOnDay) -> None:
+    """Raise an `ApiError` (422) if the steps do not fit to a new kind or day of receipt."""
+    today, taken = desk.cases.today(), valid(found.steps)
+    for count, step in enumerate(taken):
+        try:
+            check_step(kind, received, taken[:count], step, today)
+        except CaseStepError as error:
+            raise ApiError(
+                422,
+                f'the step "{step.kind}" of {step.day} does not fit to the change: {error}',
+                "withdraw the step first",
+            ) from None
+
+
+def _changed_meanwhile() -> NoReturn:
+    raise ApiError(409, "the case was changed meanwhile", "read it again, then repeat the change")
+
+
+def _entry(
+    event: str, case_id: int, session: Session, personal: dict[str, str], **facts: str | int
+) -> NewEntry:
+    values = {"actor": session.actor, **personal}
+    return NewEntry(f"case.{event}", {"case": case_id, **facts}, values)

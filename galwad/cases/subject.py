@@ -1,0 +1,91 @@
+"""`CasesSubject`: the register of requests by people about their data, and its warnings."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import date, datetime, timedelta
+from typing import Annotated, Final, Protocol
+
+import structlog
+from fastapi import Depends
+
+from galwad.archive.periodic import next_time
+from galwad.archive.subject import ArchiveSubject
+from galwad.calls.subject import CallsSubject
+from galwad.cases.scope import PersonSearcher
+from galwad.cases.store import CaseStore
+from galwad.directories.subject import DirectoriesSubject
+from galwad.host.host import Host, desk_of
+from galwad.messages import Alarm
+from galwad.notes.subject import NotesDesk, NotesSubject
+
+DUE: Final = "case.due"
+"""The kind of the alarm about a case whose deadline is near or over."""
+_WARN: Final = timedelta(days=7)
+_SETTLE_S: Final = 60.0
+_INTERVAL_S: Final = 60.0
+log = structlog.get_logger()
+
+
+class CasesSubject:
+    """The cases of one desk. Each night, an alarm is raised about each case that is due soon."""
+
+    def __init__(
+        self,
+        host: Host,
+        directories: DirectoriesSubject,
+        calls: CallsSubject,
+        archive: ArchiveSubject,
+        notes: NotesSubject,
+    ) -> None:
+        self._host = host
+        self._zone = host.settings.desk.time_zone
+        self.store = CaseStore(host.engine)
+        self.searcher = PersonSearcher(
+            directories.lookup,
+            archive.catalogue,
+            calls.log.store,
+            notes.contacts,
+            host.settings.directory.area_code,
+        )
+        host.loop(self._run)
+
+    def today(self) -> date:
+        """Return the present day in the zone of the centre."""
+        return self.day_of(time.time())
+
+    def day_of(self, moment: float) -> date:
+        """Return the day of a moment (Unix seconds) in the zone of the centre."""
+        return datetime.fromtimestamp(moment, self._zone).date()
+
+    async def _run(self) -> None:
+        await asyncio.sleep(_SETTLE_S)
+        warned = 0.0
+        while True:
+            if time.time() >= next_time(self._host.settings.desk.nightly, warned, self._zone):
+                try:
+                    await self.warn()
+                    warned = time.time()
+                except Exception:  # The next round repeats it.
+                    log.exception("cases.not_checked")
+            await asyncio.sleep(_INTERVAL_S)
+
+    async def warn(self) -> None:
+        """Raise an alarm about each case whose deadline is at most a week away, or is over."""
+        today = self.today()
+        for each in await self.store.all(today):
+            day = each.deadlines.next
+            if day is not None and day - today <= _WARN:
+                what = f"{each.case.case_id}: {each.case.owner} must act by {day}"
+                self._host.alarm(Alarm(DUE, None, what))
+
+
+class CasesDesk(NotesDesk, Protocol):
+    """The parts of the desk that endpoints about cases use."""
+
+    archive: ArchiveSubject
+    cases: CasesSubject
+
+
+TheDesk = Annotated[CasesDesk, Depends(desk_of)]
