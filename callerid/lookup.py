@@ -110,10 +110,11 @@ class Lookup:
         """The names of all directories; True if the directory can be searched by a text."""
         return {source.name: source.can_search for source in self._sources}
 
-    async def search(self, text: str) -> SearchResult:
+    async def search(self, text: str, *, hidden: bool = False) -> SearchResult:
         """Search by a text, such as a name, in all directories that allow it.
 
-        A directory that does not answer within `LATEST_S` counts as failed.
+        At most `MOST_PEOPLE` are returned; with `hidden`, those who must never be shown in a
+        screen-pop, too. A directory that does not answer within `LATEST_S` counts as failed.
         """
         sources = [source for source in self._sources if source.can_search]
         tasks = {asyncio.create_task(source.search(text)): source.name for source in sources}
@@ -125,7 +126,7 @@ class Lookup:
         answers = [(tasks[task], task.result()) for task in tasks if task in done]
         failed = {name for name, answer in answers if answer.state in FAILURES}
         found = merged((each for _, answer in answers for each in answer.people), self._merge_by)
-        people = [person for person in found if not person.do_not_pop]
+        people = [person for person in found if hidden or not person.do_not_pop]
         return SearchResult(
             tuple(people[:MOST_PEOPLE]), tuple(failed | {tasks[task] for task in late})
         )

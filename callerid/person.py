@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,12 @@ class PersonKind(StrEnum):
     PERSON = "person"
     ORGANISATION = "organisation"
     PAYPHONE = "payphone"
+
+
+def plain_text(text: str) -> str:
+    """Return a text in small letters, without accents, to compare names."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(each for each in parts if not unicodedata.combining(each))
 
 
 def record_id_in(directory: str, entries: Iterable[str]) -> str:

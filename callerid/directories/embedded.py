@@ -6,7 +6,6 @@ import asyncio
 import re
 import sqlite3
 import threading
-import unicodedata
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +16,7 @@ from callerid.errors import DirectoryError
 from callerid.import_file import DETAILS, LONGEST_DETAIL, MOST_PEOPLE_OF_A_NUMBER
 from callerid.limited_source import CacheLimits, SourceLimits
 from callerid.number import PhoneNumber
-from callerid.person import Person, PersonKind
+from callerid.person import Person, PersonKind, plain_text
 
 LIMITS: Final = SourceLimits(concurrency=8, timeout_s=5.0, cache=CacheLimits(0, 0))
 """The limits for searches. No answer is kept, because a search takes about a millisecond."""
@@ -90,7 +89,7 @@ class EmbeddedDirectory:
         A word may also be the beginning of the postcode, with or without its space. Only the first
         six words count. Capitals and accents do not matter. Raises `DirectoryError`.
         """
-        joined = _POSTCODE.sub(r"\1\2", _plain(text))
+        joined = _POSTCODE.sub(r"\1\2", plain_text(text))
         words = [_escaped(word) for word in joined.split()[:_MOST_WORDS]]
         conditions = " AND ".join(_WORD.format(place) for place in range(len(words))) or "1"
         values: dict[str, object] = {"text": text.strip(), "words": len(words)}
@@ -130,15 +129,9 @@ class EmbeddedDirectory:
             return []
         with closing(opened) as connection:
             connection.row_factory = sqlite3.Row
-            connection.create_function("plain", 1, _plain, deterministic=True)
+            connection.create_function("plain", 1, plain_text, deterministic=True)
             connection.set_progress_handler(given_up.is_set, _STEPS)
             return connection.execute(query, values).fetchall()
-
-
-def _plain(text: str) -> str:
-    """Return a text in small letters, without accents."""
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(each for each in parts if not unicodedata.combining(each))
 
 
 def _escaped(word: str) -> str:

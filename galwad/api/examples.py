@@ -109,6 +109,7 @@ _CASE: dict[str, Any] = {
     "answer_by": "2026-12-29",
     "extend_by": "2026-12-29",
     "acknowledge_by": None,
+    "waits_since": None,
 }
 _CASE_DETAIL: dict[str, Any] = {
     "case": _CASE,
@@ -127,11 +128,11 @@ _CASE_DETAIL: dict[str, Any] = {
     "searches": [
         {
             "position": 1,
-            "text": "the call in which the person asked",
+            "text": _CALL,
             "person": "",
             "places": [
                 {
-                    "place": "the call in which the person asked",
+                    "place": "linked-call",
                     "spelling": _CALL,
                     "found": 1,
                     "failed": "",
@@ -412,7 +413,7 @@ EXAMPLES: Final = {
     "cases_change": Example({"version": 2, "owner": "gwen"}, _CASE_DETAIL),
     "cases_take_step": Example({"version": 1, "kind": "acknowledged"}, _CASE_DETAIL),
     "cases_withdraw_step": Example(
-        {"version": 2, "reason": "entered in the wrong case"}, _CASE_DETAIL
+        {"position": 2, "reason": "entered in the wrong case"}, _CASE_DETAIL
     ),
     "cases_search": Example(
         {"text": "Mair Evans", "person": "crm:1042"},
@@ -445,10 +446,48 @@ EXAMPLES: Final = {
                     "recording": "recorded",
                     "flags": [],
                     "person": "crm:1042",
+                    "note": {
+                        "purpose": "Council Tax",
+                        "language": "cy",
+                        "outcome": "Form sent",
+                        "caller_type": "self",
+                        "on_behalf_of": "",
+                        "authority": "",
+                        "notes": "",
+                        "no_note_reason": "",
+                        "unfinished": False,
+                    },
                 }
             ],
             "after": None,
         },
+    ),
+    "cases_accesses": Example(
+        None,
+        {
+            "rows": [
+                {
+                    "entry": 41,
+                    "call_id": _CALL,
+                    "at": 1795743681.2,
+                    "act": "recording.fetched",
+                    "actor": "user:gwen",
+                    "purpose": "complaint",
+                    "reference": "C-1024",
+                    "recipient": "",
+                }
+            ]
+        },
+    ),
+    "cases_pack_made": Example(
+        {
+            "recipient": "Mair Evans",
+            "sha256": "5b" * 32,
+            "size": 19_043_310,
+            "calls": 12,
+            "silenced": 3,
+        },
+        {"entry": 58},
     ),
     "cases_exclude": Example({"call_ids": [_CALL], "reason": "a call of Owen Evans"}, None),
     "retention_plan": Example(

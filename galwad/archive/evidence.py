@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -19,7 +19,8 @@ from recording.audit.log import Facts
 router = APIRouter(tags=["recordings"])
 PACK_MADE: Final = "evidence.made"
 """The kind of the audit entry about each evidence pack."""
-_Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Digest: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size: TypeAlias = Annotated[int, Field(ge=1, le=1 << 40)]
 
 
 class EvidencePack(FetchReason):
@@ -31,8 +32,8 @@ class EvidencePack(FetchReason):
     """
 
     recipient: RequiredText
-    sha256: _Digest
-    size: Annotated[int, Field(ge=1, le=1 << 40)]
+    sha256: Digest
+    size: Size
     silenced: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 

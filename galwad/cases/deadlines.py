@@ -5,14 +5,15 @@ A request about one's data (UK GDPR, Articles 15 to 21) must be answered within 
 month, or on the last day of a month that has no such day. If this is a Saturday, a Sunday or a bank
 holiday of England and Wales, the next working day counts.
 
-- While the council waits for information about the identity of the person, there is no deadline.
-  The month begins when the information is received.
-- A request for access may need to be clarified. The days until the answer do not count.
+- While the council waits for information about the identity of the person, or for a fee that the
+  law allows, there is no deadline. The month begins on the day of the latest of these.
+- A request for access may need to be clarified. The days from the question to the answer do not
+  count. The law also leaves out the day of the answer; it is counted here, to be safe.
 - Once, and within the first month, the council may extend the month to three months.
 
 A complaint about the use of data must be acknowledged within 30 days (Data Protection Act 2018,
-section 164A). These are counted from the day after the receipt, and all days count. The complaint
-must be answered without undue delay, but no date is set for this.
+section 164A). These are counted from the day after the receipt, and all days count, to be safe.
+The complaint must be answered without undue delay, but no date is set for this.
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ class Deadlines:
     """The state of a case on one day, and the days by which the council must act.
 
     A day is None if there is no such deadline, now or at all. `extend_by` is the last day on which
-    the person may be informed that the answer takes longer.
+    the person may be informed that the answer takes longer. `waits_since` is the day since which
+    the council waits for the person, or None.
     """
 
     state: CaseState
     answer_by: date | None
     extend_by: date | None
     acknowledge_by: date | None
+    waits_since: date | None
 
     @property
     def next(self) -> date | None:
@@ -80,6 +83,7 @@ class _Clock:
         self.began = received
         self.stopped_days = 0
         self.identity_since: date | None = None
+        self.fee_since: date | None = None
         self.scope_since: date | None = None
         self.extended = self.acknowledged = self.closed = False
 
@@ -90,6 +94,10 @@ class _Clock:
                 self.identity_since = step.day
             case "identity-given":
                 self.identity_since, self.began, self.stopped_days = None, step.day, 0
+            case "fee-asked":
+                self.fee_since = step.day
+            case "fee-paid":
+                self.fee_since, self.began, self.stopped_days = None, step.day, 0
             case "scope-asked":
                 self.scope_since = step.day
             case "scope-given":
@@ -118,6 +126,8 @@ class _Clock:
             return "closed"
         if self.identity_since is not None:
             return "waiting-for-identity"
+        if self.fee_since is not None:
+            return "waiting-for-fee"
         return "open" if self.scope_since is None else "waiting-for-scope"
 
     def deadlines(self, today: date) -> Deadlines:
@@ -125,12 +135,13 @@ class _Clock:
         if self.kind == "complaint":
             if not self.acknowledged:
                 acknowledge = self.received + _ACKNOWLEDGE
-        elif self.identity_since is None:
+        elif self.identity_since is None and self.fee_since is None:
             answer = self.end_of(_EXTENDED if self.extended else _MONTH, today)
             extend = None if self.extended else answer
+        waits = self.identity_since or self.fee_since or self.scope_since
         if self.closed:
-            answer = extend = acknowledge = None
-        return Deadlines(self.state, answer, extend, acknowledge)
+            answer = extend = acknowledge = waits = None
+        return Deadlines(self.state, answer, extend, acknowledge, waits)
 
 
 def deadlines(kind: CaseKind, received: date, steps: Sequence[DatedStep], today: date) -> Deadlines:
@@ -158,8 +169,10 @@ def check_step(
     first = max((received, *(each.day for each in steps if each.kind != "noted")))
     if step.day > today:
         raise CaseStepError(f"{step.day} is in the future")
-    if step.day < (received if step.kind == "noted" else first):
-        raise CaseStepError(f"{step.day} is before the receipt, or before the step of {first}")
+    if step.day < received:
+        raise CaseStepError(f"{step.day} is before the receipt on {received}")
+    if step.day < first and step.kind != "noted":
+        raise CaseStepError(f"{step.day} is before the step of {first}")
     if clock.closed and step.kind != "noted":
         raise CaseStepError("the case is closed")
     refusal = _refusal(clock, step)
@@ -176,7 +189,7 @@ def _refusal(clock: _Clock, step: DatedStep) -> str:
         (
             clock.kind == "complaint",
             "a complaint has no such step",
-            ("identity-asked", "scope-asked", "extended"),
+            ("identity-asked", "fee-asked", "scope-asked", "extended"),
         ),
         (
             clock.kind != "access",
@@ -188,14 +201,20 @@ def _refusal(clock: _Clock, step: DatedStep) -> str:
             "the identity of the person was asked for, and is not known yet",
             ("identity-asked", "extended"),
         ),
+        (
+            clock.fee_since is not None,
+            "a fee was asked for, and is not paid yet",
+            ("fee-asked", "extended"),
+        ),
         (not no_scope, "a clarification was asked for, and is not given yet", ("scope-asked",)),
         (clock.extended, "the case is extended already", ("extended",)),
         (
             is_late,
             f"the answer was due on {now.answer_by}",
-            ("identity-asked", "scope-asked", "extended"),
+            ("identity-asked", "fee-asked", "scope-asked", "extended"),
         ),
         (no_identity, "the identity of the person was not asked for", ("identity-given",)),
+        (clock.fee_since is None, "a fee was not asked for", ("fee-paid",)),
         (no_scope, "a clarification was not asked for", ("scope-given",)),
         (clock.acknowledged, "the case is acknowledged already", ("acknowledged",)),
     )

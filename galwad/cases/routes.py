@@ -1,27 +1,29 @@
 """Endpoints for the register of requests by people about their data, and of complaints.
 
-Only administrators may use these endpoints. Each change of a case names the version that the
-administrator has seen, so it does not overwrite the change of another person.
+Only administrators may use these endpoints. A change of what was entered names the version of the
+case that the administrator has seen, so it does not overwrite the change of another person.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from callerid.note import NOTE_FIELDS, Note
+from galwad.archive.evidence import PACK_MADE, Digest, PackEntry, Size
 from galwad.archive.files import checked_id
-from galwad.archive.routes import cursor_in
+from galwad.archive.routes import FETCHED, cursor_in
 from galwad.cases import store
 from galwad.cases.deadlines import CaseStepError, DatedStep, Deadlines, check_step
 from galwad.cases.rules import NEED_REASON, CaseKind, Channel, Outcome, StepKind
-from galwad.cases.scope import Found
+from galwad.cases.scope import LINKED_CALL, Found
 from galwad.cases.store import (
     Case,
     CaseCall,
@@ -43,17 +45,28 @@ from galwad.host.bodies import (
 from galwad.host.errors import ApiError
 from galwad.people.access import SteppedUpAdministrator, owner_named
 from galwad.people.sessions import Session
-from recording.audit.log import NewEntry
+from recording.audit.log import AuditFilter, Facts, NewEntry
 from recording.index.custody import NOT_RETAINED
 from recording.index.search import Cursor
 from recording.policy import FlagName
 
 router = APIRouter(prefix="/cases", tags=["cases"])
-LINKED: Final = "the call in which the person asked"
 _US: Final = 1_000_000
+_FIRST_DAY: Final = date(2018, 5, 25)
+"""The first day of the present rights."""
+_MOST_CALLS: Final = 1_000_000
+_ACCESSES: Final = (FETCHED, PACK_MADE, "recording.shown")
+"""The kinds of the audit entries about uses of a recording."""
+
+
+def _with_plain_lines(text: object) -> object:
+    return text.replace("\r\n", "\n").replace("\t", " ") if isinstance(text, str) else text
+
+
 Number: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
 LongText: TypeAlias = Annotated[
     str,
+    BeforeValidator(_with_plain_lines),
     StringConstraints(
         strip_whitespace=True,
         max_length=2000,
@@ -64,14 +77,7 @@ LongText: TypeAlias = Annotated[
 """A text of up to 2,000 characters that may have several lines."""
 
 
-class _Representative(RequestBody):
-    """The person who asks for the data of another person, and by which right."""
-
-    representative: ShortText = ""
-    authority: ShortText = ""
-
-
-class OpenCase(_Representative):
+class OpenCase(RequestBody):
     """A new case.
 
     It needs `call_id`, or both `received` and `channel`. Without `received`, it is received on the
@@ -82,6 +88,8 @@ class OpenCase(_Representative):
     kind: CaseKind
     reference: RequiredText
     name: RequiredText
+    representative: ShortText = ""
+    authority: ShortText = ""
     details: LongText = ""
     channel: Channel | None = None
     language: Language
@@ -90,13 +98,15 @@ class OpenCase(_Representative):
     owner: ShortText | None = None
 
 
-class ChangeCase(_Representative):
+class ChangeCase(RequestBody):
     """A change of a case. What is None, or missing, stays as it is."""
 
     version: Number
     kind: CaseKind | None = None
     reference: RequiredText | None = None
     name: RequiredText | None = None
+    representative: ShortText | None = None
+    authority: ShortText | None = None
     details: LongText | None = None
     language: Language | None = None
     received: date | None = None
@@ -104,13 +114,13 @@ class ChangeCase(_Representative):
 
 
 class NewStep(RequestBody):
-    """A step of a case. `day` is today if it is None.
+    """A step of a case. `day` is today if it is None, and `version` need not be given.
 
     Only a step "closed" has an outcome, which it needs. A refusal, an extension and a step "noted"
     need a note.
     """
 
-    version: Number
+    version: Number | None = None
     kind: StepKind
     day: date | None = None
     note: LongText = ""
@@ -118,9 +128,9 @@ class NewStep(RequestBody):
 
 
 class WithdrawStep(RequestBody):
-    """A request to withdraw the newest step of a case, which was entered by mistake."""
+    """A request to withdraw a step of a case, by its position, which was entered by mistake."""
 
-    version: Number
+    position: Number
     reason: RequiredText
 
 
@@ -151,7 +161,7 @@ class CaseRow(ResponseBody):
     `answer_by` and `acknowledge_by` are the last days to answer and to acknowledge it, and
     `extend_by` is the last day to inform the person that the answer takes longer. They are None if
     there is no such deadline. While the case waits for a clarification, `answer_by` is the day if
-    it came today.
+    the person answered today. `waits_since` is the day since which the case waits, or None.
     """
 
 
@@ -199,12 +209,17 @@ class SearchDone(BaseModel):
     new: int
 
 
+@fields_of(Note, *NOTE_FIELDS)
+class NoteOfCall(ResponseBody):
+    """The contact note of a call."""
+
+
 @fields_of(CaseCall, *CaseCall.__dataclass_fields__)
 class FoundCall(ResponseBody):
     """A call that was found for a case. `started` is in Unix seconds.
 
     `recording` says whether there is a recording of it. `person` is the id of the person whom the
-    advisor has confirmed in the call, or "".
+    advisor has confirmed in the call, or "". `note` is None if no note was saved.
     """
 
     line: str
@@ -213,6 +228,7 @@ class FoundCall(ResponseBody):
     recording: Literal["", "recorded", "disposed"]
     flags: list[FlagName]
     person: str
+    note: NoteOfCall | None
 
 
 class FoundCalls(BaseModel):
@@ -220,6 +236,43 @@ class FoundCalls(BaseModel):
 
     rows: list[FoundCall]
     after: str | None
+
+
+class CasePack(RequestBody):
+    """A pack with copies of calls that was made for a case.
+
+    `sha256` and `size` (in bytes) are those of the encrypted file, and `recipient` is the person
+    whom it is for. `calls` copies are in it, with `silenced` silent stretches.
+    """
+
+    recipient: RequiredText
+    sha256: Digest
+    size: Size
+    calls: Annotated[int, Field(ge=0, le=1_000_000)]
+    silenced: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class CaseAccess(BaseModel):
+    """An audit entry about a use of a recording that was found for a case.
+
+    `at` is in Unix seconds. `act` is the kind of the entry. `purpose` and `reference` are "" if the
+    act needs none.
+    """
+
+    entry: int
+    call_id: str
+    at: float
+    act: str
+    actor: str
+    purpose: str
+    reference: str
+    recipient: str
+
+
+class CaseAccesses(BaseModel):
+    """The uses of the recordings of a case, the newest first."""
+
+    rows: list[CaseAccess]
 
 
 @router.get("")
@@ -242,7 +295,7 @@ async def open_case(body: OpenCase, desk: TheDesk, session: SteppedUpAdministrat
         ApiError: 404, there is no call with this id. 422, the day of receipt is in the future, or
             the owner is not an administrator, or fields are missing that belong together.
     """
-    _check_representative(body)
+    _check_representative(body.representative, body.authority)
     if body.call_id is None and (body.received is None or body.channel is None):
         raise ApiError(
             422, "the receipt is not known", "give `call_id`, or `received` and `channel`"
@@ -250,7 +303,7 @@ async def open_case(body: OpenCase, desk: TheDesk, session: SteppedUpAdministrat
     owner = session.user.name if body.owner is None else await owner_named(desk, body.owner)
     started = None if body.call_id is None else await _start_of(desk, checked_id(body.call_id))
     received = body.received or desk.cases.day_of(started or 0.0)
-    _refuse_future(desk, received)
+    _check_receipt(desk, received)
     now = time.time()
     case = Case(
         case_id=0,
@@ -275,8 +328,8 @@ async def open_case(body: OpenCase, desk: TheDesk, session: SteppedUpAdministrat
         case_id = await store.add_case(connection, case)
         if started is not None:
             found = Found()
-            found.add(LINKED, case.call_id, {case.call_id: started})
-            await _store_search(connection, session, case_id, found, LINKED)
+            found.add(LINKED_CALL, case.call_id, {case.call_id: started})
+            await _store_search(connection, session, case_id, found, case.call_id)
         facts = {"kind": body.kind, "received": received.isoformat()}
         return [_entry("opened", case_id, session, {"reference": body.reference}, **facts)]
 
@@ -307,24 +360,31 @@ async def change(
             nothing changes, the owner is not an administrator, or the day of receipt is in the
             future or after a step, or the steps do not fit to the new kind.
     """
-    _check_representative(body)
     found = await _case(desk, case_id)
     _refuse_closed(found)
-    new: dict[str, Any] = body.model_dump(exclude_unset=True, exclude={"version"})
-    new = {name: value for name, value in new.items() if value is not None}
+    new: dict[str, Any] = body.model_dump(exclude_none=True, exclude={"version"})
     if not new:
         raise ApiError(422, "the request changes nothing", "give a new value")
+    whole = {**asdict(found.case), **new}
+    _check_representative(whole["representative"], whole["authority"])
     if body.owner is not None:
         new["owner"] = await owner_named(desk, body.owner)
     if body.received is not None:
-        _refuse_future(desk, body.received)
+        _check_receipt(desk, body.received)
         new["received"] = body.received.isoformat()
-    _refuse_steps(desk, body.kind or found.case.kind, body.received or found.case.received, found)
+    why = _misfit(
+        body.kind or found.case.kind,
+        body.received or found.case.received,
+        found.steps,
+        desk.cases.today(),
+    )
+    if why:
+        raise ApiError(422, why, "withdraw the step first")
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
         if not await store.change_case(connection, case_id, body.version, **new):
             _changed_meanwhile()
-        return [_entry("changed", case_id, session, {name: str(new[name]) for name in new})]
+        return [_entry("changed", case_id, session, {}, fields=", ".join(sorted(new)))]
 
     await desk.host.audit.append_after(write)
     return await _detail(desk, case_id)
@@ -360,7 +420,7 @@ async def take_step(
     )
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
-        if not await store.change_case(connection, case_id, body.version):
+        if not await store.change_case(connection, case_id, body.version or found.case.version):
             _changed_meanwhile()
         await store.add_step(connection, case_id, stored)
         facts = {"kind": body.kind, "day": day.isoformat(), "outcome": stored.outcome}
@@ -374,21 +434,29 @@ async def take_step(
 async def withdraw_step(
     case_id: Number, body: WithdrawStep, desk: TheDesk, session: SteppedUpAdministrator
 ) -> CaseDetail:
-    """Withdraw the newest step of a case. It stays in the case, and does not count any more.
+    """Withdraw a step of a case. It stays in the case, and does not count any more.
 
     Raises:
-        ApiError: 404, no case has this number. 409, it was changed meanwhile, or has no step.
+        ApiError: 404, no case has this number. 409, it was changed meanwhile, does not have this
+            step, or a later step builds on it.
     """
     found = await _case(desk, case_id)
-    last = next((each for each in reversed(found.steps) if not each.withdrawn), None)
-    if last is None:
-        raise ApiError(409, "the case has no step", f"`galwad cases show {case_id}` shows it")
+    withdrawn = next((each for each in found.steps if each.position == body.position), None)
+    if withdrawn is None or withdrawn.withdrawn:
+        raise ApiError(
+            409, "the case has no such step", f"`galwad cases show {case_id}` shows its steps"
+        )
+    left = [each for each in found.steps if each.position != body.position]
+    case = found.case
+    why = _misfit(case.kind, case.received, left, desk.cases.today())
+    if why:
+        raise ApiError(409, f"a later step builds on this one: {why}", "withdraw that one first")
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
-        if not await store.change_case(connection, case_id, body.version):
+        if not await store.change_case(connection, case_id, case.version):
             _changed_meanwhile()
-        await store.withdraw_step(connection, case_id, last.position, body.reason)
-        facts = {"step": last.position, "kind": last.kind}
+        await store.withdraw_step(connection, case_id, body.position, body.reason)
+        facts = {"step": body.position, "kind": withdrawn.kind}
         return [_entry("step-withdrawn", case_id, session, {"reason": body.reason}, **facts)]
 
     await desk.host.audit.append_after(write)
@@ -415,28 +483,26 @@ async def search(
         )
     _refuse_closed(await _case(desk, case_id))
     text = body.number or body.text or ""
+    by = "number" if body.number is not None else "person" if body.person else "text"
     await desk.host.audit.append(
-        "case.search", {"case": case_id}, {"actor": session.actor, "text": text}
+        "case.search", {"case": case_id, "by": by}, {"actor": session.actor}
     )
     searcher = desk.cases.searcher
     if body.number is not None:
         found = await searcher.by_number(body.number)
     else:
         found = await searcher.by_text(text, body.person)
-    before, _ = await desk.cases.store.count_calls(case_id)
-    position = 0
+    done: list[tuple[CaseSearch, int]] = []
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
-        nonlocal position
-        position = await _store_search(
-            connection, session, case_id, found, text, person=body.person
-        )
-        return [_entry("searched", case_id, session, {}, found=len(found.calls))]
+        if await store.is_closed(connection, case_id):
+            _refuse_as_closed()
+        made = await _store_search(connection, session, case_id, found, text, person=body.person)
+        done.append(made)
+        facts = {"search": made[0].position, "found": len(found.calls), "new": made[1]}
+        return [_entry("searched", case_id, session, {}, **facts)]
 
     await desk.host.audit.append_after(write)
-    after, _ = await desk.cases.store.count_calls(case_id)
-    made = await desk.cases.store.searches(case_id)
-    done = next(each for each in made if each.position == position)
     people = [
         FoundPerson(
             person=each.person_id,
@@ -447,7 +513,8 @@ async def search(
         )
         for each in found.people
     ]
-    return SearchDone(search=SearchRow.model_validate(done), people=people, new=after - before)
+    ((made, new),) = done
+    return SearchDone(search=SearchRow.model_validate(made), people=people, new=new)
 
 
 @router.delete("/{case_id}/searches/{position}", status_code=204)
@@ -460,15 +527,18 @@ async def remove_search(
         ApiError: 404, no case has this number, or no search of it has this position. 409, the case
             is closed.
     """
-    _refuse_closed(await _case(desk, case_id))
-    if all(each.position != position for each in await desk.cases.store.searches(case_id)):
-        raise ApiError(
-            404, "the case has no such search", f"`galwad cases show {case_id}` shows its searches"
-        )
+    await _case(desk, case_id)
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
-        removed = await store.remove_search(connection, case_id, position)
-        return [_entry("search-removed", case_id, session, {}, search=position, calls=removed)]
+        if await store.is_closed(connection, case_id):
+            _refuse_as_closed()
+        if not await store.remove_search(connection, case_id, position):
+            raise ApiError(
+                404,
+                "the case has no such search",
+                f"`galwad cases show {case_id}` shows its searches",
+            )
+        return [_entry("search-removed", case_id, session, {}, search=position)]
 
     await desk.host.audit.append_after(write)
 
@@ -507,19 +577,103 @@ async def exclude(
         ApiError: 404, no case has this number, or the case does not have one of the calls. 409, the
             case is closed.
     """
-    _refuse_closed(await _case(desk, case_id))
+    await _case(desk, case_id)
     wanted = {checked_id(each) for each in body.call_ids}
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
+        if await store.is_closed(connection, case_id):
+            _refuse_as_closed()
         known = await store.exclude_calls(connection, case_id, wanted, body.reason)
         if known != wanted:
             missing = min(wanted - known)
             raise ApiError(404, f"the case does not have the call {missing}", "search for it first")
         kind = "calls-excluded" if body.reason else "calls-included"
-        personal = {"reason": body.reason} if body.reason else {}
-        return [_entry(kind, case_id, session, personal, calls=len(known))]
+        return [_entry(kind, case_id, session, {}, calls=len(known))]
 
     await desk.host.audit.append_after(write)
+
+
+@router.get("/{case_id}/accesses")
+async def accesses(case_id: Number, desk: TheDesk, session: SteppedUpAdministrator) -> CaseAccesses:
+    """Return who has shown, heard, fetched or copied the recordings that were found for a case.
+
+    The calls that are excluded are left out. All entries of the audit about such acts since the
+    first of the calls are read.
+
+    Raises:
+        ApiError: 404, no case has this number.
+    """
+    await _case(desk, case_id)
+    await desk.host.audit.append("case.accesses-shown", {"case": case_id}, {"actor": session.actor})
+    found = [
+        each
+        for each in await desk.cases.store.calls(case_id, limit=_MOST_CALLS)
+        if not each.excluded
+    ]
+    wanted = {each.call_id for each in found}
+    since = min((each.started for each in found), default=0.0)
+    rows = []
+    for kind in _ACCESSES if found else ():
+        async for entry in desk.host.audit.search_all(AuditFilter(kind, since=since)):
+            if entry.facts.get("call_id") in wanted:
+                values = {name: value for name, (_, value) in entry.values.items()}
+                rows.append(
+                    CaseAccess(
+                        entry=entry.seq,
+                        call_id=str(entry.facts["call_id"]),
+                        at=entry.at_us / _US,
+                        act=kind,
+                        actor=values.get("actor", ""),
+                        purpose=str(entry.facts.get("purpose", "")),
+                        reference=values.get("reference", ""),
+                        recipient=values.get("recipient", ""),
+                    )
+                )
+    return CaseAccesses(rows=sorted(rows, key=lambda row: -row.entry))
+
+
+@router.post("/{case_id}/packs")
+async def pack_made(
+    case_id: Number, body: CasePack, desk: TheDesk, session: SteppedUpAdministrator
+) -> PackEntry:
+    """Enter in the audit and in the case that a pack was made, with its digest and recipient.
+
+    Raises:
+        ApiError: 404, no case has this number. 409, the case is closed.
+    """
+    found = await _case(desk, case_id)
+    _refuse_closed(found)
+    step = StoredStep(
+        position=len(found.steps) + 1,
+        kind="sent",
+        day=desk.cases.today(),
+        note=f"pack for {body.recipient}: {body.calls} calls, {body.size} bytes, {body.sha256}",
+        outcome="",
+        actor=session.actor,
+        at=time.time(),
+        withdrawn="",
+    )
+    facts: Facts = {
+        "case": case_id,
+        "pack_sha256": body.sha256,
+        "pack_size": body.size,
+        "calls": body.calls,
+        "silenced": body.silenced,
+    }
+    values = {
+        "actor": session.actor,
+        "reference": found.case.reference,
+        "recipient": body.recipient,
+    }
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        if not await store.change_case(connection, case_id, found.case.version):
+            _changed_meanwhile()
+        await store.add_step(connection, case_id, step)
+        return [NewEntry(PACK_MADE, facts, values)]
+
+    head = await desk.host.audit.append_after(write)
+    return PackEntry(entry=0 if head is None else head.seq)
 
 
 async def _store_search(
@@ -530,7 +684,7 @@ async def _store_search(
     text: str,
     *,
     person: str = "",
-) -> int:
+) -> tuple[CaseSearch, int]:
     row = CaseSearch(
         position=0,
         text=text,
@@ -549,12 +703,13 @@ async def _calls(desk: CasesDesk, found: Collection[CaseCall]) -> list[FoundCall
     recorded = await desk.archive.catalogue.some(ids)
     custody = await desk.archive.custodian.of(ids)
     logged = await desk.calls.log.store.some(ids)
-    people = await desk.notes.contacts.people_of(ids)
+    notes = await desk.notes.contacts.some(ids)
     rows = []
     for each in found:
         recording, call = recorded.get(each.call_id), logged.get(each.call_id)
         known = custody.get(each.call_id, NOT_RETAINED)
         facts = recording or call
+        person, note = notes.get(each.call_id, ("", None))
         state = "" if recording is None else "recorded" if known.disposed is None else "disposed"
         rows.append(
             FoundCall.model_validate(
@@ -565,7 +720,8 @@ async def _calls(desk: CasesDesk, found: Collection[CaseCall]) -> list[FoundCall
                     "talk_s": facts.talk_us / _US if facts else 0.0,
                     "recording": state,
                     "flags": list(known.flag_names),
-                    "person": people.get(each.call_id, ""),
+                    "person": person,
+                    "note": None if note is None else NoteOfCall.model_validate(note),
                 }
             )
         )
@@ -609,8 +765,8 @@ async def _start_of(desk: CasesDesk, call_id: str) -> float:
     return call.started
 
 
-def _check_representative(body: _Representative) -> None:
-    if bool(body.representative) != bool(body.authority):
+def _check_representative(representative: str, authority: str) -> None:
+    if bool(representative) != bool(authority):
         raise ApiError(
             422,
             "a representative needs an authority, and an authority a representative",
@@ -635,30 +791,33 @@ def _check_step_body(body: NewStep) -> None:
         )
 
 
-def _refuse_future(desk: CasesDesk, received: date) -> None:
+def _check_receipt(desk: CasesDesk, received: date) -> None:
     if received > desk.cases.today():
         raise ApiError(422, "the day of receipt is in the future", "look at: body.received")
+    if received < _FIRST_DAY:
+        raise ApiError(422, f"the day of receipt is before {_FIRST_DAY}", "look at: body.received")
 
 
 def _refuse_closed(found: CaseOnDay) -> None:
     if found.deadlines.state == "closed":
-        raise ApiError(
-            409, "the case is closed", "withdraw the step that closed it, if this was a mistake"
-        )
+        _refuse_as_closed()
 
 
-def _refuse_steps(desk: CasesDesk, kind: CaseKind, received: date, found: CaseOnDay) -> None:
-    """Raise an `ApiError` (422) if the steps do not fit to a new kind or day of receipt."""
-    today, taken = desk.cases.today(), valid(found.steps)
+def _refuse_as_closed() -> NoReturn:
+    raise ApiError(
+        409, "the case is closed", "withdraw the step that closed it, if this was a mistake"
+    )
+
+
+def _misfit(kind: CaseKind, received: date, steps: Sequence[StoredStep], today: date) -> str:
+    """Return which step does not fit to a case of this kind and receipt; "" if all do."""
+    taken = valid(steps)
     for count, step in enumerate(taken):
         try:
             check_step(kind, received, taken[:count], step, today)
         except CaseStepError as error:
-            raise ApiError(
-                422,
-                f'the step "{step.kind}" of {step.day} does not fit to the change: {error}',
-                "withdraw the step first",
-            ) from None
+            return f'the step "{step.kind}" of {step.day} does not fit: {error}'
+    return ""
 
 
 def _changed_meanwhile() -> NoReturn:

@@ -15,19 +15,24 @@ Channel: TypeAlias = Literal["telephone", "letter", "email", "in-person", "onlin
 StepKind: TypeAlias = Literal[
     "identity-asked",
     "identity-given",
+    "fee-asked",
+    "fee-paid",
     "scope-asked",
     "scope-given",
     "extended",
     "acknowledged",
     "noted",
+    "sent",
     "closed",
 ]
-"""The steps of a case. Only the first five move the day on which the answer is due."""
+"""The steps of a case. Only the first seven move the day on which the answer is due."""
 Outcome: TypeAlias = Literal["granted", "partly-refused", "refused", "withdrawn", "no-answer"]
 """The end of a case. For a complaint, "granted" means that it is upheld.
 
 "withdrawn": the person no longer asks; "no-answer": they did not answer a question of the council.
 """
-CaseState: TypeAlias = Literal["open", "waiting-for-identity", "waiting-for-scope", "closed"]
+CaseState: TypeAlias = Literal[
+    "open", "waiting-for-identity", "waiting-for-fee", "waiting-for-scope", "closed"
+]
 NEED_REASON: Final = frozenset({"partly-refused", "refused"})
 """The outcomes for which the person must be given a reason."""

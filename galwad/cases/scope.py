@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Final
 
 from callerid.errors import NumberError
-from callerid.lookup import Lookup
+from callerid.lookup import MOST_PEOPLE, Lookup
 from callerid.number import PhoneNumber
 from callerid.person import Person
-from callerid.written_numbers import read_numbers
+from callerid.written_numbers import WrittenNumbers, read_numbers
 from galwad.calls.log.store import CallStore
 from galwad.cases.store import SearchedPlace
 from galwad.host.errors import ApiError
@@ -22,15 +23,25 @@ from galwad.notes.store import NoteStore
 from recording.index.catalogue import Catalogue
 from recording.index.search import Filters
 
-RECORDINGS = "recordings"
-CALL_LOG = "call log"
-OPEN_NOTES = "contact notes that are not saved"
-NOTES_OF_PERSON = "contact notes of the person"
-NOTES_BY_REFERENCE = "contact notes by reference"
-NOTES_ON_BEHALF = "contact notes: on behalf of"
-DIRECTORY = "directory: "
-NO_TEXT_SEARCH = "this directory cannot be searched by a text"
-NO_ANSWER = "the directory does not answer"
+LINKED_CALL: Final = "linked-call"
+"""The place of the call in which a person has asked."""
+RECORDINGS: Final = "recordings"
+CALL_LOG: Final = "call-log"
+OPEN_NOTES: Final = "open-notes"
+NOTES_OF_PERSON: Final = "notes-of-person"
+NOTES_BY_REFERENCE: Final = "notes-by-reference"
+NOTES_ON_BEHALF: Final = "notes-on-behalf"
+DIRECTORY: Final = "directory: "
+NO_TEXT_SEARCH: Final = "no-text-search"
+NO_ANSWER: Final = "no-answer"
+TOO_MANY: Final = "too-many"
+TOO_SHORT: Final = "too-short"
+UNREADABLE: Final = "unreadable"
+NUMBERS: Final = "numbers-of-person"
+MOST_CALLS: Final = 20_000
+"""The most calls that one search may find. A switchboard has more, which is no person."""
+_SHORTEST: Final = 4
+"""The shortest text that is looked for within other texts."""
 
 
 @dataclass(slots=True)
@@ -42,9 +53,19 @@ class Found:
     people: tuple[Person, ...] = ()
 
     def add(self, place: str, spelling: str, calls: dict[str, float]) -> None:
-        """Add a place that was searched, and the calls found there."""
+        """Add a place that was searched, and the calls found there.
+
+        The first place that has a call decides when the call began. Raises `ApiError` (409) if
+        there are more than `MOST_CALLS` calls.
+        """
         self.places.append(SearchedPlace(place, spelling, len(calls)))
-        self.calls.update(calls)
+        self.calls = calls | self.calls
+        if len(self.calls) > MOST_CALLS:
+            raise ApiError(
+                409,
+                f"more than {MOST_CALLS} calls match, so this is not one person",
+                "search for another number, or for the person",
+            )
 
 
 class PersonSearcher:
@@ -90,15 +111,19 @@ class PersonSearcher:
         Raises `ApiError` (404) if the directories do not find this person by the text any more.
         """
         found = Found()
-        result = await self._lookup.search(text)
+        result = await self._lookup.search(text, hidden=True)
         found.people = result.people
         for name, can_search in self._lookup.names.items():
             count = sum(_has_entry(each, name) for each in result.people)
-            failed = NO_ANSWER if name in result.failed else ""
+            failed = TOO_MANY if len(result.people) >= MOST_PEOPLE else ""
+            failed = NO_ANSWER if name in result.failed else failed
             failed = failed if can_search else NO_TEXT_SEARCH
             found.places.append(SearchedPlace(f"{DIRECTORY}{name}", text, count, failed))
         found.add(NOTES_BY_REFERENCE, text, await self._notes.calls_of(reference=text))
-        found.add(NOTES_ON_BEHALF, text, await self._notes.calls_of(on_behalf_of=text))
+        if len(text) < _SHORTEST:
+            found.places.append(SearchedPlace(NOTES_ON_BEHALF, text, 0, TOO_SHORT))
+        else:
+            found.add(NOTES_ON_BEHALF, text, await self._notes.calls_on_behalf_of(text))
         if person_id:
             await self._add_person(found, person_id)
         return found
@@ -120,11 +145,16 @@ class PersonSearcher:
             )
         for number in self.numbers_of(person):
             await self._add_number(found, number)
+        if any(each.faults for each in self._read(person)):
+            found.places.append(SearchedPlace(NUMBERS, "", 0, UNREADABLE))
 
     def numbers_of(self, person: Person) -> tuple[PhoneNumber, ...]:
         """Return the telephone numbers of a person, each once."""
-        read = (read_numbers(text, area_code=self._area_code) for text in person.numbers)
+        read = self._read(person)
         return tuple(dict.fromkeys(number for each in read for number in each.numbers))
+
+    def _read(self, person: Person) -> list[WrittenNumbers]:
+        return [read_numbers(text, area_code=self._area_code) for text in person.numbers]
 
     async def _add_number(self, found: Found, number: PhoneNumber) -> None:
         bare = number.bare

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal, cast
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -92,6 +93,8 @@ searches = Table(
     Column("found", Integer, nullable=False),
     Column("actor", String(100), nullable=False),
     Column("at", Float, nullable=False),
+    # A search that was made by mistake keeps its row, so that its position is not used again.
+    Column("removed", Boolean, nullable=False),
 )
 
 found_calls = Table(
@@ -159,8 +162,11 @@ class StoredStep:
 class SearchedPlace:
     """A place that was searched for the data of a person, and what was looked for there.
 
-    `spelling` is the text that was compared, such as a number in E.164. `found` counts the calls.
-    `failed` says why the search was not complete; "" if it was.
+    `place` is one of the names in `galwad.cases.scope`; that of a directory follows "directory: ".
+    `spelling` is the text that was compared, such as a number in E.164. `found` counts the calls,
+    or the people in a directory. `failed` is "" if the search was complete. Otherwise the directory
+    cannot be searched by a text ("no-text-search"), did not answer ("no-answer") or knows too many
+    people ("too-many"); or the text is "too-short", or a number of the person "unreadable".
     """
 
     place: str
@@ -256,7 +262,9 @@ class CaseStore:
     async def searches(self, case_id: int) -> list[CaseSearch]:
         """Return the searches of a case, the first one first."""
         statement = (
-            select(searches).where(searches.c.case_id == case_id).order_by(searches.c.position)
+            select(searches)
+            .where(searches.c.case_id == case_id, ~searches.c.removed)
+            .order_by(searches.c.position)
         )
         async with self._engine.connect() as connection:
             return [_search_of(row) for row in (await connection.execute(statement)).mappings()]
@@ -291,7 +299,8 @@ class CaseStore:
         """Return how many calls were found for a case, and how many of these are excluded."""
         own = found_calls.c
         every = select(func.count(own.call_id.distinct())).where(own.case_id == case_id)
-        some = select(func.count()).where(exclusions.c.case_id == case_id)
+        excluded = select(exclusions.c.call_id).where(exclusions.c.case_id == case_id)
+        some = every.where(own.call_id.in_(excluded))
         async with self._engine.connect() as connection:
             return (await connection.scalar(every)) or 0, (await connection.scalar(some)) or 0
 
@@ -322,6 +331,13 @@ async def change_case(
     return (await connection.execute(statement)).rowcount > 0
 
 
+async def is_closed(connection: AsyncConnection, case_id: int) -> bool:
+    """Return whether a case is closed."""
+    closing = steps.c.kind == "closed", steps.c.withdrawn == ""
+    statement = select(literal(1)).where(steps.c.case_id == case_id, *closing)
+    return await connection.scalar(statement) is not None
+
+
 async def add_step(connection: AsyncConnection, case_id: int, step: StoredStep) -> None:
     """Store a step of a case. The caller commits."""
     row = {name: getattr(step, name) for name in StoredStep.__dataclass_fields__}
@@ -339,50 +355,48 @@ async def withdraw_step(
 
 async def add_search(
     connection: AsyncConnection, case_id: int, search: CaseSearch, found: Mapping[str, float]
-) -> int:
-    """Store a search and the calls that it found, and return its position. The caller commits.
+) -> tuple[CaseSearch, int]:
+    """Store a search and the calls that it found. The caller commits.
 
     `search.position` does not matter. `found` has the start of each call by its id (Unix seconds).
+    Return the search with its position, and how many of the calls the case did not have.
     """
-    own = searches.c
+    own, calls = searches.c, found_calls.c
     last = select(func.coalesce(func.max(own.position), 0)).where(own.case_id == case_id)
-    position = int((await connection.scalar(last)) or 0) + 1
-    row = {name: getattr(search, name) for name in CaseSearch.__dataclass_fields__}
+    stored = replace(search, position=int((await connection.scalar(last)) or 0) + 1)
+    row = {name: getattr(stored, name) for name in CaseSearch.__dataclass_fields__}
     places = [{name: getattr(each, name) for name in each.__slots__} for each in search.places]
-    row |= {"position": position, "places": json.dumps(places, ensure_ascii=False)}
+    row |= {"places": json.dumps(places, ensure_ascii=False), "removed": False}
     await connection.execute(insert(searches).values(case_id=case_id, **row))
-    calls = [
-        {"case_id": case_id, "call_id": call_id, "search": position, "started": started}
+    known_rows = select(calls.call_id, calls.started).where(calls.case_id == case_id)
+    known = {row.call_id: row.started for row in await connection.execute(known_rows)}
+    rows = [
+        {
+            "case_id": case_id,
+            "call_id": call_id,
+            "search": stored.position,
+            # The places do not agree to the second when a call began.
+            "started": known.get(call_id, started),
+        }
         for call_id, started in found.items()
     ]
-    if calls:
-        await connection.execute(insert(found_calls), calls)
-    return position
+    if rows:
+        await connection.execute(insert(found_calls), rows)
+    return stored, len(set(found) - set(known))
 
 
-async def remove_search(connection: AsyncConnection, case_id: int, position: int) -> int:
-    """Remove a search, and the calls that only this search has found; return how many these are.
+async def remove_search(connection: AsyncConnection, case_id: int, position: int) -> bool:
+    """Remove a search and the calls that only it has found; return False if there is no such one.
 
-    The caller commits.
+    The exclusions stay, so that a call that is found again is still excluded. The caller commits.
     """
-    await connection.execute(
-        delete(searches).where(searches.c.case_id == case_id, searches.c.position == position)
-    )
+    which = searches.c.case_id == case_id, searches.c.position == position, ~searches.c.removed
+    removed = await connection.execute(update(searches).where(*which).values(removed=True))
     own = found_calls.c
-    found = list(
-        await connection.scalars(
-            delete(found_calls)
-            .where(own.case_id == case_id, own.search == position)
-            .returning(own.call_id)
-        )
-    )
-    left = set(await connection.scalars(select(own.call_id).where(own.case_id == case_id)))
-    gone = exclusions.c
-    kept = select(own.call_id).where(own.case_id == case_id)
     await connection.execute(
-        delete(exclusions).where(gone.case_id == case_id, gone.call_id.not_in(kept))
+        delete(found_calls).where(own.case_id == case_id, own.search == position)
     )
-    return len(set(found) - left)
+    return removed.rowcount > 0
 
 
 async def exclude_calls(

@@ -23,6 +23,8 @@ from galwad.notes.subject import NotesDesk, NotesSubject
 DUE: Final = "case.due"
 """The kind of the alarm about a case whose deadline is near or over."""
 _WARN: Final = timedelta(days=7)
+_REMIND: Final = timedelta(days=30)
+"""The time after which the owner is reminded that a case still waits for the person."""
 _SETTLE_S: Final = 60.0
 _INTERVAL_S: Final = 60.0
 log = structlog.get_logger()
@@ -72,13 +74,19 @@ class CasesSubject:
             await asyncio.sleep(_INTERVAL_S)
 
     async def warn(self) -> None:
-        """Raise an alarm about each case whose deadline is at most a week away, or is over."""
+        """Raise an alarm about each case whose deadline is at most a week away, or is over.
+
+        A case that waits for the person for 30 days raises one too.
+        """
         today = self.today()
         for each in await self.store.all(today):
             day = each.deadlines.next
+            waits = each.deadlines.waits_since
+            who = f"{each.case.case_id}: {each.case.owner}"
             if day is not None and day - today <= _WARN:
-                what = f"{each.case.case_id}: {each.case.owner} must act by {day}"
-                self._host.alarm(Alarm(DUE, None, what))
+                self._host.alarm(Alarm(DUE, None, f"{who} must act by {day}"))
+            elif waits is not None and today - waits >= _REMIND:
+                self._host.alarm(Alarm(DUE, None, f"{who} waits since {waits}"))
 
 
 class CasesDesk(NotesDesk, Protocol):

@@ -60,18 +60,21 @@ GROUPS: Final = {
             "Keep the register of requests by people about their data, and of complaints.\n\n"
             "Each case has the deadlines that the law sets, counted from the day of receipt."
         ),
-        "galwad.cases.commands",
+        "galwad.cases.commands.register",
+        modules={"export": "galwad.cases.commands.export"},
         summaries={
             "list": "List cases, the earliest deadline first.",
             "show": "Show a case, its steps, and where was searched.",
             "open": "Open a case; its clock starts on the day of the call.",
             "change": "Change what was entered when the case was opened.",
             "step": "Enter what has happened: a question, an extension, the end.",
-            "undo": "Withdraw the newest step.",
+            "undo": "Withdraw a step that was entered by mistake.",
             "search": "Search for the calls of a person, and add them.",
             "calls": "List the calls that were found.",
             "exclude": "Exclude calls from the answer, for a reason.",
             "include": "Include calls in the answer again.",
+            "accesses": "List who has used the recordings, and why.",
+            "export": "Make a pack with copies for the person.",
         },
     ),
     "retention": LazyGroup(

@@ -15,6 +15,7 @@ since, the save is refused, so that no window overwrites a text that its user ha
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -41,6 +42,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -49,7 +51,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callerid.errors import ContactError, DraftConflictError
 from callerid.note import NOT_WRITTEN, NOTE_FIELDS, Note
-from callerid.person import Person
+from callerid.person import Person, plain_text
 from galwad.notes.bodies import EarlierContact
 from galwad.notes.rules import NoteDraft, OpenNote, unfinished_note
 
@@ -104,6 +106,11 @@ notes = Table(
     Index("contacts_by_person", "person_id", "started"),
     Index("contacts_by_reference", "reference", "started"),
 )
+
+# SQLite uses a partial index only for a statement with the same text in its condition.
+_FOR_OTHERS = notes.c.on_behalf_of != literal("", literal_execute=True)
+"""The condition of the notes about calls on behalf of other people, which are few."""
+Index("contacts_on_behalf", notes.c.on_behalf_of, sqlite_where=_FOR_OTHERS)
 
 drafts = Table(
     "contact_drafts",
@@ -396,23 +403,27 @@ class NoteStore:
         person_ids: Collection[str] = (),
         reference: str = "",
         number: str = "",
-        on_behalf_of: str = "",
     ) -> dict[str, float]:
         """Return the start (Unix seconds) of each call whose note matches one of these, by call id.
 
-        They are the person's entries in directories, their reference there, the caller's number
-        (only in notes that are not saved), and a part of the text in `on_behalf_of`.
+        They are the person's entries in directories, their reference there, and the caller's number
+        (only in notes that are not saved). All notes are read for the entries.
         """
         conditions = [
-            and_(notes.c.person_id.in_(person_ids), notes.c.person_id != ""),
+            or_(
+                notes.c.person_id.in_(person_ids),
+                *(
+                    notes.c.entries.contains(json.dumps(each), autoescape=True)
+                    for each in person_ids
+                ),
+            ),
             and_(notes.c.reference == reference, notes.c.reference != ""),
             and_(
                 notes.c.version == 0,
                 or_(notes.c.number == number, notes.c.number.startswith(f"{number};ext=")),
             ),
-            notes.c.on_behalf_of.icontains(on_behalf_of, autoescape=True),
         ]
-        given = (person_ids, reference, number, on_behalf_of)
+        given = (person_ids, reference, number)
         found: dict[str, float] = {}
         async with self._engine.connect() as connection:
             for value, condition in zip(given, conditions, strict=True):
@@ -422,13 +433,35 @@ class NoteStore:
                     found.update((call_id, started) for call_id, started in rows)
         return found
 
-    async def people_of(self, call_ids: Collection[str]) -> dict[str, str]:
-        """Return the id of the confirmed person of each of these calls that has one, by call id."""
-        statement = select(notes.c.call_id, notes.c.person_id).where(
-            notes.c.call_id.in_(call_ids), notes.c.person_id != ""
+    async def calls_on_behalf_of(self, text: str) -> dict[str, float]:
+        """Return the start (Unix seconds) of each call on behalf of a person, by call id.
+
+        `text` is a part of the person's name. Capitals and accents do not matter. All notes about
+        calls on behalf of others are read.
+        """
+        statement = select(notes.c.call_id, notes.c.started, notes.c.on_behalf_of).where(
+            _FOR_OTHERS
         )
         async with self._engine.connect() as connection:
-            return {row.call_id: row.person_id for row in await connection.execute(statement)}
+            rows = (await connection.execute(statement)).all()
+        wanted = plain_text(text)
+        matching = await asyncio.to_thread(
+            lambda: [row for row in rows if wanted in plain_text(row.on_behalf_of)]
+        )
+        return {row.call_id: row.started for row in matching}
+
+    async def some(self, call_ids: Collection[str]) -> dict[str, tuple[str, Note | None]]:
+        """Return the person and the note of each of these calls that was answered, by call id.
+
+        The person is the id of the confirmed person, or "". The note is None if it was never saved.
+        """
+        names = ("call_id", "person_id", "version", *NOTE_FIELDS)
+        statement = select(*(notes.c[name] for name in names)).where(notes.c.call_id.in_(call_ids))
+        async with self._engine.connect() as connection:
+            return {
+                row.call_id: (row.person_id, _note_of(row) if row.version else None)
+                for row in await connection.execute(statement)
+            }
 
 
 class NoteDrafts:

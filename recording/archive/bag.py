@@ -1,4 +1,4 @@
-"""Writes a BagIt bag (RFC 8493, version 1.0) as a tar archive, to a file that need not be seekable.
+"""Writes a BagIt bag (RFC 8493, version 1.0) as a tar archive, to a file with `write` and `tell`.
 
 A bag is a folder with data files and tag files. Manifests with SHA-256 digests name every data file
 (`manifest-sha256.txt`) and every tag file (`tagmanifest-sha256.txt`).
@@ -21,7 +21,7 @@ class BagWriter:
 
     def __init__(self, target: BinaryIO, folder: str, made: int) -> None:
         """Begin a bag. `folder` is its name, `made` the time of its files in Unix seconds."""
-        self._tar = tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self._tar = tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         self._folder = folder
         self._made = made
         self._digests: dict[str, str] = {}

@@ -7,7 +7,7 @@ The command runs on the officer's machine. This module reads the options, and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -34,6 +34,52 @@ from recording.errors import AgeError
 app = new_command()
 _LONGEST_NAME: Final = 200
 _VARIABLE: Final = "GALWAD_PACK_PASSPHRASE"
+PackRecipient: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        help="The recipient: NAME=age1…; or only NAME, to protect the pack with a passphrase "
+        f"that you type or set in ${_VARIABLE}.",
+    ),
+]
+PackIdentity: TypeAlias = Annotated[
+    Path,
+    typer.Option("--identity", help="Your key file: it opens recordings, and signs the pack."),
+]
+NodeKeys: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--node-key", help="The public key of a node that you trust, or a file with it."),
+]
+OtherOfficers: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--officer-key",
+        help="The public key of another officer whose rewraps you accept, or a file with it.",
+    ),
+]
+TrustedNodes: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        help="Your file of trusted nodes; by default trusted-nodes.json beside the key file.",
+    ),
+]
+NotWhole: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--not-whole",
+        help="Make the pack even if a recording is not whole, if its sound can be read: the "
+        "letter says so.",
+    ),
+]
+PackFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--output", "-o", help="The file; by default NAME.tar.age.")
+]
+Force: TypeAlias = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
+SilenceReason: TypeAlias = Annotated[
+    str,
+    typer.Option("--why", help="Why parts are silenced; the letter and the note have it."),
+]
 
 
 @app.command(
@@ -45,20 +91,12 @@ _VARIABLE: Final = "GALWAD_PACK_PASSPHRASE"
 def evidence(
     call_id: CallId,
     *,
-    to: Annotated[
-        str,
-        typer.Option(
-            help="The recipient: NAME=age1…; or only NAME, to protect the pack with a passphrase "
-            f"that you type or set in ${_VARIABLE}."
-        ),
-    ],
+    to: PackRecipient,
     purpose: Annotated[
         Purpose, typer.Option(help="Why the copy is made; the audit and the letter have it.")
     ],
     reference: Reference,
-    identity: Annotated[
-        Path, typer.Option(help="Your key file: it opens the recording, and signs the pack.")
-    ],
+    identity: PackIdentity,
     silence: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,37 +104,13 @@ def evidence(
             '"caller 1:20-1:45". Repeat it for each part.'
         ),
     ] = None,
-    why: Annotated[
-        str, typer.Option(help="Why parts are silenced; the letter and the note have it.")
-    ] = "",
-    node_key: Annotated[
-        list[str] | None,
-        typer.Option(help="The public key of a node that you trust, or a file with it."),
-    ] = None,
-    officer_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The public key of another officer whose rewraps you accept, or a file with it."
-        ),
-    ] = None,
-    trust: Annotated[
-        Path | None,
-        typer.Option(
-            help="Your file of trusted nodes; by default trusted-nodes.json beside the key file."
-        ),
-    ] = None,
-    not_whole: Annotated[
-        bool,
-        typer.Option(
-            "--not-whole",
-            help="Make the pack even if the recording is not whole, if its sound can be read: the "
-            "letter says so.",
-        ),
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file; by default ID.tar.age.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    why: SilenceReason = "",
+    node_key: NodeKeys = None,
+    officer_key: OtherOfficers = None,
+    trust: TrustedNodes = None,
+    not_whole: NotWhole = False,
+    output: PackFile = None,
+    force: Force = False,
     language: Language = "",
     server: Server = "",
     json: Json = False,
@@ -119,7 +133,7 @@ def evidence(
     from galwad.archive.commands import evidence_letter, evidence_pack  # noqa: PLC0415
 
     evidence_letter.check_library()
-    name, recipient = _recipient(to)
+    name, recipient = recipient_of(to)
     request = evidence_pack.PackRequest(
         call_id=call_id,
         purpose=purpose,
@@ -142,8 +156,8 @@ def evidence(
     print(f"audit entry {made['entry']}; the recipient opens the file with `age -d` and `tar -x`")
 
 
-def _recipient(text: str) -> tuple[str, AnyRecipient]:
-    """Return the recipient's name, and the key or passphrase to encrypt to. Raises `CliError`."""
+def recipient_of(text: str) -> tuple[str, AnyRecipient]:
+    """Return the name in --to, and the key or passphrase to encrypt to. Raises `CliError`."""
     name, equals, key = text.partition("=")
     name = one_line(name.strip())
     if not name or name.startswith("age1"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib import import_module
@@ -26,7 +26,7 @@ _HINT: Final = (
     "pip install 'galwad[evidence]'; on Debian also: apt-get install libpangoft2-1.0-0 "
     "libharfbuzz-subset0 fonts-dejavu-core"
 )
-_STYLE: Final = """\
+STYLE: Final = """\
 @page { size: A4; margin: 20mm }
 :root { color-scheme: light }
 body { font: 11pt/1.4 system-ui, sans-serif; color: #16202a; background: #fff; max-width: 170mm;
@@ -57,8 +57,8 @@ class Pack:
     officer_key: str
 
 
-class _LetterTexts(Texts):
-    """The texts about gaps, of which some have another wording for people outside the council."""
+class LetterTexts(Texts):
+    """The texts of letters. Those about gaps are for people outside the council."""
 
     def text(self, key: str, **values: str | int) -> str:
         """Return the text `evidence.KEY` if there is one, otherwise the text of the page."""
@@ -109,11 +109,11 @@ def letter(pack: Pack, texts: Texts) -> str:
         for name, body in _sections(pack, texts)
     )
     content = f"""\
-{_table(_facts(pack, texts))}
+{html_table(_facts(pack, texts))}
 <p>{escape(texts.text("evidence.private"))}</p>
 {sections}
 """
-    return html_page(texts.language, title, _STYLE, content)
+    return html_page(texts.language, title, STYLE, content)
 
 
 def _facts(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
@@ -141,7 +141,7 @@ def _facts(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
 def _sections(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
     """Yield the sections: the name of the title's text, and the HTML below the title."""
     yield "silenced", _silenced(pack.note, texts)
-    yield "gaps", _list(explanation_lines(pack.explanation, _LetterTexts(texts.language))[1:])
+    yield "gaps", html_list(explanation_lines(pack.explanation, LetterTexts(texts.language))[1:])
     received = {
         "letter": "letter.html, letter.pdf",
         "audio": f"{pack.note.call_id}.flac",
@@ -152,9 +152,9 @@ def _sections(pack: Pack, texts: Texts) -> Iterator[tuple[str, str]]:
         "bag": "bagit.txt, bag-info.txt, manifest-sha256.txt, tagmanifest-sha256.txt",
     }
     rows = ((texts.text(f"evidence.file.{name}"), each) for name, each in received.items())
-    yield "files", _table(rows)
+    yield "files", html_table(rows)
     keys = {"officer": pack.officer_key, "node": pack.node_key}
-    checks = _table((texts.text(f"evidence.key.{name}"), key) for name, key in keys.items())
+    checks = html_table((texts.text(f"evidence.key.{name}"), key) for name, key in keys.items())
     yield "check", f"<p>{escape(texts.text('evidence.check'))}</p>\n{checks}"
 
 
@@ -162,7 +162,12 @@ def _silenced(note: RedactionNote, texts: Texts) -> str:
     if not note.silenced:
         return f"<p>{escape(texts.text('evidence.silenced.none'))}</p>"
     reason = escape(texts.text("evidence.silenced.reason", reason=note.reason.rstrip(".")))
-    return f"{_list([_stretch(each, texts) for each in note.silenced])}\n<p>{reason}</p>"
+    return f"{html_list(silenced_parts(note, texts))}\n<p>{reason}</p>"
+
+
+def silenced_parts(note: RedactionNote, texts: Texts) -> list[str]:
+    """Return a sentence about each part that is silenced in a copy."""
+    return [_stretch(each, texts) for each in note.silenced]
 
 
 def _stretch(silence: Silence, texts: Texts) -> str:
@@ -176,11 +181,13 @@ def _position(us: int) -> str:
     return clock(seconds) + (f".{rest:03}".rstrip("0") if rest else "")
 
 
-def _list(lines: Sequence[str]) -> str:
+def html_list(lines: Sequence[str]) -> str:
+    """Return lines of text as a list in HTML."""
     return "<ul>\n" + "".join(f"<li>{escape(line)}</li>\n" for line in lines) + "</ul>"
 
 
-def _table(rows: Iterator[tuple[str, str]]) -> str:
+def html_table(rows: Iterable[tuple[str, str]]) -> str:
+    """Return pairs of a name and a value as a table in HTML."""
     cells = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="long">{escape(value)}</td></tr>\n'
         for name, value in rows
@@ -191,9 +198,12 @@ def _table(rows: Iterator[tuple[str, str]]) -> str:
 def _instructions(pack: Pack, texts: Texts) -> str:
     """Return the commands of evidence_verify.txt, with this call's id and texts in one language."""
     commands = files("galwad.archive.commands").joinpath("evidence_verify.txt")
+    return filled(commands.read_text(encoding="utf-8"), texts).replace("{{id}}", pack.note.call_id)
+
+
+def filled(commands: str, texts: Texts) -> str:
+    """Put the texts `evidence.verify.NAME` into the placeholders {{NAME}} of verify.txt."""
     return _PLACEHOLDER.sub(
-        lambda found: (
-            pack.note.call_id if found[1] == "id" else texts.text(f"evidence.verify.{found[1]}")
-        ),
-        commands.read_text(encoding="utf-8"),
+        lambda found: found[0] if found[1] == "id" else texts.text(f"evidence.verify.{found[1]}"),
+        commands,
     )

@@ -14,7 +14,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, cast
@@ -100,11 +101,42 @@ def make(
     entry. Raises `CliError`.
     """
     call_id = request.call_id
+    key = new_key(request.recipient)
+    pack = copied(request, officer, server)
+    note, content = pack.note, files_of(pack, texts)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    signed = REDACTION_NOTE.sign(replace(note, files=digests), officer.keys.signing)
+    content[f"{call_id}.redaction-note"] = signed
+    with bag_in(file.fileno(), key, call_id, note.reference) as bag:
+        for name, octets in content.items():
+            bag.add(name, octets)
+    facts = {
+        "purpose": request.purpose,
+        "reference": request.reference,
+        "recipient": request.name,
+        "silenced": len(note.silenced),
+        "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        "size": os.fstat(file.fileno()).st_size,
+    }
+    entry: int = ask(server, "POST", f"/recordings/{call_id}/evidence", facts)["entry"]
+    return {**facts, "entry": entry}
+
+
+def new_key(recipient: AnyRecipient) -> tuple[bytes, bytes]:
+    """Return an age header for a recipient, and its new file key. Raises `CliError`."""
     file_key = new_file_key()
     try:
-        header = make_header(file_key, [request.recipient])
-    except AgeError as error:  # before the fetch, which is audited
+        return make_header(file_key, [recipient]), file_key
+    except AgeError as error:
         raise CliError(f"--to: {error}", "ask the recipient for the key again", status=2) from None
+
+
+def copied(request: PackRequest, officer: Officer, server: str) -> Pack:
+    """Fetch and verify a recording, and return the copy with its proof. Raises `CliError`.
+
+    The redaction note of the copy names no further files yet.
+    """
+    call_id = request.call_id
     detail = ask(server, "GET", f"/recordings/{call_id}")
     silenced = _silences(request, detail["recording"]["talk_s"])
     _warn(detail, silenced)
@@ -128,7 +160,7 @@ def make(
         reason=request.why,
         files={},
     )
-    pack = Pack(
+    return Pack(
         detail=detail,
         explanation=explanation,
         note=note,
@@ -136,21 +168,6 @@ def make(
         node_key=verdict.signer,
         officer_key=officer.keys.public_key,
     )
-    content = files_of(pack, texts)
-    digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-    signed = REDACTION_NOTE.sign(replace(note, files=digests), officer.keys.signing)
-    content[f"{call_id}.redaction-note"] = signed
-    _write(file.fileno(), note, content, (header, file_key))
-    facts = {
-        "purpose": request.purpose,
-        "reference": request.reference,
-        "recipient": request.name,
-        "silenced": len(silenced),
-        "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        "size": os.fstat(file.fileno()).st_size,
-    }
-    entry: int = ask(server, "POST", f"/recordings/{call_id}/evidence", facts)["entry"]
-    return {**facts, "entry": entry}
 
 
 def _warn(detail: dict[str, Any], silenced: Sequence[Silence]) -> None:
@@ -261,20 +278,19 @@ def _copy(
                 ) from None
 
 
-def _write(
-    fd: int, note: RedactionNote, content: Mapping[str, bytes], key: tuple[bytes, bytes]
-) -> None:
-    """Write the encrypted pack to the empty file `fd`. `key` is the age header and its file key."""
+@contextmanager
+def bag_in(fd: int, key: tuple[bytes, bytes], name: str, reference: str) -> Iterator[BagWriter]:
+    """Write a bag, encrypted, to the empty file `fd`. `key` is the age header and its file key."""
     header, file_key = key
     os.pwrite(fd, header, 0)
+    now = time.time()
     with PayloadWriter(fd, file_key, len(header)) as writer:
-        bag = BagWriter(cast("BinaryIO", writer), note.call_id, int(time.time()))
-        for name, octets in content.items():
-            bag.add(name, octets)
+        bag = BagWriter(cast("BinaryIO", writer), name, int(now))
+        yield bag
         bag.close(
             {
-                "External-Identifier": note.call_id,
-                "Internal-Sender-Identifier": note.reference,
-                "Bagging-Date": note.made[:10],
+                "External-Identifier": name,
+                "Internal-Sender-Identifier": reference,
+                "Bagging-Date": time.strftime("%Y-%m-%d", time.gmtime(now)),
             }
         )

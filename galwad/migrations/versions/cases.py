@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables of cases, and let contact notes be found by the person's reference."""
+    """Create the tables of cases, and let contact notes be found by the person."""
     op.create_table(
         "cases",
         sa.Column("case_id", sa.Integer(), nullable=False),
@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("found", sa.Integer(), nullable=False),
         sa.Column("actor", sa.String(100), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("removed", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("case_id", "position"),
         sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"]),
     )
@@ -77,3 +78,9 @@ def upgrade() -> None:
     )
     op.create_index("case_calls_by_start", "case_calls", ["case_id", "started", "call_id"])
     op.create_index("contacts_by_reference", "contacts", ["reference", "started"])
+    op.create_index(
+        "contacts_on_behalf",
+        "contacts",
+        ["on_behalf_of"],
+        sqlite_where=sa.text("on_behalf_of != ''"),
+    )

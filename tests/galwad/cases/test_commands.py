@@ -1,6 +1,6 @@
 """`galwad cases`: the register of requests by people, and the search for their calls.
 
-Covers `galwad/cases/commands.py`, `galwad/cases/routes.py`, `galwad/cases/scope.py`,
+Covers `galwad/cases/commands/register.py`, `galwad/cases/routes.py`, `galwad/cases/scope.py`,
 `galwad/cases/store.py` and `galwad/cases/subject.py`.
 """
 
@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
+from callerid.lookup import SearchResult
 from callerid.person import Person
 from galwad.cases import subject
 from helpers.house import House
@@ -82,10 +84,10 @@ def test_the_clock_of_a_request_in_a_call_starts_on_the_day_of_the_call(run, hou
         for each in run("cases", "list", "--json").json()["rows"]
         if each["call_id"] == SECOND
     ]
-    text = run("cases", "show", case).out
-    assert "received: 2026-03-01, by telephone " + SECOND in text
-    assert "answer by: 2026-04-01\n" in text
-    assert f'the call in which the person asked, as "{SECOND}": 1' in text
+    page = run("cases", "show", case).out
+    assert "received: 2026-03-01, by telephone " + SECOND in page
+    assert "answer by: 2026-04-01\n" in page
+    assert f'linked call, as "{SECOND}": 1' in page
     assert list(found(run, str(case))) == [SECOND]
     kinds = [kind for kind, _ in house.audit()]
     assert {"case.opened", "cases.listed", "case.shown", "case.calls-shown"} <= set(kinds)
@@ -96,12 +98,13 @@ def test_a_question_stops_the_clock_and_a_mistake_can_be_withdrawn(run, house):
     due = shown(run, case)["case"]["answer_by"]
     done = run("cases", "step", case, "scope-asked", "--note", "which calls?\nsince when?")
     assert done.out == f"Case {case}: waits for a clarification.\n"
-    assert f"answer by: {due}, if it came today\n" in run("cases", "show", case).out
-    assert run("cases", "undo", case, "--reason", "wrong case").out == f"Case {case}: due {due}.\n"
-    text = run("cases", "show", case).out
-    assert f"step 1: {TODAY} scope-asked (user:gwen): which calls?\n  since when?; wi" in text
-    again = run("cases", "undo", case, "--reason", "once more")
-    assert again.err.startswith("error: the case has no step\n")
+    assert f"answer by: {due}, if the person answered today\n" in run("cases", "show", case).out
+    undone = run("cases", "undo", case, "1", "--reason", "wrong case")
+    assert undone.out == f"Case {case}: due {due}.\n"
+    page = run("cases", "show", case).out
+    assert f"step 1: {TODAY} scope-asked (user:gwen): which calls?\n  since when?; wi" in page
+    again = run("cases", "undo", case, "1", "--reason", "once more")
+    assert again.err.startswith("error: the case has no such step\n")
     run("cases", "step", case, "closed", "--outcome", "granted")
     assert shown(run, case)["case"]["state"] == "closed"
     assert int(case) not in [
@@ -119,7 +122,7 @@ def test_a_number_finds_calls_in_each_place_whatever_its_spelling(run, house):
     case = opened(run, *BY_LETTER)
     done = run("cases", "search", case, "--number", "(020) 7946 0123")
     assert f'recordings, as "{NUMBER}": 3\n' in done.out
-    assert f'contact notes that are not saved, as "{NUMBER}": 3\n' in done.out
+    assert f'open notes, as "{NUMBER}": 3\n' in done.out
     assert done.out.endswith("Calls added to the case: 3\n")
     again = run("cases", "search", case, "--number", NUMBER)
     assert again.out.endswith("Calls added to the case: 0\n")
@@ -130,8 +133,9 @@ def test_a_number_finds_calls_in_each_place_whatever_its_spelling(run, house):
     nothing = run("cases", "search", case, "--number", "01970 999999")
     assert nothing.out.endswith("Calls added to the case: 0\n")
     assert len(shown(run, case)["searches"]) == 3
-    searched = [facts for kind, facts in house.audit() if kind == "case.search"]
-    assert searched[-1]["text"] == "01970 999999"
+    searched = [facts for kind, facts in house.audit() if kind.startswith("case.search")]
+    assert searched[-2]["by"] == "number"
+    assert "01970 999999" not in str(searched)
 
 
 def test_a_name_finds_people_and_the_chosen_person_their_calls_and_numbers(run, house, tmp_path):
@@ -151,10 +155,10 @@ def test_a_name_finds_people_and_the_chosen_person_their_calls_and_numbers(run, 
     house.do(notes.save_confirmation(SECOND, Person(owen, "Owen Evans"), "confirmed", now))
     house.do(notes.save(FIRST, written("Council Tax", "cy"), now))
     done = run("cases", "search", case, "--text", "evans", "--person", mair)
-    assert f'contact notes of the person, as "{mair}": 1\n' in done.out
+    assert f'notes of person, as "{mair}": 1\n' in done.out
     assert f'recordings, as "{NUMBER}": 3\n' in done.out
     assert 'recordings, as "+441970000001": 0\n' in done.out
-    assert 'contact notes by reference, as "CT-1": 0\n' in done.out
+    assert 'notes by reference, as "CT-1": 0\n' in done.out
     # The number is shared, so the calls of the other person are excluded, for a reason.
     assert {call: row["person"] for call, row in found(run, case).items()} == {
         FIRST: mair,
@@ -164,8 +168,8 @@ def test_a_name_finds_people_and_the_chosen_person_their_calls_and_numbers(run, 
     why = ("--reason", "a call of Owen Evans")
     assert run("cases", "exclude", case, SECOND, *why).out == "Calls excluded: 1\n"
     assert found(run, case)[SECOND]["excluded"] == "a call of Owen Evans"
-    text = run("cases", "show", case).out
-    assert "calls found: 3, of which excluded: 1\n" in text
+    page = run("cases", "show", case).out
+    assert "calls found: 3, of which excluded: 1\n" in page
     assert run("cases", "include", case, SECOND).out == "Calls included: 1\n"
     assert shown(run, case)["excluded"] == 0
     missing = run("cases", "exclude", case, "20260301-100000-abcdefgh", *why)
@@ -173,6 +177,9 @@ def test_a_name_finds_people_and_the_chosen_person_their_calls_and_numbers(run, 
     run("cases", "exclude", case, SECOND, *why)
     assert run("cases", "search", case, "--remove", "2").out == "Search 2 is removed.\n"
     assert (found(run, case), shown(run, case)["excluded"]) == ({}, 0)
+    again = run("cases", "search", case, "--number", NUMBER, "--json").json()
+    assert (again["search"]["position"], again["new"]) == (3, 3)
+    assert found(run, case)[SECOND]["excluded"] == "a call of Owen Evans"
     gone = run("cases", "search", case, "--text", "evans", "--person", "directory:999")
     assert gone.err.startswith("error: the directories do not find this person by the text\n")
 
@@ -185,16 +192,70 @@ def test_calls_on_behalf_of_the_person_and_by_their_reference_are_found(run, hou
         "Council Tax",
         "en",
         caller_type="family",
-        on_behalf_of="Mrs Eirlys 100% Pugh",
+        on_behalf_of="Mrs Siân 100% Pugh",
         authority="daughter",
     )
     house.do(notes.save(THIRD, family, now))
     case = opened(run, *BY_LETTER)
-    for text in ("eirlys 100% PUGH", "CT-9"):
-        done = run("cases", "search", case, "--text", text, "--json").json()
+    for words in ("sian 100% PUGH", "SIÂN", "CT-9"):
+        done = run("cases", "search", case, "--text", words, "--json").json()
         assert done["search"]["found"] == 1
     assert list(found(run, case)) == [THIRD]
-    assert run("cases", "search", case, "--text", "Eirlys %", "--json").json()["new"] == 0
+    assert run("cases", "search", case, "--text", "Siân %", "--json").json()["new"] == 0
+    short = run("cases", "search", case, "--text", "Pu").out
+    assert 'notes on behalf, as "Pu": the text is too short for this\n' in short
+
+
+def test_a_person_who_is_never_popped_is_found_by_each_of_their_entries(run, house, monkeypatch):
+    """A number that cannot be read, and a directory that knows too many people, are named."""
+    hidden = Person(
+        "crm:77",
+        "Hidden",
+        do_not_pop=True,
+        numbers=("01970 000077 or 62",),
+        same_as=("hr:5",),
+    )
+
+    async def answer(*_, hidden=False):
+        return SearchResult(people if hidden else (), ())
+
+    people = (hidden,)
+    monkeypatch.setattr(type(house.desk.directories.lookup), "search", answer)
+    notes, now = house.desk.notes.contacts, time.time()
+    colleague = Person("other:1", "Hidden", same_as=("hr:5",))
+    house.do(notes.save_confirmation(THIRD, colleague, "confirmed", now))
+    case = opened(run, *BY_LETTER)
+    done = run("cases", "search", case, "--text", "hidden", "--person", "crm:77").out
+    assert 'notes of person, as "crm:77, hr:5": 1\n' in done
+    assert 'recordings, as "+441970000077": 0\n' in done
+    assert "a number of the person cannot be read, and was not searched for\n" in done
+    assert list(found(run, case)) == [THIRD]
+    people = (hidden,) * 50
+    done = run("cases", "search", case, "--text", "hidden").out
+    assert 'directory: directory, as "hidden": too many people; give a longer text\n' in done
+
+
+def test_a_call_whose_places_disagree_about_its_start_is_listed_once(run, house):
+    case = opened(run, *BY_LETTER)
+    run("cases", "search", case, "--number", NUMBER)
+
+    async def moved():
+        async with house.desk.host.engine.begin() as connection:
+            await connection.execute(text("UPDATE recordings SET started = started + 3"))
+
+    house.do(moved())
+    run("cases", "search", case, "--number", NUMBER)
+    rows = run("cases", "calls", case, "--json").json()["rows"]
+    assert [row["call_id"] for row in rows] == CALLS[::-1]
+    assert {tuple(row["searches"]) for row in rows} == {(1, 2)}
+
+
+def test_a_search_that_finds_the_calls_of_more_than_one_person_is_refused(run, house, monkeypatch):
+    case = opened(run, *BY_LETTER)
+    monkeypatch.setattr("galwad.cases.scope.MOST_CALLS", 2)
+    done = run("cases", "search", case, "--number", NUMBER)
+    assert done.err.startswith("error: more than 2 calls match, so this is not one person\n")
+    assert found(run, case) == {}
 
 
 def test_a_directory_that_cannot_be_searched_by_text_is_named(run, house, monkeypatch):
@@ -218,7 +279,7 @@ def test_a_change_of_the_receipt_moves_the_deadline_unless_a_step_is_earlier(run
     run("cases", "step", case, "scope-asked")
     refused = run("cases", "change", case, "--kind", "erasure")
     assert "only a request for access can wait for a clarification" in refused.err
-    run("cases", "undo", case, "--reason", "mistake")
+    run("cases", "undo", case, "2", "--reason", "mistake")
     done = run("cases", "change", case, "--kind", "complaint").out
     assert done == f"Case {case}: due {earlier + timedelta(days=30)}.\n"
 
@@ -228,6 +289,12 @@ def test_a_case_that_is_due_in_a_week_raises_an_alarm(run, house):
     later = opened(run, *BY_LETTER)
     house.do(house.desk.cases.warn())
     details = [a.detail for a in house.desk.calls.alarms.open() if a.kind == subject.DUE]
+    waits = ("--received", str(TODAY - timedelta(days=31)), "--channel", "email")
+    waiting = opened(run, *waits)
+    run("cases", "step", waiting, "identity-asked", "--day", waits[1])
+    house.do(house.desk.cases.warn())
+    reminders = [a.detail for a in house.desk.calls.alarms.open() if a.kind == subject.DUE]
+    assert f"{waiting}: gwen waits since {waits[1]}" in reminders
     (mine,) = [each for each in details if each.startswith(f"{soon}: ")]
     assert mine.startswith(f"{soon}: gwen must act by ")
     assert not [each for each in details if each.startswith(f"{later}: ")]
@@ -241,7 +308,6 @@ def test_a_change_of_a_version_that_another_person_has_changed_is_refused(run, h
         assert client.post(f"/cases/{case}/steps", json={**step, "version": 1}).status_code == 200
         for method, path, body in (
             ("POST", "/steps", step),
-            ("POST", "/steps/withdraw", {"reason": "mistake"}),
             ("PUT", "", {"reference": "other"}),
         ):
             reply = client.request(method, f"/cases/{case}{path}", json={**body, "version": 1})
@@ -262,7 +328,7 @@ def test_only_administrators_may_use_the_register(run, house):
 def test_a_list_of_many_calls_is_read_page_by_page(run, house, monkeypatch):
     case = opened(run, *BY_LETTER)
     run("cases", "search", case, "--number", NUMBER)
-    monkeypatch.setattr("galwad.cases.commands._PAGE", 2)
+    monkeypatch.setattr("galwad.cases.commands.register._PAGE", 2)
     assert sorted(found(run, case)) == CALLS
 
 
@@ -273,6 +339,7 @@ def test_a_list_of_many_calls_is_read_page_by_page(run, house, monkeypatch):
         (SAR, "the receipt is not known"),
         ((*SAR, "--received", "soon", "--channel", "letter"), 'cannot read --received "soon"'),
         ((*SAR, "--received", "2099-01-01", "--channel", "letter"), "the day of receipt is in"),
+        ((*SAR, "--received", "0202-01-01", "--channel", "letter"), "the day of receipt is before"),
         ((*SAR, "--call", "20260301-100000-abcdefgh"), "there is no call with this id"),
         ((*SAR, *BY_LETTER, "--owner", "siwan"), "the owner is not an administrator"),
         ((*SAR, *BY_LETTER, "--representative", "Ann"), "a representative needs an authority"),

@@ -79,6 +79,19 @@ def test_an_answer_is_due_on_the_corresponding_day_or_the_next_working_day(recei
             "open",
             "2027-03-22",
         ),
+        (("2026-12-04 fee-asked",), "waiting-for-fee", "None"),
+        (("2026-12-04 fee-asked", "2026-12-21 fee-paid"), "open", "2027-01-21"),
+        # The month begins on the day of the latest of these.
+        (
+            (
+                "2026-12-04 identity-asked",
+                "2026-12-04 fee-asked",
+                "2026-12-10 fee-paid",
+                "2026-12-18 identity-given",
+            ),
+            "open",
+            "2027-01-18",
+        ),
         # The days before the identity was known are not counted twice.
         (
             (
@@ -103,6 +116,7 @@ def test_a_stopped_clock_is_no_deadline_and_shows_the_day_if_the_answer_came_tod
     found = [deadlines("access", TODAY, asked, TODAY + timedelta(days=n)) for n in (4, 5, 12)]
     assert [str(each.answer_by) for each in found] == ["2027-01-04", "2027-01-04", "2027-01-11"]
     assert [each.next for each in found] == [None] * 3
+    assert [str(each.waits_since) for each in found] == ["2026-12-07"] * 3
 
 
 def test_a_complaint_must_be_acknowledged_within_30_days_and_has_no_date_for_its_answer():
@@ -135,6 +149,10 @@ def test_a_complaint_must_be_acknowledged_within_30_days_and_has_no_date_for_its
         ("access", ("2026-12-07 acknowledged",), "2026-12-08 acknowledged", "acknowledged already"),
         ("access", (), "2026-12-08 identity-given", "was not asked for"),
         ("access", (), "2026-12-08 scope-given", "was not asked for"),
+        ("access", (), "2026-12-08 fee-paid", "was not asked for"),
+        ("access", ("2026-12-07 fee-asked",), "2026-12-08 extended", "not paid yet"),
+        ("access", ("2026-12-07 fee-asked",), "2026-12-08 fee-asked", "not paid yet"),
+        ("complaint", (), "2026-12-07 fee-asked", "a complaint has no such step"),
         ("access", (), "2027-01-05 extended", "was due on 2027-01-04"),
         ("access", (), "2027-01-05 scope-asked", "was due on 2027-01-04"),
         ("access", (), "2027-01-05 identity-asked", "was due on 2027-01-04"),

@@ -22,6 +22,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from galwad.calls.alarms.store import metadata as alarms_metadata
 from galwad.calls.log.store import metadata as call_log_metadata
+from galwad.cases.store import metadata as cases_metadata
 from galwad.events.outbox import metadata as webhooks_metadata
 from galwad.events.stream import metadata as call_stream_metadata
 from galwad.host.database import SqliteConnection, open_engine, upgrade
@@ -45,6 +46,7 @@ def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
         context = MigrationContext.configure(connection)
         metadata = [
             alarms_metadata,
+            cases_metadata,
             notes_metadata,
             call_log_metadata,
             call_stream_metadata,

@@ -53,6 +53,7 @@ NOT_TEXTS = {
     ("NewHeader", "rewrap"): "a signed file in base64",
     ("HeaderCommit", "sha256"): "64 hexadecimal digits",
     ("EvidencePack", "sha256"): "64 hexadecimal digits",
+    ("CasePack", "sha256"): "64 hexadecimal digits",
     ("Reindex", "node_keys"): "public keys in base64",
     ("Reindex", "officer_keys"): "public keys in base64",
     ("RestoreFacts", "number"): "accepted only if it matches the signed manifest",

@@ -40,6 +40,7 @@ CREATE TABLE case_searches (
     found INTEGER NOT NULL,
     actor VARCHAR(100) NOT NULL,
     at FLOAT NOT NULL,
+    removed BOOLEAN NOT NULL,
     PRIMARY KEY (case_id, position),
     FOREIGN KEY(case_id) REFERENCES cases (case_id)
 );
@@ -57,9 +58,10 @@ CREATE TABLE case_steps (
     FOREIGN KEY(case_id) REFERENCES cases (case_id)
 );
 CREATE INDEX contacts_by_reference ON contacts (reference, started);
+CREATE INDEX contacts_on_behalf ON contacts (on_behalf_of) WHERE on_behalf_of != '';
 INSERT INTO cases VALUES (1, 'access', 'SAR 4', 'Mair Evans', '', '', 'all calls', 'telephone', 'cy', '20261125-080100-tttttttt', '2026-11-25', 'gwen', 1795593700.0, 2);
 INSERT INTO case_steps VALUES (1, 1, 'acknowledged', '2026-11-26', '', '', 'user:gwen', 1795680000.0, '');
-INSERT INTO case_searches VALUES (1, 1, '01970 123456', '', '[{"place": "recordings", "spelling": "+441970123456", "found": 1, "failed": ""}]', 1, 'user:gwen', 1795680060.0);
+INSERT INTO case_searches VALUES (1, 1, '01970 123456', '', '[{"place": "recordings", "spelling": "+441970123456", "found": 1, "failed": ""}]', 1, 'user:gwen', 1795680060.0, 0);
 INSERT INTO case_calls VALUES (1, '20261125-080100-tttttttt', 1, 1795593660.0);
 INSERT INTO case_exclusions VALUES (1, '20261125-080100-tttttttt', 'another person');
 UPDATE alembic_version SET version_num = '0030';

@@ -48,8 +48,16 @@ Authority: TypeAlias = Annotated[
 _STATES: Final = {
     "open": "",
     "waiting-for-identity": "waits for the identity of the person",
+    "waiting-for-fee": "waits for a fee",
     "waiting-for-scope": "waits for a clarification",
     "closed": "closed",
+}
+_FAILED: Final = {
+    "no-answer": "the directory does not answer",
+    "no-text-search": "this directory cannot be searched by a text",
+    "too-many": "too many people; give a longer text",
+    "too-short": "the text is too short for this",
+    "unreadable": "a number of the person cannot be read, and was not searched for",
 }
 
 
@@ -110,7 +118,8 @@ def _print(found: dict[str, Any]) -> None:
         "owner": case["owner"],
         "state": _STATES[case["state"]],
         "acknowledge by": case["acknowledge_by"],
-        "answer by": case["answer_by"] and f"{case['answer_by']}{', if it came today' * waits}",
+        "answer by": case["answer_by"]
+        and f"{case['answer_by']}{', if the person answered today' * waits}",
         "last day to extend": case["extend_by"],
         "calls found": f"{found['calls']}, of which excluded: {found['excluded']}",
     }
@@ -134,8 +143,9 @@ def _print_search(search: dict[str, Any]) -> None:
         f'"{search["text"]}"{person}, {when}; calls found: {search["found"]}',
     )
     for place in search["places"]:
-        result = place["failed"] or str(place["found"])
-        _print_line("  ", f'{place["place"]}, as "{place["spelling"]}": {result}')
+        result = _FAILED.get(place["failed"], str(place["found"]))
+        name = place["place"].replace("-", " ")
+        _print_line("  ", f'{name}, as "{place["spelling"]}": {result}')
 
 
 def _print_line(title: str, text: str) -> None:
@@ -234,12 +244,8 @@ def change(
     body: dict[str, Any] = {each: text for each, text in new.items() if text}
     if not body:
         raise CliError("nothing changes", "add --owner, or another option", status=2)
-    body["version"] = _version(server, case)
+    body["version"] = ask(server, "GET", f"/cases/{case}")["case"]["version"]
     _print_changed(ask(server, "PUT", f"/cases/{case}", body), as_json=json)
-
-
-def _version(server: str, case: int) -> int:
-    return int(ask(server, "GET", f"/cases/{case}")["case"]["version"])
 
 
 def _print_changed(found: dict[str, Any], *, as_json: bool) -> None:
@@ -283,18 +289,25 @@ def step(
         "day": checked_day(day, "--day") if day else None,
         "note": note,
         "outcome": outcome,
-        "version": _version(server, case),
     }
     _print_changed(ask(server, "POST", f"/cases/{case}/steps", body), as_json=json)
 
 
-@app.command(epilog='Example: galwad cases undo 3 --reason "entered in the wrong case"')
-def undo(case: Case, *, reason: Reason = "", server: Server = "", json: Json = False) -> None:
-    """Withdraw the newest step of a case. The case still shows it, with the reason."""
-    body = {
-        "reason": required("--reason", reason, "entered in the wrong case"),
-        "version": _version(server, case),
-    }
+@app.command(epilog='Example: galwad cases undo 3 2 --reason "entered in the wrong case"')
+def undo(
+    case: Case,
+    step: Annotated[int, typer.Argument(min=1, help="The number of the step.")],
+    *,
+    reason: Reason = "",
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Withdraw a step of a case, as if it had not been taken. The case still shows it.
+
+    A step on which later steps build cannot be withdrawn before these.
+    """
+    why = required("--reason", reason, "entered in the wrong case")
+    body = {"position": step, "reason": why}
     _print_changed(ask(server, "POST", f"/cases/{case}/steps/withdraw", body), as_json=json)
 
 
@@ -349,12 +362,7 @@ def search(
 @app.command(epilog="Example: galwad cases calls 3")
 def calls(case: Case, *, server: Server = "", json: Json = False) -> None:
     """List the calls that were found for a case, the newest first."""
-    rows: list[dict[str, Any]] = []
-    after: str | None = ""
-    while after is not None:
-        page = ask(server, "GET", f"/cases/{case}/calls?limit={_PAGE}&after={after}")
-        rows += page["rows"]
-        after = page["after"]
+    rows = calls_of(server, case)
     if json:
         print_json({"rows": rows})
         return
@@ -374,6 +382,44 @@ def calls(case: Case, *, server: Server = "", json: Json = False) -> None:
             for each in rows
         ),
         empty="No calls were found for this case.",
+    )
+
+
+def calls_of(server: str, case: int) -> list[dict[str, Any]]:
+    """Return all calls that were found for a case, the newest first. Raises `CliError`."""
+    rows: list[dict[str, Any]] = []
+    after: str | None = ""
+    while after is not None:
+        page = ask(server, "GET", f"/cases/{case}/calls?limit={_PAGE}&after={after}")
+        rows += page["rows"]
+        after = page["after"]
+    return rows
+
+
+@app.command(epilog="Example: galwad cases accesses 3")
+def accesses(case: Case, *, server: Server = "", json: Json = False) -> None:
+    """List who has looked at, heard, fetched or copied the recordings of a case, and why.
+
+    The calls that are excluded are left out. Before you give such a list to the person, leave out
+    what they must not learn, such as a disclosure to the police.
+    """
+    found = ask(server, "GET", f"/cases/{case}/accesses", timeout_s=_TIMEOUT_S)
+    if json:
+        print_json(found)
+        return
+    print_table(
+        ("ENTRY", "TIME", "CALL", "ACT", "BY", "PURPOSE", "REFERENCE", "FOR"),
+        (
+            (
+                str(each["entry"]),
+                date_and_time(each["at"]),
+                each["call_id"],
+                each["act"],
+                *(each[name] for name in ("actor", "purpose", "reference", "recipient")),
+            )
+            for each in found["rows"]
+        ),
+        empty="No one has used the recordings of this case.",
     )
 
 
@@ -404,6 +450,8 @@ def _set_excluded(
     server: str, case: int, call_ids: list[str], reason: str, *, as_json: bool
 ) -> None:
     ids = sorted({checked_id(each) for each in call_ids})
-    ask(server, "PUT", f"/cases/{case}/calls", {"call_ids": ids, "reason": reason})
+    for at in range(0, len(ids), _PAGE):
+        some = {"call_ids": ids[at : at + _PAGE], "reason": reason}
+        ask(server, "PUT", f"/cases/{case}/calls", some)
     state = "excluded" if reason else "included"
     print_json({"calls": ids}) if as_json else print(f"Calls {state}: {len(ids)}")

@@ -1,0 +1,1 @@
+"""`galwad cases`: the commands of the register of requests and complaints."""
