@@ -462,6 +462,10 @@ EXAMPLES: Final = {
             "after": None,
         },
     ),
+    "cases_erase": Example(
+        {"call_ids": [_CALL]},
+        {"rows": [{"call_id": _CALL, "why_not": "the recording is retained"}]},
+    ),
     "cases_accesses": Example(
         None,
         {

@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callerid.note import NOTE_FIELDS, Note
+from galwad.archive.custody import Purge, purge, require_purge
 from galwad.archive.evidence import PACK_MADE, Digest, PackEntry, Size
 from galwad.archive.files import checked_id
 from galwad.archive.routes import FETCHED, cursor_in
@@ -45,6 +46,7 @@ from galwad.host.bodies import (
 from galwad.host.errors import ApiError
 from galwad.people.access import SteppedUpAdministrator, owner_named
 from galwad.people.sessions import Session
+from recording.audit.index_comparison import FACTS_ERASED
 from recording.audit.log import AuditFilter, Facts, NewEntry
 from recording.index.custody import NOT_RETAINED
 from recording.index.search import Cursor
@@ -250,6 +252,25 @@ class CasePack(RequestBody):
     size: Size
     calls: Annotated[int, Field(ge=0, le=1_000_000)]
     silenced: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class EraseCalls(RequestBody):
+    """Calls of a request for erasure that are erased now."""
+
+    call_ids: list[ShortText] = Field(min_length=1, max_length=50)
+
+
+class ErasedCall(BaseModel):
+    """A call that was erased, or the reason `why_not`."""
+
+    call_id: str
+    why_not: str
+
+
+class ErasedCalls(BaseModel):
+    """The calls of a request, each with the reason why it was not erased, or ""."""
+
+    rows: list[ErasedCall]
 
 
 class CaseAccess(BaseModel):
@@ -674,6 +695,66 @@ async def pack_made(
 
     head = await desk.host.audit.append_after(write)
     return PackEntry(entry=0 if head is None else head.seq)
+
+
+@router.post("/{case_id}/erase")
+async def erase(
+    case_id: Number, body: EraseCalls, desk: TheDesk, session: SteppedUpAdministrator
+) -> ErasedCalls:
+    """Dispose of the recordings of calls, and erase the person from their notes and rows.
+
+    A recording that is retained for a legal hold is not erased, nor are the facts about its call.
+    The contact notes that the CRM has, and the audit, are not changed.
+
+    Raises:
+        ApiError: 403, the user does not have the right `purge`. 404, no case has this number. 409,
+            the case is not an open request for erasure, or one of the calls is not in it or is
+            excluded.
+    """
+    require_purge(session)
+    found = await _case(desk, case_id)
+    _refuse_closed(found)
+    if found.case.kind != "erasure":
+        raise ApiError(409, "the case is not a request for erasure", "open a case of this kind")
+    wanted = {checked_id(each) for each in body.call_ids}
+    included = await desk.cases.store.included(case_id, wanted)
+    if included != wanted:
+        missing = min(wanted - included)
+        raise ApiError(
+            409,
+            f"the call {missing} is not in the case, or is excluded",
+            f"`galwad cases calls {case_id}` lists the calls",
+        )
+    rows = []
+    for call_id in sorted(wanted):
+        try:
+            await _erase(desk, session, case_id, call_id, found.case.reference)
+            rows.append(ErasedCall(call_id=call_id, why_not=""))
+        except ApiError as error:
+            rows.append(ErasedCall(call_id=call_id, why_not=error.error))
+    return ErasedCalls(rows=rows)
+
+
+async def _erase(
+    desk: CasesDesk, session: Session, case_id: int, call_id: str, reference: str
+) -> None:
+    """Dispose of a call's recording, and erase the facts about the person. Raises `ApiError`."""
+    recording = await desk.archive.catalogue.get(call_id)
+    if recording is None and desk.calls.live.get(call_id) is not None:
+        raise ApiError(409, "the call is in progress, or was just now", "repeat it later")
+    if recording is not None:
+        await purge(call_id, Purge(reason="erasure", reference=reference), desk, session)
+
+    async def write(connection: AsyncConnection) -> list[NewEntry]:
+        entries = [_entry("call-erased", case_id, session, {}, call_id=call_id)]
+        if recording is not None:
+            await desk.archive.catalogue.erase_facts(connection, recording)
+            entries.append(NewEntry(FACTS_ERASED, {"call_id": call_id}, {"actor": session.actor}))
+        return entries
+
+    await desk.host.audit.append_after(write)
+    await desk.notes.contacts.erase(call_id)
+    await desk.calls.log.store.forget_number_of(call_id)
 
 
 async def _store_search(

@@ -295,6 +295,16 @@ class CaseStore:
                 for call_id, started, by, excluded in await connection.execute(statement)
             ]
 
+    async def included(self, case_id: int, call_ids: Collection[str]) -> set[str]:
+        """Return those of these calls that the case has and does not exclude."""
+        own, gone = found_calls.c, exclusions.c
+        excluded = select(gone.call_id).where(gone.case_id == case_id)
+        statement = select(own.call_id).where(
+            own.case_id == case_id, own.call_id.in_(call_ids), own.call_id.not_in(excluded)
+        )
+        async with self._engine.connect() as connection:
+            return set(await connection.scalars(statement))
+
     async def count_calls(self, case_id: int) -> tuple[int, int]:
         """Return how many calls were found for a case, and how many of these are excluded."""
         own = found_calls.c

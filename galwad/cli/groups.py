@@ -75,6 +75,8 @@ GROUPS: Final = {
             "include": "Include calls in the answer again.",
             "accesses": "List who has used the recordings, and why.",
             "export": "Make a pack with copies for the person.",
+            "restrict": "Flag the recordings as restricted, or no longer.",
+            "erase": "Erase the calls of a request for erasure.",
         },
     ),
     "retention": LazyGroup(

@@ -450,6 +450,26 @@ class NoteStore:
         )
         return {row.call_id: row.started for row in matching}
 
+    async def erase(self, call_id: str) -> None:
+        """Erase the person, the number and the free texts of a call's note, with its drafts.
+
+        The purpose and the language stay, for the figures. A version that the CRM does not have yet
+        is not delivered any more.
+        """
+        empty = dict.fromkeys(("outcome", "on_behalf_of", "authority", "notes", "number"), "")
+        values = {**_filed_under(None), "confirmation": "", "withheld": False, **empty}
+        async with self._writer.begin() as connection:
+            await connection.execute(delete(drafts).where(drafts.c.call_id == call_id))
+            await connection.execute(
+                update(notes).where(notes.c.call_id == call_id).values(**values)
+            )
+            waiting = outbox.c.call_id == call_id, outbox.c.state != NoteState.DELIVERED
+            await connection.execute(
+                update(outbox)
+                .where(*waiting)
+                .values(state=NoteState.DISCARDED, payload="", reason="erased")
+            )
+
     async def some(self, call_ids: Collection[str]) -> dict[str, tuple[str, Note | None]]:
         """Return the person and the note of each of these calls that was answered, by call id.
 

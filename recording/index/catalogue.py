@@ -31,7 +31,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from recording.archive.manifest import Gap
-from recording.archive.summary import LaterAdvisor, LaterCaller, PartyNetwork, RecordingSummary
+from recording.archive.summary import (
+    NO_PERSONAL_FACTS,
+    LaterAdvisor,
+    LaterCaller,
+    PartyNetwork,
+    PersonalFacts,
+    RecordingSummary,
+)
 from recording.errors import CatalogueError, reason_of
 from recording.index.search import (
     LATER_PARTIES,
@@ -188,6 +195,12 @@ class Catalogue:
         """Return those of at most `MOST_IDS` recordings that the index has, by call id."""
         rows = await self._read(select(recordings).where(recordings.c.call_id.in_(call_ids)))
         return {row.call_id: row for row in rows}
+
+    async def erase_facts(self, connection: AsyncConnection, recording: RecordingSummary) -> None:
+        """Erase the personal facts of a row. The caller commits, with an entry in the audit."""
+        blank = {name: getattr(NO_PERSONAL_FACTS, name) for name in PersonalFacts.__struct_fields__}
+        row = msgspec.structs.replace(recording, **blank)
+        await write_rows(connection, [row], {recording.call_id})
 
     async def line_named(self, text: str) -> str:
         """Return the name of the telephone line that a user means by `text`.

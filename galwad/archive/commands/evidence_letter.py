@@ -33,12 +33,15 @@ body { font: 11pt/1.4 system-ui, sans-serif; color: #16202a; background: #fff; m
   margin: 8mm auto; padding: 0 4mm }
 @media print { body { margin: 0; padding: 0 } }
 h1 { font-size: 17pt; line-height: 1.2 }
-h2 { font-size: 13pt; margin-top: 7mm; break-after: avoid }
+h2 { font-size: 13pt; margin-top: 7mm }
+h3 { font-size: 11pt; margin-top: 5mm }
+h2, h3 { break-after: avoid }
 table { border-collapse: collapse; width: 100% }
 th, td { border: 1px solid #5b6672; padding: 1.5mm 2.5mm; text-align: left; vertical-align: top }
 th { background: #e8ecf0; width: 30%; font-weight: normal }
 li { margin-bottom: 1.5mm }
 code, .long { overflow-wrap: anywhere }
+.long { white-space: pre-line }
 """
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 

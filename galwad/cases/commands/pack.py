@@ -19,6 +19,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any, Final
 
+from callerid.errors import NumberError
+from callerid.number import PhoneNumber
 from galwad.archive.commands.evidence_letter import (
     STYLE,
     LetterTexts,
@@ -80,9 +82,10 @@ class CasePackRequest:
 
 @dataclass(frozen=True, slots=True)
 class _CopiedCall:
-    """A call of the pack. `lines` explain its gaps; `silenced` and `whole` are for its copy.
+    """A call of the pack.
 
-    `lines` and `silenced` are empty if there is no copy.
+    If there is a copy, `lines` explain the gaps of the recording, `silenced` has the silenced parts
+    with their reason, and `whole` says whether the recording is whole.
     """
 
     call: dict[str, Any]
@@ -133,7 +136,7 @@ def make(
                 _CopiedCall(
                     call,
                     explanation_lines(pack.explanation, texts)[1:],
-                    silenced_parts(pack.note, texts),
+                    _silenced(pack, texts),
                     pack.note.verdict == "whole",
                 )
             )
@@ -266,7 +269,7 @@ def _searches(searches: Sequence[dict[str, Any]], texts: LetterTexts) -> str:
         texts.text(
             "evidence.case.place.failed" if place["failed"] else "evidence.case.place.found",
             place=_place(place["place"], texts),
-            spelling=place["spelling"],
+            spelling=_spelling(place["spelling"]),
             found=place["found"],
         )
         for search in searches
@@ -281,6 +284,14 @@ def _place(place: str, texts: LetterTexts) -> str:
     if kind == "directory" and colon:
         return texts.text("evidence.case.place.directory", directory=directory)
     return texts.text(f"evidence.case.place.{place}")
+
+
+def _spelling(text: str) -> str:
+    """Return a number as people write it, and any other text as it is."""
+    try:
+        return PhoneNumber.parse(text).display if text.startswith("+") else text
+    except NumberError:
+        return text
 
 
 def _excluded(detail: dict[str, Any], texts: LetterTexts) -> str:
@@ -305,8 +316,16 @@ def _call(each: _CopiedCall, texts: LetterTexts) -> str:
     rows += [
         (texts.text(f"evidence.case.note.{name}"), note[name]) for name in _NOTE if note.get(name)
     ]
-    parts = html_list([*each.silenced, *each.lines]) if each.silenced or each.lines else ""
-    return f"<h3>{escape(title)}</h3>\n{html_table(rows)}\n{parts}"
+    if each.silenced:
+        rows.append((texts.text("evidence.silenced.title"), "\n".join(each.silenced)))
+    gaps = html_list(each.lines) if each.lines else ""
+    return f"<h3>{escape(title)}</h3>\n{html_table(rows)}\n{gaps}"
+
+
+def _silenced(pack: Pack, texts: LetterTexts) -> list[str]:
+    parts = silenced_parts(pack.note, texts)
+    reason = texts.text("evidence.silenced.reason", reason=pack.note.reason.rstrip("."))
+    return [*parts, reason] if parts else []
 
 
 def _instructions(texts: LetterTexts) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
@@ -10,6 +11,7 @@ from galwad.cases.rules import CaseKind, Channel, Outcome, StepKind
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import (
     CliError,
+    centre_time,
     console,
     date_and_time,
     one_line,
@@ -17,12 +19,22 @@ from galwad.cli.support.console import (
     print_table,
 )
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import Json, Reason, Server, checked_day, checked_id, required
+from galwad.cli.support.options import (
+    Json,
+    Reason,
+    Server,
+    Yes,
+    checked_day,
+    checked_id,
+    confirm,
+    required,
+)
 
 app = new_command()
 _TIMEOUT_S: Final = 120.0
 """The longest time in seconds to wait for a search in a million recordings."""
 _PAGE: Final = 500
+_ERASED_AT_ONCE: Final = 20
 Case: TypeAlias = Annotated[int, typer.Argument(min=1, help="The number of the case.")]
 CallIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID...", help="The calls.")]
 CaseReference: TypeAlias = Annotated[
@@ -83,12 +95,17 @@ def list_(
                 each["received"],
                 _due(each),
                 each["owner"],
-                _STATES[each["state"]],
+                _state(each),
             )
             for each in found["rows"]
         ),
         empty="There are no cases.",
     )
+
+
+def _state(case: dict[str, Any]) -> str:
+    due = _due(case)
+    return "overdue" if due and due < f"{centre_time(time()):%Y-%m-%d}" else _STATES[case["state"]]
 
 
 def _due(case: dict[str, Any]) -> str:
@@ -116,7 +133,7 @@ def _print(found: dict[str, Any]) -> None:
         "received": f"{case['received']}, by {case['channel']} {case['call_id']}".rstrip(),
         "language of the answer": case["language"],
         "owner": case["owner"],
-        "state": _STATES[case["state"]],
+        "state": _state(case),
         "acknowledge by": case["acknowledge_by"],
         "answer by": case["answer_by"]
         and f"{case['answer_by']}{', if the person answered today' * waits}",
@@ -254,8 +271,9 @@ def _print_changed(found: dict[str, Any], *, as_json: bool) -> None:
         print_json(found)
         return
     case = found["case"]
-    state, due = _STATES[case["state"]], _due(case)
-    print(f"Case {case['case_id']}: {state or f'due {due}' if state or due else 'open'}.")
+    due = _due(case)
+    state = ", ".join(filter(None, (due and f"due {due}", _state(case)))) or "open"
+    print(f"Case {case['case_id']}: {state}.")
 
 
 @app.command(epilog='Example: galwad cases step 3 identity-asked --note "asked for by letter"')
@@ -421,6 +439,73 @@ def accesses(case: Case, *, server: Server = "", json: Json = False) -> None:
         ),
         empty="No one has used the recordings of this case.",
     )
+
+
+@app.command(epilog="Example: galwad cases restrict 3")
+def restrict(
+    case: Case,
+    *,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove the flag from the recordings again.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Flag the recordings of a case as restricted: fewer people can hear them, for fewer reasons.
+
+    The calls that are excluded are left out, and recordings that have the flag already.
+    """
+    method, body = "DELETE" if remove else "PUT", {"reason": f"case {case}"}
+    ids = [
+        each["call_id"]
+        for each in _included(server, case)
+        if each["recording"] == "recorded" and ("restricted" in each["flags"]) == remove
+    ]
+    for call_id in ids:
+        ask(server, method, f"/recordings/{call_id}/flags/restricted", body)
+    state = "no longer restricted" if remove else "restricted"
+    print_json({"calls": ids}) if json else print(f"Recordings {state}: {len(ids)}")
+
+
+@app.command(epilog="Example: galwad cases erase 3")
+def erase(case: Case, *, yes: Yes = False, server: Server = "", json: Json = False) -> None:
+    """Erase the calls of a request for erasure that are not excluded. This cannot be undone.
+
+    Each recording is disposed of, with a certificate. The person, the number and the free texts are
+    erased from the contact note, and the number, the line and the advisor from the row in the
+    index. A recording that a legal hold retains is not erased: the command lists it with the
+    reason. Exclude the calls that you must keep first, with the reason for the exemption.
+
+    The notes that your CRM has are not erased. You need the right "purge".
+    """
+    ids = [each["call_id"] for each in _included(server, case)]
+    if not ids:
+        raise CliError("the case has no calls, or all are excluded", "search for them first")
+    if not yes:
+        confirm(
+            f"Erase {len(ids)} calls of case {case}? This cannot be undone", "nothing was erased"
+        )
+    rows: list[dict[str, Any]] = []
+    for at in range(0, len(ids), _ERASED_AT_ONCE):
+        body = {"call_ids": ids[at : at + _ERASED_AT_ONCE]}
+        done = ask(server, "POST", f"/cases/{case}/erase", body, timeout_s=_TIMEOUT_S)
+        rows += done["rows"]
+    if json:
+        print_json({"rows": rows})
+        return
+    kept = [each for each in rows if each["why_not"]]
+    print(f"Calls erased: {len(rows) - len(kept)}")
+    if kept:
+        print_table(
+            ("NOT ERASED", "REASON"),
+            ((each["call_id"], each["why_not"]) for each in kept),
+            empty="",
+        )
+
+
+def _included(server: str, case: int) -> list[dict[str, Any]]:
+    """Return the calls of a case that are not excluded."""
+    return [each for each in calls_of(server, case) if not each["excluded"]]
 
 
 @app.command(

@@ -87,6 +87,8 @@ def test_the_clock_of_a_request_in_a_call_starts_on_the_day_of_the_call(run, hou
     page = run("cases", "show", case).out
     assert "received: 2026-03-01, by telephone " + SECOND in page
     assert "answer by: 2026-04-01\n" in page
+    assert "state: overdue\n" in page
+    assert "overdue" in run("cases", "list").out
     assert f'linked call, as "{SECOND}": 1' in page
     assert list(found(run, str(case))) == [SECOND]
     kinds = [kind for kind, _ in house.audit()]
@@ -219,7 +221,7 @@ def test_a_person_who_is_never_popped_is_found_by_each_of_their_entries(run, hou
     async def answer(*_, hidden=False):
         return SearchResult(people if hidden else (), ())
 
-    people = (hidden,)
+    people: tuple[Person, ...] = (hidden,)
     monkeypatch.setattr(type(house.desk.directories.lookup), "search", answer)
     notes, now = house.desk.notes.contacts, time.time()
     colleague = Person("other:1", "Hidden", same_as=("hr:5",))
@@ -282,6 +284,18 @@ def test_a_change_of_the_receipt_moves_the_deadline_unless_a_step_is_earlier(run
     run("cases", "undo", case, "2", "--reason", "mistake")
     done = run("cases", "change", case, "--kind", "complaint").out
     assert done == f"Case {case}: due {earlier + timedelta(days=30)}.\n"
+
+
+def test_the_recordings_of_a_case_are_restricted_and_released_but_not_the_excluded(run, house):
+    case = opened(run, *BY_LETTER)
+    run("cases", "search", case, "--number", NUMBER)
+    run("cases", "exclude", case, SECOND, "--reason", "another person")
+    assert run("cases", "restrict", case).out == "Recordings restricted: 2\n"
+    assert run("cases", "restrict", case).out == "Recordings restricted: 0\n"
+    rows = found(run, case)
+    assert [rows[call]["flags"] for call in CALLS] == [["restricted"], [], ["restricted"]]
+    assert run("cases", "restrict", case, "--remove").out == "Recordings no longer restricted: 2\n"
+    assert [each["flags"] for each in found(run, case).values()] == [[], [], []]
 
 
 def test_a_case_that_is_due_in_a_week_raises_an_alarm(run, house):

@@ -118,7 +118,14 @@ def test_the_person_opens_the_pack_and_checks_each_call(export, house, run, case
     }
     letter = (data / "letter.html").read_text()
     assert '<html lang="cy">' in letter
-    for text in ("Mair Evans", "SAR 4", "Treth Gyngor", "&lt;b&gt;Holodd&lt;/b&gt;", NUMBER):
+    for text in (
+        "Mair Evans",
+        "SAR 4",
+        "Treth Gyngor",
+        "&lt;b&gt;Holodd&lt;/b&gt;",
+        "020 7946 0123",
+        "another customer",
+    ):
         assert text in letter
     # The reason for an exclusion, and the other call, may be about another person.
     for text in ("Owen", OTHERS, "gwen"):

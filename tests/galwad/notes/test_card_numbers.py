@@ -47,6 +47,7 @@ NOT_TEXTS = {
     ("FactorProof", "code"): "only compared with a secret or a hash",
     ("ConfirmSetup", "code"): "only compared with a secret",
     ("WhichRecordings", "call_ids"): "each must be the id of a recording",
+    ("EraseCalls", "call_ids"): "each must be the id of a call",
     ("ExcludeCalls", "call_ids"): "each must be the id of a call",
     ("OpenHold", "call_ids"): "each must be the id of a recording",
     ("NewHeader", "header"): "a signed file in base64",

@@ -42,6 +42,7 @@ SENSITIVE = {
     "cases_accesses",
     "cases_calls",
     "cases_change",
+    "cases_erase",
     "cases_exclude",
     "cases_listed",
     "cases_open_case",
