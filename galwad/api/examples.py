@@ -113,6 +113,15 @@ _CASE: dict[str, Any] = {
 }
 _CASE_DETAIL: dict[str, Any] = {
     "case": _CASE,
+    "possible": [
+        "identity-asked",
+        "fee-asked",
+        "scope-asked",
+        "extended",
+        "noted",
+        "sent",
+        "closed",
+    ],
     "steps": [
         {
             "position": 1,

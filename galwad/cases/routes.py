@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
@@ -184,9 +185,13 @@ class SearchRow(ResponseBody):
 
 
 class CaseDetail(BaseModel):
-    """A case with its steps and searches. `calls` were found, of which `excluded` do not count."""
+    """A case with its steps and searches. `calls` were found, of which `excluded` do not count.
+
+    `possible` are the kinds of the steps that can be taken today.
+    """
 
     case: CaseRow
+    possible: list[StepKind]
     steps: list[CaseStep]
     searches: list[SearchRow]
     calls: int
@@ -814,6 +819,7 @@ async def _detail(desk: CasesDesk, case_id: int) -> CaseDetail:
     every, excluded = await desk.cases.store.count_calls(case_id)
     return CaseDetail(
         case=_row(found),
+        possible=_possible(found, desk.cases.today()),
         steps=[CaseStep.model_validate(each) for each in found.steps],
         searches=[
             SearchRow.model_validate(each) for each in await desk.cases.store.searches(case_id)
@@ -821,6 +827,15 @@ async def _detail(desk: CasesDesk, case_id: int) -> CaseDetail:
         calls=every,
         excluded=excluded,
     )
+
+
+def _possible(found: CaseOnDay, today: date) -> list[StepKind]:
+    case, taken, possible = found.case, valid(found.steps), []
+    for kind in get_args(StepKind):
+        with suppress(CaseStepError):
+            check_step(case.kind, case.received, taken, DatedStep(kind, today), today)
+            possible.append(kind)
+    return possible
 
 
 def _row(found: CaseOnDay) -> CaseRow:

@@ -19,6 +19,7 @@ from galwad.api.system import page_texts
 from galwad.calls.alarms.kinds import kind_of
 from galwad.page.stream import BEAT_S
 from galwad.people.totp import QUIET, drawn
+from helpers.page_cases import FakeCases
 from helpers.page_holds import FakeHolds
 from helpers.page_recordings import FakeRecordings
 from helpers.page_retention import FakeRetention
@@ -334,6 +335,11 @@ class FakeDesk:
         return FakeRetention()
 
     @cached_property
+    def cases(self) -> FakeCases:
+        """The register of requests and complaints."""
+        return FakeCases()
+
+    @cached_property
     def holds(self) -> FakeHolds:
         """The legal holds."""
         return FakeHolds()
@@ -362,6 +368,8 @@ class FakeDesk:
             return self.recordings.answer(path, body)
         if path.startswith("/retention"):
             return self.retention.answer(method, path, body, str(self.me["user"]))
+        if path.startswith("/cases"):
+            return self.cases.answer(method, path, body)
         if path.startswith("/holds"):
             return self.holds.answer(method, path, body, str(self.me["user"]))
         if path.startswith("/alarms"):

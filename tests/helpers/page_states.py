@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from helpers.page import FakeDesk
+from helpers.page_cases import CALLS, a_call, a_case
 from helpers.page_holds import a_hold
 from helpers.page_recordings import a_pause, a_recording
 from helpers.page_retention import due
@@ -249,6 +250,26 @@ def retain(desk: FakeDesk) -> None:
     )
 
 
+def keep_cases(desk: FakeDesk) -> None:
+    """Let an administrator see two requests, one of them overdue, with searches and calls."""
+    administer_nothing(desk)
+    desk.cases.put(a_case(3, representative="Ann Evans", authority="daughter"))
+    desk.cases.put(a_case(2, "Complaint 7", kind="complaint", name="", received="2026-10-01"))
+    step = {"position": 1, "kind": "noted", "day": "2026-11-26", "note": "called back"}
+    desk.cases.steps = [{**step, "outcome": "", "actor": "user:gwen", "at": 1.0, "withdrawn": ""}]
+    desk.cases.calls = [a_call(CALLS[0]), a_call(CALLS[1], excluded="of Owen", person="crm:7")]
+    desk.cases.people = [
+        {
+            "person": "crm:1042",
+            "name": "Mair Evans",
+            "kind": "person",
+            "reference": "CT-4471902",
+            "numbers": ["01970 123456"],
+        }
+    ]
+    desk.cases.answer_searches("POST", {"text": "Mair Evans"})
+
+
 def waits(attempts: int, reason: str, state: str = "waiting") -> dict[str, Any]:
     """Return what has become of the attempts to deliver something."""
     return {"attempts": attempts, "reason": reason, "state": state, "due": time.time() + 60}
@@ -343,6 +364,16 @@ STATES = {
             "tbody tr:has-text('12:') button",
             "button[data-t='admin.holds.recordings.show']",
             "summary[data-t='admin.holds.change']",
+        ),
+    ),
+    "cases": PageState(
+        keep_cases,
+        "#cases-exclude-why:visible",
+        fragment="#cases",
+        press=(
+            "tbody tr:has-text('3:') button",
+            "button[data-t='admin.cases.calls.show']",
+            "summary[data-t='admin.cases.withdraw']",
         ),
     ),
     "administration": PageState(administer, ".admin-texts tbody", fragment=ADMIN),

@@ -62,6 +62,8 @@ const admin = new Door("admin", async () => (await import("./admin.js")).Adminis
 const recordings = new Door("recordings", async () => (await import("./recordings.js")).Recordings, unreachable);
 const retention = new Door("retention", async () => (await import("./retention.js")).Retention, unreachable, ["admin", "recordings"]);
 const holds = new Door("holds", async () => (await import("./holds.js")).Holds, unreachable, ["admin", "recordings"]);
+const cases = new Door("cases", async () => (await import("./cases.js")).Cases, unreachable, ["admin", "recordings"]);
+const doors = [admin, recordings, retention, holds, cases];
 const secondFactor = new SecondFactor();
 const dial = new Dial();
 let slots = new Slots();
@@ -111,7 +113,7 @@ function showSignIn(note) {
   approval.update(null);
   secondFactor.update(null);
   watch = null;
-  for (const door of [admin, recordings, retention, holds]) door.stop();
+  for (const door of doors) door.stop();
   undelivered?.stop();
   undelivered = null;
   figures?.stop();
@@ -176,13 +178,13 @@ async function start(signedIn) {
   const title = el("h1", { class: "unseen", t: "calls.title" });
   const own = [alarmList.box, overview ? overview.box : idle, openNotes.box, dial.box, today?.box];
   const others = [advisors?.box, figures?.box, closedNotes?.box, undelivered?.box, ringing.box];
-  main.replaceChildren(title, approval.box, tokens.box, strip.box, list, admin.box, recordings.box, retention.box, holds.box, ...[...own, ...others].filter(Boolean));
+  main.replaceChildren(title, approval.box, tokens.box, strip.box, list, admin.box, recordings.box, retention.box, holds.box, cases.box, ...[...own, ...others].filter(Boolean));
   approval.update(me.user);
   tokens.start();
   i18n.translate(main);
   undelivered?.start();
   if (undelivered) admin.start(me, undelivered);
-  if (me.role === "admin") for (const door of [retention, holds]) door.start(me);
+  if (me.role === "admin") for (const door of [retention, holds, cases]) door.start(me);
   if (supervision) recordings.start(me);
   figures?.start();
   closedNotes?.start();
@@ -498,7 +500,7 @@ async function choose(chosen) {
   if (me) render();
   else entitle(null);
   today?.render();
-  for (const { part } of [recordings, retention, holds]) part?.render();
+  for (const { part } of [recordings, retention, holds, cases]) part?.render();
 }
 
 async function leave() {
@@ -515,7 +517,7 @@ async function leave() {
 
 /** Say the result of a step-up when the part of the page that asked for it is there. */
 async function tell(key) {
-  await Promise.all([...[admin, recordings, retention, holds].map((door) => door.follow()), approval.ready]);
+  await Promise.all([...doors.map((door) => door.follow()), approval.ready]);
   (await import("./step_up.js")).show(key);
 }
 
@@ -539,7 +541,7 @@ async function begin() {
   signOut.before(mini.button, chime.toggle, account.button, secondFactor.button);
   link.after(presence.box);
   session.before(presence.reminder);
-  who.after(recordings.button, retention.button, holds.button, admin.button, tokens.button);
+  who.after(recordings.button, retention.button, holds.button, cases.button, admin.button, tokens.button);
   chime.unlocked = () => ringing.apply();
   mini.offer(false);
   session.before(secondFactor.notice);

@@ -4,7 +4,7 @@
 import { el, reveal, say } from "./dom.js";
 import { language, translate } from "./i18n.js";
 
-const PLACES = ["#admin", "#recordings", "#retention", "#holds", "#command-line"]; // the parts of the page that have an address
+const PLACES = ["#admin", "#recordings", "#retention", "#holds", "#cases", "#command-line"]; // the parts of the page that have an address
 
 const text = el("p", { id: "step-up-text", tabindex: "-1" });
 const typed = el("p", { class: "note", t: "stepup.typed", hidden: true });

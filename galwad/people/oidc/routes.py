@@ -58,7 +58,7 @@ class BeginSignIn(RequestBody):
 
     language: Language = "en"
     step_up: bool = False
-    place: Literal["", "admin", "recordings", "retention", "holds", "command-line"] = ""
+    place: Literal["", "admin", "recordings", "retention", "holds", "cases", "command-line"] = ""
 
 
 router = APIRouter(tags=["sign_in"])
