@@ -494,6 +494,7 @@ EXAMPLES: Final = {
     ),
     "cases_pack_made": Example(
         {
+            "version": 4,
             "recipient": "Mair Evans",
             "sha256": "5b" * 32,
             "size": 19_043_310,

@@ -57,6 +57,8 @@ router = APIRouter(prefix="/cases", tags=["cases"])
 _US: Final = 1_000_000
 _FIRST_DAY: Final = date(2018, 5, 25)
 """The first day of the present rights."""
+_SEALED_S: Final = 2 * 86_400.0
+"""The time in seconds after which the recording of a call is indexed, if it has one."""
 _MOST_CALLS: Final = 1_000_000
 _ACCESSES: Final = (FETCHED, PACK_MADE, "recording.shown")
 """The kinds of the audit entries about uses of a recording."""
@@ -246,12 +248,13 @@ class FoundCalls(BaseModel):
 
 
 class CasePack(RequestBody):
-    """A pack with copies of calls that was made for a case.
+    """A pack with copies of calls that was made for a case, as it was in this version.
 
     `sha256` and `size` (in bytes) are those of the encrypted file, and `recipient` is the person
     whom it is for. `calls` copies are in it, with `silenced` silent stretches.
     """
 
+    version: Number
     recipient: RequiredText
     sha256: Digest
     size: Size
@@ -281,8 +284,8 @@ class ErasedCalls(BaseModel):
 class CaseAccess(BaseModel):
     """An audit entry about a use of a recording that was found for a case.
 
-    `at` is in Unix seconds. `act` is the kind of the entry. `purpose` and `reference` are "" if the
-    act needs none.
+    `at` is in Unix seconds. `act` is the kind of the entry. `call_id` is "" if all calls of a case
+    were copied. Texts that the act does not have are "".
     """
 
     entry: int
@@ -523,6 +526,7 @@ async def search(
     async def write(connection: AsyncConnection) -> list[NewEntry]:
         if await store.is_closed(connection, case_id):
             _refuse_as_closed()
+        await store.touch(connection, case_id)
         made = await _store_search(connection, session, case_id, found, text, person=body.person)
         done.append(made)
         facts = {"search": made[0].position, "found": len(found.calls), "new": made[1]}
@@ -564,6 +568,7 @@ async def remove_search(
                 "the case has no such search",
                 f"`galwad cases show {case_id}` shows its searches",
             )
+        await store.touch(connection, case_id)
         return [_entry("search-removed", case_id, session, {}, search=position)]
 
     await desk.host.audit.append_after(write)
@@ -613,6 +618,7 @@ async def exclude(
         if known != wanted:
             missing = min(wanted - known)
             raise ApiError(404, f"the case does not have the call {missing}", "search for it first")
+        await store.touch(connection, case_id)
         kind = "calls-excluded" if body.reason else "calls-included"
         return [_entry(kind, case_id, session, {}, calls=len(known))]
 
@@ -637,16 +643,17 @@ async def accesses(case_id: Number, desk: TheDesk, session: SteppedUpAdministrat
         if not each.excluded
     ]
     wanted = {each.call_id for each in found}
+    cases = await desk.cases.store.cases_of(wanted)
     since = min((each.started for each in found), default=0.0)
     rows = []
     for kind in _ACCESSES if found else ():
         async for entry in desk.host.audit.search_all(AuditFilter(kind, since=since)):
-            if entry.facts.get("call_id") in wanted:
+            if entry.facts.get("call_id") in wanted or entry.facts.get("case") in cases:
                 values = {name: value for name, (_, value) in entry.values.items()}
                 rows.append(
                     CaseAccess(
                         entry=entry.seq,
-                        call_id=str(entry.facts["call_id"]),
+                        call_id=str(entry.facts.get("call_id", "")),
                         at=entry.at_us / _US,
                         act=kind,
                         actor=values.get("actor", ""),
@@ -665,7 +672,8 @@ async def pack_made(
     """Enter in the audit and in the case that a pack was made, with its digest and recipient.
 
     Raises:
-        ApiError: 404, no case has this number. 409, the case is closed.
+        ApiError: 404, no case has this number. 409, the case is closed, or it was changed since the
+            version from which the pack was made: the pack may have a call that is excluded now.
     """
     found = await _case(desk, case_id)
     _refuse_closed(found)
@@ -693,7 +701,7 @@ async def pack_made(
     }
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
-        if not await store.change_case(connection, case_id, found.case.version):
+        if not await store.change_case(connection, case_id, body.version):
             _changed_meanwhile()
         await store.add_step(connection, case_id, step)
         return [NewEntry(PACK_MADE, facts, values)]
@@ -744,9 +752,16 @@ async def _erase(
     desk: CasesDesk, session: Session, case_id: int, call_id: str, reference: str
 ) -> None:
     """Dispose of a call's recording, and erase the facts about the person. Raises `ApiError`."""
+    if desk.calls.live.get(call_id) is not None:
+        raise ApiError(
+            409, "the call is in progress, or its note is not finished", "repeat it later"
+        )
     recording = await desk.archive.catalogue.get(call_id)
-    if recording is None and desk.calls.live.get(call_id) is not None:
-        raise ApiError(409, "the call is in progress, or was just now", "repeat it later")
+    call = await desk.calls.log.store.call(call_id)
+    if recording is None and call is not None and time.time() - call.started < _SEALED_S:
+        raise ApiError(
+            409, "the call may have a recording that is not indexed yet", "repeat it in two days"
+        )
     if recording is not None:
         await purge(call_id, Purge(reason="erasure", reference=reference), desk, session)
 

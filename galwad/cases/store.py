@@ -39,6 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from galwad.cases.deadlines import DatedStep, Deadlines, deadlines
 from galwad.cases.rules import CaseKind, Channel, Outcome, StepKind
 from galwad.host.bodies import Language
+from recording.index.catalogue import MOST_IDS
 from recording.index.search import Cursor
 
 metadata = MetaData()
@@ -105,6 +106,7 @@ found_calls = Table(
     Column("search", Integer, primary_key=True),
     Column("started", Float, nullable=False),
     Index("case_calls_by_start", "case_id", "started", "call_id"),
+    Index("case_calls_by_call", "call_id"),
 )
 
 exclusions = Table(
@@ -295,6 +297,16 @@ class CaseStore:
                 for call_id, started, by, excluded in await connection.execute(statement)
             ]
 
+    async def cases_of(self, call_ids: Collection[str]) -> set[int]:
+        """Return the numbers of the cases for which one of these calls was found."""
+        found: set[int] = set()
+        wanted = list(call_ids)
+        async with self._engine.connect() as connection:
+            for at in range(0, len(wanted), MOST_IDS):
+                some = found_calls.c.call_id.in_(wanted[at : at + MOST_IDS])
+                found |= set(await connection.scalars(select(found_calls.c.case_id).where(some)))
+        return found
+
     async def included(self, case_id: int, call_ids: Collection[str]) -> set[str]:
         """Return those of these calls that the case has and does not exclude."""
         own, gone = found_calls.c, exclusions.c
@@ -339,6 +351,12 @@ async def change_case(
         .values(version=own.version + 1, **values)
     )
     return (await connection.execute(statement)).rowcount > 0
+
+
+async def touch(connection: AsyncConnection, case_id: int) -> None:
+    """Give a case its next version, because its searches or calls change. The caller commits."""
+    statement = update(cases).where(cases.c.case_id == case_id)
+    await connection.execute(statement.values(version=cases.c.version + 1))
 
 
 async def is_closed(connection: AsyncConnection, case_id: int) -> bool:

@@ -101,6 +101,8 @@ notes = Table(
     Column("name", String(200), nullable=False, server_default=""),
     # True if the desk stored drafts as the note, because no user had saved the note.
     Column("unfinished", Boolean, nullable=False, server_default=false()),
+    # True if the person was erased: then nothing is written to the note any more.
+    Column("erased", Boolean, nullable=False, server_default=false()),
     # Keeps `open_notes` fast with any number of notes.
     Index("contacts_by_version", "version", "started"),
     Index("contacts_by_person", "person_id", "started"),
@@ -178,10 +180,8 @@ class NoteStore:
         """
         presented = {"number": call.number, "withheld": call.withheld}
         async with self._writer.begin() as connection:
-            found = await connection.scalar(
-                select(notes.c.version).where(notes.c.call_id == call.call_id)
-            )
-            if found is None:
+            row = await self._row(connection, call.call_id)
+            if row is None:
                 blank = {**dict.fromkeys(NOTE_FIELDS, ""), "unfinished": False}
                 await connection.execute(
                     insert(notes).values(
@@ -198,7 +198,7 @@ class NoteStore:
                         **blank,
                     )
                 )
-            elif found == 0:
+            elif row.version == 0 and not row.erased:
                 await connection.execute(
                     update(notes)
                     .where(notes.c.call_id == call.call_id)
@@ -221,14 +221,14 @@ class NoteStore:
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
-            if row is not None:
+            if row is not None and not row.erased:
                 await self._file(connection, row, person, confirmation, now)
 
     async def add_entries(self, call_id: str, person: Person, now: float) -> None:
         """Save the entries of a call's person. If they have changed, queue a saved note again."""
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
-            if row is not None and row.person_id == person.person_id:
+            if row is not None and row.person_id == person.person_id and not row.erased:
                 await self._file(connection, row, person, row.confirmation, now)
 
     async def _file(
@@ -272,6 +272,8 @@ class NoteStore:
             row = await self._row(connection, call_id)
             if row is None:
                 raise ContactError("there is no answered call with this id")
+            if row.erased:
+                raise ContactError("the note of this call was erased")
             return await self._store(connection, row, note, now)
 
     async def close(self, call_id: str, now: float) -> Note | None:
@@ -283,7 +285,7 @@ class NoteStore:
         """
         async with self._writer.begin() as connection:
             row = await self._row(connection, call_id)
-            if row is None:
+            if row is None or row.erased:
                 return None
             found = await connection.execute(select(drafts).where(drafts.c.call_id == call_id))
             typed = [_draft_of(each) for each in found]
@@ -340,7 +342,10 @@ class NoteStore:
         columns = [notes.c[name] for name in OpenNote.__dataclass_fields__]
         statement = (
             select(*columns)
-            .where(or_(notes.c.version == 0, notes.c.call_id.in_(select(drafts.c.call_id))))
+            .where(
+                or_(notes.c.version == 0, notes.c.call_id.in_(select(drafts.c.call_id))),
+                ~notes.c.erased,
+            )
             .order_by(notes.c.started)
         )
         async with self._engine.connect() as connection:
@@ -454,14 +459,14 @@ class NoteStore:
         """Erase the person, the number and the free texts of a call's note, with its drafts.
 
         The purpose and the language stay, for the figures. A version that the CRM does not have yet
-        is not delivered any more.
+        is not delivered any more, and nothing can be written to the note.
         """
         empty = dict.fromkeys(("outcome", "on_behalf_of", "authority", "notes", "number"), "")
-        values = {**_filed_under(None), "confirmation": "", "withheld": False, **empty}
+        values = {**_filed_under(None), "confirmation": "", "withheld": False, "erased": True}
         async with self._writer.begin() as connection:
             await connection.execute(delete(drafts).where(drafts.c.call_id == call_id))
             await connection.execute(
-                update(notes).where(notes.c.call_id == call_id).values(**values)
+                update(notes).where(notes.c.call_id == call_id).values(**values, **empty)
             )
             waiting = outbox.c.call_id == call_id, outbox.c.state != NoteState.DELIVERED
             await connection.execute(
@@ -504,13 +509,15 @@ class NoteDrafts:
         """
         draft.note.check_cards()
         async with self._writer.begin() as connection:
-            columns = (notes.c.version, *(notes.c[name] for name in NOTE_FIELDS))
+            columns = (notes.c.version, notes.c.erased, *(notes.c[name] for name in NOTE_FIELDS))
             found = await connection.execute(
                 select(*columns).where(notes.c.call_id == draft.call_id)
             )
             saved = found.first()
             if saved is None:
                 raise ContactError("there is no answered call with this id")
+            if saved.erased:
+                raise ContactError("the note of this call was erased")
             current = await self._find(connection, draft)
             known = 0 if current is None else current.version
             if current is not None and current.window == draft.window:
@@ -519,7 +526,7 @@ class NoteDrafts:
             elif draft.version != known:
                 raise DraftConflictError("the draft was changed in another window: compare both")
             await connection.execute(delete(drafts).where(_is(draft)))
-            if saved.version and Note(*saved[1:]) == draft.note:
+            if saved.version and Note(*saved[2:]) == draft.note:
                 return replace(draft, version=0)
             # A version is never used twice, even if the draft was removed in between.
             newer = replace(draft, version=max(known + 1, int(now * 1000)), saved=now)

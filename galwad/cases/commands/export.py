@@ -26,7 +26,7 @@ from galwad.cases.commands.register import Case
 from galwad.cli.support.console import one_line, print_json, size
 from galwad.cli.support.identities import read_identity
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import Json, Server
+from galwad.cli.support.options import Json, Server, checked_id
 from galwad.cli.support.output_file import atomic_file, check_writable
 
 app = new_command()
@@ -49,6 +49,10 @@ def export(
         ),
     ] = None,
     why: SilenceReason = "",
+    without_note: Annotated[
+        list[str] | None,
+        typer.Option(help="The id of a call whose contact note is left out. Repeat it for each."),
+    ] = None,
     node_key: NodeKeys = None,
     officer_key: OtherOfficers = None,
     trust: TrustedNodes = None,
@@ -60,9 +64,11 @@ def export(
 ) -> None:
     """Make a pack with copies of all calls of a case that are not excluded, and their notes.
 
-    It has a letter in the language of the case: what was asked for, where was searched, each call
-    with its contact note and its gaps, and what was silenced. The recipient opens it with `age` and
-    `tar`; the file verify.txt says how to check it.
+    Read the notes first (`galwad cases calls --notes`), and listen to the calls.
+
+    The pack has a letter in the language of the case: what was asked for, where was searched, each
+    call with its contact note and its gaps, and what was silenced. The recipient opens it with
+    `age` and `tar`; the file verify.txt says how to check it.
 
     Each fetch, and the pack with its digest and recipient, is in the audit, and the pack becomes a
     step of the case. The command writes no sound to the disk that is not encrypted.
@@ -85,6 +91,7 @@ def export(
         silence=silence or (),
         why=one_line(why.strip()),
         not_whole=not_whole,
+        without_notes=frozenset(checked_id(each) for each in without_note or ()),
     )
     with atomic_file(output, replace=force) as file:
         made = pack.make(request, officer, file, server)

@@ -13,7 +13,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -39,7 +39,7 @@ from galwad.archive.commands.evidence_pack import (
     new_key,
 )
 from galwad.archive.commands.recordings_show import explanation_lines
-from galwad.cases.commands.register import calls_of
+from galwad.cases.commands.register import NOTE_IN_COPY, calls_of
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, centre_time, progress_bar
 from galwad.cli.support.page_texts import html_page
@@ -52,7 +52,6 @@ _PURPOSE: Final = "legal-disclosure"
 """The law obliges the council to answer."""
 _FORMAT: Final = "galwad-case-pack-1"
 _US: Final = 1_000_000
-_NOTE: Final = ("purpose", "outcome", "on_behalf_of", "authority", "notes")
 
 
 class CasePackList(Document, frozen=True):
@@ -78,6 +77,8 @@ class CasePackRequest:
     silence: Sequence[str]
     why: str
     not_whole: bool
+    without_notes: frozenset[str]
+    """The calls whose contact note is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ def make(
             "the case has no calls, or all are excluded", "search for them: galwad cases search"
         )
     silences = _Silences.of(request, calls)
+    calls = [_noted(each, request.without_notes) for each in calls]
+    where = _searches(detail["searches"], texts) + _excluded(detail, texts)
     key, name = new_key(request.recipient), f"case-{request.case}"
     reference, copies, silent = detail["case"]["reference"], 0, 0
     digests: dict[str, str] = {}
@@ -141,7 +144,7 @@ def make(
                 )
             )
             copies, silent = copies + 1, silent + len(pack.note.silenced)
-        page = _letter(detail, shown, request.name, officer.keys.public_key, texts)
+        page = _letter(detail["case"], shown, where, (request.name, officer.keys.public_key), texts)
         add("letter.html", page.encode())
         add("letter.pdf", pdf_of(page))
         add("calls.json", _data(calls))
@@ -151,6 +154,7 @@ def make(
         signed = CasePackList(_FORMAT, made, reference, request.name, digests)
         bag.add("pack.signed", CASE_PACK.sign(signed, officer.keys.signing))
     facts = {
+        "version": detail["case"]["version"],
         "recipient": request.name,
         "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
         "size": os.fstat(file.fileno()).st_size,
@@ -222,19 +226,31 @@ def _files_of(pack: Pack, officer: Officer) -> Iterator[tuple[str, bytes]]:
 def _data(calls: Sequence[dict[str, Any]]) -> bytes:
     """Return the facts about the calls, for programs."""
     names = ("call_id", "started", "line", "talk_s", "recording", "note")
-    rows = [{name: each[name] for name in names} for each in calls]
+    rows: list[dict[str, Any]] = [{name: each[name] for name in names} for each in calls]
+    for row in rows:
+        row["note"] = row["note"] and {name: row["note"][name] for name in NOTE_IN_COPY}
     return json.dumps({"calls": rows}, ensure_ascii=False, indent=2).encode()
 
 
+def _noted(call: dict[str, Any], without_notes: Collection[str]) -> dict[str, Any]:
+    """Return a call, without its contact note if this is to be left out."""
+    if call["call_id"] not in without_notes:
+        return call
+    return {**call, "note": None, "without_note": call["note"] is not None}
+
+
 def _letter(
-    detail: dict[str, Any],
+    case: dict[str, Any],
     shown: Sequence[_CopiedCall],
-    name: str,
-    officer_key: str,
+    where: str,
+    ends: tuple[str, str],
     texts: LetterTexts,
 ) -> str:
-    """Return the letter as an HTML document, which loads nothing."""
-    case = detail["case"]
+    """Return the letter as an HTML document, which loads nothing.
+
+    `where` is the HTML about the searches, and `ends` the recipient and the officer's public key.
+    """
+    name, officer_key = ends
     facts = {
         "to": name,
         "about": case["name"],
@@ -246,7 +262,7 @@ def _letter(
     }
     rows = ((texts.text(f"evidence.case.{key}"), value) for key, value in facts.items() if value)
     sections = [
-        ("search", _searches(detail["searches"], texts) + _excluded(detail, texts)),
+        ("search", where),
         ("calls.title", "\n".join(_call(each, texts) for each in shown)),
         ("rights.title", f"<p>{escape(texts.text('evidence.case.rights'))}</p>"),
         (
@@ -312,9 +328,14 @@ def _call(each: _CopiedCall, texts: LetterTexts) -> str:
         rows.append((texts.text("evidence.fact.length"), length))
     if not each.whole:
         rows.append((texts.text("evidence.fact.verdict"), texts.text("evidence.verdict.not")))
+    if call.get("without_note"):
+        left_out = texts.text("evidence.case.note.left_out")
+        rows.append((texts.text("evidence.case.note.notes"), left_out))
     note = call["note"] or {}
     rows += [
-        (texts.text(f"evidence.case.note.{name}"), note[name]) for name in _NOTE if note.get(name)
+        (texts.text(f"evidence.case.note.{name}"), note[name])
+        for name in NOTE_IN_COPY
+        if note.get(name)
     ]
     if each.silenced:
         rows.append((texts.text("evidence.silenced.title"), "\n".join(each.silenced)))

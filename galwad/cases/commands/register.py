@@ -35,6 +35,8 @@ _TIMEOUT_S: Final = 120.0
 """The longest time in seconds to wait for a search in a million recordings."""
 _PAGE: Final = 500
 _ERASED_AT_ONCE: Final = 20
+NOTE_IN_COPY: Final = ("purpose", "outcome", "on_behalf_of", "authority", "notes")
+"""The fields of a contact note that the copy for the person has."""
 Case: TypeAlias = Annotated[int, typer.Argument(min=1, help="The number of the case.")]
 CallIds: TypeAlias = Annotated[list[str], typer.Argument(metavar="ID...", help="The calls.")]
 CaseReference: TypeAlias = Annotated[
@@ -378,11 +380,22 @@ def search(
 
 
 @app.command(epilog="Example: galwad cases calls 3")
-def calls(case: Case, *, server: Server = "", json: Json = False) -> None:
+def calls(
+    case: Case,
+    *,
+    notes: Annotated[
+        bool, typer.Option("--notes", help="Print the contact notes instead of the table.")
+    ] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
     """List the calls that were found for a case, the newest first."""
     rows = calls_of(server, case)
     if json:
         print_json({"rows": rows})
+        return
+    if notes:
+        _print_notes(rows)
         return
     print_table(
         ("CALL", "STARTED", "LINE", "ADVISOR", "RECORDING", "PERSON", "FOUND BY", "EXCLUDED"),
@@ -401,6 +414,17 @@ def calls(case: Case, *, server: Server = "", json: Json = False) -> None:
         ),
         empty="No calls were found for this case.",
     )
+
+
+def _print_notes(rows: list[dict[str, Any]]) -> None:
+    """Print the contact notes of calls, with the fields that a copy for the person has."""
+    for each in rows:
+        note = each["note"] or {}
+        excluded = f", excluded: {each['excluded']}" if each["excluded"] else ""
+        _print_line("", f"{each['call_id']}  {date_and_time(each['started'])}{excluded}")
+        for name in NOTE_IN_COPY:
+            if note.get(name):
+                _print_line(f"  {name.replace('_', ' ')}: ", note[name])
 
 
 def calls_of(server: str, case: int) -> list[dict[str, Any]]:

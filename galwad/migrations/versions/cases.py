@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables of cases, and let contact notes be found by the person."""
+    """Create the tables of cases, and let contact notes and the audit be searched for a person."""
     op.create_table(
         "cases",
         sa.Column("case_id", sa.Integer(), nullable=False),
@@ -76,7 +76,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("case_id", "call_id"),
         sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"]),
     )
+    op.create_index("case_calls_by_call", "case_calls", ["call_id"])
     op.create_index("case_calls_by_start", "case_calls", ["case_id", "started", "call_id"])
+    op.add_column(
+        "contacts", sa.Column("erased", sa.Boolean(), nullable=False, server_default=sa.false())
+    )
     op.create_index("contacts_by_reference", "contacts", ["reference", "started"])
     op.create_index(
         "contacts_on_behalf",
@@ -84,3 +88,6 @@ def upgrade() -> None:
         ["on_behalf_of"],
         sqlite_where=sa.text("on_behalf_of != ''"),
     )
+    op.create_index("audit_entries_by_time", "audit_entries", ["node", "kind", "at_us"])
+    call_id = "CASE WHEN json_valid(body) THEN json_extract(body, '$.facts.call_id') END"
+    op.create_index("audit_entries_by_call", "audit_entries", ["node", sa.text(call_id), "seq"])

@@ -51,6 +51,7 @@ export class CaseDetail {
     reveal(this.box, Boolean(shown));
     if (!shown) return;
     const { case: each } = shown;
+    if (this.number !== each.case_id) this.leave(); // what was typed or read since then was for another case
     this.number = each.case_id;
     show(this.title, plain(t("admin.cases.detail", { number: each.case_id, reference: each.reference })));
     const by = each.representative && t("admin.cases.represented", { name: plain(each.representative), authority: plain(each.authority) });
@@ -92,8 +93,10 @@ export class CaseDetail {
       await this.page.refresh();
       this.tell(number, ...said);
     } catch (error) {
+      const focused = document.activeElement;
       await this.page.refresh();
       refuseCase(trouble, error, "admin.cases.refused.changed");
+      if (!focused.isConnected && this.number === number) this.title.focus(); // the pressed button was shown again
     }
   }
 }
@@ -224,9 +227,16 @@ class Searches {
     const { position, text, person, at, places } = search;
     const title = plain(t(person ? "admin.cases.search.of_person" : "admin.cases.search.of", { text, person, time: momentOf(at), count: numberOf(search.found) }));
     const rows = places.map((place) => el("li", { raw: placeText(place) }));
-    const remove = new Busy("button", "admin.cases.search.remove", () => this.section.change(this.trouble, "DELETE", `/searches/${position}`, undefined, () => ["admin.cases.say.removed", {}]));
+    const remove = new Busy("button", "admin.cases.search.remove", () => this.remove(position));
     remove.button.setAttribute("aria-label", t("admin.cases.search.remove.of", { text: plain(text) }));
     return el("li", {}, el("span", { raw: title }), el("ul", {}, ...rows), changeable ? remove.button : null);
+  }
+
+  remove(position) {
+    return this.section.change(this.trouble, "DELETE", `/searches/${position}`, undefined, (_, same) => {
+      if (same) this.section.calls.leave();
+      return ["admin.cases.say.removed", {}];
+    });
   }
 
   send(event) {
@@ -247,10 +257,11 @@ class Searches {
         if (same) {
           this.section.calls.leave();
           this.found = body.person || body.number ? [] : people.map((each) => ({ ...each, text: body.text }));
-          if (!this.found.length) this.form.reset();
+          if (body.person || body.number) this.form.reset();
         }
         const values = { count: numberOf(count), people: numberOf(people.length) };
-        return [body.number || body.person ? "admin.cases.say.searched" : "admin.cases.say.people", values];
+        if (body.number || body.person) return ["admin.cases.say.searched", values];
+        return [people.length ? "admin.cases.say.people" : "admin.cases.say.none_found", values];
       }),
     );
   }
@@ -364,8 +375,8 @@ class Calls {
     const body = { call_ids: [...this.chosen], reason: excluding ? why.value : "" };
     await this.section.change(this.trouble, "PUT", "/calls", body, (_, same) => {
       if (same) {
-        for (const row of this.rows) if (this.chosen.has(row.call_id)) row.excluded = body.reason;
-        this.chosen.clear();
+        for (const row of this.rows) if (body.call_ids.includes(row.call_id)) row.excluded = body.reason;
+        for (const id of body.call_ids) this.chosen.delete(id);
         why.value = "";
       }
       return [excluding ? "admin.cases.say.excluded" : "admin.cases.say.included", { count: numberOf(body.call_ids.length) }];

@@ -201,11 +201,13 @@ class NewCase {
   }
 
   async open(body) {
+    const { chosen } = this.page;
     try {
       const { case: opened } = await ask("POST", "/cases", body);
       this.form.reset();
       for (const name of ["received", "owner"]) this.inputs[name].value = ""; // today and the user are offered again
-      await this.page.choose(opened.case_id);
+      if (this.page.chosen === chosen) await this.page.choose(opened.case_id);
+      else await this.page.refresh(); // another case was opened meanwhile
       this.page.detail.tell(opened.case_id, "admin.cases.say.opened", { number: opened.case_id });
     } catch (error) {
       await this.page.refresh(); // the desk may have opened it before the connection ended

@@ -11,7 +11,10 @@ import time
 
 import pytest
 
+from callerid.errors import ContactError
 from callerid.person import Person
+from galwad.notes.rules import NoteDraft, OpenNote
+from galwad.notes.store import NoteDrafts
 from helpers.house import House
 from helpers.notes import written
 from helpers.site import NUMBER, Site
@@ -20,6 +23,11 @@ CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]
 ERASED, RETAINED, EXCLUDED = CALLS
 OPEN = ("--reference", "E 4", "--name", "Mair Evans", "--language", "cy")
 BY_LETTER = ("--received", "2026-03-02", "--channel", "letter")
+
+
+async def saved(house, call_id, note):
+    """End the wrap-up of a call, as the advisor's page does."""
+    house.desk.calls.live.note_saved(call_id, note)
 
 
 @pytest.fixture
@@ -34,6 +42,7 @@ def house(tmp_path, run, monkeypatch):
             mair = Person("crm:1042", "Mair Evans", details=(("reference", "CT-1"),))
             house.do(notes.save_confirmation(call, mair, "confirmed", now))
             house.do(notes.save(call, note, now))
+            house.do(saved(house, call, note))
         monkeypatch.setenv("GALWAD_SERVER", house.url)
         monkeypatch.setenv("GALWAD_TOKEN", house.token("gwen", "admin", "purge"))
         yield house
@@ -87,6 +96,29 @@ def test_an_erasure_leaves_nothing_about_the_person_except_in_what_must_stay(cas
     # The row and the proof still agree, and a repetition changes nothing.
     assert run("calls", "coverage", "--date", "2026-03-01").status == 0
     assert run("cases", "erase", "1", "--yes").out.startswith("Calls erased: 1\n")
+    # A page that is still open cannot write the person again.
+    notes, note = case.desk.notes.contacts, written("Council Tax", "cy", notes="Mair is ill")
+    with pytest.raises(ContactError, match="was erased"):
+        case.do(notes.save(ERASED, note, 1.0))
+    case.do(notes.save_confirmation(ERASED, Person("crm:1042", "Mair Evans"), "confirmed", 1.0))
+    with pytest.raises(ContactError, match="was erased"):
+        case.do(
+            NoteDrafts(case.desk.host.engine).save(NoteDraft(ERASED, "sian", "w", 1, note), 1.0)
+        )
+    assert stored(case, ERASED) == left
+
+
+def test_a_call_whose_note_is_not_finished_is_not_erased(case, run):
+    contact = OpenNote(ERASED, 1.0, "main", "sian", "201", NUMBER)
+
+    async def reopen():
+        case.desk.calls.live.add_without_note(contact)
+
+    case.do(reopen())
+    done = run("cases", "erase", "1", "--yes")
+    assert "Calls erased: 0" in done.out
+    assert "the call is in progress, or its note is not finished" in done.out
+    assert case.path(ERASED, "header").exists()
 
 
 def test_only_an_open_request_for_erasure_can_erase_and_only_with_the_right(case, run, monkeypatch):

@@ -10,6 +10,7 @@ import json
 import shutil
 import subprocess
 import time
+from dataclasses import asdict
 
 import bagit
 import numpy as np
@@ -17,6 +18,10 @@ import pytest
 import soundfile
 
 from callerid.person import Person
+from galwad.cases import scope
+from galwad.cases.store import SearchedPlace
+from galwad.cli.support.client import ask
+from galwad.cli.support.page_texts import Texts
 from helpers.house import House
 from helpers.notes import written
 from helpers.site import NUMBER, Site
@@ -26,6 +31,16 @@ from recording.keys.signed_document import sign_trust
 pytestmark = pytest.mark.peer  # age, flac, and the libraries of WeasyPrint
 CALLS = [f"20260301-09{minute:02}00-abcdefgh" for minute in range(3)]
 FIRST, SECOND, OTHERS = CALLS
+PLACES = (
+    "linked-call",
+    "recordings",
+    "call-log",
+    "open-notes",
+    "notes-of-person",
+    "notes-by-reference",
+    "notes-on-behalf",
+    "numbers-of-person",
+)
 OPEN = ("open", "access", "--reference", "SAR 4", "--name", "Mair Evans", "--language", "cy")
 
 
@@ -107,6 +122,7 @@ def test_the_person_opens_the_pack_and_checks_each_call(export, house, run, case
     assert printed.count("is complete") == 2
     assert "silenced: advisor from 0.5 to 1 s" in printed
     assert "FAILED" not in printed
+    assert "no other file" in printed
     before, _ = soundfile.read(data / f"{FIRST}.flac", dtype="int16")
     after, _ = soundfile.read(data / f"{SECOND}.flac", dtype="int16")
     assert np.all(after[4000:8000, 1] == 0)
@@ -153,10 +169,57 @@ def test_a_change_of_a_file_is_found_by_the_commands_in_the_pack(export, changed
     assert f"{changed}: FAILED" in printed
 
 
+def test_an_added_file_is_found_and_an_unreadable_number_is_named(export, house, monkeypatch):
+    places = (SearchedPlace("numbers-of-person", "", 0, "unreadable"),)
+    monkeypatch.setattr("galwad.cases.commands.pack.ask", with_places(places))
+    _, folder = export("--without-note", FIRST)
+    (folder / "data/letter2.html").write_text("a second letter")
+    subprocess.run("sha256sum data/* > manifest-sha256.txt", shell=True, check=True, cwd=folder)
+    assert "no other file" not in instructed(folder)
+    letter = (folder / "data/letter.html").read_text()
+    assert "Rhifau ffôn eraill y person na allwn eu darllen" in letter
+    assert "ostyngiad" not in letter + (folder / "data/calls.json").read_text()
+    assert "Gadawsom ein nodyn" in letter
+
+
+def with_places(places):
+    """Return the function that asks the server, which adds a search with these places to a case."""
+
+    def asked(server, method, path, *more, **options):
+        answer = ask(server, method, path, *more, **options)
+        if method == "GET" and path.count("/") == 2:
+            answer["searches"].append({"places": [asdict(each) for each in places]})
+        return answer
+
+    return asked
+
+
+def test_every_place_of_a_search_has_a_text_in_both_languages():
+    names = [value for name, value in vars(scope).items() if name.isupper() and value in PLACES]
+    assert sorted(names) == sorted(PLACES)
+    for language in ("en", "cy"):
+        texts = Texts(language)
+        assert all(f"evidence.case.place.{each}" in texts for each in PLACES)
+        assert all(f"admin.cases.place.{each}" in texts for each in PLACES)
+
+
+def test_a_case_that_was_changed_during_the_export_gives_no_pack(
+    export, run, case, house, monkeypatch
+):
+    def asked(server, method, path, *more, **options):
+        if path.endswith("/packs"):
+            run("cases", "exclude", case, FIRST, "--reason", "another person")
+        return ask(server, method, path, *more, **options)
+
+    monkeypatch.setattr("galwad.cases.commands.pack.ask", asked)
+    done, folder = export()
+    assert done.err.startswith("error: the case was changed meanwhile\n")
+    assert not (folder.parent / "sar.tar.age").exists()
+
+
 def test_the_accesses_of_the_calls_are_listed_without_those_of_excluded_calls(
     export, run, case, house
 ):
-    fetch = {"purpose": "complaint", "reference": "C-9"}
     for call in (SECOND, OTHERS):
         run("recordings", "show", call)
     export()
@@ -166,7 +229,9 @@ def test_the_accesses_of_the_calls_are_listed_without_those_of_excluded_calls(
     assert not [row for row in rows if row["call_id"] == OTHERS]
     assert {row["reference"] for row in rows if row["act"] == "recording.fetched"} == {"SAR 4"}
     assert "legal-disclosure" in run("cases", "accesses", case).out
-    assert fetch not in rows
+    assert [row["recipient"] for row in rows if row["act"] == "evidence.made"][:1] == ["Mair Evans"]
+    notes = run("cases", "calls", case, "--notes").out
+    assert "  notes: <b>Holodd</b> am ostyngiad\n" in notes
     assert "case.accesses-shown" in [kind for kind, _ in house.audit()]
 
 

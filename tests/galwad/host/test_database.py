@@ -37,6 +37,10 @@ from recording.index.catalogue import metadata as recording_metadata
 TABLE_MODULES = (audit_log, custody, ledger)
 
 
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
+@pytest.mark.filterwarnings(
+    "ignore:autogenerate skipping metadata-specified expression-based index"
+)
 def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
     path = tmp_path / "desk" / "galwad.db"
     upgrade(path)

@@ -76,6 +76,7 @@ ADDED: dict[str, dict[str, Any]] = {
         "ended": 0,
         "name": "",
         "unfinished": 0,
+        "erased": 0,
     },
     "contact_outbox": {
         "state": "waiting",

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from recording.audit.chain import Head
 from recording.audit.day_key import DayKeys
@@ -158,6 +159,7 @@ async def test_a_search_filters_entries_and_returns_the_newest_first(audit, cloc
     assert await found(call_id="call-1") == [5, 3]
     assert await found(call_id="call-") == []
     assert await found(call_id="%") == []
+    assert await found(kind="recording.held", call_id="call-1") == [5]
     assert await found(kind="recording.fetched") == [4, 3, 2]
     assert await found(kind="recording.fetched", before=4, limit=1) == [3]
     assert await found(actor="user:huw") == [5]
@@ -386,3 +388,24 @@ async def test_the_body_of_an_entry_is_canonical_json(audit, engine):
     parsed = json.loads(body)
     assert body == json.dumps(parsed, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     assert parsed["facts"] == {"b": 1, "a": "é"}
+
+
+@pytest.mark.parametrize(
+    ("sought", "index"),
+    [
+        (AuditFilter("recording.indexed", "call-1"), "audit_entries_by_call"),
+        (AuditFilter(call_id="call-1"), "audit_entries_by_call"),
+        (AuditFilter("payment.paused", since=1.0, until=2.0), "audit_entries_by_time"),
+        (AuditFilter("payment.paused", since=1.0), "audit_entries_by_kind"),
+        (AuditFilter("payment.paused", since=1.0, until=9e6), "audit_entries_by_kind"),
+        (AuditFilter("payment.paused"), "audit_entries_by_kind"),
+    ],
+)
+async def test_a_search_among_a_million_entries_uses_an_index(audit, engine, sought, index):
+    asked = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *of: asked.append(of[2:4]))
+    await audit.search(sought)
+    statement, values = next(of for of in asked if "ORDER BY" in of[0])
+    async with engine.connect() as connection:
+        plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        assert f"SEARCH audit_entries USING INDEX {index} " in str(plan.all())
