@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import pytest
 from playwright.sync_api import expect
@@ -254,3 +255,39 @@ def test_only_administrators_see_the_page(desk, browser_page, address, role):
     expect(browser_page.get_by_role("heading", name="Requests about personal data")).to_have_count(
         0
     )
+
+
+def test_a_slow_answer_changes_only_the_calls_that_were_sent(desk, open_page):
+    page = open_page(3)
+    button(page, "Show the calls").click()
+    boxes = page.get_by_role("checkbox", name=re.compile("^Choose the call of"))
+    boxes.first.check()
+    page.locator("#cases-exclude-why").fill("another person")
+    held = threading.Event()
+    desk.slow = {"PUT": held}
+    button(page, "Exclude the chosen calls").click()
+    boxes.nth(1).check()
+    held.set()
+    done(page, "Calls excluded: 1.")
+    assert [cells(page, "Calls", row)[6] for row in range(2)] == ["another person", "of Owen"]
+    assert boxes.nth(1).is_checked()
+
+
+def test_what_was_read_and_typed_for_one_case_is_not_shown_for_another(desk, open_page):
+    page = open_page(3)
+    button(page, "Show the calls").click()
+    expect(page.get_by_role("table", name="Calls")).to_be_visible()
+    page.locator("#cases-step-note").fill("about case 3")
+    button(page, re.compile("^2: ")).click()
+    expect(page.get_by_role("heading", name="Case 2: ")).to_be_focused()
+    expect(page.get_by_role("table", name="Calls")).to_be_hidden()
+    assert page.locator("#cases-step-note").input_value() == ""
+
+
+def test_a_search_that_finds_nobody_says_so(desk, open_page):
+    desk.cases.people.clear()
+    page = open_page(3)
+    page.locator("#cases-search-text").fill("Nobody")
+    button(page, "Search").click()
+    done(page, "The directories know no such person.")
+    assert page.locator("#cases-search-text").input_value() == "Nobody"
