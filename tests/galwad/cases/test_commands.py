@@ -16,6 +16,7 @@ from sqlalchemy import text
 from callerid.lookup import SearchResult
 from callerid.person import Person
 from galwad.cases import subject
+from galwad.cases.store import StoredStep, add_step
 from helpers.house import House
 from helpers.notes import written
 from helpers.site import NUMBER, Site
@@ -250,6 +251,22 @@ def test_a_call_whose_places_disagree_about_its_start_is_listed_once(run, house)
     rows = run("cases", "calls", case, "--json").json()["rows"]
     assert [row["call_id"] for row in rows] == CALLS[::-1]
     assert {tuple(row["searches"]) for row in rows} == {(1, 2)}
+
+
+def test_a_case_that_is_closed_during_a_search_gets_no_calls(run, house, monkeypatch):
+    case, searcher = opened(run, *BY_LETTER), house.desk.cases.searcher
+    by_number = searcher.by_number
+    closing = StoredStep(1, "closed", TODAY, "", "withdrawn", "user:nia", 1.0, "")
+
+    async def slow(number):
+        async with house.desk.host.engine.begin() as connection:
+            await add_step(connection, int(case), closing)
+        return await by_number(number)
+
+    monkeypatch.setattr(searcher, "by_number", slow)
+    done = run("cases", "search", case, "--number", NUMBER)
+    assert done.err.startswith("error: the case is closed\n")
+    assert (found(run, case), shown(run, case)["searches"]) == ({}, [])
 
 
 def test_a_search_that_finds_the_calls_of_more_than_one_person_is_refused(run, house, monkeypatch):

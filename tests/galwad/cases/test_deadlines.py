@@ -103,6 +103,16 @@ def test_an_answer_is_due_on_the_corresponding_day_or_the_next_working_day(recei
             "open",
             "2027-01-22",
         ),
+        (
+            (
+                "2026-12-04 scope-asked",
+                "2026-12-08 scope-given",
+                "2026-12-09 identity-asked",
+                "2026-12-21 identity-given",
+            ),
+            "open",
+            "2027-01-21",
+        ),
         (("2026-12-10 noted", "2026-12-11 acknowledged"), "open", "2027-01-04"),
         (("2026-12-10 closed",), "closed", "None"),
     ],
@@ -120,8 +130,9 @@ def test_a_stopped_clock_is_no_deadline_and_shows_the_day_if_the_answer_came_tod
 
 
 def test_a_complaint_must_be_acknowledged_within_30_days_and_has_no_date_for_its_answer():
-    found = deadlines("complaint", day("2026-12-05"), [], TODAY)
-    assert (found.acknowledge_by, found.next) == (day("2027-01-04"), day("2027-01-04"))
+    found = deadlines("complaint", TODAY, [], TODAY)
+    # A Saturday: all days count.
+    assert (found.acknowledge_by, found.next) == (day("2027-01-02"), day("2027-01-02"))
     assert (found.answer_by, found.extend_by) == (None, None)
     done = deadlines("complaint", TODAY, steps("2026-12-04 acknowledged"), TODAY)
     assert (done.state, done.acknowledge_by, done.next) == ("open", None, None)
