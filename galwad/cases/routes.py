@@ -86,8 +86,8 @@ class OpenCase(RequestBody):
     """A new case.
 
     It needs `call_id`, or both `received` and `channel`. Without `received`, it is received on the
-    day of the call. `owner` is the
-    administrator who is responsible for it: the signed-in user if it is None.
+    day of the call. `owner` is the administrator who is responsible for it: the signed-in user if
+    it is None.
     """
 
     kind: CaseKind
