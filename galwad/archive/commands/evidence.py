@@ -138,11 +138,13 @@ def evidence(
         call_id=call_id,
         purpose=purpose,
         reference=reference,
-        name=name,
-        recipient=recipient,
-        silence=silence or (),
-        why=one_line(why.strip()),
-        not_whole=not_whole,
+        options=evidence_pack.PackOptions(
+            name=name,
+            recipient=recipient,
+            silence=silence or (),
+            why=one_line(why.strip()),
+            not_whole=not_whole,
+        ),
     )
     officer = evidence_pack.Officer.of(
         read_identity(identity), node_key or (), officer_key or (), trust

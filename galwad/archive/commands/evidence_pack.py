@@ -52,17 +52,33 @@ _GAP_FIELDS: Final = ("from_us", "to_us", "reason", "trigger", "actor")
 
 
 @dataclass(frozen=True, slots=True)
-class PackRequest:
-    """The options of the command. `name` is the recipient's name, and `silence` as it was typed."""
+class PackOptions:
+    """The recipient of a pack, named `name`, and the parts to silence, as they were typed."""
 
-    call_id: str
-    purpose: str
-    reference: str
     name: str
     recipient: AnyRecipient
     silence: Sequence[str]
     why: str
     not_whole: bool
+
+    def check_reason(self) -> None:
+        """Raise a `CliError` unless there is a reason exactly if something is silenced."""
+        if bool(self.silence) != bool(self.why):
+            raise CliError(
+                "--silence and --why belong together",
+                "say why parts are silenced, or leave out --why",
+                status=2,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PackRequest:
+    """A copy of one recording that is made for a purpose and a reference."""
+
+    call_id: str
+    purpose: str
+    reference: str
+    options: PackOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,7 @@ def make(
     entry. Raises `CliError`.
     """
     call_id = request.call_id
-    key = new_key(request.recipient)
+    key = new_key(request.options.recipient)
     pack = copied(request, officer, server)
     note, content = pack.note, files_of(pack, texts)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
@@ -113,7 +129,7 @@ def make(
     facts = {
         "purpose": request.purpose,
         "reference": request.reference,
-        "recipient": request.name,
+        "recipient": request.options.name,
         "silenced": len(note.silenced),
         "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
         "size": os.fstat(file.fileno()).st_size,
@@ -142,14 +158,14 @@ def copied(request: PackRequest, officer: Officer, server: str) -> Pack:
     _warn(detail, silenced)
     audio, verdict = _copy(request, detail, officer, silenced, server)
     explanation = ask(server, "GET", f"/recordings/{call_id}/gaps")
-    _compare(explanation, verdict, not_whole=request.not_whole)
+    _compare(explanation, verdict, not_whole=request.options.not_whole)
     note = RedactionNote(
         format=FORMAT,
         call_id=call_id,
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         purpose=request.purpose,
         reference=request.reference,
-        recipient=request.name,
+        recipient=request.options.name,
         manifest_sha256=hashlib.sha256(detail["manifest"].encode()).hexdigest(),
         payload_sha256=detail["recording"]["payload_sha256"],
         verdict=verdict.state.value,
@@ -157,7 +173,7 @@ def copied(request: PackRequest, officer: Officer, server: str) -> Pack:
         copy=audio.facts,
         rate=audio.rate,
         silenced=silenced,
-        reason=request.why,
+        reason=request.options.why,
         files={},
     )
     return Pack(
@@ -205,13 +221,8 @@ def _compare(explanation: dict[str, Any], verdict: RecordingVerdict, *, not_whol
 
 def _silences(request: PackRequest, talk_s: float) -> list[Silence]:
     """Return the stretches that the options --silence name, sorted. Raises `CliError`."""
-    if bool(request.silence) != bool(request.why):
-        raise CliError(
-            "--silence and --why belong together",
-            "say why parts are silenced, or leave out --why",
-            status=2,
-        )
-    return sorted(_silence(text, talk_s) for text in request.silence)
+    request.options.check_reason()
+    return sorted(_silence(text, talk_s) for text in request.options.silence)
 
 
 def _silence(text: str, talk_s: float) -> Silence:
@@ -259,7 +270,7 @@ def _copy(
             )
         if files.problems:
             raise CliError("; ".join(files.problems), "restore the missing file from a copy")
-        if verdict.state is not VerdictState.WHOLE and not request.not_whole:
+        if verdict.state is not VerdictState.WHOLE and not request.options.not_whole:
             hint = verdicts.next_step([verdict]) or "look at what is missing"
             raise CliError(
                 verdicts.sentence(verdict), f"{hint}; to make the pack anyway, add --not-whole"

@@ -84,15 +84,15 @@ def export(
     officer = evidence_pack.Officer.of(
         read_identity(identity), node_key or (), officer_key or (), trust
     )
-    request = pack.CasePackRequest(
-        case=case,
+    options = evidence_pack.PackOptions(
         name=name,
         recipient=recipient,
         silence=silence or (),
         why=one_line(why.strip()),
         not_whole=not_whole,
-        without_notes=frozenset(checked_id(each) for each in without_note or ()),
     )
+    left_out = frozenset(checked_id(each) for each in without_note or ())
+    request = pack.CasePackRequest(case, options, left_out)
     with atomic_file(output, replace=force) as file:
         made = pack.make(request, officer, file, server)
     if json:

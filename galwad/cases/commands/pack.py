@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib.resources import files
 from typing import Any, Final
@@ -33,6 +33,7 @@ from galwad.archive.commands.evidence_letter import (
 )
 from galwad.archive.commands.evidence_pack import (
     Officer,
+    PackOptions,
     PackRequest,
     bag_in,
     copied,
@@ -43,7 +44,6 @@ from galwad.cases.commands.register import NOTE_IN_COPY, calls_of
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, centre_time, progress_bar
 from galwad.cli.support.page_texts import html_page
-from recording.age.header import AnyRecipient
 from recording.archive.redaction import REDACTION_NOTE
 from recording.call_id import is_call_id
 from recording.keys.signed_document import Document, DocumentType
@@ -69,16 +69,11 @@ CASE_PACK: Final = DocumentType("case-pack", _FORMAT, CasePackList, "officer")
 
 @dataclass(frozen=True, slots=True)
 class CasePackRequest:
-    """The options of the command. `name` is the recipient's name, and `silence` as it was typed."""
+    """A pack of a case. The contact notes of the calls `without_notes` are left out."""
 
     case: int
-    name: str
-    recipient: AnyRecipient
-    silence: Sequence[str]
-    why: str
-    not_whole: bool
+    options: PackOptions
     without_notes: frozenset[str]
-    """The calls whose contact note is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +110,7 @@ def make(
     silences = _Silences.of(request, calls)
     calls = [_noted(each, request.without_notes) for each in calls]
     where = _searches(detail["searches"], texts) + _excluded(detail, texts)
-    key, name = new_key(request.recipient), f"case-{request.case}"
+    key, name = new_key(request.options.recipient), f"case-{request.case}"
     reference, copies, silent = detail["case"]["reference"], 0, 0
     digests: dict[str, str] = {}
     with (
@@ -132,7 +127,9 @@ def make(
             if call["recording"] != "recorded":
                 shown.append(_CopiedCall(call))
                 continue
-            pack = copied(silences.request(request, call["call_id"], reference), officer, server)
+            pack = copied(
+                silences.request(request.options, call["call_id"], reference), officer, server
+            )
             for path, octets in _files_of(pack, officer):
                 add(path, octets)
             shown.append(
@@ -144,18 +141,20 @@ def make(
                 )
             )
             copies, silent = copies + 1, silent + len(pack.note.silenced)
-        page = _letter(detail["case"], shown, where, (request.name, officer.keys.public_key), texts)
+        page = _letter(
+            detail["case"], shown, where, (request.options.name, officer.keys.public_key), texts
+        )
         add("letter.html", page.encode())
         add("letter.pdf", pdf_of(page))
         add("calls.json", _data(calls))
         add("officer.pub", f"{officer.keys.public_key}\n".encode())
         add("verify.txt", _instructions(texts))
         made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        signed = CasePackList(_FORMAT, made, reference, request.name, digests)
+        signed = CasePackList(_FORMAT, made, reference, request.options.name, digests)
         bag.add("pack.signed", CASE_PACK.sign(signed, officer.keys.signing))
     facts = {
         "version": detail["case"]["version"],
-        "recipient": request.name,
+        "recipient": request.options.name,
         "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
         "size": os.fstat(file.fileno()).st_size,
         "calls": copies,
@@ -174,16 +173,11 @@ class _Silences:
     @classmethod
     def of(cls, request: CasePackRequest, calls: Sequence[dict[str, Any]]) -> _Silences:
         """Sort the options --silence by the call that they name. Raises `CliError`."""
-        if bool(request.silence) != bool(request.why):
-            raise CliError(
-                "--silence and --why belong together",
-                "say why parts are silenced, or leave out --why",
-                status=2,
-            )
+        request.options.check_reason()
         known = {each["call_id"] for each in calls}
         every: list[str] = []
         own: dict[str, list[str]] = {}
-        for text in request.silence:
+        for text in request.options.silence:
             call_id, colon, part = text.partition(":")
             if not colon or not is_call_id(call_id.strip()):
                 every.append(text)
@@ -197,19 +191,11 @@ class _Silences:
                 own.setdefault(call_id.strip(), []).append(part.strip())
         return cls(every, own)
 
-    def request(self, request: CasePackRequest, call_id: str, reference: str) -> PackRequest:
+    def request(self, options: PackOptions, call_id: str, reference: str) -> PackRequest:
         """Return the request for the copy of one call."""
         silence = [*self.every, *self.own.get(call_id, ())]
-        return PackRequest(
-            call_id=call_id,
-            purpose=_PURPOSE,
-            reference=reference,
-            name=request.name,
-            recipient=request.recipient,
-            silence=silence,
-            why=request.why if silence else "",
-            not_whole=request.not_whole,
-        )
+        why = options.why if silence else ""
+        return PackRequest(call_id, _PURPOSE, reference, replace(options, silence=silence, why=why))
 
 
 def _files_of(pack: Pack, officer: Officer) -> Iterator[tuple[str, bytes]]:
