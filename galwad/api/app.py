@@ -28,6 +28,7 @@ from galwad.calls import routes as calls
 from galwad.calls.alarms import routes as alarms
 from galwad.calls.log import figures, today
 from galwad.calls.presence import routes as presence
+from galwad.cases import call_routes as call_cases
 from galwad.cases import routes as cases
 from galwad.directories import routes as directories
 from galwad.events import routes as webhooks
@@ -77,6 +78,7 @@ ENDPOINT_MODULES: Final = (
     custody,
     hold_routes,
     retention_routes,
+    call_cases,
     cases,
     reindex,
     proof_routes,

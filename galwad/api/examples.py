@@ -256,6 +256,7 @@ _POP: Final = {
     "draft": None,
     "wrap_up_until": None,
     "recording_link": None,
+    "cases": [],
     "acts": {"hangup": "", "hold": "", "transfer": ""},
     "transferring": "",
     "transfers_begun": 0,
@@ -406,6 +407,15 @@ EXAMPLES: Final = {
         {"call_ids": [_CALL]}, {"hold_id": 12, "retained": 1, "before": 0, "disposed": 0}
     ),
     "holds_release": Example({"version": 2, "reason": "settled"}, {"released": False}),
+    "calls_open_in_call": Example(
+        {
+            "kind": "access",
+            "name": "Mair Evans",
+            "details": "all calls about her Council Tax",
+            "language": "cy",
+        },
+        _POP | {"cases": [{"case_id": 3, "kind": "access"}]},
+    ),
     "cases_listed": Example(None, {"rows": [_CASE]}),
     "cases_open_case": Example(
         {

@@ -66,6 +66,17 @@ class Caller(BaseModel):
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedCase:
+    """A request about personal data, or a complaint, that was opened for a call.
+
+    `kind` is a `galwad.cases.rules.CaseKind`.
+    """
+
+    case_id: int
+    kind: str
+
+
 # Many fields are those of `CallStatus`. They are listed again, so that a new field of the switch's
 # report reaches no advisor by itself.
 class Pop(BaseModel):
@@ -84,6 +95,8 @@ class Pop(BaseModel):
     why it is not possible now, or "". `transferring` is the class of the destination that rings now
     because of a transfer. `transfer_failed` is the SIP status of the most recent transfer if it
     failed, otherwise 0, and `transfers_begun` is the number of transfers that have begun.
+
+    `cases` has the requests about personal data, and the complaints, that were opened for the call.
     """
 
     call_id: str
@@ -106,6 +119,7 @@ class Pop(BaseModel):
     draft: DraftView | None = None
     wrap_up_until: float | None = None
     recording_link: str | None = None
+    cases: Sequence[OpenedCase] = ()
     acts: dict[str, str] = Field(default_factory=dict)
     transferring: str = ""
     transfers_begun: int = 0

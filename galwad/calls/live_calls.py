@@ -24,7 +24,14 @@ from callerid.note import Note, WrittenNote
 from callerid.number import CallerId, PhoneNumber, presented_caller
 from callerid.person import Person, RecordPage, record_id_in
 from callerid.screenpop import PopConfirmation, ScreenPop
-from galwad.calls.bodies import Caller, DirectoryAnswer, Pop, PopState, RecordLink
+from galwad.calls.bodies import (
+    Caller,
+    DirectoryAnswer,
+    OpenedCase,
+    Pop,
+    PopState,
+    RecordLink,
+)
 from galwad.host.limits import Rate
 from galwad.messages import CallerFacts, CallStatus, Party
 from galwad.notes.bodies import DraftView
@@ -61,6 +68,7 @@ class DeskCall:
     noted_name: str = ""
     """The name of the person whom the advisor confirmed before a restart of the desk, or ""."""
     recording_link: str | None = None
+    cases: tuple[OpenedCase, ...] = ()
     transferred_by: Party | None = None
     """The advisor who transferred the call to a party that is not a user of the desk. This advisor
     still writes the contact note. None if there was no such transfer.
@@ -241,6 +249,7 @@ class DeskCall:
             draft=_draft_view(self.draft_of(user)) if has else None,
             wrap_up_until=self.wrapup_until if page_state == "wrapup" else None,
             recording_link=self.recording_link,
+            cases=self.cases if has or placed else (),
             acts=self._acts(user, page_state),
             transferring=state.transferring if has else "",
             transfers_begun=state.transfers_begun if has else 0,
@@ -569,6 +578,12 @@ class LiveCalls:
         call = self._calls.get(call_id)
         if call is not None:
             self._put(replace(call, recording_link=link))
+
+    def case_opened(self, call_id: str, case: OpenedCase) -> None:
+        """Store that a case was opened for a call. Repeating this changes nothing."""
+        call = self._calls.get(call_id)
+        if call is not None and case not in call.cases:
+            self._put(replace(call, cases=(*call.cases, case)))
 
     def _put(self, call: DeskCall) -> DeskCall:
         before = self._calls.get(call.call_id)

@@ -22,6 +22,7 @@ from galwad.archive.custody import Purge, purge, require_purge
 from galwad.archive.evidence import PACK_MADE, Digest, PackEntry, Size
 from galwad.archive.files import checked_id
 from galwad.archive.routes import FETCHED, cursor_in
+from galwad.calls.bodies import OpenedCase
 from galwad.cases import store
 from galwad.cases.deadlines import CaseStepError, DatedStep, Deadlines, check_step
 from galwad.cases.rules import NEED_REASON, CaseKind, Channel, Outcome, StepKind
@@ -82,7 +83,22 @@ LongText: TypeAlias = Annotated[
 """A text of up to 2,000 characters that may have several lines."""
 
 
-class OpenCase(RequestBody):
+class CallCase(RequestBody):
+    """A case that a person has asked for: its kind, the person, who asks, and in their words what.
+
+    `name` is the person whose data it is. If another person asks for them, they are the
+    `representative`, and `authority` is their right to ask.
+    """
+
+    kind: CaseKind
+    name: RequiredText
+    representative: ShortText = ""
+    authority: ShortText = ""
+    details: LongText = ""
+    language: Language
+
+
+class OpenCase(CallCase):
     """A new case.
 
     It needs `call_id`, or both `received` and `channel`. Without `received`, it is received on the
@@ -90,14 +106,8 @@ class OpenCase(RequestBody):
     it is None.
     """
 
-    kind: CaseKind
     reference: RequiredText
-    name: RequiredText
-    representative: ShortText = ""
-    authority: ShortText = ""
-    details: LongText = ""
     channel: Channel | None = None
-    language: Language
     call_id: ShortText | None = None
     received: date | None = None
     owner: ShortText | None = None
@@ -321,10 +331,10 @@ async def open_case(body: OpenCase, desk: TheDesk, session: SteppedUpAdministrat
     """Open a case. The clock starts on the day of receipt.
 
     Raises:
-        ApiError: 404, there is no call with this id. 422, the day of receipt is in the future, or
+        ApiError: 404, there is no call with this id. 409, an open case of this kind for this person
+            began in the call already. 422, the day of receipt is in the future, or
             the owner is not an administrator, or fields are missing that belong together.
     """
-    _check_representative(body.representative, body.authority)
     if body.call_id is None and (body.received is None or body.channel is None):
         raise ApiError(
             422, "the receipt is not known", "give `call_id`, or `received` and `channel`"
@@ -333,37 +343,47 @@ async def open_case(body: OpenCase, desk: TheDesk, session: SteppedUpAdministrat
     started = None if body.call_id is None else await _start_of(desk, checked_id(body.call_id))
     received = body.received or desk.cases.day_of(started or 0.0)
     _check_receipt(desk, received)
-    now = time.time()
     case = Case(
         case_id=0,
-        kind=body.kind,
+        **body.model_dump(include=set(CallCase.model_fields)),
         reference=body.reference,
-        name=body.name,
-        representative=body.representative,
-        authority=body.authority,
-        details=body.details,
         channel=body.channel or "telephone",
-        language=body.language,
         call_id=body.call_id or "",
         received=received,
         owner=owner,
-        opened=now,
+        opened=time.time(),
         version=1,
     )
+    return await _detail(desk, await add_case(desk, session, case, started))
+
+
+async def add_case(desk: CasesDesk, session: Session, case: Case, started: float | None) -> int:
+    """Store a new case, and return its number. `started` is the start of its call, if it has one.
+
+    Raises:
+        ApiError: 409, an open case of this kind for this person began in the call already. 422,
+            `representative` is given without `authority`, or the other way round.
+    """
+    _check_representative(case.representative, case.authority)
     case_id = 0
 
     async def write(connection: AsyncConnection) -> list[NewEntry]:
         nonlocal case_id
+        other = await store.same_case(connection, case)
+        if other is not None:
+            raise ApiError(409, f"the call has this request already: {other}", "use that case")
         case_id = await store.add_case(connection, case)
+        facts = {"kind": case.kind, "received": case.received.isoformat()}
         if started is not None:
             found = Found()
             found.add(LINKED_CALL, case.call_id, {case.call_id: started})
             await _store_search(connection, session, case_id, found, case.call_id)
-        facts = {"kind": body.kind, "received": received.isoformat()}
-        return [_entry("opened", case_id, session, {"reference": body.reference}, **facts)]
+            facts["call_id"] = case.call_id
+        return [_entry("opened", case_id, session, {"reference": case.reference}, **facts)]
 
     await desk.host.audit.append_after(write)
-    return await _detail(desk, case_id)
+    desk.calls.live.case_opened(case.call_id, OpenedCase(case_id, case.kind))
+    return case_id
 
 
 @router.get("/{case_id}")

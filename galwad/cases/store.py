@@ -36,6 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from galwad.calls.bodies import OpenedCase
 from galwad.cases.deadlines import DatedStep, Deadlines, deadlines
 from galwad.cases.rules import CaseKind, Channel, Outcome, StepKind
 from galwad.host.bodies import Language
@@ -123,7 +124,8 @@ class Case:
     """A request of a person about their data, or a complaint. `opened` is in Unix seconds.
 
     `name` is the person whose data it is. `representative` is who asks for them, by `authority`;
-    both are "" if the person asks. `call_id` is the call in which they asked, or "".
+    both are "" if the person asks. `call_id` is the call in which they asked, or "". `owner` is the
+    administrator who is responsible for it; "" if an advisor has opened it and none has taken it.
     """
 
     case_id: int
@@ -297,6 +299,21 @@ class CaseStore:
                 for call_id, started, by, excluded in await connection.execute(statement)
             ]
 
+    async def opened_in(self, call_ids: Collection[str]) -> list[tuple[str, OpenedCase]]:
+        """Return the cases whose request was made in one of these calls, each with its call."""
+        wanted, own = list(call_ids), cases.c
+        found = []
+        async with self._engine.connect() as connection:
+            for at in range(0, len(wanted), MOST_IDS):
+                statement = (
+                    select(own.call_id, own.case_id, own.kind)
+                    .where(own.call_id.in_(wanted[at : at + MOST_IDS]))
+                    .order_by(own.case_id)
+                )
+                for call_id, case_id, kind in await connection.execute(statement):
+                    found.append((call_id, OpenedCase(case_id, kind)))
+        return found
+
     async def cases_of(self, call_ids: Collection[str]) -> set[int]:
         """Return the numbers of the cases for which one of these calls was found."""
         found: set[int] = set()
@@ -338,6 +355,15 @@ async def add_case(connection: AsyncConnection, case: Case) -> int:
     row["received"] = case.received.isoformat()
     statement = insert(cases).values(**row).returning(cases.c.case_id)
     return int((await connection.execute(statement)).scalar_one())
+
+
+async def same_case(connection: AsyncConnection, case: Case) -> int | None:
+    """Return the open case of the same kind and name that began in the same call; None without."""
+    own, of_case = cases.c, steps.c.case_id == cases.c.case_id
+    closed = exists().where(of_case, steps.c.kind == "closed", steps.c.withdrawn == "")
+    same = own.kind == case.kind, own.name == case.name, own.call_id == case.call_id
+    statement = select(own.case_id).where(*same, own.call_id != "", ~closed)
+    return await connection.scalar(statement)
 
 
 async def change_case(

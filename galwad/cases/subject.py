@@ -17,14 +17,19 @@ from galwad.cases.scope import PersonSearcher
 from galwad.cases.store import CaseStore
 from galwad.directories.subject import DirectoriesSubject
 from galwad.host.host import Host, desk_of
-from galwad.messages import Alarm
+from galwad.host.limits import Rate, Window
+from galwad.messages import Alarm, CallsSnapshot
 from galwad.notes.subject import NotesDesk, NotesSubject
 
+OPENED: Final = "case.opened"
+"""The kind of the alarm about a case that an advisor has opened, and that needs an owner."""
 DUE: Final = "case.due"
 """The kind of the alarm about a case whose deadline is near or over."""
 _WARN: Final = timedelta(days=7)
 _REMIND: Final = timedelta(days=30)
 """The time after which the owner is reminded that a case still waits for the person."""
+_OPENED: Final = Rate(10, 600.0)
+"""The most cases that one user can open from calls in 600 s."""
 _SETTLE_S: Final = 60.0
 _INTERVAL_S: Final = 60.0
 log = structlog.get_logger()
@@ -42,6 +47,7 @@ class CasesSubject:
         notes: NotesSubject,
     ) -> None:
         self._host = host
+        self._calls = calls
         self._zone = host.settings.desk.time_zone
         self.store = CaseStore(host.engine)
         self.searcher = PersonSearcher(
@@ -51,7 +57,17 @@ class CasesSubject:
             notes.contacts,
             host.settings.directory.area_code,
         )
+        self.opened_by_users = Window[str](_OPENED)
+        host.on_start(self._restore)
+        host.hear(CallsSnapshot, lambda _: host.background.spawn(self._restore()))
         host.loop(self._run)
+
+    async def _restore(self) -> None:
+        """Add to the live calls the cases that were opened for them before a restart."""
+        for call_id, case in await self.store.opened_in(
+            [call.call_id for call in self._calls.live.all()]
+        ):
+            self._calls.live.case_opened(call_id, case)
 
     def today(self) -> date:
         """Return the present day in the zone of the centre."""
@@ -76,13 +92,16 @@ class CasesSubject:
     async def warn(self) -> None:
         """Raise an alarm about each case whose deadline is at most a week away, or is over.
 
-        A case that waits for the person for 30 days raises one too.
+        A case that waits for the person for 30 days raises one too, and one that has no owner.
         """
         today = self.today()
         for each in await self.store.all(today):
             day = each.deadlines.next
             waits = each.deadlines.waits_since
-            who = f"{each.case.case_id}: {each.case.owner}"
+            case = each.case
+            if not case.owner:
+                self._host.alarm(Alarm(OPENED, None, f"{case.case_id}: {case.kind}"))
+            who = f"{case.case_id}: {case.owner or 'no owner,'}"
             if day is not None and day - today <= _WARN:
                 self._host.alarm(Alarm(DUE, None, f"{who} must act by {day}"))
             elif waits is not None and today - waits >= _REMIND:

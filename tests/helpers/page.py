@@ -575,6 +575,10 @@ class FakeDesk:
                 "details": details,
             }
             return self.put(call_id=call_id, caller=caller)
+        if part == "cases":
+            cases = self.calls[call_id]["cases"]
+            opened = {"case_id": 3 + len(cases), "kind": body["kind"]}
+            return self.put(call_id=call_id, cases=[*cases, opened])
         if part == "contact/not-needed":
             self.drafts.pop(call_id, None)
             self.close(call_id)
@@ -658,6 +662,7 @@ def a_pop(call_id: str) -> dict:
         "draft": None,
         "wrap_up_until": None,
         "recording_link": None,
+        "cases": [],
         "acts": {},
         "transferring": "",
         "transfers_begun": 0,

@@ -126,7 +126,12 @@ class FakeCases:
     def change(
         self, case: dict[str, Any], path: str, body: dict[str, Any]
     ) -> tuple[int, dict[str, Any]]:
-        """Take or withdraw a step."""
+        """Take or withdraw a step, or change the owner."""
+        if path.count("/") == 2:
+            if body["version"] != case["version"]:
+                return 409, {"error": "refused"}
+            case |= {"owner": body["owner"], "version": case["version"] + 1}
+            return 200, self.detail(case)
         if path.endswith("/withdraw"):
             self.steps[body["position"] - 1]["withdrawn"] = body["reason"]
             return 200, self.detail(case)

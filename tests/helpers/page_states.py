@@ -98,6 +98,11 @@ def pause(desk: FakeDesk, seconds: float = 20, *holders: str, **more: Any) -> di
 ACTS = {"hangup": "", "hold": "", "transfer": ""}
 
 
+def ask_for_data(desk: FakeDesk) -> None:
+    """Let a caller ask for their data a second time."""
+    confirm(desk, cases=[{"case_id": 3, "kind": "complaint"}])
+
+
 def hold(desk: FakeDesk) -> None:
     """Hold a call on the page, where callers can be handed over in Welsh."""
     desk.welsh = desk.dials = True
@@ -324,6 +329,7 @@ STATES = {
     "paused-by-payment-page": PageState(lambda desk: pause(desk, 20, "payment:pay"), ".holders"),
     "fault": PageState(lambda desk: confirm(desk, recording="fault"), CARD),
     "disconnected": PageState(confirm, CARD, disconnected=True),
+    "request": PageState(ask_for_data, ".data-request form:visible", keys=("Shift+F7",)),
     "wrap-up": PageState(lambda desk: confirm(desk, state="wrapup", recording="ended"), CARD),
     "ringing-answerable": PageState(
         lambda desk: ring(desk, MAIR, acts={"answer": ""}), ".phone .answer"

@@ -88,6 +88,7 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "recording.miscounted": AlarmKind(Severity.WARNING),
     "recording.missing": AlarmKind(Severity.CRITICAL, Ending.INDEXED),
     "hold.review": AlarmKind(Severity.WARNING),
+    "case.opened": AlarmKind(Severity.WARNING, has_subject=True),
     "case.due": AlarmKind(Severity.WARNING, has_subject=True),
     "retention.waiting": AlarmKind(Severity.WARNING),
     "retention.clock": AlarmKind(Severity.WARNING),

@@ -59,6 +59,7 @@ Representative: TypeAlias = Annotated[
 Authority: TypeAlias = Annotated[
     str, typer.Option("--authority", help="By which right they ask, such as a power of attorney.")
 ]
+NO_OWNER: Final = "nobody yet"
 _STATES: Final = {
     "open": "",
     "waiting-for-identity": "waits for the identity of the person",
@@ -96,7 +97,7 @@ def list_(
                 each["reference"],
                 each["received"],
                 _due(each),
-                each["owner"],
+                each["owner"] or NO_OWNER,
                 _state(each),
             )
             for each in found["rows"]
@@ -134,7 +135,7 @@ def _print(found: dict[str, Any]) -> None:
         "asks for": case["details"],
         "received": f"{case['received']}, by {case['channel']} {case['call_id']}".rstrip(),
         "language of the answer": case["language"],
-        "owner": case["owner"],
+        "owner": case["owner"] or NO_OWNER,
         "state": _state(case),
         "acknowledge by": case["acknowledge_by"],
         "answer by": case["answer_by"]

@@ -9,6 +9,7 @@ import { ApprovalDoor, resumeApproval } from "./approval_door.js";
 import { CONFIRM_KEY } from "./caller.js";
 import { CallCard } from "./card.js";
 import { Chime } from "./chime.js";
+import { REQUEST_KEY } from "./data_request.js";
 import { Dial, dialling } from "./dial.js";
 import { el, reveal, say } from "./dom.js";
 import { Door } from "./door.js";
@@ -441,22 +442,26 @@ function keyedCard() {
   return cards.get(heard?.call_id ?? slots.shown);
 }
 
-/** Go to the question who is calling, and show its call in full. */
-function onConfirmKey(event) {
-  if (event.key !== CONFIRM_KEY || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey || event.repeat) return;
+/** F7 goes to the question who is calling, Shift+F7 to their request about data; the call is shown in full. */
+function onCallerKey(event) {
+  if (event.key !== (event.shiftKey ? REQUEST_KEY : CONFIRM_KEY) || event.ctrlKey || event.altKey || event.metaKey || event.repeat) return;
   if (!list) return;
   const card = keyedCard();
+  const name = event.shiftKey ? `Shift+${REQUEST_KEY}` : CONFIRM_KEY;
   if (!card) {
-    notice.show("key.no_call", { key: CONFIRM_KEY });
+    notice.show("key.no_call", { key: name });
     return;
   }
   event.preventDefault();
   notice.hide();
-  if (!card.caller.asks) notice.show("key.no_question", { key: CONFIRM_KEY });
-  else {
-    if (card.pop.call_id !== slots.shown) showCall(card.pop.call_id);
-    card.caller.focusQuestion();
+  const possible = event.shiftKey ? card.request.possible : card.caller.asks;
+  if (!possible) {
+    notice.show(event.shiftKey ? "key.not_now" : "key.no_question", { key: name });
+    return;
   }
+  if (card.pop.call_id !== slots.shown) showCall(card.pop.call_id);
+  if (event.shiftKey) card.request.open();
+  else card.caller.focusQuestion();
 }
 
 /** F9 answers, holds and ends the hold; Shift+F9 hangs up; Shift+F2 hands over to Welsh speakers. */
@@ -531,7 +536,7 @@ async function begin() {
   signOut.addEventListener("click", leave);
   connection.failed = () => stream?.doubt();
   document.addEventListener("keydown", onKey);
-  document.addEventListener("keydown", onConfirmKey);
+  document.addEventListener("keydown", onCallerKey);
   document.addEventListener("keydown", onPhoneKey);
   main.after(notice.box);
   document.addEventListener("click", (event) => dial.onClick(event));

@@ -3,6 +3,7 @@
 import { CallerPanel, placed } from "./caller.js";
 import { Closing } from "./closing.js";
 import { ContactNote } from "./contact.js";
+import { DataRequest } from "./data_request.js";
 import { clock, el, reveal, say, show, showLine } from "./dom.js";
 import { EarlierContacts } from "./earlier.js";
 import { Greeting } from "./greeting.js";
@@ -26,6 +27,7 @@ export class CallCard {
     this.greeting = new Greeting();
     this.contact = new ContactNote(pop.call_id);
     this.closing = new Closing(pop.call_id, this.contact);
+    this.request = new DataRequest(pop.call_id, { contact: this.contact, store });
     this.kept = el("p", { class: "kept" }, el("span", { t: "call.recording" }), el("code", { raw: "" }));
     this.foot = el("footer", {}, this.kept, this.closing.later, this.closing.button, this.closing.form);
     const head = el("header", {}, this.line, el("p", { class: "call-meta" }, this.state, this.time));
@@ -37,9 +39,20 @@ export class CallCard {
       this.recording.box,
       this.phone.box,
       el("div", { class: "columns" }, this.caller.box, this.contact.box),
+      this.request.box,
       this.foot,
     );
     this.box.addEventListener("focusin", ({ target }) => (this.last = target));
+    this.box.addEventListener("submit", (event) => this.keepRequest(event), { capture: true });
+  }
+
+  /** Do not let the note or the reason for no note close a call while a request was not sent. */
+  keepRequest(event) {
+    const closes = this.over && [this.contact.form, this.closing.form].includes(event.target);
+    if (!closes || !this.request.pending) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.request.remind();
   }
 
   /** Take the focus, where it was when the card was last in sight. */
@@ -64,8 +77,10 @@ export class CallCard {
     this.caller.update(pop, talks);
     this.earlier.update(pop);
     const over = pop.state === "wrapup" || pop.state === "ended";
+    this.over = over;
     reveal(this.contact.box, pop.mine && !placed(pop) && (pop.state === "answered" || pop.state === "held" || over));
     this.contact.update(pop);
+    this.request.update(pop);
     reveal(this.foot, over || Boolean(pop.recording_link));
     reveal(this.kept, Boolean(pop.recording_link));
     show(this.kept.lastChild, pop.call_id);

@@ -33,17 +33,20 @@ export class CaseDetail {
     this.title = el("h2", { id: "cases-detail", tabindex: "-1" });
     this.done = el("p", { class: "approvals", hidden: true });
     this.facts = el("dl", {});
+    this.take = new Busy("button", "admin.cases.take", () => this.own());
+    this.trouble = alert();
     this.steps = new Steps(this);
     this.searches = new Searches(this);
     this.calls = new Calls(this);
     this.parts = [this.steps, this.searches, this.calls];
+    this.takes = el("div", { class: "buttons" }, this.take.button);
     this.number = null; // of the case that is shown
-    this.box = el("section", { class: "card", "aria-labelledby": this.title.id, hidden: true }, this.title, this.done, this.facts, ...this.parts.map(({ box }) => box));
+    this.box = el("section", { class: "card", "aria-labelledby": this.title.id, hidden: true }, this.title, this.done, this.facts, this.trouble, this.takes, ...this.parts.map(({ box }) => box));
   }
 
   /** Another case is to be shown: forget what was typed for this one. */
   leave() {
-    reveal(this.done, false);
+    for (const text of [this.done, this.trouble]) reveal(text, false);
     for (const part of this.parts) part.leave();
   }
 
@@ -63,7 +66,7 @@ export class CaseDetail {
       details: plain(each.details),
       received: `${dayOf(each.received)}, ${t(`admin.cases.channel.${each.channel}`)} ${each.call_id}`.trim(),
       language: t(`admin.cases.language.${each.language}`),
-      owner: each.owner,
+      owner: each.owner || t("admin.cases.owner.none"),
       state: stateOf(each),
       acknowledge_by: each.acknowledge_by && dayOf(each.acknowledge_by),
       answer_by: answer,
@@ -71,7 +74,14 @@ export class CaseDetail {
     };
     const given = Object.entries(facts).filter(([, text]) => text);
     this.facts.replaceChildren(...given.flatMap(([name, raw]) => [el("dt", { t: `admin.cases.${name}` }), el("dd", { raw })]));
+    reveal(this.takes, !each.owner && each.state !== "closed");
     for (const part of this.parts) part.render(shown);
+  }
+
+  /** An advisor has opened the case in a call: the signed-in administrator becomes its owner. */
+  own() {
+    const body = { version: this.page.state.shown.case.version, owner: this.page.me };
+    return this.change(this.trouble, "PUT", "", body, () => ["admin.cases.say.taken", {}]);
   }
 
   /** Say what was done with a case, and go to its title if it is shown. */

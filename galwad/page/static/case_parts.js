@@ -3,8 +3,8 @@
 
 import { sayRefusal } from "./admin_parts.js";
 import { ApiError } from "./api.js";
-import { el, reveal, say } from "./dom.js";
-import { busily, field } from "./hold_forms.js";
+import { busily, el, reveal, say } from "./dom.js";
+import { field } from "./hold_forms.js";
 import { dateOf } from "./times.js";
 
 const NOON = "T12:00:00Z"; // at which the day is the same in the zones of the centre

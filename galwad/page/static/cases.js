@@ -101,7 +101,7 @@ const CASES = {
     cell(plain(each.name)),
     cell(dayOf(each.received)),
     cell(dueOf(each) && dayOf(dueOf(each))),
-    cell(each.owner),
+    cell(each.owner || t("admin.cases.owner.none")),
     cell(stateOf(each)),
   ],
   Detail: CaseDetail,

@@ -56,6 +56,17 @@ function change(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Send a form once at a time: its button is marked as busy meanwhile. */
+export async function busily(button, send) {
+  if (button.getAttribute("aria-busy") === "true") return;
+  button.setAttribute("aria-busy", "true");
+  try {
+    await send();
+  } finally {
+    button.setAttribute("aria-busy", "false");
+  }
+}
+
 /** `4:32`, or `1:04:32` from an hour on. */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds));

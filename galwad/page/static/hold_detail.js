@@ -4,8 +4,8 @@
 import { AskedButton } from "./admin_ask.js";
 import { announce } from "./announce.js";
 import { ApiError, ask } from "./api.js";
-import { clock, el, reveal, say, show } from "./dom.js";
-import { ChangedFacts, FurtherRecordings, busily, field, refuseHold } from "./hold_forms.js";
+import { busily, clock, el, reveal, say, show } from "./dom.js";
+import { ChangedFacts, FurtherRecordings, field, refuseHold } from "./hold_forms.js";
 import { lineName, t } from "./i18n.js";
 import { cell, numberOf, whyOf } from "./retention_parts.js";
 import { plain } from "./timeline.js";

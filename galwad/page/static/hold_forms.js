@@ -2,7 +2,7 @@
 
 import { sayRefusal } from "./admin_parts.js";
 import { ApiError, ask } from "./api.js";
-import { el, reveal, say } from "./dom.js";
+import { busily, el, reveal, say } from "./dom.js";
 import { lineName, own } from "./i18n.js";
 import { LAST_DAY, codeOf, dayAfter } from "./recording_filters.js";
 import { numberOf } from "./retention_parts.js";
@@ -21,17 +21,6 @@ export async function refuseHold(node, error, conflict) {
   else if (error.status === 422 && !error.reason) say(node, "admin.holds.refused.invalid");
   else sayRefusal(node, error);
   reveal(node, true);
-}
-
-/** Send a form once at a time: its button is marked as busy meanwhile. */
-export async function busily(button, send) {
-  if (button.getAttribute("aria-busy") === "true") return;
-  button.setAttribute("aria-busy", "true");
-  try {
-    await send();
-  } finally {
-    button.setAttribute("aria-busy", "false");
-  }
 }
 
 export function field(id, key, input) {

@@ -170,6 +170,18 @@ def test_a_step_that_does_not_fit_any_more_is_refused_and_what_was_typed_stays(d
     assert facts(page)["Answer by"] == "25 Feb 2027"
 
 
+def test_an_administrator_takes_a_case_that_an_advisor_has_opened(desk, open_page):
+    desk.cases.rows[3]["owner"] = ""
+    page = open_page(3)
+    expect(page.get_by_role("row", name="3: SAR 2026/4")).to_contain_text("nobody yet")
+    assert facts(page)["Owner"] == "nobody yet"
+    button(page, "Become the owner").click()
+    done(page, "You are the owner of the case.")
+    assert facts(page)["Owner"] == "gwen"
+    expect(button(page, "Become the owner")).to_have_count(0)
+    assert sent(desk, "PUT")[-1][1] == {"version": 1, "owner": "gwen"}
+
+
 def test_a_person_is_searched_for_by_name_and_then_chosen(desk, open_page):
     desk.cases.searches.clear()
     page = open_page(3)
@@ -182,10 +194,10 @@ def test_a_person_is_searched_for_by_name_and_then_chosen(desk, open_page):
     done(page, "People found: 1.")
     expect(page.get_by_text("Mair Evans, CT-4471902, 01970 123456")).to_be_visible()
     button(page, "Find the calls of Mair Evans").click()
+    expect(button(page, "Find the calls of Mair Evans")).to_have_count(0)
     done(page, "Calls added to the case: 3.")
     bodies = [body for path, body in sent(desk, "POST") if path == "/cases/3/searches"]
     assert bodies == [{"text": "Mair Evans"}, {"text": "Mair Evans", "person": "crm:1042"}]
-    expect(button(page, "Find the calls of Mair Evans")).to_have_count(0)
     button(page, "Remove the search for “Mair Evans”").last.click()
     done(page, "The search is removed.")
     assert len(desk.cases.searches) == 1
