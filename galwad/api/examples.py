@@ -428,6 +428,26 @@ EXAMPLES: Final = {
         },
         {**_CASE_DETAIL, "steps": [], "searches": _CASE_DETAIL["searches"][:1], "calls": 1},
     ),
+    "cases_figures": Example(
+        None,
+        [
+            {
+                "kind": "complaint",
+                "language": "cy",
+                "received": 3,
+                "in_time": 2,
+                "late": 1,
+                "extended": 0,
+                "open": 1,
+                "granted": 1,
+                "partly_refused": 0,
+                "refused": 1,
+                "withdrawn": 0,
+                "no_answer": 0,
+                "days": 17.5,
+            }
+        ],
+    ),
     "cases_show": Example(None, _CASE_DETAIL),
     "cases_change": Example({"version": 2, "owner": "gwen"}, _CASE_DETAIL),
     "cases_take_step": Example({"version": 1, "kind": "acknowledged"}, _CASE_DETAIL),

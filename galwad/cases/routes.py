@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,6 +25,7 @@ from galwad.archive.routes import FETCHED, cursor_in
 from galwad.calls.bodies import OpenedCase
 from galwad.cases import store
 from galwad.cases.deadlines import CaseStepError, DatedStep, Deadlines, check_step
+from galwad.cases.figures import CaseFigures, figures_of
 from galwad.cases.rules import NEED_REASON, CaseKind, Channel, Outcome, StepKind
 from galwad.cases.scope import LINKED_CALL, Found
 from galwad.cases.store import (
@@ -46,8 +47,10 @@ from galwad.host.bodies import (
     fields_of,
 )
 from galwad.host.errors import ApiError
-from galwad.people.access import SteppedUpAdministrator, owner_named
+from galwad.host.host import span_of
+from galwad.people.access import Administrator, SteppedUpAdministrator, owner_named
 from galwad.people.sessions import Session
+from galwad.periods import Period
 from recording.audit.index_comparison import FACTS_ERASED
 from recording.audit.log import AuditFilter, Facts, NewEntry
 from recording.index.custody import NOT_RETAINED
@@ -384,6 +387,22 @@ async def add_case(desk: CasesDesk, session: Session, case: Case, started: float
     await desk.host.audit.append_after(write)
     desk.calls.live.case_opened(case.call_id, OpenedCase(case_id, case.kind))
     return case_id
+
+
+@router.get("/figures")
+async def figures(
+    desk: TheDesk, _: Administrator, when: Annotated[str, Query(min_length=1, max_length=40)]
+) -> list[CaseFigures]:
+    """Return figures of the cases that were received in a period, such as "last month".
+
+    Raises:
+        ApiError: 422, the words of `when` cannot be read as a period.
+    """
+    span = span_of(when, desk) or Period(0.0, 0.0)
+    first, last = desk.cases.day_of(span.since), desk.cases.day_of(span.until - 1)
+    today = desk.cases.today()
+    found = await desk.cases.store.all(today, closed=True)
+    return figures_of((each for each in found if first <= each.case.received <= last), today)
 
 
 @router.get("/{case_id}")

@@ -61,7 +61,10 @@ GROUPS: Final = {
             "Each case has the deadlines that the law sets, counted from the day of receipt."
         ),
         "galwad.cases.commands.register",
-        modules={"export": "galwad.cases.commands.export"},
+        modules={
+            "export": "galwad.cases.commands.export",
+            "letter": "galwad.cases.commands.letter",
+        },
         summaries={
             "list": "List cases, the earliest deadline first.",
             "show": "Show a case, its steps, and where was searched.",
@@ -75,6 +78,8 @@ GROUPS: Final = {
             "include": "Include calls in the answer again.",
             "accesses": "List who has used the recordings, and why.",
             "export": "Make a pack with copies for the person.",
+            "letter": "Write the letter about a step to the person.",
+            "figures": "Count the cases of a period, for the regulator.",
             "restrict": "Flag the recordings as restricted, or no longer.",
             "erase": "Erase the calls of a request for erasure.",
         },

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+from io import StringIO
+from pathlib import Path
 from time import time
 from typing import Annotated, Any, Final, TypeAlias
+from urllib.parse import urlencode
 
 import typer
 
@@ -20,15 +24,18 @@ from galwad.cli.support.console import (
 )
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import (
+    Days,
     Json,
     Reason,
     Server,
     Yes,
     checked_day,
     checked_id,
+    checked_period,
     confirm,
     required,
 )
+from galwad.cli.support.output_file import atomic_file, check_writable
 
 app = new_command()
 _TIMEOUT_S: Final = 120.0
@@ -60,6 +67,10 @@ Authority: TypeAlias = Annotated[
     str, typer.Option("--authority", help="By which right they ask, such as a power of attorney.")
 ]
 NO_OWNER: Final = "nobody yet"
+_FIGURES: Final = (
+    *("received", "in_time", "late", "extended", "open", "granted", "partly_refused", "refused"),
+    *("withdrawn", "no_answer", "days"),
+)
 _STATES: Final = {
     "open": "",
     "waiting-for-identity": "waits for the identity of the person",
@@ -565,3 +576,51 @@ def _set_excluded(
         ask(server, "PUT", f"/cases/{case}/calls", some)
     state = "excluded" if reason else "included"
     print_json({"calls": ids}) if as_json else print(f"Calls {state}: {len(ids)}")
+
+
+@app.command(epilog="Example: galwad cases figures --date 2026 -o requests-2026.csv")
+def figures(
+    *,
+    date: Days = "last month",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the figures to this CSV file instead."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    server: Server = "",
+    json: Json = False,
+) -> None:
+    """Count the cases that were received in a period, by kind and language of the answer.
+
+    A request is in time if it was answered by its deadline, and a complaint if it was acknowledged
+    within 30 days. LATE also counts open cases that are overdue. DAYS is the median from the
+    receipt to the end. The figures name no person.
+    """
+    if output is not None:
+        check_writable(output, replace=force)
+    query = urlencode({"when": checked_period(date, "--date")})
+    found = ask(server, "GET", f"/cases/figures?{query}")
+    if output is not None:
+        text = StringIO()
+        rows = csv.DictWriter(text, ("kind", "language", *_FIGURES))
+        rows.writeheader()
+        rows.writerows(found)
+        with atomic_file(output, replace=force) as file:
+            file.write(text.getvalue().encode())
+    if json:
+        print_json(found)
+    elif output is not None:
+        print(one_line(str(output)))
+    else:
+        print_table(
+            ("KIND", "LANGUAGE", *(each.upper().replace("_", " ") for each in _FIGURES)),
+            (
+                (row["kind"], row["language"], *(_figure(row[each]) for each in _FIGURES))
+                for row in found
+            ),
+            empty="No case was received in this period.",
+        )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
