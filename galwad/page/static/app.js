@@ -2,7 +2,7 @@
 // It decides nothing: every state shown is the desk's, and the desk has it from the switch.
 
 import { Account } from "./account.js";
-import { AlarmBanners, AlarmPanel } from "./alarms.js";
+import { AlarmBanners } from "./alarms.js";
 import { Notice, announce, hush } from "./announce.js";
 import { ApiError, ask, connection, protection } from "./api.js";
 import { ApprovalDoor, resumeApproval } from "./approval_door.js";
@@ -167,7 +167,7 @@ async function start(signedIn) {
   i18n.translate(session);
   if (!i18n.remembered() && me.language !== i18n.language()) choose(me.language);
   overview = supervision ? new supervision.Overview() : null;
-  alarmList = supervision ? new AlarmPanel(me) : new AlarmBanners(alarms, () => main);
+  alarmList = supervision ? new supervision.AlarmPanel(me) : new AlarmBanners(alarms, () => main);
   advisors = supervision ? new supervision.Advisors(storePresence) : null;
   undelivered = me.role === "admin" ? new supervision.Undelivered() : null;
   figures = supervision ? new supervision.Figures() : null;

@@ -1,6 +1,6 @@
 """The caller asks for their data: the advisor opens a request on the page.
 
-The page is `galwad/page/static/data_request.js`.
+The page is `galwad/page/static/data_request.js` and `request_form.js`.
 """
 
 from __future__ import annotations
@@ -121,3 +121,11 @@ def test_a_ringing_call_offers_no_request(desk, page):
     page.keyboard.press("Shift+F7")
     expect(page.locator(".notice")).to_contain_text("Shift+F7 did nothing")
     expect(page.locator(".data-request")).to_be_hidden()
+
+
+def test_a_form_that_cannot_be_loaded_says_so(desk, page):
+    answer(desk, MAIR)
+    page.route("**/request_form.js", lambda route: route.abort())
+    press_key(page)
+    trouble = page.locator(".data-request > .warning")
+    expect(trouble).to_have_text("The server cannot be reached. Try again.")
