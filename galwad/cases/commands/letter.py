@@ -57,6 +57,11 @@ def letter(
             f"`galwad cases show {case}` shows its steps; a letter belongs to: "
             + ", ".join(sorted(_SENT)),
         )
+    if detail["case"]["state"] == "closed" and taken["kind"] != "closed":
+        raise CliError(
+            f"case {case} is closed, so the letter about step {step} would not be true",
+            "write the letter about the step `closed`",
+        )
     if taken["kind"] in _ASKS and not text.strip():
         raise CliError("the letter needs the question", "add --text", status=2)
     output = output or Path(f"case-{case}-{taken['kind']}.pdf")
@@ -112,7 +117,7 @@ def _paragraphs(
     case: dict[str, Any], step: dict[str, Any], text: str, what: str, texts: Texts
 ) -> Iterator[str]:
     due = case["answer_by"]
-    if step["kind"] == "acknowledged" and case["kind"] != "complaint" and not due:
+    if what == "acknowledged" and case["state"] != "open":
         what = "acknowledged.waits"
     yield texts.text(f"evidence.letter.{what}.text", day=_day(due, texts) if due else "")
     if step["kind"] == "extended" or step["outcome"] in NEED_REASON:

@@ -6,12 +6,16 @@ Covers `galwad/cases/figures.py`.
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from galwad.cases.deadlines import deadlines
 from galwad.cases.figures import figures_of
 from galwad.cases.store import Case, CaseOnDay, StoredStep, valid
+
+if TYPE_CHECKING:
+    from galwad.cases.rules import Outcome, StepKind
 
 TODAY = date(2026, 12, 3)
 
@@ -39,7 +43,14 @@ def case(received, *steps, kind="access", language="en"):
         outcome = "".join(outcome).replace("undone", "")
         taken.append(
             StoredStep(
-                place, step, date.fromisoformat(at), "", outcome, "user:gwen", 0.0, withdrawn
+                place,
+                cast("StepKind", step),
+                date.fromisoformat(at),
+                "",
+                cast("Outcome", outcome),
+                "user:gwen",
+                0.0,
+                withdrawn,
             )
         )
     return CaseOnDay(row, tuple(taken), deadlines(kind, day, valid(taken), TODAY))

@@ -80,6 +80,19 @@ def test_a_refusal_gives_its_reason_and_how_to_complain(opened, page):
     assert "We do not uphold your complaint" in complaint
 
 
+def test_an_acknowledgement_says_that_the_answer_waits_for_the_person(opened, page):
+    case = opened("access", ("acknowledged",), ("scope-asked",))
+    assert "We have asked you for something that we need" in page(case, "1")
+
+
+def test_a_closed_case_has_only_the_letter_about_its_end(opened, page, run):
+    extended = ("extended", "--note", "many calls")
+    case = opened("access", extended, ("closed", "--outcome", "granted"))
+    refused = run("cases", "letter", case, "1")
+    assert f"case {case} is closed, so the letter about step 1 would not be true" in refused.err
+    assert "We have done what you asked for" in page(case, "2")
+
+
 def test_a_letter_goes_to_the_representative_and_has_the_question(opened, page, run):
     words = ("--representative", "Ann Evans", "--authority", "power of attorney")
     case = opened("access", ("identity-asked", "--note", "for colleagues"), more=words)
@@ -103,9 +116,9 @@ def test_a_letter_is_written_only_about_a_step_that_concerns_the_person(opened, 
     assert not list(tmp_path.glob("letter*"))
 
 
-def test_every_letter_can_be_written_in_both_languages(opened, page):
+def test_every_letter_can_be_written_in_both_languages(opened, page, run):
     reason = ("--note", "many calls")
-    steps = {
+    steps: dict[str, list[tuple[str, ...]]] = {
         "access": [
             ("acknowledged",),
             ("scope-asked",),
@@ -121,11 +134,13 @@ def test_every_letter_can_be_written_in_both_languages(opened, page):
     titles = []
     for language in ("cy", "en"):
         for kind, taken in steps.items():
-            case = opened(kind, *taken, language=language)
+            case = opened(kind, language=language)
             for place, step in enumerate(taken, 1):
+                assert run("cases", "step", case, *step).status == 0
                 if step[0] != "scope-given":
                     letter = page(case, str(place), "--text", "?")
-                    titles.append(re.search("<title>(.+)</title>", letter)[1])
+                    titles += re.findall("<title>(.+)</title>", letter)
+    assert len(titles) == 22
     assert len(set(titles)) == 20  # two letters about an end have the same title
 
 

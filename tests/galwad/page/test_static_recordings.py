@@ -232,6 +232,7 @@ def test_a_half_typed_date_that_is_hidden_does_not_prevent_a_search(desk, opened
 
 def test_a_line_is_found_by_its_name_in_each_language_of_the_page(desk, opened):
     line = opened.get_by_label("Line", exact=True)
+    opened.locator("#link[data-state=live]").wait_for()
     desk.push("texts", {**desk.page_texts(), "line_names": {"ctax": {"en": "Tax", "cy": "Treth"}}})
     for typed in ("tax", "Treth", "CTAX", "other"):
         line.fill("")
