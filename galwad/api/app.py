@@ -13,6 +13,7 @@ from galwad.api.document import PREFIX, describe
 from galwad.api.tags import operation_id
 from galwad.archive import (
     custody,
+    disclosure_routes,
     evidence,
     gaps,
     headers,
@@ -77,6 +78,7 @@ ENDPOINT_MODULES: Final = (
     headers,
     custody,
     hold_routes,
+    disclosure_routes,
     retention_routes,
     call_cases,
     cases,

@@ -181,6 +181,40 @@ _HOLD: Final = {
     "asked_by": "",
     "asked_for": "",
 }
+_DISCLOSURE: Final = {
+    "disclosure_id": 4,
+    "purpose": "crime",
+    "requester": "DC Jones, South Wales Police",
+    "authority": "Data Protection Act 2018, schedule 2; form 7/2026",
+    "recipient": "DC Jones",
+    "reference": "POLICE-7",
+    "details": "threats against a member of staff",
+    "urgent": "",
+    "asked_by": "gwen",
+    "opened": 1795743681.2,
+    "decision": "",
+    "decided_by": "",
+    "decided": None,
+    "decision_note": "",
+    "closed_by": "",
+    "closed": None,
+    "closing_note": "",
+    "version": 1,
+    "state": "requested",
+}
+_DISCLOSURE_DETAIL: Final = {
+    "disclosure": _DISCLOSURE,
+    "call_ids": [_CALL],
+    "files": [],
+}
+_APPROVED: Final = _DISCLOSURE | {
+    "decision": "approved",
+    "decided_by": "nia",
+    "decided": 1795747281.2,
+    "version": 2,
+    "state": "approved",
+}
+_APPROVED_DISCLOSURE: Final = _DISCLOSURE_DETAIL | {"disclosure": _APPROVED}
 _ROW: Final = {
     "call_id": _CALL,
     "started": 1795570868.4,
@@ -407,6 +441,57 @@ EXAMPLES: Final = {
         {"call_ids": [_CALL]}, {"hold_id": 12, "retained": 1, "before": 0, "disposed": 0}
     ),
     "holds_release": Example({"version": 2, "reason": "settled"}, {"released": False}),
+    "disclosures_listed": Example(None, {"rows": [_DISCLOSURE]}),
+    "disclosures_open_disclosure": Example(
+        {
+            "call_ids": [_CALL],
+            "purpose": "crime",
+            "requester": "DC Jones, South Wales Police",
+            "authority": "Data Protection Act 2018, schedule 2; form 7/2026",
+            "recipient": "DC Jones",
+            "reference": "POLICE-7",
+            "details": "threats against a member of staff",
+        },
+        _DISCLOSURE_DETAIL,
+    ),
+    "disclosures_show": Example(None, _DISCLOSURE_DETAIL),
+    "disclosures_add": Example({"call_ids": [_CALL]}, _DISCLOSURE_DETAIL),
+    "disclosures_decide": Example({"version": 1, "decision": "approved"}, _APPROVED_DISCLOSURE),
+    "disclosures_sent": Example(
+        {
+            "what": "a copy on a disc, by hand",
+            "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "size": 481213,
+        },
+        _APPROVED_DISCLOSURE
+        | {
+            "files": [
+                {
+                    "position": 1,
+                    "call_id": "",
+                    "what": "a copy on a disc, by hand",
+                    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "size": 481213,
+                    "actor": "user:gwen",
+                    "at": 1795750881.2,
+                }
+            ]
+        },
+    ),
+    "disclosures_close": Example(
+        {"version": 2, "note": "the police have the copy"},
+        _APPROVED_DISCLOSURE
+        | {
+            "disclosure": _APPROVED
+            | {
+                "closed_by": "gwen",
+                "closed": 1795754481.2,
+                "closing_note": "the police have the copy",
+                "version": 3,
+                "state": "closed",
+            }
+        },
+    ),
     "calls_open_in_call": Example(
         {
             "kind": "access",

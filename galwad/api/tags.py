@@ -51,6 +51,12 @@ TAGS = (
         ("holds",),
     ),
     Tag(
+        "Disclosures",
+        "Who gets copies of recordings because of a law, a crime or a danger to life, and who "
+        "approves it.",
+        ("disclosures",),
+    ),
+    Tag(
         "Retention",
         "How long recordings are kept, and the disposal of those whose term is over.",
         ("retention",),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -21,7 +21,14 @@ from galwad.archive.files import checked_id
 from galwad.archive.retention import CONFIRM
 from galwad.archive.routes import RecordingQuery, recording_of, search_in
 from galwad.archive.subject import ArchiveDesk, TheDesk
-from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
+from galwad.host.bodies import (
+    Number,
+    RequestBody,
+    RequiredText,
+    ResponseBody,
+    ShortText,
+    fields_of,
+)
 from galwad.host.errors import ApiError
 from galwad.people.access import SteppedUpAdministrator, is_administrator, owner_named
 from galwad.people.sessions import Session
@@ -34,7 +41,6 @@ from recording.index.holds import WHOLE, LegalHold, ReleaseRequest
 
 router = APIRouter(prefix="/holds", tags=["holds"])
 _BATCH: Final = 500
-Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class WhichRecordings(RequestBody):

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel
 
 from galwad.archive.proof_routes import MAX_ENTRY_NUMBER
-from galwad.archive.routes import FETCHED, FetchReason, audit_fetch, recording_for
+from galwad.archive.routes import FetchReason, audit_fetch, recording_for
+from galwad.archive.rules import FETCHED
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.host.errors import ApiError
 from galwad.people.access import SteppedUpSupervisor, Supervisor
@@ -54,7 +55,7 @@ async def listen(
         ApiError: 403, the purpose is only for administrators. 404, no recording has this id. 409, a
             file is missing or has another size. 410, the recording was disposed of.
     """
-    recording = await recording_for(desk, session, call_id, body.purpose)
+    recording = await recording_for(desk, session, call_id, body)
     files = desk.archive.files.open(recording, "payload", recording.payload_size)
     files.close()
     facts = {"payload_sha256": recording.payload_sha256, "client": "page"}
@@ -93,7 +94,7 @@ async def payload(
             recording was disposed of. 416, the range is malformed, too long or outside the payload.
     """
     fetched = await _fetched(desk, session, call_id, entry)
-    recording = await recording_for(desk, session, call_id, str(fetched.facts.get("purpose")))
+    recording = await recording_for(desk, session, call_id, _reason_in(fetched))
     size = recording.payload_size
     found = _RANGE.fullmatch(range_)
     first, last = (int(found[1]), min(int(found[2]), size - 1)) if found else (0, -1)
@@ -102,6 +103,14 @@ async def payload(
     content = await desk.archive.files.part(recording, first, last - first + 1)
     headers = {"Content-Range": f"bytes {first}-{last}/{size}"}
     return Response(content, 206, headers, media_type="application/octet-stream")
+
+
+def _reason_in(fetched: AuditEntry) -> FetchReason:
+    """Return the reason in the audit entry about a fetch."""
+    facts: dict[str, Any] = {
+        name: fetched.facts.get(name) for name in ("purpose", "disclosure", "case")
+    }
+    return FetchReason.model_construct(**facts, reference="")
 
 
 async def _fetched(desk: ArchiveDesk, session: Session, call_id: str, seq: int) -> AuditEntry:

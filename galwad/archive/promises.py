@@ -1,8 +1,9 @@
 """Checks the promises of the privacy notice that concern recording, for the calls of a period.
 
-There are four: calls are recorded in their entirety; nothing is recorded while payment details are
-taken; nothing is recorded after a transfer out of the centre; and the recordings exist unchanged.
-The evidence comes from the coverage check, manifests, files, incidents of captured cards and the
+There are five: calls are recorded in their entirety; nothing is recorded while payment details are
+taken; nothing is recorded after a transfer out of the centre; recordings are disclosed only in the
+situations that the notice names; and the recordings exist unchanged. The evidence comes from the
+coverage check, manifests, files, incidents of captured cards, the register of disclosures and the
 audit chain. The desk cannot decrypt a recording, so no sound is checked.
 """
 
@@ -20,6 +21,7 @@ from typing import Final, Literal, Self
 from pydantic import ConfigDict
 
 from galwad.archive.coverage import CoverageChecker, CoverageResult, ids_between
+from galwad.archive.disclosures import Disclosures
 from galwad.archive.files import ArchiveFolder
 from recording.archive.commitments import disagreement
 from recording.archive.manifest import Gap, Interval, Manifest, day_folder, read_manifest
@@ -104,6 +106,10 @@ class PromiseFinding:
         "changed_row",
         "orphan",
         "audit",
+        "use_not_disclosed",
+        "file_not_registered",
+        "file_not_audited",
+        "not_reviewed",
     ]
     call_id: str = ""
     us: int = 0
@@ -112,7 +118,7 @@ class PromiseFinding:
 
 @dataclass(frozen=True, slots=True)
 class PromiseResult:
-    """The result of checking one promise: recorded, payments, transfers or intact.
+    """The result of one check: recorded, payments, transfers, disclosures or intact.
 
     `evidence` has lengths in µs under names that end with `_us`, otherwise counts.
     """
@@ -203,6 +209,7 @@ class PromiseChecker:
         archive: ArchiveFolder,
         audit: AuditLog,
         *,
+        disclosures: Disclosures,
         node: str,
         reminder_s: float,
         alarm_s: float,
@@ -212,6 +219,7 @@ class PromiseChecker:
         self._catalogue = catalogue
         self._captured_cards = captured_cards
         self._archive = archive
+        self._disclosures = disclosures
         self._audit = audit
         self._node = node
         self._reminder_us = round(reminder_s * _US)
@@ -241,6 +249,11 @@ class PromiseChecker:
                 known.add(each.row.call_id)
                 self._count(lines, each)
             entries, problems = await self._chain(since, until)
+        numbers, mismatches = await self._disclosures.compared(
+            self._audit, since, until, self._audit.clock()
+        )
+        wrong = [PromiseFinding(each.kind, each.call_id, text=each.text) for each in mismatches]
+        disclosed = _Line(numbers, wrong)
         _add_coverage(lines, coverage, known, ids_between(since, until))
         lines.intact.evidence |= {"audit_entries": entries, "audit_problems": len(problems)}
         lines.intact.findings += problems
@@ -249,6 +262,7 @@ class PromiseChecker:
             lines.recorded.result("recorded", has_evidence=coverage.calls),
             lines.payments.result("payments", has_evidence=has_pauses),
             lines.transfers.result("transfers", has_evidence=lines.transfers.evidence["transfers"]),
+            disclosed.result("disclosures", has_evidence=any(numbers.values())),
             lines.intact.result("intact", has_evidence=known),
         ]
 

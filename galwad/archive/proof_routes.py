@@ -141,7 +141,7 @@ class Promise(BaseModel):
     `more_findings` is the number of findings that are not in the list.
     """
 
-    name: Literal["recorded", "payments", "transfers", "intact"]
+    name: Literal["recorded", "payments", "transfers", "disclosures", "intact"]
     verdict: Literal["kept", "broken", "no-evidence"]
     evidence: dict[str, int]
     findings: list[PromiseFinding]
@@ -286,8 +286,8 @@ async def promises(
 ) -> PromiseReport:
     """Check the promises for the calls that were answered in the period `when`.
 
-    `when` is a period in words, such as "yesterday". The request is entered in the audit chain. The
-    result has no personal data.
+    Disclosures are checked for the audit entries of the period. `when` is a period in words, such
+    as "yesterday". The request is entered in the audit chain. The result has no personal data.
 
     Raises:
         ApiError: 422, the words of `when` cannot be read as a period.

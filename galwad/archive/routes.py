@@ -2,7 +2,7 @@
 
 A recording is sent exactly as it is in the archive, still encrypted. The audit entry is committed
 before the first byte is sent. For the purposes in `ADMIN_PURPOSES` (legal matters, crime and vital
-interests), only an administrator may fetch recordings.
+interests), only an administrator may fetch recordings, and for most of them only for a disclosure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import msgspec
 from fastapi import APIRouter
@@ -18,10 +18,23 @@ from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from galwad.archive.files import SealedResponse, checked_id
-from galwad.archive.rules import ADMIN_PURPOSES, RESTRICTED_PURPOSES, Purpose
+from galwad.archive.rules import (
+    ADMIN_PURPOSES,
+    DISCLOSURE_PURPOSES,
+    FETCHED,
+    RESTRICTED_PURPOSES,
+    Purpose,
+)
 from galwad.archive.subject import ArchiveDesk, TheDesk
 from galwad.calls.live_calls import indexed_number
-from galwad.host.bodies import RequestBody, RequiredText, ResponseBody, ShortText, fields_of
+from galwad.host.bodies import (
+    Number,
+    RequestBody,
+    RequiredText,
+    ResponseBody,
+    ShortText,
+    fields_of,
+)
 from galwad.host.errors import ApiError, NotPermittedError
 from galwad.host.host import span_of
 from galwad.people.access import SteppedUpSupervisor, Supervisor
@@ -36,9 +49,6 @@ from recording.index.custody import NOT_RETAINED, CapturedCard, Custody, Flag, H
 from recording.policy import FlagName
 
 router = APIRouter(tags=["recordings"])
-
-FETCHED: Final = "recording.fetched"
-"""The kind of the audit entry about each recording that is sent."""
 _US = 1_000_000
 _ENDINGS = {"payload": "flac.age", "raw": "pcapng.age"}
 Time: TypeAlias = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)] | ShortText
@@ -62,7 +72,7 @@ class RecordingQuery(RequestBody):
     line: ShortText | None = None
     reference: ShortText | None = None
     flag: FlagName | None = None
-    hold: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    hold: Number | None = None
     gap_reason: Literal["payment", "transfer", "fault", "erased", "captured-card"] | None = None
     when: ShortText | None = None
     since: Time | None = None
@@ -206,10 +216,20 @@ class RecordingDetail(BaseModel):
 
 
 class FetchReason(RequestBody):
-    """The reason for which a recording is sent. It is entered in the audit chain before that."""
+    """The reason for which a recording is sent. It is entered in the audit chain before that.
+
+    The purposes in `DISCLOSURE_PURPOSES` need the number of a `disclosure` of the recording that
+    may be used. For "legal-disclosure", the number of an open `case` with this call is enough.
+    """
 
     purpose: Purpose
     reference: RequiredText
+    disclosure: Number | None = None
+    case: Number | None = None
+
+    def authority(self) -> dict[str, int]:
+        """Return the number that is given: of the disclosure, or of the case."""
+        return self.model_dump(include={"disclosure", "case"}, exclude_none=True)
 
 
 class Fetch(FetchReason):
@@ -304,7 +324,7 @@ async def fetch(
             another size, or `raw` is true and the manifest is not the one that was indexed. 410,
             the recording was disposed of.
     """
-    recording = await recording_for(desk, session, call_id, body.purpose)
+    recording = await recording_for(desk, session, call_id, body)
     kind, facts = _requested_object(desk, recording, raw=body.raw)
     files = desk.archive.files.open(recording, kind, facts.size)
     try:
@@ -324,14 +344,16 @@ async def fetch(
 
 
 async def recording_for(
-    desk: ArchiveDesk, session: Session, call_id: str, purpose: str
+    desk: ArchiveDesk, session: Session, call_id: str, reason: FetchReason
 ) -> RecordingSummary:
-    """Return a recording that the user of this session may hear for this purpose.
+    """Return a recording that the user of this session may hear for this reason.
 
     Raises:
-        ApiError: 403, the purpose is only for administrators, or a flag of the recording forbids
-            it. 404, no recording has this id. 410, the recording was disposed of.
+        ApiError: 403, the purpose is only for administrators, or a flag of the recording, or the
+            disclosure or case, forbids it. 404, no recording has this id. 410, the recording was
+            disposed of.
     """
+    purpose = reason.purpose
     if purpose not in purposes_of(session):
         raise NotPermittedError(
             "only the recording administrator may fetch for this purpose",
@@ -347,8 +369,46 @@ async def recording_for(
             + ", ".join(sorted(RESTRICTED_PURPOSES)),
             facts={"purpose": purpose, "call_id": call_id},
         )
+    if wrong := await _why_no_authority(desk, call_id, reason):
+        raise NotPermittedError(*wrong, facts={"purpose": purpose, "call_id": call_id})
     refuse_if_disposed(desk, recording)
     return recording
+
+
+async def _why_no_authority(
+    desk: ArchiveDesk, call_id: str, reason: FetchReason
+) -> tuple[str, str] | None:
+    """Return why the disclosure or case in a reason is wrong, and what to do; None if it is not."""
+    number = reason.disclosure
+    if reason.purpose not in DISCLOSURE_PURPOSES:
+        hint = f"leave out the number, or choose: {', '.join(sorted(DISCLOSURE_PURPOSES))}"
+        wrong = "this purpose has no disclosure and no case", hint
+        return wrong if reason.authority() else None
+    if reason.case is not None and number is None and reason.purpose == "legal-disclosure":
+        wrong = (
+            f"case {reason.case} is not open, or does not have this call",
+            f"`galwad cases show {reason.case}` shows it",
+        )
+        return None if await desk.archive.case_has(reason.case, call_id) else wrong
+    if number is None or reason.case is not None:
+        return (
+            "this purpose needs a disclosure of this recording",
+            "`galwad disclosures open` asks for one; then give its number",
+        )
+    found = await desk.archive.disclosures.one(number)
+    calls = await desk.archive.disclosures.calls(number)
+    if found is None or found.purpose != reason.purpose or call_id not in calls:
+        return (
+            f"disclosure {number} does not have this recording and purpose",
+            f"`galwad disclosures show {number}` shows what it has",
+        )
+    if found.may_be_used:
+        return None
+    waits = f"a second administrator approves it with `galwad disclosures approve {number}`"
+    return (
+        f"disclosure {number} is {found.state}, so it cannot be used",
+        waits if found.state == "requested" else "`galwad disclosures open` opens another one",
+    )
 
 
 async def audit_fetch(
@@ -357,7 +417,7 @@ async def audit_fetch(
     """Enter a fetch in the audit, with the reason in `body`; return the entry's number."""
     entry = NewEntry(
         FETCHED,
-        {"call_id": call_id, "purpose": body.purpose, **facts},
+        {"call_id": call_id, "purpose": body.purpose, **body.authority(), **facts},
         {"actor": session.actor, "reference": body.reference},
     )
 

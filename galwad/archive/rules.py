@@ -1,11 +1,11 @@
-"""The purposes of a fetch, the reasons for a disposal, and the advice about orphans.
+"""The purposes of a fetch, its audit entries, the reasons for a disposal, and advice on orphans.
 
 Commands import this module for their help, so it must not import modules that load slowly.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 Purpose: TypeAlias = Literal[
     "quality-training",
@@ -17,10 +17,21 @@ Purpose: TypeAlias = Literal[
     "crime",
     "vital-interests",
 ]
-ADMIN_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "crime", "vital-interests"})
+DisclosurePurpose: TypeAlias = Literal["legal-disclosure", "crime", "vital-interests"]
+DISCLOSURE_PURPOSES: Final = frozenset(get_args(DisclosurePurpose))
+"""The purposes for which recordings are used only for a disclosure in the register.
+
+Each is a situation in which the council may have to disclose data (privacy notice, lines 97 to 99).
+For "legal-disclosure", a case in which a person asks for their own data is enough.
+"""
+ADMIN_PURPOSES: Final = DISCLOSURE_PURPOSES | {"legal-claim"}
 """The purposes for which only an administrator may fetch recordings."""
 RESTRICTED_PURPOSES: Final = frozenset({"legal-claim", "legal-disclosure", "vital-interests"})
 """The purposes for which a restricted recording may still be fetched."""
+FETCHED: Final = "recording.fetched"
+"""The kind of the audit entry about each use of a recording."""
+PACK_MADE: Final = "evidence.made"
+"""The kind of the audit entry about each evidence pack."""
 OrdinaryReason: TypeAlias = Literal["retention", "erasure", "mistake", "order"]
 """The reasons for a disposal that need no prevention record (`galwad.archive.custody.Purge`)."""
 DisposalReason: TypeAlias = OrdinaryReason | Literal["captured-card"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
 from fastapi import Depends
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from galwad.archive.coverage import CoverageChecker, CoverageResult, IndexChecker
 from galwad.archive.desk_socket import DeskSocket, FinaliserClient
+from galwad.archive.disclosures import Disclosures
 from galwad.archive.disposals import Disposals
 from galwad.archive.files import ArchiveFolder
 from galwad.archive.indexer import Indexer
@@ -33,6 +35,9 @@ from recording.index.ledger import Ledger
 from recording.index.terms import Terms
 from recording.keys.keyring import RecipientsFile
 
+_CHECKED_S: Final = 2 * 86_400.0
+"""The seconds before a nightly check for which the register of disclosures is checked."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecordingsIndexed:
@@ -49,6 +54,12 @@ class RecordingIndexed:
     """One recording is in the index, and `RecordingsIndexed` was handled for it."""
 
     sealed: Sealed
+
+
+REVIEW: Final = "disclosure.review"
+"""The kind of the alarm about an urgent disclosure that a second administrator must review."""
+MISMATCH: Final = "disclosure.mismatch"
+"""The kind of the alarm if the register of disclosures does not agree with the audit."""
 
 
 class ArchiveMetrics:
@@ -83,6 +94,11 @@ class ArchiveMetrics:
         )
 
 
+async def _no_case(case_id: int, call_id: str) -> bool:
+    del case_id, call_id
+    return False
+
+
 class ArchiveSubject:
     """The desk's part for the recordings of its node: files, index, checks and alarms."""
 
@@ -97,6 +113,9 @@ class ArchiveSubject:
         self.custodian = Custodian(engine)
         self.captured_cards = CapturedCards(engine)
         self.holds = LegalHolds(engine)
+        self.disclosures = Disclosures(engine)
+        self.case_has: Callable[[int, str], Awaitable[bool]] = _no_case
+        """Returns whether the open case of a number has a call. The register of cases sets it."""
         self.files = ArchiveFolder(settings.archive)
         self.anchors = AnchorFile(settings.anchor_file, settings.node.name, audit, host.alarm)
         self.finaliser = FinaliserClient()
@@ -121,6 +140,7 @@ class ArchiveSubject:
             self.captured_cards,
             self.files,
             audit,
+            disclosures=self.disclosures,
             node=settings.node.name,
             reminder_s=settings.desk.pause_reminder,
             alarm_s=settings.desk.pause_alarm,
@@ -133,7 +153,7 @@ class ArchiveSubject:
             calls_in_progress=calls.in_progress,
             on_alarm=host.alarm,
             on_done=self._show_result,
-            on_finished=self.anchors.append,
+            on_finished=self._finish_check,
             zone=settings.desk.time_zone,
         )
         self.indexer = Indexer(audit, on_indexed=self.indexed, on_alarm=host.alarm)
@@ -170,6 +190,18 @@ class ArchiveSubject:
     def _show_result(self, result: CoverageResult) -> None:
         self.metrics.faulty_calls.set(len(result.faulty_calls))
         self.metrics.orphans.set(len(result.orphans))
+
+    async def _finish_check(self) -> None:
+        """Check the register of disclosures, then append an anchor: the end of a nightly check."""
+        now = time.time()
+        since = now - _CHECKED_S
+        _, mismatches = await self.disclosures.compared(self._host.audit, since, now, now)
+        for each in mismatches:
+            self._host.alarm(Alarm(MISMATCH, each.call_id or None, f"{each.kind}: {each.text}"))
+        for disclosure in await self.disclosures.unreviewed():
+            who = f"{disclosure.disclosure_id}: {disclosure.asked_by}"
+            self._host.alarm(Alarm(REVIEW, None, who))
+        await self.anchors.append()
 
     async def indexed(self, reports: Sequence[Sealed]) -> None:
         """Pass indexed recordings to the log of calls and to other subjects, then handle each one.

@@ -11,17 +11,18 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, NoReturn, get_args
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callerid.note import NOTE_FIELDS, Note
 from galwad.archive.custody import Purge, purge, require_purge
-from galwad.archive.evidence import PACK_MADE, Digest, PackEntry, Size
+from galwad.archive.evidence import Digest, PackEntry, Size
 from galwad.archive.files import checked_id
-from galwad.archive.routes import FETCHED, cursor_in
+from galwad.archive.routes import cursor_in
+from galwad.archive.rules import FETCHED, PACK_MADE
 from galwad.calls.bodies import OpenedCase
 from galwad.cases import store
 from galwad.cases.deadlines import CaseStepError, DatedStep, Deadlines, check_step
@@ -38,8 +39,9 @@ from galwad.cases.store import (
 )
 from galwad.cases.subject import CasesDesk, TheDesk
 from galwad.host.bodies import (
-    NO_CARD_NUMBER,
     Language,
+    LongText,
+    Number,
     RequestBody,
     RequiredText,
     ResponseBody,
@@ -66,24 +68,6 @@ _SEALED_S: Final = 2 * 86_400.0
 _MOST_CALLS: Final = 1_000_000
 _ACCESSES: Final = (FETCHED, PACK_MADE, "recording.shown")
 """The kinds of the audit entries about uses of a recording."""
-
-
-def _with_plain_lines(text: object) -> object:
-    return text.replace("\r\n", "\n").replace("\t", " ") if isinstance(text, str) else text
-
-
-Number: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
-LongText: TypeAlias = Annotated[
-    str,
-    BeforeValidator(_with_plain_lines),
-    StringConstraints(
-        strip_whitespace=True,
-        max_length=2000,
-        pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]*$",
-    ),
-    NO_CARD_NUMBER,
-]
-"""A text of up to 2,000 characters that may have several lines."""
 
 
 class CallCase(RequestBody):

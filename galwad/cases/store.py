@@ -324,6 +324,13 @@ class CaseStore:
                 found |= set(await connection.scalars(select(found_calls.c.case_id).where(some)))
         return found
 
+    async def has_call(self, case_id: int, call_id: str) -> bool:
+        """Return whether a search for the case has found the call, even if it is excluded."""
+        own = found_calls.c
+        statement = select(literal(1)).where(own.case_id == case_id, own.call_id == call_id)
+        async with self._engine.connect() as connection:
+            return await connection.scalar(statement.limit(1)) is not None
+
     async def included(self, case_id: int, call_ids: Collection[str]) -> set[str]:
         """Return those of these calls that the case has and does not exclude."""
         own, gone = found_calls.c, exclusions.c

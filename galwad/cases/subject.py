@@ -57,10 +57,17 @@ class CasesSubject:
             notes.contacts,
             host.settings.directory.area_code,
         )
+        archive.case_has = self._has
         self.opened_by_users = Window[str](_OPENED)
         host.on_start(self._restore)
         host.hear(CallsSnapshot, lambda _: host.background.spawn(self._restore()))
         host.loop(self._run)
+
+    async def _has(self, case_id: int, call_id: str) -> bool:
+        """Return whether a case is open, and a search for it has found the call."""
+        case = await self.store.one(case_id, self.today())
+        is_open = case is not None and case.deadlines.state != "closed"
+        return is_open and await self.store.has_call(case_id, call_id)
 
     async def _restore(self) -> None:
         """Add to the live calls the cases that were opened for them before a restart."""

@@ -55,6 +55,20 @@ GROUPS: Final = {
             "release": "Release a legal hold; two administrators must do it.",
         },
     ),
+    "disclosures": LazyGroup(
+        "Keep the register of disclosures: who gets copies of recordings, and who approves it.",
+        "galwad.archive.commands.disclosures",
+        summaries={
+            "list": "List disclosures, the newest first.",
+            "show": "Show a disclosure, its recordings, and the files that left.",
+            "open": "Ask to disclose recordings by a law, for a crime or a danger to life.",
+            "add": "Add recordings to a disclosure that is not approved yet.",
+            "approve": "Approve a disclosure as the second administrator.",
+            "refuse": "Refuse a disclosure, with the reason.",
+            "sent": "Enter a file that leaves for a disclosure.",
+            "close": "Close a disclosure.",
+        },
+    ),
     "cases": LazyGroup(
         (
             "Keep the register of requests by people about their data, and of complaints.\n\n"

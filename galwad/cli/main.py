@@ -48,6 +48,7 @@ SUMMARIES: Final = {
     "recordings": "Find, fetch, verify, flag and dispose of recordings.",
     "evidence": "Make an evidence pack of a recording for somebody.",
     "holds": "Open and release legal holds on recordings.",
+    "disclosures": "Keep the register of who gets copies of recordings.",
     "cases": "Keep requests by people about their data, and complaints.",
     "retention": "Show and approve how long recordings are kept.",
     "calls": "List calls in progress; show figures and coverage.",

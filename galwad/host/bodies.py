@@ -24,7 +24,15 @@ from typing import (
 )
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    create_model,
+)
 from pydantic_core import PydanticCustomError
 
 from callerid.card_number import has_card_number
@@ -52,6 +60,25 @@ RequiredText: TypeAlias = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_ONE_LINE),
     NO_CARD_NUMBER,
 ]
+
+
+def _with_plain_lines(text: object) -> object:
+    return text.replace("\r\n", "\n").replace("\t", " ") if isinstance(text, str) else text
+
+
+LongText: TypeAlias = Annotated[
+    str,
+    BeforeValidator(_with_plain_lines),
+    StringConstraints(
+        strip_whitespace=True,
+        max_length=2000,
+        pattern=r"^[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]*$",
+    ),
+    NO_CARD_NUMBER,
+]
+"""A text of up to 2,000 characters that may have several lines."""
+Number: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""The number of an item in a register."""
 
 
 class RequestBody(BaseModel):

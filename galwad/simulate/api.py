@@ -15,7 +15,7 @@ import httpx2
 import numpy as np
 import soundfile
 
-from galwad.cli.support.archive_client import download
+from galwad.cli.support.archive_client import FetchPurpose, download
 from galwad.cli.support.client import ask, http_errors, open_client, refusal
 from galwad.cli.support.console import CliError
 from galwad.cli.support.identities import opened
@@ -140,11 +140,11 @@ class ApiClient:
         `reference` is entered in the audit chain. Raises `CliError` if the recording cannot be
         fetched or decrypted.
         """
-        why = ("quality-training", reference)
+        why = FetchPurpose("quality-training", reference)
         with (
             http_errors(),
             open_client(self._server) as client,
-            download(call_id, *why, client) as (header, payload),
+            download(call_id, why, client) as (header, payload),
             opened(header, payload, self._identities) as plain,
         ):
             flac = plain.read()

@@ -12,11 +12,14 @@ from typing import Annotated, Final, TypeAlias
 import typer
 
 from galwad.archive.rules import Purpose
+from galwad.cli.support.archive_client import FetchPurpose
 from galwad.cli.support.console import CliError, one_line, print_json, size
 from galwad.cli.support.identities import new_passphrase, read_identity
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import (
     CallId,
+    ForCase,
+    ForDisclosure,
     Json,
     Language,
     Reference,
@@ -96,6 +99,8 @@ def evidence(
         Purpose, typer.Option(help="Why the copy is made; the audit and the letter have it.")
     ],
     reference: Reference,
+    disclosure: ForDisclosure = None,
+    case: ForCase = None,
     identity: PackIdentity,
     silence: Annotated[
         list[str] | None,
@@ -136,8 +141,7 @@ def evidence(
     name, recipient = recipient_of(to)
     request = evidence_pack.PackRequest(
         call_id=call_id,
-        purpose=purpose,
-        reference=reference,
+        why=FetchPurpose(purpose, reference, disclosure, case),
         options=evidence_pack.PackOptions(
             name=name,
             recipient=recipient,

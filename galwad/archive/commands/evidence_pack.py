@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from galwad.archive.commands import recordings_verdicts as verdicts
 from galwad.archive.commands.evidence_letter import Pack, files_of
+from galwad.cli.support.archive_client import FetchPurpose
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, clock
 from galwad.cli.support.identities import as_cli_error, opened, public_key, trusted_keys
@@ -73,11 +74,10 @@ class PackOptions:
 
 @dataclass(frozen=True, slots=True)
 class PackRequest:
-    """A copy of one recording that is made for a purpose and a reference."""
+    """A copy of one recording."""
 
     call_id: str
-    purpose: str
-    reference: str
+    why: FetchPurpose
     options: PackOptions
 
 
@@ -127,8 +127,7 @@ def make(
         for name, octets in content.items():
             bag.add(name, octets)
     facts = {
-        "purpose": request.purpose,
-        "reference": request.reference,
+        **request.why.body,
         "recipient": request.options.name,
         "silenced": len(note.silenced),
         "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
@@ -163,8 +162,8 @@ def copied(request: PackRequest, officer: Officer, server: str) -> Pack:
         format=FORMAT,
         call_id=call_id,
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        purpose=request.purpose,
-        reference=request.reference,
+        purpose=request.why.purpose,
+        reference=request.why.reference,
         recipient=request.options.name,
         manifest_sha256=hashlib.sha256(detail["manifest"].encode()).hexdigest(),
         payload_sha256=detail["recording"]["payload_sha256"],
@@ -258,8 +257,7 @@ def _copy(
             "the recording has no manifest, or was disposed of",
             f"`galwad recordings verify {request.call_id}` shows more",
         )
-    why = request.purpose, request.reference
-    with verdicts.fetched_files(detail, why, server) as files:
+    with verdicts.fetched_files(detail, request.why, server) as files:
         identities = officer.file.identities
         verdict = verdicts.verify_fetched(
             detail, files, officer.nodes, officer.officers, identities

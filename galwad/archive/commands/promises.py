@@ -44,6 +44,8 @@ _ORDER: Final = (
     *("transfers", "transfers_refer", "transfers_page_transfer", "transfers_identity"),
     *("transfers_route", "transfers_unnamed", "transfers_other"),
     *("transferred_us", "recorded_after_us", "packets_after"),
+    *("disclosures", "disclosures_urgent", "disclosures_unreviewed", "disclosure_uses"),
+    "disclosed_files",
     *("verified", "disposed", "changed_recordings", "changed_rows", "orphans"),
     *("not_committed", "audit_entries", "audit_problems"),
 )
@@ -92,8 +94,9 @@ def promise_check(
     For each promise, the command prints the words of the notice, what is checked, the evidence in
     numbers, and the verdict: kept, broken or no evidence. The promises are: calls are recorded in
     their entirety; nothing is recorded while payment details are taken; nothing is recorded after a
-    transfer out of the centre; the recordings exist unchanged. The server reads the files of these
-    recordings, but cannot decrypt them.
+    transfer out of the centre; recordings are disclosed only as the register of disclosures says;
+    the recordings exist unchanged. The server reads the files of these recordings, but cannot
+    decrypt them.
 
     The exit status is 0 if no promise is broken, 1 if one is broken, and 2 if the check could not
     be made.

@@ -22,13 +22,15 @@ from typing import Annotated, BinaryIO
 import typer
 
 from galwad.archive.rules import Purpose
-from galwad.cli.support.archive_client import download
+from galwad.cli.support.archive_client import FetchPurpose, download
 from galwad.cli.support.client import ask, http_errors, open_client
 from galwad.cli.support.console import CliError, clock, print_json, size
 from galwad.cli.support.identities import opened, read_identity
 from galwad.cli.support.lazy import new_command
 from galwad.cli.support.options import (
     CallId,
+    ForCase,
+    ForDisclosure,
     Json,
     Reference,
     Server,
@@ -56,8 +58,7 @@ class FetchOptions:
     """The options of `galwad recordings fetch`, as given on the command line."""
 
     call_id: str
-    purpose: str
-    reference: str
+    why: FetchPurpose
     identity: Path | None
     output: Path | None
     format: AudioFormat | None
@@ -79,6 +80,8 @@ def fetch(
         Purpose, typer.Option(help="Why you need the recording; the audit records it.")
     ],
     reference: Reference,
+    disclosure: ForDisclosure = None,
+    case: ForCase = None,
     identity: Annotated[
         Path | None, typer.Option(help="The file with your identity (AGE-SECRET-KEY-1…).")
     ] = None,
@@ -115,8 +118,7 @@ def fetch(
     """
     options = FetchOptions(
         call_id=checked_id(call_id),
-        purpose=purpose,
-        reference=required("--reference", reference, "C-1024"),
+        why=FetchPurpose(purpose, required("--reference", reference, "C-1024"), disclosure, case),
         identity=identity,
         output=output,
         format=format_,
@@ -154,9 +156,7 @@ def _fetch(
     with (
         http_errors(),
         open_client(server) as client,
-        download(
-            options.call_id, options.purpose, options.reference, client, raw=options.raw
-        ) as stream,
+        download(options.call_id, options.why, client, raw=options.raw) as stream,
     ):
         header, payload = stream
         with atomic_file(output, replace=options.force) as file:

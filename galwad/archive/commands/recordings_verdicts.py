@@ -20,6 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from galwad.cli.support.archive_client import (
+    FetchPurpose,
     fetch_index_check,
     indexed_rows,
     receive,
@@ -135,7 +136,7 @@ def verify(
     trust: Path | None = None,
     officer_keys: Sequence[str] = (),
     identity: Path | None,
-    fetch: tuple[str, str] | None = None,
+    fetch: FetchPurpose | None = None,
     server: str,
 ) -> list[RecordingVerdict]:
     """Verify recordings in a folder or on the server, and return the verdict for each recording.
@@ -149,8 +150,8 @@ def verify(
     beside `identity`, names more nodes. Without a trusted key, no recording is whole.
 
     With the key file `identity`, each recording is also decrypted to its end. A signing key in this
-    file is accepted as an officer's key too. `fetch` is a purpose and a reference. If None, only
-    the manifests and rows on the server are verified.
+    file is accepted as an officer's key too. If `fetch` is None, only the manifests and rows on
+    the server are verified.
 
     Raises `CliError` if a key, a file or a folder cannot be read, or the server refused a request.
     """
@@ -255,7 +256,7 @@ def _verify_on_server(
     keys: Sequence[str],
     officers: Sequence[str],
     identities: Sequence[Identity],
-    fetch: tuple[str, str] | None,
+    fetch: FetchPurpose | None,
     server: str,
 ) -> RecordingVerdict:
     if not is_call_id(call_id):
@@ -294,9 +295,9 @@ class FetchedFiles:
 
 @contextmanager
 def fetched_files(
-    detail: Mapping[str, Any], fetch: tuple[str, str], server: str
+    detail: Mapping[str, Any], why: FetchPurpose, server: str
 ) -> Iterator[FetchedFiles]:
-    """Fetch the files of a recording for a purpose and a reference.
+    """Fetch the files of a recording.
 
     `detail` is the server's answer about it. Raises `CliError` if the server refuses the request.
     """
@@ -306,7 +307,7 @@ def fetched_files(
         for part in ("manifest", "rewrap"):
             if detail.get(part):
                 files.path(part).write_bytes(detail[part].encode())
-        yield replace(files, problems=_fetch_files(files, row, fetch, server))
+        yield replace(files, problems=_fetch_files(files, row, why, server))
 
 
 def verify_fetched(
@@ -339,7 +340,7 @@ def _verify_indexed(
 
 
 def _fetch_files(
-    files: FetchedFiles, row: RecordingSummary, fetch: tuple[str, str], server: str
+    files: FetchedFiles, row: RecordingSummary, why: FetchPurpose, server: str
 ) -> list[str]:
     """Fetch the encrypted files; return a problem for each file that is refused."""
     problems = []
@@ -348,7 +349,7 @@ def _fetch_files(
         for part in parts:
             try:
                 with files.path(part).open("wb") as file:
-                    header, _ = receive(row.call_id, *fetch, client, file, raw=part == "raw")
+                    header, _ = receive(row.call_id, why, client, file, raw=part == "raw")
             except CliError as error:
                 if error.http_status not in _WITHOUT_FILES:
                     raise

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from galwad.archive.rules import Purpose
+from galwad.cli.support.archive_client import FetchPurpose
 from galwad.cli.support.console import CliError, print_json
 from galwad.cli.support.lazy import new_command
-from galwad.cli.support.options import Json, Server
+from galwad.cli.support.options import ForCase, ForDisclosure, Json, Server
 
 app = new_command()
 
@@ -64,6 +65,8 @@ def verify(
     reference: Annotated[
         str, typer.Option(help="With --purpose: the reference of your case; the audit records it.")
     ] = "",
+    disclosure: ForDisclosure = None,
+    case: ForCase = None,
     server: Server = "",
     json: Json = False,
 ) -> None:
@@ -89,6 +92,9 @@ def verify(
         raise CliError(
             "--purpose and --reference belong together", "give both, or neither", status=2
         )
+    why = None
+    if purpose is not None:
+        why = FetchPurpose(purpose, reference.strip(), disclosure, case)
     # It loads numpy, and the help of the command must not wait for it.
     from galwad.archive.commands import recordings_verdicts  # noqa: PLC0415
 
@@ -99,7 +105,7 @@ def verify(
         trust=trust,
         officer_keys=officer_key or (),
         identity=identity,
-        fetch=None if purpose is None else (purpose, reference.strip()),
+        fetch=why,
         server=server,
     )
     if json:

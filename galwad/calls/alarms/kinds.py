@@ -90,6 +90,8 @@ KINDS: Final[Mapping[str, AlarmKind]] = {
     "hold.review": AlarmKind(Severity.WARNING),
     "case.opened": AlarmKind(Severity.WARNING, has_subject=True),
     "case.due": AlarmKind(Severity.WARNING, has_subject=True),
+    "disclosure.review": AlarmKind(Severity.WARNING, has_subject=True),
+    "disclosure.mismatch": AlarmKind(Severity.CRITICAL),
     "retention.waiting": AlarmKind(Severity.WARNING),
     "retention.clock": AlarmKind(Severity.WARNING),
     "retention.failed": AlarmKind(Severity.WARNING),

@@ -41,6 +41,7 @@ from galwad.archive.commands.evidence_pack import (
 )
 from galwad.archive.commands.recordings_show import explanation_lines
 from galwad.cases.commands.register import NOTE_IN_COPY, calls_of
+from galwad.cli.support.archive_client import FetchPurpose
 from galwad.cli.support.client import ask
 from galwad.cli.support.console import CliError, centre_time, progress_bar
 from galwad.cli.support.page_texts import html_page
@@ -127,9 +128,8 @@ def make(
             if call["recording"] != "recorded":
                 shown.append(_CopiedCall(call))
                 continue
-            pack = copied(
-                silences.request(request.options, call["call_id"], reference), officer, server
-            )
+            copy = silences.request(request, call["call_id"], reference)
+            pack = copied(copy, officer, server)
             for path, octets in _files_of(pack, officer):
                 add(path, octets)
             shown.append(
@@ -191,11 +191,12 @@ class _Silences:
                 own.setdefault(call_id.strip(), []).append(part.strip())
         return cls(every, own)
 
-    def request(self, options: PackOptions, call_id: str, reference: str) -> PackRequest:
+    def request(self, of_case: CasePackRequest, call_id: str, reference: str) -> PackRequest:
         """Return the request for the copy of one call."""
         silence = [*self.every, *self.own.get(call_id, ())]
-        why = options.why if silence else ""
-        return PackRequest(call_id, _PURPOSE, reference, replace(options, silence=silence, why=why))
+        why = of_case.options.why if silence else ""
+        options = replace(of_case.options, silence=silence, why=why)
+        return PackRequest(call_id, FetchPurpose(_PURPOSE, reference, case=of_case.case), options)
 
 
 def _files_of(pack: Pack, officer: Officer) -> Iterator[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from urllib.parse import urlencode
 
@@ -37,9 +37,31 @@ def indexed_rows(server: str, **query: Any) -> Iterator[dict[str, Any]]:
         query["after"] = page["after"]
 
 
+@dataclass(frozen=True, slots=True)
+class FetchPurpose:
+    """Why a recording is fetched: a purpose, a reference, and a number in a register, or None.
+
+    `disclosure` or `case` is the number of the disclosure or case for which it is fetched.
+    """
+
+    purpose: str
+    reference: str
+    disclosure: int | None = None
+    case: int | None = None
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The fields of a request to fetch the recording."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def __str__(self) -> str:
+        """Return the options of a command that fetches it again."""
+        return " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in self.body.items())
+
+
 @contextmanager
 def download(
-    call_id: str, purpose: str, reference: str, client: httpx2.Client, *, raw: bool = False
+    call_id: str, why: FetchPurpose, client: httpx2.Client, *, raw: bool = False
 ) -> Iterator[tuple[bytes, BinaryIO]]:
     """Fetch an encrypted recording; yield its header and a file with its payload.
 
@@ -48,9 +70,8 @@ def download(
     temporary file cannot be written.
     """
     with temporary_file_errors(), tempfile.TemporaryFile() as payload:
-        header, is_as_indexed = receive(call_id, purpose, reference, client, payload, raw=raw)
+        header, is_as_indexed = receive(call_id, why, client, payload, raw=raw)
         if not is_as_indexed:
-            why = f"--purpose {purpose} --reference {shlex.quote(reference)}"
             raise CliError(
                 "the download differs from the digests in the server's index",
                 f"`galwad recordings verify {call_id} {why}` names the file that was changed",
@@ -60,13 +81,7 @@ def download(
 
 
 def receive(
-    call_id: str,
-    purpose: str,
-    reference: str,
-    client: httpx2.Client,
-    payload: BinaryIO,
-    *,
-    raw: bool = False,
+    call_id: str, why: FetchPurpose, client: httpx2.Client, payload: BinaryIO, *, raw: bool = False
 ) -> tuple[bytes, bool]:
     """Fetch an encrypted recording, and write its payload to the file `payload`.
 
@@ -77,7 +92,7 @@ def receive(
         CliError: The server refused the request.
         OSError: The file cannot be written.
     """
-    body = {"purpose": purpose, "reference": reference} | ({"raw": True} if raw else {})
+    body = why.body | ({"raw": True} if raw else {})
     header = b""
     digest = hashlib.sha256()
     with client.stream("POST", f"/recordings/{call_id}/fetch", json=body) as response:

@@ -41,6 +41,22 @@ CallId: TypeAlias = Annotated[
 Reference: TypeAlias = Annotated[
     str, typer.Option(help="The reference of your case; the audit records it.")
 ]
+ForDisclosure: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--disclosure",
+        min=1,
+        help="The number of the disclosure, for legal-disclosure, crime and vital-interests.",
+    ),
+]
+ForCase: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--case",
+        min=1,
+        help="For legal-disclosure: the number of the case in which a person asks for their data.",
+    ),
+]
 Reason: TypeAlias = Annotated[
     str, typer.Option("--reason", help="The reason; the audit records it.")
 ]

@@ -97,7 +97,10 @@ async def test_the_purpose_the_role_and_the_reference_are_those_of_a_fetch(runni
     ):
         assert (await page.http.post(f"{url}/listen", json=why)).status_code == status, why
     assert await fetches(running) == []
-    assert (await listen(gwen, url, purpose="crime"))["entry"]
+    reply = await gwen.http.post(f"{url}/listen", json={**WHY, "purpose": "crime"})
+    hint = "`galwad disclosures open` asks for one"
+    assert (reply.status_code, reply.json()["hint"].startswith(hint)) == (403, True), reply.text
+    assert (await listen(gwen, url, purpose="legal-claim"))["entry"]
     of_mair, of_gwen = [(await each.http.get(url)).json()["purposes"] for each in (mair, gwen)]
     assert {*of_gwen} - {*of_mair} == {
         "legal-claim",

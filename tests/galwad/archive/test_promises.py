@@ -202,6 +202,7 @@ async def test_a_clean_day_keeps_every_promise_with_status_0(day):
     await day.call(PAUSE, TRANSFER)
     status, broken, promises = await day.check()
     assert (status, broken) == (0, [])
+    assert promises.pop("disclosures")["verdict"] == "no-evidence"
     assert {each["verdict"] for each in promises.values()} == {"kept"}
     recorded = promises["recorded"]["evidence"]
     assert (recorded["calls"], recorded["recordings"], recorded["missing"]) == (2, 2, 0)

@@ -20,6 +20,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from galwad.archive.disclosures import metadata as disclosures_metadata
 from galwad.calls.alarms.store import metadata as alarms_metadata
 from galwad.calls.log.store import metadata as call_log_metadata
 from galwad.cases.store import metadata as cases_metadata
@@ -51,6 +52,7 @@ def test_the_revisions_create_exactly_the_declared_tables(tmp_path):
         metadata = [
             alarms_metadata,
             cases_metadata,
+            disclosures_metadata,
             notes_metadata,
             call_log_metadata,
             call_stream_metadata,

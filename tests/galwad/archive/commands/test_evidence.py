@@ -227,7 +227,11 @@ def test_a_pack_names_no_other_use_of_the_recording_and_no_phone_number(
 ):
     """A recipient must not learn, for example, that the police asked for the recording."""
     crime = ("--purpose", "crime", "--reference", "POLICE-7")
-    done = run("recordings", "fetch", CALL, *crime, "--sealed", "-o", tmp_path / "police.age")
+    police = ("--requester", "DC Jones", "--authority", "form 7", "--recipient", "DC Jones")
+    done = run("disclosures", "open", CALL, *crime, *police, "--urgent", "a child", "--json")
+    own = ("--disclosure", str(done.json()["disclosure"]["disclosure_id"]))
+    file = tmp_path / "police.age"
+    done = run("recordings", "fetch", CALL, *crime, *own, "--sealed", "-o", file)
     assert done.status == 0, done.err
     assert "POLICE-7" in {facts.get("reference") for _, facts in centre.house.audit()}
     data = b"".join(path.read_bytes() for path in pack().rglob("*") if path.is_file())
